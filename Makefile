@@ -1,0 +1,53 @@
+# faafo-lab: `make` alone lists what there is to do.
+SHELL := bash
+PYTHON ?= $(firstword $(wildcard $(addsuffix /python3.11,$(subst :, ,$(PATH)))) python3)
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+STAMP := $(VENV)/.installed
+# What the lab keeps (its embedded cloud, its key pair) stays in the checkout, not in your home.
+export FAAFO_LAB_HOME ?= $(CURDIR)/.faafo-lab
+BACKENDS ?= shade libcloud
+
+.DEFAULT_GOAL := help
+.PHONY: help install run lab test bench notebooks lint lock clean
+
+help:  ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## set up the virtual environment alone (.venv, locked versions)
+
+$(STAMP): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"faafo-lab needs Python 3.11 or newer and found {v[0]}.{v[1]}: install it, or name one with make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "This Python has no venv module: install it (Debian and Ubuntu: apt install python3-venv), then run make again."; exit 1; }
+	@echo "Setting up $(VENV) (a minute or so the first time) …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check "uv==0.13.9"
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+run: install  ## the workbook's scaling-out on the embedded cloud, through shade and through libcloud
+	@$(BIN)/python -m faafo_lab.workbook run $(BACKENDS)
+
+lab: install  ## open JupyterLab on the first notebook
+	@$(BIN)/python -m faafo_lab.workbook lab
+
+test: install  ## every test
+	@$(BIN)/python -m pytest
+
+bench: install  ## measure: a table, and build/bench.json
+	@$(BIN)/python benchmarks/bench.py
+
+notebooks: install  ## run every notebook again and store its outputs
+	@$(BIN)/python -m faafo_lab.workbook store
+
+lint: install  ## ruff and mypy (strict)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+lock: install  ## update the locked versions (the only way to)
+	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml --output-file requirements.lock
+
+clean:  ## stop the lab's embedded cloud and remove everything that make made
+	@if [ -x $(BIN)/faafo-lab ]; then $(BIN)/faafo-lab cloud stop || true; fi
+	rm -rf $(VENV) .faafo-lab build *.egg-info
