@@ -1,0 +1,28 @@
+"""A workbook that teaches how to scale out a cloud application, on an OpenStack that pip installs.
+
+    import faafo_lab
+    cloud = faafo_lab.connect()        # the embedded cloud, started where it does not run
+    cloud.servers()
+
+Rooms: `app` (the Fractals application, which runs on the instances), `cloud` (provisioning, and the embedded cloud),
+`topology` (services, APIs, workers), `load`, `plots`.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from faafo_lab.cloud import Cloud
+
+__all__ = ["__version__", "connect"]
+
+__version__ = version("faafo-lab")
+
+
+def connect(cloud: str | None = None, backend: str | None = None) -> Cloud:
+    """A project on a cloud: see `faafo_lab.cloud.connect`, which this calls (and imports only then)."""
+    from faafo_lab.cloud import connect
+
+    return connect(cloud, backend)

@@ -1,0 +1,26 @@
+"""The Fractals application (faafo): what runs on the instances.
+
+Its rooms, in the order in which a fractal passes through them:
+
+    cli          the ``faafo`` command: create, list, show, get, delete
+    client       how the command and the worker speak with the API (HTTP, standard library only)
+    api          the API's process (Tornado)
+    rest, web    its addresses: the REST API and the web page
+    handler      what all its answers have in common
+    backend      its connections and threads
+    validation   what a request may say
+    schema       the tables; the row of a fractal is the truth about it
+    store        all database work
+    keeper       puts back what got lost: outbox, expired leases, an emptied queue
+    tasks        the queue (kombu)
+    worker       takes a task, computes, reports
+    julia        the Julia set's definition, in plain Python
+    fractal      the same set in NumPy, and the PNG
+    machine      the load of the machine this runs on
+    services     starts PostgreSQL and Valkey on an instance
+    install      installs any of these as services
+    settings     names, environment variables and defaults they share
+    errors       what can go wrong
+
+It imports nothing of ``faafo_lab.cloud``: the two meet only in an instance's user data.
+"""

@@ -1,0 +1,101 @@
+"""The API's process (``faafo-api``): asynchronous Tornado in front of the store and the queue.
+
+It listens at once, answers 503 until the database is there, and recovers from any outage by itself.
+"""
+
+import argparse
+import asyncio
+import logging
+import signal
+import socket
+import time
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets, bind_unix_socket
+from tornado.web import Application, RequestHandler
+
+from faafo_lab.app import rest, settings, validation, web
+from faafo_lab.app.backend import Backend
+from faafo_lab.app.errors import AppError, SettingsError
+from faafo_lab.app.handler import Nowhere
+
+log = logging.getLogger(__name__)
+
+DRAIN_SECONDS = 10.0  # for requests in flight when the API stops
+IDLE_SECONDS = 120.0  # a connection without a request is closed
+LISTEN_BACKLOG = 1024
+
+
+def application(backend: Backend) -> Application:
+    """The routes."""
+    arguments = {"api": backend}
+    return Application(
+        [(pattern, handler, arguments) for pattern, handler in (*rest.ROUTES, *web.ROUTES)],
+        default_handler_class=Nowhere,
+        default_handler_args=arguments,
+        served_by=backend.name,
+        template_path=str(web.TEMPLATES),
+        log_function=log_failures,
+    )
+
+
+def log_failures(handler: RequestHandler) -> None:
+    """Log what failed for our own fault; a line for each request would cost a quarter of a small machine."""
+    if handler.get_status() >= 500:
+        log.warning("%d %s %s", handler.get_status(), handler.request.method, handler.request.uri)
+
+
+def listen(address: str) -> list[socket.socket]:
+    """Bind ``HOST:PORT`` or ``unix:PATH``."""
+    if path := address.removeprefix("unix:") if address.startswith("unix:") else "":
+        return [bind_unix_socket(path, mode=0o666, backlog=LISTEN_BACKLOG)]
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal():
+        raise SettingsError(f"--listen must be HOST:PORT or unix:PATH: got '{address}'.")
+    return bind_sockets(int(port), host.strip("[]") or "0.0.0.0", backlog=LISTEN_BACKLOG)
+
+
+async def serve(backend: Backend, address: str) -> None:
+    """Serve until SIGTERM or SIGINT; requests in flight are finished."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    sockets = listen(address)
+    server = HTTPServer(
+        application(backend), max_body_size=validation.RESULT_BODY_MAX_BYTES, idle_connection_timeout=IDLE_SECONDS
+    )
+    server.add_sockets(sockets)
+    log.info("%s serves at %s", backend.name, address)
+    keeping = asyncio.create_task(backend.keep())
+    await stopping.wait()
+    log.info("stopping")
+    server.stop()
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while backend.in_flight and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
+    keeping.cancel()
+    await server.close_all_connections()
+    await loop.run_in_executor(None, backend.close)
+
+
+def main() -> None:
+    """The command ``faafo-api``."""
+    path = settings.port_socket(settings.HTTP_PORT)
+    parser = argparse.ArgumentParser(prog="faafo-api", description="Serve the Fractals application's API and page.")
+    parser.add_argument(
+        "--listen",
+        metavar="HOST:PORT|unix:PATH",
+        default=f"unix:{path}" if path else f"0.0.0.0:{settings.HTTP_PORT}",
+        help="where to listen (default: %(default)s)",
+    )
+    arguments = parser.parse_args()
+    settings.start_logging()
+    try:
+        asyncio.run(serve(Backend(settings.database_url(), settings.queue_url(), settings.secret()), arguments.listen))
+    except (AppError, OSError) as error:
+        parser.exit(1, f"faafo-api: {error}\n")
+
+
+if __name__ == "__main__":
+    main()

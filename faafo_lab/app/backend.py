@@ -1,0 +1,90 @@
+"""What the API's handlers share: store, queue, this machine, and the threads that wait for them."""
+
+import asyncio
+import logging
+import math
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from faafo_lab.app import settings
+from faafo_lab.app.errors import AppError, BrokerAway, DatabaseAway
+from faafo_lab.app.julia import Task
+from faafo_lab.app.keeper import ROUND_SECONDS, Keeper
+from faafo_lab.app.machine import Machine
+from faafo_lab.app.store import CONNECTIONS, Store
+from faafo_lab.app.tasks import Publisher
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Backend:
+    """One API's connections and threads; ``name`` is this machine's, ``in_flight`` counts its requests."""
+
+    def __init__(self, database_url: str, queue_url: str, secret: str | None):
+        self.name = settings.hostname()
+        self.secret = secret
+        self.machine = Machine()
+        self.load = self.machine.read()
+        self.store = Store(database_url)
+        self.publisher = Publisher(queue_url)
+        self.keeper = Keeper(self.store, self.publisher)
+        self.in_flight = 0
+        self._version = settings.version()
+        self._run = str(uuid.uuid4())
+        self._requests = ThreadPoolExecutor(CONNECTIONS - 1, "request")  # the keeper has a connection for itself
+        self._publishing = ThreadPoolExecutor(1, "publish")
+        self._keeping = ThreadPoolExecutor(1, "keep")
+        self._tables = False
+
+    async def ask(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call something that blocks in a thread of its own."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._requests, lambda: function(*args, **kwargs))
+
+    async def keep(self) -> None:
+        """Once a second: note the load, report, and put back what got lost. Outlasts database and broker."""
+        loop = asyncio.get_running_loop()
+        away: set[type[AppError]] = set()
+        reported = -math.inf
+        while True:
+            self.load = self.machine.read()
+            try:
+                if not self._tables:
+                    await loop.run_in_executor(self._keeping, self.store.create_tables)
+                    self._tables = True
+                if time.monotonic() - reported >= settings.HEARTBEAT_SECONDS:
+                    reported = time.monotonic()
+                    beat = (self.name, self._run, self.load, self._version)
+                    await loop.run_in_executor(self._keeping, self.store.serving, *beat)
+                if DatabaseAway in away:
+                    log.info("the database is back")
+                    away.discard(DatabaseAway)
+                await loop.run_in_executor(self._keeping, self.keeper.round)
+            except DatabaseAway as error:
+                if DatabaseAway not in away:
+                    log.warning("waiting for the database: %s", error)
+                away.add(DatabaseAway)
+                self._tables = False  # it may be another database that comes back
+            except BrokerAway:
+                pass  # the publisher has said so
+            except Exception:
+                log.exception("keeping failed, trying again")
+            await asyncio.sleep(ROUND_SECONDS)
+
+    def publish(self, task: Task) -> None:
+        """Publish an accepted task soon; those that come together go together."""
+        if self.keeper.accept(task):
+            self._publishing.submit(self.keeper.flush)
+
+    def close(self) -> None:
+        """Publish what is left, close all connections."""
+        for pool in (self._requests, self._publishing, self._keeping):
+            pool.shutdown(cancel_futures=False)
+        self.publisher.close()
+        self.store.close()

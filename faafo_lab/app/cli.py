@@ -1,0 +1,213 @@
+"""The command ``faafo``: create, list, show, get and delete fractals.
+
+What is not given to ``create`` is drawn at random, from the ranges below unless ``--min-…`` and ``--max-…`` say
+otherwise. Any failure is one sentence on standard error and exit code 1 (a wrong option: 2).
+"""
+
+import argparse
+import random
+import sys
+import time
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faafo_lab.app import settings
+from faafo_lab.app.client import Client
+from faafo_lab.app.errors import ApiAway, ApiRefused, AppError, SettingsError
+
+WAIT_STEP_SECONDS = 0.5
+BLANK = "-"  # of a fractal that is not made yet
+
+
+@dataclass(frozen=True)
+class Range:
+    """What ``create`` draws a value from, and its bounds' kind: whole numbers or floats."""
+
+    name: str
+    low: float
+    high: float
+    kind: type[int] | type[float]
+    unit: str
+
+
+RANGES = (
+    Range("tasks", 1, 10, int, "how many fractals"),
+    Range("width", 256, 1024, int, "pixels"),
+    Range("height", 256, 1024, int, "pixels"),
+    Range("iterations", 128, 512, int, "steps at most"),
+    Range("xa", -4.0, -1.0, float, "left end of the box"),
+    Range("xb", 1.0, 4.0, float, "right end of the box"),
+    Range("ya", -3.0, -0.5, float, "one end of the box's height"),
+    Range("yb", 0.5, 3.0, float, "the other end"),
+)
+
+
+def create(client: Client, options: argparse.Namespace) -> None:
+    """Ask for fractals; prints their uuids."""
+    count = int(_draw(RANGES[0], options))
+    if count < 1:
+        raise SettingsError(f"--tasks must be at least 1: got {count}.")
+    print(f"generating {count} task(s)")
+    for _ in range(count):
+        task: dict[str, Any] = {wanted.name: _draw(wanted, options) for wanted in RANGES[1:]}
+        task["uuid"] = str(uuid.uuid4())
+        client.call("POST", "/v1/fractal", task)
+        print(task["uuid"], flush=True)
+
+
+def list_(client: Client, options: argparse.Namespace) -> None:
+    """List all fractals."""
+    fractals = client.call("GET", "/v1/fractal?results_per_page=-1")["objects"]
+    _table(["UUID", "Dimensions", "Filesize"], ([one["uuid"], _dimensions(one), _size(one)] for one in fractals), "c")
+
+
+def show(client: Client, options: argparse.Namespace) -> None:
+    """Show one fractal."""
+    one = client.call("GET", f"/v1/fractal/{_uuid(options)}")
+    duration = one.get("duration")
+    rows = {
+        "uuid": one["uuid"],
+        "duration": BLANK if duration is None else f"{duration:f} seconds",
+        "dimensions": _dimensions(one),
+        **{name: one[name] for name in ("iterations", "xa", "xb", "ya", "yb")},
+        "size": _size(one),
+        "checksum": one.get("checksum") or BLANK,
+        "generated_by": one.get("generated_by") or BLANK,
+    }
+    _table(["Parameter", "Value"], rows.items(), "l")
+
+
+def get(client: Client, options: argparse.Namespace) -> None:
+    """Download one fractal's PNG."""
+    png = client.download(f"/fractal/{_uuid(options)}")
+    path = options.output or Path(f"{options.uuid}.png")
+    path.write_bytes(png)
+    print(path)
+
+
+def delete(client: Client, options: argparse.Namespace) -> None:
+    """Delete one fractal."""
+    client.call("DELETE", f"/v1/fractal/{_uuid(options)}")
+
+
+def main() -> None:
+    """The command ``faafo``."""
+    options = _parser().parse_args()
+    try:
+        client = Client(options.endpoint_url or settings.endpoint_url(), _secret())
+        if options.wait:
+            _wait(client, options.wait)
+        options.run(client, options)
+    except BrokenPipeError:  # of ``faafo list | head``
+        sys.stderr.close()
+        raise SystemExit(1) from None
+    except ApiRefused as error:
+        hint = " Set FAAFO_SECRET." if error.status == 401 else ""
+        _fail(f"{error}{hint}")
+    except (AppError, OSError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        _fail("Interrupted.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="faafo", description="Ask for fractals, and see what became of them.")
+    parser.add_argument(
+        "--endpoint-url",
+        metavar="URL",
+        help="where the API is (default: FAAFO_ENDPOINT_URL, or what this instance was installed with)",
+    )
+    parser.add_argument(
+        "--wait", type=float, default=0.0, metavar="SECONDS", help="wait this long for the API to be healthy"
+    )
+    commands = parser.add_subparsers(required=True, metavar="create|list|show|get|delete")
+    command = commands.add_parser("create", help="ask for fractals, random ones unless told otherwise")
+    command.set_defaults(run=create)
+    for wanted in RANGES:
+        bounds = f"{wanted.low:g} to {wanted.high:g}"
+        command.add_argument(f"--{wanted.name}", type=wanted.kind, help=f"{wanted.unit} (default: random, {bounds})")
+        command.add_argument(f"--min-{wanted.name}", type=wanted.kind, help=argparse.SUPPRESS)
+        command.add_argument(f"--max-{wanted.name}", type=wanted.kind, help=argparse.SUPPRESS)
+    command.epilog = "Each has --min-… and --max-…, such as --min-width 500 --max-width 800, to draw from."
+    commands.add_parser("list", help="list all fractals").set_defaults(run=list_)
+    for name, run in (("show", show), ("get", get), ("delete", delete)):
+        command = commands.add_parser(name, help=(run.__doc__ or "").rstrip(".").lower())
+        command.add_argument("uuid")
+        command.set_defaults(run=run)
+        if run is get:
+            command.add_argument("--output", type=Path, metavar="FILE", help="where to put it (default: UUID.png)")
+    return parser
+
+
+def _draw(wanted: Range, options: argparse.Namespace) -> float:
+    """The value that was given, or a random one."""
+    given = getattr(options, wanted.name)
+    if given is not None:
+        return float(given) if wanted.kind is float else int(given)
+    low, high = (getattr(options, f"{end}_{wanted.name}") for end in ("min", "max"))
+    if low is None:
+        low = wanted.low if high is None else min(wanted.low, high)
+    if high is None:
+        high = max(wanted.high, low)
+    if low > high:
+        raise SettingsError(f"--min-{wanted.name} must not be greater than --max-{wanted.name}: got {low:g}, {high:g}.")
+    return random.uniform(low, high) if wanted.kind is float else random.randint(int(low), int(high))
+
+
+def _uuid(options: argparse.Namespace) -> str:
+    try:
+        return str(uuid.UUID(options.uuid))
+    except ValueError:
+        raise SettingsError(f"'{options.uuid}' is no uuid: 'faafo list' shows them.") from None
+
+
+def _dimensions(one: dict[str, Any]) -> str:
+    return f"{one['width']} x {one['height']} pixels"
+
+
+def _size(one: dict[str, Any]) -> str:
+    return BLANK if one.get("size") is None else f"{one['size']} bytes"
+
+
+def _table(head: list[str], rows: Iterable[Iterable[object]], align: str) -> None:
+    from prettytable import PrettyTable  # only those who print tables pay for it
+
+    table = PrettyTable(head)
+    table.align = align  # type: ignore[assignment]
+    table.add_rows([list(row) for row in rows])
+    print(table)
+
+
+def _secret() -> str | None:
+    """``FAAFO_SECRET``, or, for those who may read it, what this machine's services were installed with."""
+    if given := settings.secret():
+        return given
+    try:
+        lines = (settings.root() / "etc/faafo/secret").read_text().splitlines()
+    except OSError:
+        return None
+    return lines[0] if lines else None
+
+
+def _wait(client: Client, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            client.call("GET", "/health")
+            return
+        except ApiAway as error:
+            if time.monotonic() > deadline:
+                raise ApiAway(f"Waited {seconds:g} s: {error}") from None
+        time.sleep(WAIT_STEP_SECONDS)
+
+
+def _fail(message: str) -> None:
+    print(f"faafo: {message}", file=sys.stderr)
+    raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""What all answers of the API and the web page have in common."""
+
+import hmac
+import json
+import logging
+from typing import Any
+
+from tornado.web import HTTPError, RequestHandler
+
+from faafo_lab.app import validation
+from faafo_lab.app.backend import Backend
+from faafo_lab.app.errors import (
+    AppError,
+    BrokerAway,
+    DatabaseAway,
+    Forbidden,
+    NotFound,
+    RequestError,
+    TooLarge,
+    Unauthorized,
+)
+
+log = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 1
+
+
+class Handler(RequestHandler):
+    """JSON in and out, the secret, errors as one sentence."""
+
+    api: Backend
+    body_max_bytes = validation.TASK_BODY_MAX_BYTES
+
+    def initialize(self, api: Backend) -> None:
+        """Count the request as in flight."""
+        self.api = api
+        api.in_flight += 1
+
+    def set_default_headers(self) -> None:
+        """Name this API."""
+        self.set_header("X-Served-By", self.settings["served_by"])
+
+    def prepare(self) -> None:
+        """Bound the body."""
+        if len(self.request.body) > self.body_max_bytes:
+            raise TooLarge(f"The body must be at most {self.body_max_bytes} bytes: got {len(self.request.body)}.")
+
+    def on_finish(self) -> None:
+        """The request is no longer in flight."""
+        self.api.in_flight -= 1
+
+    def compute_etag(self) -> str | None:
+        """No hash of each answer: images set theirs."""
+        return None
+
+    def check_secret(self) -> None:
+        """Raise unless the request carries the deployment's secret; without one, everybody may."""
+        if self.api.secret is None:
+            return
+        scheme, _, given = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not given:
+            raise Unauthorized("This needs the deployment's secret: send the header 'Authorization: Bearer SECRET'.")
+        if not hmac.compare_digest(given.strip().encode(), self.api.secret.encode()):
+            raise Forbidden("This is not the deployment's secret.")
+
+    def json_body(self) -> dict[str, Any]:
+        """The request's JSON object."""
+        return validation.json_object(self.request.body)
+
+    def send(self, value: dict[str, Any], status: int = 200) -> None:
+        """Answer with a JSON object."""
+        self.set_status(status)
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.finish(json.dumps(value))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer with one sentence."""
+        error = kwargs["exc_info"][1] if "exc_info" in kwargs else None
+        if isinstance(error, RequestError):
+            status_code, message = error.status, str(error)
+        elif isinstance(error, DatabaseAway | BrokerAway):
+            status_code, message = 503, str(error)
+            self.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
+        elif status_code == 405:
+            message = f"{self.request.method} does not exist for {self.request.path}."
+        elif status_code == 500:
+            message = "The API failed; its log says why."
+        else:
+            message = f"{self._reason}."
+        if status_code == 401:
+            self.set_header("WWW-Authenticate", "Bearer")
+        self.send({"error": message}, status_code)
+
+    def log_exception(self, *exc_info: Any) -> None:
+        """Log what is our fault."""
+        if not isinstance(exc_info[1], AppError | HTTPError):
+            log.error("%s %s failed", self.request.method, self.request.path, exc_info=exc_info)
+
+
+class Nowhere(Handler):
+    """Every address that is none: 404."""
+
+    def prepare(self) -> None:
+        """Refuse."""
+        raise NotFound(f"There is nothing at {self.request.path}.")

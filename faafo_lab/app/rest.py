@@ -1,0 +1,196 @@
+"""The REST API's addresses.
+
+    POST   /v1/fractal               accept a task                        201
+    GET    /v1/fractal               page=, results_per_page=, order=     200
+    GET    /v1/fractal/UUID          one fractal                          200
+    PUT    /v1/fractal/UUID          a worker's result         (secret)   200
+    DELETE /v1/fractal/UUID                                    (secret)   204
+    GET    /v1/node                  every API and worker                 200
+    POST   /v1/node                  a worker's heartbeat      (secret)   200
+    PUT    /v1/node/NAME             {"drain": true}           (secret)   200
+    DELETE /v1/node/NAME?run=RUN     a worker says goodbye     (secret)   204
+    GET    /v1/load                  this machine's load                  200
+    GET    /v1/stats                 waiting, working, done, queue_depth  200
+    GET    /health                   database and broker                  200 or 503
+    GET    /fractal/UUID             the PNG                              200
+
+The secret travels as ``Authorization: Bearer SECRET``. Errors are ``{"error": "one sentence"}``. Every answer names
+the API that gave it: ``X-Served-By``.
+"""
+
+import logging
+import math
+from typing import Any
+
+from faafo_lab.app import validation
+from faafo_lab.app.errors import AppError, BadRequest, BrokerAway, NotFound
+from faafo_lab.app.handler import RETRY_AFTER_SECONDS, Handler
+
+log = logging.getLogger(__name__)
+
+
+class Fractals(Handler):
+    """``/v1/fractal``."""
+
+    async def get(self) -> None:
+        """One page of the list."""
+        page = validation.page(self.get_query_argument("page", None))
+        per_page = validation.results_per_page(self.get_query_argument("results_per_page", None))
+        order = self.get_query_argument("order", "oldest")
+        count, objects = await self.api.ask(self.api.store.page, page, per_page, order)
+        if per_page is None:
+            page, pages = 1, 1
+        else:
+            pages = math.ceil(count / per_page)
+        self.send({"num_results": count, "objects": objects, "page": page, "total_pages": pages})
+
+    async def post(self) -> None:
+        """Accept a task."""
+        task = validation.task(self.json_body())
+        fractal, new = await self.api.ask(self.api.store.add, task)
+        if new:
+            self.api.publish(task)
+        self.set_header("Location", f"/v1/fractal/{task.uuid}")
+        self.send(fractal, 201)
+
+
+class Fractal(Handler):
+    """``/v1/fractal/UUID``."""
+
+    body_max_bytes = validation.RESULT_BODY_MAX_BYTES
+
+    async def get(self, name: str) -> None:
+        """One fractal."""
+        self.send(await self.api.ask(self.api.store.get, known_uuid(name)))
+
+    async def put(self, name: str) -> None:
+        """Keep a worker's result."""
+        self.check_secret()
+        wanted = known_uuid(name)
+        # in a thread: checking the largest picture takes a while
+        result = await self.api.ask(lambda: validation.result(self.json_body(), wanted))
+        fractal, won = await self.api.ask(self.api.store.complete, wanted, result)
+        if not won:
+            log.info("%s was done already: the result of %s is dropped", wanted, result.generated_by)
+        self.send(fractal)
+
+    async def delete(self, name: str) -> None:
+        """Delete it."""
+        self.check_secret()
+        await self.api.ask(self.api.store.delete, known_uuid(name))
+        self.set_status(204)
+
+
+class Image(Handler):
+    """``/fractal/UUID``: the PNG."""
+
+    async def get(self, name: str) -> None:
+        """The PNG, or 304 for who has it."""
+        checksum, png = await self.api.ask(self.api.store.image, known_uuid(name.removesuffix(".png")))
+        self.set_header("Content-Type", "image/png")
+        self.set_header("Cache-Control", "public, max-age=31536000, immutable")
+        self.set_header("Etag", f'"{checksum}"')
+        if self.check_etag_header():
+            self.set_status(304)
+        else:
+            self.finish(png)
+
+
+class Nodes(Handler):
+    """``/v1/node``."""
+
+    async def get(self) -> None:
+        """Every API and worker."""
+        nodes = await self.api.ask(self.api.store.nodes)
+        self.send({"num_results": len(nodes), "objects": nodes, "page": 1, "total_pages": 1})
+
+    async def post(self) -> None:
+        """A worker's heartbeat: renew its leases, tell it whether to drain."""
+        self.check_secret()
+        beat = validation.heartbeat(self.json_body())
+        drain, leases = await self.api.ask(self.api.store.heard, beat)
+        self.send({"drain": drain, "leases": leases})
+
+
+class Node(Handler):
+    """``/v1/node/NAME``."""
+
+    async def put(self, name: str) -> None:
+        """Ask a worker to drain, or to go on."""
+        self.check_secret()
+        self.send(await self.api.ask(self.api.store.drain, name, validation.drain(self.json_body())))
+
+    async def delete(self, name: str) -> None:
+        """A worker leaves."""
+        self.check_secret()
+        run = validation.uuid(self.get_query_argument("run", None), "run")
+        await self.api.ask(self.api.store.hand_back, name, run)
+        self.set_status(204)
+
+
+class Load(Handler):
+    """``/v1/load``."""
+
+    async def get(self) -> None:
+        """The load now."""
+        load = self.api.machine.read()
+        self.send(
+            {
+                "hostname": self.api.name,
+                "load_average": load.load_average,
+                "cpu_percent": load.cpu_percent,
+                "cores": load.cores,
+            }
+        )
+
+
+class Stats(Handler):
+    """``/v1/stats``; ``queue_depth`` is null while the broker is away."""
+
+    async def get(self) -> None:
+        """Count."""
+        stats: dict[str, int | None] = dict(await self.api.ask(self.api.store.stats))
+        try:
+            stats["queue_depth"] = await self.api.ask(self.api.publisher.depth)
+        except BrokerAway:
+            stats["queue_depth"] = None
+        self.send(stats)
+
+
+class Health(Handler):
+    """``/health``: 200, or 503 and what is down."""
+
+    async def get(self) -> None:
+        """Check both."""
+        answer: dict[str, Any] = {"status": "ok", "hostname": self.api.name, "database": "ok", "broker": "ok"}
+        down = []
+        for part, check in (("database", self.api.store.check), ("broker", self.api.publisher.depth)):
+            try:
+                await self.api.ask(check)
+            except AppError as error:
+                down.append(part)
+                answer[part] = str(error)
+        if down:
+            answer |= {"status": "down", "error": f"Down: {' and '.join(down)}."}
+            self.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
+        self.send(answer, 503 if down else 200)
+
+
+def known_uuid(name: str) -> str:
+    """A uuid in an address; one that is malformed cannot exist."""
+    try:
+        return validation.uuid(name)
+    except BadRequest:
+        raise NotFound(f"There is no fractal '{name[:60]}'.") from None
+
+
+ROUTES: list[tuple[str, type[Handler]]] = [
+    (r"/v1/fractal/?", Fractals),
+    (r"/v1/fractal/([^/]+)", Fractal),
+    (r"/v1/node/?", Nodes),
+    (r"/v1/node/([^/]+)", Node),
+    (r"/v1/load", Load),
+    (r"/v1/stats", Stats),
+    (r"/health", Health),
+    (r"/fractal/([^/]+)", Image),
+]

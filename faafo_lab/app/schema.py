@@ -1,0 +1,83 @@
+"""The tables. A fractal's row is the truth about it; the queue is only the fast path.
+
+fractals   what was asked for, who works on it (the lease), what came out
+images     the PNGs, apart from the rows so that no list ever reads them
+nodes      who serves: every API and worker, as they last reported
+"""
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    func,
+    text,
+)
+
+metadata = MetaData()
+
+UUID_LENGTH, NAME_LENGTH = 36, 255
+
+fractals = Table(
+    "fractals",
+    metadata,
+    Column("uuid", String(UUID_LENGTH), primary_key=True),
+    # What was asked for
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("iterations", Integer, nullable=False),
+    Column("xa", Double, nullable=False),
+    Column("xb", Double, nullable=False),
+    Column("ya", Double, nullable=False),
+    Column("yb", Double, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    # On its way: NULL is "not in the queue" (the outbox); the lease says which run of which worker has it
+    Column("published_at", DateTime(timezone=True)),
+    Column("leased_by", String(NAME_LENGTH)),
+    Column("lease_run", String(UUID_LENGTH)),
+    Column("lease_until", DateTime(timezone=True)),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    # What came out
+    Column("completed_at", DateTime(timezone=True)),
+    Column("c_re", Double),
+    Column("c_im", Double),
+    Column("duration", Double),
+    Column("size", Integer),
+    Column("checksum", String(64)),
+    Column("generated_by", String(NAME_LENGTH)),
+)
+Index("fractals_by_creation", fractals.c.created_at, fractals.c.uuid)
+Index("fractals_by_completion", fractals.c.completed_at)
+Index("fractals_to_do", fractals.c.lease_until, postgresql_where=text("completed_at IS NULL"))
+
+images = Table(
+    "images",
+    metadata,
+    Column("uuid", ForeignKey("fractals.uuid", ondelete="CASCADE"), primary_key=True),
+    Column("png", LargeBinary, nullable=False),
+)
+
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("name", String(NAME_LENGTH), primary_key=True),
+    Column("role", String(16), primary_key=True),
+    Column("run", String(UUID_LENGTH), nullable=False),  # a new one each time the program starts
+    Column("state", String(16), nullable=False),
+    Column("drain", Boolean, nullable=False, server_default=text("false")),
+    Column("load_average", JSON),
+    Column("cpu_percent", Double),
+    Column("cores", Integer),
+    Column("working_on", JSON, nullable=False),
+    Column("version", String(64)),
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("last_heard", DateTime(timezone=True), nullable=False),
+)

@@ -1,0 +1,453 @@
+"""All database work of the API: SQLAlchemy Core, plain functions that block.
+
+The API calls them in a small pool of threads. (Measured: SQLAlchemy's asyncio half costs every API 8 MB and half a
+second of CPU at its start, which is two seconds on a quarter of a core.) All times are the database's, so several
+APIs need no common clock. Every method is one transaction and safe to repeat, so one that meets a connection that
+broke since its last use is tried once more; after that it raises ``DatabaseAway``.
+"""
+
+import functools
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.engine import Connection, Engine, RowMapping
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from faafo_lab.app.errors import BadRequest, Conflict, DatabaseAway, NotFound, SettingsError
+from faafo_lab.app.julia import Task
+from faafo_lab.app.machine import Load
+from faafo_lab.app.schema import fractals, images, metadata, nodes
+from faafo_lab.app.settings import LEASE_SECONDS, NODE_FORGOTTEN_SECONDS, NODE_LOST_SECONDS
+from faafo_lab.app.validation import Heartbeat, Result
+
+log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 3  # to a database that does not answer
+DEAD_PEER_SECONDS = 6  # to notice that a database machine vanished
+POOL_SECONDS = 5  # to wait for a free connection
+CONNECTIONS = 4
+TABLES_LOCK = 0x_FAAF0  # two APIs that start at once create the tables one after the other
+OUTBOX_BATCH = 200
+EMPTY_SECONDS = 4.0  # between a message's end in the queue and its worker's lease
+OVERTAKEN_SECONDS = 10.0  # by which the order of two messages is beyond doubt
+UNDEFINED_TABLE = "42P01"  # SQLSTATE
+TASK_FIELDS = ("uuid", "width", "height", "iterations", "xa", "xb", "ya", "yb")
+ORDERS = ("oldest", "newest")
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _transaction(
+    method: Callable[Concatenate["Store", Connection, P], R],
+) -> Callable[Concatenate["Store", P], R]:
+    """Run a method in a transaction of its own; try once more where the connection had broken."""
+
+    @functools.wraps(method)
+    def run(self: "Store", /, *args: P.args, **kwargs: P.kwargs) -> R:
+        for last in (False, True):
+            try:
+                with self._engine.begin() as connection:
+                    return method(self, connection, *args, **kwargs)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) == UNDEFINED_TABLE:
+                    raise DatabaseAway("The database answers, but its tables are not there yet.") from None
+                if not isinstance(error, OperationalError | InterfaceError | InternalError):
+                    raise
+                if last or not error.connection_invalidated:
+                    raise DatabaseAway(f"The database does not answer: {_reason(error)}") from None
+            except PoolTimeout:
+                raise DatabaseAway("The database does not answer: all connections are waiting for it.") from None
+        raise AssertionError("unreachable")
+
+    return run
+
+
+class Store:
+    """The application's database, shared by all its APIs."""
+
+    def __init__(self, url: str):
+        """Connect lazily to ``url``: ``postgresql://USER:PASSWORD@HOST:PORT/NAME``."""
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme not in ("postgresql", "postgresql+psycopg"):
+            raise SettingsError(f"The database URL must begin with postgresql://, this one begins with '{scheme}'.")
+        self._engine: Engine = sa.create_engine(
+            f"postgresql+psycopg://{rest}",
+            pool_size=CONNECTIONS,
+            max_overflow=0,
+            pool_timeout=POOL_SECONDS,
+            connect_args={
+                "connect_timeout": CONNECT_SECONDS,
+                "tcp_user_timeout": DEAD_PEER_SECONDS * 1000,
+                "keepalives_idle": DEAD_PEER_SECONDS,
+                "keepalives_interval": 2,
+                "keepalives_count": 3,
+                "application_name": "faafo-api",
+            },
+        )
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    @_transaction
+    def create_tables(self, connection: Connection) -> None:
+        """Create what is missing."""
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(TABLES_LOCK)))
+        metadata.create_all(connection)
+
+    @_transaction
+    def check(self, connection: Connection) -> None:
+        """Raise ``DatabaseAway`` unless the database answers and has the tables."""
+        connection.execute(sa.select(fractals.c.uuid).limit(1))
+
+    # Fractals
+
+    @_transaction
+    def add(self, connection: Connection, task: Task) -> tuple[dict[str, Any], bool]:
+        """Accept a task; the fractal, and whether it is new. The same one again is accepted again.
+
+        Raises ``Conflict`` where the uuid belongs to another fractal.
+        """
+        statement = insert(fractals).values(task.as_dict()).on_conflict_do_nothing().returning(fractals)
+        if row := connection.execute(statement).mappings().first():
+            return _fractal(row), True
+        row = connection.execute(sa.select(fractals).where(fractals.c.uuid == task.uuid)).mappings().one()
+        if any(row[name] != value for name, value in task.as_dict().items()):
+            raise Conflict(f"'uuid' {task.uuid} belongs to another fractal: choose a new one.")
+        return _fractal(row), False
+
+    @_transaction
+    def get(self, connection: Connection, uuid: str) -> dict[str, Any]:
+        """One fractal; raises ``NotFound``."""
+        row = connection.execute(sa.select(fractals).where(fractals.c.uuid == uuid)).mappings().first()
+        if row is None:
+            raise _no_fractal(uuid)
+        return _fractal(row)
+
+    @_transaction
+    def page(
+        self,
+        connection: Connection,
+        page: int,
+        results_per_page: int | None,
+        order: str = "oldest",
+        completed: bool = False,
+    ) -> tuple[int, list[dict[str, Any]]]:
+        """How many fractals there are, and those of one page (from 1; ``results_per_page`` None: all)."""
+        if order not in ORDERS:
+            raise BadRequest(f"'order' must be one of {', '.join(ORDERS)}.")
+        wanted = fractals.c.completed_at.is_not(None) if completed else sa.true()
+        count = connection.scalar(sa.select(sa.func.count()).select_from(fractals).where(wanted)) or 0
+        keys = (fractals.c.completed_at if completed else fractals.c.created_at, fractals.c.uuid)
+        statement = sa.select(fractals).where(wanted)
+        statement = statement.order_by(*(key.desc() if order == "newest" else key for key in keys))
+        if results_per_page is not None:
+            statement = statement.limit(results_per_page).offset((page - 1) * results_per_page)
+        return count, [_fractal(row) for row in connection.execute(statement).mappings()]
+
+    @_transaction
+    def image(self, connection: Connection, uuid: str) -> tuple[str, bytes]:
+        """Checksum and PNG of a fractal; raises ``NotFound``, also where it is not made yet."""
+        row = connection.execute(
+            sa.select(fractals.c.checksum, images.c.png)
+            .join_from(fractals, images, isouter=True)
+            .where(fractals.c.uuid == uuid)
+        ).first()
+        if row is None:
+            raise _no_fractal(uuid)
+        if row.png is None:
+            raise NotFound(f"Fractal {uuid} is not made yet: ask again later.")
+        return row.checksum, bytes(row.png)
+
+    @_transaction
+    def complete(self, connection: Connection, uuid: str, result: Result) -> tuple[dict[str, Any], bool]:
+        """Keep a result; the fractal, and whether this result won. The first wins, others are dropped."""
+        c_re, c_im = result.c or (None, None)
+        row = (
+            connection.execute(
+                sa.update(fractals)
+                .where(fractals.c.uuid == uuid, fractals.c.completed_at.is_(None))
+                .values(
+                    completed_at=sa.func.now(),
+                    duration=result.duration,
+                    size=len(result.image),
+                    checksum=result.checksum,
+                    generated_by=result.generated_by,
+                    c_re=c_re,
+                    c_im=c_im,
+                    leased_by=None,
+                    lease_run=None,
+                    lease_until=None,
+                )
+                .returning(fractals)
+            )
+            .mappings()
+            .first()
+        )
+        if row:
+            connection.execute(insert(images).values(uuid=uuid, png=result.image))
+            return _fractal(row), True
+        row = connection.execute(sa.select(fractals).where(fractals.c.uuid == uuid)).mappings().first()
+        if row is None:
+            raise _no_fractal(uuid)
+        return _fractal(row), False
+
+    @_transaction
+    def delete(self, connection: Connection, uuid: str) -> None:
+        """Delete a fractal and its image; raises ``NotFound``."""
+        if not connection.execute(sa.delete(fractals).where(fractals.c.uuid == uuid)).rowcount:
+            raise _no_fractal(uuid)
+
+    @_transaction
+    def stats(self, connection: Connection) -> dict[str, int]:
+        """How many fractals are waiting, leased to a worker, and done."""
+        done = fractals.c.completed_at.is_not(None)
+        leased = fractals.c.lease_until.is_not(None)
+        count = sa.func.count()
+        row = connection.execute(
+            sa.select(
+                count.filter(sa.not_(done), sa.not_(leased)).label("waiting"),
+                count.filter(sa.not_(done), leased).label("working"),
+                count.filter(done).label("done"),
+            )
+        ).one()
+        return dict(row._mapping)
+
+    # Nothing accepted is lost
+
+    @_transaction
+    def mark_published(self, connection: Connection, uuids: Sequence[str]) -> None:
+        """These are in the queue."""
+        connection.execute(
+            sa.update(fractals)
+            .where(fractals.c.uuid.in_(uuids), fractals.c.published_at.is_(None))
+            .values(published_at=sa.func.now())
+        )
+
+    @_transaction
+    def publish_outbox(
+        self, connection: Connection, publish: Callable[[list[Task], bool], None], after_seconds: float
+    ) -> int:
+        """Hand the oldest tasks that are not in the queue for ``after_seconds`` to ``publish``; how many.
+
+        ``publish(tasks, again)`` is told whether a worker has had them before. Another API skips those that this
+        one holds.
+        """
+        again = (fractals.c.attempts > 0).label("again")
+        rows = connection.execute(
+            sa.select(*(fractals.c[name] for name in TASK_FIELDS), again)
+            .where(
+                fractals.c.completed_at.is_(None),
+                fractals.c.lease_until.is_(None),
+                fractals.c.published_at.is_(None),
+                fractals.c.created_at < _now(-after_seconds),
+            )
+            .order_by(fractals.c.created_at)
+            .limit(OUTBOX_BATCH)
+            .with_for_update(skip_locked=True)
+        ).all()
+        if rows:
+            for had_before in (True, False):
+                publish([Task(*row[:-1]) for row in rows if row.again is had_before], had_before)
+            uuids = [row.uuid for row in rows]
+            connection.execute(sa.update(fractals).where(fractals.c.uuid.in_(uuids)).values(published_at=sa.func.now()))
+        return len(rows)
+
+    @_transaction
+    def take_back_expired(self, connection: Connection) -> list[tuple[str, str]]:
+        """Put tasks whose lease has expired back into the outbox; their uuids and who had them."""
+        expired = (
+            sa.select(fractals.c.uuid, fractals.c.leased_by)
+            .where(fractals.c.completed_at.is_(None), fractals.c.lease_until < _now())
+            .limit(OUTBOX_BATCH)
+            .with_for_update(skip_locked=True)
+        )
+        rows = connection.execute(expired).all()
+        self._to_outbox(connection, [row.uuid for row in rows])
+        return [(row.uuid, row.leased_by) for row in rows]
+
+    @_transaction
+    def refill(self, connection: Connection, queue_is_empty: bool) -> int:
+        """Put what should be in the queue, and is not, into the outbox; how many.
+
+        The queue is empty: all that was published and that nobody has taken, once one of them has waited for long.
+        It is not: what was overtaken, for the queue is first in, first out.
+        """
+        lost = sa.and_(
+            fractals.c.completed_at.is_(None), fractals.c.lease_until.is_(None), fractals.c.published_at.is_not(None)
+        )
+        if queue_is_empty:
+            oldest = connection.scalar(
+                sa.select(sa.func.min(fractals.c.published_at) < _now(-EMPTY_SECONDS)).where(lost)
+            )
+            if not oldest:
+                return 0
+        else:
+            taken = sa.select(sa.func.max(fractals.c.published_at)).where(
+                fractals.c.completed_at.is_(None), fractals.c.lease_until.is_not(None), fractals.c.attempts == 1
+            )
+            overtaken = taken.scalar_subquery() - timedelta(seconds=OVERTAKEN_SECONDS)
+            lost = sa.and_(lost, fractals.c.attempts == 0, fractals.c.published_at < overtaken)
+        rows = connection.execute(sa.select(fractals.c.uuid).where(lost).with_for_update(skip_locked=True)).all()
+        self._to_outbox(connection, [row.uuid for row in rows])
+        return len(rows)
+
+    def _to_outbox(self, connection: Connection, uuids: Sequence[str]) -> None:
+        if uuids:
+            connection.execute(
+                sa.update(fractals)
+                .where(fractals.c.uuid.in_(uuids))
+                .values(published_at=None, leased_by=None, lease_run=None, lease_until=None)
+            )
+
+    # Nodes
+
+    @_transaction
+    def heard(self, connection: Connection, beat: Heartbeat) -> tuple[bool, dict[str, str]]:
+        """A worker's heartbeat: renew or take its leases. Whether it shall drain, and what became of each uuid.
+
+        "yours": go on; "done": somebody else was faster; "taken": another worker has it; "gone": deleted.
+        """
+        drain = self._write_node(
+            connection,
+            "worker",
+            name=beat.name,
+            run=beat.run,
+            state=beat.state,
+            load_average=beat.load_average,
+            cpu_percent=beat.cpu_percent,
+            cores=beat.cores,
+            working_on=beat.working_on,
+            version=beat.version,
+        )
+        return drain, self._lease(connection, beat) if beat.working_on else {}
+
+    def _lease(self, connection: Connection, beat: Heartbeat) -> dict[str, str]:
+        mine = sa.func.coalesce(fractals.c.lease_run == beat.run, sa.false())
+        free = sa.or_(fractals.c.lease_until.is_(None), fractals.c.lease_until < _now(), mine)
+        leased = connection.scalars(
+            sa.update(fractals)
+            .where(fractals.c.uuid.in_(beat.working_on), fractals.c.completed_at.is_(None), free)
+            .values(
+                leased_by=beat.name,
+                lease_run=beat.run,
+                lease_until=_now(LEASE_SECONDS),
+                attempts=fractals.c.attempts + sa.case((mine, 0), else_=1),
+            )
+            .returning(fractals.c.uuid)
+        ).all()
+        answer = dict.fromkeys(beat.working_on, "gone") | dict.fromkeys(leased, "yours")
+        if missing := [uuid for uuid, what in answer.items() if what == "gone"]:
+            rows = connection.execute(
+                sa.select(fractals.c.uuid, fractals.c.completed_at).where(fractals.c.uuid.in_(missing))
+            )
+            answer |= {row.uuid: "done" if row.completed_at else "taken" for row in rows}
+        return answer
+
+    @_transaction
+    def hand_back(self, connection: Connection, name: str, run: str) -> None:
+        """A worker leaves: what it had goes back, its node row goes."""
+        uuids = connection.scalars(
+            sa.select(fractals.c.uuid).where(fractals.c.lease_run == run, fractals.c.completed_at.is_(None))
+        ).all()
+        self._to_outbox(connection, uuids)
+        connection.execute(sa.delete(nodes).where(nodes.c.name == name, nodes.c.run == run))
+
+    @_transaction
+    def serving(self, connection: Connection, name: str, run: str, load: Load, version: str) -> None:
+        """An API's heartbeat; forgets nodes that were silent for long."""
+        self._write_node(
+            connection,
+            "api",
+            name=name,
+            run=run,
+            state="serving",
+            load_average=load.load_average,
+            cpu_percent=load.cpu_percent,
+            cores=load.cores,
+            working_on=(),
+            version=version,
+        )
+        connection.execute(sa.delete(nodes).where(nodes.c.last_heard < _now(-NODE_FORGOTTEN_SECONDS)))
+
+    def _write_node(self, connection: Connection, role: str, **values: Any) -> bool:
+        """Insert or update a node's row; whether it shall drain (a new run of a program begins anew)."""
+        values |= {"role": role, "last_heard": _now()}
+        same = nodes.c.run == values["run"]
+        statement = insert(nodes).values(**values)
+        changes: dict[str, Any] = {name: statement.excluded[name] for name in values if name not in ("name", "role")}
+        changes["drain"] = sa.and_(nodes.c.drain, same)
+        changes["started_at"] = sa.case((same, nodes.c.started_at), else_=_now())
+        drain = connection.scalar(
+            statement.on_conflict_do_update(index_elements=["name", "role"], set_=changes).returning(nodes.c.drain)
+        )
+        return bool(drain)
+
+    @_transaction
+    def nodes(self, connection: Connection) -> list[dict[str, Any]]:
+        """Every API and worker, by role and name."""
+        rows = connection.execute(sa.select(nodes, _now().label("now")).order_by(nodes.c.role, nodes.c.name))
+        return [_node(row) for row in rows.mappings()]
+
+    @_transaction
+    def drain(self, connection: Connection, name: str, wish: bool) -> dict[str, Any]:
+        """Ask a worker to take no more tasks, or to go on; raises ``NotFound``."""
+        row = (
+            connection.execute(
+                sa.update(nodes)
+                .where(nodes.c.name == name, nodes.c.role == "worker")
+                .values(drain=wish)
+                .returning(nodes, _now().label("now"))
+            )
+            .mappings()
+            .first()
+        )
+        if row is None:
+            raise NotFound(f"There is no worker '{name}': GET /v1/node lists them.")
+        return _node(row)
+
+
+def _now(seconds: float = 0.0) -> Any:
+    """The database's time, ``seconds`` from now."""
+    return sa.func.now() + timedelta(seconds=seconds) if seconds else sa.func.now()
+
+
+def _reason(error: DBAPIError) -> str:
+    lines = str(error.orig).strip().splitlines()
+    return lines[0] if lines else type(error.orig).__name__
+
+
+def _no_fractal(uuid: str) -> NotFound:
+    return NotFound(f"There is no fractal {uuid}.")
+
+
+def _iso(time: datetime | None) -> str | None:
+    return time.astimezone(UTC).isoformat(timespec="microseconds") if time else None
+
+
+def _fractal(row: RowMapping) -> dict[str, Any]:
+    """What the API tells about a fractal."""
+    names: Iterable[str] = (*TASK_FIELDS, "duration", "size", "checksum", "generated_by", "attempts", "leased_by")
+    shown = {name: row[name] for name in names}
+    shown["c"] = None if row["c_re"] is None else [row["c_re"], row["c_im"]]
+    return shown | {name: _iso(row[name]) for name in ("created_at", "published_at", "completed_at")}
+
+
+def _node(row: RowMapping) -> dict[str, Any]:
+    """What the API tells about a node; one that is silent is "lost", whatever it said last."""
+    names = ("name", "role", "state", "drain", "working_on", "load_average", "cpu_percent", "cores", "version")
+    silent = max((row["now"] - row["last_heard"]).total_seconds(), 0.0)
+    shown = {name: row[name] for name in names}
+    if silent > NODE_LOST_SECONDS:
+        shown["state"] = "lost"
+    return shown | {
+        "started_at": _iso(row["started_at"]),
+        "last_heard": _iso(row["last_heard"]),
+        "seconds_since_heard": round(silent, 3),
+    }

@@ -1,0 +1,130 @@
+"""The queue: kombu, direct exchange ``tasks``, queue and routing key ``normal``, JSON and nothing else.
+
+A task that a worker has had before, and lost, goes to a second queue, ``again``, so that it need not wait behind
+everything that came later. Workers serve both in turn.
+
+Valkey or Redis (``redis://:PASSWORD@HOST:6379/0``, ``redis+socket://:PASSWORD@/PATH``) and RabbitMQ (``amqp://…``).
+"""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any, TypeVar
+
+from faafo_lab.app.errors import BrokerAway, SettingsError
+from faafo_lab.app.julia import Task
+
+kombu: Any = import_module("kombu")  # as good as untyped
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R")
+
+CONNECT_SECONDS = 3
+ANSWER_SECONDS = 10  # of a broker; a blocking pop answers within 1 s
+RETRY_SECONDS = 1.0  # a broker that was away is not asked again before
+SCHEMES = ("redis", "rediss", "redis+socket", "amqp", "amqps")
+
+EXCHANGE = kombu.Exchange("tasks", type="direct", durable=True)
+NORMAL = kombu.Queue("normal", EXCHANGE, routing_key="normal", durable=True)
+AGAIN = kombu.Queue("again", EXCHANGE, routing_key="again", durable=True)
+QUEUES = (NORMAL, AGAIN)
+
+
+def connection(url: str) -> Any:
+    """A connection to the broker, not yet made; raises ``SettingsError`` for a URL that is none.
+
+    Each use of it fails soon where the broker is dead; once closed, make another.
+    """
+    scheme = url.partition("://")[0]
+    if scheme not in SCHEMES:
+        raise SettingsError(
+            f"The queue URL must begin with one of {', '.join(SCHEMES)}; this one begins with '{scheme}'."
+        )
+    options: dict[str, Any] = {}
+    if scheme.startswith("redis"):
+        options |= {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": CONNECT_SECONDS}
+        options |= {"health_check_interval": ANSWER_SECONDS}
+        if scheme != "redis+socket":
+            options["socket_keepalive"] = True
+    return kombu.Connection(url, connect_timeout=CONNECT_SECONDS, transport_options=options)
+
+
+def open_channel(connection: Any) -> Any:
+    """Connect, without any retry of kombu's own (they sleep), and declare the queues."""
+    connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
+    channel = connection.channel()
+    for queue in QUEUES:
+        queue(channel).declare()
+    return channel
+
+
+def away(connection: Any) -> tuple[type[BaseException], ...]:
+    """The exceptions that mean that a broker is away."""
+    return (*connection.connection_errors, *connection.channel_errors, socket.timeout, OSError)
+
+
+def close(connection: Any) -> None:
+    """Close a connection, whatever state it is in."""
+    try:
+        connection.close()
+    except Exception as error:  # what a dead broker's socket says does not matter any more
+        log.debug("closing: %s", error)
+
+
+class Publisher:
+    """Puts tasks into the queue, from any thread, one at a time. Raises ``BrokerAway``."""
+
+    def __init__(self, url: str):
+        self._url = url
+        self._connection = connection(url)
+        self._lock = threading.Lock()
+        self._channel: Any = None
+        self._away_until = 0.0
+        self._away = False
+
+    def publish(self, tasks: Iterable[Task], again: bool = False) -> None:
+        """Put tasks into the queue; when this returns, the broker has them all."""
+        queue = AGAIN if again else NORMAL
+
+        def send(channel: Any) -> None:
+            producer = self._connection.Producer(channel, exchange=EXCHANGE, auto_declare=False)
+            for task in tasks:
+                producer.publish(
+                    task.as_dict(), serializer="json", routing_key=queue.routing_key, delivery_mode="persistent"
+                )
+
+        self._ask(send)
+
+    def depth(self) -> int:
+        """How many messages wait in the queue."""
+        return self._ask(lambda channel: sum(int(queue(channel).queue_declare().message_count) for queue in QUEUES))
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            close(self._connection)
+
+    def _ask(self, question: Callable[[Any], R]) -> R:
+        with self._lock:
+            if time.monotonic() < self._away_until:
+                raise BrokerAway("The message broker does not answer.")
+            try:
+                if self._channel is None:
+                    self._channel = open_channel(self._connection)
+                answer = question(self._channel)
+            except away(self._connection) as error:
+                close(self._connection)
+                self._channel, self._connection = None, connection(self._url)
+                self._away_until = time.monotonic() + RETRY_SECONDS
+                if not self._away:
+                    log.warning("the message broker is away, tasks wait in the database: %s", error)
+                self._away = True
+                raise BrokerAway(f"The message broker does not answer: {error}") from None
+            if self._away:
+                log.info("the message broker is back")
+            self._away = False
+            return answer

@@ -1,0 +1,211 @@
+"""What a request may say. Everything here raises ``BadRequest`` with a sentence that names field and bound."""
+
+import base64
+import binascii
+import hashlib
+import json
+import math
+import re
+from dataclasses import dataclass, fields
+from typing import Any
+
+from faafo_lab.app.errors import BadRequest
+from faafo_lab.app.julia import Task
+
+SIZE_MAX_PIXELS = 10_000  # width, height
+AREA_MAX_PIXELS = 25_000_000
+ITERATIONS_MAX = 10_000
+COORDINATE_MAX = 1_000.0
+NAME_MAX_LENGTH = 255
+WORKING_ON_MAX = 64
+RESULTS_PER_PAGE, RESULTS_PER_PAGE_MAX = 10, 1_000
+TASK_BODY_MAX_BYTES = 64 * 1024
+RESULT_BODY_MAX_BYTES = 40 * 1024 * 1024  # base64 of the largest picture
+
+WORKER_STATES = ("idle", "working", "draining", "drained")
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a worker reports: the PNG and how it came about; ``c`` is None from workers that do not say."""
+
+    duration: float
+    image: bytes
+    checksum: str
+    generated_by: str
+    c: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """What a worker says of itself; ``run`` is new each time it starts."""
+
+    name: str
+    run: str
+    state: str
+    working_on: tuple[str, ...]
+    load_average: tuple[float, ...] | None
+    cpu_percent: float | None
+    cores: int | None
+    version: str | None
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """The body as a JSON object."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise BadRequest("The body is not JSON: send a JSON object.") from None
+    if not isinstance(value, dict):
+        raise BadRequest("The body must be a JSON object, with a name for each value.")
+    return value
+
+
+def task(body: dict[str, Any]) -> Task:
+    """A fractal that is asked for."""
+    _only(body, [field.name for field in fields(Task)])
+    wanted = Task(
+        uuid=uuid(body.get("uuid")),
+        width=_whole(body, "width", 1, SIZE_MAX_PIXELS),
+        height=_whole(body, "height", 1, SIZE_MAX_PIXELS),
+        iterations=_whole(body, "iterations", 1, ITERATIONS_MAX),
+        **{name: _number(body, name, -COORDINATE_MAX, COORDINATE_MAX) for name in ("xa", "xb", "ya", "yb")},
+    )
+    if wanted.width * wanted.height > AREA_MAX_PIXELS:
+        raise BadRequest(f"'width' times 'height' must be at most {AREA_MAX_PIXELS} pixels.")
+    for low, high in (("xa", "xb"), ("ya", "yb")):
+        if body[low] >= body[high]:
+            raise BadRequest(f"'{low}' must be less than '{high}': got {body[low]} and {body[high]}.")
+    return wanted
+
+
+def result(body: dict[str, Any], of_uuid: str) -> Result:
+    """A worker's result for the fractal ``of_uuid``; the checksum is verified."""
+    _only(body, ["uuid", "duration", "image", "checksum", "size", "generated_by", "c"])
+    if uuid(body.get("uuid", of_uuid)) != of_uuid:
+        raise BadRequest(f"'uuid' must be that of the address, {of_uuid}: got {body['uuid']}.")
+    try:
+        image = base64.b64decode(_text(body, "image", RESULT_BODY_MAX_BYTES), validate=True)
+    except (binascii.Error, ValueError):
+        raise BadRequest("'image' must be a PNG in base64.") from None
+    if not image.startswith(b"\x89PNG\r\n\x1a\n"):
+        raise BadRequest("'image' must be a PNG in base64: these bytes are no PNG.")
+    checksum = _text(body, "checksum", 64).lower()
+    if not _SHA256.fullmatch(checksum) or hashlib.sha256(image).hexdigest() != checksum:
+        raise BadRequest("'checksum' must be the SHA-256 of the image, in hexadecimal: it is not. Send it again.")
+    if _whole(body, "size", 0, RESULT_BODY_MAX_BYTES) != len(image):
+        raise BadRequest(f"'size' must be the image's length, {len(image)} bytes: got {body['size']}.")
+    c = body.get("c")
+    if c is not None:
+        if not isinstance(c, list) or len(c) != 2:
+            raise BadRequest("'c' must be a list of two numbers, its real and its imaginary part.")
+        c = tuple(_number({"c": part}, "c", -COORDINATE_MAX, COORDINATE_MAX) for part in c)
+    return Result(
+        duration=_number(body, "duration", 0.0, 1e9),
+        image=image,
+        checksum=checksum,
+        generated_by=_text(body, "generated_by", NAME_MAX_LENGTH),
+        c=c,
+    )
+
+
+def heartbeat(body: dict[str, Any]) -> Heartbeat:
+    """A worker's heartbeat."""
+    working_on = body.get("working_on", [])
+    if not isinstance(working_on, list) or len(working_on) > WORKING_ON_MAX:
+        raise BadRequest(f"'working_on' must be a list of at most {WORKING_ON_MAX} uuids.")
+    state = body.get("state")
+    if state not in WORKER_STATES:
+        raise BadRequest(f"'state' must be one of {', '.join(WORKER_STATES)}.")
+    averages = body.get("load_average")
+    if averages is not None:
+        if not isinstance(averages, list) or len(averages) != 3:
+            raise BadRequest("'load_average' must be a list of three numbers: over 1, 5 and 15 minutes.")
+        averages = tuple(_number({"load_average": one}, "load_average", 0.0, 1e6) for one in averages)
+    percent, cores, version = body.get("cpu_percent"), body.get("cores"), body.get("version")
+    return Heartbeat(
+        name=node_name(body.get("name")),
+        run=uuid(body.get("run"), "run"),
+        state=state,
+        working_on=tuple(uuid(one, "working_on") for one in working_on),
+        load_average=averages,
+        cpu_percent=None if percent is None else _number(body, "cpu_percent", 0.0, 100.0),
+        cores=None if cores is None else _whole(body, "cores", 1, 65_536),
+        version=None if version is None else _text(body, "version", 64),
+    )
+
+
+def drain(body: dict[str, Any]) -> bool:
+    """The wish of ``PUT /v1/node/NAME``."""
+    _only(body, ["drain"])
+    if not isinstance(body.get("drain"), bool):
+        raise BadRequest("'drain' must be true or false.")
+    return bool(body["drain"])
+
+
+def page(text: str | None) -> int:
+    """The argument ``page``, from 1."""
+    return _argument("page", text, 1, 1, 1_000_000_000)
+
+
+def results_per_page(text: str | None) -> int | None:
+    """The argument ``results_per_page``; None is "all" (-1)."""
+    if text == "-1":
+        return None
+    hint = ", or -1 for all"
+    return _argument("results_per_page", text, RESULTS_PER_PAGE, 1, RESULTS_PER_PAGE_MAX, hint)
+
+
+def uuid(value: object, name: str = "uuid") -> str:
+    """A uuid in its usual form, in lower case."""
+    if not isinstance(value, str) or not _UUID.fullmatch(value.lower()):
+        raise BadRequest(f"'{name}' must be a uuid such as 6b4e0b94-2bd2-4f8e-9d53-0a0a52c0a6b5.")
+    return value.lower()
+
+
+def node_name(value: object) -> str:
+    """A node's name: that of its machine."""
+    if not isinstance(value, str) or len(value) > NAME_MAX_LENGTH or not _NAME.fullmatch(value):
+        raise BadRequest(
+            f"'name' must be a machine's name: letters, digits, '.', '_' and '-', at most {NAME_MAX_LENGTH}."
+        )
+    return value
+
+
+def _only(body: dict[str, Any], names: list[str]) -> None:
+    if unknown := sorted(set(body) - set(names)):
+        raise BadRequest(f"'{unknown[0][:40]}' is no field of this: known are {', '.join(names)}.")
+
+
+def _whole(body: dict[str, Any], name: str, least: int, most: int) -> int:
+    value = body.get(name)
+    if type(value) is not int or not least <= value <= most:
+        raise BadRequest(f"'{name}' must be a whole number from {least} to {most}.")
+    return value
+
+
+def _number(body: dict[str, Any], name: str, least: float, most: float) -> float:
+    value = body.get(name)
+    # NaN, which Python's JSON lets pass, is in no range
+    if type(value) not in (int, float) or not least <= value <= most or not math.isfinite(value):  # type: ignore[operator, arg-type]
+        raise BadRequest(f"'{name}' must be a number from {least:g} to {most:g}.")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _text(body: dict[str, Any], name: str, longest: int) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not value or len(value) > longest or "\x00" in value:
+        raise BadRequest(f"'{name}' must be text of 1 to {longest} characters.")
+    return value
+
+
+def _argument(name: str, text: str | None, otherwise: int, least: int, most: int, hint: str = "") -> int:
+    if text is None:
+        return otherwise
+    if re.fullmatch(r"\d{1,10}", text) and least <= int(text) <= most:
+        return int(text)
+    raise BadRequest(f"'{name}' must be a whole number from {least} to {most}{hint}: got '{text[:40]}'.")

@@ -1,0 +1,287 @@
+"""The worker (``faafo-worker``): takes one task at a time from the queue, computes the fractal, reports it.
+
+A second thread tells the API every two seconds what the worker works on; that renews the lease, and the answer says
+whether the worker shall drain. A message is acknowledged when its task is done or is no longer ours: the row in the
+database says what is to do, so a message may come twice, or get lost.
+
+SIGTERM: finish what is in hand, say goodbye, exit 0. Broker or API away: keep trying, say so once.
+"""
+
+import argparse
+import base64
+import contextlib
+import hashlib
+import logging
+import signal
+import threading
+import time
+import uuid
+from types import FrameType
+from typing import Any
+
+from faafo_lab.app import settings, tasks, validation
+from faafo_lab.app.client import Client
+from faafo_lab.app.errors import ApiAway, ApiError, ApiRefused, AppError, BadRequest
+from faafo_lab.app.julia import Task, constant
+from faafo_lab.app.machine import Machine
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_TIMEOUT_SECONDS = 4.0
+GIVE_UP_SECONDS = 20.0  # a worker that shall stop keeps a result for an API that is away no longer than this
+PAUSE_SECONDS = 0.2  # of a worker that drains, or whose API is away
+BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 0.25, 4.0
+
+
+class Backoff:
+    """Waits longer from one failure to the next, and says only once what is wrong."""
+
+    def __init__(self, whom: str):
+        self._whom = whom
+        self._seconds = BACKOFF_SECONDS
+        self._away = False
+
+    def failed(self, why: object, wake: threading.Event | None = None) -> None:
+        """Wait before the next try, until ``wake`` is set."""
+        if not self._away:
+            log.warning("waiting for %s: %s", self._whom, why)
+        self._away = True
+        (wake or threading.Event()).wait(self._seconds)
+        self._seconds = min(self._seconds * 2, BACKOFF_MAX_SECONDS)
+
+    def worked(self) -> None:
+        """It answers (again)."""
+        if self._away:
+            log.info("%s answers again", self._whom)
+        self._seconds, self._away = BACKOFF_SECONDS, False
+
+
+class Heart:
+    """The thread that reports to the API, and what it learns there."""
+
+    def __init__(self, name: str, endpoint: str, secret: str | None):
+        self.name = name
+        self.run = str(uuid.uuid4())
+        self.drain = threading.Event()  # by the API's wish
+        self.stop = threading.Event()  # by a signal
+        self.welcome = threading.Event()  # while the API answers and knows our secret
+        self._client = Client(endpoint, secret, HEARTBEAT_TIMEOUT_SECONDS)
+        self._claims = Client(endpoint, secret)
+        self._machine = Machine()
+        self._version = settings.version()
+        self._working_on: list[str] = []
+        self._wake = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heart", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat."""
+        self._thread.start()
+
+    def claim(self, uuid: str) -> str:
+        """Take a task's lease: "yours", "done", "taken" or "gone". Raises ``ApiError``."""
+        self._working_on = [uuid]
+        try:
+            what = str(self._tell(self._claims)["leases"].get(uuid, "gone"))
+        except ApiError:
+            self._working_on = []
+            raise
+        if what != "yours":
+            self._working_on = []
+        return what
+
+    def done(self) -> None:
+        """Nothing is in hand any more; the API learns it at the next beat, or at once when we drain."""
+        self._working_on = []
+        if self.drain.is_set():
+            self._wake.set()
+
+    def goodbye(self) -> None:
+        """Stop beating, hand back what is in hand, leave the list of nodes."""
+        self._ended.set()
+        self._wake.set()
+        self._thread.join(HEARTBEAT_TIMEOUT_SECONDS)
+        try:
+            self._claims.call("DELETE", f"/v1/node/{self.name}?run={self.run}")
+        except ApiError as error:
+            log.warning("cannot say goodbye: %s", error)
+
+    def _beat(self) -> None:
+        backoff = Backoff("the API")
+        while not self._ended.is_set():
+            try:
+                drain = bool(self._tell(self._client)["drain"])
+                backoff.worked()
+                self.welcome.set()
+            except ApiError as error:
+                self.welcome.clear()
+                backoff.failed(error, self._ended)
+                continue
+            if drain != self.drain.is_set():
+                log.info("draining, by the API's wish" if drain else "taking tasks again, by the API's wish")
+                (self.drain.set if drain else self.drain.clear)()
+                continue  # and say so
+            self._wake.wait(settings.HEARTBEAT_SECONDS)
+            self._wake.clear()
+
+    def _tell(self, client: Client) -> dict[str, Any]:
+        working_on = self._working_on
+        leaving = self.drain.is_set() or self.stop.is_set()
+        load = self._machine.read()
+        return client.call(
+            "POST",
+            "/v1/node",
+            {
+                "role": "worker",
+                "name": self.name,
+                "run": self.run,
+                "state": ("draining" if working_on else "drained") if leaving else "working" if working_on else "idle",
+                "working_on": working_on,
+                "load_average": load.load_average,
+                "cpu_percent": load.cpu_percent,
+                "cores": load.cores,
+                "version": self._version,
+            },
+        )
+
+
+class Worker:
+    """Consumes the queue until it is told to stop."""
+
+    def __init__(self, heart: Heart, queue_url: str, endpoint: str, secret: str | None):
+        self._heart = heart
+        self._queue_url = queue_url
+        self._connection = tasks.connection(queue_url)
+        self._client = Client(endpoint, secret)
+        self._stop = heart.stop
+
+    def run(self) -> None:
+        """Work until ``stop`` is set."""
+        backoff = Backoff("the message broker")
+        while not self._stop.is_set():
+            if self._leaving() or not self._heart.welcome.is_set():
+                self._stop.wait(PAUSE_SECONDS)
+                continue
+            try:
+                self._consume(backoff)
+            except tasks.away(self._connection) as error:
+                backoff.failed(error, self._stop)
+            finally:
+                tasks.close(self._connection)  # what was taken and not acknowledged goes back
+                self._connection = tasks.connection(self._queue_url)
+
+    def _consume(self, backoff: Backoff) -> None:
+        """Take tasks, one at a time, until the worker shall stop or drain."""
+        channel = tasks.open_channel(self._connection)
+        consumer = tasks.kombu.Consumer(
+            channel, tasks.QUEUES, accept=["json"], on_message=self._handle, auto_declare=False
+        )
+        consumer.qos(prefetch_count=1, apply_global=True)
+        with consumer:
+            backoff.worked()
+            while not self._leaving() and self._heart.welcome.is_set():
+                with contextlib.suppress(TimeoutError):
+                    self._connection.drain_events(timeout=1.0)
+
+    def _leaving(self) -> bool:
+        return self._stop.is_set() or self._heart.drain.is_set()
+
+    def _handle(self, message: Any) -> None:
+        """One message; whatever is wrong with it, the worker goes on."""
+        if self._leaving():
+            message.requeue()
+            return
+        try:
+            task = validation.task(_object(message.decode()))
+        except Exception as error:  # ours, or kombu's of a body that is not what its headers say
+            log.warning("dropping a message: %s", error)
+            message.reject()
+            return
+        try:
+            self._work(task)
+            message.ack()
+        except ApiRefused as error:
+            log.warning("dropping task %s: %s", task.uuid, error)
+            message.reject()
+        except _Stopping:
+            message.requeue()
+        finally:
+            self._heart.done()
+
+    def _work(self, task: Task) -> None:
+        """Claim, compute, report; returns when the task is done or not ours."""
+        what = self._insist(lambda: self._heart.claim(task.uuid))
+        if what != "yours":
+            log.info("%s: %s", task.uuid, what)
+            return
+        from faafo_lab.app import fractal  # NumPy: the worker reports before it is loaded
+
+        started = time.monotonic()
+        png = fractal.png(task)
+        duration = time.monotonic() - started
+        result = {
+            "uuid": task.uuid,
+            "duration": duration,
+            "image": base64.b64encode(png).decode(),
+            "checksum": hashlib.sha256(png).hexdigest(),
+            "size": len(png),
+            "generated_by": self._heart.name,
+            "c": constant(task),
+        }
+        self._insist(lambda: self._client.call("PUT", f"/v1/fractal/{task.uuid}", result))
+        log.info("%s: made in %.3f s", task.uuid, duration)
+
+    def _insist(self, call: Any) -> Any:
+        """Repeat a call while the API is away; a worker that shall stop gives up after a while."""
+        backoff = Backoff("the API, with a task in hand")
+        give_up = None
+        while True:
+            try:
+                answer = call()
+                backoff.worked()
+                return answer
+            except ApiAway as error:
+                if self._stop.is_set():
+                    give_up = give_up or time.monotonic() + GIVE_UP_SECONDS
+                    if time.monotonic() > give_up:
+                        raise _Stopping from error
+                backoff.failed(error)
+
+
+def _object(value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise BadRequest("The message is no JSON object.")
+    return value
+
+
+class _Stopping(Exception):
+    """The worker shall stop, and there is no API to take what it has in hand."""
+
+
+def main() -> None:
+    """The command ``faafo-worker``."""
+    parser = argparse.ArgumentParser(prog="faafo-worker", description="Make fractals: take tasks, report results.")
+    parser.add_argument("--name", default=settings.hostname(), help="this worker's name (default: %(default)s)")
+    arguments = parser.parse_args()
+    settings.start_logging()
+    endpoint, secret = settings.endpoint_url(), settings.secret()
+    try:
+        heart = Heart(validation.node_name(arguments.name), endpoint, secret)
+        worker = Worker(heart, settings.queue_url(), endpoint, secret)
+    except AppError as error:
+        parser.exit(1, f"faafo-worker: {error}\n")
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        heart.stop.set()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    log.info("%s works for %s", heart.name, endpoint)
+    heart.start()
+    worker.run()
+    heart.goodbye()
+    log.info("stopped")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""The real application for tests: PostgreSQL and Valkey from their wheels, APIs and workers as processes.
+
+A `Deployment` is one machine of the application: its own INSTANCE_ROOT and INSTANCE_PORTS in a temporary directory.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import quote
+
+import httpx
+import pytest
+
+T = TypeVar("T")
+
+SECRET = 'a secret: with / and @ and "quotes"'
+LIMIT_SECONDS = 60.0  # of any wait: generous, the machine may be busy
+
+
+def wait_for(what: str, condition: Callable[[], T], limit: float = LIMIT_SECONDS) -> T:
+    """Poll until the condition is true (or fail, saying what was awaited); its value."""
+    deadline = time.monotonic() + limit
+    while True:
+        if value := condition():
+            return value
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {limit} s in vain for: {what}")
+        time.sleep(0.05)
+
+
+class Deployment:
+    """The application's processes on one machine."""
+
+    def __init__(self, secret: str | None = SECRET) -> None:
+        self.place = Path(tempfile.mkdtemp(prefix="faafo"))
+        self.root, self.ports = self.place / "root", self.place / "ports"
+        self.root.mkdir()
+        self.ports.mkdir()
+        self.secret = secret
+        self.command = [sys.executable, "-m"]
+        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """What the programs see."""
+        values = {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "HOSTNAME": "test-machine",
+            "INSTANCE_ROOT": str(self.root),
+            "INSTANCE_PORTS": str(self.ports),
+            **({"FAAFO_SECRET": self.secret} if self.secret else {}),
+            **({"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}),
+        }
+        return values | more
+
+    def start(self, name: str, module: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start `faafo_lab.app.MODULE` as process `name`; its output goes to `log(name)`."""
+        with (self.place / f"{name}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [*self.command, f"faafo_lab.app.{module}", *arguments],
+                env=self.environment(**environment),
+                cwd=self.place,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.processes[name] = process
+        return process
+
+    def database(self) -> None:
+        ready = "ready to accept connections"
+        before = self.log("database").count(ready)
+        self.start("database", "services", "database")
+        wait_for("PostgreSQL", lambda: self.log("database").count(ready) > before)
+
+    def messaging(self) -> None:
+        ready = "Ready to accept connections"
+        before = self.log("messaging").count(ready)
+        self.start("messaging", "services", "messaging")
+        wait_for("Valkey", lambda: self.log("messaging").count(ready) > before)
+
+    def api(self, name: str = "api", port: int = 80, **environment: str) -> httpx.Client:
+        """Start an API; a client of it once it is healthy."""
+        self.start(name, "api", "--listen", f"unix:{self.ports / str(port)}", **{"HOSTNAME": name} | environment)
+        client = self.client(port)
+        wait_for(f"{name} to be healthy", lambda: status(client, "/health") == 200)
+        return client
+
+    def worker(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
+        return self.start(name, "worker", "--name", name, **environment)
+
+    def queue_url(self) -> str:
+        return f"redis+socket://:{quote(self.secret or 'faafo', safe='')}@{self.ports / '6379'}"
+
+    def database_url(self) -> str:
+        return f"postgresql://faafo:{quote(self.secret or 'faafo', safe='')}@/faafo?host={self.ports}"
+
+    def client(self, port: int = 80) -> httpx.Client:
+        return httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(self.ports / str(port))), base_url="http://api", timeout=30
+        )
+
+    def log(self, name: str) -> str:
+        path = self.place / f"{name}.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def stop(self, name: str, number: int = signal.SIGTERM) -> int:
+        """Signal a process and wait for its end; its exit code."""
+        process = self.processes.pop(name)
+        process.send_signal(number)
+        try:
+            return process.wait(LIMIT_SECONDS)
+        finally:
+            _end(process)
+
+    def close(self) -> None:
+        for process in self.processes.values():
+            _end(process)
+        shutil.rmtree(self.place, ignore_errors=True)
+
+    def run(self, module: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", f"faafo_lab.app.{module}", *arguments],
+            env=self.environment(**environment),
+            cwd=self.place,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and what it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(LIMIT_SECONDS)
+
+
+def status(client: httpx.Client, path: str) -> int:
+    """The status of a GET, 0 where nobody answers."""
+    try:
+        return client.get(path).status_code
+    except httpx.TransportError:
+        return 0
+
+
+def a_task(**changes: Any) -> dict[str, Any]:
+    """A small fractal's request, as a client writes it."""
+    task: dict[str, Any] = {"uuid": str(uuid.uuid4()), "width": 60, "height": 40, "iterations": 64}
+    return task | {"xa": -2.0, "xb": 2.0, "ya": -1.5, "yb": 1.5} | changes
+
+
+def node(client: httpx.Client, name: str) -> dict[str, Any]:
+    """A node as the API lists it, {} where it does not."""
+    return next((one for one in client.get("/v1/node").json()["objects"] if one["name"] == name), {})
+
+
+def done(client: httpx.Client, uuids: Sequence[str]) -> bool:
+    """Whether all these are made."""
+    try:
+        return all(client.get(f"/v1/fractal/{one}").json().get("checksum") for one in uuids)
+    except (httpx.TransportError, ValueError):
+        return False
+
+
+AUTHORIZED = {"Authorization": f"Bearer {SECRET}"}

@@ -1,0 +1,211 @@
+"""Nothing accepted is lost: workers are killed, the broker and the database go away, and every fractal is made."""
+
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from faafo_lab.app import store, tasks
+from faafo_lab.app.julia import Task
+from faafo_lab.app.schema import fractals
+from faafo_lab.app.store import Store
+from faafo_lab.app.validation import Heartbeat
+from tests.app.deployment import Deployment, a_task, done, node, status, wait_for
+
+
+def stopped_with_a_task(deployment: Deployment, client: httpx.Client, name: str) -> str | None:
+    """Stop a worker's process for a moment: the uuid it has in hand, or None, and it goes on."""
+    deployment.processes[name].send_signal(signal.SIGSTOP)
+    for one in client.get("/v1/fractal?results_per_page=-1").json()["objects"]:
+        if one["leased_by"] == name:
+            return str(one["uuid"])
+    deployment.processes[name].send_signal(signal.SIGCONT)
+    return None
+
+
+def test_the_work_of_a_killed_worker_is_done_by_another(deployment: Deployment) -> None:
+    client = deployment.api()
+    deployment.worker("killed")
+    wait_for("the worker", lambda: node(client, "killed"))
+    uuids = [client.post("/v1/fractal", json=a_task(width=900, height=900)).json()["uuid"] for _ in range(12)]
+    in_hand = wait_for("a task in its hands", lambda: stopped_with_a_task(deployment, client, "killed"))
+    left = [one for one in uuids if one != in_hand and not done(client, [one])]
+    assert len(left) > 3
+    deployment.stop("killed", signal.SIGKILL)
+    address = f"/v1/fractal/{in_hand}"
+    wait_for("its task to be queued again", lambda: not client.get(address).json()["leased_by"], limit=15.0)
+    deployment.worker("other")
+    wait_for("all work to be done by another", lambda: done(client, uuids))
+    made = client.get(address).json()
+    assert (made["generated_by"], made["attempts"]) == ("other", 2)
+    order = sorted((client.get(f"/v1/fractal/{one}").json()["completed_at"], one) for one in [in_hand, *left])
+    assert in_hand in [one for _, one in order[:3]], "it did not wait behind those that came later"
+    wait_for("the killed worker to be shown as lost", lambda: node(client, "killed").get("state") == "lost")
+
+
+def test_tasks_accepted_without_a_broker_are_made_when_it_is_back(deployment: Deployment) -> None:
+    client = deployment.api()
+    deployment.worker("worker")
+    wait_for("the worker", lambda: node(client, "worker"))
+    deployment.stop("messaging", signal.SIGKILL)
+    answers = [client.post("/v1/fractal", json=a_task()) for _ in range(5)]
+    assert [answer.status_code for answer in answers] == [201] * 5
+    health = client.get("/health")
+    assert (health.status_code, health.json()["database"]) == (503, "ok")
+    assert "broker" in health.json()["error"]
+    assert client.get("/v1/stats").json()["queue_depth"] is None
+    deployment.messaging()
+    wait_for("the fractals", lambda: done(client, [answer.json()["uuid"] for answer in answers]))
+    assert client.get("/health").status_code == 200
+    assert deployment.log("worker").count("waiting for the message broker") <= 1
+
+
+def test_a_restarted_broker_keeps_the_queue_and_one_that_lost_it_is_refilled(deployment: Deployment) -> None:
+    client = deployment.api()
+    uuids = [client.post("/v1/fractal", json=a_task()).json()["uuid"] for _ in range(4)]
+    wait_for("the queue", lambda: client.get("/v1/stats").json()["queue_depth"] == 4)
+    deployment.stop("messaging", signal.SIGTERM)
+    deployment.messaging()
+    wait_for("the queue", lambda: client.get("/v1/stats").json()["queue_depth"] == 4)
+    with tasks.connection(deployment.queue_url()) as broker:
+        assert tasks.NORMAL(broker.channel()).purge() == 4
+    wait_for("the queue to be filled again", lambda: client.get("/v1/stats").json()["queue_depth"] == 4)
+    deployment.worker("worker")
+    wait_for("the fractals", lambda: done(client, uuids))
+
+
+def test_without_its_database_the_api_says_503_and_recovers(deployment: Deployment) -> None:
+    client = deployment.api()
+    deployment.worker("worker")
+    uuid = client.post("/v1/fractal", json=a_task()).json()["uuid"]
+    wait_for("a fractal", lambda: done(client, [uuid]))
+    for number in (signal.SIGINT, signal.SIGKILL):
+        deployment.stop("database", number)
+        for method, path in (("GET", "/v1/fractal"), ("POST", "/v1/fractal"), ("GET", f"/fractal/{uuid}")):
+            answer = client.request(method, path, json=a_task() if method == "POST" else None)
+            assert answer.status_code == 503
+            assert "database" in answer.json()["error"]
+            assert answer.headers["Retry-After"]
+        assert client.get("/").status_code == 503
+        assert "database" in client.get("/health").json()["error"]
+        assert client.get("/v1/load").status_code == 200
+        deployment.database()
+        wait_for("the API to recover", lambda: status(client, "/health") == 200)
+        assert client.get(f"/v1/fractal/{uuid}").json()["checksum"]
+        new = client.post("/v1/fractal", json=a_task()).json()["uuid"]
+        wait_for("a new fractal", lambda new=new: done(client, [new]))
+
+
+def test_a_worker_outlasts_its_api_and_loses_nothing(deployment: Deployment) -> None:
+    client = deployment.api()
+    deployment.worker("worker")
+    wait_for("the worker", lambda: node(client, "worker"))
+    uuids = [client.post("/v1/fractal", json=a_task(width=900, height=900)).json()["uuid"] for _ in range(10)]
+    wait_for("a task in its hands", lambda: node(client, "worker").get("working_on"))
+    deployment.stop("api", signal.SIGKILL)
+    wait_for("the worker to notice", lambda: "waiting for the API" in deployment.log("worker"))
+    client = deployment.api()
+    wait_for("the fractals", lambda: done(client, uuids))
+    assert all(client.get(f"/v1/fractal/{one}").json()["attempts"] <= 2 for one in uuids)
+
+
+def test_programs_wait_for_each_other_whatever_starts_first(bare: Deployment) -> None:
+    bare.worker("worker")
+    bare.start("api", "api")
+    client = bare.client()
+    wait_for("the API to listen", lambda: status(client, "/v1/load") == 200)
+    answer = client.post("/v1/fractal", json=a_task())
+    assert (answer.status_code, "database" in answer.json()["error"]) == (503, True)
+    bare.database()
+    wait_for("the database", lambda: client.get("/v1/fractal").status_code == 200)
+    uuid = client.post("/v1/fractal", json=a_task()).json()["uuid"]
+    bare.messaging()
+    wait_for("the fractal", lambda: done(client, [uuid]))
+    assert "waiting for the database" in bare.log("api")
+    assert "Traceback" not in bare.log("api") + bare.log("worker")
+
+
+def test_an_api_that_is_told_to_stop_finishes_its_requests_and_exits_0(deployment: Deployment) -> None:
+    client = deployment.api()
+    client.post("/v1/fractal", json=a_task())
+    assert deployment.stop("api") == 0
+    assert not (deployment.ports / "80").exists() or status(client, "/health") == 0
+    assert "Traceback" not in deployment.log("api")
+
+
+@pytest.fixture
+def database(bare: Deployment) -> Iterator[Store]:
+    """A store whose API does not run, so that nobody else keeps it."""
+    bare.database()
+    database = Store(bare.database_url())
+    try:
+        database.create_tables()
+        yield database
+    finally:
+        database.close()
+
+
+def test_a_lease_lasts_as_long_as_its_worker_reports(database: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "LEASE_SECONDS", 1.0)
+    task = Task(**a_task())
+    database.add(task)
+    database.mark_published([task.uuid])
+    mine, other = (
+        Heartbeat(name, str(uuid.uuid4()), "working", (task.uuid,), None, None, None, None) for name in ("one", "two")
+    )
+    began = time.monotonic()
+    while time.monotonic() - began < 2.0:  # twice the lease
+        assert database.heard(mine)[1] == {task.uuid: "yours"}
+        assert database.heard(other)[1] == {task.uuid: "taken"}
+        assert database.take_back_expired() == []
+        time.sleep(0.05)
+    assert wait_for("the lease to expire", database.take_back_expired) == [(task.uuid, "one")]
+    assert database.heard(other)[1] == {task.uuid: "yours"}
+    assert database.get(task.uuid)["attempts"] == 2
+    assert database.get(task.uuid)["leased_by"] == "two"
+
+
+def test_two_apis_publish_each_task_of_the_outbox_once(database: Store) -> None:
+    wanted = [Task(**a_task()) for _ in range(20)]
+    for task in wanted:
+        database.add(task)
+    published: list[Task] = []
+    both = threading.Barrier(2, timeout=30)
+
+    def publish(some: list[Task], again: bool) -> None:
+        if some:
+            both.wait()  # the first holds its rows while the second looks
+            published.extend(some)
+
+    first = threading.Thread(target=database.publish_outbox, args=(publish, 0.0))
+    first.start()
+    more = [Task(**a_task()) for _ in range(3)]
+    wait_for("the first to hold its rows", lambda: both.n_waiting == 1)
+    for task in more:
+        database.add(task)
+    assert database.publish_outbox(publish, 0.0) == 3
+    first.join(30)
+    assert sorted(task.uuid for task in published) == sorted(task.uuid for task in wanted + more)
+
+
+def test_a_message_that_was_lost_from_a_busy_queue_is_noticed(bare: Deployment, database: Store) -> None:
+    lost, *others = [Task(**a_task()) for _ in range(4)]
+    for task in (lost, *others):
+        database.add(task)
+        database.mark_published([task.uuid])
+    engine = sa.create_engine(bare.database_url().replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:  # as if it had been published long before the others
+        long_ago = fractals.c.published_at - timedelta(minutes=1)
+        connection.execute(sa.update(fractals).where(fractals.c.uuid == lost.uuid).values(published_at=long_ago))
+    engine.dispose()
+    assert database.refill(queue_is_empty=False) == 0
+    database.heard(Heartbeat("one", str(uuid.uuid4()), "working", (others[0].uuid,), None, None, None, None))
+    assert database.refill(queue_is_empty=False) == 1
+    assert database.get(lost.uuid)["published_at"] is None
+    assert database.refill(queue_is_empty=True) == 0, "the others have just been published"

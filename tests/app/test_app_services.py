@@ -1,0 +1,131 @@
+"""PostgreSQL and Valkey on an instance: durable, private, and without a secret that others can read."""
+
+import os
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from faafo_lab.app.errors import DatabaseAway
+from faafo_lab.app.julia import Task
+from faafo_lab.app.store import Store
+from tests.app.deployment import LIMIT_SECONDS, Deployment, a_task, wait_for
+
+
+def test_the_database_keeps_its_rows_over_a_kill_and_stale_files(bare: Deployment) -> None:
+    bare.database()
+    database = Store(bare.database_url())
+    database.create_tables()
+    task = Task(**a_task())
+    database.add(task)
+    bare.stop("database", signal.SIGKILL)
+    data = bare.root / "var/lib/postgresql/data"
+    # its process id now belongs to a living process: this one
+    (data / "postmaster.pid").write_text(f"{os.getpid()}\n{data}\n1\n5432\n{bare.ports}\n\n")
+    bare.database()
+    assert database.get(task.uuid)["uuid"] == task.uuid
+    database.close()
+    assert bare.stop("database", signal.SIGINT) == 0
+
+
+def test_a_half_made_database_is_made_again(bare: Deployment) -> None:
+    unfinished = bare.root / "var/lib/postgresql/unfinished"
+    unfinished.mkdir(parents=True)
+    (unfinished / "PG_VERSION").write_text("18\n")
+    bare.database()
+
+
+def test_two_databases_do_not_share_one_disk(bare: Deployment) -> None:
+    bare.database()
+    second = bare.run("services", "database")
+    assert (second.returncode, second.stdout) == (1, "")
+    assert "already" in second.stderr
+
+
+def test_a_database_without_tables_is_not_healthy(bare: Deployment) -> None:
+    bare.database()
+    database = Store(bare.database_url())
+    with pytest.raises(DatabaseAway, match="tables are not there yet"):
+        database.check()
+    database.create_tables()
+    database.check()
+    database.close()
+
+
+def test_the_database_asks_for_the_secret_and_listens_nowhere_else(bare: Deployment) -> None:
+    bare.database()
+    wrong = Store(bare.database_url().replace("faafo:", "faafo:not-"))
+    with pytest.raises(DatabaseAway, match="password"):
+        wrong.check()
+    wrong.close()
+    engine = sa.create_engine(bare.database_url().replace("postgresql://", "postgresql+psycopg://"))
+    with engine.connect() as connection:
+        assert connection.scalar(sa.text("SHOW listen_addresses")) == ""
+        assert connection.scalar(sa.text("SHOW fsync")) == "on"
+        assert connection.scalar(sa.text("SELECT current_user")) == "faafo"
+    engine.dispose()
+    link = bare.ports / "5432"
+    assert link.is_symlink()
+    assert stat.S_ISSOCK(link.stat().st_mode)
+
+
+def test_the_broker_asks_for_the_secret_and_it_is_on_no_command_line(bare: Deployment) -> None:
+    import redis
+
+    bare.messaging()
+    bare.database()
+    path = str(bare.ports / "6379")
+    right = redis.Redis(unix_socket_path=path, password=bare.secret)
+    assert right.ping()
+    assert right.config_get("appendonly")["appendonly"] == "yes"
+    right.close()
+    stranger = redis.Redis(unix_socket_path=path)
+    with pytest.raises(redis.AuthenticationError):
+        stranger.ping()
+    stranger.close()
+    assert stat.S_IMODE((bare.root / "var/lib/valkey/valkey.conf").stat().st_mode) == 0o600
+    for process in bare.processes.values():
+        for file in ("cmdline", "environ"):
+            seen = Path(f"/proc/{process.pid}/{file}").read_bytes().decode()
+            assert file == "environ" or (bare.secret or "") not in seen
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"INSTANCE_PORTS": ""}, "INSTANCE_PORTS is not set"),
+        ({"INSTANCE_PORTS": "/tmp/" + "x" * 100}, "too long for a socket's path"),
+    ],
+)
+@pytest.mark.parametrize("service", ["database", "messaging"])
+def test_a_wrong_place_is_one_sentence(bare: Deployment, service: str, environment: dict[str, str], says: str) -> None:
+    done = bare.run("services", service, **environment)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_root_without_user_namespaces_is_told_so(bare: Deployment) -> None:
+    place = bare.place / "bin"
+    place.mkdir()
+    (place / "unshare").write_text("#!/bin/sh\nexit 1\n")
+    (place / "unshare").chmod(0o755)
+    process = bare.start("database", "services", "database", PATH=f"{place}:{os.environ['PATH']}")
+    if os.geteuid() == 0:
+        assert process.wait(LIMIT_SECONDS) == 1
+        assert "PostgreSQL does not run as root" in bare.log("database")
+    else:  # nobody else needs one
+        wait_for("PostgreSQL", lambda: "ready to accept connections" in bare.log("database"))
+
+
+def test_an_ordinary_user_can_run_both(bare: Deployment) -> None:
+    """Root becomes one, in a user namespace; anybody else is one already."""
+    words = ["unshare", "--user", "--map-user=1000", "--map-group=1000"] if os.geteuid() == 0 else []
+    bare.command = [*words, *bare.command]
+    bare.database()
+    bare.messaging()
+    database = Store(bare.database_url())
+    database.create_tables()
+    database.close()
