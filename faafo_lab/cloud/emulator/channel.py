@@ -1,0 +1,85 @@
+"""Messages between the emulator, the hypervisor and the guest agents: one JSON object a line, over a socket pair.
+
+This is the end for a loop of its own (no asyncio): never blocks, keeps what the other side has not taken yet.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+Message = dict[str, Any]
+
+_READ_BYTES = 1 << 18
+
+
+def encode(message: Message) -> bytes:
+    """A message as a line."""
+    return json.dumps(message, separators=(",", ":")).encode() + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """The message in a line."""
+    message: Message = json.loads(line)
+    return message
+
+
+class Channel:
+    """A non-blocking end of a socket pair."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        self.socket = sock
+        self.closed = False
+        self._received = b""
+        self._unsent = b""
+
+    def fileno(self) -> int:
+        """For selectors."""
+        return self.socket.fileno()
+
+    @property
+    def behind(self) -> bool:
+        """Whether the other side has yet to take something: call `flush` when the socket can be written to."""
+        return bool(self._unsent) and not self.closed
+
+    def send(self, message: Message) -> None:
+        """Send a message, now or as soon as the other side takes it. Lost when that side is gone."""
+        self._unsent += encode(message)
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what is waiting, as far as the other side takes it."""
+        while self._unsent and not self.closed:
+            try:
+                sent = self.socket.send(self._unsent)
+            except BlockingIOError:
+                return
+            except OSError:
+                self.closed = True
+                return
+            self._unsent = self._unsent[sent:]
+
+    def receive(self) -> Iterator[Message]:
+        """The messages that have arrived. Afterwards `closed` says whether the other side is gone."""
+        while not self.closed:
+            try:
+                data = self.socket.recv(_READ_BYTES)
+            except BlockingIOError:
+                break
+            except OSError:
+                data = b""
+            if not data:
+                self.closed = True
+                break
+            self._received += data
+        *lines, self._received = self._received.split(b"\n")
+        for line in lines:
+            yield decode(line)
+
+    def close(self) -> None:
+        """Hang up."""
+        self.closed = True
+        self.socket.close()

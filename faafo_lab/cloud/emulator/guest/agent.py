@@ -1,0 +1,258 @@
+"""An instance's init: boots it, keeps it, ends it.
+
+The order of things: become the root of a tree that nothing can leave; prepare the disk; listen; say "ready"; start
+the enabled units; at first boot, run the user data. It ends with its lifeline, and takes the whole tree with it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import platform
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from faafo_lab.cloud.emulator import channel, tree
+from faafo_lab.cloud.emulator.guest import disk, initsocket, ssh, userdata
+from faafo_lab.cloud.emulator.guest.children import Children, shutdown_code
+from faafo_lab.cloud.emulator.guest.console import Console
+from faafo_lab.cloud.emulator.guest.hostname import set_hostname
+from faafo_lab.cloud.emulator.guest.supervisor import Supervisor
+from faafo_lab.cloud.emulator.guest.systemctl import systemctl
+from faafo_lab.cloud.emulator.hypervisor import Guest
+
+POWER_OFF, REBOOT = 0, 64
+"""Exit statuses, see hypervisord."""
+
+_KILL_LIMIT_SECONDS = 10.0
+_SHUTDOWN_SECONDS = 90.0
+_REST_SECONDS = 1.0
+_POLL_SECONDS = 0.02
+_CLOUD_INIT = "Cloud-init v. faafo-lab"
+_READ_BYTES = 1 << 16
+
+
+def run(guest: Guest, lifeline: socket.socket) -> int:
+    """Be the init of `guest`; returns its exit status when the instance has ended and nothing of it is left."""
+    # Handlers, not SIG_IGN: what is ignored here would be ignored by every program of the instance.
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, _nothing)
+    state_dir = os.environ.get(tree.STATE_VARIABLE, "")
+    os.setsid()
+    os.umask(0o022)
+    tree.adopt_orphans()
+    console = Console(Path(guest.directory) / "console.log")
+    own_hostname = set_hostname(guest.name)
+    signal.signal(signal.SIGTERM, _end_now)
+    tree.signal_me_when_my_parent_dies(signal.SIGTERM)
+    try:
+        root = disk.prepare(guest)
+    except disk.DiskError as error:
+        console.line(f"init[1]: {error}")
+        lifeline.sendall(channel.encode({"error": str(error)}))
+        return 1
+    os.environ.clear()
+    os.environ.update(disk.environment(guest, root, state_dir))
+    os.chdir(os.environ["HOME"])
+
+    async def live() -> int:
+        return await Agent(guest, root, dict(os.environ), console).run(lifeline, own_hostname)
+
+    return asyncio.run(live())
+
+
+def _nothing(number: int, frame: Any) -> None:
+    """A signal that an init takes no notice of."""
+
+
+def _end_now(number: int, frame: Any) -> None:
+    """The hypervisor has died: nothing of the instance may outlive it."""
+    tree.kill_below_me(_KILL_LIMIT_SECONDS)
+    os._exit(1)
+
+
+class Agent:
+    """The init, once its loop runs."""
+
+    def __init__(self, guest: Guest, root: Path, environment: dict[str, str], console: Console) -> None:
+        self._guest = guest
+        self._root = root
+        self._environment = environment
+        self._console = console
+        self._children = Children()
+        self._supervisor = Supervisor(root, environment, self._children, console)
+        self._ssh = ssh.SSHServer(root, environment, self._children, console)
+        self._end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._cloud_init_state = "running"
+        self._cloud_init_done = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, lifeline: socket.socket, own_hostname: bool) -> int:
+        """Boot, and keep the instance until it ends; returns the exit status."""
+        self._children.watch()
+        reader, writer = await asyncio.open_connection(sock=lifeline)
+        self._start(self._hear(reader))
+        self._greet(own_hostname)
+        await initsocket.listen(Path(self._guest.ports), self._answer)
+        await self._ssh.listen(Path(self._guest.ports))
+        writer.write(channel.encode({"ready": True}))
+        self._start(self._come_up())
+        status = await self._end
+        tree.kill_below_me(_KILL_LIMIT_SECONDS)
+        return status
+
+    def _start(self, work: Any) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _greet(self, own_hostname: bool) -> None:
+        guest, say = self._guest, self._console.line
+        cores = "all cores" if guest.cores is None else f"{guest.cores:g} cores"
+        say(f"Linux version {platform.release()} ({platform.machine()}), a process tree of its own")
+        say(f"Instance: {guest.name} ({guest.id})")
+        say(f"CPU: {cores}; memory: {guest.memory_mb} MB")
+        how = "" if own_hostname else " (in HOSTNAME only: this system allows no namespaces)"
+        say(f"systemd[1]: Hostname set to <{guest.name}>{how}.")
+        for address in self._addresses():
+            say(f"ci-info: {address}")
+
+    def _addresses(self) -> list[str]:
+        addresses = self._guest.metadata.get("addresses", {})
+        if isinstance(addresses, dict):
+            return [f"{network}: {value}" for network, value in addresses.items()]
+        return [str(address) for address in addresses]
+
+    async def _hear(self, reader: asyncio.StreamReader) -> None:
+        """Messages of the hypervisor; when there are no more, it is gone."""
+        while line := await reader.readline():
+            message = channel.decode(line)
+            if message["verb"] == "console":
+                self._console.line(message["line"])
+            elif message["verb"] == "shutdown":
+                self._start(self._shut_down("Power-Off", POWER_OFF))
+        self._finish(1)
+
+    def _finish(self, status: int) -> None:
+        if not self._end.done():
+            self._end.set_result(status)
+
+    async def _shut_down(self, target: str, status: int) -> None:
+        self._console.line(f"systemd[1]: Reached target {target}: stopping all units.")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_SHUTDOWN_SECONDS):
+                await self._supervisor.stop_all()
+                await self._end_the_rest()
+        self._console.line("reboot: Restarting system" if status == REBOOT else "reboot: Power down")
+        self._finish(status)
+
+    async def _end_the_rest(self) -> None:
+        """Give what belongs to no unit a moment to end by itself."""
+        for pid in tree.descendants(os.getpid()):
+            tree.send(pid, signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_REST_SECONDS):
+                while tree.descendants(os.getpid()):
+                    await asyncio.sleep(_POLL_SECONDS)
+
+    # What the instance's commands ask
+
+    async def _answer(self, words: list[str]) -> initsocket.Reply:
+        command, arguments = (words[0], words[1:]) if words else ("", [])
+        if command == "systemctl" and arguments[:1] in (["reboot"], ["poweroff"]):
+            command = arguments[0]
+        if command == "systemctl":
+            return await systemctl(self._supervisor, arguments)
+        if command == "cloud-init":
+            return await self._cloud_init(arguments)
+        if command in ("reboot", "poweroff", "shutdown"):
+            reboot = command == "reboot" or "-r" in arguments
+            self._start(self._shut_down("Reboot" if reboot else "Power-Off", REBOOT if reboot else POWER_OFF))
+            return initsocket.Reply(0)
+        return initsocket.Reply(127, error=f"init: {command} is not known here.\n")
+
+    async def _cloud_init(self, arguments: list[str]) -> initsocket.Reply:
+        if arguments[:1] != ["status"]:
+            return initsocket.Reply(1, error="cloud-init: only 'status' and 'status --wait' are known here.\n")
+        if "--wait" in arguments:
+            await self._cloud_init_done.wait()
+        return initsocket.Reply(int(self._cloud_init_state == "error"), f"status: {self._cloud_init_state}\n")
+
+    # Coming up
+
+    async def _come_up(self) -> None:
+        await self._supervisor.boot()
+        finished = self._root / "var/lib/cloud/instance/boot-finished"
+        if self._guest.first_boot or not finished.exists():
+            finished.unlink(missing_ok=True)
+            self._cloud_init_state = "done" if await self._first_boot() else "error"
+            finished.write_text(f"{self._console.uptime:.2f}\n")
+        else:
+            self._cloud_init_state = "done"
+        self._cloud_init_done.set()
+        self._console.line(f"systemd[1]: Startup finished in {self._console.uptime:.3f}s.")
+
+    async def _first_boot(self) -> bool:
+        """Run the user data; whether that went well."""
+        self._cloud_init_says("running 'modules:final' at {now}. Up {up:.2f} seconds.")
+        good = True
+        if self._guest.user_data:
+            try:
+                code = await self._run_user_data(userdata.script(self._guest.user_data))
+                good = code == 0
+                if not good:
+                    self._console.line(f"cloud-init[1]: The user data failed: {shutdown_code(code)}.")
+            except (userdata.UserDataError, OSError) as error:
+                good = False
+                self._console.line(f"cloud-init[1]: {error}")
+        self._cloud_init_says("finished at {now}. Datasource DataSourceOpenStack. Up {up:.2f} seconds")
+        return good
+
+    def _cloud_init_says(self, text: str) -> None:
+        now = time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime())
+        self._console.line(f"{_CLOUD_INIT} {text.format(now=now, up=self._console.uptime)}")
+
+    async def _run_user_data(self, script: bytes) -> int:
+        """Run it as a program; its output, and that of what it leaves behind, goes to the console."""
+        place = self._root / "var/lib/cloud/instance/scripts/part-001"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(script)
+        place.chmod(0o700)
+        ours, theirs = os.pipe()
+        try:
+            child = self._children.spawn(
+                [str(place)], self._environment, Path(self._environment["HOME"]), stdout=theirs
+            )
+        except OSError as error:
+            os.close(ours)
+            shebang = script.split(b"\n", 1)[0][:80].decode(errors="replace")
+            raise userdata.UserDataError(f"The user data's {shebang!r} cannot be run: {error.strerror}.") from error
+        finally:
+            os.close(theirs)
+        os.set_blocking(ours, False)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(ours, self._copy_output, ours)
+        code = await child.code
+        self._copy_output(ours)
+        return code
+
+    def _copy_output(self, fd: int) -> None:
+        """Copy what has been written to the console; close at its end."""
+        try:
+            while data := os.read(fd, _READ_BYTES):
+                self._console.raw(data)
+        except BlockingIOError:
+            return
+        except OSError:  # closed by an earlier call
+            return
+        asyncio.get_running_loop().remove_reader(fd)
+        os.close(fd)
+
+
+if __name__ == "__main__":
+    sys.exit("The guest agent is forked by the hypervisor; it is not started by hand.")

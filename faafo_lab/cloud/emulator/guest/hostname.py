@@ -1,0 +1,57 @@
+"""The instance's own host name, in a UTS namespace of its own, where the kernel lets us.
+
+Root needs no more than that namespace. Everybody else needs a user namespace around it, in which they stay
+themselves. Some systems allow the user namespace and refuse everything in it; as there is no way back from one,
+`may_unshare` tries it all in a child first.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import cache
+from pathlib import Path
+
+_NEW_UTS, _NEW_USER = 0x04000000, 0x10000000
+
+
+def set_hostname(name: str) -> bool:
+    """Give the calling process (one thread) a namespace with this host name; False where that is refused.
+
+    Then HOSTNAME and the instance's `hostname` command have to do.
+    """
+    if not may_unshare():
+        return False
+    _unshare(name)
+    return True
+
+
+@cache
+def may_unshare() -> bool:
+    """Whether a process of ours may have its own host name. Tried once, in a child, by the hypervisor."""
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            _unshare("probe")
+            status = 0
+        except OSError:
+            pass
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def _unshare(name: str) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    uid, gid = os.getuid(), os.getgid()
+    flags = _NEW_UTS if uid == 0 else _NEW_UTS | _NEW_USER
+    if libc.unshare(flags):
+        raise OSError(ctypes.get_errno(), "unshare")
+    if flags & _NEW_USER:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+    encoded = name.encode()[:63]
+    if libc.sethostname(encoded, len(encoded)):
+        raise OSError(ctypes.get_errno(), "sethostname")

@@ -1,0 +1,481 @@
+"""Images (Glance v2): list, show, create, upload, download, change and delete.
+
+An image's data is a file in the state directory's `images/`; it is written beside its place and moved there, so an
+upload that is cut short leaves nothing. Source: https://docs.openstack.org/api-ref/image/v2/
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import uuid
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import urlencode
+
+from faafo_lab.cloud.emulator import schema
+from faafo_lab.cloud.emulator.base_images import BASE_IMAGES, pack
+from faafo_lab.cloud.emulator.identity import id_of
+from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, Service, new_id, now, route
+from faafo_lab.cloud.emulator.store import Row
+
+VERSIONS = ("v2.9", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0")
+PAGE = 25
+PAGE_MAX = 1000
+DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "ploop", "iso")
+CONTAINER_FORMATS = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
+SORT_KEYS = ("name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at")
+READ_ONLY = frozenset(
+    (
+        *("id", "owner", "status", "checksum", "size", "virtual_size", "os_hash_algo", "os_hash_value"),
+        *("created_at", "updated_at", "self", "file", "schema", "direct_url"),
+    )
+)
+
+_NAME = {"type": ["null", "string"], "maxLength": 255}
+_COUNT = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
+BASE: JSON = {  # the attributes that a client may set; every other one is a property, and a string
+    "id": {"type": "string", "pattern": schema.UUID},
+    "name": _NAME,
+    "visibility": {"type": "string", "enum": ["public", "private", "shared", "community"]},
+    "protected": {"type": "boolean"},
+    "os_hidden": {"type": "boolean"},
+    "tags": {"type": "array", "items": {"type": "string", "maxLength": 255}, "maxItems": 128},
+    "disk_format": {"type": ["null", "string"], "enum": [None, *DISK_FORMATS]},
+    "container_format": {"type": ["null", "string"], "enum": [None, *CONTAINER_FORMATS]},
+    "min_disk": _COUNT,
+    "min_ram": _COUNT,
+}
+SCHEMA: JSON = {
+    "type": "object",
+    "properties": BASE,
+    "additionalProperties": {"type": ["null", "string"], "maxLength": 65535},
+    "keys": {"type": "string", "minLength": 1, "maxLength": 255},
+    "maxProperties": 128 + len(BASE),
+}
+
+
+class Image(Service):
+    """The image service."""
+
+    prefix, type, name = "/image", "image", "glance"
+
+    @property
+    def rows(self) -> dict[str, Row]:
+        """All images, by id."""
+        return self.store.table("image").rows
+
+    def file(self, id: str) -> Path:
+        """Where an image's data is, or will be."""
+        return self.cloud.directory / "images" / id
+
+    def setup(self) -> None:
+        """Make the images that every embedded cloud has, and remove what cut-short uploads left."""
+        folder = self.cloud.directory / "images"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        for base in BASE_IMAGES:
+            id = str(uuid.UUID(id_of("image", base.name)))
+            if id in self.rows and self.file(id).exists():
+                continue
+            data = pack(base)
+            _write(self.file(id), data)
+            self.store.table("image").put(
+                {
+                    **_new(id, base.name, id_of("project", "service")),
+                    "status": "active",
+                    "visibility": "public",
+                    "protected": True,
+                    "container_format": "bare",
+                    "disk_format": "raw",
+                    "min_ram": base.min_ram_mb,
+                    "min_disk": base.min_disk_gb,
+                    "checksum": hashlib.md5(data, usedforsecurity=False).hexdigest(),
+                    "os_hash_value": hashlib.sha512(data).hexdigest(),
+                    "size": len(data),
+                    "virtual_size": len(data),
+                    "properties": dict(base.properties),
+                }
+            )
+        for path in folder.iterdir():
+            if path.name not in self.rows:
+                path.unlink()
+        for row in self.store.table("image").where(status="saving"):
+            self.store.table("image").update(row["id"], status="queued")
+
+    # Words
+
+    def error(self, fault: Fault) -> JSON:
+        """Glance's form: {"message", "code", "title"}."""
+        title = HTTPStatus(fault.status).phrase
+        return {"message": f"{fault.message}<br /><br />\n\n\n", "code": f"{fault.status} {title}", "title": title}
+
+    def invalid(self, error: schema.Invalid) -> Fault:
+        """Glance says which attribute does not fit."""
+        where = f" on instance['{error.path}']" if error.path else ""
+        return Fault(400, f"Provided object does not match schema 'image': {error.reason}{where}")
+
+    # Versions and schemas
+
+    @route("GET", "/", open=True)
+    def versions(self, request: Request) -> Answer:
+        """Which versions there are."""
+        link = [{"rel": "self", "href": f"{self.url}/v2/"}]
+        found = [
+            {"id": version, "status": "SUPPORTED" if number else "CURRENT", "links": link}
+            for number, version in enumerate(VERSIONS)
+        ]
+        return Answer(300, {"versions": found})
+
+    @route("GET", "/versions", open=True)
+    def versions_again(self, request: Request) -> Answer:
+        """The same, with status 200."""
+        return Answer(200, self.versions(request).body)
+
+    @route("GET", "/v2/schemas/image")
+    def show_schema(self, request: Request) -> JSON:
+        """What an image looks like."""
+        read_only = {name: {"type": ["null", "string", "integer"], "readOnly": True} for name in sorted(READ_ONLY)}
+        return {
+            "name": "image",
+            "properties": {**read_only, **BASE},
+            "additionalProperties": {"type": "string"},
+            "links": [
+                {"rel": "self", "href": "{self}"},
+                {"rel": "enclosure", "href": "{file}"},
+                {"rel": "describedby", "href": "{schema}"},
+            ],
+        }
+
+    @route("GET", "/v2/schemas/images")
+    def show_list_schema(self, request: Request) -> JSON:
+        """What a list of images looks like."""
+        return {
+            "name": "images",
+            "properties": {
+                "images": {"type": "array", "items": self.show_schema(request)},
+                "first": {"type": "string"},
+                "next": {"type": "string"},
+                "schema": {"type": "string"},
+            },
+            "links": [
+                {"rel": "first", "href": "{first}"},
+                {"rel": "next", "href": "{next}"},
+                {"rel": "describedby", "href": "{schema}"},
+            ],
+        }
+
+    # Looking
+
+    def visible(self, row: Row, project: str) -> bool:
+        """Whether a project may see an image."""
+        return bool(row["visibility"] in ("public", "community") or row["owner"] == project)
+
+    def image(self, request: Request, id: str) -> Row:
+        """The image with this id that the project may see. Raises a 404 `Fault`."""
+        row = self.rows.get(id)
+        if row is None or not self.visible(row, request.project):
+            raise Fault(404, f"No image found with ID {id}")
+        return row
+
+    def own(self, request: Request, id: str, action: str) -> Row:
+        """The image, where the project may change it. Raises a 404 or 403 `Fault`."""
+        row = self.image(request, id)
+        if row["owner"] != request.project:
+            raise Fault(403, f"You are not authorized to complete {action} action.")
+        return row
+
+    def view(self, row: Row) -> JSON:
+        """An image as Glance shows it: properties stand beside the attributes."""
+        attributes = {name: value for name, value in row.items() if name != "properties"}
+        path = f"/v2/images/{row['id']}"
+        return {
+            **row["properties"],
+            **attributes,
+            "self": path,
+            "file": f"{path}/file",
+            "schema": "/v2/schemas/image",
+            "stores": "file",
+        }
+
+    @route("GET", "/v2/images")
+    def index(self, request: Request) -> JSON:
+        """List images, filtered, sorted, a page at a time."""
+        views = [self.view(row) for row in self.rows.values() if self._listed(row, request)]
+        views = [view for view in views if _matches(view, request)]
+        views = _sorted(views, request)
+        query = {name: values for name, values in request.query.items() if name != "marker"}
+        first = "/v2/images" + (f"?{urlencode(query, doseq=True)}" if query else "")
+        page, more = _page(views, request)
+        body = {"images": page, "first": first, "schema": "/v2/schemas/images"}
+        if more:
+            body["next"] = "/v2/images?" + urlencode({**query, "marker": [page[-1]["id"]]}, doseq=True)
+        return body
+
+    def _listed(self, row: Row, request: Request) -> bool:
+        mine = row["owner"] == request.project
+        if request.one("visibility") in ("community", "all"):
+            return self.visible(row, request.project)
+        return bool(mine or row["visibility"] == "public")
+
+    @route("GET", "/v2/images/{id}")
+    def show(self, request: Request, id: str) -> JSON:
+        """Show an image."""
+        return self.view(self.image(request, id))
+
+    @route("GET", "/v2/images/{id}/file")
+    def download(self, request: Request, id: str) -> Answer:
+        """An image's data."""
+        row = self.image(request, id)
+        if row["status"] != "active":
+            return Answer(204)
+        headers = {"Content-Type": "application/octet-stream", "Content-MD5": row["checksum"]}
+        return Answer(200, self.file(id), headers)
+
+    # Changing
+
+    def _attributes(self, body: JSON) -> JSON:
+        """A checked body as a row's fields. Raises a `Fault` for what a client may not set."""
+        for name in body:
+            if name in READ_ONLY and name != "id":
+                raise Fault(403, f"Attribute '{name}' is read-only.")
+        if body.get("visibility") == "public":
+            raise Fault(403, "You are not authorized to complete publicize_image action.")
+        fields = {name: body[name] for name in BASE if name in body}
+        if "tags" in fields:
+            fields["tags"] = sorted(set(fields["tags"]))
+        fields["properties"] = {name: value for name, value in body.items() if name not in BASE}
+        return fields
+
+    @route("POST", "/v2/images")
+    def create(self, request: Request) -> Answer:
+        """Make an image without data."""
+        body = self.parse(request, SCHEMA)
+        fields = self._attributes(body)
+        id = str(uuid.UUID(fields.get("id") or new_id()))
+        if id in self.rows:
+            raise Fault(409, f"Image ID {id} already exists!")
+        row = self.store.table("image").put({**_new(id, None, request.project), **fields, "id": id})
+        return Answer(201, self.view(row), {"Location": f"{self.url}/v2/images/{id}"})
+
+    @route("PATCH", "/v2/images/{id}")
+    def update(self, request: Request, id: str) -> JSON:
+        """Change an image by a JSON patch of its top level."""
+        if not re.match(r"application/openstack-images-v2\.[01]-json-patch", request.headers.get("Content-Type", "")):
+            raise Fault(415, "Unsupported Content-Type: use application/openstack-images-v2.1-json-patch.")
+        row = self.own(request, id, "modify_image")
+        view = {**row["properties"], **{name: row[name] for name in BASE if name != "id"}}
+        for change in self._patch(request):
+            name = str(change["path"]).removeprefix("/").replace("~1", "/").replace("~0", "~")
+            if name in READ_ONLY:
+                raise Fault(403, f"Attribute '{name}' is read-only.")
+            if change["op"] != "add" and name not in view:
+                raise Fault(409, f"Property {name} does not exist.")
+            if change["op"] == "remove":
+                if name in BASE:
+                    raise Fault(403, f"Property {name} may not be removed.")
+                del view[name]
+            else:
+                if name == "visibility" and change.get("value") == "public":
+                    raise Fault(403, "You are not authorized to complete publicize_image action.")
+                view[name] = change.get("value")
+        try:
+            schema.check(view, SCHEMA)
+        except schema.Invalid as error:
+            raise self.invalid(error) from None
+        fields = {**self._attributes(view), "updated_at": now()}
+        return self.view(self.store.table("image").update(id, **fields))
+
+    def _patch(self, request: Request) -> list[JSON]:
+        try:
+            request.body = b'{"patch": ' + request.body + b"}"
+            changes = request.json()["patch"]
+        except ValueError:
+            raise Fault(400, self.malformed) from None
+        operation = {
+            "type": "object",
+            "required": ["op", "path"],
+            "properties": {
+                "op": {"type": "string", "enum": ["add", "replace", "remove"]},
+                "path": {"type": "string", "pattern": r"^/[^/]+$"},
+            },
+        }
+        try:
+            schema.check(changes, {"type": "array", "items": operation})
+        except schema.Invalid as error:
+            raise Fault(400, f"Invalid JSON patch: {error.reason}") from None
+        return list(changes)
+
+    @route("PUT", "/v2/images/{id}/file", stream=True)
+    async def upload(self, request: Request, id: str) -> Answer:
+        """Give an image its data."""
+        row = self.own(request, id, "upload_image")
+        if row["status"] != "queued":
+            raise Fault(409, f"Image status transition from {row['status']} to saving is not allowed")
+        if not row["disk_format"] or not row["container_format"]:
+            raise Fault(400, "Properties disk_format, container_format must be set prior to saving data.")
+        images = self.store.table("image")
+        images.update(id, status="saving")
+        size, md5, sha512 = 0, hashlib.md5(usedforsecurity=False), hashlib.sha512()
+        partial = self.file(id).with_suffix(".partial")
+        try:
+            assert request.chunks is not None
+            with partial.open("wb") as file:
+                async for chunk in request.chunks:
+                    size += len(chunk)
+                    md5.update(chunk)
+                    sha512.update(chunk)
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            if id not in self.rows:
+                raise Fault(410, f"Image {id} was deleted during its upload.")
+            partial.replace(self.file(id))
+            images.update(
+                id,
+                status="active",
+                size=size,
+                virtual_size=size,
+                checksum=md5.hexdigest(),
+                os_hash_value=sha512.hexdigest(),
+                updated_at=now(),
+            )
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            if id in self.rows and self.rows[id]["status"] == "saving":
+                images.update(id, status="queued")
+            raise
+        return Answer(204)
+
+    @route("DELETE", "/v2/images/{id}")
+    def delete(self, request: Request, id: str) -> Answer:
+        """Delete an image and its data."""
+        row = self.own(request, id, "delete_image")
+        if row["protected"]:
+            raise Fault(403, f"Image {id} is protected and cannot be deleted.")
+        self.store.table("image").delete(id)
+        self.file(id).unlink(missing_ok=True)
+        return Answer(204)
+
+    @route("PUT", "/v2/images/{id}/tags/{tag}")
+    def add_tag(self, request: Request, id: str, tag: str) -> Answer:
+        """Add a tag."""
+        row = self.own(request, id, "modify_image")
+        if len(tag) > 255:
+            raise Fault(400, "A tag may have 255 characters at most.")
+        self.store.table("image").update(id, tags=sorted({*row["tags"], tag}), updated_at=now())
+        return Answer(204)
+
+    @route("DELETE", "/v2/images/{id}/tags/{tag}")
+    def remove_tag(self, request: Request, id: str, tag: str) -> Answer:
+        """Remove a tag."""
+        row = self.own(request, id, "modify_image")
+        if tag not in row["tags"]:
+            raise Fault(404, f"Tag {tag} was not found on image {id}.")
+        self.store.table("image").update(id, tags=[each for each in row["tags"] if each != tag], updated_at=now())
+        return Answer(204)
+
+
+def _new(id: str, name: str | None, owner: str) -> Row:
+    """A row with Glance's defaults."""
+    moment = now()
+    return {
+        "id": id,
+        "name": name,
+        "status": "queued",
+        "visibility": "shared",
+        "protected": False,
+        "os_hidden": False,
+        "owner": owner,
+        "container_format": None,
+        "disk_format": None,
+        "min_ram": 0,
+        "min_disk": 0,
+        "checksum": None,
+        "os_hash_algo": "sha512",
+        "os_hash_value": None,
+        "size": None,
+        "virtual_size": None,
+        "created_at": moment,
+        "updated_at": moment,
+        "tags": [],
+        "properties": {},
+    }
+
+
+def _write(path: Path, data: bytes) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+_PAGING = frozenset(("limit", "marker", "sort", "sort_key", "sort_dir", "member_status"))
+
+
+def _matches(view: JSON, request: Request) -> bool:
+    """Whether an image fits the query: attributes, properties, tags, and bounds of its size."""
+    for name, values in request.query.items():
+        text = values[-1]
+        if name in _PAGING:
+            continue
+        if name == "tag":
+            if not set(values) <= set(view["tags"]):
+                return False
+        elif name in ("size_min", "size_max"):
+            try:
+                bound = request.number(name) or 0
+            except ValueError as error:
+                raise Fault(400, f"{error}.") from None
+            size = view["size"] or 0
+            if (size < bound) if name == "size_min" else (size > bound):
+                return False
+        elif name == "visibility":
+            if text not in ("public", "private", "shared", "community", "all"):
+                raise Fault(400, f"Invalid visibility value: {text}")
+            if text not in ("all", view["visibility"]):
+                return False
+        elif name in ("protected", "os_hidden"):
+            if text.lower() not in ("true", "false"):
+                raise Fault(400, f"Invalid value '{text}' for '{name}' filter. Valid values are case sensitive.")
+            if view[name] != (text.lower() == "true"):
+                return False
+        else:
+            wanted = text[3:].split(",") if text.startswith("in:") else [text]
+            if str(view.get(name)) not in wanted:
+                return False
+    return True
+
+
+def _sorted(views: list[JSON], request: Request) -> list[JSON]:
+    """Sorted by `sort=name:asc,…` or by `sort_key` and `sort_dir`; the newest first where nothing is said."""
+    if text := request.one("sort"):
+        pairs = [[*part.split(":"), "desc"][:2] for part in text.split(",")]
+    else:
+        keys = request.query.get("sort_key", ["created_at"])
+        directions = request.query.get("sort_dir", ["desc"])
+        pairs = [[key, directions[min(number, len(directions) - 1)]] for number, key in enumerate(keys)]
+    views = sorted(views, key=lambda view: str(view["id"]))
+    for key, direction in reversed(pairs):
+        if key not in SORT_KEYS or direction not in ("asc", "desc"):
+            raise Fault(400, f"Invalid sort key or direction: {key}:{direction}")
+        views.sort(
+            key=lambda view: (view[key] is None, 0 if view[key] is None else view[key]), reverse=direction == "desc"
+        )
+    return views
+
+
+def _page(views: list[JSON], request: Request) -> tuple[list[JSON], bool]:
+    """The images after the marker, at most `limit`, and whether there are more."""
+    try:
+        limit = request.number("limit")
+    except ValueError:
+        raise Fault(400, "limit param must be an integer") from None
+    limit = min(PAGE if limit is None else limit, PAGE_MAX)
+    start = 0
+    if marker := request.one("marker"):
+        ids = [view["id"] for view in views]
+        if marker not in ids:
+            raise Fault(400, f"Marker {marker} could not be found.")
+        start = ids.index(marker) + 1
+    end = start + limit
+    return views[start:end], limit > 0 and end < len(views)

@@ -1,0 +1,319 @@
+"""Network (Neutron v2.0): the service.
+
+Each project starts with a network `private` (its subnet is one of the embedded cloud's /24), a router, and the network
+`public` that floating IPs come from. Each kind of resource has a module; `resources` has what they share, and `plugs`
+says what all of it means for the switch. Source: https://docs.openstack.org/api-ref/network/v2/
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from faafo_lab.cloud.emulator.floating import FloatingIps
+from faafo_lab.cloud.emulator.identity import PROJECTS, id_of
+from faafo_lab.cloud.emulator.networks import Networks, Subnets
+from faafo_lab.cloud.emulator.plugs import plugs
+from faafo_lab.cloud.emulator.ports import Ports
+from faafo_lab.cloud.emulator.resources import Collection
+from faafo_lab.cloud.emulator.routers import Routers
+from faafo_lab.cloud.emulator.security import SecurityGroupRules, SecurityGroups
+from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, Service, route
+from faafo_lab.cloud.emulator.store import Row
+
+if TYPE_CHECKING:
+    from faafo_lab.cloud.emulator.server import Emulator
+
+QUOTAS = {
+    "network": 100,
+    "subnet": 100,
+    "port": 200,
+    "router": 10,
+    "floatingip": 20,
+    "security_group": 50,
+    "security_group_rule": 200,
+    "subnetpool": -1,
+    "rbac_policy": 10,
+}
+EXTENSIONS = {
+    "security-group": "security-group",
+    "router": "Neutron L3 Router",
+    "external-net": "Neutron external network",
+    "quotas": "Quota management support",
+    "quota_details": "Quota details management support",
+    "pagination": "Pagination support",
+    "sorting": "Sorting support",
+    "project-id": "project_id field enabled",
+    "standard-attr-description": "standard-attr-description",
+    "standard-attr-revisions": "Resource revision numbers",
+    "standard-attr-timestamp": "Resource timestamps",
+    "fip-port-details": "Floating IP Port Details Extension",
+    "port-security": "Port Security",
+}
+PUBLIC_OCTET = 2  # 127.N.2.0/24: floating IPs
+
+
+class Network(Service):
+    """The network service."""
+
+    prefix, type, name = "/networking", "network", "neutron"
+    malformed = (
+        "The server could not comply with the request since it is either malformed or otherwise incorrect."
+        " (Cannot understand JSON)"
+    )
+
+    def __init__(self, cloud: Emulator) -> None:
+        super().__init__(cloud)
+        self.networks = Networks(self)
+        self.subnets = Subnets(self)
+        self.ports = Ports(self)
+        self.routers = Routers(self)
+        self.groups = SecurityGroups(self)
+        self.rules = SecurityGroupRules(self)
+        self.floating_ips = FloatingIps(self)
+        kinds: tuple[Collection, ...] = (
+            self.networks,
+            self.subnets,
+            self.ports,
+            self.routers,
+            self.groups,
+            self.rules,
+            self.floating_ips,
+        )
+        self.collections = {kind.plural.replace("_", "-"): kind for kind in kinds}
+        self._applying: asyncio.Handle | None = None
+        self.store.watch({"port", "floatingip", "security_group", "security_group_rule", "server"}, self.changed)
+
+    def setup(self) -> None:
+        """Make the networks that every embedded cloud has, where the state is new."""
+        if len(self.networks.table):
+            return
+        service = id_of("project", "service")
+        with self.store.transaction():
+            public = self._network(service, "public", external=True)
+            self._subnet(public, "public-subnet", PUBLIC_OCTET)
+            for name, octet in zip(PROJECTS, (1, 3), strict=True):
+                project = id_of("project", name)
+                subnet = self._subnet(self._network(project, "private"), "private-subnet", octet)
+                values = {each: attribute.default for each, attribute in self.routers.attributes.items()}
+                info = {"network_id": public["id"], "enable_snat": True, "external_fixed_ips": []}
+                router = self.routers.new(project, {**values, "name": "router", "external_gateway_info": info})
+                self.routers.connect(self.routers.table.put({**router, "status": "ACTIVE"}), subnet)
+                self.groups.default(project)
+
+    def _network(self, project: str, name: str, *, external: bool = False) -> Row:
+        values = {each: attribute.default for each, attribute in self.networks.attributes.items()}
+        row = self.networks.new(project, {**values, "name": name, "router:external": external})
+        extra = {"is_default": True} if external else {}
+        return self.networks.table.put({**row, "status": "ACTIVE", **extra})
+
+    def _subnet(self, network: Row, name: str, octet: int) -> Row:
+        block = self.cloud.block(octet)
+        values = {each: attribute.default for each, attribute in self.subnets.attributes.items()}
+        fields = {
+            **values,
+            "name": name,
+            "network_id": network["id"],
+            "ip_version": 4,
+            "cidr": f"{block}.0/24",
+            "gateway_ip": f"{block}.1",
+            "allocation_pools": [{"start": f"{block}.2", "end": f"{block}.254"}],
+        }
+        return self.subnets.table.put(self.subnets.new(network["project_id"], fields))
+
+    # The switch
+
+    def changed(self) -> None:
+        """Have the switch follow, once for all the changes of this turn of the loop."""
+        if self._applying is None and self.cloud.running:
+            self._applying = asyncio.get_running_loop().call_soon(self.apply)
+
+    def apply(self) -> None:
+        """Tell the switch what should be."""
+        self._applying = None
+        self.cloud.plug(plugs(self))
+
+    # What other services ask
+
+    def taken(self) -> set[str]:
+        """Every address that somebody has."""
+        fixed = {ip["ip_address"] for port in self.ports.table for ip in port["fixed_ips"]}
+        return fixed | {row["floating_ip_address"] for row in self.floating_ips.table}
+
+    def ports_of(self, server: str) -> list[Row]:
+        """An instance's ports, in the order in which it got them."""
+        return [row for row in self.ports.table.where(device_id=server) if row["device_owner"].startswith("compute:")]
+
+    def ports_by_server(self) -> dict[str, list[Row]]:
+        """All instances' ports: one pass for a whole list of servers."""
+        found: dict[str, list[Row]] = {}
+        for row in self.ports.table:
+            if row["device_owner"].startswith("compute:"):
+                found.setdefault(row["device_id"], []).append(row)
+        return found
+
+    def addresses(self, ports: list[Row]) -> JSON:
+        """The `addresses` of a server with these ports, as Nova shows them."""
+        found: dict[str, list[JSON]] = {}
+        for port in ports:
+            name = self.networks.table[port["network_id"]]["name"]
+            floating = self.floating_ips.of_port(port["id"])
+            for ip in port["fixed_ips"]:
+                pairs = [(ip["ip_address"], "fixed")]
+                pairs += [(row["floating_ip_address"], "floating") for row in floating
+                          if row["fixed_ip_address"] == ip["ip_address"]]  # fmt: skip
+                found.setdefault(name, []).extend(
+                    {
+                        "version": 4,
+                        "addr": addr,
+                        "OS-EXT-IPS:type": type,
+                        "OS-EXT-IPS-MAC:mac_addr": port["mac_address"],
+                    }
+                    for addr, type in pairs
+                )
+        return found
+
+    # Words
+
+    def error(self, fault: Fault) -> JSON:
+        """Neutron's form: {"NeutronError": {"type", "message", "detail"}}."""
+        return {"NeutronError": {"type": fault.type or "HTTPBadRequest", "message": fault.message, "detail": ""}}
+
+    def path(self, path: str) -> str:
+        """Every path may end in .json."""
+        return super().path(path).removesuffix(".json")
+
+    # Versions, extensions, zones
+
+    def _version(self) -> JSON:
+        link = {"rel": "self", "href": f"{self.url}/v2.0/"}
+        return {"id": "v2.0", "status": "CURRENT", "links": [link]}
+
+    @route("GET", "/", open=True)
+    def versions(self, request: Request) -> JSON:
+        """Which versions there are."""
+        return {"versions": [self._version()]}
+
+    @route("GET", "/v2.0")
+    def version(self, request: Request) -> JSON:
+        """Which resources there are."""
+        kinds = [
+            {
+                "name": kind.name,
+                "collection": kind.plural,
+                "links": [{"rel": "self", "href": f"{self.url}/v2.0/{path}"}],
+            }
+            for path, kind in self.collections.items()
+        ]
+        return {"resources": kinds}
+
+    def _extension(self, alias: str) -> JSON:
+        return {
+            "alias": alias,
+            "name": EXTENSIONS[alias],
+            "description": EXTENSIONS[alias],
+            "updated": "2017-01-01T00:00:00-00:00",
+            "links": [],
+        }
+
+    @route("GET", "/v2.0/extensions")
+    def extensions(self, request: Request) -> JSON:
+        """Which extensions there are."""
+        return {"extensions": [self._extension(alias) for alias in EXTENSIONS]}
+
+    @route("GET", "/v2.0/extensions/{alias}")
+    def extension(self, request: Request, alias: str) -> JSON:
+        """One extension."""
+        if alias not in EXTENSIONS:
+            raise Fault(404, f"Extension with alias {alias} does not exist", type="HTTPNotFound")
+        return {"extension": self._extension(alias)}
+
+    @route("GET", "/v2.0/availability_zones")
+    def zones(self, request: Request) -> JSON:
+        """The one availability zone."""
+        return {
+            "availability_zones": [
+                {"name": "nova", "resource": kind, "state": "available"} for kind in ("network", "router")
+            ]
+        }
+
+    @route("GET", "/v2.0/agents")
+    def agents(self, request: Request) -> JSON:
+        """An ordinary user sees no agents."""
+        return {"agents": []}
+
+    # Quotas
+
+    def limit(self, name: str) -> int:
+        """How many of a kind a project may have; -1: any number."""
+        return self.cloud.quotas.get(name, QUOTAS[name])
+
+    def used(self, project: str, name: str) -> int:
+        """How many of a kind a project has."""
+        return len(self.store.table(name).where(project_id=project))
+
+    def claim(self, kind: Collection, row: Row) -> None:
+        """Check that the project may have one more. Raises a 409 `Fault`."""
+        limit = self.limit(kind.name)
+        if 0 <= limit <= self.used(row["project_id"], kind.name):
+            raise Fault(409, f"Quota exceeded for resources: ['{kind.name}'].", type="OverQuota")
+
+    def _own_quota(self, request: Request, project: str) -> None:
+        if project != request.project:
+            raise Fault(404, "The resource could not be found.", type="HTTPNotFound")
+
+    @route("GET", "/v2.0/quotas/{project}")
+    @route("GET", "/v2.0/quotas/{project}/default")
+    def show_quota(self, request: Request, project: str) -> JSON:
+        """The project's limits."""
+        self._own_quota(request, project)
+        return {"quota": {name: self.limit(name) for name in QUOTAS}}
+
+    @route("GET", "/v2.0/quotas/{project}/details")
+    def show_usage(self, request: Request, project: str) -> JSON:
+        """The project's limits and what it uses of them."""
+        self._own_quota(request, project)
+        usage = {name: {"limit": self.limit(name), "used": self.used(project, name), "reserved": 0} for name in QUOTAS}
+        return {"quota": usage}
+
+    # The resources
+
+    def _kind(self, kind: str) -> Collection:
+        if kind not in self.collections:
+            raise Fault(404, "The resource could not be found.", type="HTTPNotFound")
+        return self.collections[kind]
+
+    @route("GET", "/v2.0/{kind}")
+    def index(self, request: Request, kind: str) -> JSON:
+        """List."""
+        return self._kind(kind).index(request)
+
+    @route("POST", "/v2.0/{kind}")
+    def create(self, request: Request, kind: str) -> Answer:
+        """Create one or several."""
+        return self._kind(kind).create(request)
+
+    @route("GET", "/v2.0/{kind}/{id}")
+    def show(self, request: Request, kind: str, id: str) -> JSON:
+        """Show."""
+        return self._kind(kind).show(request, id)
+
+    @route("PUT", "/v2.0/{kind}/{id}")
+    def update(self, request: Request, kind: str, id: str) -> JSON:
+        """Change."""
+        return self._kind(kind).update(request, id)
+
+    @route("DELETE", "/v2.0/{kind}/{id}")
+    def delete(self, request: Request, kind: str, id: str) -> Answer:
+        """Delete."""
+        return self._kind(kind).delete(request, id)
+
+    @route("PUT", "/v2.0/routers/{id}/add_router_interface")
+    def add_interface(self, request: Request, id: str) -> JSON:
+        """Connect a router to a subnet."""
+        return self.routers.interface(request, id, "add")
+
+    @route("PUT", "/v2.0/routers/{id}/remove_router_interface")
+    def remove_interface(self, request: Request, id: str) -> JSON:
+        """Take a router off a subnet."""
+        return self.routers.interface(request, id, "remove")

@@ -1,0 +1,324 @@
+"""The emulator's process: one HTTP server for all services, the switch, and the hypervisor behind them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import parse_qs
+
+import yaml
+from tornado.http1connection import HTTP1Connection
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler, stream_request_body
+
+from faafo_lab.cloud.emulator.addresses import Claim, port_offset
+from faafo_lab.cloud.emulator.compute import Compute
+from faafo_lab.cloud.emulator.errors import AddressError, EmulatorError
+from faafo_lab.cloud.emulator.hypervisor import Hypervisor
+from faafo_lab.cloud.emulator.identity import DOMAIN, PROJECTS, REGION, Identity, id_of
+from faafo_lab.cloud.emulator.image import Image
+from faafo_lab.cloud.emulator.network import QUOTAS as NETWORK_QUOTAS
+from faafo_lab.cloud.emulator.network import Network
+from faafo_lab.cloud.emulator.nova import QUOTAS as COMPUTE_QUOTAS
+from faafo_lab.cloud.emulator.service import MAX_JSON_BYTES, Answer, Fault, Request, Service
+from faafo_lab.cloud.emulator.store import Store
+from faafo_lab.cloud.emulator.switch import Plug, Switch
+
+log = logging.getLogger(__name__)
+
+DEFAULT_PORT = 5000  # Keystone's; the address is the cloud's own, so it is seldom taken
+CHUNK_BYTES = 1 << 18
+MAX_UPLOAD_BYTES = 1 << 40
+QUOTA_NAMES = frozenset(COMPUTE_QUOTAS) | frozenset(NETWORK_QUOTAS)
+
+
+class Emulator:
+    """An embedded cloud: its state, its services, and what runs behind them."""
+
+    def __init__(self, directory: Path, *, port: int | None = None, quotas: Mapping[str, int] | None = None) -> None:
+        """Read the state in `directory`, which is locked by the caller (see `control`). Raises `EmulatorError`."""
+        self.directory = directory
+        self.name = directory.name
+        self.quotas = dict(quotas or {})
+        self.running = False
+        self.store = Store(directory / "state.sqlite")
+        self._wanted_port = port
+        self._settings = self.store.table("setting")
+        self._sockets: list[socket.socket] = []
+        self._claim_addresses()
+        self.port_offset = port_offset()
+        self.hypervisor = Hypervisor(directory, self._exited)
+        self.identity = Identity(self)
+        self.image = Image(self)
+        self.network = Network(self)
+        self.compute = Compute(self)
+        self.services: tuple[Service, ...] = (self.identity, self.compute, self.network, self.image)
+        self._switch: Switch | None = None
+        self._server: HTTPServer | None = None
+
+    # Addresses
+
+    def _claim_addresses(self) -> None:
+        """Take the addresses and the port of last time, or, where they are taken, others."""
+        before = self._settings.get("address") or {}
+        if self._wanted_port is not None and not 0 < self._wanted_port < 1 << 16:
+            raise AddressError(f"{self._wanted_port} is not a port: give one from 1 to 65535.")
+        self._claim = Claim.take(before.get("number"))
+        ports = [self._wanted_port] if self._wanted_port else [*filter(None, [before.get("port")]), DEFAULT_PORT, 0]
+        for port in ports:
+            try:
+                self._sockets = bind_sockets(port, self.host, family=socket.AF_INET)
+                break
+            except OSError as error:
+                if error.errno not in (errno.EADDRINUSE, errno.EACCES) or port == ports[-1]:
+                    self._claim.close()
+                    raise AddressError(_cannot_listen(self.host, port, error)) from error
+        self.port = self._sockets[0].getsockname()[1]
+        self._move(before.get("number"))
+        self._settings.put({"id": "address", "number": self._claim.number, "port": self.port})
+
+    def _move(self, before: int | None) -> None:
+        """Where another emulator has taken last time's addresses, everything moves to the new ones."""
+        if before is None or before == self._claim.number:
+            return
+        old, new = f"127.{before}.", f"127.{self._claim.number}."
+        log.warning("The addresses %s0.0/16 are taken: this cloud moves to %s0.0/16.", old, new)
+        fields = ("cidr", "gateway_ip", "allocation_pools", "fixed_ips", "floating_ip_address", "fixed_ip_address")
+        with self.store.transaction():
+            for kind in ("subnet", "port", "floatingip"):
+                table = self.store.table(kind)
+                for row in table:
+                    moved = {name: _replaced(row[name], old, new) for name in fields if name in row}
+                    table.update(row["id"], **moved)
+
+    @property
+    def host(self) -> str:
+        """The address of the APIs."""
+        return f"127.{self._claim.number}.0.1"
+
+    @property
+    def url(self) -> str:
+        """The root of all APIs."""
+        return f"http://{self.host}:{self.port}"
+
+    @property
+    def cidr(self) -> str:
+        """All of the cloud's addresses."""
+        return f"127.{self._claim.number}.0.0/16"
+
+    def block(self, octet: int) -> str:
+        """The first three numbers of one of the cloud's /24 blocks."""
+        return f"127.{self._claim.number}.{octet}"
+
+    # Start and stop
+
+    async def start(self) -> None:
+        """Start what runs; returns when the APIs answer. Servers that were active boot in the background."""
+        await self.hypervisor.start()
+        self._switch = Switch(self.hypervisor.owner, self.port_offset, self.hypervisor.console)
+        with self.store.transaction():
+            for service in (self.identity, self.image, self.network, self.compute):
+                service.setup()
+        application = Application(
+            [(r"/.*", Gateway, {"cloud": self})], log_function=lambda handler: None, compress_response=False
+        )
+        self._server = HTTPServer(application, max_buffer_size=4 << 20, max_body_size=MAX_JSON_BYTES)
+        self._server.add_sockets(self._sockets)
+        self.running = True
+        self._write_clouds()
+        self.compute.life.resume()
+        self.network.apply()
+
+    async def stop(self) -> None:
+        """Stop everything; no process is left then. May be called after a start that failed, too."""
+        self.running = False
+        if self._server is not None:
+            self._server.stop()
+            await self.compute.life.close()
+            await self._server.close_all_connections()
+        for each in self._sockets:
+            each.close()
+        if self._switch is not None:
+            await self._switch.close()
+        await self.hypervisor.close()
+        self._claim.close()
+        self.store.close()
+
+    def _write_clouds(self) -> None:
+        """Write clouds.yaml: a cloud for each project; the first is the one that everybody means."""
+        clouds = {}
+        for name, project in zip(("embedded", *(f"embedded-{each}" for each in PROJECTS[1:])), PROJECTS, strict=True):
+            user = self.store.table("user")[id_of("user", project)]
+            clouds[name] = {
+                "auth": {
+                    "auth_url": f"{self.url}/identity",
+                    "username": user["name"],
+                    "password": user["password"],
+                    "project_name": project,
+                    "user_domain_name": DOMAIN["name"],
+                    "project_domain_name": DOMAIN["name"],
+                },
+                "region_name": REGION,
+                "identity_api_version": 3,
+                "faafo_lab": {"published_ports": {"offset": self.port_offset}},
+            }
+        path, partial = self.directory / "clouds.yaml", self.directory / "clouds.yaml.partial"
+        partial.unlink(missing_ok=True)
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(
+                "# Written by faafo-lab's embedded cloud at each start. Keep it to yourself: it has passwords.\n"
+            )
+            client = {"force_ipv4": True}  # otherwise shade asks netifaces2, and does not understand its answer
+            yaml.safe_dump({"client": client, "clouds": clouds}, file, sort_keys=False)
+        partial.replace(path)
+
+    # What the services need
+
+    def ports_dir(self, server: str) -> Path:
+        """The directory of an instance's sockets."""
+        return self.hypervisor.ports_dir(server)
+
+    def plug(self, plugs: Mapping[str, Plug]) -> None:
+        """Tell the switch what should be."""
+        if self.running and self._switch is not None:
+            self._switch.apply(plugs)
+
+    def _exited(self, server: str) -> None:
+        self.compute.life.exited(server)
+
+
+def check_quotas(quotas: Mapping[str, int]) -> None:
+    """Check names and values of quotas. Raises `EmulatorError`."""
+    for name, value in quotas.items():
+        if name not in QUOTA_NAMES:
+            raise EmulatorError(f"There is no quota {name!r}: the names are {', '.join(sorted(QUOTA_NAMES))}.")
+        if value < -1:
+            raise EmulatorError(f"The quota {name} cannot be {value}: give 0 or more, or -1 for no limit.")
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EACCES:
+        return f"Port {port} may not be used by this user: choose one above 1023."
+    return f"Port {port} on {host} is taken: choose another one, or let the embedded cloud choose."
+
+
+def _replaced(value: object, old: str, new: str) -> object:
+    """The value with the beginning of every address in it replaced."""
+    if isinstance(value, str):
+        return new + value[len(old) :] if value.startswith(old) else value
+    if isinstance(value, list):
+        return [_replaced(item, old, new) for item in value]
+    if isinstance(value, dict):
+        return {name: _replaced(item, old, new) for name, item in value.items()}
+    return value
+
+
+@stream_request_body
+class Gateway(RequestHandler):
+    """Takes every request to its service, by the path's first segment."""
+
+    SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS")
+
+    def initialize(self, cloud: Emulator) -> None:
+        """Called by Tornado for each request."""
+        self.cloud = cloud
+        self.body = bytearray()
+        self.pieces: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=4)
+        self.working: asyncio.Task[Answer] | None = None
+
+    def set_default_headers(self) -> None:
+        """No word about the server; no type where there is no body."""
+        self.clear_header("Server")
+        self.clear_header("Content-Type")
+
+    def prepare(self) -> None:
+        """The headers are here: find the service, and, where the route streams, let it begin."""
+        head, _, rest = self.request.path[1:].partition("/")
+        self.service = next((each for each in self.cloud.services if each.prefix == f"/{head}"), None)
+        if self.service is None:
+            return
+        query = parse_qs(self.request.query, keep_blank_values=True, errors="replace")
+        path = self.service.path("/" + rest)
+        self.asked = Request(self.request.method or "GET", path, query, self.request.headers)
+        with contextlib.suppress(Fault):
+            route, _ = self.service.find(self.asked.method, path)
+            if route.stream:
+                connection = self.request.connection
+                assert isinstance(connection, HTTP1Connection)
+                connection.set_max_body_size(MAX_UPLOAD_BYTES)
+                self.asked.chunks = self._chunks()
+                self.working = asyncio.ensure_future(self.service.handle(self.asked))
+                return
+        length = self.request.headers.get("Content-Length", "0")
+        if length.isdecimal() and int(length) > MAX_JSON_BYTES:
+            self.set_header("Connection", "close")
+            self._send(self.service.refuse(Fault(413, f"The body may have {MAX_JSON_BYTES} bytes at most.")))
+            self.finish()
+
+    async def _chunks(self) -> AsyncIterator[bytes]:
+        while (piece := await self.pieces.get()) is not None:
+            yield piece
+
+    async def data_received(self, chunk: bytes) -> None:
+        """A piece of the body: for the route that streams, or to be collected."""
+        if self.working is None:
+            self.body += chunk
+        elif not self.working.done():
+            put = asyncio.ensure_future(self.pieces.put(chunk))
+            await asyncio.wait([put, self.working], return_when=asyncio.FIRST_COMPLETED)
+            put.cancel()
+
+    def on_connection_close(self) -> None:
+        """The client has gone: an upload stops here."""
+        if self.working is not None:
+            self.working.cancel()
+
+    async def _answer(self) -> None:
+        if self.service is None:
+            self.set_status(404)
+            self.set_header("Content-Type", "application/json")
+            self.write({"error": {"code": 404, "title": "Not Found", "message": f"There is no {self.request.path}."}})
+            return
+        if self.working is not None:
+            if not self.working.done():
+                await self.pieces.put(None)
+            answer = await self.working
+        else:
+            self.asked.body = bytes(self.body)
+            answer = await self.service.handle(self.asked)
+        self._send(answer)
+        if isinstance(answer.body, Path):
+            await self._send_file(answer.body)
+
+    def _send(self, answer: Answer) -> None:
+        try:
+            phrase = HTTPStatus(answer.status).phrase
+        except ValueError:
+            phrase = "Unknown"
+        self.set_status(answer.status, phrase)
+        if isinstance(answer.body, dict):
+            self.set_header("Content-Type", "application/json")
+        for name, value in answer.headers.items():
+            self.set_header(name, value)
+        if isinstance(answer.body, dict):
+            self.write(answer.body)
+
+    async def _send_file(self, path: Path) -> None:
+        with path.open("rb") as file:
+            self.set_header("Content-Length", str(os.fstat(file.fileno()).st_size))
+            while chunk := file.read(CHUNK_BYTES):
+                self.write(chunk)
+                await self.flush()
+
+    get = post = put = patch = delete = head = options = _answer
+
+    def compute_etag(self) -> None:
+        """No ETags: the services have none."""

@@ -1,0 +1,295 @@
+"""What an instance is to the programs in it: a disk, an environment, user data, units, commands, SSH."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import shutil
+import signal
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from faafo_lab.cloud.emulator.guest.console import KEPT_BYTES, Console
+from faafo_lab.cloud.emulator.guest.units import UnitError, read_unit
+from faafo_lab.cloud.emulator.hypervisor import HypervisorError
+from tests.emulator import machine_room
+from tests.emulator.machine_room import Room, alive, eventually
+
+machine, room = machine_room.machine, machine_room.room
+
+
+def write_unit(name: str, text: str) -> str:
+    """The line of a script that writes a unit file."""
+    return f"cat > $INSTANCE_ROOT/etc/systemd/system/{name}.service <<'UNIT'\n{text}\nUNIT\n"
+
+
+def in_instance(room: Room, command: str, id: str = "one") -> subprocess.CompletedProcess[str]:
+    """Run a command as a program of the instance would: in its environment, from the outside."""
+    disk = room.disk(id)
+    environment = {
+        "PATH": f"{disk}/bin:/usr/bin:/bin",
+        "INSTANCE_ROOT": str(disk),
+        "INSTANCE_PORTS": str(room.ports(id)),
+        "PROCFS": str(disk.parent / "procfs"),
+        "HOSTNAME": f"vm-{id}",
+        "SHELL": "/bin/sh",
+    }
+    return subprocess.run(
+        ["sh", "-c", command], env=environment, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+# The boot
+
+
+def test_user_data_runs_once_as_a_program_with_a_clean_environment(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.boot(user_data="#!/usr/bin/env bash\npwd; env | sort; echo ran >> $HOME/runs; read -r x || echo no input\n")
+    console = room.finished()
+    disk = room.disk()
+    assert f"\n{disk}/home/ubuntu\n" in console
+    assert "no input" in console
+    for line in (f"INSTANCE_ROOT={disk}", "HOSTNAME=vm-one", f"TMPDIR={disk}/tmp", "FAAFO_LAB_INSTANCE=one"):
+        assert f"\n{line}\n" in console
+    assert f"\nPATH={disk}/bin:/usr/local/bin:/usr/bin:/bin\n" in console
+    assert "VIRTUAL_ENV" not in console
+    assert "PYTEST_CURRENT_TEST" not in console
+    assert "Cloud-init v. " in console
+    assert " finished at " in console
+    room.kill()
+    room.boot(first_boot=False, user_data="#!/bin/sh\necho ran >> $HOME/runs\n")
+    eventually(lambda: room.console().count("Startup finished") == 2, "the second boot")
+    assert (disk / "home/ubuntu/runs").read_text() == "ran\n"
+
+
+def test_user_data_that_was_cut_short_runs_at_the_next_boot(room: Room) -> None:
+    script = "#!/bin/bash\necho ran >> $HOME/runs\n[ $(wc -l < $HOME/runs) = 2 ] || exec sleep 1000\n"
+    room.boot(user_data=script)
+    runs = room.disk() / "home/ubuntu/runs"
+    eventually(runs.exists, "the first run")
+    room.kill()
+    room.boot(first_boot=False, user_data=script)
+    room.finished()
+    assert runs.read_text() == "ran\nran\n"
+
+
+def test_gzipped_user_data_runs(room: Room) -> None:
+    room.boot(user_data=gzip.compress(b"#!/bin/sh\necho from-gzip\n"))
+    assert "\nfrom-gzip\n" in room.finished()
+
+
+@pytest.mark.parametrize(
+    ("user_data", "sentence"),
+    [
+        ("#!/bin/sh\nexit 3\n", "The user data failed: exit status 3."),
+        ("#!/no/such/shell\n", "'#!/no/such/shell' cannot be run: No such file or directory."),
+        ("#cloud-config\npackages: [x]\n", "The user data starts with '#cloud-config'"),
+        (b"\x1f\x8bxx", "The user data cannot be decoded"),
+        (b"\xff\xfe\x00", "this cloud runs scripts, which start with #!"),
+    ],
+    ids=["fails", "no interpreter", "cloud-config", "broken gzip", "binary"],
+)
+def test_user_data_that_does_not_run_well_is_told_on_the_console(
+    room: Room, user_data: str | bytes, sentence: str
+) -> None:
+    room.boot(user_data=user_data)
+    assert sentence in room.finished()
+    assert in_instance(room, "cloud-init status --wait").stdout == "status: error\n"
+
+
+def test_the_instance_has_its_own_host_name(room: Room) -> None:
+    room.boot(user_data="#!/bin/sh\nhostname; uname -n > node\n")
+    console = room.finished()
+    assert "\nvm-one\n" in console
+    if "in HOSTNAME only" not in console:
+        assert (room.disk() / "home/ubuntu/node").read_text() == "vm-one\n"
+    assert os.uname().nodename != "vm-one"
+
+
+def test_another_user_namespace_still_works_inside(room: Room) -> None:
+    unshare = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "id", "-u"]
+    if shutil.which("unshare") is None or subprocess.run(unshare, capture_output=True, check=False).returncode:
+        pytest.skip("this system allows no user namespaces")
+    room.boot(user_data=f"#!/bin/sh\n{' '.join(unshare)} > uid\n")
+    room.finished()
+    assert (room.disk() / "home/ubuntu/uid").read_text() == "1000\n"
+
+
+@pytest.mark.parametrize("name", ["../outside", "/tmp/outside-of-the-disk", "bin/../../outside"])
+def test_an_image_cannot_write_outside_of_its_disk(room: Room, name: str) -> None:
+    image = room.directory / "evil.tar.gz"
+    with tarfile.open(image, "w:gz") as archive:
+        member = tarfile.TarInfo(name)
+        member.size = 4
+        archive.addfile(member, io.BytesIO(b"evil"))
+    if name.startswith("/"):  # taken as relative to the disk
+        room.boot(image_path=str(image))
+    else:
+        with pytest.raises(HypervisorError, match="cannot be unpacked"):
+            room.boot(image_path=str(image))
+        assert not room.disk().exists()
+    assert not (room.disk() / name).resolve().exists() or name.startswith("/")
+    assert not Path("/tmp/outside-of-the-disk").exists()
+
+
+def test_an_image_cannot_reach_outside_by_a_link(room: Room) -> None:
+    image = room.directory / "evil.tar.gz"
+    with tarfile.open(image, "w:gz") as archive:
+        link = tarfile.TarInfo("etc")
+        link.type, link.linkname = tarfile.SYMTYPE, "../.."
+        archive.addfile(link)
+    with pytest.raises(HypervisorError, match="cannot be unpacked"):
+        room.boot(image_path=str(image))
+
+
+def test_the_console_log_keeps_its_end_only(tmp_path: Path) -> None:
+    console = Console(tmp_path / "console.log")
+    for number in range(20_000):
+        console.raw(f"line {number}, somewhat longer than a number\n".encode())
+    console.line("the end")
+    text = (tmp_path / "console.log").read_text()
+    assert len(text) <= KEPT_BYTES * 1.3
+    assert text.startswith("line ")
+    assert text.endswith("] the end\n")
+
+
+def test_the_emulator_can_write_to_the_console(room: Room) -> None:
+    room.boot()
+    room.finished()
+    room.call(room.hypervisor.console, "one", "switch: a word")
+    eventually(lambda: "] switch: a word\n" in room.console(), "the line")
+
+
+# Units
+
+
+def test_systemctl_and_journalctl_know_a_unit_from_its_file_to_its_end(room: Room) -> None:
+    unit = write_unit(
+        "web",
+        "[Unit]\nDescription=A web server\nAfter=network.target\n"
+        "[Service]\nEnvironment=A=1 'B=two words'\nExecStart=/bin/sh -c 'echo serving $A $B; exec sleep 1000'\n"
+        "[Install]\nWantedBy=multi-user.target",
+    )
+    room.boot(user_data=f"#!/bin/bash\n{unit}systemctl enable --now web\n")
+    room.finished()
+    assert in_instance(room, "systemctl is-active web").stdout == "active\n"
+    assert in_instance(room, "systemctl is-enabled web.service").stdout == "enabled\n"
+    eventually(lambda: in_instance(room, "journalctl -u web").stdout == "serving 1 two words\n", "its output")
+    status = in_instance(room, "systemctl status web")
+    assert "web.service - A web server" in status.stdout
+    assert "active (running)" in status.stdout
+    assert "serving 1 two words" in status.stdout
+    assert "web.service" in in_instance(room, "systemctl list-units --no-pager").stdout
+    assert len(room.pids()) == 2
+    stopped = in_instance(room, "sudo systemctl disable --now web")
+    assert (stopped.returncode, stopped.stderr) == (0, "")
+    assert len(room.pids()) == 1
+    inactive = in_instance(room, "systemctl is-active web")
+    assert (inactive.returncode, inactive.stdout) == (3, "inactive\n")
+    assert in_instance(room, "systemctl status web").returncode == 3
+    assert in_instance(room, "systemctl restart web; systemctl is-active web").stdout == "active\n"
+
+
+def test_systemctl_says_what_is_wrong(room: Room) -> None:
+    room.boot()
+    room.finished()
+    missing = in_instance(room, "systemctl start nothing")
+    assert (missing.returncode, missing.stderr) == (5, "Unit nothing.service not found.\n")
+    assert in_instance(room, "systemctl status nothing").returncode == 4
+    assert "Unknown command verb 'dance'" in in_instance(room, "systemctl dance web").stderr
+    assert "is no name of a unit" in in_instance(room, "systemctl start ../../x").stderr
+    (room.disk() / "etc/systemd/system/bad.service").write_text("[Service]\nExecStart=/no/such/program\n")
+    bad = in_instance(room, "systemctl start bad")
+    assert bad.returncode == 1
+    assert "/no/such/program" in bad.stderr
+
+
+def test_a_crashed_unit_is_started_again_and_a_looping_one_ever_more_slowly(room: Room) -> None:
+    steady = write_unit("steady", "[Service]\nExecStart=/bin/sleep 1000\nRestart=on-failure\nRestartSec=50ms")
+    looping = write_unit("looping", "[Service]\nExecStart=/bin/false\nRestart=always\nRestartSec=0")
+    room.boot(user_data=f"#!/bin/bash\n{steady}{looping}systemctl start steady looping\n")
+    room.finished()
+    main = next(pid for pid in room.pids() if machine_room.tree.read(f"/proc/{pid}/cmdline").startswith(b"/bin/sleep"))
+    os.kill(main, signal.SIGKILL)
+    eventually(lambda: "steady.service: started again" in room.console(), "the restart")
+    assert "steady.service: ended, killed by SIGKILL" in room.console()
+    assert not alive(main)
+    eventually(lambda: "looping.service: ended, exit status 1; restart in 0.8 s." in room.console(), "the backoff")
+    assert in_instance(room, "systemctl stop looping; systemctl is-active looping").stdout == "inactive\n"
+
+
+def test_a_unit_takes_its_children_along_when_it_stops(room: Room) -> None:
+    unit = write_unit("many", "[Service]\nExecStart=/bin/bash ${HOME}/many.sh\nTimeoutStopSec=500ms")
+    script = "(trap '' TERM; exec sleep 1000) & setsid sleep 1001 & (sleep 1002 &) ; exec sleep 1003"
+    room.boot(user_data=f"#!/bin/bash\n{unit}cat > many.sh <<'X'\n{script}\nX\nsystemctl start many\n")
+    room.finished()
+    eventually(lambda: len(room.pids()) == 5, "its five processes")
+    assert in_instance(room, "systemctl stop many").returncode == 0
+    assert len(room.pids()) == 1
+
+
+def test_enabled_units_start_at_every_boot(room: Room) -> None:
+    unit = write_unit("web", "[Service]\nExecStart=/bin/sleep 1000\n[Install]\nWantedBy=multi-user.target")
+    room.boot(user_data=f"#!/bin/bash\n{unit}systemctl enable web\n")
+    room.finished()
+    assert in_instance(room, "systemctl is-active web").stdout == "inactive\n"
+    room.do(room.hypervisor.shutdown("one", 10))
+    room.boot(first_boot=False)
+    eventually(lambda: in_instance(room, "systemctl is-active web").stdout == "active\n", "the unit")
+
+
+def test_poweroff_is_news_and_reboot_boots_again(room: Room) -> None:
+    room.boot(user_data="#!/bin/sh\necho ran >> $HOME/runs\n")
+    room.finished()
+    (init,) = room.pids()
+    assert in_instance(room, "sudo reboot").returncode == 0
+    eventually(lambda: room.console().count("Startup finished") == 2, "the second boot")
+    assert room.pids() != [init]
+    assert (room.disk() / "home/ubuntu/runs").read_text() == "ran\n"
+    assert room.exits == []
+    in_instance(room, "sudo poweroff")
+    eventually(lambda: room.exits == ["one"], "the news")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[Service]\n", "exactly one ExecStart= is needed, not 0"),
+        ("[Service]\nExecStart=/bin/a 'b\n", "No closing quotation"),
+        ("[Service]\nExecStart=/bin/a\nRestart=sometimes\n", "Restart=sometimes is not supported"),
+        ("[Service]\nExecStart=/bin/a\nRestartSec=soon\n", "RestartSec=soon is no time span"),
+        ("[Service]\nExecStart=/bin/a\nKillSignal=SIGNOT\n", "KillSignal=SIGNOT is no signal"),
+        ("[Service]\nExecStart=/bin/a\nEnvironment=novalue\n", "'novalue' is not of the form NAME=value"),
+        ("[Service]\nnonsense\n", "line 2: 'nonsense'"),
+        ("[Service]\nExecStart=/bin/a\nType=forking\n", "Type=forking is not supported"),
+    ],
+)
+def test_a_wrong_unit_file_is_one_clear_sentence(tmp_path: Path, text: str, sentence: str) -> None:
+    path = tmp_path / "x.service"
+    path.write_text(text)
+    with pytest.raises(UnitError, match=sentence):
+        read_unit(path)
+
+
+def test_a_unit_file_is_read_as_systemd_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "env").write_text('# a comment\nFILE=1\nQUOTED="a b"\n')
+    path = tmp_path / "x.service"
+    path.write_text(
+        "; a comment\n[Service]\nExecStart=/bin/old\nExecStart=\nExecStart=/bin/new --name ${NAME} \\\n  'two words'\n"
+        f"Environment=A=1 B=2\nEnvironment=A=3\nEnvironmentFile=-/no/such\nEnvironmentFile={tmp_path}/env\n"
+        "Restart=always\nRestartSec=1min 500ms\nTimeoutStopSec=5\nKillSignal=SIGINT\nNice=5\n"
+    )
+    unit = read_unit(path)
+    assert unit.argv({"NAME": "n"}) == ["/bin/new", "--name", "n", "two words"]
+    assert unit.variables() == {"A": "3", "B": "2", "FILE": "1", "QUOTED": "a b"}
+    assert (unit.restart, unit.restart_seconds, unit.stop_seconds) == ("always", 60.5, 5.0)
+    assert unit.kill_signal == signal.SIGINT
+    assert unit.ignored == ("Nice",)
+
+
+def test_uptime_shows_the_instances_own_load(room: Room) -> None:
+    room.boot()
+    assert " up 0 min,  1 user,  load average: 0." in in_instance(room, "uptime").stdout

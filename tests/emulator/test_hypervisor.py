@@ -1,0 +1,271 @@
+"""Instances begin, and nothing of them is left when they end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from faafo_lab.cloud.emulator import sockets, tree
+from faafo_lab.cloud.emulator.hypervisor import HypervisorError
+from tests.emulator import machine_room
+from tests.emulator.machine_room import Machine, Room, alive, eventually
+
+machine, room = machine_room.machine, machine_room.room
+
+DAEMONS = """#!/bin/bash
+setsid sleep 1001 &
+(setsid bash -c '(sleep 1002 &) ; exec sleep 1003' &)
+nohup bash -c 'trap "" TERM HUP INT; while :; do sleep 1004; done' >/dev/null 2>&1 &
+env -i sleep 1005 &
+sleep 0.1
+echo all-started
+exec sleep 1006
+"""
+FORKING = """#!/bin/bash
+# Forks as fast as it can, each one outliving its parent, up to a modest number at a time.
+fork() { while :; do for n in 1 2 3 4 5 6 7 8; do (sleep 0.05; sleep 1000 & disown; exit) & done; sleep 0.02; done; }
+ulimit -u 100000
+for n in 1 2 3; do fork & done
+echo all-started
+timeout 20 sleep 1000
+"""
+
+
+def started(room: Room, id: str = "one") -> list[int]:
+    eventually(lambda: "all-started" in room.console(id), "the user data's processes")
+    return room.pids(id)
+
+
+def test_kill_leaves_none_of_the_daemons_that_left_their_session(room: Room) -> None:
+    room.boot(user_data=DAEMONS)
+    pids = started(room)
+    assert len(pids) >= 7
+    room.kill()
+    assert not [pid for pid in pids if alive(pid)]
+    assert room.programs() == []
+
+
+def test_kill_is_faster_than_a_process_that_forks_all_the_time(room: Room) -> None:
+    room.boot(user_data=FORKING)
+    room.boot("two")
+    started(room)
+    eventually(lambda: len(room.pids()) > 60, "a crowd")
+    room.kill()
+    assert room.pids() == []
+    assert room.programs() == []
+    assert len(room.pids("two")) == 1  # and the neighbour lives
+
+
+def test_killing_twice_or_an_unknown_instance_is_nothing_to_do(room: Room) -> None:
+    room.boot()
+    room.kill()
+    room.kill()
+    room.kill("never-heard-of")
+
+
+def test_an_instance_boots_again_after_its_kill(room: Room) -> None:
+    room.boot()
+    room.kill()
+    room.boot(first_boot=False)
+    assert len(room.pids()) == 1
+
+
+def test_booting_what_runs_is_refused_and_leaves_it_running(room: Room) -> None:
+    room.boot()
+    with pytest.raises(HypervisorError, match="runs already"):
+        room.boot()
+    assert len(room.pids()) == 1
+
+
+def test_an_image_that_is_none_is_one_clear_sentence(room: Room) -> None:
+    broken = room.directory / "broken"
+    broken.write_bytes(b"\x1f\x8bnot an image")
+    with pytest.raises(HypervisorError, match="image broken cannot be unpacked"):
+        room.boot(image_path=str(broken))
+    with pytest.raises(HypervisorError, match="No such file"):
+        room.boot(image_path=str(broken) + "x")
+    assert room.exits == []
+    assert room.pids() == []
+
+
+def test_a_directory_that_cannot_be_written_is_one_clear_sentence(room: Room) -> None:
+    guest = room.guest()
+    (Path(guest.directory) / "procfs").write_text("in the way")
+    with pytest.raises(HypervisorError, match="gauges of vm-one cannot be written"):
+        room.do(room.hypervisor.boot(guest))
+    assert room.pids() == []
+
+
+def test_an_init_that_dies_is_told_and_takes_its_tree_along(room: Room) -> None:
+    room.boot(user_data=DAEMONS)
+    pids = started(room)
+    os.kill(pids[0], signal.SIGKILL)
+    eventually(lambda: room.exits == ["one"], "the news")
+    assert not [pid for pid in pids if alive(pid)]
+
+
+def test_a_dead_hypervisor_takes_all_instances_along_and_the_next_boot_starts_a_new_one(room: Room) -> None:
+    room.boot(user_data=DAEMONS)
+    room.boot("two", user_data=DAEMONS)
+    pids = started(room) + started(room, "two")
+    os.kill(tree.stat(pids[0]).parent, signal.SIGKILL)  # type: ignore[union-attr]
+    eventually(lambda: not [pid for pid in pids if alive(pid)], "the end of all instances")
+    eventually(lambda: sorted(room.exits) == ["one", "two"], "the news")
+    room.boot(first_boot=False)
+    assert len(room.pids()) == 1
+
+
+def test_a_killed_emulator_leaves_no_process(tmp_path: Path) -> None:
+    program = """
+import asyncio, sys
+from pathlib import Path
+from tests.emulator import machine_room
+from tests.emulator.machine_room import Machine, Room
+machine = Machine(Path(sys.argv[1]))
+machine.do(machine.hypervisor.start())
+room = Room(machine, Path(sys.argv[1]))
+room.boot(user_data=sys.argv[2])
+print("booted", flush=True)
+asyncio.run(asyncio.sleep(1000))
+"""
+    repository = Path(__file__).parents[2]
+    emulator = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path), DAEMONS], stdout=subprocess.PIPE, cwd=repository
+    )
+    try:
+        assert emulator.stdout is not None
+        assert emulator.stdout.readline() == b"booted\n"
+        log = tmp_path / "instances/one/console.log"
+        eventually(lambda: "all-started" in log.read_text(), "the user data's processes")
+        assert len(tree.leftovers(tmp_path)) >= 7
+        emulator.kill()
+        emulator.wait()
+        eventually(lambda: not tree.leftovers(tmp_path), "the end of everything")
+    finally:
+        emulator.kill()
+        emulator.wait()
+        for pid in tree.leftovers(tmp_path):
+            tree.send(pid, signal.SIGKILL)
+        sockets.remove(sockets.sockets_dir(tmp_path))
+
+
+def test_shutdown_lets_units_end_in_their_own_way(room: Room) -> None:
+    unit = (
+        "[Service]\nExecStart=/bin/bash -c 'trap \"echo in order > $HOME/last; exit\" TERM; echo up; sleep 1000 & wait'"
+    )
+    room.boot(
+        user_data=f"#!/bin/bash\ncat > $INSTANCE_ROOT/etc/systemd/system/a.service <<'X'\n{unit}\nX\nsystemctl start a"
+    )
+    room.finished()
+    eventually(lambda: "up" in (room.disk() / "var/log/a.log").read_text(), "the unit")
+    room.do(room.hypervisor.shutdown("one", 20))
+    assert (room.disk() / "home/ubuntu/last").read_text() == "in order\n"
+    assert room.pids() == []
+    assert room.exits == []
+
+
+def test_a_shutdown_that_takes_too_long_becomes_a_kill(room: Room) -> None:
+    unit = "[Service]\nExecStart=/bin/bash -c 'trap \"\" TERM; echo up; while :; do sleep 1000; done'"
+    room.boot(
+        user_data=f"#!/bin/bash\ncat > $INSTANCE_ROOT/etc/systemd/system/a.service <<'X'\n{unit}\nX\nsystemctl start a"
+    )
+    room.finished()
+    pids = room.pids()
+    room.do(room.hypervisor.shutdown("one", 0.3))
+    assert not [pid for pid in pids if alive(pid)]
+
+
+def test_close_leaves_neither_processes_nor_sockets(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    try:
+        machine.do(machine.hypervisor.start())
+        room = Room(machine, tmp_path)
+        room.boot(user_data=DAEMONS)
+        started(room)
+        ports = room.ports()
+        assert ports.is_dir()
+    finally:
+        machine.close()  # asserts that no process is left
+    assert not ports.parent.exists()
+
+
+def test_the_owner_of_a_socket_is_found_among_the_instances(room: Room) -> None:
+    script = """#!/bin/bash
+python3 -c '
+import os, socket, time
+s = socket.socket()
+open("inode", "w").write(os.readlink(f"/proc/self/fd/{s.fileno()}")[8:-1])
+time.sleep(1000)'
+"""
+    room.boot("one", user_data=script)
+    room.boot("two")
+    inode_file = room.disk() / "home/ubuntu/inode"
+    inode = int(eventually(lambda: inode_file.exists() and inode_file.read_text(), "the socket"))
+    assert room.do(room.hypervisor.owner(inode, ["two", "one"])) == "one"
+    assert room.do(room.hypervisor.owner(inode, ["two"])) is None
+    assert room.do(room.hypervisor.owner(inode, [])) is None
+    room.kill()
+    assert room.do(room.hypervisor.owner(inode, ["one", "two"])) is None
+
+
+def test_thirty_instances_boot_at_once(room: Room) -> None:
+    import asyncio
+
+    guests = [room.guest(f"n{number}") for number in range(30)]
+
+    async def boot_all() -> None:
+        await asyncio.gather(*(room.hypervisor.boot(guest) for guest in guests))
+
+    room.do(boot_all())
+    assert all(len(room.pids(guest.id)) >= 1 for guest in guests)
+
+
+def test_a_sockets_directory_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path) if len(str(tmp_path)) < 40 else "/tmp")
+    place = sockets.sockets_dir(tmp_path)
+    assert place.stat().st_mode & 0o777 == 0o700
+    place.rmdir()
+    place.symlink_to(tmp_path)
+    try:
+        with pytest.raises(sockets.SocketsDirError, match="belongs to somebody else"):
+            sockets.sockets_dir(tmp_path)
+    finally:
+        place.unlink()
+
+
+def test_a_deep_state_directory_still_gets_short_sockets(tmp_path: Path) -> None:
+    place = sockets.sockets_dir(tmp_path / ("deep/" * 60))
+    try:
+        assert len(str(place / "12345678-1234-1234-1234-123456789012" / "init.sock")) <= 107
+    finally:
+        sockets.remove(place)
+
+
+def test_leftovers_are_this_state_directorys_only(tmp_path: Path) -> None:
+    def sleeper(state: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(["sleep", "1000"], env={**os.environ, tree.STATE_VARIABLE: state})
+
+    mine, other = sleeper(str(tmp_path)), sleeper(str(tmp_path) + "x")
+    try:
+        eventually(lambda: tree.leftovers(tmp_path) == [mine.pid], "the one")
+    finally:
+        for process in (mine, other):
+            process.kill()
+            process.wait()
+    assert tree.leftovers(tmp_path) == []
+
+
+def test_a_slow_guest_does_not_keep_the_others_from_their_end(room: Room) -> None:
+    room.boot("slow", user_data="#!/bin/sh\nexec sleep 1000\n")
+    room.boot("two")
+    os.kill(room.pids("slow")[0], signal.SIGSTOP)
+    begun = time.monotonic()
+    room.kill("two")
+    room.kill("slow")
+    assert time.monotonic() - begun < 10
