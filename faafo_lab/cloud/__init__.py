@@ -1,0 +1,62 @@
+"""Provisioning: one small interface to an OpenStack, and the backends that implement it.
+
+base.py       Cloud, the interface, and the dataclasses that it hands out
+errors.py     everything that can go wrong, as a tree
+config.py     one entry of clouds.yaml
+shade.py      the backend through shade (shade_compat.py mends that library)
+libcloud.py   the backend through Apache Libcloud
+records.py    an OpenStack's JSON records as dataclasses, for both
+waiting.py    every wait: a limit, and what it waits for
+progress.py   the line that shows it
+keys.py       the lab's SSH key and secrets
+ssh.py        commands on servers
+emulator/     the embedded OpenStack
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+
+from faafo_lab.cloud.base import Cloud
+from faafo_lab.cloud.errors import ConfigError, Unreachable
+
+__all__ = ["BACKENDS", "Cloud", "connect", "start_embedded"]
+
+# The module and the class of each backend: what another one (openstacksdk.py) has to add here is a line.
+BACKENDS = {
+    "shade": ("faafo_lab.cloud.shade", "ShadeCloud"),
+    "libcloud": ("faafo_lab.cloud.libcloud", "LibcloudCloud"),
+}
+
+
+def connect(cloud: str | None = None, backend: str | None = None) -> Cloud:
+    """A project on a cloud: `cloud` is an entry of clouds.yaml, `backend` "shade" or "libcloud".
+
+    They default to `FAAFO_LAB_CLOUD` (else "embedded") and `FAAFO_LAB_BACKEND` (else "shade").
+    The embedded cloud is started where it does not run. Another one is not asked anything yet: wrong credentials show
+    with the first call, or `preflight`. Raises ConfigError.
+    """
+    from faafo_lab.cloud.config import EMBEDDED, load
+
+    cloud = cloud or os.environ.get("FAAFO_LAB_CLOUD") or EMBEDDED
+    backend = backend or os.environ.get("FAAFO_LAB_BACKEND") or "shade"
+    if backend not in BACKENDS:
+        raise ConfigError(f"There is no backend {backend!r}: choose one of {', '.join(BACKENDS)}.")
+    if cloud == EMBEDDED:
+        start_embedded()
+    module, name = BACKENDS[backend]
+    made: Cloud = getattr(importlib.import_module(module), name)(load(cloud))
+    return made
+
+
+def start_embedded() -> None:
+    """Start the embedded cloud in the lab's home; nothing happens where it runs. Raises Unreachable."""
+    from faafo_lab.cloud.emulator import control
+    from faafo_lab.cloud.emulator.errors import EmulatorError
+    from faafo_lab.paths import embedded_state_dir
+
+    try:
+        control.start(embedded_state_dir())
+    except EmulatorError as error:
+        raise Unreachable(str(error)) from error

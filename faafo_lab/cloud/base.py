@@ -1,0 +1,548 @@
+"""`Cloud`: the one small interface to an OpenStack, and the plain dataclasses that it hands out.
+
+A backend (`shade.py`, `libcloud.py`) implements the abstract methods: one short method per verb of the tutorial.
+Everything that every backend would need alike is written once, here: looking up by name, get-or-create, waiting,
+checking before building, running commands. Errors are those of `errors.py`.
+
+Where a method takes a server, image, flavor, group, … it takes the dataclass, or a name or id.
+"""
+
+from __future__ import annotations
+
+import html
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+from faafo_lab.cloud.errors import Ambiguous, CloudError, NotFound, ServerFailed
+from faafo_lab.cloud.waiting import Look, wait_until
+
+if TYPE_CHECKING:
+    from faafo_lab.cloud.config import CloudConfig
+    from faafo_lab.cloud.ssh import Result
+
+WAIT_SECONDS = 300.0  # the limit of a wait for servers, unless told otherwise
+CONSOLE_LINES = 20  # how much of a failed server's console log its error shows
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a server's disk starts as."""
+
+    id: str
+    name: str
+    status: str  # "active" when it can be used
+    min_ram_mb: int = 0
+    min_disk_gb: int = 0
+    properties: Mapping[str, str] = field(default_factory=dict, hash=False)  # such as os_distro
+
+
+@dataclass(frozen=True)
+class Flavor:
+    """A size of server."""
+
+    id: str
+    name: str
+    vcpus: int
+    ram_mb: int
+    disk_gb: int
+    cores: float | None = None  # what the vCPUs together may use, in cores (quota:cpu_*); None: unknown or all
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """An SSH public key that the cloud puts on servers."""
+
+    name: str
+    fingerprint: str  # MD5 of the public key in hexadecimal, as Nova shows it
+    public_key: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An ingress (IPv4) rule of a security group: who may connect to which ports."""
+
+    id: str
+    port_min: int | None  # None: all ports
+    port_max: int | None
+    protocol: str | None  # "tcp", "udp", "icmp"; None: all
+    remote_prefix: str | None = None  # a CIDR; None and no remote_group: anybody
+    remote_group: str | None = None  # the id of a security group: only its members
+
+
+@dataclass(frozen=True)
+class SecurityGroup:
+    """A named set of rules; a server is reached only through the rules of its groups."""
+
+    id: str
+    name: str
+    description: str = ""
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server (instance)."""
+
+    id: str
+    name: str
+    status: str  # BUILD, ACTIVE, SHUTOFF, REBOOT, ERROR, …
+    addresses: tuple[str, ...] = ()  # private (fixed) ones, IPv4 first
+    floating_addresses: tuple[str, ...] = ()
+    image_id: str | None = None
+    flavor_id: str | None = None
+    security_groups: tuple[str, ...] = ()  # names, in order, each once
+    key_name: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    fault: str | None = None  # why it is in ERROR
+    created: datetime | None = None  # UTC
+
+    @property
+    def address(self) -> str | None:
+        """Where it is reached from outside: its floating address, else its private one, else None."""
+        return next(iter((*self.floating_addresses, *self.addresses)), None)
+
+
+@dataclass(frozen=True)
+class FloatingIP:
+    """An address that can be moved from server to server."""
+
+    id: str
+    address: str
+    server_id: str | None = None  # None: free
+    fixed_address: str | None = None  # the server's private address that it leads to
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that servers, or floating addresses (`external`), can be on."""
+
+    id: str
+    name: str
+    external: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the project may have, and has; None where the cloud sets no limit or does not tell."""
+
+    servers: int | None
+    servers_used: int
+    cores: int | None
+    cores_used: int
+    ram_mb: int | None
+    ram_mb_used: int
+    floating_ips: int | None
+    floating_ips_used: int
+    security_groups: int | None
+    security_groups_used: int
+
+
+class Named(Protocol):
+    """Anything with a name (key pairs have no other id)."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+
+N = TypeVar("N", bound=Named)
+
+
+class Cloud(ABC):
+    """A project on an OpenStack. Get one from `faafo_lab.connect()`.
+
+    Methods raise `CloudError`s alone. They may be called from several threads; calls of one object wait for each other.
+    """
+
+    backend: ClassVar[str]  # the name of the client library: "shade" or "libcloud"
+
+    def __init__(self, config: CloudConfig) -> None:
+        self.config = config
+        self.name = config.name
+
+    # ---- the verbs that every backend implements ----
+
+    @abstractmethod
+    def images(self) -> list[Image]:
+        """All images that the project may use."""
+
+    @abstractmethod
+    def flavors(self) -> list[Flavor]:
+        """All flavors, smallest memory first."""
+
+    @abstractmethod
+    def key_pairs(self) -> list[KeyPair]:
+        """The user's key pairs."""
+
+    @abstractmethod
+    def create_key_pair(self, name: str, public_key: str) -> KeyPair:
+        """Import an OpenSSH public key. Raises AlreadyExists where the name is taken."""
+
+    @abstractmethod
+    def delete_key_pair(self, key_pair: KeyPair | str) -> None:
+        """Forget a key pair; servers that have it keep it."""
+
+    @abstractmethod
+    def security_groups(self) -> list[SecurityGroup]:
+        """The project's security groups, with their rules."""
+
+    @abstractmethod
+    def create_security_group(self, name: str, description: str = "") -> SecurityGroup:
+        """A new group that lets nobody in. (OpenStack allows several of one name: see `get_or_create_…`.)"""
+
+    @abstractmethod
+    def delete_security_group(self, group: SecurityGroup | str) -> None:
+        """Delete a group. Raises InUse while a server or a rule of another group uses it."""
+
+    @abstractmethod
+    def add_rule(
+        self,
+        group: SecurityGroup | str,
+        port_min: int,
+        port_max: int | None = None,
+        protocol: str = "tcp",
+        remote_prefix: str | None = None,
+        remote_group: SecurityGroup | str | None = None,
+    ) -> Rule:
+        """Let somebody in: to ports `port_min`..`port_max` (default: that one), from a CIDR, from the members of
+        a group, or, with neither, from anywhere. Raises AlreadyExists for a rule that is there."""
+
+    @abstractmethod
+    def delete_rule(self, rule: Rule) -> None:
+        """Take a rule away; connections that it let in may stay."""
+
+    @abstractmethod
+    def servers(self) -> list[Server]:
+        """All of the project's servers, in one call, oldest first."""
+
+    @abstractmethod
+    def create_server(
+        self,
+        name: str,
+        *,
+        image: Image | str,
+        flavor: Flavor | str,
+        key_pair: KeyPair | str | None = None,
+        security_groups: Iterable[SecurityGroup | str] = (),
+        user_data: str = "",
+        metadata: Mapping[str, str] | None = None,
+        network: Network | str | None = None,
+    ) -> Server:
+        """Ask for a server and return at once (status BUILD): see `wait_for`.
+
+        `user_data` is a script that runs at its first boot. Without `network` it is on the one that
+        clouds.yaml names, else on the project's only one.
+        """
+
+    @abstractmethod
+    def delete_server(self, server: Server | str) -> None:
+        """Ask for a server's end and return at once: see `delete_servers`."""
+
+    @abstractmethod
+    def reboot_server(self, server: Server | str, hard: bool = False) -> None:
+        """Boot again; `hard` is like the power switch."""
+
+    @abstractmethod
+    def stop_server(self, server: Server | str) -> None:
+        """Shut down, keeping disk and addresses (status SHUTOFF)."""
+
+    @abstractmethod
+    def start_server(self, server: Server | str) -> None:
+        """Boot a stopped server."""
+
+    @abstractmethod
+    def console(self, server: Server | str, lines: int | None = None) -> str:
+        """The console log, or its last `lines` lines."""
+
+    @abstractmethod
+    def networks(self) -> list[Network]:
+        """The networks that the project can see."""
+
+    @abstractmethod
+    def floating_ips(self) -> list[FloatingIP]:
+        """The project's floating addresses."""
+
+    @abstractmethod
+    def create_floating_ip(self) -> FloatingIP:
+        """Allocate a floating address from the external network (clouds.yaml may name which)."""
+
+    @abstractmethod
+    def attach_floating_ip(self, server: Server | str, ip: FloatingIP | str) -> FloatingIP:
+        """Lead a floating address (or its text, "203.0.113.7") to a server's first private address."""
+
+    @abstractmethod
+    def detach_floating_ip(self, ip: FloatingIP | str) -> FloatingIP:
+        """Free a floating address; the project keeps it."""
+
+    @abstractmethod
+    def delete_floating_ip(self, ip: FloatingIP | str) -> None:
+        """Give a floating address back."""
+
+    @abstractmethod
+    def limits(self) -> Limits:
+        """Quotas, and how much of them is used."""
+
+    # ---- looking up, by name or id: NotFound names what exists, Ambiguous asks for an id ----
+
+    def image(self, name_or_id: str) -> Image:
+        """The image of this name or id."""
+        return pick("image", self.images(), name_or_id)
+
+    def flavor(self, name_or_id: str) -> Flavor:
+        """The flavor of this name or id."""
+        return pick("flavor", self.flavors(), name_or_id)
+
+    def key_pair(self, name: str) -> KeyPair:
+        """The key pair of this name."""
+        return pick("key pair", self.key_pairs(), name)
+
+    def security_group(self, name_or_id: str) -> SecurityGroup:
+        """The security group of this name or id."""
+        return pick("security group", self.security_groups(), name_or_id)
+
+    def server(self, name_or_id: str) -> Server:
+        """The server of this name or id."""
+        return pick("server", self.servers(), name_or_id)
+
+    def network(self, name_or_id: str) -> Network:
+        """The network of this name or id."""
+        return pick("network", self.networks(), name_or_id)
+
+    def floating_ip(self, address_or_id: str) -> FloatingIP:
+        """The floating IP of this address or id."""
+        ips = self.floating_ips()
+        for ip in ips:
+            if address_or_id in (ip.address, ip.id):
+                return ip
+        raise NotFound.among("floating IP", address_or_id, [ip.address for ip in ips])
+
+    # ---- get or create: the second value says whether it was created now ----
+
+    def get_or_create_security_group(self, name: str, description: str = "") -> tuple[SecurityGroup, bool]:
+        """The security group of this name."""
+        try:
+            return self.security_group(name), False
+        except NotFound:
+            return self.create_security_group(name, description), True
+
+    def get_or_create_rule(
+        self,
+        group: SecurityGroup | str,
+        port_min: int,
+        port_max: int | None = None,
+        protocol: str = "tcp",
+        remote_prefix: str | None = None,
+        remote_group: SecurityGroup | str | None = None,
+    ) -> tuple[Rule, bool]:
+        """The rule that `add_rule` would make; the group is looked up afresh."""
+        group = self.security_group(group if isinstance(group, str) else group.id)
+        remote_group = self._group(remote_group) if remote_group else None
+        remote_id = remote_group.id if remote_group else None
+        wanted = Rule("", port_min, port_max or port_min, protocol, _prefix(remote_prefix), remote_id)
+        for rule in group.rules:
+            if replace(rule, id="", remote_prefix=_prefix(rule.remote_prefix)) == wanted:
+                return rule, False
+        return self.add_rule(group, port_min, port_max, protocol, remote_prefix, remote_group), True
+
+    def get_or_create_server(self, name: str, **arguments: Any) -> tuple[Server, bool]:
+        """The server of this name, else a new one (`create_server`'s arguments)."""
+        try:
+            return self.server(name), False
+        except NotFound:
+            return self.create_server(name, **arguments), True
+
+    def free_floating_ip(self) -> FloatingIP:
+        """A floating address that no server has: one of the project's, else a new one."""
+        for ip in self.floating_ips():
+            if ip.server_id is None:
+                return ip
+        return self.create_floating_ip()
+
+    # ---- waiting ----
+
+    def wait_until(
+        self,
+        look: Callable[[], Look | bool],
+        what: str,
+        timeout_seconds: float = WAIT_SECONDS,
+        progress: bool = True,
+    ) -> None:
+        """Wait until `look()` is done, with a progress bar that names `what`: see `waiting.wait_until`."""
+        wait_until(look, what, timeout_seconds, progress=progress)
+
+    def wait_for(
+        self,
+        servers: Server | str | Iterable[Server | str],
+        status: str = "ACTIVE",
+        timeout_seconds: float = WAIT_SECONDS,
+        progress: bool = True,
+    ) -> list[Server]:
+        """Wait until all these servers have this status, together; returns them as they are then, in order.
+
+        Raises ServerFailed when one is in ERROR, NotFound when one vanishes, TimedOut at the limit.
+        """
+        ids = [self._server(server).id for server in _many(servers)]
+        names: dict[str, str] = {}
+        found: dict[str, Server] = {}
+
+        def look() -> Look:
+            found.clear()
+            found.update((server.id, server) for server in self.servers() if server.id in ids)
+            for id in ids:
+                if id not in found:
+                    raise NotFound(f"Server {names.get(id, id)!r} was deleted while it was awaited.")
+                names[id] = found[id].name
+                if found[id].status == "ERROR" and status != "ERROR":
+                    raise self._failure(found[id])
+            late = [server for server in found.values() if server.status != status]
+            seen = ", ".join(f"{server.name} {server.status}" for server in late)
+            return Look(len(ids) - len(late), len(ids), seen)
+
+        if ids:
+            wait_until(look, f"{_count(len(ids), 'server')} to be {status}", timeout_seconds, progress=progress)
+        return [found[id] for id in ids]
+
+    def delete_servers(
+        self,
+        servers: Iterable[Server | str],
+        timeout_seconds: float = WAIT_SECONDS,
+        progress: bool = True,
+    ) -> None:
+        """Delete these servers together and wait until they are gone; those that don't exist are no error."""
+        ids = []
+        for server in _many(servers):
+            with suppress(NotFound):
+                server = self._server(server)
+                ids.append(server.id)
+                self.delete_server(server)
+
+        def look() -> Look:
+            left = [server for server in self.servers() if server.id in ids]
+            return Look(len(ids) - len(left), len(ids), ", ".join(f"{s.name} {s.status}" for s in left))
+
+        if ids:
+            wait_until(look, f"{_count(len(ids), 'server')} to be gone", timeout_seconds, progress=progress)
+
+    # ---- before anything is built ----
+
+    def preflight(
+        self,
+        servers: int,
+        flavor: Flavor | str | Sequence[Flavor | str],
+        image: Image | str,
+        floating_ips: int = 0,
+        security_groups: int = 0,
+    ) -> Limits:
+        """Check that all this can be built on top of what exists, before anything is.
+
+        `flavor` is one for all `servers`, or one for each. `floating_ips` counts addresses wanted (free ones serve),
+        `security_groups` those to be created. Returns the limits. Raises AuthError or Unreachable when the cloud can't
+        be asked, else NotReady with everything that is missing.
+        """
+        from faafo_lab.cloud import preflight
+
+        return preflight.check(self, servers, flavor, image, floating_ips, security_groups)
+
+    # ---- on the servers ----
+
+    def published_port(self, port: int) -> int:
+        """The port at which a server's `port` is reached from outside.
+
+        The same on a real cloud. The embedded one, where its user may not bind ports below 1024, publishes those
+        higher (80 → 8080) and says so in clouds.yaml.
+        """
+        return port + self.config.port_offset if port < 1024 else port
+
+    def run(self, server: Server | str, command: str, timeout_seconds: float = 60, check: bool = False) -> Result:
+        """Run a shell command on a server over SSH: see `ssh.run`."""
+        from faafo_lab.cloud import ssh
+
+        return ssh.run(self, self._server(server), command, timeout_seconds=timeout_seconds, check=check)
+
+    # ---- how it shows ----
+
+    def __repr__(self) -> str:
+        project, region = self.config.project or "?", self.config.region or "?"
+        return f"<Cloud {self.name!r} through {self.backend}: project {project}, region {region}>"
+
+    def _repr_html_(self) -> str:
+        cells = {"cloud": self.name, "backend": self.backend, "project": self.config.project or "?"}
+        cells |= {"region": self.config.region or "?", "identity": self.config.auth_url or "?"}
+        rows = "".join(f"<tr><th>{key}</th><td>{html.escape(value)}</td></tr>" for key, value in cells.items())
+        return f"<table>{rows}</table>"
+
+    # ---- for the backends ----
+
+    def _image(self, image: Image | str) -> Image:
+        return self.image(image) if isinstance(image, str) else image
+
+    def _flavor(self, flavor: Flavor | str) -> Flavor:
+        return self.flavor(flavor) if isinstance(flavor, str) else flavor
+
+    def _server(self, server: Server | str) -> Server:
+        return self.server(server) if isinstance(server, str) else server
+
+    def _group(self, group: SecurityGroup | str) -> SecurityGroup:
+        return self.security_group(group) if isinstance(group, str) else group
+
+    def _ip(self, ip: FloatingIP | str) -> FloatingIP:
+        return self.floating_ip(ip) if isinstance(ip, str) else ip
+
+    def _group_names(self, groups: Iterable[SecurityGroup | str]) -> list[str]:
+        return [group if isinstance(group, str) else group.name for group in groups]
+
+    def _key_name(self, key_pair: KeyPair | str | None) -> str | None:
+        return key_pair.name if isinstance(key_pair, KeyPair) else key_pair
+
+    def _network_for(self, network: Network | str | None) -> Network | None:
+        """The network that a server will be on: as asked, else as clouds.yaml says, else (None) the only one."""
+        name = network or self.config.network
+        return self.network(name) if isinstance(name, str) else name
+
+    def _external_network(self) -> Network:
+        """Where floating addresses come from: as clouds.yaml says, else the first external network."""
+        if self.config.external_network:
+            return self.network(self.config.external_network)
+        networks = self.networks()
+        for network in networks:
+            if network.external:
+                return network
+        raise NotFound("This cloud has no external network, and so no floating addresses: use private ones.")
+
+    def _failure(self, server: Server) -> ServerFailed:
+        try:
+            console = self.console(server, CONSOLE_LINES)
+        except CloudError:  # a server that never started may have no console: its fault matters more
+            console = ""
+        return ServerFailed(server.name, server.fault, console)
+
+
+def pick(kind: str, things: Sequence[N], name_or_id: str) -> N:
+    """The one of `things` with this name or id. Raises NotFound (naming the others) or Ambiguous."""
+    for thing in things:
+        if getattr(thing, "id", None) == name_or_id:
+            return thing
+    named = [thing for thing in things if thing.name == name_or_id]
+    if not named:
+        raise NotFound.among(kind, name_or_id, [thing.name for thing in things])
+    if len(named) > 1:
+        ids = ", ".join(str(getattr(thing, "id", "")) for thing in named)
+        raise Ambiguous(f"There are {len(named)} {kind}s named {name_or_id!r}: say which by its id ({ids}).")
+    return named[0]
+
+
+def _many(servers: Server | str | Iterable[Server | str]) -> list[Server | str]:
+    return [servers] if isinstance(servers, Server | str) else list(servers)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _prefix(prefix: str | None) -> str | None:
+    """Anywhere is written in two ways: as no prefix, and as 0.0.0.0/0."""
+    return None if prefix == "0.0.0.0/0" else prefix

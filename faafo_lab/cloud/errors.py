@@ -1,0 +1,198 @@
+"""What can go wrong with a cloud, the same through every backend.
+
+    CloudError
+    ├── ConfigError         no such cloud in clouds.yaml, an entry that lacks something, an unknown backend
+    ├── Unreachable         nothing answers at the cloud's address
+    ├── AuthError           the cloud answers, and refuses the credentials
+    ├── NotFound            no such server, image, …: names those that exist, near matches first
+    ├── Ambiguous           several of that name: an id is needed
+    ├── AlreadyExists       the name, or the rule, is taken
+    ├── InUse               can't be deleted or changed while something uses it
+    ├── QuotaExceeded       the project may not have more of these
+    ├── BadRequest          the cloud refuses a value
+    ├── Forbidden           the credentials are right, but not allowed to do this
+    ├── ServerFailed        a server is in ERROR: its fault, and the end of its console log
+    ├── TimedOut            a wait reached its limit: what for, how long, what was seen last
+    ├── NotReady            a preflight found something missing: all of it, in one list
+    ├── CommandFailed       a command on a server could not run (SSH), or its exit code was wrong
+    └── CloudFailed         the cloud itself failed (5xx), or answered what no one understands
+
+Each message is one clear sentence (or a short list) that says what is wrong and what to do, with the cloud's own words.
+In IPython and Jupyter these errors show that message alone, without a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "AlreadyExists",
+    "Ambiguous",
+    "AuthError",
+    "BadRequest",
+    "CloudError",
+    "CloudFailed",
+    "CommandFailed",
+    "ConfigError",
+    "Forbidden",
+    "InUse",
+    "NotFound",
+    "NotReady",
+    "QuotaExceeded",
+    "ServerFailed",
+    "TimedOut",
+    "Unreachable",
+]
+
+MOST_NAMES_SHOWN = 12
+
+
+class CloudError(Exception):
+    """Base of all errors of the cloud; `str(error)` is what to show a user."""
+
+    def _render_traceback_(self) -> list[str]:
+        """IPython's hook for an exception that renders itself: the message, and no traceback.
+
+        IPython looks for this method in `InteractiveShell.showtraceback` and shows the lines that it returns.
+        """
+        return [f"{type(self).__name__}: {self}"]
+
+
+class ConfigError(CloudError):
+    """The cloud's configuration is missing or incomplete."""
+
+
+class Unreachable(CloudError):
+    """Nothing answers at the cloud's address (refused, unknown host, timeout, TLS)."""
+
+
+class AuthError(CloudError):
+    """The cloud refuses the credentials (401)."""
+
+
+class Forbidden(CloudError):
+    """The cloud does not let this user do this (403 that is not about a quota)."""
+
+
+class NotFound(CloudError):
+    """There is no such thing (404, or no such name in a list)."""
+
+    @classmethod
+    def among(cls, kind: str, name: str, existing: Iterable[str]) -> NotFound:
+        """An error for `name`, with the names that exist, those most alike first."""
+        names = sorted(set(existing))
+        if not names:
+            return cls(f"There is no {kind} {name!r}: this project has no {kind} yet.")
+        alike = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
+        hint = f"Did you mean {alike[0]!r}? " if alike else ""
+        return cls(f"There is no {kind} {name!r}. {hint}There are: {_some(alike, names)}.")
+
+
+class Ambiguous(CloudError):
+    """More than one resource has this name."""
+
+
+class AlreadyExists(CloudError):
+    """The name or the rule is taken (409)."""
+
+
+class InUse(CloudError):
+    """Something still uses this resource, or it is not in a state for this (409)."""
+
+
+class QuotaExceeded(CloudError):
+    """The project's quota is used up (403 or 409, or 413 of old Novas)."""
+
+
+class BadRequest(CloudError):
+    """The cloud refuses a value (400)."""
+
+
+class CloudFailed(CloudError):
+    """The cloud itself failed (5xx), or gave an answer that its client library does not understand."""
+
+
+class TimedOut(CloudError):
+    """A wait reached its limit."""
+
+    def __init__(self, what: str, timeout_seconds: float, last_seen: str = "") -> None:
+        self.what = what
+        self.timeout_seconds = timeout_seconds
+        self.last_seen = last_seen
+        seen = f" Last seen: {last_seen}." if last_seen else ""
+        super().__init__(f"Waited {timeout_seconds:g} s for {what}, in vain.{seen}")
+
+
+class ServerFailed(CloudError):
+    """A server went to ERROR. `fault` is Nova's word on it, `console` the end of its console log."""
+
+    def __init__(self, name: str, fault: str | None, console: str = "") -> None:
+        self.name = name
+        self.fault = fault
+        self.console = console.rstrip()
+        text = f"Server {name!r} failed: {fault or 'the cloud gives no reason'}. Delete it and create it again."
+        if self.console:
+            text += f" The end of its console log:\n{self.console}"
+        super().__init__(text)
+
+
+class NotReady(CloudError):
+    """Something is missing before anything can be built. `missing` holds one sentence for each."""
+
+    def __init__(self, missing: Sequence[str]) -> None:
+        self.missing = tuple(missing)
+        super().__init__("Nothing was built, because this is missing:\n" + "\n".join(f"  • {m}" for m in missing))
+
+
+class CommandFailed(CloudError):
+    """A command could not be run on a server, or ended with another exit code than 0 where that was asked."""
+
+
+def from_status(status: int, words: str) -> CloudError:
+    """The error for an HTTP status and the cloud's own words on it: the one place that knows what they mean."""
+    words = words.strip().rstrip(".") or f"HTTP status {status}"
+    about_quota = "quota" in words.lower()
+    if status == 401:
+        return AuthError(
+            f"The cloud refuses the credentials: {words}. Check user, password and project in clouds.yaml."
+        )
+    if status == 413 or (status in (403, 409) and about_quota):
+        return QuotaExceeded(f"{words}. Delete what you don't need, or ask for a larger quota.")
+    if status == 403:
+        return Forbidden(f"The cloud does not allow this: {words}. Its administrator can, or use another project.")
+    if status == 404:
+        return NotFound(f"{words}. It may have been deleted meanwhile: list what there is.")
+    if status == 409 and "already" in words.lower():
+        return AlreadyExists(f"{words}. Use the one that exists, delete it first, or choose another name.")
+    if status == 409:
+        return InUse(f"{words}. Free it, or wait until what goes on with it is over, and try again.")
+    if 400 <= status < 500:
+        return BadRequest(f"The cloud refuses the request ({status}): {words}. Correct the value and try again.")
+    return CloudFailed(f"The cloud failed ({status}): {words}. Try again; if it stays so, ask its administrator.")
+
+
+# What client libraries wrap in several layers of their own, and what it comes to.
+REASONS = {
+    "Connection refused": "the connection is refused",
+    "Failed to resolve": "the host name is unknown",
+    "Name or service not known": "the host name is unknown",
+    "certificate verify failed": "its certificate can't be verified",
+    "timed out": "it does not answer in time",
+}
+
+
+def unreachable(auth_url: str | None, why: str) -> Unreachable:
+    """The error when nothing answers, or something that is no OpenStack."""
+    reason = next((plain for words, plain in REASONS.items() if words in why), why.strip().rstrip("."))
+    return Unreachable(
+        f"No OpenStack answers at {auth_url}: {reason}. Check the address in clouds.yaml and your network; "
+        f"the embedded cloud starts with `faafo-lab cloud start`."
+    )
+
+
+def _some(alike: Sequence[str], names: Sequence[str]) -> str:
+    """The names in a row, near matches first, and cut where there are many."""
+    ordered = [*alike, *(name for name in names if name not in alike)]
+    more = len(ordered) - MOST_NAMES_SHOWN
+    return ", ".join(ordered[:MOST_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

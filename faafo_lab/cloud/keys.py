@@ -1,0 +1,77 @@
+"""The lab's SSH key pair, and the secrets of what it deploys: made once per `FAAFO_LAB_HOME`, and kept there."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from faafo_lab.cloud.base import Cloud, KeyPair
+from faafo_lab.cloud.errors import AlreadyExists, NotFound
+from faafo_lab.paths import make_home
+
+KEY_PAIR_NAME = "faafo-lab"
+SECRET_BYTES = 32
+
+
+def private_key_path() -> Path:
+    """The file of the lab's private key (Ed25519, OpenSSH's format, mode 0600), made where it is missing."""
+    return _keep("id_ed25519", _new_private_key)
+
+
+def public_key() -> str:
+    """The lab's public key, one line in OpenSSH's format."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_ssh_private_key
+
+    key = load_ssh_private_key(private_key_path().read_bytes(), password=None)
+    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode() + " faafo-lab"
+
+
+def ensure_key_pair(cloud: Cloud, name: str = KEY_PAIR_NAME) -> KeyPair:
+    """The lab's key pair on the cloud, imported where it is missing.
+
+    Raises AlreadyExists when the cloud has another key by that name: servers of another lab may need it, so it is not
+    replaced.
+    """
+    mine = public_key()
+    try:
+        there = cloud.key_pair(name)
+    except NotFound:
+        return cloud.create_key_pair(name, mine)
+    if there.public_key.split()[:2] == mine.split()[:2]:
+        return there
+    raise AlreadyExists(
+        f"Cloud {cloud.name!r} has a key pair {name!r} that is not this lab's (fingerprint {there.fingerprint}). "
+        f"Set FAAFO_LAB_HOME to the lab that made it, or, if nothing needs it, cloud.delete_key_pair({name!r})."
+    )
+
+
+def derive_secret(purpose: str) -> str:
+    """A secret for one purpose, hexadecimal: the same in every session with this home, and no other."""
+    key = _keep("secret", lambda: secrets.token_hex(SECRET_BYTES).encode()).read_bytes()
+    return hmac.new(key, purpose.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def _new_private_key() -> bytes:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+
+
+def _keep(name: str, make: Callable[[], bytes]) -> Path:
+    """The file `name` of the lab's home, mode 0600; complete from its first moment, also when two make it at once."""
+    path = make_home() / name
+    if not path.exists():
+        fresh = path.with_name(f".{name}.{os.getpid()}.{secrets.token_hex(4)}")
+        fresh.touch(mode=0o600)
+        fresh.write_bytes(make())
+        with suppress(FileExistsError):  # another process was first: its file counts
+            os.link(fresh, path)
+        fresh.unlink()
+    return path

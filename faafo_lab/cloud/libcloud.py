@@ -1,0 +1,338 @@
+"""The backend that drives an OpenStack through Apache Libcloud. What the verbs do stands in `base.py`."""
+
+# ruff: noqa: D102
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from http.client import responses
+from typing import Any, TypeVar
+
+import libcloud.security
+import requests
+from libcloud.common.exceptions import BaseHTTPError
+from libcloud.common.types import InvalidCredsError, LibcloudError, MalformedResponseError
+from libcloud.compute.drivers.openstack import OpenStack_2_NodeDriver
+
+from faafo_lab.cloud import records
+from faafo_lab.cloud.base import (
+    Cloud,
+    Flavor,
+    FloatingIP,
+    Image,
+    KeyPair,
+    Limits,
+    Network,
+    Rule,
+    SecurityGroup,
+    Server,
+)
+from faafo_lab.cloud.config import CloudConfig
+from faafo_lab.cloud.errors import (
+    BadRequest,
+    CloudError,
+    CloudFailed,
+    ConfigError,
+    from_status,
+    unreachable,
+)
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def translated(verb: F) -> F:
+    """A verb that raises the lab's errors for libcloud's, one call at a time (its connections are not thread-safe)."""
+
+    @functools.wraps(verb)
+    def wrapper(self: LibcloudCloud, *args: Any, **kwargs: Any) -> Any:
+        with self._lock:
+            try:
+                return verb(self, *args, **kwargs)
+            except (LibcloudError, BaseHTTPError, requests.RequestException, OSError) as error:
+                raise self._translate(error) from error
+
+    return wrapper  # type: ignore[return-value]
+
+
+class Driver(OpenStack_2_NodeDriver):
+    """libcloud's driver, keeping the cloud's own `record` beside each of its objects.
+
+    Its objects lack what the lab needs: a server's status in Nova's words and its groups, a rule's direction, an
+    image's properties; and its public and private addresses go by range, not by what the cloud says.
+    """
+
+    def _to_node(self, api_node: Any) -> Any:
+        return _with(super()._to_node(api_node), api_node)
+
+    def _to_image(self, api_image: Any) -> Any:
+        return _with(super()._to_image(api_image), api_image)
+
+    def _to_size(self, api_flavor: Any, *args: Any, **kwargs: Any) -> Any:
+        return _with(super()._to_size(api_flavor, *args, **kwargs), api_flavor)
+
+    def _get_size_price(self, size_id: str) -> float:
+        return 0.0  # it would read a file of all clouds' prices, 60 ms for each flavor, and not find this cloud's
+
+    def _to_network(self, obj: Any) -> Any:
+        return _with(super()._to_network(obj), obj)
+
+    def _to_security_group(self, obj: Any) -> Any:
+        return _with(super()._to_security_group(obj), obj)
+
+    def _to_security_group_rule(self, obj: Any) -> Any:
+        return _with(super()._to_security_group_rule(obj), obj)
+
+    def _to_floating_ip(self, obj: Any) -> Any:
+        return _with(super()._to_floating_ip(obj), obj)
+
+
+class LibcloudCloud(Cloud):
+    """An OpenStack through libcloud: `self._driver` is its driver (which takes the lab's dataclasses as they are)."""
+
+    backend = "libcloud"
+
+    def __init__(self, config: CloudConfig) -> None:
+        super().__init__(config)
+        self._lock = threading.RLock()
+        if config.verify is not True:  # libcloud has only one such setting, for all its connections
+            libcloud.security.VERIFY_SSL_CERT = bool(config.verify)
+            libcloud.security.CA_CERTS_PATH = config.verify or None
+        self._driver: Any = Driver(**_credentials(config), timeout=config.timeout_seconds)
+
+    # ---- images, flavors, key pairs ----
+
+    @translated
+    def images(self) -> list[Image]:
+        return [records.image(image.record) for image in self._driver.list_images()]
+
+    @translated
+    def flavors(self) -> list[Flavor]:
+        sizes = self._driver.list_sizes()
+        flavors = [records.flavor(size.record, self._driver.ex_get_size_extra_specs(size.id)) for size in sizes]
+        return sorted(flavors, key=lambda flavor: (flavor.ram_mb, flavor.name))
+
+    @translated
+    def key_pairs(self) -> list[KeyPair]:
+        return [KeyPair(key.name, key.fingerprint, key.public_key) for key in self._driver.list_key_pairs()]
+
+    @translated
+    def create_key_pair(self, name: str, public_key: str) -> KeyPair:
+        key = self._driver.import_key_pair_from_string(name, public_key)
+        return KeyPair(key.name, key.fingerprint, key.public_key)
+
+    @translated
+    def delete_key_pair(self, key_pair: KeyPair | str) -> None:
+        self._driver.delete_key_pair(self.key_pair(key_pair) if isinstance(key_pair, str) else key_pair)
+
+    # ---- security groups ----
+
+    @translated
+    def security_groups(self) -> list[SecurityGroup]:
+        return [records.security_group(group.record) for group in self._driver.ex_list_security_groups()]
+
+    @translated
+    def create_security_group(self, name: str, description: str = "") -> SecurityGroup:
+        return records.security_group(self._driver.ex_create_security_group(name, description).record)
+
+    @translated
+    def delete_security_group(self, group: SecurityGroup | str) -> None:
+        self._driver.ex_delete_security_group(self._group(group))
+
+    @translated
+    def add_rule(
+        self,
+        group: SecurityGroup | str,
+        port_min: int,
+        port_max: int | None = None,
+        protocol: str = "tcp",
+        remote_prefix: str | None = None,
+        remote_group: SecurityGroup | str | None = None,
+    ) -> Rule:
+        rule = self._driver.ex_create_security_group_rule(
+            self._group(group),
+            ip_protocol=protocol,
+            from_port=port_min,
+            to_port=port_max or port_min,
+            cidr=remote_prefix,
+            source_security_group=self._libcloud_group(remote_group),
+        )
+        return records.rule(rule.record)
+
+    @translated
+    def delete_rule(self, rule: Rule) -> None:
+        self._driver.ex_delete_security_group_rule(rule)
+
+    # ---- servers ----
+
+    @translated
+    def servers(self) -> list[Server]:
+        return records.oldest_first([records.server(node.record) for node in self._driver.list_nodes()])
+
+    @translated
+    def create_server(
+        self,
+        name: str,
+        *,
+        image: Image | str,
+        flavor: Flavor | str,
+        key_pair: KeyPair | str | None = None,
+        security_groups: Iterable[SecurityGroup | str] = (),
+        user_data: str = "",
+        metadata: Mapping[str, str] | None = None,
+        network: Network | str | None = None,
+    ) -> Server:
+        if not name:  # libcloud would look for one elsewhere
+            raise BadRequest("A server needs a name: give it one, such as 'app-worker-1'.")
+        on = self._network_for(network)
+        node = self._driver.create_node(
+            name=name,
+            image=self._image(image),
+            size=self._flavor(flavor),
+            ex_keyname=self._key_name(key_pair),
+            ex_security_groups=[_Named(group) for group in self._group_names(security_groups)],
+            ex_userdata=user_data,
+            ex_metadata=dict(metadata or {}),
+            networks=[on] if on else [],
+        )
+        return records.server(node.record)
+
+    @translated
+    def delete_server(self, server: Server | str) -> None:
+        self._driver.destroy_node(self._server(server))
+
+    @translated
+    def reboot_server(self, server: Server | str, hard: bool = False) -> None:
+        reboot = self._driver.ex_hard_reboot_node if hard else self._driver.ex_soft_reboot_node
+        reboot(self._server(server))
+
+    @translated
+    def stop_server(self, server: Server | str) -> None:
+        self._driver.stop_node(self._server(server))
+
+    @translated
+    def start_server(self, server: Server | str) -> None:
+        self._driver.start_node(self._server(server))
+
+    @translated
+    def console(self, server: Server | str, lines: int | None = None) -> str:
+        return str(self._driver.ex_get_console_output(self._server(server), length=lines)["output"])
+
+    # ---- networks and floating IPs ----
+
+    @translated
+    def networks(self) -> list[Network]:
+        return [records.network(network.record) for network in self._driver.ex_list_networks()]
+
+    @translated
+    def floating_ips(self) -> list[FloatingIP]:
+        return [records.floating_ip(ip.record) for ip in self._driver.ex_list_floating_ips()]
+
+    @translated
+    def create_floating_ip(self) -> FloatingIP:
+        ip = self._driver.ex_create_floating_ip(self._external_network().id)
+        return FloatingIP(ip.id, ip.ip_address)
+
+    @translated
+    def attach_floating_ip(self, server: Server | str, ip: FloatingIP | str) -> FloatingIP:
+        server, ip = self._server(server), self._ip(ip)
+        if not self._driver.ex_attach_floating_ip_to_node(server, ip):
+            raise BadRequest(f"Server {server.name!r} has no port for {ip.address}: wait until it is ACTIVE.")
+        return self.floating_ip(ip.id)
+
+    @translated
+    def detach_floating_ip(self, ip: FloatingIP | str) -> FloatingIP:
+        ip = self._ip(ip)
+        self._driver.ex_detach_floating_ip_from_node(None, ip)
+        return self.floating_ip(ip.id)
+
+    @translated
+    def delete_floating_ip(self, ip: FloatingIP | str) -> None:
+        self._driver.ex_delete_floating_ip(self._ip(ip))
+
+    # ---- the project ----
+
+    @translated
+    def limits(self) -> Limits:
+        compute = self._driver.connection.request("/limits").object["limits"]["absolute"]
+        groups = self._driver.ex_list_security_groups()  # every project has one, and it names the project's id
+        quota = self._driver.network_connection.request(f"/v2.0/quotas/{groups[0].tenant_id}").object["quota"]
+        return records.limits(compute, quota, floating_ips=len(self.floating_ips()), security_groups=len(groups))
+
+    def _libcloud_group(self, group: SecurityGroup | str | None) -> Any:
+        """The group as libcloud's own object, where it takes no other."""
+        if group is None:
+            return None
+        id = self._group(group).id
+        return next(other for other in self._driver.ex_list_security_groups() if other.id == id)
+
+    def _translate(self, error: Exception) -> CloudError:
+        """The lab's error for libcloud's, or for one of requests, which it lets through."""
+        if isinstance(error, BaseHTTPError):
+            prefix = f"{error.code} {responses.get(error.code, '')} "  # which libcloud puts before the cloud's words
+            words = str(error.message).removeprefix(prefix)
+            connections = (self._driver.connection, self._driver.image_connection, self._driver.network_connection)
+            if error.code == 404 and not any(connection.auth_token for connection in connections):
+                return unreachable(self.config.auth_url, f"there is no identity service ({words})")
+            return from_status(error.code, words)
+        if isinstance(error, InvalidCredsError):
+            return from_status(401, str(error.value))
+        if isinstance(error, MalformedResponseError):
+            return unreachable(self.config.auth_url, f"the answer can't be understood ({error.value})")
+        if isinstance(error, requests.RequestException | OSError):
+            return unreachable(self.config.auth_url, str(error))
+        return CloudFailed(f"libcloud could not do this: {error}.")
+
+
+class _Named:
+    """A security group as `create_node` wants it: something with a name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+def _with(thing: Any, record: Any) -> Any:
+    thing.record = record
+    return thing
+
+
+def _credentials(config: CloudConfig) -> dict[str, Any]:
+    """The driver's arguments for an entry of clouds.yaml."""
+    auth = config.auth
+    common = {
+        "ex_force_auth_url": str(config.auth_url).rstrip("/").removesuffix("/v3"),  # it appends /v3 by itself
+        "ex_force_service_region": config.region,
+    }
+    if config.auth_type == "v3applicationcredential":
+        return common | {
+            "key": _needed(config, "application_credential_id"),
+            "secret": _needed(config, "application_credential_secret"),
+            "ex_force_auth_version": "3.x_appcred",
+        }
+    if config.auth_type not in ("password", "v3password"):
+        raise ConfigError(
+            f"The libcloud backend can't log in with auth_type {config.auth_type!r} (cloud {config.name!r}): "
+            f"use a password or an application credential, or the backend shade."
+        )
+    domain = auth.get("user_domain_name") or auth.get("user_domain_id") or auth.get("domain_name") or "Default"
+    project_domain = auth.get("project_domain_id") or auth.get("project_domain_name") or "default"
+    return common | {
+        "key": _needed(config, "username"),
+        "secret": _needed(config, "password"),
+        "ex_force_auth_version": "3.x_password",
+        "ex_tenant_name": _needed(config, "project_name"),
+        # It names the user's domain by name and the project's by id, whatever the entry does.
+        "ex_domain_name": "Default" if domain == "default" else domain,
+        "ex_tenant_domain_id": "default" if project_domain == "Default" else project_domain,
+    }
+
+
+def _needed(config: CloudConfig, key: str) -> str:
+    if not config.auth.get(key):
+        raise ConfigError(
+            f"The libcloud backend needs {key} in the entry of cloud {config.name!r} (clouds.yaml, under auth): "
+            f"add it, or use the backend shade."
+        )
+    return str(config.auth[key])

@@ -1,0 +1,96 @@
+"""Before anything is built: is all there that it will take?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from faafo_lab.cloud.base import Cloud, Flavor, Image, Limits, Network, pick
+from faafo_lab.cloud.errors import Ambiguous, NotFound, NotReady
+
+
+def check(
+    cloud: Cloud,
+    servers: int,
+    flavor: Flavor | str | Sequence[Flavor | str],
+    image: Image | str,
+    floating_ips: int,
+    security_groups: int,
+) -> Limits:
+    """See `Cloud.preflight`."""
+    limits = cloud.limits()  # the first call: it shows whether the cloud answers and takes the credentials
+    missing: list[str] = []
+    chosen = _flavors(cloud, [flavor] * servers if isinstance(flavor, str | Flavor) else flavor, missing)
+    _image(cloud, image, chosen, missing)
+    _networks(cloud, floating_ips > 0, missing)
+    if floating_ips:
+        floating_ips -= sum(ip.server_id is None for ip in cloud.floating_ips())
+    for what, wanted, limit, used in (
+        ("servers", servers, limits.servers, limits.servers_used),
+        ("cores", sum(flavor.vcpus for flavor in chosen), limits.cores, limits.cores_used),
+        ("MB of memory", sum(flavor.ram_mb for flavor in chosen), limits.ram_mb, limits.ram_mb_used),
+        ("floating IPs", floating_ips, limits.floating_ips, limits.floating_ips_used),
+        ("security groups", security_groups, limits.security_groups, limits.security_groups_used),
+    ):
+        if limit is not None and wanted > 0 and wanted > limit - used:
+            missing.append(
+                f"{wanted} more {what} are wanted, and the quota of {limit} has {max(0, limit - used)} left: "
+                f"delete what you don't need, or ask for a larger quota."
+            )
+    if missing:
+        raise NotReady(missing)
+    return limits
+
+
+def _flavors(cloud: Cloud, wanted: Sequence[Flavor | str], missing: list[str]) -> list[Flavor]:
+    """The wanted flavors that exist."""
+    known = cloud.flavors()
+    chosen = []
+    for each in wanted:
+        try:
+            chosen.append(pick("flavor", known, each) if isinstance(each, str) else each)
+        except (NotFound, Ambiguous) as error:
+            if str(error) not in missing:
+                missing.append(str(error))
+    return chosen
+
+
+def _image(cloud: Cloud, image: Image | str, flavors: Sequence[Flavor], missing: list[str]) -> None:
+    """That the image exists, can be used, and fits the flavors."""
+    try:
+        image = cloud.image(image) if isinstance(image, str) else image
+    except (NotFound, Ambiguous) as error:
+        missing.append(str(error))
+        return
+    if image.status != "active":
+        missing.append(f"Image {image.name!r} is {image.status}, not active: wait, or choose another.")
+    missing += [
+        f"Flavor {flavor.name!r} ({flavor.ram_mb} MB of memory, {flavor.disk_gb} GB of disk) is too small for "
+        f"image {image.name!r} ({image.min_ram_mb} MB, {image.min_disk_gb} GB): choose a larger one."
+        for flavor in dict.fromkeys(flavors)
+        if flavor.ram_mb < image.min_ram_mb or 0 < flavor.disk_gb < image.min_disk_gb  # no disk: as large as it takes
+    ]
+
+
+def _networks(cloud: Cloud, floating: bool, missing: list[str]) -> None:
+    """That there is one network for servers, and one for floating addresses where they are wanted."""
+    networks = cloud.networks()
+    inner = [network for network in networks if not network.external]
+    _network("network for servers", cloud.config.network, inner, missing)
+    if len(inner) > 1 and not cloud.config.network:
+        missing.append(
+            f"There are several networks ({', '.join(sorted(network.name for network in inner))}): choose one in the "
+            f"entry {cloud.name!r} of clouds.yaml, with `faafo_lab: {{network: NAME}}`."
+        )
+    if floating:
+        outer = [network for network in networks if network.external]
+        _network("external network", cloud.config.external_network, outer, missing)
+
+
+def _network(kind: str, chosen: str | None, networks: Sequence[Network], missing: list[str]) -> None:
+    if chosen:
+        try:
+            pick(kind, networks, chosen)
+        except (NotFound, Ambiguous) as error:
+            missing.append(str(error))
+    elif not networks:
+        missing.append(f"The project has no {kind}: create one, or ask its administrator for one.")

@@ -1,0 +1,90 @@
+"""A line that says what goes on, how far it is, and for how long: in a notebook, in a terminal, and in neither.
+
+In a notebook it is one output that changes in place and stays, so that a saved notebook tells what was done and how
+long it took. In a terminal it is a bar of tqdm's that goes when it is done. In a file or a pipe there is none.
+"""
+
+from __future__ import annotations
+
+import html
+import sys
+import time
+from typing import Any
+
+NOTEBOOK_PAUSE_SECONDS = 0.2  # between two changes of the notebook's output
+
+_BAR = """<div style="display:flex;gap:.8em;align-items:center;font-family:var(--jp-ui-font-family,sans-serif);\
+font-size:13px;color:var(--jp-ui-font-color1,inherit)"><progress max="{total}" value="{done}" \
+style="width:9em;accent-color:#0072B2"></progress><span>{text}</span></div>"""
+
+
+class Progress:
+    """Progress towards `total` steps of `what` ("6 servers to be ACTIVE"). Use it as a context manager."""
+
+    def __init__(self, what: str, total: int = 1, *, show: bool = True) -> None:
+        self.what, self.total, self.done, self.seen = what, total, 0, ""
+        self._started = time.monotonic()
+        self._shown_at = float("-inf")
+        self._handle: Any = None
+        self._bar: Any = None
+        self._show = show
+        self._notebook = show and in_notebook()
+
+    def __enter__(self) -> Progress:
+        self._draw()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        if self._notebook:
+            mark = "✔" if kind is None else "✘"
+            self._publish(f"{mark} {self.text()}")
+
+    def update(self, done: int, seen: str = "") -> None:
+        """So many steps are done; `seen` says in a few words what is not."""
+        self.done, self.seen = done, seen
+        self._draw()
+
+    def text(self) -> str:
+        """What the line says."""
+        waiting = f": {self.seen}" if self.seen and self.done < self.total else ""
+        return f"{self.what}: {self.done} of {self.total}, {time.monotonic() - self._started:.1f} s{waiting}"
+
+    def _draw(self) -> None:
+        if self._notebook:
+            if time.monotonic() - self._shown_at >= NOTEBOOK_PAUSE_SECONDS:
+                self._publish(f"… {self.text()}")
+        elif self._show:
+            if self._bar is None:
+                self._bar = _terminal_bar(self.what, self.total)
+            self._bar.total, self._bar.n = self.total, self.done
+            self._bar.refresh()
+
+    def _publish(self, text: str) -> None:
+        from IPython.display import display
+
+        self._shown_at = time.monotonic()
+        bar = _BAR.format(total=self.total, done=self.done, text=html.escape(text))
+        data = {"text/plain": text, "text/html": bar}
+        if self._handle is None:
+            self._handle = display(data, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(data, raw=True)
+
+
+def in_notebook() -> bool:
+    """Whether this runs in a Jupyter kernel."""
+    if "ipykernel" not in sys.modules:
+        return False
+    from IPython import get_ipython
+
+    shell = get_ipython()
+    return shell is not None and hasattr(shell, "kernel")
+
+
+def _terminal_bar(what: str, total: int) -> Any:
+    from tqdm import tqdm
+
+    layout = "{desc}: {n_fmt}/{total_fmt}, {elapsed}"
+    return tqdm(total=total, desc=f"Waiting for {what}", bar_format=layout, leave=False, disable=None)

@@ -1,0 +1,51 @@
+"""Waiting, with a limit and a progress bar: every wait of the lab goes through `wait_until`.
+
+wait_until(lambda: Look(served, 6, "app-worker-2 BUILD"), "6 servers to be ACTIVE", timeout_seconds=300)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from faafo_lab.cloud.errors import TimedOut
+from faafo_lab.cloud.progress import Progress
+
+FIRST_PAUSE_SECONDS = 0.1  # between two looks at first …
+PAUSE_GROWTH = 1.2  # … and then longer and longer, …
+LAST_PAUSE_SECONDS = 1.0  # … up to this: kind to a cloud that takes minutes, quick with one that takes a second
+
+
+@dataclass(frozen=True)
+class Look:
+    """One look at what is awaited: how many of `total` are done, and in words what is not."""
+
+    done: int
+    total: int = 1
+    seen: str = ""
+
+
+def wait_until(look: Callable[[], Look | bool], what: str, timeout_seconds: float, *, progress: bool = True) -> None:
+    """Call `look` until everything is done (or it returns True).
+
+    A progress bar names `what` ("6 servers to be ACTIVE") and the seconds that went by. What `look` raises ends the
+    wait, and so does an interrupt.
+    Raises TimedOut after `timeout_seconds`, with what was seen last.
+    """
+    started = time.monotonic()
+    pause = FIRST_PAUSE_SECONDS
+    with Progress(what, show=progress) as line:  # also for what is done already: a cell shows the same when run again
+        while True:
+            seen = look()
+            if isinstance(seen, bool):
+                seen = Look(int(seen))
+            line.total = seen.total
+            line.update(seen.done, seen.seen)
+            if seen.done >= seen.total:
+                return
+            left = started + timeout_seconds - time.monotonic()
+            if left <= 0:
+                raise TimedOut(what, timeout_seconds, seen.seen)
+            time.sleep(min(pause, left))
+            pause = min(pause * PAUSE_GROWTH, LAST_PAUSE_SECONDS)
