@@ -1,0 +1,151 @@
+"""The `faafo-lab` command: the embedded cloud, and the application on any cloud."""
+
+import argparse
+import logging
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from faafo_lab.paths import embedded_state_dir
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit status: 0, or 1 after one sentence on standard error."""
+    options = parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO if options.verbose else logging.ERROR)
+    from faafo_lab.cloud.emulator.errors import EmulatorError
+    from faafo_lab.cloud.errors import CloudError
+
+    try:
+        return int(options.run(options) or 0)
+    except (CloudError, EmulatorError) as error:
+        print(f"faafo-lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("faafo-lab: interrupted; `faafo-lab clean-up` removes what was made so far", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="faafo-lab", description="Learn to scale out a cloud application.")
+    top.add_argument("-v", "--verbose", action="store_true", help="log what the libraries do")
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    cloud = commands.add_parser("cloud", help="start, look at or stop the embedded cloud")
+    verbs = cloud.add_subparsers(required=True, metavar="start|status|stop")
+    for name, run, text in (
+        ("start", cloud_start, "start it, if it does not run, and say where it is"),
+        ("status", cloud_status, "say whether it runs, and where"),
+        ("stop", cloud_stop, "stop it and every instance; what it holds is kept for the next start"),
+    ):
+        verb = verbs.add_parser(name, help=text, description=text)
+        verb.add_argument(
+            "--state-dir",
+            type=Path,
+            default=None,
+            help="where it keeps everything (default: FAAFO_LAB_HOME/embedded)",
+        )
+        if name == "start":
+            verb.add_argument("--port", type=int, default=None, help="the APIs' port (default: a free one)")
+            verb.add_argument(
+                "--quota",
+                action="append",
+                default=[],
+                metavar="NAME=N",
+                type=quota,
+                help="a project's quota, such as instances=10 or floatingip=4; may be given several times",
+            )
+        verb.set_defaults(run=run)
+
+    scale_out = commands.add_parser(
+        "scale-out",
+        help="build the application: services, API servers, workers; or scale it to these numbers",
+    )
+    clean_up = commands.add_parser("clean-up", help="remove what scale-out made")
+    for command in (scale_out, clean_up):
+        command.add_argument("--cloud", help="a cloud of your clouds.yaml (default: FAAFO_LAB_CLOUD, else embedded)")
+        command.add_argument(
+            "--backend",
+            choices=("shade", "libcloud"),
+            help="the library to use (default: FAAFO_LAB_BACKEND, else shade)",
+        )
+    scale_out.add_argument("--api", type=int, default=2, help="API servers (default: %(default)s)")
+    scale_out.add_argument("--worker", type=int, default=3, help="workers (default: %(default)s)")
+    scale_out.add_argument("--image", help="what the servers boot from (default: FAAFO_LAB_IMAGE, else faafo-lab)")
+    scale_out.add_argument("--flavor", help="the servers' size (default: FAAFO_LAB_FLAVOR, else m1.tiny)")
+    scale_out.set_defaults(run=scale_out_run)
+    clean_up.set_defaults(run=clean_up_run)
+    return top
+
+
+def quota(text: str) -> tuple[str, int]:
+    """`instances=10` as ("instances", 10)."""
+    name, _, number = text.partition("=")
+    if not name or not number.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=N, such as instances=10")
+    return name, int(number)
+
+
+def cloud_start(options: argparse.Namespace) -> None:
+    """Start the embedded cloud."""
+    from faafo_lab.cloud.emulator import control
+
+    running = control.start(state_dir(options), port=options.port, quotas=dict(options.quota))
+    print(f"auth URL:     {running.auth_url}\nclouds.yaml:  {running.clouds_yaml}  (the cloud is named embedded)")
+    print(f"to use it:    OS_CLIENT_CONFIG_FILE={running.clouds_yaml} openstack --os-cloud embedded server list")
+
+
+def cloud_status(options: argparse.Namespace) -> int:
+    """Say whether the embedded cloud runs; exit status 3 where it does not, as systemctl has it."""
+    from faafo_lab.cloud.emulator import control
+
+    running = control.status(state_dir(options))
+    if running is None:
+        print(f"not running (state: {state_dir(options)})")
+        return 3
+    print(f"running, process {running.pid}\nauth URL:     {running.auth_url}\nclouds.yaml:  {running.clouds_yaml}")
+    return 0
+
+
+def cloud_stop(options: argparse.Namespace) -> None:
+    """Stop the embedded cloud."""
+    from faafo_lab.cloud.emulator import control
+
+    stopped = control.stop(state_dir(options))
+    print("stopped" if stopped else "was not running")
+
+
+def scale_out_run(options: argparse.Namespace) -> None:
+    """Build the application, or scale what is there."""
+    import faafo_lab
+    from faafo_lab.topology import Topology
+
+    started = time.monotonic()
+    cloud = faafo_lab.connect(cloud=options.cloud, backend=options.backend)
+    app = Topology(cloud, image=options.image, flavor=options.flavor).refresh()
+    if app.of_role("services"):
+        app.scale(api=min(options.api, len(app.apis)) or 1, worker=min(options.worker, len(app.workers)))
+    app.deploy(api=options.api, worker=options.worker)
+    print(f"{len(app.servers)} servers serve after {time.monotonic() - started:.1f} s:")
+    for name, url in app.endpoints.items():
+        print(f"  {name}  {url}")
+
+
+def clean_up_run(options: argparse.Namespace) -> None:
+    """Remove what scale-out made."""
+    import faafo_lab
+    from faafo_lab.topology import discover
+
+    discover(faafo_lab.connect(cloud=options.cloud, backend=options.backend)).destroy()
+
+
+def state_dir(options: argparse.Namespace) -> Path:
+    """The embedded cloud's state directory that the options name."""
+    return options.state_dir.absolute() if options.state_dir else embedded_state_dir(os.environ)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

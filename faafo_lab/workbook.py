@@ -1,0 +1,168 @@
+"""Run the workbook: from the first cell to the last, on a cloud of its own, through each backend.
+
+python -m faafo_lab.workbook run shade libcloud     executed copies in build/, a summary, nothing left running
+python -m faafo_lab.workbook store                  run every notebook and store its outputs in it
+python -m faafo_lab.workbook lab                    JupyterLab on the first notebook
+"""
+
+import argparse
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from faafo_lab.paths import embedded_state_dir
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+BUILD = ROOT / "build"
+MAIN_NOTEBOOK = "03_scaling_out.ipynb"
+SUMMARY_TAG = "summary"
+CELL_LIMIT_SECONDS = 600
+ERROR_LINES = 30
+ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m faafo_lab.workbook", description="Run the workbook.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run_parser = commands.add_parser("run", help="run the scaling-out notebook through each backend")
+    run_parser.add_argument("backends", nargs="*", metavar="shade|libcloud", default=["shade", "libcloud"])
+    commands.add_parser("store", help="run every notebook and store its outputs in it")
+    commands.add_parser("lab", help="open JupyterLab on the first notebook")
+    options = parser.parse_args(arguments)
+    if options.command == "lab":
+        return lab()
+    if options.command == "store":
+        jobs = [(notebook, "shade", notebook) for notebook in sorted(NOTEBOOKS.glob("*.ipynb"))]
+    else:
+        source = NOTEBOOKS / MAIN_NOTEBOOK
+        jobs = [(source, backend, BUILD / f"{source.stem}.{backend}.ipynb") for backend in options.backends]
+    BUILD.mkdir(exist_ok=True)
+    return max(run(*job) for job in jobs)
+
+
+def run(source: Path, backend: str, target: Path) -> int:
+    """Execute one notebook on an embedded cloud of its own; write the executed copy; print its summary."""
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    print(f"{source.stem} through {backend}:", flush=True)
+    notebook = nbformat.read(source, as_version=4)  # type: ignore[no-untyped-call]
+    started = time.monotonic()
+    with own_home(FAAFO_LAB_BACKEND=backend, FAAFO_LAB_CLOUD="embedded"):
+        steps = [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+        def show(cell: Any, cell_index: int) -> None:
+            if sys.stdout.isatty() and cell.cell_type == "code":
+                print(f"\r  cell {steps.index(cell) + 1} of {len(steps)}\033[K", end="", flush=True)
+
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_LIMIT_SECONDS,
+            resources={"metadata": {"path": str(source.parent)}},
+            on_cell_start=show,
+            record_timing=False,
+            extra_arguments=["--log-level=ERROR"],
+        )
+        failed = ""
+        try:
+            client.execute()
+        except CellExecutionError as error:
+            failed = "\n".join(ANSI_COLOUR.sub("", str(error)).rstrip().splitlines()[-ERROR_LINES:])
+    if sys.stdout.isatty():
+        print("\r\033[K", end="")
+    forget_machine(notebook)
+    if not failed or target != source:
+        nbformat.write(notebook, target)  # type: ignore[no-untyped-call]
+    if failed:
+        print(f"  a cell failed:\n{failed}\n  (the notebook so far: {target.relative_to(ROOT)})")
+        return 1
+    for line in summary(notebook):
+        print(f"  {line}")
+    print(f"  took {time.monotonic() - started:.0f} s; executed copy: {target.relative_to(ROOT)}", flush=True)
+    return 0
+
+
+def summary(notebook: Any) -> list[str]:
+    """What the cells tagged `summary` printed, line by line."""
+    return [
+        line
+        for cell in notebook.cells
+        if SUMMARY_TAG in cell.metadata.get("tags", [])
+        for output in cell.get("outputs", [])
+        for line in output.get("text", "").splitlines()
+    ]
+
+
+def forget_machine(notebook: Any) -> None:
+    """Take out of a stored notebook what tells of the machine that it ran on alone."""
+    notebook.metadata["kernelspec"] = {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    }
+    notebook.metadata.get("language_info", {}).pop("version", None)
+
+
+@contextmanager
+def own_home(**environment: str) -> Iterator[Path]:
+    """A new, empty home for the lab, with nothing of the user's; its embedded cloud is stopped at the end.
+
+    The environment variables are set inside, and as they were before after it.
+    """
+    home = Path(tempfile.mkdtemp(prefix="faafo-lab-"))
+    set_here = {
+        "FAAFO_LAB_HOME": str(home),
+        "JUPYTER_CONFIG_DIR": str(home / "jupyter"),
+        "JUPYTER_DATA_DIR": str(home / "jupyter"),
+        "IPYTHONDIR": str(home / "ipython"),
+        "MPLCONFIGDIR": os.environ.get("MPLCONFIGDIR", str(home / "matplotlib")),
+        **environment,
+    }
+    before = {name: os.environ.get(name) for name in set_here}
+    os.environ.update(set_here)
+    try:
+        yield home
+    finally:
+        stop_cloud()
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def stop_cloud() -> bool:
+    """Stop this home's embedded cloud; returns whether it ran."""
+    from faafo_lab.cloud.emulator import control
+
+    return control.stop(embedded_state_dir(os.environ))
+
+
+def lab() -> int:
+    """JupyterLab on the first notebook; when it ends, its embedded cloud is stopped too (what it holds is kept)."""
+    first = min(NOTEBOOKS.glob("*.ipynb"))
+    command = [sys.executable, "-m", "jupyter", "lab", str(first.relative_to(ROOT)), f"--notebook-dir={ROOT}"]
+    if os.geteuid() == 0:
+        command.append("--allow-root")
+    try:
+        return subprocess.call(command)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        if stop_cloud():
+            print("The embedded cloud is stopped; it comes back as it was with the next `make lab`.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""The workbook: every notebook runs from its first cell to its last, as stored, through both backends."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from faafo_lab.workbook import NOTEBOOKS, ROOT, own_home
+from tests.conftest import BACKENDS
+
+BOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
+RUN_LIMIT_SECONDS = 600
+
+
+def code_cells(path: Path) -> Iterator[nbformat.NotebookNode]:
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code" and cell.source.strip():
+            yield cell
+
+
+@pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.stem)
+def test_every_code_cell_was_saved_executed_and_without_an_error(book: Path) -> None:
+    counts = [cell.execution_count for cell in code_cells(book)]
+    assert counts == list(range(1, len(counts) + 1))
+    assert not [out for cell in code_cells(book) for out in cell.outputs if out.output_type == "error"]
+
+
+@pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.stem)
+def test_a_notebook_holds_nothing_of_the_machine_that_it_was_stored_on(book: Path) -> None:
+    text = book.read_text()
+    assert str(ROOT) not in text
+    assert str(Path.home()) + "/" not in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.stem)
+def test_every_checked_cell_has_something_to_compare(book: Path) -> None:
+    empty = [
+        cell.source
+        for cell in code_cells(book)
+        if "nbval-ignore-output" not in cell.metadata.get("tags", []) and not cell.outputs
+    ]
+    assert empty == []
+
+
+@pytest.mark.timeout(RUN_LIMIT_SECONDS + 60)
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.stem)
+def test_a_notebook_runs_and_its_outputs_are_the_stored_ones(book: Path, backend: str) -> None:
+    with own_home(FAAFO_LAB_BACKEND=backend, FAAFO_LAB_CLOUD="embedded"):
+        command = [
+            sys.executable,
+            "-m",
+            "pytest",
+            "--nbval",
+            "--nbval-current-env",
+            str(book),
+            "-q",
+            "-p",
+            "no:cacheprovider",
+        ]
+        command += ["--nbval-cell-timeout=300", "--override-ini=timeout=0", "--override-ini=addopts="]
+        run = subprocess.run(
+            command,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=RUN_LIMIT_SECONDS,
+            env=dict(os.environ),
+            check=False,
+        )
+    assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]

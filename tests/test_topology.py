@@ -1,0 +1,164 @@
+"""The application on the embedded cloud, through both backends: built, found, scaled, mended, removed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+import faafo_lab
+from faafo_lab import load
+from faafo_lab.cloud.base import Cloud
+from faafo_lab.cloud.errors import NotReady
+from faafo_lab.topology import Topology, TopologyError, discover
+
+CONNECT = """python3 - <<'P'
+import socket
+try:
+    socket.create_connection(("{host}", {port}), timeout=5).recv(1)
+except TimeoutError:
+    print("open")
+except OSError as error:
+    print("closed", error)
+else:
+    print("closed by the other side")
+P"""
+
+
+@pytest.fixture(scope="module")
+def cloud(backend_home: tuple[str, Path]) -> Cloud:
+    return faafo_lab.connect()
+
+
+@pytest.fixture(scope="module")
+def app(cloud: Cloud) -> Iterator[Topology]:
+    """Two APIs and two workers, serving."""
+    said: list[str] = []
+    app = Topology(cloud, say=said.append)
+    yield app.deploy(api=2, worker=2)
+    app.destroy()
+    assert discover(cloud).servers == {}
+    assert [group.name for group in cloud.security_groups()] == ["default"]
+    assert cloud.floating_ips() == []
+    assert cloud.key_pairs() == []
+
+
+def test_a_wrong_flavor_and_image_are_named_before_anything_is_built(cloud: Cloud) -> None:
+    with pytest.raises(NotReady) as caught:
+        Topology(cloud, flavor="m1.gigantic", image="faafo").deploy(api=2, worker=3)
+    assert "m1.gigantic" in str(caught.value)
+    assert "'faafo'" in str(caught.value)
+    assert cloud.servers() == []
+    assert [group.name for group in cloud.security_groups()] == ["default"]
+
+
+def test_more_servers_than_the_quota_allows_are_refused_before_anything_is_built(cloud: Cloud) -> None:
+    with pytest.raises(NotReady, match="servers are wanted"):
+        Topology(cloud).deploy(api=2, worker=300)
+    assert cloud.servers() == []
+
+
+def test_everything_ordered_is_made_by_all_workers_and_shown_by_both_apis(app: Topology) -> None:
+    tasks = load.same_tasks(12, width=320, height=200)
+    rows = load.create(app.endpoints, tasks, progress=False)
+    assert {row.status for row in rows} == {201}
+    assert {row.api for row in rows} == {"app-api-1", "app-api-2"}
+    load.watch(app, done=len(tasks))
+    done = load.completions(app.endpoint)
+    assert {item.uuid for item in done} >= {task["uuid"] for task in tasks}
+    assert {item.worker for item in done} == {"app-worker-1", "app-worker-2"}
+    images = {requests.get(f"{url}/fractal/{tasks[0]['uuid']}", timeout=30).content for url in app.endpoints.values()}
+    assert len(images) == 1
+    assert images.pop().startswith(b"\x89PNG")
+
+
+def test_deploying_again_changes_nothing_and_says_so(app: Topology, cloud: Cloud) -> None:
+    before = {server.name: server.id for server in cloud.servers()}
+    said: list[str] = []
+    again = Topology(cloud, say=said.append).deploy(api=2, worker=2)
+    assert {server.name: server.id for server in cloud.servers()} == before
+    assert again.built == 0
+    assert all("as it should be" in line or line.startswith("serving") for line in said)
+    assert sum("as it should be" in line for line in said) == 3 + 5
+
+
+def test_only_the_groups_that_the_rules_name_reach_the_database_and_the_queue(app: Topology, cloud: Cloud) -> None:
+    services = app.servers["app-services"].addresses[0]
+
+    def reach(server: str, port: int) -> str:
+        return cloud.run(server, CONNECT.format(host=services, port=port)).stdout.strip()
+
+    assert reach("app-api-1", 5432) == "open"
+    assert reach("app-api-1", app.queue_port) == "open"
+    assert reach("app-worker-1", app.queue_port) == "open"
+    assert reach("app-worker-1", 5432).startswith("closed")
+
+
+def test_a_new_session_discovers_scales_up_and_drains_when_it_scales_down(app: Topology, cloud: Cloud) -> None:
+    said: list[str] = []
+    found = discover(faafo_lab.connect(), say=said.append)
+    assert set(found.servers) == set(app.servers)
+    found.scale(worker=3)
+    assert [server.name for server in found.workers] == ["app-worker-1", "app-worker-2", "app-worker-3"]
+    tasks = load.same_tasks(9, seed=7)
+    load.create(found.endpoints, tasks, progress=False)
+    found.scale(worker=1)
+    assert [server.name for server in found.workers] == ["app-worker-1"]
+    assert "server app-worker-3: drained and deleted" in said
+    load.watch(found, done=found.stats()["done"] + found.stats()["waiting"] + found.stats()["working"])
+    assert {task["uuid"] for task in tasks} <= {item.uuid for item in load.completions(found.endpoint)}
+    app.deploy(api=2, worker=2)
+
+
+def test_a_deleted_worker_and_a_deleted_api_lose_nothing(app: Topology, cloud: Cloud) -> None:
+    tasks = load.same_tasks(10, seed=8)
+    done = app.stats()["done"]
+    assert {row.status for row in load.create(app.endpoints, tasks, progress=False)} == {201}
+    load.watch(app, done=done + 1)
+    cloud.delete_servers(["app-worker-2", "app-api-2"])
+    app.refresh()
+    load.watch(app, done=done + len(tasks))
+    assert {task["uuid"] for task in tasks} <= {item.uuid for item in load.completions(app.endpoint)}
+    app.deploy(api=2, worker=2)
+    assert set(app.endpoints) == {"app-api-1", "app-api-2"}
+
+
+def test_work_in_the_hand_of_a_deleted_worker_is_taken_up_by_another(app: Topology, cloud: Cloud) -> None:
+    [heavy] = load.same_tasks(1, width=3000, height=2000, iterations=2000, seed=9)
+    load.create(app.endpoints, [heavy], progress=False)
+
+    def at_work() -> list[str]:
+        return [node["name"] for node in app.nodes() if node["state"] != "lost" and heavy["uuid"] in node["working_on"]]
+
+    cloud.wait_until(lambda: bool(at_work()), "a worker to take the task", timeout_seconds=60)
+    [victim] = at_work()
+    cloud.delete_servers([victim])
+    cloud.wait_until(
+        lambda: (
+            bool(set(at_work()) - {victim}) or heavy["uuid"] in {item.uuid for item in load.completions(app.endpoint)}
+        ),
+        "another worker to take the task up",
+        timeout_seconds=120,
+    )
+    app.deploy(api=2, worker=2)
+    cloud.wait_until(lambda: not app.stats()["working"], "the task to be done", timeout_seconds=120)
+
+
+def test_a_server_and_a_group_that_the_lab_did_not_make_stay_untouched(app: Topology, cloud: Cloud) -> None:
+    foreign = cloud.create_server("app-worker-77", image="plain-linux", flavor="m1.tiny")
+    cloud.wait_for(foreign)
+    try:
+        found = discover(cloud, say=lambda line: None)
+        assert "app-worker-77" not in found.servers
+        found.scale(worker=1)
+        assert cloud.server("app-worker-77").id == foreign.id
+    finally:
+        cloud.delete_servers([foreign])
+    app.deploy(api=2, worker=2)
+
+
+def test_impossible_sizes_get_one_sentence(app: Topology) -> None:
+    with pytest.raises(TopologyError, match="at least 1 API"):
+        app.scale(api=0)
+    with pytest.raises(TopologyError, match="at least 1 API"):
+        app.deploy(api=1, worker=-1)
