@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import fcntl
-import os
 import signal
 import subprocess
 import termios
@@ -115,9 +114,3 @@ def shutdown_code(code: int) -> str:
         except ValueError:
             return f"killed by signal {-code}"
     return f"exit status {code}"
-
-
-def write_all(fd: int, data: bytes) -> None:
-    """Write everything to a blocking file."""
-    while data:
-        data = data[os.write(fd, data) :]
