@@ -15,7 +15,7 @@ from faafo_lab.topology import Topology, TopologyError, discover
 CONNECT = """python3 - <<'P'
 import socket
 try:
-    socket.create_connection(("{host}", {port}), timeout=5).recv(1)
+    socket.create_connection(("{host}", {port}), timeout=2).recv(1)
 except TimeoutError:
     print("open")
 except OSError as error:

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 HEARTBEAT_TIMEOUT_SECONDS = 4.0
 GIVE_UP_SECONDS = 20.0  # a worker that shall stop keeps a result for an API that is away no longer than this
 PAUSE_SECONDS = 0.2  # of a worker that drains, or whose API is away
-BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 0.25, 4.0
+BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 0.25, 1.0
 
 
 class Backoff:

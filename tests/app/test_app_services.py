@@ -21,9 +21,10 @@ def test_the_database_keeps_its_rows_over_a_kill_and_stale_files(bare: Deploymen
     task = Task(**a_task())
     database.add(task)
     bare.stop("database", signal.SIGKILL)
+    bare.messaging()
     data = bare.root / "var/lib/postgresql/data"
-    # its process id now belongs to a living process: this one
-    (data / "postmaster.pid").write_text(f"{os.getpid()}\n{data}\n1\n5432\n{bare.ports}\n\n")
+    # its process id now belongs to somebody else
+    (data / "postmaster.pid").write_text(f"{bare.processes['messaging'].pid}\n{data}\n1\n5432\n{bare.ports}\n\n")
     bare.database()
     assert database.get(task.uuid)["uuid"] == task.uuid
     database.close()
