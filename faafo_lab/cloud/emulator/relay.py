@@ -22,11 +22,16 @@ class End(asyncio.Protocol):
     def __init__(self, closed: Callable[[], None]) -> None:
         self._closed = closed
         self._ended = False
+        self._early = bytearray()
+        self._joined = False
         self.transport: asyncio.Transport | None = None
         self.other: End | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Read nothing until there is somebody to give it to."""
+        """Read nothing until there is somebody to give it to.
+
+        Until Python 3.11.3 asyncio starts to read all the same: what comes early is kept for `join`.
+        """
         self.transport = cast(asyncio.Transport, transport)
         self.transport.pause_reading()
         self.transport.set_write_buffer_limits(high=_BUFFER_BYTES)
@@ -38,17 +43,32 @@ class End(asyncio.Protocol):
         """Relay between the two from now on. Both are connected."""
         self.other, other.other = other, self
         for end in (self, other):
+            end._joined = True
+            if end._early:
+                end.data_received(bytes(end._early))
+                end._early.clear()
+            if end._ended:
+                end.eof_received()
             if end.transport is not None:
                 end.transport.resume_reading()
+        if self._ended and other._ended and self.transport is not None:
+            self.transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Pass it on."""
-        if self.other is not None and self.other.transport is not None:
+        if not self._joined:
+            self._early += data
+            if self.transport is not None:  # to resume first is what makes that Python pause
+                self.transport.resume_reading()
+                self.transport.pause_reading()
+        elif self.other is not None and self.other.transport is not None:
             self.other.transport.write(data)
 
     def eof_received(self) -> bool:
         """Pass that on too; the other direction stays open until its own end."""
         self._ended = True
+        if not self._joined:
+            return True
         if self.other is None or self.other.transport is None:
             return False
         with contextlib.suppress(OSError):
