@@ -54,7 +54,7 @@ def run(source: Path, backend: str, target: Path) -> int:
     """Execute one notebook on an embedded cloud of its own; write the executed copy; print its summary."""
     import nbformat
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
     print(f"{source.stem} through {backend}:", flush=True)
     notebook = nbformat.read(source, as_version=4)  # type: ignore[no-untyped-call]
@@ -79,6 +79,8 @@ def run(source: Path, backend: str, target: Path) -> int:
             client.execute()
         except CellExecutionError as error:
             failed = "\n".join(ANSI_COLOUR.sub("", str(error)).rstrip().splitlines()[-ERROR_LINES:])
+        except (CellTimeoutError, DeadKernelError) as error:
+            failed = str(error)
     if sys.stdout.isatty():
         print("\r\033[K", end="")
     forget_machine(notebook)
@@ -155,8 +157,9 @@ def lab() -> int:
     command = [sys.executable, "-m", "jupyter", "lab", str(first.relative_to(ROOT)), f"--notebook-dir={ROOT}"]
     if os.geteuid() == 0:
         command.append("--allow-root")
+    settings = os.pathsep.join(filter(None, [str(ROOT / "binder"), os.environ.get("JUPYTER_CONFIG_PATH")]))
     try:
-        return subprocess.call(command)
+        return subprocess.call(command, env={**os.environ, "JUPYTER_CONFIG_PATH": settings})
     except KeyboardInterrupt:
         return 0
     finally:

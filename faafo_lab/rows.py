@@ -1,0 +1,243 @@
+"""One row per request: what load generation keeps, and what it says in sum.
+
+    rows = load.run(app.endpoints, loop="open", rate=20, seconds=10)
+    rows                       # a table in the notebook: the first and the last rows, and the summary
+    rows.summary().p99         # seconds
+    rows.to_csv("run.csv")
+
+A request of an open loop has two times. `latency` counts from when it *should* have started: that is what a visitor
+waits. `service_time` counts from when it did start: that is what the server was seen to need.
+"""
+
+import csv
+import html
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, SupportsIndex, overload
+
+ROWS_SHOWN = 5  # of the first, and as many of the last
+PERCENT = 100
+MILLISECONDS = 1000
+COLUMNS = ("start (s)", "late (ms)", "latency (ms)", "service (ms)", "status", "API", "worker")
+CSV_COLUMNS = (
+    "intended",
+    "started",
+    "latency_seconds",
+    "service_seconds",
+    "status",
+    "api",
+    "worker",
+    "uuid",
+    "error",
+)
+
+Measure = Literal["latency", "service_time"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request: when it should have started, when it did (both in seconds since 1970), and how it ended.
+
+    `latency` is in seconds, from the intended start to the last byte of the answer. `status` is the HTTP status, or
+    None where no answer came; `error` then says why. `api` is the server that answered (its URL where none did). A
+    task's request knows the task's `uuid`, and, after `load.workers_of`, the `worker` that made the fractal.
+    """
+
+    started: float
+    latency: float
+    status: int | None
+    api: str
+    error: str = ""
+    intended: float = math.nan  # as `started`, where nothing else was intended
+    uuid: str = ""
+    worker: str = ""
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.intended):
+            object.__setattr__(self, "intended", self.started)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request got what it asked for."""
+        return self.status is not None and self.status < 400
+
+    @property
+    def late(self) -> float:
+        """Seconds between the intended and the actual start: waiting that happened on the client's side."""
+        return self.started - self.intended
+
+    @property
+    def service_time(self) -> float:
+        """Seconds from the actual start to the last byte of the answer."""
+        return max(0.0, self.latency - self.late)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A run in numbers; times in seconds, rates in requests per second.
+
+    `p50`, `p95`, `p99`: so many percent of *all* requests got what they asked for within this time. A request that
+    failed never got it, so it counts as slower than any other: where more than 1 % failed, `p99` is infinite.
+    """
+
+    requests: int
+    errors: int
+    seconds: float
+    per_second: float  # requests that succeeded, per second of the run
+    p50: float
+    p95: float
+    p99: float
+    worst: float
+    statuses: dict[str, int]
+    measure: Measure = "latency"
+
+    def __str__(self) -> str:
+        if not self.requests:
+            return "no requests"
+        failed = ", ".join(f"{count} x {status}" for status, count in self.statuses.items() if status[0] not in "123")
+        name = self.measure.replace("_", " ")
+        return (
+            f"{self.requests} requests in {self.seconds:.1f} s: {self.per_second:.1f} requests/s, "
+            f"{self.errors} errors{f' ({failed})' if failed else ''}; "
+            f"{name} p50 {human(self.p50)}, p95 {human(self.p95)}, p99 {human(self.p99)}, worst {human(self.worst)}"
+        )
+
+    __repr__ = __str__
+
+
+class Rows(list[Request]):
+    """Requests, in the order in which they were to be sent. A list that shows itself as a table.
+
+    `note` says what a reader has to know about the run as a whole, for instance that it was stopped early.
+    """
+
+    def __init__(self, rows: Iterable[Request] = (), note: str = "") -> None:
+        super().__init__(rows)
+        self.note = note
+
+    @overload
+    def __getitem__(self, which: SupportsIndex) -> Request: ...
+    @overload
+    def __getitem__(self, which: slice) -> "Rows": ...
+    def __getitem__(self, which: SupportsIndex | slice) -> "Request | Rows":
+        if isinstance(which, slice):
+            return Rows(super().__getitem__(which), self.note)
+        return super().__getitem__(which)
+
+    def summary(self, measure: Measure = "latency") -> Summary:
+        """The run in numbers, by `latency` (what a visitor waits) or by `service_time` (see the module's text)."""
+        times = sorted(answer_time(row, measure) for row in self)
+        end = max((row.intended + row.latency for row in self), default=0.0)
+        seconds = end - min((row.intended for row in self), default=0.0)
+        fine = sum(row.ok for row in self)
+        return Summary(
+            requests=len(self),
+            errors=len(self) - fine,
+            seconds=seconds,
+            per_second=fine / seconds if seconds > 0 else 0.0,
+            p50=percentile(times, 50),
+            p95=percentile(times, 95),
+            p99=percentile(times, 99),
+            worst=max((answer_time(row, measure) for row in self if row.ok), default=math.inf),
+            statuses=dict(Counter(str(row.status) if row.status else row.error or "no answer" for row in self)),
+            measure=measure,
+        )
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write every row to this file, starts in seconds since 1970; returns its path."""
+        path = Path(path)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(CSV_COLUMNS)
+            for row in self:
+                times = (row.intended, row.started, row.latency, row.service_time)
+                status = "" if row.status is None else row.status
+                writer.writerow([*(f"{time:.6f}" for time in times), status, row.api, row.worker, row.uuid, row.error])
+        return path
+
+    def __repr__(self) -> str:
+        if not self:
+            return "no requests" + (f" ({self.note})" if self.note else "")
+        from prettytable import PrettyTable
+
+        table = PrettyTable(["", *COLUMNS])
+        table.align = "r"
+        table.align["status"] = table.align["API"] = table.align["worker"] = "l"
+        for cells in self._cells():
+            table.add_row(cells)
+        return "\n".join([str(table), str(self.summary()), *([self.note] if self.note else [])])
+
+    def _repr_html_(self) -> str:
+        def line(tag: str, cells: Sequence[str]) -> str:
+            align = ["right"] * 5 + ["left"] * 3
+            return (
+                "<tr>"
+                + "".join(
+                    f'<{tag} style="text-align:{side}">{html.escape(cell)}</{tag}>'
+                    for side, cell in zip(align, cells, strict=True)
+                )
+                + "</tr>"
+            )
+
+        words = (
+            f"<p>{html.escape(str(self.summary()))}" + (f"<br>{html.escape(self.note)}" if self.note else "") + "</p>"
+        )
+        if not self:
+            return words
+        body = "".join(line("td", cells) for cells in self._cells())
+        return f"<table><thead>{line('th', ['', *COLUMNS])}</thead><tbody>{body}</tbody></table>{words}"
+
+    def _cells(self) -> list[list[str]]:
+        """The first and the last rows, as text."""
+        first = self[0].intended
+        shown = list(enumerate(self))
+        if len(shown) > 2 * ROWS_SHOWN + 1:
+            cut: list[tuple[int, Request] | None] = [*shown[:ROWS_SHOWN], None, *shown[-ROWS_SHOWN:]]
+        else:
+            cut = list(shown)
+        cells = []
+        for item in cut:
+            if item is None:
+                cells.append(["…"] * (len(COLUMNS) + 1))
+                continue
+            number, row = item
+            times = (row.late, row.latency, row.service_time)
+            cells.append(
+                [
+                    str(number + 1),
+                    f"{row.intended - first:.3f}",
+                    *(f"{seconds * MILLISECONDS:.1f}" for seconds in times),
+                    str(row.status) if row.status else row.error or "no answer",
+                    row.api,
+                    row.worker,
+                ]
+            )
+        return cells
+
+
+def answer_time(row: Request, measure: Measure = "latency") -> float:
+    """Seconds until the request got what it asked for: infinite where it did not."""
+    seconds: float = getattr(row, measure)
+    return seconds if row.ok else math.inf
+
+
+def percentile(ordered: Sequence[float], percent: float) -> float:
+    """The smallest of these values, sorted upwards, that `percent` % of them don't exceed (nearest rank)."""
+    if not ordered:
+        return math.nan
+    return ordered[max(0, math.ceil(percent * len(ordered) / PERCENT) - 1)]
+
+
+def human(seconds: float) -> str:
+    """A time as people write it: "0.8 ms", "25 ms", "1.20 s", or "never" where it is infinite."""
+    if math.isnan(seconds):
+        return "unknown"
+    if math.isinf(seconds):
+        return "never"
+    milliseconds = seconds * MILLISECONDS
+    if milliseconds < 9.95:
+        return f"{milliseconds:.1f} ms"
+    return f"{milliseconds:.0f} ms" if milliseconds < 999.5 else f"{seconds:.2f} s"

@@ -1,0 +1,284 @@
+"""A run of load in the background: who sends what when, and how it ends. `load.start` makes one.
+
+A few threads, the senders, take requests from one plan, in order. In a closed loop each takes the next when it has its
+answer. In an open loop the plan has a time for each: one sender waits for the clock, another stands by, and one more is
+hired whenever nobody does; so there are as many connections as were in flight at the worst moment. Once all that are
+allowed are in flight, requests go out late, and their rows say so.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from tqdm.auto import tqdm
+
+from faafo_lab.rows import Request, Rows
+from faafo_lab.wire import Client
+
+STOP_GRACE_SECONDS = 1.0  # for the answers under way, when a run is stopped
+CUT_SECONDS = 0.2  # for the senders, to see that their connections are gone
+LOOK_SECONDS = 0.1
+CREATE_PATH = "/v1/fractal"
+
+Task = Mapping[str, Any]
+Endpoints = Mapping[str, str] | Callable[[], Mapping[str, str]]
+Job = tuple[int, float | None, Task | None]  # its number, when it is due (seconds after the start), what to order
+
+
+class Run:
+    """Load that goes out in the background, and the rows that it has made so far.
+
+    `orders`: what to send, a fractal to order or None to read `path`. `due`: when, in seconds from the start, one for
+    each request (an open loop); without it, as answers come (a closed loop) for `seconds`, or until there are no more
+    orders. At `limit_seconds` the run ends whatever happens. As a context manager it is stopped at the end of the
+    block. Its threads end with the Python process, too.
+    """
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        orders: Iterator[Task | None],
+        *,
+        path: str,
+        at_once: int,
+        timeout_seconds: float,
+        limit_seconds: float,
+        due: Sequence[float] | None = None,
+        seconds: float | None = None,
+        total: int | None = None,
+    ) -> None:
+        self.endpoints, self.path, self.at_once = endpoints, path, at_once
+        self.timeout_seconds, self.limit_seconds, self.seconds = timeout_seconds, limit_seconds, seconds
+        self.total = total if due is None else len(due)  # requests; None where time decides
+        self._is_open = due is not None
+        self._plan = _numbered(due, orders)
+        self._rows: dict[int, Request] = {}
+        self._under_way: dict[int, Request] = {}  # as they will read, should no answer come
+        self._clients: list[Client] = []
+        self._senders = self._queueing = 0
+        self._turn = threading.Lock()  # whose turn it is to take from the plan
+        self._count = threading.Lock()  # guards all that is counted and kept
+        self._stopping, self._idle, self._finished = threading.Event(), threading.Event(), threading.Event()
+        self._note = ""
+        self._took: float | None = None
+        self._epoch, self._zero = time.time(), time.perf_counter()
+        threading.Thread(target=self._conduct, name="load", daemon=True).start()
+
+    # -- from outside ----------------------------------------------------------------------------------------------
+
+    @property
+    def rows(self) -> Rows:
+        """The requests that have ended so far, in the order in which they were to be sent (a copy)."""
+        with self._count:
+            return Rows([self._rows[number] for number in sorted(self._rows)], self._note)
+
+    @property
+    def running(self) -> bool:
+        """Whether requests are still to be sent or awaited."""
+        return not self._finished.is_set()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start; once finished, what the run took."""
+        return self._now() if self._took is None else self._took
+
+    @property
+    def ended(self) -> int:
+        """How many requests have ended so far."""
+        return len(self._rows)
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests wait for their answer now."""
+        return len(self._under_way)
+
+    def stop(self) -> Rows:
+        """Send nothing more, give the answers under way a moment, cut off the rest; returns the rows.
+
+        Takes up to about STOP_GRACE_SECONDS. Stopping a run that has finished changes nothing.
+        """
+        if self.running:
+            self._note = self._note or f"stopped after {self._now():.1f} s"
+            self._stopping.set()
+            self._finished.wait(STOP_GRACE_SECONDS + 2 * CUT_SECONDS + 1)
+        return self.rows
+
+    def wait(self, *, progress: bool = False, what: str = "requests answered") -> Rows:
+        """Wait until the run has finished (it has its own limit); returns the rows. An interrupt ends only the wait."""
+        bar = _Bar(self, what) if progress else None
+        try:
+            while not self._finished.wait(LOOK_SECONDS):
+                if bar:
+                    bar.move()
+        finally:
+            if bar:
+                bar.close()
+        return self.rows
+
+    def __enter__(self) -> "Run":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        state = "running" if self.running else "finished"
+        return f"<Run {state}, {self.elapsed:.1f} s: {self.ended} requests ended, {self.in_flight} in flight>"
+
+    # -- the threads -----------------------------------------------------------------------------------------------
+
+    def _now(self) -> float:
+        return time.perf_counter() - self._zero
+
+    def _conduct(self) -> None:
+        """Start the senders, wait for the end, for `stop` or for the limit, and account for what has no answer then."""
+        with self._turn:
+            for _ in range(1 if self._is_open else min(self.at_once, self.total or self.at_once)):
+                self._hire()
+        while not self._idle.wait(LOOK_SECONDS / 2) and self._now() < self.limit_seconds:
+            if self._stopping.is_set():
+                self._idle.wait(STOP_GRACE_SECONDS)
+                break
+        at_limit = not self._idle.is_set() and not self._stopping.is_set()
+        self._stopping.set()
+        with self._count:
+            clients = list(self._clients)
+        for client in clients:
+            client.cut()
+        self._idle.wait(CUT_SECONDS)
+        with self._count:
+            now = self._epoch + self._now()
+            for number, row in self._under_way.items():
+                self._rows[number] = replace(row, latency=now - row.intended)
+            self._under_way.clear()
+        if at_limit:
+            with self._turn:
+                self._account_for_the_unsent()
+        self._took = self._now()
+        self._finished.set()
+
+    def _account_for_the_unsent(self) -> None:
+        """At the limit: what was due and never got its turn is a failure like any other."""
+        self._note = f"ended at its limit of {self.limit_seconds:.0f} s"
+        if not self._is_open:
+            return
+        now = self._epoch + self._now()
+        unsent = 0
+        for number, due, task in self._plan:
+            assert due is not None
+            intended = self._epoch + due
+            row = Request(now, now - intended, None, "", "never sent", intended, _uuid(task))
+            with self._count:
+                self._rows[number] = row
+            unsent += 1
+        self._note += f": {unsent} requests were never sent" if unsent else ""
+
+    def _hire(self) -> None:
+        """One sender more, if there may be."""
+        with self._count:
+            if self._senders >= self.at_once:
+                return
+            self._senders += 1
+            client = Client(self.timeout_seconds)
+            self._clients.append(client)
+        threading.Thread(target=self._send_in_turn, args=(client,), name="load sender", daemon=True).start()
+
+    def _send_in_turn(self, client: Client) -> None:
+        """A sender: take a request when it is due, send it, note how it ended, until there is none left."""
+        try:
+            while (job := self._next()) is not None:
+                self._send(client, job)
+        finally:
+            client.close()
+            with self._count:
+                self._senders -= 1
+                if self._senders == 0:
+                    self._idle.set()
+
+    def _next(self) -> Job | None:
+        """The next request, once it is due; None at the end."""
+        with self._count:
+            self._queueing += 1
+        with self._turn:
+            with self._count:
+                self._queueing -= 1
+                someone_stands_by = self._queueing > 0
+            time_is_up = self.seconds is not None and self._now() >= self.seconds
+            if self._stopping.is_set() or (time_is_up and self.ended):  # one request at least, however short the time
+                return None
+            job = next(self._plan, None)
+            if job is None:
+                return None
+            if job[1] is not None:
+                if not someone_stands_by:
+                    self._hire()
+                if self._stopping.wait(max(0.0, job[1] - self._now())):
+                    return None
+            return job
+
+    def _send(self, client: Client, job: Job) -> None:
+        number, due, task = job
+        method, path, body = ("GET", self.path, None) if task is None else ("POST", CREATE_PATH, _json(task))
+        urls = list((self.endpoints() if callable(self.endpoints) else self.endpoints).values())
+        endpoint = urls[number % len(urls)] if urls else ""
+        started = self._now()
+        intended = started if due is None else due
+        row = Request(self._epoch + started, 0.0, None, endpoint, "cut off", self._epoch + intended, _uuid(task))
+        with self._count:
+            self._under_way[number] = row
+        answer = client.send(method, endpoint, path, body)
+        row = replace(row, latency=self._now() - intended, status=answer.status, api=answer.server, error=answer.error)
+        with self._count:
+            if self._under_way.pop(number, None) is not None:
+                self._rows[number] = row
+
+
+class _Bar:
+    """How far a run is: in requests where their number is known, else in seconds. None where output goes to a file."""
+
+    def __init__(self, run: Run, what: str) -> None:
+        self.run, self.what = run, what
+        in_notebook = any(kind.__name__ == "tqdm_notebook" for kind in tqdm.__mro__)  # without a slow import
+        by_number = "{desc}: {n_fmt}/{total_fmt} {bar} {elapsed}"
+        by_time = "{desc} {bar} {elapsed} of " + f"{run.seconds or 0:g} s"
+        self.bar = tqdm(
+            total=run.seconds if run.total is None else run.total,
+            desc=what,
+            bar_format=by_time if run.total is None else by_number,
+            leave=False,
+            disable=False if in_notebook else None,
+        )
+
+    def move(self) -> None:
+        """To where the run is now."""
+        if self.run.total is not None:
+            self.bar.n = self.run.ended
+        else:
+            self.bar.n = min(self.run.elapsed, self.run.seconds or self.run.elapsed)
+            self.bar.set_description_str(f"{self.what}: {self.run.ended}", refresh=False)
+        self.bar.refresh()
+
+    def close(self) -> None:
+        """Show the end, and go."""
+        self.move()
+        self.bar.close()
+
+
+def _numbered(due: Iterable[float] | None, orders: Iterator[Task | None]) -> Iterator[Job]:
+    if due is None:
+        for number, task in enumerate(orders):
+            yield number, None, task
+    else:
+        for number, (at, task) in enumerate(zip(due, orders, strict=False)):
+            yield number, at, task
+
+
+def _json(task: Task) -> bytes:
+    return json.dumps(dict(task)).encode()
+
+
+def _uuid(task: Task | None) -> str:
+    return str(task.get("uuid", "")) if task is not None else ""

@@ -1,0 +1,318 @@
+"""Load: sent as asked, measured honestly, bounded, stopped cleanly, and to nobody else."""
+
+import asyncio
+import csv
+import itertools
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tornado.httpserver
+import tornado.netutil
+import tornado.web
+
+import faafo_lab
+from faafo_lab import load
+from faafo_lab.rows import Request, Rows, percentile
+from faafo_lab.topology import Topology
+from faafo_lab.workbook import own_home
+
+PATIENCE_SECONDS = 20
+
+
+class Server:
+    """A web server of one thread that stalls, as a whole, at the requests that it is told to."""
+
+    def __init__(self) -> None:
+        self.stalls: dict[int, float] = {}  # seconds, by the request's number since `expect`
+        self.seen = self.answered = 0
+        self.elsewhere = 0
+        self.sockets = tornado.netutil.bind_sockets(0, "127.0.0.1")
+        self.endpoints = {"page": f"http://127.0.0.1:{self.sockets[0].getsockname()[1]}"}
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._thread.start()
+        assert self._ready.wait(PATIENCE_SECONDS)
+
+    def expect(self, stalls: dict[int, float]) -> None:
+        """From now on, stall at these requests."""
+        self.stalls, self.seen, self.answered = stalls, 0, 0
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join(PATIENCE_SECONDS)
+
+    async def _serve(self) -> None:
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        server = self
+
+        class Page(tornado.web.RequestHandler):
+            def get(self) -> None:
+                server.seen += 1
+                time.sleep(server.stalls.get(server.seen, 0.0))
+                server.answered += 1
+                self.set_header("X-Served-By", "page")
+                self.finish("x" * 1000)
+
+            post = get
+
+        class Away(tornado.web.RequestHandler):
+            def get(self) -> None:
+                self.redirect("/elsewhere")
+
+        class Elsewhere(tornado.web.RequestHandler):
+            def get(self) -> None:
+                server.elsewhere += 1
+
+        routes: list[Any] = [("/away", Away), ("/elsewhere", Elsewhere), ("/.*", Page)]
+        http = tornado.httpserver.HTTPServer(tornado.web.Application(routes))
+        http.add_sockets(self.sockets)
+        self._ready.set()
+        await self._end.wait()
+        http.stop()
+        await http.close_all_connections()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.close()
+
+
+@pytest.fixture(autouse=True)
+def no_sender_left_over() -> Iterator[None]:
+    yield
+    until(lambda: not senders(), "the load's threads to end")
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[Topology]:
+    """Two APIs and two workers on an embedded cloud of their own."""
+    with own_home(FAAFO_LAB_CLOUD="embedded"):
+        yield Topology(faafo_lab.connect(), say=lambda line: None).deploy(api=2, worker=2)
+
+
+def until(holds: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.02)
+
+
+def senders() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith(("load", "steady"))]
+
+
+def slow(rows: Rows) -> int:
+    return sum(row.latency > 0.25 for row in rows)
+
+
+# -- what is measured ----------------------------------------------------------------------------------------------
+
+
+def test_an_open_loop_sees_the_stall_that_a_closed_loop_hides(server: Server) -> None:
+    server.expect({10: 1.0})
+    closed = load.run(server.endpoints, loop="closed", at_once=1, number=60, progress=False)
+    server.expect({10: 1.0})
+    opened = load.run(server.endpoints, loop="open", rate=50, number=60, progress=False)
+    assert len(closed) == len(opened) == 60
+    assert slow(closed) < 5
+    assert slow(opened) > 30  # 50 a second arrive in the second in which nothing is answered
+    assert closed.summary().p95 < opened.summary().p95 / 2
+
+
+def test_a_late_request_waits_from_when_it_should_have_started(server: Server) -> None:
+    server.expect({5: 1.0})
+    rows = load.run(server.endpoints, loop="open", rate=50, number=40, at_once=1, progress=False)
+    assert [row.intended - rows[0].intended for row in rows] == pytest.approx([index / 50 for index in range(40)])
+    sixth = rows[5]
+    assert sixth.late > 0.5
+    assert sixth.latency == pytest.approx(sixth.late + sixth.service_time)
+    assert rows.summary("service_time").p95 < rows.summary("latency").p95
+
+
+def test_an_open_loop_opens_no_more_connections_than_it_may(server: Server) -> None:
+    server.expect({})
+    with load.start(server.endpoints, loop="open", rate=100, seconds=60, at_once=3) as run:
+        until(lambda: run.ended > 30, "30 answers")
+        assert senders().count("load sender") <= 3
+
+
+def test_arrivals_come_by_the_clock_or_at_random_but_the_same_for_the_same_seed() -> None:
+    assert list(itertools.islice(load.schedule(4), 4)) == [0.0, 0.25, 0.5, 0.75]
+    first, again, other = (list(itertools.islice(load.schedule(4, "poisson", seed), 4000)) for seed in (1, 1, 2))
+    assert first == again != other
+    assert first == sorted(first)
+    assert first[-1] == pytest.approx(1000, rel=0.1)
+    gaps = sorted(after - before for before, after in itertools.pairwise(first))
+    assert percentile(gaps, 50) == pytest.approx(math.log(2) / 4, rel=0.1)  # the exponential distribution's median
+
+
+def test_a_request_that_failed_counts_as_slower_than_any_other() -> None:
+    rows = Rows([Request(index, 0.01, 200, "a") for index in range(95)] + [Request(95, 0.001, 503, "a")] * 5)
+    summary = rows.summary()
+    assert (summary.requests, summary.errors, summary.statuses) == (100, 5, {"200": 95, "503": 5})
+    assert summary.p95 == 0.01
+    assert math.isinf(summary.p99)
+    assert "5 errors (5 x 503)" in str(summary)
+    assert "p99 never" in str(summary)
+
+
+# -- limits --------------------------------------------------------------------------------------------------------
+
+
+def test_an_interrupt_ends_the_run_and_keeps_the_rows(server: Server) -> None:
+    server.expect({20: 3.0})  # also where the answers are slow to come
+
+    def interrupt_soon() -> None:
+        until(lambda: server.seen >= 20, "the run to be under way")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt_soon, name="interrupts").start()
+    rows = load.run(server.endpoints, loop="open", rate=50, seconds=600, progress=False)
+    assert sum(row.ok for row in rows) >= 19
+    assert rows.note.startswith("stopped after")
+    assert rows.note in repr(rows)
+    assert "cut off" in {row.error for row in rows}
+    until(lambda: not senders(), "the load's threads to end")
+    assert server.answered == 19  # it still stalls: nobody waits for it any more
+
+
+def test_a_stopped_run_sends_nothing_more(server: Server) -> None:
+    server.expect({})
+    run = load.start(server.endpoints, loop="closed", at_once=3, seconds=600)
+    until(lambda: run.ended >= 10, "ten answers")
+    assert run.running
+    assert "running" in repr(run)
+    rows = run.stop()
+    assert not run.running
+    assert len(rows) >= 10
+    seen = server.seen
+    assert run.stop() == rows
+    assert server.seen == seen == len(rows)
+
+
+def test_requests_without_an_answer_and_those_never_sent_are_rows_too(server: Server) -> None:
+    server.expect(dict.fromkeys(range(1, 100), 0.5))
+    rows = load.run(server.endpoints, loop="open", rate=40, number=40, at_once=2, timeout_seconds=1.2, progress=False)
+    errors = {row.error for row in rows}
+    assert len(rows) == 40
+    assert {"", "never sent"} < errors <= {"", "never sent", "timed out", "cut off"}
+    assert "never sent" in rows.note
+    assert all(row.latency >= row.late for row in rows)
+    assert math.isinf(rows.summary().p50)
+
+
+def test_a_server_that_refuses_is_a_row_with_an_error(server: Server) -> None:
+    spare = tornado.netutil.bind_sockets(0, "127.0.0.1")[0]
+    url = f"http://127.0.0.1:{spare.getsockname()[1]}"
+    spare.close()
+    rows = load.run({"gone": url}, number=3, progress=False)
+    assert [(row.status, row.api, row.error) for row in rows] == [(None, url, "ConnectionRefusedError")] * 3
+
+
+def test_a_redirect_is_not_followed(server: Server) -> None:
+    rows = load.run(server.endpoints, number=2, path="/away", progress=False)
+    assert [row.status for row in rows] == [302, 302]
+    assert server.elsewhere == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, "never end"),
+        ({"loop": "open", "number": 3}, "rate=10"),
+        ({"loop": "closed", "rate": 3, "number": 3}, "no rate"),
+        ({"loop": "ajar", "number": 3}, "'ajar'"),
+        ({"loop": "open", "rate": -1, "number": 3}, "above 0"),
+        ({"loop": "open", "rate": 1e6, "seconds": 60}, "60000000 requests"),
+        ({"loop": "open", "rate": 1, "number": 3, "arrivals": "never"}, "poisson"),
+        ({"number": 0}, "0 requests"),
+        ({"number": 3, "at_once": 0}, "at_once is 0"),
+        ({"number": 3, "path": "v1/fractal"}, "slash"),
+        ({"number": 3, "size": (0, 4)}, "width and height"),
+        ({"tasks": load.same_tasks(2), "size": (3, 4)}, "not both"),
+        ({"number": 3, "endpoints": {}}, "deploy the application"),
+        ({"number": 3, "endpoints": {"api": "10.0.0.1"}}, "http://"),
+        ({"number": 3, "endpoints": {"api": "ftp://10.0.0.1"}}, "http://"),
+    ],
+)
+def test_settings_that_make_no_run_get_one_sentence(settings: dict[str, Any], words: str) -> None:
+    settings = {"endpoints": {"api": "http://127.0.0.1:1"}, **settings}
+    with pytest.raises(load.LoadError, match=words):
+        load.run(settings.pop("endpoints"), **settings)
+
+
+# -- the rows ------------------------------------------------------------------------------------------------------
+
+
+def test_rows_show_the_first_and_the_last_as_a_table() -> None:
+    rows = Rows([Request(1000 + index, 0.012, 200, "<b>api</b>") for index in range(100)], note="a note")
+    for shown in (repr(rows), rows._repr_html_()):
+        assert "99.000" in shown
+        assert "50.000" not in shown
+        assert "100 requests" in shown
+        assert "a note" in shown
+    assert "<b>" not in rows._repr_html_()
+    assert isinstance(rows[:3], Rows)
+    assert len(rows[:3]) == 3
+    assert repr(Rows()) == "no requests"
+    assert Rows()._repr_html_()
+
+
+# -- on the application --------------------------------------------------------------------------------------------
+
+
+def test_ordered_fractals_are_rows_that_learn_who_made_them(app: Topology, tmp_path: Path) -> None:
+    done = app.stats()["done"]
+    rows = load.run(app.endpoints, loop="open", rate=8, number=12, arrivals="poisson", size=(160, 100), progress=False)
+    assert {row.status for row in rows} == {201}
+    assert {row.api for row in rows} == {"app-api-1", "app-api-2"}
+    assert len({row.uuid for row in rows}) == 12
+    load.watch(app, done=done + 12)
+    assert load.workers_of(rows, app.endpoint) is rows
+    assert {row.worker for row in rows} <= {"app-worker-1", "app-worker-2"}
+    with rows.to_csv(tmp_path / "run.csv").open(newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [line["worker"] for line in written] == [row.worker for row in rows]
+    assert [float(line["latency_seconds"]) for line in written] == pytest.approx([r.latency for r in rows], abs=1e-6)
+
+
+def test_orders_keep_the_tasks_order_and_their_starts(app: Topology) -> None:
+    done = app.stats()["done"]
+    tasks = load.same_tasks(8, width=64, height=48)
+    rows = load.create(app.endpoints, tasks, progress=False)
+    assert [row.uuid for row in rows] == [task["uuid"] for task in tasks]
+    assert all(row.intended == row.started for row in rows)
+    load.watch(app, done=done + 8)
+    assert {item.uuid for item in load.completions(app.endpoint)} >= {row.uuid for row in rows}
+    assert all(row.ok for row in load.create(app.endpoints, tasks, progress=False))  # known already: no new work
+    assert app.stats()["done"] == done + 8
+
+
+def test_a_page_is_read_by_as_many_clients_as_asked(app: Topology) -> None:
+    rows = load.read(app.endpoints, seconds=1, at_once=4)
+    assert {row.status for row in rows} == {200}
+    assert {row.api for row in rows} == {"app-api-1", "app-api-2"}
+    edges = sorted([(row.started, 1) for row in rows] + [(row.started + row.latency, -1) for row in rows])
+    at_once = list(itertools.accumulate(change for _, change in edges))
+    assert max(at_once) == 4
+    assert load.read(app.endpoints, seconds=0.001, at_once=1)  # one at least
+
+
+def test_steady_orders_go_on_until_the_block_ends_past_an_api_that_is_gone(app: Topology) -> None:
+    done = app.stats()["done"]
+    endpoints = {"gone": "http://127.0.0.1:1", **app.endpoints}
+    with load.steady(lambda: endpoints, load.new_tasks(width=64, height=48), per_second=10) as rows:
+        until(lambda: sum(row.ok for row in rows) >= 6, "six orders")
+    accepted = [row for row in rows if row.ok]
+    assert {row.api for row in rows if not row.ok} == {"http://127.0.0.1:1"}
+    load.watch(app, done=done + len(accepted))
+    assert {item.uuid for item in load.completions(app.endpoint)} >= {row.uuid for row in accepted}

@@ -1,0 +1,130 @@
+"""Pictures: they are drawn, they say in words what they show, and nothing in them overlaps."""
+
+import io
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
+from PIL import Image
+
+from faafo_lab import plots, usl
+from faafo_lab.load import Done, Timeline
+from faafo_lab.rows import Request, Rows
+
+EVENTS = [(2.0, "worker 1 deleted"), (2.2, "API 2 deleted"), (2.3, "API 2 is back"), (9.8, "all of them are done")]
+
+
+@pytest.fixture
+def timeline() -> Timeline:
+    """Two workers, ten seconds: one makes a fractal a second, the other two, and stops halfway."""
+    done = [Done(f"a{n}", n + 1.0, "app-worker-1", 0.9) for n in range(10)]
+    done += [Done(f"b{n}", n / 2 + 0.5, "app-worker-10", 0.25) for n in range(10)]
+    return Timeline({item.uuid: item for item in done}, list(EVENTS))
+
+
+def rows(*latencies: float, failed: int = 0) -> Rows:
+    fine = [Request(n, latency, 200, "app-api-1") for n, latency in enumerate(latencies)]
+    return Rows(fine + [Request(0, 0.001, 503, "app-api-1")] * failed)
+
+
+def check(picture: plots.Picture) -> Image.Image:
+    """A picture with a white ground, its words, and a table as long as its data."""
+    image = Image.open(io.BytesIO(picture.png))
+    assert image.convert("RGBA").getpixel((0, 0)) == (255, 255, 255, 255)
+    assert repr(picture) == picture.alt
+    data, metadata = picture._repr_mimebundle_()
+    assert data["text/plain"] == metadata["image/png"]["alt"] == picture.alt
+    assert len(picture.table().splitlines()) == len(picture.rows) + 4
+    return image
+
+
+def test_throughput_names_rates_workers_and_events(timeline: Timeline) -> None:
+    picture = plots.throughput(timeline, [("first half", 0, 5), ("second half", 5.1, 10)])
+    check(picture)
+    assert "first half: 3.1 fractals/s by app-worker-1, app-worker-10 (worker 1 deleted at 2 s" in picture.alt
+    assert "second half: 1.0 fractals/s by app-worker-1 (all of them are done at 5 s)" in picture.alt
+    assert {row[0] for row in picture.rows} == {"first half", "second half"}
+
+
+def test_gantt_says_how_much_each_worker_made_and_how_busy_it_was(timeline: Timeline) -> None:
+    picture = plots.gantt(timeline, 0, 10)
+    check(picture)
+    assert "app-worker-1 made 10 and was busy 90 % of the time" in picture.alt
+    assert "app-worker-10 made 10 and was busy 25 % of the time" in picture.alt
+    assert "API 2 is back at 2 s" in picture.alt
+    assert ("app-worker-1", "a0", 0.1, 1.0) in picture.rows
+
+
+def test_tasks_that_overlap_get_rows_of_their_own() -> None:
+    one = [Done("a", 1.0, "w", 1.0), Done("b", 1.98, "w", 1.0), Done("c", 3.0, "w", 1.0)]  # 0.02 s: the API's delay
+    assert [len(lane) for lane in plots._lanes(one)] == [3]
+    assert [len(lane) for lane in plots._lanes([*one, Done("d", 2.5, "w", 2.0)])] == [3, 1]
+
+
+def test_latency_names_the_percentiles_of_each_run_and_its_failures() -> None:
+    before = rows(*(0.1 + n / 1000 for n in range(98)), failed=2)
+    picture = plots.latency({"before": before, "after": rows(*(0.01 + n / 10000 for n in range(100)))})
+    check(picture)
+    assert "before: 100 requests, 2 failed, p50 149 ms, p95 194 ms, p99 never" in picture.alt
+    assert "after: 100 requests, 0 failed, p50 15 ms, p95 19 ms, p99 20 ms" in picture.alt
+    assert ("after", "p50", 14.9) in picture.rows
+    assert not [row for row in picture.rows if row[:2] == ("before", "p99")]
+
+
+def test_scaling_draws_prediction_ideal_and_law_and_owns_up_to_its_limits() -> None:
+    law = usl.Law(0.75, 0.05, 0.02)
+    picture = plots.scaling([(n, law(n)) for n in (1, 2, 3, 4)], prediction={1: 0.75, 4: 3.0})
+    check(picture)
+    assert "predicted 0.75 with 1, 3.00 with 4" in picture.alt
+    assert "σ = 0.05, κ = 0.02" in picture.alt
+    assert "at about 7 workers, beyond the 4 workers measured" in picture.alt
+    assert picture.rows[3] == (4, 3.0, round(law(4), 3), 3.0, round(law(4), 3))
+    assert "measure one more" in plots.scaling([(n, law(n)) for n in (1, 2, 3)]).alt
+
+
+def test_a_prediction_stands_alone_before_anything_is_measured() -> None:
+    picture = plots.scaling({}, prediction=lambda workers: 0.7 * workers)
+    check(picture)
+    assert "predicted 0.70 with 1" in picture.alt
+    assert [row[2:] for row in picture.rows] == [("", "", "")] * 4
+
+
+def test_pictures_of_nothing_are_drawn_too() -> None:
+    for picture in (
+        plots.throughput(Timeline(), [("quiet", 0, 3)]),
+        plots.gantt([]),
+        plots.latency({"nobody asked": rows(), "all failed": rows(failed=3)}),
+        plots.scaling({}),
+    ):
+        check(picture)
+
+
+def test_a_picture_is_saved_as_it_is_shown(tmp_path: Path) -> None:
+    picture = plots.scaling({1: 1.0})
+    assert picture.save(tmp_path / "picture.png").read_bytes() == picture.png
+
+
+def test_labels_of_events_overlap_neither_each_other_nor_the_data() -> None:
+    figure = Figure(figsize=(5, 4), layout="constrained")
+    axis = figure.subplots()
+    axis.set_xlim(0, 10)
+    axis.set_ylim(0, 8)
+    plots._mark_events(figure, [(axis, EVENTS)])
+    canvas: Any = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = [
+        child.get_window_extent(canvas.get_renderer()) for child in axis.get_children() if isinstance(child, Annotation)
+    ]
+    assert len(boxes) == len(EVENTS)
+    assert not [pair for pair in itertools.combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+    assert min(box.y0 for box in boxes) >= axis.transData.transform((0, 8))[1] - 1
+    assert max(box.x1 for box in boxes) <= figure.bbox.x1
+
+
+def test_more_workers_than_colours_still_look_different() -> None:
+    looks = plots._looks([f"app-worker-{number}" for number in range(20)])
+    assert len({(look["facecolor"], look["hatch"]) for look in looks.values()}) == 20
