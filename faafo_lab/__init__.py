@@ -11,12 +11,15 @@ Rooms: `app` (the Fractals application, which runs on the instances), `cloud` (p
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from faafo_lab.cloud import Cloud
+    from collections.abc import Callable
 
-__all__ = ["__version__", "connect"]
+    from faafo_lab.cloud import Cloud
+    from faafo_lab.cloud.compare import Comparison
+
+__all__ = ["__version__", "compare", "connect"]
 
 __version__ = version("faafo-lab")
 
@@ -26,3 +29,10 @@ def connect(cloud: str | None = None, backend: str | None = None) -> Cloud:
     from faafo_lab.cloud import connect
 
     return connect(cloud, backend)
+
+
+def compare(verb: str | Callable[..., Any]) -> Comparison:
+    """A verb of the cloud in shade and in libcloud, side by side: see `faafo_lab.cloud.compare`."""
+    from faafo_lab.cloud.compare import compare
+
+    return compare(verb)

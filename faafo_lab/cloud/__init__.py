@@ -6,6 +6,10 @@ config.py     one entry of clouds.yaml
 shade.py      the backend through shade (shade_compat.py mends that library)
 libcloud.py   the backend through Apache Libcloud
 records.py    an OpenStack's JSON records as dataclasses, for both
+tape.py       the HTTP calls that were made
+receipt.py    what was used, and what is left
+marks.py      how the lab marks what is its own
+compare.py    a verb in each backend, side by side
 waiting.py    every wait: a limit, and what it waits for
 progress.py   the line that shows it
 keys.py       the lab's SSH key and secrets

@@ -9,6 +9,7 @@ Where a method takes a server, image, flavor, group, … it takes the dataclass,
 
 from __future__ import annotations
 
+import functools
 import html
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,6 +19,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from faafo_lab.cloud.errors import Ambiguous, CloudError, NotFound, ServerFailed
+from faafo_lab.cloud.receipt import Ledger, Receipt
+from faafo_lab.cloud.tape import Recorder, Tape
 from faafo_lab.cloud.waiting import Look, wait_until
 
 if TYPE_CHECKING:
@@ -163,6 +166,14 @@ class Cloud(ABC):
     def __init__(self, config: CloudConfig) -> None:
         self.config = config
         self.name = config.name
+        self._recorder = Recorder(self.backend)
+        self._ledger = Ledger()
+
+    def __init_subclass__(cls) -> None:
+        """Have the tape and the receipt note what a backend's verbs do."""
+        super().__init_subclass__()
+        for verb in Cloud.__abstractmethods__ & vars(cls).keys():
+            setattr(cls, verb, _noted(getattr(cls, verb)))
 
     # ---- the verbs that every backend implements ----
 
@@ -463,6 +474,24 @@ class Cloud(ABC):
 
         return ssh.run(self, self._server(server), command, timeout_seconds=timeout_seconds, check=check)
 
+    # ---- what was done ----
+
+    def tape(self, last: int | None = None) -> Tape:
+        """The HTTP calls of the last cell that made any, or the `last` so many calls: see `tape.py`."""
+        return self._recorder.tape(last)
+
+    def receipt(self) -> Receipt:
+        """What was used since this object was made, and what of the lab's is left on the cloud: see `receipt.py`."""
+        from faafo_lab.cloud import receipt
+
+        return receipt.make(self, self._ledger)
+
+    def again(self) -> Cloud:
+        """Another connection to the same project, for another thread: on the same receipt, with a tape of its own."""
+        other = type(self)(self.config)
+        other._ledger = self._ledger
+        return other
+
     # ---- how it shows ----
 
     def __repr__(self) -> str:
@@ -533,6 +562,19 @@ def pick(kind: str, things: Sequence[N], name_or_id: str) -> N:
         ids = ", ".join(str(getattr(thing, "id", "")) for thing in named)
         raise Ambiguous(f"There are {len(named)} {kind}s named {name_or_id!r}: say which by its id ({ids}).")
     return named[0]
+
+
+def _noted(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """A verb whose HTTP calls and result are noted: see `Cloud.tape` and `Cloud.receipt`."""
+
+    @functools.wraps(verb)
+    def wrapper(cloud: Cloud, *args: Any, **kwargs: Any) -> Any:
+        with cloud._recorder.during(verb.__name__):
+            result = verb(cloud, *args, **kwargs)
+        cloud._ledger.note(verb.__name__, next(iter((*args, *kwargs.values())), None), result)
+        return result
+
+    return wrapper
 
 
 def _many(servers: Server | str | Iterable[Server | str]) -> list[Server | str]:

@@ -16,6 +16,7 @@ import requests
 from libcloud.common.exceptions import BaseHTTPError
 from libcloud.common.types import InvalidCredsError, LibcloudError, MalformedResponseError
 from libcloud.compute.drivers.openstack import OpenStack_2_NodeDriver
+from libcloud.http import LibcloudConnection
 
 from faafo_lab.cloud import records
 from faafo_lab.cloud.base import (
@@ -101,6 +102,8 @@ class LibcloudCloud(Cloud):
             libcloud.security.VERIFY_SSL_CERT = bool(config.verify)
             libcloud.security.CA_CERTS_PATH = config.verify or None
         self._driver: Any = Driver(**_credentials(config), timeout=config.timeout_seconds)
+        for name in [name for name in vars(self._driver) if name.endswith("connection")]:
+            getattr(self._driver, name).conn_class = self._taped  # it makes one when it has logged in
 
     # ---- images, flavors, key pairs ----
 
@@ -260,6 +263,12 @@ class LibcloudCloud(Cloud):
         groups = self._driver.ex_list_security_groups()  # every project has one, and it names the project's id
         quota = self._driver.network_connection.request(f"/v2.0/quotas/{groups[0].tenant_id}").object["quota"]
         return records.limits(compute, quota, floating_ips=len(self.floating_ips()), security_groups=len(groups))
+
+    def _taped(self, **arguments: Any) -> LibcloudConnection:
+        """One of libcloud's connections (its session of requests), on the tape."""
+        connection = LibcloudConnection(**arguments)
+        self._recorder.tap(connection.session)
+        return connection
 
     def _libcloud_group(self, group: SecurityGroup | str | None) -> Any:
         """The group as libcloud's own object, where it takes no other."""

@@ -55,6 +55,7 @@ class ShadeCloud(Cloud):
         super().__init__(config)
         self._lock = threading.RLock()
         self._shade = shade.OpenStackCloud(cloud_config=config.loaded)
+        self._recorder.tap(self._shade.keystone_session.session)
 
     # ---- images, flavors, key pairs ----
 

@@ -1,0 +1,15 @@
+"""How the lab marks what it makes on a cloud, so that it finds it again, and touches nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from faafo_lab.paths import make_home
+
+ROLE_KEY = "faafo-lab"  # the metadata key of its servers
+DESCRIPTION = "faafo-lab: "  # how the descriptions of its security groups begin
+
+
+def allocated_file(cloud_name: str) -> Path:
+    """The file with the ids of the floating addresses that this lab allocated: those can't be marked on the cloud."""
+    return make_home() / f"floating-ips.{cloud_name}"

@@ -1,0 +1,206 @@
+"""The receipt: what was used on a cloud, and what of the lab's is left there. `cloud.receipt()` makes one.
+
+A `Ledger` belongs to a `Cloud`. Each verb's result is noted in it: servers as they come, are seen and go, and what else
+is created and deleted. What is left is asked of the cloud itself, so it is right whoever made it or deleted it.
+"""
+
+from __future__ import annotations
+
+import html
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY, allocated_file
+
+if TYPE_CHECKING:
+    from faafo_lab.cloud.base import Cloud, Server
+
+MOST_NAMES_SHOWN = 8
+CREATED = {
+    "create_server": "servers",
+    "create_floating_ip": "floating addresses",
+    "create_security_group": "security groups",
+    "create_key_pair": "key pairs",
+}
+DELETED = {verb.replace("create", "delete"): kind for verb, kind in CREATED.items()}
+KINDS = tuple(CREATED.values())
+
+
+@dataclass(frozen=True)
+class Life:
+    """A server, from its creation to its end."""
+
+    name: str
+    flavor_id: str | None
+    created: datetime
+    ended: datetime | None = None
+
+    def minutes(self, now: datetime) -> float:
+        """How long it has been there."""
+        return max(0.0, ((self.ended or now) - self.created) / timedelta(minutes=1))
+
+
+class Ledger:
+    """What one cloud object created, deleted and saw. Threads may share it."""
+
+    def __init__(self) -> None:
+        self.since = datetime.now(UTC)
+        self.created: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}  # kind → id → name
+        self.deleted: Counter[str] = Counter()
+        self.lives: dict[str, Life] = {}  # the servers of the lab, and those created here, by id
+        self._lock = threading.Lock()
+
+    def note(self, verb: str, subject: Any, result: Any) -> None:
+        """Note that a verb succeeded: its first argument and its result."""
+        with self._lock:
+            if verb == "servers":
+                self._see(result)
+            elif verb in CREATED:
+                id, name = _id_and_name(result)
+                self.created[CREATED[verb]][id] = name
+                if verb == "create_server":
+                    self._see_one(result)
+            elif verb in DELETED:
+                self.deleted[DELETED[verb]] += 1
+                if verb == "delete_server":
+                    self._end(subject)
+
+    def _see(self, servers: Iterable[Server]) -> None:
+        there = {server.id: server for server in servers}
+        for server in there.values():
+            if server.id in self.lives or ROLE_KEY in server.metadata:
+                self._see_one(server)
+        for id, life in self.lives.items():
+            if id not in there and life.ended is None:
+                self.lives[id] = replace(life, ended=datetime.now(UTC))  # by someone else
+
+    def _see_one(self, server: Server) -> None:
+        before = self.lives.get(server.id)
+        created = server.created or (before.created if before else datetime.now(UTC))
+        flavor = server.flavor_id or (before.flavor_id if before else None)
+        self.lives[server.id] = Life(server.name, flavor, created, before.ended if before else None)
+
+    def _end(self, server: Server | str) -> None:
+        named = server if isinstance(server, str) else server.id
+        for id, life in self.lives.items():
+            if named == id or (named == life.name and life.ended is None):
+                self.lives[id] = replace(life, ended=datetime.now(UTC))
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What was used, and what is left. Shows itself in a notebook and as text."""
+
+    cloud: str
+    backend: str
+    since: datetime
+    until: datetime
+    created: Mapping[str, int]  # by kind ("servers", "floating addresses", …), by this cloud object
+    deleted: Mapping[str, int]
+    server_minutes: Mapping[str, float]  # by flavor name: the lab's servers, and those created here
+    left: Mapping[str, tuple[str, ...]]  # names by kind: the lab's, and those created here, that are still there
+
+    @property
+    def nothing_left(self) -> bool:
+        """Whether the cloud is as if the lab had never been there."""
+        return not any(self.left.values())
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """The receipt's lines but the last."""
+        used = [
+            (kind, f"{self.created[kind]} created, {self.deleted[kind]} deleted")
+            for kind in KINDS
+            if self.created[kind] or self.deleted[kind] or kind == "servers"
+        ]
+        minutes = ", ".join(f"{minutes:.1f} of {name}" for name, minutes in self.server_minutes.items())
+        return [used[0], ("server-minutes", minutes or "none"), *used[1:]]
+
+    @property
+    def title(self) -> str:
+        """Which cloud, and how long."""
+        minutes = (self.until - self.since) / timedelta(minutes=1)
+        return f"Receipt of cloud {self.cloud!r} through {self.backend}, the last {minutes:.1f} minutes"
+
+    @property
+    def ending(self) -> str:
+        """What is left, in one line."""
+        if self.nothing_left:
+            return "Nothing is left: the cloud has nothing more of the lab's."
+        things = "; ".join(f"{len(names)} {_kind(kind, names)} ({_some(names)})" for kind, names in self.left.items())
+        return f"Left on the cloud: {things}. `faafo-lab clean-up` removes the application; delete the rest by name."
+
+    def __repr__(self) -> str:
+        width = max(len(name) for name, _ in self.rows)
+        lines = [f"  {name:<{width}}  {value}" for name, value in self.rows]
+        return "\n".join([self.title, *lines, self.ending])
+
+    def _repr_html_(self) -> str:
+        left = 'style="text-align: left"'
+        rows = "".join(
+            f"<tr><th {left}>{name}</th><td {left}>{html.escape(value)}</td></tr>" for name, value in self.rows
+        )
+        sign = "✓" if self.nothing_left else "⚠"
+        return f"<p>{html.escape(self.title)}</p><table>{rows}</table><p><b>{sign} {html.escape(self.ending)}</b></p>"
+
+
+def make(cloud: Cloud, ledger: Ledger) -> Receipt:
+    """Ask the cloud what there is, and put it beside what the ledger knows. Raises CloudErrors."""
+    from faafo_lab.cloud.keys import KEY_PAIR_NAME
+
+    servers = cloud.servers()  # which the ledger sees too
+    path = allocated_file(cloud.name)
+    allocated = path.read_text().split() if path.exists() else []
+    ours = {kind: set(ids) for kind, ids in ledger.created.items()}
+    left = {
+        "servers": [s.name for s in servers if ROLE_KEY in s.metadata or s.id in ours["servers"]],
+        "floating addresses": [
+            ip.address for ip in cloud.floating_ips() if ip.id in allocated or ip.id in ours["floating addresses"]
+        ],
+        "security groups": [
+            group.name
+            for group in cloud.security_groups()
+            if group.description.startswith(DESCRIPTION) or group.id in ours["security groups"]
+        ],
+        "key pairs": [
+            key.name for key in cloud.key_pairs() if key.name == KEY_PAIR_NAME or key.name in ours["key pairs"]
+        ],
+    }
+    now = datetime.now(UTC)
+    there = {server.id for server in servers}
+    flavors = {flavor.id: flavor.name for flavor in cloud.flavors()} if ledger.lives else {}
+    minutes: dict[str, float] = {}
+    for id, life in list(ledger.lives.items()):
+        whole = replace(life, ended=None) if id in there else life  # asked to go, and still there
+        flavor = flavors.get(life.flavor_id or "", life.flavor_id or "a flavor that is not known")
+        minutes[flavor] = minutes.get(flavor, 0.0) + whole.minutes(now)
+    return Receipt(
+        cloud=cloud.name,
+        backend=cloud.backend,
+        since=ledger.since,
+        until=now,
+        created={kind: len(ledger.created[kind]) for kind in KINDS},
+        deleted={kind: ledger.deleted[kind] for kind in KINDS},
+        server_minutes=dict(sorted(minutes.items())),
+        left={kind: tuple(names) for kind, names in left.items() if names},
+    )
+
+
+def _id_and_name(thing: Any) -> tuple[str, str]:
+    """Key pairs have a name only, floating addresses have an address for it."""
+    name = str(getattr(thing, "name", None) or getattr(thing, "address", ""))
+    return str(getattr(thing, "id", name)), name
+
+
+def _kind(kind: str, names: tuple[str, ...]) -> str:
+    """The kind in the singular where there is one: "address" of "addresses"."""
+    return kind.removesuffix("es" if kind.endswith("sses") else "s") if len(names) == 1 else kind
+
+
+def _some(names: tuple[str, ...]) -> str:
+    more = len(names) - MOST_NAMES_SHOWN
+    return ", ".join(names[:MOST_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,75 @@
+"""A verb in both backends, side by side."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import faafo_lab
+from faafo_lab.cloud.base import Cloud
+from faafo_lab.cloud.errors import NotFound
+from faafo_lab.cloud.tape import last_calls
+
+
+def test_the_sources_stand_side_by_side_without_decorators() -> None:
+    both = faafo_lab.compare("create_server")
+    assert list(both.sources) == ["shade", "libcloud"]
+    for backend, call in (("shade", "self._shade.create_server("), ("libcloud", "self._driver.create_node(")):
+        source = both.sources[backend]
+        assert source.startswith("def create_server(\n    self,")
+        assert call in source
+        assert "@" not in source
+    assert both.says == "Ask for a server and return at once (status BUILD): see `wait_for`."
+
+
+def test_helpers_of_the_backends_own_are_shown_too() -> None:
+    sources = faafo_lab.compare("reboot_server").sources
+    assert "def _action(" in sources["shade"]
+    assert sources["libcloud"].count("def ") == 1
+
+
+def test_every_verb_can_be_compared() -> None:
+    for verb in Cloud.__abstractmethods__:
+        both = faafo_lab.compare(verb)
+        assert f"def {verb}(" in both.sources["shade"]
+        assert f"def {verb}(" in both.sources["libcloud"]
+        assert "</code></pre>" in both._repr_html_()
+
+
+def test_the_calls_that_a_verb_made_stand_below_it(clouds: dict[str, Cloud]) -> None:
+    for cloud in clouds.values():
+        cloud.create_security_group("compared")
+        cloud.servers()
+        cloud.delete_security_group("compared")
+    both = faafo_lab.compare(clouds["shade"].delete_security_group)
+    for backend in clouds:
+        methods = [row.method for row in both.calls[backend].rows]
+        assert methods == ["GET", "DELETE"]
+    assert repr(both).count("DELETE /security-groups/") == 2
+    assert both._repr_html_().count("DELETE /security-groups/") == 2
+
+
+def test_a_call_that_failed_is_not_what_a_verb_does(clouds: dict[str, Cloud]) -> None:
+    cloud = clouds["shade"]
+    last_calls.pop(("shade", "console"), None)  # of another test
+    with pytest.raises(NotFound):
+        cloud.console("nobody")
+    both = faafo_lab.compare("console")
+    assert "shade" not in both.calls
+    assert 'call it on faafo_lab.connect(backend="shade"), then compare again' in repr(both)
+
+
+def test_an_unknown_verb_names_the_verbs_near_matches_first() -> None:
+    with pytest.raises(NotFound, match=r"no verb 'creat_server'. Did you mean 'create_server'\? There are: create_ser"):
+        faafo_lab.compare("creat_server")
+    with pytest.raises(NotFound, match="'wait_for' is the same through every backend"):
+        faafo_lab.compare("wait_for")
+    with pytest.raises(NotFound, match="no verb '__init__'"):
+        faafo_lab.compare("__init__")
+
+
+def test_importing_faafo_lab_does_not_import_the_backends() -> None:
+    code = "import sys, faafo_lab; faafo_lab.compare; print([m for m in ('shade', 'libcloud') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
