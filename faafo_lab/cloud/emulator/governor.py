@@ -2,7 +2,9 @@
 
 A token bucket an instance: every beat adds `cores` x elapsed time and takes what the tree's processes have used
 since; when it is empty, those that run are stopped (SIGSTOP) until it is filled again. What an instance uses
-beyond the bucket is owed, so the share holds on average, however coarse the beat. Its init is never stopped, nor
+beyond the bucket is owed, so the share holds on average, however coarse the beat. An instance that boots gets a
+launch credit, as the burstable flavors of large clouds have it: starting programs is not held up, and what is left of
+the credit soon after is lost. Its init is never stopped, nor
 is a process with a terminal: its shell would be told "Stopped" and take the terminal back.
 
 The tree is kept up to date by looking at new process numbers only: the kernel says in /proc/loadavg which one it
@@ -24,6 +26,10 @@ from faafo_lab.cloud.emulator.load import Load
 BEAT_NS = 10_000_000
 """How often an instance that runs is looked at."""
 
+LAUNCH_CREDIT_SECONDS = 2.0
+"""CPU time that an instance may use as fast as it can, …"""
+LAUNCH_SECONDS = 5.0
+"""… within so long after it was switched on."""
 _BURST_SECONDS = 0.1
 """What an instance may save up while it idles: its share of so long."""
 _IDLE_BEAT_NS = 50_000_000
@@ -67,7 +73,9 @@ class Share:
         self.load = load
         self.processes: dict[int, Process] = {}
         self.spent = 0
-        self.balance = self.burst = int((cores or 0) * _BURST_SECONDS * 1e9)
+        self.burst = int((cores or 0) * _BURST_SECONDS * 1e9)
+        self.balance = int(LAUNCH_CREDIT_SECONDS * 1e9)
+        self.launched_ns = now_ns + int(LAUNCH_SECONDS * 1e9)
         self.holding = False
         self.prepaid = 0
         """CPU time charged while its process lived, that will show up again in a parent's account."""
@@ -83,7 +91,9 @@ class Share:
     def refill(self, now_ns: int) -> None:
         """Put in what the time since the last refill is worth."""
         if self.cores is not None:
-            self.balance = min(self.burst, self.balance + int(self.cores * (now_ns - self.last)))
+            earned = int(self.cores * (now_ns - self.last))
+            most = self.burst if now_ns >= self.launched_ns else max(self.burst, self.balance)
+            self.balance = min(most, self.balance + earned)
         self.last = now_ns
 
 
@@ -113,7 +123,7 @@ class Governor:
         if share := self._shares.get(id):
             self._read_clocks(share)
             share.spent = share.prepaid = 0
-            share.balance = share.burst
+            share.balance = int(LAUNCH_CREDIT_SECONDS * 1e9)
 
     def lift(self, id: str) -> None:
         """Let an instance run freely from now on: it is about to stop."""
