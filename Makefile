@@ -47,6 +47,7 @@ lint: install  ## ruff and mypy (strict)
 
 lock: install  ## update the locked versions (the only way to)
 	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml --output-file requirements.lock
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --constraint requirements.lock pyproject.toml --output-file binder/requirements.txt
 
 clean:  ## stop the lab's embedded cloud and remove everything that make made
 	@if [ -x $(BIN)/faafo-lab ]; then $(BIN)/faafo-lab cloud stop || true; fi

@@ -25,6 +25,11 @@ class Page(Handler):
         stats = await self.api.ask(self.api.store.stats)
         self.render("index.html", fractals=fractals, page=page, pages=pages, stats=stats, served_by=self.api.name)
 
+    def get_template_namespace(self) -> dict[str, Any]:
+        """Links are relative, so that the page works under any prefix of a proxy: `root` leads to the first page."""
+        depth = self.request.path.count("/") - 1
+        return super().get_template_namespace() | {"root": "../" * depth or "./"}
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """One sentence, as a page."""
         error = kwargs["exc_info"][1] if "exc_info" in kwargs else None

@@ -1,0 +1,240 @@
+"""Binder: the configuration is sound, and its steps work in a clean environment, as an ordinary user, on one core.
+
+The fixture `launch` does what Binder does, without Docker: a clean copy of the checkout, a new virtual environment
+filled from binder/requirements.txt, binder/postBuild, and binder/start with JupyterLab behind a hub's prefix. It is the
+long one (about a minute); all tests that need it share it.
+"""
+
+import os
+import pwd
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urljoin
+from uuid import uuid4
+
+import pytest
+import requests
+
+from faafo_lab.links import link
+from faafo_lab.workbook import ROOT
+
+BINDER = ROOT / "binder"
+FIRST_NOTEBOOK = "notebooks/00_start_here.ipynb"
+PREFIX = "/user/ada/"  # where a hub puts her Jupyter
+ORDINARY_USER = "nobody"  # whom the steps run as, where the tests run as root
+PASSED_ON = re.compile(r"(PIP|UV)_\w+|\w+_proxy|\w+_PROXY|SSL_CERT_\w+|REQUESTS_CA_BUNDLE")  # how packages are reached
+STEP_SECONDS = 300
+ANSWER_SECONDS = 120
+REQUEST_SECONDS = 30
+
+
+def pins(path: Path) -> dict[str, str]:
+    """A locked file's requirements by name, each with its markers and hashes."""
+    blocks = re.split(r"^(?=[a-z0-9])", re.sub(r"^ +#.*\n", "", path.read_text(), flags=re.M), flags=re.M)
+    return {block.split("==")[0]: block.strip() for block in blocks if "==" in block}
+
+
+def test_binder_installs_the_locked_versions_and_all_that_the_project_needs() -> None:
+    lock, binder = pins(ROOT / "requirements.lock"), pins(BINDER / "requirements.txt")
+    assert {name for name, pin in binder.items() if lock.get(name, "").split(" ")[0] != pin.split(" ")[0]} == set()
+    assert [name for name, pin in binder.items() if "--hash=sha256:" not in pin] == []
+    needed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = {re.match(r"[\w-]+", line).group().lower() for line in needed}  # type: ignore[union-attr]
+    assert names - set(binder) == set()
+
+
+def test_repo2docker_accepts_the_configuration_and_can_cache_the_installation() -> None:
+    pytest.importorskip("repo2docker", reason="jupyter-repo2docker is not installed: run make install")
+    command = [sys.executable, "-m", "repo2docker", "--no-build", "--debug", "."]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=STEP_SECONDS, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "python=3.11" in run.stderr
+    steps = [
+        'pip install --no-cache-dir -r "binder/requirements.txt"',
+        " src/ ${REPO_DIR}/",  # after it, whatever changes in the checkout is built again
+        "RUN ./binder/postBuild",
+        'ENV R2D_ENTRYPOINT="${REPO_DIR}/binder/start"',
+    ]
+    places = [run.stdout.find(step) for step in steps]
+    assert -1 not in places, run.stdout
+    assert places == sorted(places)
+
+
+@pytest.mark.parametrize("script", ["postBuild", "start"])
+def test_a_script_may_be_executed_and_stops_at_the_first_failure(script: str) -> None:
+    path = BINDER / script
+    assert os.access(path, os.X_OK)
+    assert "\nset -euo pipefail\n" in path.read_text()
+
+
+def test_postbuild_fails_where_the_installation_does(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    python = tmp_path / "bin" / "python"
+    python.write_text("#!/bin/sh\nexit 7\n")  # pip cannot install
+    python.chmod(0o755)
+    environment = {"PATH": f"{python.parent}:/usr/bin:/bin"}
+    run = subprocess.run([BINDER / "postBuild"], env=environment, timeout=STEP_SECONDS, check=False)
+    assert run.returncode == 7
+
+
+@dataclass(frozen=True)
+class Launch:
+    """A JupyterLab that Binder's steps have started."""
+
+    url: str  # of the server, with the hub's prefix
+    origin: str  # the same, without
+    token: str
+    command: Callable[..., str]  # run a program as the user; its output
+    log: Path
+
+    def get(self, url: str, token: bool = True) -> requests.Response:
+        headers = {"Authorization": f"token {self.token}"} if token else {}
+        return requests.get(url, headers=headers, timeout=REQUEST_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def launch() -> Iterator[Launch]:
+    base = Path(tempfile.mkdtemp(prefix="faafo-binder-"))
+    as_user, server, command = ordinary_user(), None, None
+    try:
+        home, venv = base / "home", base / "venv"
+        copy_checkout(home)  # on Binder, too, the checkout is the home
+        python = reachable_python(as_user)
+        run([str(python), "-m", "venv", str(venv)], {}, base)
+        uv = str(Path(sys.executable).parent / "uv")
+        install = [uv, "pip", "install", "--quiet", "--link-mode=copy", "--require-hashes", "--python", str(venv)]
+        run([*install, "-r", str(home / "binder" / "requirements.txt")], dict(os.environ), base)
+        if as_user:
+            base.chmod(0o755)
+            run(["chown", "-R", f"{ORDINARY_USER}:", str(home), str(venv)], dict(os.environ), base)
+        environment = {
+            **{name: value for name, value in os.environ.items() if PASSED_ON.fullmatch(name)},
+            "PATH": f"{venv / 'bin'}:/usr/local/bin:/usr/bin:/bin",
+            "HOME": str(home),
+            "LANG": "C.UTF-8",
+            "JUPYTERHUB_SERVICE_PREFIX": PREFIX,
+        }
+        one_core = ["taskset", "--cpu-list", str(min(os.sched_getaffinity(0)))]
+
+        def command(*words: str) -> str:
+            return run([*as_user, *one_core, *words], environment, home)
+
+        command("binder/postBuild")
+        token, port, log = uuid4().hex, free_port(), base / "jupyter.log"
+        options = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
+        options += [f"--IdentityProvider.token={token}", f"--ServerApp.base_url={PREFIX}"]
+        with log.open("wb") as output:
+            server = subprocess.Popen(
+                [*as_user, *one_core, "binder/start", "jupyter", "lab", *options],
+                cwd=home,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        origin = f"http://127.0.0.1:{port}"
+        started = Launch(origin + PREFIX, origin, token, command, log)
+        until(lambda: server.poll() is None and started.get(started.url + "api/status").ok, "JupyterLab", log)
+        yield started
+    finally:
+        if server:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                if server.poll() is None:
+                    os.killpg(server.pid, number)
+                    try:
+                        server.wait(REQUEST_SECONDS)
+                    except subprocess.TimeoutExpired:
+                        continue
+        if command and (base / "venv" / "bin" / "faafo-lab").exists():
+            command("faafo-lab", "cloud", "stop")
+        shutil.rmtree(base)
+
+
+def ordinary_user() -> list[str]:
+    """The words before a command that make it run as an ordinary user; none where this is one."""
+    if os.geteuid() != 0:
+        return []
+    group = str(pwd.getpwnam(ORDINARY_USER).pw_gid)
+    return ["setpriv", f"--reuid={ORDINARY_USER}", f"--regid={group}", "--clear-groups"]
+
+
+def reachable_python(as_user: list[str]) -> Path:
+    """A Python that the ordinary user can run: this one's base, else the system's; the test is skipped without one."""
+    own = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
+    for python in (own, *(Path(folder) / own.name for folder in ("/usr/local/bin", "/usr/bin"))):
+        tries = (["test", "-x", str(python)], [str(python), "-c", "import ensurepip"])
+        if all(subprocess.run([*as_user, *words], check=False, cwd="/").returncode == 0 for words in tries):
+            return python
+    pytest.skip(f"other users than root cannot run {own}, and the system has no {own.name} with venv")
+
+
+def copy_checkout(target: Path) -> None:
+    """The files that a clone would have, as they are now."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    for name in filter(None, run(listing, dict(os.environ), ROOT).split("\0")):
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, target / name)
+
+
+def run(words: list[str], environment: dict[str, str], folder: Path) -> str:
+    """A program's output; where it fails, so does the test, with all that it said."""
+    done = subprocess.run(
+        words, env=environment, cwd=folder, capture_output=True, text=True, timeout=STEP_SECONDS, check=False
+    )
+    assert done.returncode == 0, f"{words} ended with {done.returncode}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def until(condition: Callable[[], bool], what: str, log: Path) -> None:
+    """Wait for a condition; where it doesn't come, fail with the log's end."""
+    deadline = time.monotonic() + ANSWER_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            if condition():
+                return
+        except (requests.ConnectionError, AssertionError):
+            pass
+        time.sleep(0.2)
+    pytest.fail(f"{what} does not answer within {ANSWER_SECONDS} s:\n{log.read_text(errors='replace')[-4000:]}")
+
+
+@pytest.mark.timeout(2 * STEP_SECONDS)
+def test_a_launch_lands_in_jupyterlab_on_the_first_notebook_with_the_cloud_up(launch: Launch) -> None:
+    landed = launch.get(launch.url)
+    assert landed.ok
+    assert landed.url == f"{launch.url}lab/tree/{FIRST_NOTEBOOK}"
+    assert launch.get(f"{launch.url}api/contents/{FIRST_NOTEBOOK}?content=0").status_code == 200
+    until(lambda: "running" in launch.command("faafo-lab", "cloud", "status"), "the embedded cloud", launch.log)
+
+
+@pytest.mark.timeout(2 * STEP_SECONDS)
+def test_an_instances_page_and_its_links_load_through_jupyterlab_with_the_token_alone(launch: Launch) -> None:
+    endpoint = launch.command("faafo-lab", "scale-out", "--api", "1", "--worker", "1").split()[-1]
+    task = {"uuid": str(uuid4()), "width": 64, "height": 64, "iterations": 64, "xa": -1, "xb": 1, "ya": -1, "yb": 1}
+    assert requests.post(f"{endpoint}/v1/fractal", json=task, timeout=REQUEST_SECONDS).status_code == 201
+    address = launch.origin + link(endpoint, {"JUPYTERHUB_SERVICE_PREFIX": PREFIX})
+    until(lambda: task["uuid"] in launch.get(address).text, "the page with the fractal", launch.log)
+    image = re.search(r'<img src="([^"]+)"', launch.get(urljoin(address, "index/1")).text)
+    assert image
+    assert launch.get(urljoin(address + "index/1", image.group(1))).content.startswith(b"\x89PNG")
+    assert "Fractals" not in launch.get(address, token=False).text
+    refused = launch.get(f"{launch.url}proxy/127.0.0.1:{launch.origin.rpartition(':')[2]}/")
+    assert refused.status_code == 403
