@@ -9,7 +9,13 @@ from __future__ import annotations
 import html
 import sys
 import time
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
+
+# Where a wait of this thread tells how far it is, instead of in the cell's output: a panel's buttons work in threads of
+# their own. What the listener raises ends the wait.
+listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 
 NOTEBOOK_PAUSE_SECONDS = 0.2  # between two changes of the notebook's output
 
@@ -27,8 +33,9 @@ class Progress:
         self._shown_at = float("-inf")
         self._handle: Any = None
         self._bar: Any = None
-        self._show = show
-        self._notebook = show and in_notebook()
+        self._listener = listener.get()
+        self._show = show and self._listener is None
+        self._notebook = self._show and in_notebook()
 
     def __enter__(self) -> Progress:
         self._draw()
@@ -52,7 +59,9 @@ class Progress:
         return f"{self.what}: {self.done} of {self.total}, {time.monotonic() - self._started:.1f} s{waiting}"
 
     def _draw(self) -> None:
-        if self._notebook:
+        if self._listener is not None:
+            self._listener(self.text())
+        elif self._notebook:
             if time.monotonic() - self._shown_at >= NOTEBOOK_PAUSE_SECONDS:
                 self._publish(f"… {self.text()}")
         elif self._show:

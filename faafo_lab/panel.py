@@ -1,0 +1,222 @@
+"""What the live controls have in common: work in the background that ends, and a form for every kind of reader.
+
+A panel's threads are daemons that heed one event: closing the panel, or the end of the Python process, leaves none of
+them running. What a button starts runs in a thread of its own, and its outcome, or its error as one sentence, is shown.
+Of each kind of panel there is one per cloud: running its cell again closes the older one.
+
+In a notebook a panel is live; a saved one shows `html()`, as it was then, and a terminal `str()`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import html
+import logging
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import ipywidgets
+
+from faafo_lab.cloud import progress
+from faafo_lab.cloud.errors import CloudError
+from faafo_lab.live import first_line
+from faafo_lab.load import LoadError
+
+log = logging.getLogger(__name__)
+
+CLOSE_LIMIT_SECONDS = 5.0  # how long closing waits for the threads; what they are at has its own limits
+TURN_PAUSE_SECONDS = 0.2
+JOBS_SHOWN = 4
+THREAD_NAME = "faafo panel"  # how the names of all these threads begin
+
+TEXT = "font:13px var(--jp-ui-font-family,sans-serif);color:var(--jp-ui-font-color1,inherit)"
+FAINT = "color:var(--jp-ui-font-color2,#666)"
+BANNER = "border-left:4px solid #D55E00;padding:4px 10px;margin:4px 0;background:var(--jp-layout-color2,#f3f3f3)"
+
+
+class Closed(Exception):
+    """The panel was closed while something waited."""
+
+
+class Job:
+    """Something that a button started, and what came of it."""
+
+    def __init__(self, what: str) -> None:
+        self.what, self.seen, self.mark = what, "", "…"
+        self._started = time.monotonic()
+        self._took: float | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether it still runs."""
+        return self._took is None
+
+    def end(self, mark: str, outcome: str) -> None:
+        """It ended: "✔" or "✘", and in one sentence how."""
+        self.mark, self.seen = mark, outcome
+        self._took = time.monotonic() - self._started
+
+    def __str__(self) -> str:
+        seconds = time.monotonic() - self._started if self._took is None else self._took
+        return f"{self.mark} {self.what} ({seconds:.0f} s){f': {self.seen}' if self.seen else ''}"
+
+
+class Panel(ABC):
+    """Live controls of one application. Subclasses make `view`, then call `_open`."""
+
+    _panels: ClassVar[dict[tuple[type, str], Panel]] = {}
+
+    def __init__(self, cloud_name: str) -> None:
+        self._key = (type(self), cloud_name)
+        if older := self._panels.get(self._key):
+            older.close()
+        self.jobs: deque[Job] = deque(maxlen=JOBS_SHOWN)
+        self._stop = threading.Event()
+        self._threads: set[threading.Thread] = set()
+        self._turn = threading.Lock()  # who may build or remove servers
+        self._log = ipywidgets.HTML()
+        self._close_button = button("Close", "times", lambda: self.close(), "Stop looking; keep what is shown")
+        self.view: Any = None
+
+    def _open(self, view: Any) -> None:
+        """The panel is made: `view` is its widget."""
+        self.view = view
+        self._panels[self._key] = self
+
+    # -- the forms -------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def html(self) -> str:
+        """What it shows now, as HTML that stands on its own."""
+
+    @abstractmethod
+    def __str__(self) -> str:
+        """What it shows now, in words."""
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        live = self.view._repr_mimebundle_() or {}
+        return {**live, "text/html": self.html(), "text/plain": str(self)}
+
+    # -- in the background -----------------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._stop.is_set()
+
+    def close(self) -> None:
+        """Stop all that runs for this panel, and keep what it shows. Closing it again changes nothing."""
+        self._stop.set()
+        if self._panels.get(self._key) is self:
+            del self._panels[self._key]
+        end = time.monotonic() + CLOSE_LIMIT_SECONDS
+        for thread in list(self._threads):
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, end - time.monotonic()))
+        if self.view is not None:
+            for widget in controls(self.view):
+                widget.disabled = True
+            self._close_button.description = "Closed"
+
+    def __enter__(self) -> Panel:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _in_background(self, work: Callable[[], None], name: str) -> None:
+        """Run `work` in a thread that the panel waits for when it closes."""
+
+        def run() -> None:
+            try:
+                work()
+            except Closed:
+                pass
+            except Exception:
+                log.exception("A panel's thread (%s) failed", name)
+            finally:
+                self._threads.discard(threading.current_thread())
+
+        thread = threading.Thread(target=run, name=f"{THREAD_NAME}: {name}", daemon=True)
+        if not self.closed:
+            self._threads.add(thread)
+            thread.start()
+
+    def _act(self, what: str, work: Callable[[Job], str], *, in_turn: bool = False) -> None:
+        """Start a job: `work` returns its outcome. With `in_turn` it waits until the jobs before it are through."""
+        job = Job(what)
+        self.jobs.append(job)
+        self._show_jobs()
+
+        def listen(text: str) -> None:
+            if self.closed:
+                raise Closed
+            job.seen = text
+            self._show_jobs()
+
+        def run() -> None:
+            progress.listener.set(listen)
+            try:
+                if in_turn:
+                    job.seen = "waits for its turn"
+                    while not self._turn.acquire(timeout=TURN_PAUSE_SECONDS):
+                        listen("waits for its turn")
+                    try:
+                        job.seen = ""
+                        outcome = work(job)
+                    finally:
+                        self._turn.release()
+                else:
+                    outcome = work(job)
+                job.end("✔", outcome)
+            except Closed:
+                job.end("✘", "the panel was closed")
+            except (CloudError, LoadError, OSError) as error:
+                job.end("✘", first_line(error))
+            except Exception as error:
+                log.exception("%s failed", what)
+                job.end("✘", f"{type(error).__name__}: {first_line(error)}")
+            self._show_jobs()
+
+        self._in_background(run, what)
+
+    def _show_jobs(self) -> None:
+        self._log.value = self._jobs_html()
+
+    def _jobs_html(self) -> str:
+        lines = "".join(f'<div style="overflow-wrap:anywhere">{html.escape(str(job))}</div>' for job in self.jobs)
+        return f'<div style="{TEXT};line-height:1.5">{lines}</div>' if lines else ""
+
+
+def button(text: str, icon: str, press: Callable[[], None], tooltip: str = "", style: str = "") -> Any:
+    """A button that calls `press`."""
+    made = ipywidgets.Button(
+        description=text, icon=icon, tooltip=tooltip or text, button_style=style, layout={"width": "auto"}
+    )
+    made.on_click(lambda _: press())
+    return made
+
+
+def row(*widgets: Any) -> Any:
+    """Widgets side by side, in several lines where there is no room."""
+    return ipywidgets.HBox(widgets, layout={"flex_flow": "row wrap", "align_items": "center"})
+
+
+def controls(view: Any) -> list[Any]:
+    """All widgets in this one that can be switched off."""
+    inner = [widget for child in getattr(view, "children", ()) for widget in controls(child)]
+    return [*inner, view] if view.has_trait("disabled") else inner
+
+
+@atexit.register
+def close_all() -> None:
+    """Close every panel that is open."""
+    for panel in list(Panel._panels.values()):
+        panel.close()

@@ -1,0 +1,249 @@
+"""The workbook in a real browser: JupyterLab in headless Chromium, as a learner sees it. Screenshots go to `build/`.
+
+Skipped where no Chromium is installed (Debian's package `chromium`, or the path in CHROMIUM).
+"""
+
+import json
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+import requests
+
+import faafo_lab
+from faafo_lab.cloud.base import Cloud
+from faafo_lab.workbook import BUILD, NOTEBOOKS, own_home
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = ["--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+START_LIMIT_SECONDS = 120
+NOTEBOOK_LIMIT_SECONDS = 400
+EFFECT_LIMIT_SECONDS = 60
+STOP_LIMIT_SECONDS = 30
+LOOK_SECONDS = 0.5
+WIDTH, HEIGHT = 1400, 1250
+
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install Debian's package chromium"),
+    pytest.mark.timeout(900),
+]
+
+SETTINGS = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "notebook-extension/tracker": {"windowingMode": "none"},  # all cells are in the page, not only those in sight
+    "docmanager-extension/plugin": {"autosave": False},
+}
+# Every code cell has run, and the kernel waits for more.
+FINISHED = """() => {
+    const panel = window.jupyterapp.shell.currentWidget;
+    const cells = panel.content.widgets.filter(cell => cell.model.type === 'code');
+    const kernel = panel.sessionContext.session?.kernel;
+    return kernel?.status === 'idle' && cells.every(cell => cell.model.executionCount !== null);
+}"""
+DEPLOY = """\
+import time
+import faafo_lab
+from faafo_lab import widgets
+from faafo_lab.topology import Topology
+app = Topology(faafo_lab.connect(), say=lambda line: None)
+app.deploy(api=2, worker=1)"""
+SCRATCH = [
+    DEPLOY,
+    "widgets.dashboard(app)",
+    "widgets.load_panel(app)",
+    "gallery = widgets.gallery(app, newest=6)\ngallery",
+]
+
+
+class Lab:
+    """JupyterLab in one tab of a browser."""
+
+    def __init__(self, page: Any, url: str, token: str, folder: Path) -> None:
+        self.page, self.url, self.token, self.folder = page, url, token, folder
+
+    def open(self, name: str) -> None:
+        """Open a notebook of the folder, with a kernel that is ready."""
+        self.page.goto(f"{self.url}lab/tree/{name}?token={self.token}&reset")
+        self.page.wait_for_function(
+            "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
+            timeout=START_LIMIT_SECONDS * 1000,
+        )
+
+    def run_all(self) -> None:
+        """Run All Cells, to the end."""
+        self.page.get_by_role("menuitem", name="Run", exact=True).click()
+        self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+        self.page.wait_for_function(FINISHED, timeout=NOTEBOOK_LIMIT_SECONDS * 1000)
+
+    def command(self, name: str, **arguments: Any) -> None:
+        """One of JupyterLab's own commands, by its id."""
+        self.page.evaluate("([name, args]) => window.jupyterapp.commands.execute(name, args)", [name, arguments])
+
+    def saved(self, name: str) -> Any:
+        """The notebook as JupyterLab stores it."""
+        self.command("docmanager:save")
+        self.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+        return nbformat.read(self.folder / name, as_version=4)  # type: ignore[no-untyped-call]
+
+    def press(self, name: str) -> None:
+        """Press the widgets' button of this name, the first one."""
+        self.page.locator(".widget-button", has_text=name).first.click()
+
+    def picture(self, name: str) -> None:
+        """Keep what the browser shows, in both themes."""
+        for theme in ("Light", "Dark"):
+            self.command("apputils:change-theme", theme=f"JupyterLab {theme}")
+            self.page.wait_for_function(
+                "dark => (document.body.dataset.jpThemeLight === 'false') === dark", arg=theme == "Dark"
+            )
+            self.page.wait_for_timeout(LOOK_SECONDS * 1000)  # for colours that fade
+            self.page.screenshot(path=BUILD / f"browser-{name}-{theme.lower()}.png")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """JupyterLab on an own home, and a browser that looks at it."""
+    from playwright.sync_api import sync_playwright
+
+    folder, token = tmp_path_factory.mktemp("notebooks"), secrets.token_hex()
+    shutil.copy(NOTEBOOKS / "03_scaling_out.ipynb", folder)
+    write(folder / "scratch.ipynb", SCRATCH)
+    BUILD.mkdir(exist_ok=True)
+    with own_home(FAAFO_LAB_CLOUD="embedded") as home:
+        runtime, settings = home / "runtime", home / "settings"
+        for name, values in SETTINGS.items():
+            file = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(values))
+        command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ServerApp.ip=127.0.0.1", "--port=0"]
+        command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
+        command += ["--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None"]
+        command += ["--allow-root"] if os.geteuid() == 0 else []
+        places = {
+            "JUPYTER_RUNTIME_DIR": str(runtime),
+            "JUPYTERLAB_SETTINGS_DIR": str(settings),
+            "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
+        }
+        with (home / "lab.log").open("wb") as log:
+            server = subprocess.Popen(command, env={**os.environ, **places}, stdout=log, stderr=log)
+        try:
+            url = until(lambda: server_url(server, runtime, home / "lab.log"), "JupyterLab", START_LIMIT_SECONDS)
+            with sync_playwright() as playwright:
+                browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+                try:
+                    page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+                    page.set_default_timeout(EFFECT_LIMIT_SECONDS * 1000)
+                    yield Lab(page, url, token, folder)
+                finally:
+                    page.screenshot(path=BUILD / "browser-last.png")  # what was seen when a test failed
+                    browser.close()
+        finally:
+            server.terminate()  # it ends its kernels first
+            try:
+                server.wait(STOP_LIMIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait(STOP_LIMIT_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def cloud(lab: Lab) -> Cloud:
+    """The same cloud as the kernel's, seen from here."""
+    return faafo_lab.connect()
+
+
+def server_url(server: subprocess.Popen[bytes], runtime: Path, log: Path) -> str | None:
+    """Where JupyterLab answers, once it does."""
+    assert server.poll() is None, log.read_text()
+    for file in runtime.glob("jpserver-*.json"):
+        url = str(json.loads(file.read_text())["url"])
+        try:
+            if requests.get(f"{url}api", timeout=5).ok:
+                return url
+        except requests.RequestException:
+            pass
+    return None
+
+
+def until(look: Callable[[], Any], what: str, limit_seconds: float = EFFECT_LIMIT_SECONDS) -> Any:
+    """What `look` returns, once that is something."""
+    end = time.monotonic() + limit_seconds
+    while not (seen := look()):
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(LOOK_SECONDS)
+    return seen
+
+
+def write(path: Path, sources: list[str]) -> None:
+    """A notebook of these cells."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(notebook, path)
+
+
+def errors(notebook: Any) -> list[str]:
+    """The errors that cells ended in."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return [f"{o.ename}: {o.evalue}" for o in outputs if o.output_type == "error"]
+
+
+def test_the_dashboard_adds_a_worker_and_the_throughput_rises(lab: Lab, cloud: Cloud) -> None:
+    lab.open("scratch.ipynb")
+    lab.run_all()
+    notebook = lab.saved("scratch.ipynb")
+    assert errors(notebook) == []
+    [shown] = notebook.cells[1].outputs
+    assert "<svg" in shown.data["text/html"]
+    assert "app-worker-1" in shown.data["text/plain"]
+
+    page = lab.page
+    page.locator(".jp-Notebook").first.evaluate("element => element.scrollTo(0, 0)")
+    line = page.get_by_label("Fractals per second over the last minute")
+    assert rate(line) < 0.5
+    lab.press("Add a worker")
+    page.get_by_text("app-worker-2 serves").first.wait_for()
+    assert "app-worker-2" in {server.name for server in cloud.servers()}
+    page.locator("svg text", has_text="app-worker-2").first.wait_for()
+    count = page.locator(".widget-text input[type=number]").first
+    count.fill("60")
+    count.press("Enter")
+    lab.press("Order fractals")
+    until(lambda: rate(line) > 2, "the throughput line to rise")
+    lab.picture("dashboard")
+
+    page.locator(".widget-dropdown select", has_text="app-worker-2").first.select_option("app-worker-2")
+    lab.press("Delete at once")
+    page.get_by_text("the hard way").first.wait_for()
+    until(lambda: "app-worker-2" not in {server.name for server in cloud.servers()}, "the worker to be gone")
+
+    lab.press("Start")
+    page.get_by_text("finished").first.wait_for()
+    lab.press("Refresh")
+    page.locator("figure img").first.wait_for()
+    page.locator("figure img").first.scroll_into_view_if_needed()
+    lab.picture("load-and-gallery")
+
+
+def rate(line: Any) -> float:
+    """The throughput that the dashboard shows, as its picture says in words."""
+    word = line.first.get_attribute("aria-label").rpartition(" ")[2]
+    return 0.0 if word == "unknown" else float(word)
+
+
+def test_the_chapter_on_scaling_out_runs_by_run_all(lab: Lab) -> None:
+    lab.open("03_scaling_out.ipynb")
+    lab.run_all()
+    notebook = lab.saved("03_scaling_out.ipynb")
+    assert errors(notebook) == []
+    assert [cell.source for cell in notebook.cells if cell.cell_type == "code" and not cell.execution_count] == []
+    lab.page.locator(".jp-RenderedImage img").last.scroll_into_view_if_needed()
+    lab.picture("scaling-out")

@@ -1,0 +1,322 @@
+"""The live controls on a real application: what a button does, what is shown, and that nothing is left running."""
+
+import base64
+import csv
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+import faafo_lab
+from faafo_lab import load, picture, widgets
+from faafo_lab.cloud.base import Cloud
+from faafo_lab.live import Machine, Moment
+from faafo_lab.panel import THREAD_NAME, controls
+from faafo_lab.topology import Topology
+from faafo_lab.workbook import own_home, stop_cloud
+
+LIMIT_SECONDS = 90
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    with own_home(FAAFO_LAB_CLOUD="embedded") as home:
+        yield home
+
+
+@pytest.fixture(scope="module")
+def cloud(home: Path) -> Cloud:
+    return faafo_lab.connect()
+
+
+@pytest.fixture(scope="module")
+def app(cloud: Cloud) -> Topology:
+    """One API and one worker, serving."""
+    return Topology(cloud, say=lambda line: None).deploy(api=1, worker=1)
+
+
+@pytest.fixture(scope="module")
+def board(app: Topology) -> Iterator[widgets.Dashboard]:
+    with widgets.dashboard(app) as board:
+        assert isinstance(board, widgets.Dashboard)
+        yield board
+
+
+def until(look: Callable[[], Any], what: str) -> Any:
+    end = time.monotonic() + LIMIT_SECONDS
+    while not (seen := look()):
+        assert time.monotonic() < end, f"waited in vain for {what}"
+        time.sleep(0.1)
+    return seen
+
+
+def press(panel: widgets.Panel, name: str) -> None:
+    """Press the button of this name, as the browser does."""
+    [found] = [widget for widget in controls(panel.view) if getattr(widget, "description", "").startswith(name)]
+    found.click()
+
+
+def names(cloud: Cloud) -> set[str]:
+    return {server.name for server in cloud.servers()}
+
+
+def ended(panel: widgets.Panel) -> str:
+    """The last job, once it has ended."""
+    until(lambda: not panel.jobs[-1].running, "the job to end")
+    return str(panel.jobs[-1])
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith((THREAD_NAME, "load"))]
+
+
+def svgs(html: str) -> list[ElementTree.Element]:
+    return [ElementTree.fromstring(text) for text in re.findall(r"<svg.*?</svg>", html, re.DOTALL)]  # noqa: S314
+
+
+# -- the picture ---------------------------------------------------------------------------------------------------
+
+
+def crowd(apis: int, workers: int, name: str = "app") -> Moment:
+    machines = [Machine(f"{name}-api-{n}", "api", "ACTIVE", f"10.0.0.{n}", "serving", 10.0) for n in range(1, apis + 1)]
+    machines.append(Machine("app-services", "services", "ACTIVE", "10.0.1.1"))
+    machines += [
+        Machine(f"app-worker-{n}", "worker", "ACTIVE", f"10.0.2.{n}", "working", 99.6, 1.0, (f"{n:08}-more",))
+        for n in range(1, workers + 1)
+    ]
+    return Moment(1.0, tuple(machines), {}, 3, workers, 12, 1.5, ((3.0, 1.0), (2.0, None), (1.0, 1.2), (0.0, 1.5)))
+
+
+@pytest.mark.parametrize(("apis", "workers"), [(0, 0), (1, 0), (1, 1), (2, 3), (6, 2), (2, 23)])
+def test_every_server_is_drawn_inside_the_picture_and_none_on_another(apis: int, workers: int) -> None:
+    moment = crowd(apis, workers)
+    [svg] = svgs(picture.topology(moment))
+    _, _, width, height = (float(word) for word in svg.attrib["viewBox"].split())
+    boxes = [rect for rect in svg.iter(f"{SVG}rect") if rect.attrib["width"] == str(picture.BOX_WIDTH)]
+    corners = [(float(box.attrib["x"]), float(box.attrib["y"])) for box in boxes]
+    assert len(corners) == len(moment.machines)
+    assert all(0 <= x <= width - picture.BOX_WIDTH and 0 <= y <= height - picture.BOX_HEIGHT for x, y in corners)
+    for number, (x, y) in enumerate(corners):
+        for other_x, other_y in corners[:number]:
+            assert abs(x - other_x) >= picture.BOX_WIDTH or abs(y - other_y) >= picture.BOX_HEIGHT
+    texts = {text.text for text in svg.iter(f"{SVG}text")}
+    assert {machine.name for machine in moment.machines} <= texts
+
+
+def test_names_that_look_like_markup_stay_text() -> None:
+    [svg] = svgs(picture.topology(crowd(1, 1, name='<b>"&')))
+    assert '<b>"&-api-1' in {text.text for text in svg.iter(f"{SVG}text")}
+
+
+def test_the_line_has_a_gap_where_the_rate_is_not_known() -> None:
+    moment = crowd(1, 1)
+    [svg] = svgs(picture.throughput(moment))
+    assert svg.attrib["aria-label"].endswith("now 1.5")
+    assert len(list(svg.iter(f"{SVG}polyline"))) == 1  # of the last two; one point alone is no line
+    [empty] = svgs(picture.throughput(Moment(0.0)))
+    assert empty.attrib["aria-label"].endswith("now unknown")
+
+
+def test_without_an_application_the_picture_says_so() -> None:
+    [svg] = svgs(picture.topology(Moment(0.0)))
+    assert "no server of the application is here" in {text.text for text in svg.iter(f"{SVG}text")}
+
+
+# -- the dashboard -------------------------------------------------------------------------------------------------
+
+
+def test_the_dashboard_has_a_live_a_static_and_a_plain_form(board: widgets.Dashboard) -> None:
+    bundle = board._repr_mimebundle_()
+    assert set(bundle) == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
+    assert len(svgs(bundle["text/html"])) == 2
+    for text in (bundle["text/html"], bundle["text/plain"]):
+        assert "app-worker-1" in text
+        assert "1 API server, 1 worker" in text
+
+
+def test_add_makes_one_worker_that_serves_and_remove_drains_it(board: widgets.Dashboard, cloud: Cloud) -> None:
+    press(board, "Add a worker")
+    assert "✔ add app-worker-2" in ended(board)
+    assert "app-worker-2" in names(cloud)
+    until(lambda: "app-worker-2" in str(board.moment.of_role("worker")), "the picture to show it")
+    assert "app-worker-2" in board.view.children[0].value
+    press(board, "Remove a worker")
+    assert "drained and deleted" in ended(board)
+    assert "app-worker-2" not in names(cloud)
+
+
+def test_two_presses_make_two_workers(board: widgets.Dashboard, cloud: Cloud) -> None:
+    press(board, "Add a worker")
+    press(board, "Add a worker")
+    until(lambda: not any(job.running for job in board.jobs), "both to end")
+    assert {"app-worker-2", "app-worker-3"} <= names(cloud)
+
+
+def test_orders_are_made_and_counted_and_the_line_rises(board: widgets.Dashboard) -> None:
+    until(lambda: board.moment.done is not None, "a first look")
+    before = board.moment.done or 0
+    board._count.value = 20
+    press(board, "Order fractals")
+    until(lambda: (board.moment.rate or 0) > 1, "the throughput to rise")
+    assert "✔ order 20 fractals" in str(board.jobs[-1])
+    until(lambda: board.moment.done == before + 20, "all to be done")
+
+
+def test_a_server_deleted_the_hard_way_is_gone_and_the_next_add_takes_its_place(
+    board: widgets.Dashboard, cloud: Cloud
+) -> None:
+    while len(board.moment.of_role("worker")) < 3:  # where this test runs alone
+        board.add("worker")
+        assert "✔" in ended(board)
+        until(lambda: board.moment.machines[-1].name in board.jobs[-1].what, "the picture to show it")
+    until(lambda: "app-worker-2" in board._victim.options, "the choice to show it")
+    board._victim.value = "app-worker-2"
+    press(board, "Delete at once")
+    assert "✔ delete app-worker-2" in ended(board)
+    assert "app-worker-2" not in names(cloud)
+    until(lambda: "app-worker-2" not in board._victim.options, "the choice to drop it")
+    board.add("worker")
+    assert "✔ add app-worker-2" in ended(board)
+    assert {"app-worker-1", "app-worker-2", "app-worker-3"} <= names(cloud)
+
+
+def test_an_api_is_added_with_an_address_and_the_last_one_stays(board: widgets.Dashboard, cloud: Cloud) -> None:
+    press(board, "Add an API")
+    assert "✔ add app-api-2" in ended(board)
+    assert cloud.server("app-api-2").floating_addresses
+    press(board, "Remove an API")
+    assert "✔ remove app-api-2" in ended(board)
+    press(board, "Remove an API")
+    assert "✘ remove an API" in ended(board)
+    assert "The last API server stays" in board.html()
+
+
+def test_what_the_dashboard_builds_is_on_the_receipt_and_not_on_the_tape(
+    board: widgets.Dashboard, app: Topology
+) -> None:
+    assert board._watch.topology.cloud is not app.cloud
+    assert app.cloud.receipt().created["servers"] > 3
+    assert not any("app-worker-3" in call.url for call in app.cloud.tape(last=1).calls)
+
+
+def test_a_dashboard_says_that_the_cloud_is_away_and_recovers(board: widgets.Dashboard, home: Path) -> None:
+    stop_cloud()
+    until(lambda: "away" in board.moment.problem, "the dashboard to see it")
+    assert board.moment.problem in board.view.children[0].value.replace("&#x27;", "'").replace("&quot;", '"')
+    press(board, "Add a worker")
+    assert "✘ add a worker" in ended(board)
+    faafo_lab.connect()
+    until(lambda: not board.moment.problem, "the dashboard to recover")
+    until(lambda: board.moment.of_role("worker")[0].state == "idle", "the application to be back")
+
+
+def test_the_same_cell_run_again_closes_the_older_dashboard(board: widgets.Dashboard, app: Topology) -> None:
+    with widgets.dashboard(app) as second:
+        assert board.closed
+        assert not second.closed
+        assert all(widget.disabled for widget in controls(board.view))
+    until(lambda: not threads(), "all threads to end")
+    assert "app-worker-1" in str(board)
+    board.close()
+
+
+def test_closing_ends_what_is_under_way(app: Topology) -> None:
+    board = widgets.Dashboard(app)
+    board.add("worker")
+    until(lambda: "ACTIVE" in board.jobs[-1].seen or not board.jobs[-1].running, "a server to be built")
+    board.order(400)
+    press(board, "Close")
+    until(lambda: not threads(), "all threads to end")
+    assert board.closed
+
+
+# -- load and gallery ----------------------------------------------------------------------------------------------
+
+
+def test_the_load_panel_keeps_a_row_for_each_request_and_writes_them(app: Topology, tmp_path: Path) -> None:
+    with widgets.LoadPanel(app) as panel:
+        panel._loop.value, panel._rate.value, panel._number.value = "open", 50, 40
+        panel._size.value = (320, 200)
+        press(panel, "Start")
+        assert "✔ 40 requests, open loop, 50 a second" in ended(panel)
+        assert len(panel.rows) == 40
+        assert all(row.ok for row in panel.rows)
+        until(lambda: all(row.worker for row in panel.rows), "the makers to be known")
+        assert panel._bar.value == panel._bar.max == 40
+        with panel.save(tmp_path / "rows.csv").open() as file:
+            assert [row["uuid"] for row in csv.DictReader(file)] == [row.uuid for row in panel.rows]
+        bundle = panel._repr_mimebundle_()
+        assert "p99" in bundle["text/html"]
+        assert "40 requests" in bundle["text/plain"]
+    until(lambda: not threads(), "all threads to end")
+
+
+def test_a_run_of_the_load_panel_can_be_stopped_and_started_again(app: Topology) -> None:
+    with widgets.LoadPanel(app) as panel:
+        panel._loop.value, panel._rate.value, panel._number.value = "open", 10, 5000
+        press(panel, "Start")
+        until(lambda: len(panel.rows) > 3, "the first answers")
+        press(panel, "Stop")
+        assert "stopped after" in ended(panel)
+        kept = len(panel.rows)
+        assert 3 < kept < 5000
+        panel._loop.value, panel._number.value = "closed", 30
+        until(lambda: not panel.running, "the first run to end")
+        press(panel, "Start")
+        assert "closed loop, 4 clients" in ended(panel)
+        assert len(panel.rows) == 30
+
+
+def test_the_gallery_shows_the_newest_fractals_and_who_made_them(app: Topology) -> None:
+    from PIL import Image
+
+    with widgets.Gallery(app, 5) as gallery:
+        finished = sorted(load.completions(app.endpoint), key=lambda item: item.at, reverse=True)
+        assert [item.uuid for item in gallery.fractals] == [item.uuid for item in finished[:5]]
+        html = gallery.html()
+        pictures = re.findall(r'src="data:image/png;base64,([^"]+)" alt="([^"]+)"', html)
+        assert len(pictures) == 5
+        for (data, alt), item in zip(pictures, finished, strict=False):
+            with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+                assert max(image.size) <= 2 * max(widgets.THUMBNAIL_PIXELS)
+            assert item.worker in alt
+            assert item.uuid[:8] in str(gallery)
+        press(gallery, "Refresh")
+        assert "✔" in ended(gallery)
+
+
+def test_without_an_api_each_panel_says_so_in_a_sentence(cloud: Cloud) -> None:
+    nothing = Topology(cloud, say=lambda line: None)
+    with widgets.Gallery(nothing, 3) as gallery:
+        assert "deploy the application first" in str(gallery)
+        assert "deploy the application first" in gallery.html()
+
+
+def test_the_end_of_the_process_is_not_held_up_by_open_panels(app: Topology) -> None:
+    code = (
+        "import faafo_lab; from faafo_lab import widgets; from faafo_lab.topology import discover\n"
+        "app = discover(faafo_lab.connect())\n"
+        "panel = widgets.load_panel(app); panel._number.value = 9000; panel.start()\n"
+        "board = widgets.dashboard(app); board.order(100); print('open', flush=True)\n"
+        "import time, sys; time.sleep(600) if sys.argv[1:] else None"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT_SECONDS)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "open\n", "")
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "wait"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        assert child.stdout
+        assert child.stdout.readline() == b"open\n"
+        os.kill(child.pid, signal.SIGINT)
+        child.communicate(timeout=LIMIT_SECONDS)
