@@ -25,7 +25,7 @@ import os
 import re
 import shlex
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,10 +36,9 @@ import requests
 from faafo_lab.cloud import keys
 from faafo_lab.cloud.base import Cloud, Flavor, FloatingIP, Image, Server
 from faafo_lab.cloud.errors import CloudError, NotFound, TimedOut
+from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY, allocated_file
 from faafo_lab.cloud.waiting import Look
-from faafo_lab.paths import make_home
 
-ROLE_KEY = "faafo-lab"
 DIGEST_KEY = "faafo-lab-digest"
 DIGEST_CHARACTERS = 16
 SSH_PORT, HTTP_PORT, DATABASE_PORT = 22, 80, 5432
@@ -92,12 +91,13 @@ def roles(queue_port: int) -> dict[str, Role]:
             "for services that run on a control node",
             (Opening(HTTP_PORT), ssh, Opening(queue_port, "worker")),
         ),
+        "all-in-one": Role("all-in-one", "for all of the application on one server", (Opening(HTTP_PORT), ssh)),
     }
 
 
 def group_description(role: Role) -> str:
     """How the lab marks the security groups that it made, which have no metadata."""
-    return f"faafo-lab: {role.description}"
+    return f"{DESCRIPTION}{role.description}"
 
 
 class Topology:
@@ -137,8 +137,8 @@ class Topology:
 
     @property
     def apis(self) -> list[Server]:
-        """The servers that serve the API, the controller of the small topology included."""
-        return self.of_role("controller") + self.of_role("api")
+        """The servers that serve the API, those of the smaller topologies included."""
+        return self.of_role("all-in-one") + self.of_role("controller") + self.of_role("api")
 
     @property
     def workers(self) -> list[Server]:
@@ -167,6 +167,11 @@ class Topology:
         answer: list[dict[str, Any]] = self._ask("/v1/node")["objects"]
         return answer
 
+    def fractals(self) -> list[dict[str, Any]]:
+        """Every fractal that was ordered, oldest first, as the API lists it."""
+        answer: list[dict[str, Any]] = self._ask("/v1/fractal?results_per_page=-1")["objects"]
+        return answer
+
     def stats(self) -> dict[str, Any]:
         """How many fractals wait, are in work and are done."""
         answer: dict[str, Any] = self._ask("/v1/stats")
@@ -187,7 +192,7 @@ class Topology:
             {"app-services"} | {f"app-api-{n + 1}" for n in range(api)} | {f"app-worker-{n + 1}" for n in range(worker)}
         )
         self.check(servers=len(wanted - set(self.servers)), addresses=api - len(self.endpoints))
-        if self.of_role("controller"):
+        if self.of_role("controller") or self.of_role("all-in-one"):
             self.remove_old_app()
         self.make_groups("api", "worker", "services")
         self.add_services()
@@ -200,10 +205,21 @@ class Topology:
         """Build the small topology of the chapter before: a controller (API, queue and database) and its workers."""
         self.refresh()
         self.check(servers=max(0, 1 + worker - len(self.servers)), addresses=1 - len(self.endpoints))
+        if self.of_role("all-in-one"):
+            self.remove_old_app()
         self.make_groups("worker", "controller")
-        self._ensure("controller", ["app-controller"])
-        self._publish(["app-controller"])
+        self.add_controller()
         self.add_workers(worker)
+        self.wait_serving()
+        return self
+
+    def deploy_all_in_one(self) -> "Topology":
+        """Build the smallest topology: API, queue, database and worker on one server, which makes some fractals."""
+        self.refresh()
+        self.check(servers=1 - len(self.of_role("all-in-one")), addresses=1 - len(self.endpoints))
+        self.make_groups("all-in-one")
+        self._ensure("all-in-one", ["app-all-in-one"])
+        self._publish(["app-all-in-one"])
         self.wait_serving()
         return self
 
@@ -217,8 +233,11 @@ class Topology:
             security_groups=len(roles(0)),
         )
 
-    def make_groups(self, *names: str) -> None:
-        """Make the security groups of these roles (all of them, where none is named), rule by rule."""
+    def make_groups(self, *names: str, without: Collection[int] = ()) -> None:
+        """Make the security groups of these roles (all of them, where none is named), rule by rule.
+
+        Rules for the ports `without` are not added.
+        """
         for name, role in roles(self.queue_port).items():
             if names and name not in names:
                 continue
@@ -231,8 +250,14 @@ class Topology:
             added = sum(
                 self.cloud.get_or_create_rule(group, opening.port, remote_group=opening.source)[1]
                 for opening in role.openings
+                if opening.port not in without
             )
             self._report(f"security group {role.group}", "created" if made else f"{added} rules added" if added else "")
+
+    def add_controller(self) -> None:
+        """The API, the database and the message queue on one server, with a floating address."""
+        self._ensure("controller", ["app-controller"])
+        self._publish(["app-controller"])
 
     def add_services(self) -> None:
         """The database and the message queue, on a server of their own."""
@@ -253,7 +278,9 @@ class Topology:
 
         Raises NotFound where it must name a server that is not there yet.
         """
-        if role == "controller":
+        if role == "all-in-one":
+            flags = "-i database -i messaging -i faafo -r api -r worker -r demo"
+        elif role == "controller":
             flags = "-i database -i messaging -i faafo -r api"
         elif role == "services":
             flags = "-i database -i messaging"
@@ -387,7 +414,7 @@ class Topology:
             self.cloud.delete_servers(servers)
         for server in servers:
             self._report(f"server {server.name}", "deleted")
-        groups = [group for group in self.cloud.security_groups() if group.description.startswith("faafo-lab: ")]
+        groups = [group for group in self.cloud.security_groups() if group.description.startswith(DESCRIPTION)]
         # A group that another group's rule names goes after it.
         for group in sorted(groups, key=lambda group: not any(rule.remote_group for rule in group.rules)):
             self.cloud.delete_security_group(group)
@@ -502,7 +529,7 @@ class Topology:
 
     def _allocated(self) -> Path:
         """The file with the ids of the floating addresses that this lab allocated: only those may it release."""
-        return make_home() / f"floating-ips.{self.cloud.name}"
+        return allocated_file(self.cloud.name)
 
     def _private_address(self, name: str) -> str:
         server = self.servers.get(name)

@@ -6,10 +6,12 @@ import os
 import signal
 import time
 from pathlib import Path
+from typing import cast
 
 import pytest
 
-from faafo_lab.cloud.emulator import clocks, tree
+from faafo_lab.cloud.emulator import clocks, governor, tree
+from faafo_lab.cloud.emulator.load import Load
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Room, eventually
 
@@ -149,3 +151,14 @@ def test_every_clock_sees_the_same_time(clock: clocks.Clock) -> None:
     while time.process_time() < begun + 0.3:
         pass
     assert (clock(os.getpid()) - before) / 1e9 == pytest.approx(0.3, abs=0.1)
+
+
+def test_a_booting_instance_has_a_launch_credit_and_loses_it_when_it_idles_first() -> None:
+    share = governor.Share(1, QUARTER, cast(Load, None), now_ns=0)
+    for beat in range(1, 101):  # a second at full speed
+        share.charge(10_000_000)
+        share.refill(beat * 10_000_000, used=10_000_000)
+    assert share.balance > 0
+    for beat in range(101, 141):  # idle
+        share.refill(beat * 10_000_000, used=0)
+    assert share.balance == share.burst

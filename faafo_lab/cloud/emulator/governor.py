@@ -3,8 +3,8 @@
 A token bucket an instance: every beat adds `cores` x elapsed time and takes what the tree's processes have used
 since; when it is empty, those that run are stopped (SIGSTOP) until it is filled again. What an instance uses
 beyond the bucket is owed, so the share holds on average, however coarse the beat. An instance that boots gets a
-launch credit, as the burstable flavors of large clouds have it: starting programs is not held up, and what is left of
-the credit soon after is lost. Its init is never stopped, nor
+launch credit, as the burstable flavors of large clouds have it: starting programs is not held up. What is left of the
+credit is lost as soon as the instance idles for the first time. Its init is never stopped, nor
 is a process with a terminal: its shell would be told "Stopped" and take the terminal back.
 
 The tree is kept up to date by looking at new process numbers only: the kernel says in /proc/loadavg which one it
@@ -29,7 +29,11 @@ BEAT_NS = 10_000_000
 LAUNCH_CREDIT_SECONDS = 2.0
 """CPU time that an instance may use as fast as it can, …"""
 LAUNCH_SECONDS = 5.0
-"""… within so long after it was switched on."""
+"""… within so long after it was switched on, …"""
+LAUNCHED_AFTER_IDLE_SECONDS = 0.25
+"""… or until it has used (nearly) nothing for so long: it is up."""
+_IDLE_SHARE = 0.05
+"""What of a core counts as nearly nothing."""
 _BURST_SECONDS = 0.1
 """What an instance may save up while it idles: its share of so long."""
 _IDLE_BEAT_NS = 50_000_000
@@ -76,6 +80,8 @@ class Share:
         self.burst = int((cores or 0) * _BURST_SECONDS * 1e9)
         self.balance = int(LAUNCH_CREDIT_SECONDS * 1e9)
         self.launched_ns = now_ns + int(LAUNCH_SECONDS * 1e9)
+        self.busy_ns = now_ns
+        """When it last used more than nearly nothing."""
         self.holding = False
         self.prepaid = 0
         """CPU time charged while its process lived, that will show up again in a parent's account."""
@@ -88,13 +94,18 @@ class Share:
         self.spent += used
         self.balance -= used
 
-    def refill(self, now_ns: int) -> None:
-        """Put in what the time since the last refill is worth."""
-        if self.cores is not None:
-            earned = int(self.cores * (now_ns - self.last))
-            most = self.burst if now_ns >= self.launched_ns else max(self.burst, self.balance)
-            self.balance = min(most, self.balance + earned)
+    def refill(self, now_ns: int, used: int) -> None:
+        """Put in what the time since the last refill is worth; `used` is the CPU time that went in it."""
+        elapsed = now_ns - self.last
         self.last = now_ns
+        if self.cores is None:
+            return
+        if used > _IDLE_SHARE * elapsed:
+            self.busy_ns = now_ns
+        elif now_ns - self.busy_ns > LAUNCHED_AFTER_IDLE_SECONDS * 1e9:
+            self.launched_ns = min(self.launched_ns, now_ns)
+        most = self.burst if now_ns >= self.launched_ns else max(self.burst, self.balance)
+        self.balance = min(most, self.balance + int(self.cores * elapsed))
 
 
 class Governor:
@@ -184,7 +195,7 @@ class Governor:
         used = self._read_clocks(share)
         if account:
             self._read_accounts(share, thoroughly)
-        share.refill(now_ns)
+        share.refill(now_ns, used)
         if share.cores is not None and share.balance <= 0:
             self._hold(share)
             share.due = now_ns + min(_HOLD_NS_MAX, max(BEAT_NS, int(-share.balance / share.cores)))
