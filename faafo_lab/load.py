@@ -77,6 +77,7 @@ REQUESTS_MAX = 100_000  # in one run: each is a row in memory
 PAGE = "/v1/fractal?page=1"
 # A fractal that keeps a quarter of a core busy for about a third of a second.
 WIDTH_PIXELS, HEIGHT_PIXELS, ITERATIONS = 720, 480, 320
+SEED = 25  # of those tried, the one whose dozens of fractals cost most alike
 
 Loop = Literal["open", "closed"]
 Arrivals = Literal["constant", "poisson"]
@@ -102,7 +103,7 @@ def same_tasks(
     width: int = WIDTH_PIXELS,
     height: int = HEIGHT_PIXELS,
     iterations: int = ITERATIONS,
-    seed: int = 1,
+    seed: int = SEED,
 ) -> list[Task]:
     """`number` fractals of this size (pixels): the same ones for the same seed, so that two runs do equal work."""
     space = uuid.uuid5(uuid.NAMESPACE_URL, f"faafo-lab/{seed}")

@@ -30,7 +30,7 @@ LAUNCH_CREDIT_SECONDS = 2.0
 """CPU time that an instance may use as fast as it can, …"""
 LAUNCH_SECONDS = 5.0
 """… within so long after it was switched on, …"""
-LAUNCHED_AFTER_IDLE_SECONDS = 0.25
+LAUNCHED_AFTER_IDLE_SECONDS = 0.1
 """… or until it has used (nearly) nothing for so long: it is up."""
 _IDLE_SHARE = 0.05
 """What of a core counts as nearly nothing."""
