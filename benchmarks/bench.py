@@ -46,6 +46,9 @@ def main() -> int:
         print(f"scale-out through {backend}: {', '.join(f'{t:.1f}' for t in times)} s", flush=True)
     with own_home(FAAFO_LAB_CLOUD="embedded"):
         figures |= throughput_and_memory()
+    from workbook import figures as of_workbook  # which uses this module's gauges
+
+    figures |= of_workbook()
     show(figures)
     return 0
 
@@ -71,13 +74,35 @@ def throughput_and_memory() -> dict[str, tuple[float, str]]:
                 timeline.collect(app.endpoint)
                 rates[workers].append(timeline.rate(start, timeline.mark("end")))
                 print(f"{workers} workers: {rates[workers][-1]:.2f} fractals/s", flush=True)
+        takeovers = [takeover(app) for _ in range(RUNS)]
+    print(f"a deleted worker's task taken over: {', '.join(f'{t:.1f}' for t in takeovers)} s", flush=True)
     ratios = [three / one for one, three in zip(rates[1], rates[3], strict=True)]
     return {
         "one_worker_per_second": (statistics.median(rates[1]), "fractals/s"),
         "three_workers_per_second": (statistics.median(rates[3]), "fractals/s"),
         "three_workers_vs_one": (statistics.median(ratios), "ratio"),
+        "takeover_seconds": (statistics.median(takeovers), "s"),
         "stack_pss_mb": (max(peak), "MB"),
     }
+
+
+def takeover(app: Topology) -> float:
+    """Delete the worker that has a large fractal in hand; how long until another has it (seconds)."""
+    app.deploy(api=2, worker=3)
+    [task] = load.same_tasks(1, width=3000, height=2000, iterations=2000, seed=int(monotonic() * 1000))
+    load.create(app.endpoints, [task], progress=False)
+
+    def at_work() -> set[str]:
+        return {node["name"] for node in app.nodes() if node["state"] != "lost" and task["uuid"] in node["working_on"]}
+
+    app.cloud.wait_until(lambda: bool(at_work()), "a worker to take the task", timeout_seconds=60)
+    [victim] = at_work()
+    app.cloud.delete_servers([victim])
+    ended = monotonic()
+    app.cloud.wait_until(lambda: bool(at_work() - {victim}), "another worker to take it", timeout_seconds=60)
+    seconds = monotonic() - ended
+    app.cloud.wait_until(lambda: not app.stats()["working"], "the task to be done", timeout_seconds=120)
+    return seconds
 
 
 def quiet_topology() -> Topology:

@@ -30,7 +30,7 @@ def test_messages_that_cannot_be_processed_do_not_stop_the_worker(services: Depl
 def test_a_worker_is_drained_by_the_api_and_takes_tasks_again(services: Deployment, client: httpx.Client) -> None:
     services.worker("drainer")
     wait_for("the worker", lambda: node(client, "drainer").get("state") == "idle")
-    uuids = [client.post("/v1/fractal", json=a_task(width=900, height=900)).json()["uuid"] for _ in range(15)]
+    uuids = [client.post("/v1/fractal", json=a_task(width=900, height=900)).json()["uuid"] for _ in range(60)]
     wait_for("a task in its hands", lambda: node(client, "drainer").get("working_on"))
     answer = client.put("/v1/node/drainer", json={"drain": True}, headers=AUTHORIZED)
     assert (answer.status_code, answer.json()["drain"]) == (200, True)
