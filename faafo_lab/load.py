@@ -77,7 +77,7 @@ REQUESTS_MAX = 100_000  # in one run: each is a row in memory
 PAGE = "/v1/fractal?page=1"
 # A fractal that keeps a quarter of a core busy for about a third of a second.
 WIDTH_PIXELS, HEIGHT_PIXELS, ITERATIONS = 720, 480, 320
-SEED = 25  # of those tried, the one whose dozens of fractals cost most alike
+SEED = 113  # of those tried, the one whose groups of twenty fractals cost most alike
 
 Loop = Literal["open", "closed"]
 Arrivals = Literal["constant", "poisson"]
