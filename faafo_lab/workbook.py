@@ -27,6 +27,7 @@ MAIN_NOTEBOOK = "03_scaling_out.ipynb"
 SUMMARY_TAG = "summary"
 CELL_LIMIT_SECONDS = 600
 ERROR_LINES = 30
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -107,13 +108,21 @@ def summary(notebook: Any) -> list[str]:
 
 
 def forget_machine(notebook: Any) -> None:
-    """Take out of a stored notebook what tells of the machine that it ran on alone."""
+    """Take out of a stored notebook what tells of the machine that it ran on, and the widgets of a kernel that is gone.
+
+    What is left of a widget is its static form, which viewers show only where there is no widget.
+    """
     notebook.metadata["kernelspec"] = {
         "display_name": "Python 3 (ipykernel)",
         "language": "python",
         "name": "python3",
     }
     notebook.metadata.get("language_info", {}).pop("version", None)
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "text/html" in output.get("data", {}):
+                output["data"].pop(WIDGET_VIEW, None)
 
 
 @contextmanager
