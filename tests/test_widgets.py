@@ -305,7 +305,7 @@ def test_without_an_api_each_panel_says_so_in_a_sentence(cloud: Cloud) -> None:
 
 def test_the_end_of_the_process_is_not_held_up_by_open_panels(app: Topology) -> None:
     code = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell's background jobs ignore it
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # background jobs ignore it
         "import faafo_lab; from faafo_lab import widgets; from faafo_lab.topology import discover\n"
         "app = discover(faafo_lab.connect())\n"
         "panel = widgets.load_panel(app); panel._number.value = 9000; panel.start()\n"
