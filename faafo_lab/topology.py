@@ -21,6 +21,7 @@ The layout is that of the First App guide's chapter on scaling out:
 """
 
 import hashlib
+import logging
 import os
 import re
 import shlex
@@ -38,6 +39,8 @@ from faafo_lab.cloud.base import Cloud, Flavor, FloatingIP, Image, Server
 from faafo_lab.cloud.errors import CloudError, NotFound, TimedOut
 from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY, allocated_file
 from faafo_lab.cloud.waiting import Look
+
+log = logging.getLogger(__name__)
 
 DIGEST_KEY = "faafo-lab-digest"
 DIGEST_CHARACTERS = 16
@@ -117,6 +120,7 @@ class Topology:
         self._flavor: Flavor | None = None
         self.servers: dict[str, Server] = {}
         self.built = 0  # how many servers this object created
+        self._gone: set[tuple[str, str]] = set()  # name and start of the programs whose servers this object replaced
 
     def __repr__(self) -> str:
         return (
@@ -304,7 +308,7 @@ class Topology:
         return "\n".join(lines) + "\n"
 
     def wait_serving(self) -> None:
-        """Wait until every API answers that it is healthy and every worker has reported to it."""
+        """Wait until every API answers that it is healthy, and the application lists every API and worker."""
         self.refresh()
         waiting: list[str] = []
         consoles_due = time.monotonic() + CONSOLE_PAUSE_SECONDS
@@ -345,10 +349,19 @@ class Topology:
         if missing or not self.endpoints:
             return missing or ["an API server"]
         try:
-            known = {node["name"] for node in self.nodes() if node["state"] != "lost"}
+            known = {(node["role"], node["name"]) for node in self._alive()}
         except TopologyError:
             return list(self.endpoints)
-        return [server.name for server in self.workers if server.name not in known]
+        wanted = [("api", server.name) for server in self.apis] + [("worker", server.name) for server in self.workers]
+        return [name for role, name in wanted if (role, name) not in known]
+
+    def _alive(self) -> list[dict[str, Any]]:
+        """The nodes that the application has heard lately, without those whose server this object replaced."""
+        return [
+            node
+            for node in self.nodes()
+            if node["state"] != "lost" and (node["name"], node["started_at"]) not in self._gone
+        ]
 
     # -- scaling ---------------------------------------------------------------------------------------------------
 
@@ -487,10 +500,17 @@ class Topology:
         script, group = self.user_data(role), roles(self.queue_port)[role].group
         made_from = "\n".join([self.image.id, self.flavor.id, group, key.fingerprint, script])
         digest = hashlib.sha256(made_from.encode()).hexdigest()[:DIGEST_CHARACTERS]
+        right = [
+            name
+            for name in names
+            if (old := self.servers.get(name)) and old.status == "ACTIVE" and old.metadata.get(DIGEST_KEY) == digest
+        ]
+        if right != list(names):
+            self._note_gone(set(names) - set(right))
         with ExitStack() as undo:
             for name in names:
                 old = self.servers.get(name)
-                if old is not None and old.status == "ACTIVE" and old.metadata.get(DIGEST_KEY) == digest:
+                if name in right:
                     self._report(f"server {name}", "")
                     continue
                 if old is not None:
@@ -512,6 +532,15 @@ class Topology:
             self.cloud.wait_for([self.servers[name] for name in names])
             undo.pop_all()
         self.refresh()
+
+    def _note_gone(self, names: Collection[str]) -> None:
+        """Remember what the application still tells of servers that are to be made anew under the same names."""
+        if not self.endpoints:
+            return
+        try:
+            self._gone |= {(node["name"], node["started_at"]) for node in self.nodes() if node["name"] in names}
+        except TopologyError as error:
+            log.debug("nothing is known of earlier nodes: %s", error)
 
     def _publish(self, names: Iterable[str]) -> None:
         """Give each of these servers a floating address: a free one, else a new one."""

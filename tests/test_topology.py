@@ -144,6 +144,18 @@ def test_work_in_the_hand_of_a_deleted_worker_is_taken_up_by_another(app: Topolo
     cloud.wait_until(lambda: not app.stats()["working"], "the task to be done", timeout_seconds=120)
 
 
+def test_every_node_that_serves_is_listed_also_one_made_anew_under_its_old_name(app: Topology, cloud: Cloud) -> None:
+    def starts() -> dict[str, str]:
+        return {node["name"]: node["started_at"] for node in app.nodes() if node["state"] != "lost"}
+
+    old = starts()
+    cloud.delete_servers(["app-worker-2", "app-api-2"])
+    app.deploy(api=2, worker=2)
+    now = starts()
+    assert set(now) == {"app-api-1", "app-api-2", "app-worker-1", "app-worker-2"}
+    assert {name for name in now if now[name] != old[name]} == {"app-worker-2", "app-api-2"}
+
+
 def test_a_server_and_a_group_that_the_lab_did_not_make_stay_untouched(app: Topology, cloud: Cloud) -> None:
     foreign = cloud.create_server("app-worker-77", image="plain-linux", flavor="m1.tiny")
     cloud.wait_for(foreign)
