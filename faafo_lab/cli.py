@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from faafo_lab.cloud.emulator.control import quota
 from faafo_lab.paths import embedded_state_dir
 
 
@@ -79,14 +80,6 @@ def parser() -> argparse.ArgumentParser:
     scale_out.set_defaults(run=scale_out_run)
     clean_up.set_defaults(run=clean_up_run)
     return top
-
-
-def quota(text: str) -> tuple[str, int]:
-    """`instances=10` as ("instances", 10)."""
-    name, _, number = text.partition("=")
-    if not name or not number.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=N, such as instances=10")
-    return name, int(number)
 
 
 def cloud_start(options: argparse.Namespace) -> None:

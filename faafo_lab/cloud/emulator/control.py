@@ -61,10 +61,9 @@ class Running:
 def quota(text: str) -> tuple[str, int]:
     """NAME=N, as an option's value. Raises `argparse.ArgumentTypeError`."""
     name, _, number = text.partition("=")
-    try:
-        return name, int(number)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=N, like instances=10") from None
+    if not name or not number.removeprefix("-").isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=N, such as instances=10")
+    return name, int(number)
 
 
 def open_state_dir(state_dir: Path) -> Path:
