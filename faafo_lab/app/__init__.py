@@ -10,6 +10,7 @@ Its rooms, in the order in which a fractal passes through them:
     backend      its connections and threads
     validation   what a request may say
     schema       the tables; the row of a fractal is the truth about it
+    database     the engines, PostgreSQL and MariaDB, and all in which they differ
     store        all database work
     keeper       puts back what got lost: outbox, expired leases, an emptied queue
     tasks        the queue (kombu)

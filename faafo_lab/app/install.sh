@@ -17,7 +17,8 @@ usage: faafo-install [-i database|messaging|faafo]... [-r api|worker|demo]...
 
   -e ENDPOINT      where the API is, such as http://203.0.113.7    (default: this machine)
   -m QUEUE_URL     redis://:SECRET@HOST:6379/0 or amqp://faafo:SECRET@HOST:5672//    (default: this machine's)
-  -d DATABASE_URL  postgresql://faafo:SECRET@HOST:5432/faafo       (default: this machine's)
+  -d DATABASE_URL  postgresql://faafo:SECRET@HOST:5432/faafo or mysql://faafo:SECRET@HOST:3306/faafo (MariaDB)
+                   (default: this machine's)
   -s SECRET        the deployment's secret: results, deletions, database and broker need it
                    (default: FAAFO_SECRET, or the one of the last installation)
 USAGE
@@ -73,7 +74,8 @@ runs() { wanted "$1" ${run[@]+"${run[@]}"}; }
 case $endpoint in '' | http://?* | https://?*) ;; *) wrong "-e $endpoint: it must begin with http://" ;; esac
 case $queue_url in '' | redis://?* | rediss://?* | redis+socket://?* | amqp://?* | amqps://?*) ;;
     *) wrong '-m: it must begin with redis:// or amqp://' ;; esac
-case $database_url in '' | postgresql://?*) ;; *) wrong '-d: it must begin with postgresql://' ;; esac
+case $database_url in '' | postgresql://?* | mysql://?* | mariadb://?*) ;;
+    *) wrong '-d: it must begin with postgresql:// or mysql://' ;; esac
 
 root=${INSTANCE_ROOT-}
 embedded=${INSTANCE_ROOT:+yes}

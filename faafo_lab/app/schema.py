@@ -5,11 +5,12 @@ images     the PNGs, apart from the rows so that no list ever reads them
 nodes      who serves: every API and worker, as they last reported
 """
 
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     Boolean,
     Column,
-    DateTime,
     Double,
     ForeignKey,
     Index,
@@ -18,11 +19,16 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    func,
     text,
 )
 
+from faafo_lab.app.database import Time, now
+
 metadata = MetaData()
+
+# MariaDB compares as PostgreSQL does: 'a' is not 'A'
+MARIADB: dict[str, Any] = {"mariadb_engine": "InnoDB", "mariadb_charset": "utf8mb4", "mariadb_collate": "utf8mb4_bin"}
+LARGEST_IMAGE_BYTES = 2**31  # more than MariaDB's plain BLOB holds
 
 UUID_LENGTH, NAME_LENGTH = 36, 255
 
@@ -38,21 +44,22 @@ fractals = Table(
     Column("xb", Double, nullable=False),
     Column("ya", Double, nullable=False),
     Column("yb", Double, nullable=False),
-    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("created_at", Time, nullable=False, server_default=now()),
     # On its way: NULL is "not in the queue" (the outbox); the lease says which run of which worker has it
-    Column("published_at", DateTime(timezone=True)),
+    Column("published_at", Time),
     Column("leased_by", String(NAME_LENGTH)),
     Column("lease_run", String(UUID_LENGTH)),
-    Column("lease_until", DateTime(timezone=True)),
+    Column("lease_until", Time),
     Column("attempts", Integer, nullable=False, server_default="0"),
     # What came out
-    Column("completed_at", DateTime(timezone=True)),
+    Column("completed_at", Time),
     Column("c_re", Double),
     Column("c_im", Double),
     Column("duration", Double),
     Column("size", Integer),
     Column("checksum", String(64)),
     Column("generated_by", String(NAME_LENGTH)),
+    **MARIADB,
 )
 Index("fractals_by_creation", fractals.c.created_at, fractals.c.uuid)
 Index("fractals_by_completion", fractals.c.completed_at)
@@ -62,7 +69,8 @@ images = Table(
     "images",
     metadata,
     Column("uuid", ForeignKey("fractals.uuid", ondelete="CASCADE"), primary_key=True),
-    Column("png", LargeBinary, nullable=False),
+    Column("png", LargeBinary(LARGEST_IMAGE_BYTES), nullable=False),
+    **MARIADB,
 )
 
 nodes = Table(
@@ -78,6 +86,7 @@ nodes = Table(
     Column("cores", Integer),
     Column("working_on", JSON, nullable=False),
     Column("version", String(64)),
-    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
-    Column("last_heard", DateTime(timezone=True), nullable=False),
+    Column("started_at", Time, nullable=False, server_default=now()),
+    Column("last_heard", Time, nullable=False),
+    **MARIADB,
 )

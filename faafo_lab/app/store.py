@@ -9,16 +9,17 @@ broke since its last use is tried once more; after that it raises ``DatabaseAway
 import functools
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.engine import Connection, Engine, RowMapping
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from faafo_lab.app.errors import BadRequest, Conflict, DatabaseAway, NotFound, SettingsError
+from faafo_lab.app import database
+from faafo_lab.app.database import now, shifted
+from faafo_lab.app.errors import BadRequest, Conflict, DatabaseAway, NotFound
 from faafo_lab.app.julia import Task
 from faafo_lab.app.machine import Load
 from faafo_lab.app.schema import fractals, images, metadata, nodes
@@ -27,15 +28,10 @@ from faafo_lab.app.validation import Heartbeat, Result
 
 log = logging.getLogger(__name__)
 
-CONNECT_SECONDS = 3  # to a database that does not answer
-DEAD_PEER_SECONDS = 6  # to notice that a database machine vanished
-POOL_SECONDS = 5  # to wait for a free connection
 CONNECTIONS = 4
-TABLES_LOCK = 0x_FAAF0  # two APIs that start at once create the tables one after the other
 OUTBOX_BATCH = 200
 EMPTY_SECONDS = 4.0  # between a message's end in the queue and its worker's lease
 OVERTAKEN_SECONDS = 10.0  # by which the order of two messages is beyond doubt
-UNDEFINED_TABLE = "42P01"  # SQLSTATE
 TASK_FIELDS = ("uuid", "width", "height", "iterations", "xa", "xb", "ya", "yb")
 ORDERS = ("oldest", "newest")
 
@@ -55,12 +51,13 @@ def _transaction(
                 with self._engine.begin() as connection:
                     return method(self, connection, *args, **kwargs)
             except DBAPIError as error:
-                if getattr(error.orig, "sqlstate", None) == UNDEFINED_TABLE:
+                if database.missing_table(error):
                     raise DatabaseAway("The database answers, but its tables are not there yet.") from None
-                if not isinstance(error, OperationalError | InterfaceError | InternalError):
-                    raise
-                if last or not error.connection_invalidated:
+                if not last and database.worth_another_try(error):
+                    continue
+                if database.away(error):
                     raise DatabaseAway(f"The database does not answer: {_reason(error)}") from None
+                raise
             except PoolTimeout:
                 raise DatabaseAway("The database does not answer: all connections are waiting for it.") from None
         raise AssertionError("unreachable")
@@ -72,24 +69,8 @@ class Store:
     """The application's database, shared by all its APIs."""
 
     def __init__(self, url: str):
-        """Connect lazily to ``url``: ``postgresql://USER:PASSWORD@HOST:PORT/NAME``."""
-        scheme, separator, rest = url.partition("://")
-        if not separator or scheme not in ("postgresql", "postgresql+psycopg"):
-            raise SettingsError(f"The database URL must begin with postgresql://, this one begins with '{scheme}'.")
-        self._engine: Engine = sa.create_engine(
-            f"postgresql+psycopg://{rest}",
-            pool_size=CONNECTIONS,
-            max_overflow=0,
-            pool_timeout=POOL_SECONDS,
-            connect_args={
-                "connect_timeout": CONNECT_SECONDS,
-                "tcp_user_timeout": DEAD_PEER_SECONDS * 1000,
-                "keepalives_idle": DEAD_PEER_SECONDS,
-                "keepalives_interval": 2,
-                "keepalives_count": 3,
-                "application_name": "faafo-api",
-            },
-        )
+        """Connect lazily to ``url``: ``postgresql://USER:PASSWORD@HOST:PORT/NAME``, or ``mysql://…`` for MariaDB."""
+        self._engine: Engine = database.connect(url, CONNECTIONS)
 
     def close(self) -> None:
         """Close all connections."""
@@ -98,8 +79,8 @@ class Store:
     @_transaction
     def create_tables(self, connection: Connection) -> None:
         """Create what is missing."""
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(TABLES_LOCK)))
-        metadata.create_all(connection)
+        with database.alone(connection):
+            metadata.create_all(connection)
 
     @_transaction
     def check(self, connection: Connection) -> None:
@@ -114,13 +95,18 @@ class Store:
 
         Raises ``Conflict`` where the uuid belongs to another fractal.
         """
-        statement = insert(fractals).values(task.as_dict()).on_conflict_do_nothing().returning(fractals)
-        if row := connection.execute(statement).mappings().first():
-            return _fractal(row), True
-        row = connection.execute(sa.select(fractals).where(fractals.c.uuid == task.uuid)).mappings().one()
+        try:
+            with connection.begin_nested():
+                connection.execute(sa.insert(fractals).values(task.as_dict()))
+            new = True
+        except IntegrityError:
+            new = False
+        row = connection.execute(sa.select(fractals).where(fractals.c.uuid == task.uuid)).mappings().first()
+        if row is None:
+            raise DatabaseAway(f"Fractal {task.uuid} was deleted just now: send it again.")
         if any(row[name] != value for name, value in task.as_dict().items()):
             raise Conflict(f"'uuid' {task.uuid} belongs to another fractal: choose a new one.")
-        return _fractal(row), False
+        return _fractal(row), new
 
     @_transaction
     def get(self, connection: Connection, uuid: str) -> dict[str, Any]:
@@ -168,35 +154,31 @@ class Store:
     @_transaction
     def complete(self, connection: Connection, uuid: str, result: Result) -> tuple[dict[str, Any], bool]:
         """Keep a result; the fractal, and whether this result won. The first wins, others are dropped."""
-        c_re, c_im = result.c or (None, None)
-        row = (
-            connection.execute(
-                sa.update(fractals)
-                .where(fractals.c.uuid == uuid, fractals.c.completed_at.is_(None))
-                .values(
-                    completed_at=sa.func.now(),
-                    duration=result.duration,
-                    size=len(result.image),
-                    checksum=result.checksum,
-                    generated_by=result.generated_by,
-                    c_re=c_re,
-                    c_im=c_im,
-                    leased_by=None,
-                    lease_run=None,
-                    lease_until=None,
-                )
-                .returning(fractals)
-            )
-            .mappings()
-            .first()
-        )
-        if row:
-            connection.execute(insert(images).values(uuid=uuid, png=result.image))
-            return _fractal(row), True
-        row = connection.execute(sa.select(fractals).where(fractals.c.uuid == uuid)).mappings().first()
+        wanted = fractals.c.uuid == uuid
+        row = connection.execute(sa.select(fractals).where(wanted).with_for_update()).mappings().first()
         if row is None:
             raise _no_fractal(uuid)
-        return _fractal(row), False
+        if row["completed_at"] is not None:
+            return _fractal(row), False
+        c_re, c_im = result.c or (None, None)
+        connection.execute(
+            sa.update(fractals)
+            .where(wanted)
+            .values(
+                completed_at=now(),
+                duration=result.duration,
+                size=len(result.image),
+                checksum=result.checksum,
+                generated_by=result.generated_by,
+                c_re=c_re,
+                c_im=c_im,
+                leased_by=None,
+                lease_run=None,
+                lease_until=None,
+            )
+        )
+        connection.execute(sa.insert(images).values(uuid=uuid, png=result.image))
+        return _fractal(connection.execute(sa.select(fractals).where(wanted)).mappings().one()), True
 
     @_transaction
     def delete(self, connection: Connection, uuid: str) -> None:
@@ -209,15 +191,19 @@ class Store:
         """How many fractals are waiting, leased to a worker, and done."""
         done = fractals.c.completed_at.is_not(None)
         leased = fractals.c.lease_until.is_not(None)
-        count = sa.func.count()
         row = connection.execute(
             sa.select(
-                count.filter(sa.not_(done), sa.not_(leased)).label("waiting"),
-                count.filter(sa.not_(done), leased).label("working"),
-                count.filter(done).label("done"),
+                *(
+                    sa.func.coalesce(sa.func.sum(sa.case((condition, 1), else_=0)), 0).label(name)
+                    for name, condition in (
+                        ("waiting", sa.and_(sa.not_(done), sa.not_(leased))),
+                        ("working", sa.and_(sa.not_(done), leased)),
+                        ("done", done),
+                    )
+                )
             )
         ).one()
-        return dict(row._mapping)
+        return {name: int(value) for name, value in row._mapping.items()}
 
     # Nothing accepted is lost
 
@@ -227,7 +213,7 @@ class Store:
         connection.execute(
             sa.update(fractals)
             .where(fractals.c.uuid.in_(uuids), fractals.c.published_at.is_(None))
-            .values(published_at=sa.func.now())
+            .values(published_at=now())
         )
 
     @_transaction
@@ -246,7 +232,7 @@ class Store:
                 fractals.c.completed_at.is_(None),
                 fractals.c.lease_until.is_(None),
                 fractals.c.published_at.is_(None),
-                fractals.c.created_at < _now(-after_seconds),
+                fractals.c.created_at < shifted(now(), -after_seconds),
             )
             .order_by(fractals.c.created_at)
             .limit(OUTBOX_BATCH)
@@ -256,7 +242,7 @@ class Store:
             for had_before in (True, False):
                 publish([Task(*row[:-1]) for row in rows if row.again is had_before], had_before)
             uuids = [row.uuid for row in rows]
-            connection.execute(sa.update(fractals).where(fractals.c.uuid.in_(uuids)).values(published_at=sa.func.now()))
+            connection.execute(sa.update(fractals).where(fractals.c.uuid.in_(uuids)).values(published_at=now()))
         return len(rows)
 
     @_transaction
@@ -264,7 +250,7 @@ class Store:
         """Put tasks whose lease has expired back into the outbox; their uuids and who had them."""
         expired = (
             sa.select(fractals.c.uuid, fractals.c.leased_by)
-            .where(fractals.c.completed_at.is_(None), fractals.c.lease_until < _now())
+            .where(fractals.c.completed_at.is_(None), fractals.c.lease_until < now())
             .limit(OUTBOX_BATCH)
             .with_for_update(skip_locked=True)
         )
@@ -284,7 +270,7 @@ class Store:
         )
         if queue_is_empty:
             oldest = connection.scalar(
-                sa.select(sa.func.min(fractals.c.published_at) < _now(-EMPTY_SECONDS)).where(lost)
+                sa.select(sa.func.min(fractals.c.published_at) < shifted(now(), -EMPTY_SECONDS)).where(lost)
             )
             if not oldest:
                 return 0
@@ -292,7 +278,9 @@ class Store:
             taken = sa.select(sa.func.max(fractals.c.published_at)).where(
                 fractals.c.completed_at.is_(None), fractals.c.lease_until.is_not(None), fractals.c.attempts == 1
             )
-            overtaken = taken.scalar_subquery() - timedelta(seconds=OVERTAKEN_SECONDS)
+            overtaken = connection.scalar(sa.select(shifted(taken.scalar_subquery(), -OVERTAKEN_SECONDS)))
+            if overtaken is None:
+                return 0
             lost = sa.and_(lost, fractals.c.attempts == 0, fractals.c.published_at < overtaken)
         rows = connection.execute(sa.select(fractals.c.uuid).where(lost).with_for_update(skip_locked=True)).all()
         self._to_outbox(connection, [row.uuid for row in rows])
@@ -329,25 +317,29 @@ class Store:
         return drain, self._lease(connection, beat) if beat.working_on else {}
 
     def _lease(self, connection: Connection, beat: Heartbeat) -> dict[str, str]:
-        mine = sa.func.coalesce(fractals.c.lease_run == beat.run, sa.false())
-        free = sa.or_(fractals.c.lease_until.is_(None), fractals.c.lease_until < _now(), mine)
-        leased = connection.scalars(
-            sa.update(fractals)
-            .where(fractals.c.uuid.in_(beat.working_on), fractals.c.completed_at.is_(None), free)
-            .values(
-                leased_by=beat.name,
-                lease_run=beat.run,
-                lease_until=_now(LEASE_SECONDS),
-                attempts=fractals.c.attempts + sa.case((mine, 0), else_=1),
-            )
-            .returning(fractals.c.uuid)
+        """Take or renew the leases of what a worker has in hand."""
+        free = sa.or_(fractals.c.lease_until.is_(None), fractals.c.lease_until < now())
+        rows = connection.execute(
+            sa.select(fractals.c.uuid, fractals.c.completed_at, fractals.c.lease_run == beat.run, free.label("free"))
+            .where(fractals.c.uuid.in_(beat.working_on))
+            .order_by(fractals.c.uuid)
+            .with_for_update()
         ).all()
-        answer = dict.fromkeys(beat.working_on, "gone") | dict.fromkeys(leased, "yours")
-        if missing := [uuid for uuid, what in answer.items() if what == "gone"]:
-            rows = connection.execute(
-                sa.select(fractals.c.uuid, fractals.c.completed_at).where(fractals.c.uuid.in_(missing))
+        answer = dict.fromkeys(beat.working_on, "gone")
+        for uuid, completed_at, mine, is_free in rows:
+            answer[uuid] = "done" if completed_at else "yours" if mine or is_free else "taken"
+        if yours := [uuid for uuid, what in answer.items() if what == "yours"]:
+            mine = sa.func.coalesce(fractals.c.lease_run == beat.run, sa.false())
+            connection.execute(
+                sa.update(fractals)
+                .where(fractals.c.uuid.in_(yours))
+                .values(
+                    leased_by=beat.name,
+                    lease_run=beat.run,
+                    lease_until=shifted(now(), LEASE_SECONDS),
+                    attempts=fractals.c.attempts + sa.case((mine, 0), else_=1),
+                )
             )
-            answer |= {row.uuid: "done" if row.completed_at else "taken" for row in rows}
         return answer
 
     @_transaction
@@ -374,48 +366,36 @@ class Store:
             working_on=(),
             version=version,
         )
-        connection.execute(sa.delete(nodes).where(nodes.c.last_heard < _now(-NODE_FORGOTTEN_SECONDS)))
+        connection.execute(sa.delete(nodes).where(nodes.c.last_heard < shifted(now(), -NODE_FORGOTTEN_SECONDS)))
 
     def _write_node(self, connection: Connection, role: str, **values: Any) -> bool:
         """Insert or update a node's row; whether it shall drain (a new run of a program begins anew)."""
-        values |= {"role": role, "last_heard": _now()}
+        values |= {"last_heard": now()}
+        this = sa.and_(nodes.c.name == values["name"], nodes.c.role == role)
         same = nodes.c.run == values["run"]
-        statement = insert(nodes).values(**values)
-        changes: dict[str, Any] = {name: statement.excluded[name] for name in values if name not in ("name", "role")}
-        changes["drain"] = sa.and_(nodes.c.drain, same)
-        changes["started_at"] = sa.case((same, nodes.c.started_at), else_=_now())
-        drain = connection.scalar(
-            statement.on_conflict_do_update(index_elements=["name", "role"], set_=changes).returning(nodes.c.drain)
-        )
-        return bool(drain)
+        kept = {
+            "drain": sa.and_(nodes.c.drain, same),
+            "started_at": sa.case((same, nodes.c.started_at), else_=now()),
+        }
+        if not connection.execute(sa.update(nodes).where(this).values(**values, **kept)).rowcount:
+            connection.execute(sa.insert(nodes).values(role=role, **values))
+        return bool(connection.scalar(sa.select(nodes.c.drain).where(this)))
 
     @_transaction
     def nodes(self, connection: Connection) -> list[dict[str, Any]]:
         """Every API and worker, by role and name."""
-        rows = connection.execute(sa.select(nodes, _now().label("now")).order_by(nodes.c.role, nodes.c.name))
+        rows = connection.execute(sa.select(nodes, now().label("now")).order_by(nodes.c.role, nodes.c.name))
         return [_node(row) for row in rows.mappings()]
 
     @_transaction
     def drain(self, connection: Connection, name: str, wish: bool) -> dict[str, Any]:
         """Ask a worker to take no more tasks, or to go on; raises ``NotFound``."""
-        row = (
-            connection.execute(
-                sa.update(nodes)
-                .where(nodes.c.name == name, nodes.c.role == "worker")
-                .values(drain=wish)
-                .returning(nodes, _now().label("now"))
-            )
-            .mappings()
-            .first()
-        )
+        this = sa.and_(nodes.c.name == name, nodes.c.role == "worker")
+        connection.execute(sa.update(nodes).where(this).values(drain=wish))
+        row = connection.execute(sa.select(nodes, now().label("now")).where(this)).mappings().first()
         if row is None:
             raise NotFound(f"There is no worker '{name}': GET /v1/node lists them.")
         return _node(row)
-
-
-def _now(seconds: float = 0.0) -> Any:
-    """The database's time, ``seconds`` from now."""
-    return sa.func.now() + timedelta(seconds=seconds) if seconds else sa.func.now()
 
 
 def _reason(error: DBAPIError) -> str:

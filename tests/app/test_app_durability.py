@@ -5,13 +5,13 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
 
 import httpx
 import pytest
 import sqlalchemy as sa
 
 from faafo_lab.app import store, tasks
+from faafo_lab.app.database import shifted
 from faafo_lab.app.julia import Task
 from faafo_lab.app.schema import fractals
 from faafo_lab.app.store import Store
@@ -201,7 +201,7 @@ def test_a_message_that_was_lost_from_a_busy_queue_is_noticed(bare: Deployment, 
         database.mark_published([task.uuid])
     engine = sa.create_engine(bare.database_url().replace("postgresql://", "postgresql+psycopg://"))
     with engine.begin() as connection:  # as if it had been published long before the others
-        long_ago = fractals.c.published_at - timedelta(minutes=1)
+        long_ago = shifted(fractals.c.published_at, -60)
         connection.execute(sa.update(fractals).where(fractals.c.uuid == lost.uuid).values(published_at=long_ago))
     engine.dispose()
     assert database.refill(queue_is_empty=False) == 0
