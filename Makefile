@@ -36,8 +36,8 @@ lab: install  ## open JupyterLab on the first notebook
 test: install  ## every test
 	@$(BIN)/python -m pytest
 
-bench: install  ## measure: a table, and build/bench.json
-	@$(BIN)/python benchmarks/bench.py
+bench: install  ## measure: a table, and build/bench.json (PARTS="scaling …": those parts alone)
+	@$(BIN)/python benchmarks/bench.py $(PARTS)
 
 notebooks: install  ## run every notebook again and store its outputs
 	@$(BIN)/python -m faafo_lab.workbook store

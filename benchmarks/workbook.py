@@ -8,15 +8,13 @@ As in JupyterLab, a notebook's kernel runs on when the next is opened. The sum l
 """
 
 import os
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from threading import Event, Thread
 from time import monotonic
 
 import nbformat
-from bench import SAMPLE_SECONDS, pss_mb, show
+from measure import Figures, peak, pss_mb
 from nbclient import NotebookClient
 
 from faafo_lab.cloud.emulator import control
@@ -24,17 +22,17 @@ from faafo_lab.paths import embedded_state_dir
 from faafo_lab.workbook import CELL_LIMIT_SECONDS, NOTEBOOKS, own_home
 
 
-def figures() -> dict[str, tuple[float, str]]:
+def figures() -> Figures:
     """The workbook's figures, by name, with their unit. Raises nbclient's CellExecutionError where a cell fails."""
     clients: list[NotebookClient] = []
-    with own_home(FAAFO_LAB_CLOUD="embedded"), ExitStack() as kernels, peak_of_all(clients) as peak:
+    with own_home(FAAFO_LAB_CLOUD="embedded"), ExitStack() as kernels, peak(lambda: memory_of(clients)) as memory:
         started = monotonic()
         for path in sorted(NOTEBOOKS.glob("*.ipynb")):
             begun = monotonic()
             run(path, clients, kernels)
-            print(f"{path.stem}: {monotonic() - begun:.0f} s, so far {max(peak):.0f} MB at most", flush=True)
+            print(f"{path.stem}: {monotonic() - begun:.0f} s, so far {max(memory):.0f} MB at most", flush=True)
         seconds = monotonic() - started
-    return {"workbook_seconds": (seconds, "s"), "workbook_pss_mb": (max(peak), "MB")}
+    return {"workbook_seconds": (seconds, "s"), "workbook_pss_mb": (max(memory), "MB")}
 
 
 def run(path: Path, clients: list[NotebookClient], kernels: ExitStack) -> None:
@@ -50,36 +48,9 @@ def run(path: Path, clients: list[NotebookClient], kernels: ExitStack) -> None:
         client.execute_cell(cell, number)
 
 
-@contextmanager
-def peak_of_all(clients: Sequence[NotebookClient]) -> Iterator[list[float]]:
-    """Sample the memory of these notebooks' kernels and of the embedded cloud in the background; the list grows, in MB.
-
-    The cloud comes and goes while notebooks run, so each sample finds it anew.
-    """
-    samples = [0.0]
-    stop = Event()
-
-    def sample() -> None:
-        while not stop.wait(SAMPLE_SECONDS):
-            roots = [getattr(getattr(client.km, "provisioner", None), "pid", None) for client in clients]
-            running = control.status(embedded_state_dir(os.environ))
-            roots.append(running.pid if running else None)
-            samples.append(sum(pss_mb(pid) for pid in roots if pid))
-
-    thread = Thread(target=sample, daemon=True)
-    thread.start()
-    try:
-        yield samples
-    finally:
-        stop.set()
-        thread.join()
-
-
-def main() -> int:
-    """Measure, and add the figures to build/bench.json; returns the exit status."""
-    show(figures())
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def memory_of(clients: Sequence[NotebookClient]) -> float:
+    """The memory of these notebooks' kernels and of the embedded cloud, which comes and goes meanwhile, in MB."""
+    roots = [getattr(getattr(client.km, "provisioner", None), "pid", None) for client in clients]
+    running = control.status(embedded_state_dir(os.environ))
+    roots.append(running.pid if running else None)
+    return sum(pss_mb(pid) for pid in roots if pid)

@@ -1,0 +1,99 @@
+"""Measure scaling out: how long it takes, what it brings, what it costs in memory, how soon a task is taken over.
+
+scale_out_seconds           from the call to six servers serving, median of RUNS, through shade
+scale_out_libcloud_seconds  the same through libcloud
+stack_pss_mb                memory (PSS) of the embedded cloud and six servers, at its highest under load
+one_worker_per_second, three_workers_per_second, three_workers_vs_one
+                            throughput on m1.tiny (a quarter of a core), alternating in one run; median ratio
+takeover_seconds            from the deletion of a worker to another one that has its task
+"""
+
+import os
+import statistics
+from time import monotonic
+
+from measure import Figures, peak, pss_mb
+
+import faafo_lab
+from faafo_lab import load
+from faafo_lab.cloud.emulator import control
+from faafo_lab.paths import embedded_state_dir
+from faafo_lab.topology import Topology
+from faafo_lab.workbook import own_home
+
+RUNS = 3
+TASKS, WARM_UP_TASKS = 45, 8
+
+
+def figures() -> Figures:
+    """All of it, by name."""
+    found: Figures = {}
+    for backend, name in (("shade", "scale_out_seconds"), ("libcloud", "scale_out_libcloud_seconds")):
+        times = []
+        for _ in range(RUNS):
+            with own_home(FAAFO_LAB_BACKEND=backend, FAAFO_LAB_CLOUD="embedded"):
+                app = quiet_topology()
+                started = monotonic()
+                app.deploy(api=2, worker=3)
+                times.append(monotonic() - started)
+        found[name] = (statistics.median(times), "s")
+        print(f"scale-out through {backend}: {', '.join(f'{t:.1f}' for t in times)} s", flush=True)
+    with own_home(FAAFO_LAB_CLOUD="embedded"):
+        return found | throughput_and_memory()
+
+
+def throughput_and_memory() -> Figures:
+    """One worker against three, the same tasks, alternating; the whole stack's memory meanwhile."""
+    app = quiet_topology().deploy(api=2, worker=3)
+    running = control.status(embedded_state_dir(os.environ))
+    assert running is not None
+    rates: dict[int, list[float]] = {1: [], 3: []}
+    done = 0
+    with peak(lambda: pss_mb(running.pid)) as memory:
+        for _ in range(RUNS):
+            for workers in (1, 3):
+                app.scale(worker=workers)
+                # Fresh workers load what they need with their first task, and spend what is left of a launch credit.
+                for number in (WARM_UP_TASKS * workers, TASKS):
+                    timeline = load.Timeline()
+                    start = timeline.mark("start")
+                    load.create(app.endpoints, load.same_tasks(done + number)[done:], progress=False)
+                    done += number
+                    load.watch(app, done=done)
+                timeline.collect(app.endpoint)
+                rates[workers].append(timeline.rate(start, timeline.mark("end")))
+                print(f"{workers} workers: {rates[workers][-1]:.2f} fractals/s", flush=True)
+        takeovers = [takeover(app) for _ in range(RUNS)]
+    print(f"a deleted worker's task taken over: {', '.join(f'{t:.1f}' for t in takeovers)} s", flush=True)
+    ratios = [three / one for one, three in zip(rates[1], rates[3], strict=True)]
+    return {
+        "one_worker_per_second": (statistics.median(rates[1]), "fractals/s"),
+        "three_workers_per_second": (statistics.median(rates[3]), "fractals/s"),
+        "three_workers_vs_one": (statistics.median(ratios), "ratio"),
+        "takeover_seconds": (statistics.median(takeovers), "s"),
+        "stack_pss_mb": (max(memory), "MB"),
+    }
+
+
+def takeover(app: Topology) -> float:
+    """Delete the worker that has a large fractal in hand; how long until another has it (seconds)."""
+    app.deploy(api=2, worker=3)
+    [task] = load.same_tasks(1, width=3000, height=2000, iterations=2000, seed=int(monotonic() * 1000))
+    load.create(app.endpoints, [task], progress=False)
+
+    def at_work() -> set[str]:
+        return {node["name"] for node in app.nodes() if node["state"] != "lost" and task["uuid"] in node["working_on"]}
+
+    app.cloud.wait_until(lambda: bool(at_work()), "a worker to take the task", timeout_seconds=60)
+    [victim] = at_work()
+    app.cloud.delete_servers([victim])
+    ended = monotonic()
+    app.cloud.wait_until(lambda: bool(at_work() - {victim}), "another worker to take it", timeout_seconds=60)
+    seconds = monotonic() - ended
+    app.cloud.wait_until(lambda: not app.stats()["working"], "the task to be done", timeout_seconds=120)
+    return seconds
+
+
+def quiet_topology() -> Topology:
+    """The application on this home's embedded cloud, without a word for each step."""
+    return Topology(faafo_lab.connect(), say=lambda line: None)
