@@ -20,6 +20,7 @@ Its rooms, in the order in which a fractal passes through them:
     machine      the load of the machine this runs on
     services     starts PostgreSQL and Valkey on an instance
     install      installs any of these as services
+    logs         what the programs log, for people or as JSON
     settings     names, environment variables and defaults they share
     errors       what can go wrong
 

@@ -14,7 +14,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets, bind_unix_socket
 from tornado.web import Application, RequestHandler
 
-from faafo_lab.app import rest, settings, validation, web
+from faafo_lab.app import logs, rest, settings, validation, web
 from faafo_lab.app.backend import Backend
 from faafo_lab.app.errors import AppError, SettingsError
 from faafo_lab.app.handler import Nowhere
@@ -90,8 +90,8 @@ def main() -> None:
         help="where to listen (default: %(default)s)",
     )
     arguments = parser.parse_args()
-    settings.start_logging()
     try:
+        logs.start(settings.hostname())
         asyncio.run(serve(Backend(settings.database_url(), settings.queue_url(), settings.secret()), arguments.listen))
     except (AppError, OSError) as error:
         parser.exit(1, f"faafo-api: {error}\n")

@@ -21,6 +21,8 @@ usage: faafo-install [-i database|messaging|faafo]... [-r api|worker|demo]...
                    (default: this machine's)
   -s SECRET        the deployment's secret: results, deletions, database and broker need it
                    (default: FAAFO_SECRET, or the one of the last installation)
+
+  FAAFO_LOG=json and FAAFO_LOG_LEVEL=debug|info|warning|error in the environment say how API and worker log.
 USAGE
 }
 
@@ -107,6 +109,11 @@ write() { # write FILE MODE, content on standard input; true where the file was 
 variable() { # variable NAME VALUE: a line of an EnvironmentFile, none where the value is empty
     local value=${2//\\/\\\\}
     [ -z "$2" ] || printf '%s="%s"\n' "$1" "${value//\"/\\\"}"
+}
+
+logging() { # how the programs shall log, where the caller's environment says so
+    variable FAAFO_LOG "${FAAFO_LOG-}"
+    variable FAAFO_LOG_LEVEL "${FAAFO_LOG_LEVEL-}"
 }
 
 units=() changed=()
@@ -215,6 +222,7 @@ if runs api; then
         variable FAAFO_SECRET "$secret"
         variable FAAFO_DATABASE_URL "$database_url"
         variable FAAFO_QUEUE_URL "$queue_url"
+        logging
     )
 fi
 if runs worker; then
@@ -223,6 +231,7 @@ if runs worker; then
         variable FAAFO_SECRET "$secret"
         variable FAAFO_ENDPOINT_URL "${endpoint:-http://localhost}"
         variable FAAFO_QUEUE_URL "$queue_url"
+        logging
     )
 fi
 

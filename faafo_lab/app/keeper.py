@@ -8,6 +8,7 @@ Lost messages   what should be in the queue, and is not, because the broker has 
 import logging
 import threading
 
+from faafo_lab.app import logs
 from faafo_lab.app.errors import BrokerAway, DatabaseAway
 from faafo_lab.app.julia import Task
 from faafo_lab.app.store import Store
@@ -47,7 +48,8 @@ class Keeper:
     def round(self) -> None:
         """One round; raises ``BrokerAway`` and ``DatabaseAway``."""
         for uuid, worker in self._store.take_back_expired():
-            log.warning("%s has not reported on %s: queued again", worker, uuid)
+            with logs.about(uuid):
+                log.warning("%s has not reported on it: queued again", worker)
         if count := self._store.refill(queue_is_empty=self._publisher.depth() == 0):
             log.warning("the queue has lost %d tasks: queued again", count)
         while self._store.publish_outbox(self._publisher.publish, OUTBOX_AFTER_SECONDS):

@@ -22,7 +22,7 @@ import logging
 import math
 from typing import Any
 
-from faafo_lab.app import validation
+from faafo_lab.app import logs, validation
 from faafo_lab.app.errors import AppError, BadRequest, BrokerAway, NotFound
 from faafo_lab.app.handler import RETRY_AFTER_SECONDS, Handler
 
@@ -47,9 +47,11 @@ class Fractals(Handler):
     async def post(self) -> None:
         """Accept a task."""
         task = validation.task(self.json_body())
+        logs.concerns(task.uuid)
         fractal, new = await self.api.ask(self.api.store.add, task)
         if new:
             self.api.publish(task)
+            log.debug("accepted")
         self.set_header("Location", f"/v1/fractal/{task.uuid}")
         self.send(fractal, 201)
 
@@ -70,14 +72,17 @@ class Fractal(Handler):
         # in a thread: checking the largest picture takes a while
         result = await self.api.ask(lambda: validation.result(self.json_body(), wanted))
         fractal, won = await self.api.ask(self.api.store.complete, wanted, result)
-        if not won:
-            log.info("%s was done already: the result of %s is dropped", wanted, result.generated_by)
+        if won:
+            log.debug("completed by %s", result.generated_by)
+        else:
+            log.info("it was done already: the result of %s is dropped", result.generated_by)
         self.send(fractal)
 
     async def delete(self, name: str) -> None:
         """Delete it."""
         self.check_secret()
         await self.api.ask(self.api.store.delete, known_uuid(name))
+        log.debug("deleted")
         self.set_status(204)
 
 
@@ -179,7 +184,9 @@ class Health(Handler):
 def known_uuid(name: str) -> str:
     """A uuid in an address; one that is malformed cannot exist."""
     try:
-        return validation.uuid(name)
+        uuid = validation.uuid(name)
+        logs.concerns(uuid)
+        return uuid
     except BadRequest:
         raise NotFound(f"There is no fractal '{name[:60]}'.") from None
 

@@ -4,11 +4,11 @@ On an instance of the embedded cloud ``INSTANCE_PORTS`` is set, and "port 80" is
 ``$INSTANCE_PORTS/80``; elsewhere ports are TCP ports. The defaults below mean "this machine's own" in both cases.
 """
 
-import logging
+import contextlib
 import os
 import socket
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 HTTP_PORT = 80
 DATABASE_PORT = 5432
@@ -41,6 +41,15 @@ def root() -> Path:
 def secret() -> str | None:
     """The deployment's secret, None where it has none."""
     return os.environ.get("FAAFO_SECRET") or None
+
+
+def passwords() -> list[str]:
+    """What no log may show: the secret, and the passwords in the addresses of database and broker."""
+    found = set()
+    for url in (database_url(), queue_url()):
+        with contextlib.suppress(ValueError):  # an address that is none: whoever uses it will say so
+            found.add(unquote(urlsplit(url).password or ""))
+    return sorted((found - {PASSWORD_WITHOUT_SECRET} | {secret() or ""}) - {""})
 
 
 def database_url() -> str:
@@ -76,11 +85,6 @@ def endpoint_url() -> str:
         if key.strip() == "endpoint_url" and value.strip():
             return value.strip()
     return "http://localhost"
-
-
-def start_logging() -> None:
-    """Log to standard error, as a systemd service does (its journal adds the rest)."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
 
 
 def version() -> str:

@@ -19,7 +19,7 @@ import uuid
 from types import FrameType
 from typing import Any
 
-from faafo_lab.app import settings, tasks, validation
+from faafo_lab.app import logs, settings, tasks, validation
 from faafo_lab.app.client import Client
 from faafo_lab.app.errors import ApiAway, ApiError, ApiRefused, AppError, BadRequest
 from faafo_lab.app.julia import Task, constant
@@ -197,22 +197,23 @@ class Worker:
             log.warning("dropping a message: %s", error)
             message.reject()
             return
-        try:
-            self._work(task)
-            message.ack()
-        except ApiRefused as error:
-            log.warning("dropping task %s: %s", task.uuid, error)
-            message.reject()
-        except _Stopping:
-            message.requeue()
-        finally:
-            self._heart.done()
+        with logs.about(task.uuid):
+            try:
+                self._work(task)
+                message.ack()
+            except ApiRefused as error:
+                log.warning("dropping a task: %s", error)
+                message.reject()
+            except _Stopping:
+                message.requeue()
+            finally:
+                self._heart.done()
 
     def _work(self, task: Task) -> None:
         """Claim, compute, report; returns when the task is done or not ours."""
         what = self._insist(lambda: self._heart.claim(task.uuid))
         if what != "yours":
-            log.info("%s: %s", task.uuid, what)
+            log.info("not ours to make: %s", what)
             return
         from faafo_lab.app import fractal  # NumPy: the worker reports before it is loaded
 
@@ -229,7 +230,7 @@ class Worker:
             "c": constant(task),
         }
         self._insist(lambda: self._client.call("PUT", f"/v1/fractal/{task.uuid}", result))
-        log.info("%s: made in %.3f s", task.uuid, duration)
+        log.info("made in %.3f s", duration)
 
     def _insist(self, call: Any) -> Any:
         """Repeat a call while the API is away; a worker that shall stop gives up after a while."""
@@ -263,9 +264,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="faafo-worker", description="Make fractals: take tasks, report results.")
     parser.add_argument("--name", default=settings.hostname(), help="this worker's name (default: %(default)s)")
     arguments = parser.parse_args()
-    settings.start_logging()
     endpoint, secret = settings.endpoint_url(), settings.secret()
     try:
+        logs.start(arguments.name)
         heart = Heart(validation.node_name(arguments.name), endpoint, secret)
         worker = Worker(heart, settings.queue_url(), endpoint, secret)
     except AppError as error:
