@@ -1,26 +1,49 @@
 """Deployments for the application's tests."""
 
+import contextlib
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
 from faafo_lab.app import tasks
 from tests.app.deployment import AUTHORIZED, Deployment
+from tests.app.engines import FROM_WHEELS, Pair
+
+
+@pytest.fixture
+def pair(request: pytest.FixtureRequest) -> Pair:
+    """The engines: the wheels' PostgreSQL and Valkey, or each pair in turn in a test that is marked `every_pair`."""
+    pair: Pair = getattr(request, "param", FROM_WHEELS)
+    if missing := pair.missing():
+        pytest.skip(missing)
+    return pair
 
 
 @pytest.fixture(scope="session")
-def services() -> Iterator[Deployment]:
-    """PostgreSQL and Valkey, with an API named "api" at port 80: for tests that break nothing."""
-    deployment = Deployment()
-    try:
-        deployment.database()
-        deployment.messaging()
-        deployment.api()
-        yield deployment
-    finally:
-        deployment.close()
+def shared() -> Iterator[Callable[[Pair], Deployment]]:
+    """A pair's deployment, started when it is first asked for, with an API named "api" at port 80."""
+    deployments: dict[Pair, Deployment] = {}
+    with contextlib.ExitStack() as stack:
+
+        def started(pair: Pair) -> Deployment:
+            if pair not in deployments:
+                deployment = Deployment(pair=pair)
+                stack.callback(deployment.close)
+                deployment.database()
+                deployment.messaging()
+                deployment.api()
+                deployments[pair] = deployment
+            return deployments[pair]
+
+        yield started
+
+
+@pytest.fixture
+def services(shared: Callable[[Pair], Deployment], pair: Pair) -> Deployment:
+    """Database and broker, with an API named "api" at port 80: for tests that break nothing."""
+    return shared(pair)
 
 
 @pytest.fixture
@@ -35,14 +58,14 @@ def client(services: Deployment) -> Iterator[httpx.Client]:
         try:
             yield client
         finally:
-            for name in set(services.processes) - {"database", "messaging", "api"}:
+            for name in set(services.processes) - {"database", "messaging", "epmd", "api"}:
                 services.stop(name, signal.SIGKILL)
 
 
 @pytest.fixture
-def deployment() -> Iterator[Deployment]:
-    """A deployment of the test's own, with PostgreSQL and Valkey: for tests that break something."""
-    deployment = Deployment()
+def deployment(pair: Pair) -> Iterator[Deployment]:
+    """A deployment of the test's own, with a database and a broker: for tests that break something."""
+    deployment = Deployment(pair=pair)
     try:
         deployment.database()
         deployment.messaging()
@@ -52,9 +75,9 @@ def deployment() -> Iterator[Deployment]:
 
 
 @pytest.fixture
-def bare() -> Iterator[Deployment]:
+def bare(pair: Pair) -> Iterator[Deployment]:
     """A machine on which nothing runs."""
-    deployment = Deployment()
+    deployment = Deployment(pair=pair)
     try:
         yield deployment
     finally:

@@ -1,4 +1,4 @@
-"""The real application for tests: PostgreSQL and Valkey from their wheels, APIs and workers as processes.
+"""The real application for tests: a database and a broker, APIs and workers as processes.
 
 A `Deployment` is one machine of the application: its own INSTANCE_ROOT and INSTANCE_PORTS in a temporary directory.
 """
@@ -10,37 +10,23 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
-from urllib.parse import quote
+from typing import Any
 
 import httpx
-import pytest
 
-T = TypeVar("T")
+from tests.app.engines import FROM_WHEELS, Pair
+from tests.app.waiting import LIMIT_SECONDS, wait_for
 
 SECRET = 'a secret: with / and @ and "quotes"'
-LIMIT_SECONDS = 60.0  # of any wait: generous, the machine may be busy
-
-
-def wait_for(what: str, condition: Callable[[], T], limit: float = LIMIT_SECONDS) -> T:
-    """Poll until the condition is true (or fail, saying what was awaited); its value."""
-    deadline = time.monotonic() + limit
-    while True:
-        if value := condition():
-            return value
-        if time.monotonic() > deadline:
-            pytest.fail(f"waited {limit} s in vain for: {what}")
-        time.sleep(0.05)
 
 
 class Deployment:
     """The application's processes on one machine."""
 
-    def __init__(self, secret: str | None = SECRET) -> None:
+    def __init__(self, secret: str | None = SECRET, pair: Pair = FROM_WHEELS) -> None:
         self.place = Path(tempfile.mkdtemp(prefix="faafo"))
         self.root, self.ports = self.place / "root", self.place / "ports"
         self.root.mkdir()
@@ -48,6 +34,9 @@ class Deployment:
         self.secret = secret
         self.command = [sys.executable, "-m"]
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._database, self.broker = pair.database(self), pair.broker(self)
+        # by default the programs take what comes from wheels; the others they are told
+        self._told = {} if pair is FROM_WHEELS else self._urls()
 
     def environment(self, **more: str) -> dict[str, str]:
         """What the programs see."""
@@ -60,13 +49,13 @@ class Deployment:
             **({"FAAFO_SECRET": self.secret} if self.secret else {}),
             **({"PYTHONPATH": os.environ["PYTHONPATH"]} if "PYTHONPATH" in os.environ else {}),
         }
-        return values | more
+        return values | self._told | more
 
-    def start(self, name: str, module: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start `faafo_lab.app.MODULE` as process `name`; its output goes to `log(name)`."""
+    def launch(self, name: str, *words: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start a command as process `name`; its output goes to `log(name)`."""
         with (self.place / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                [*self.command, f"faafo_lab.app.{module}", *arguments],
+                words,
                 env=self.environment(**environment),
                 cwd=self.place,
                 stdin=subprocess.DEVNULL,
@@ -77,17 +66,15 @@ class Deployment:
         self.processes[name] = process
         return process
 
+    def start(self, name: str, module: str, *arguments: str, **environment: str) -> subprocess.Popen[bytes]:
+        """Start `faafo_lab.app.MODULE` as process `name`."""
+        return self.launch(name, *self.command, f"faafo_lab.app.{module}", *arguments, **environment)
+
     def database(self) -> None:
-        ready = "ready to accept connections"
-        before = self.log("database").count(ready)
-        self.start("database", "services", "database")
-        wait_for("PostgreSQL", lambda: self.log("database").count(ready) > before)
+        self._database.start()
 
     def messaging(self) -> None:
-        ready = "Ready to accept connections"
-        before = self.log("messaging").count(ready)
-        self.start("messaging", "services", "messaging")
-        wait_for("Valkey", lambda: self.log("messaging").count(ready) > before)
+        self.broker.start()
 
     def api(self, name: str = "api", port: int = 80, **environment: str) -> httpx.Client:
         """Start an API; a client of it once it is healthy."""
@@ -100,10 +87,10 @@ class Deployment:
         return self.start(name, "worker", "--name", name, **environment)
 
     def queue_url(self) -> str:
-        return f"redis+socket://:{quote(self.secret or 'faafo', safe='')}@{self.ports / '6379'}"
+        return self.broker.url()
 
     def database_url(self) -> str:
-        return f"postgresql://faafo:{quote(self.secret or 'faafo', safe='')}@/faafo?host={self.ports}"
+        return self._database.url()
 
     def client(self, port: int = 80) -> httpx.Client:
         return httpx.Client(
@@ -114,14 +101,18 @@ class Deployment:
         path = self.place / f"{name}.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def stop(self, name: str, number: int = signal.SIGTERM) -> int:
-        """Signal a process and wait for its end; its exit code."""
+    def stop(self, name: str, number: int | None = None) -> int:
+        """Signal a process (by default with what ends it in good order) and wait for its end; its exit code."""
+        graceful = {server.name: server.graceful for server in (self._database, self.broker)}
         process = self.processes.pop(name)
-        process.send_signal(number)
+        process.send_signal(graceful.get(name, signal.SIGTERM) if number is None else number)
         try:
             return process.wait(LIMIT_SECONDS)
         finally:
             _end(process)
+
+    def _urls(self) -> dict[str, str]:
+        return {"FAAFO_DATABASE_URL": self.database_url(), "FAAFO_QUEUE_URL": self.queue_url()}
 
     def close(self) -> None:
         for process in self.processes.values():

@@ -16,7 +16,9 @@ from faafo_lab.app.julia import Task
 from faafo_lab.app.schema import fractals
 from faafo_lab.app.store import Store
 from faafo_lab.app.validation import Heartbeat
-from tests.app.deployment import Deployment, a_task, done, node, status, wait_for
+from tests.app.deployment import Deployment, a_task, done, node, status
+from tests.app.engines import every_pair
+from tests.app.waiting import wait_for
 
 
 def stopped_with_a_task(deployment: Deployment, client: httpx.Client, name: str) -> str | None:
@@ -49,6 +51,7 @@ def test_the_work_of_a_killed_worker_is_done_by_another(deployment: Deployment) 
     wait_for("the killed worker to be shown as lost", lambda: node(client, "killed").get("state") == "lost")
 
 
+@every_pair
 def test_tasks_accepted_without_a_broker_are_made_when_it_is_back(deployment: Deployment) -> None:
     client = deployment.api()
     deployment.worker("worker")
@@ -66,11 +69,12 @@ def test_tasks_accepted_without_a_broker_are_made_when_it_is_back(deployment: De
     assert deployment.log("worker").count("waiting for the message broker") <= 1
 
 
+@every_pair
 def test_a_restarted_broker_keeps_the_queue_and_one_that_lost_it_is_refilled(deployment: Deployment) -> None:
     client = deployment.api()
     uuids = [client.post("/v1/fractal", json=a_task()).json()["uuid"] for _ in range(4)]
     wait_for("the queue", lambda: client.get("/v1/stats").json()["queue_depth"] == 4)
-    deployment.stop("messaging", signal.SIGTERM)
+    deployment.stop("messaging")
     deployment.messaging()
     wait_for("the queue", lambda: client.get("/v1/stats").json()["queue_depth"] == 4)
     with tasks.connection(deployment.queue_url()) as broker:
@@ -80,12 +84,13 @@ def test_a_restarted_broker_keeps_the_queue_and_one_that_lost_it_is_refilled(dep
     wait_for("the fractals", lambda: done(client, uuids))
 
 
+@every_pair
 def test_without_its_database_the_api_says_503_and_recovers(deployment: Deployment) -> None:
     client = deployment.api()
     deployment.worker("worker")
     uuid = client.post("/v1/fractal", json=a_task()).json()["uuid"]
     wait_for("a fractal", lambda: done(client, [uuid]))
-    for number in (signal.SIGINT, signal.SIGKILL):
+    for number in (None, signal.SIGKILL):  # in good order, and not
         deployment.stop("database", number)
         for method, path in (("GET", "/v1/fractal"), ("POST", "/v1/fractal"), ("GET", f"/fractal/{uuid}")):
             answer = client.request(method, path, json=a_task() if method == "POST" else None)

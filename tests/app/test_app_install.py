@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.app.deployment import LIMIT_SECONDS, SECRET, Deployment, done, wait_for
+from tests.app.deployment import SECRET, Deployment, done
+from tests.app.waiting import LIMIT_SECONDS, wait_for
 
 COMMANDS = {
     "faafo": "cli:main",

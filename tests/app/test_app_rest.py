@@ -11,7 +11,11 @@ import pytest
 
 from faafo_lab.app import fractal, tasks
 from faafo_lab.app.julia import Task
-from tests.app.deployment import AUTHORIZED, Deployment, a_task, wait_for
+from tests.app.deployment import AUTHORIZED, Deployment, a_task
+from tests.app.engines import every_pair
+from tests.app.waiting import wait_for
+
+pytestmark = every_pair
 
 UUID = "7c1f4a7e-9a0e-4c3b-8a65-2f1d3c0b9e11"
 

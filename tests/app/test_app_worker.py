@@ -5,7 +5,11 @@ import signal
 import httpx
 
 from faafo_lab.app import tasks
-from tests.app.deployment import AUTHORIZED, Deployment, a_task, done, node, wait_for
+from tests.app.deployment import AUTHORIZED, Deployment, a_task, done, node
+from tests.app.engines import every_pair
+from tests.app.waiting import wait_for
+
+pytestmark = every_pair
 
 
 def test_messages_that_cannot_be_processed_do_not_stop_the_worker(services: Deployment, client: httpx.Client) -> None:
