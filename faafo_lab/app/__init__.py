@@ -17,6 +17,7 @@ Its rooms, in the order in which a fractal passes through them:
     worker       takes a task, computes, reports
     julia        the Julia set's definition, in plain Python
     fractal      the same set in NumPy, and the PNG
+    metrics      what Prometheus reads
     machine      the load of the machine this runs on
     services     starts PostgreSQL and Valkey on an instance
     install      installs any of these as services

@@ -14,6 +14,7 @@ from faafo_lab.app.errors import AppError, BrokerAway, DatabaseAway
 from faafo_lab.app.julia import Task
 from faafo_lab.app.keeper import ROUND_SECONDS, Keeper
 from faafo_lab.app.machine import Machine
+from faafo_lab.app.metrics import Metrics
 from faafo_lab.app.store import CONNECTIONS, Store
 from faafo_lab.app.tasks import Publisher
 
@@ -33,9 +34,11 @@ class Backend:
         self.load = self.machine.read()
         self.store = Store(database_url)
         self.publisher = Publisher(queue_url)
-        self.keeper = Keeper(self.store, self.publisher)
-        self.in_flight = 0
         self._version = settings.version()
+        self.metrics = Metrics(self._version)
+        self.keeper = Keeper(self.store, self.publisher, self.metrics)
+        self.in_flight = 0
+        self.metrics.in_flight.set_function(lambda: self.in_flight)
         self._run = str(uuid.uuid4())
         self._requests = ThreadPoolExecutor(CONNECTIONS - 1, "request")  # the keeper has a connection for itself
         self._publishing = ThreadPoolExecutor(1, "publish")

@@ -19,6 +19,7 @@ from faafo_lab.app.errors import (
     TooLarge,
     Unauthorized,
 )
+from faafo_lab.app.metrics import OTHER
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ class Handler(RequestHandler):
     """JSON in and out, the secret, errors as one sentence."""
 
     api: Backend
+    route = OTHER  # as the metrics and the description of the API have it
     body_max_bytes = validation.TASK_BODY_MAX_BYTES
 
     def initialize(self, api: Backend) -> None:
@@ -48,6 +50,8 @@ class Handler(RequestHandler):
     def on_finish(self) -> None:
         """The request is no longer in flight."""
         self.api.in_flight -= 1
+        request = self.request
+        self.api.metrics.answered(request.method or "", self.route, self.get_status(), request.request_time())
 
     def compute_etag(self) -> str | None:
         """No hash of each answer: images set theirs."""

@@ -11,6 +11,7 @@ import threading
 from faafo_lab.app import logs
 from faafo_lab.app.errors import BrokerAway, DatabaseAway
 from faafo_lab.app.julia import Task
+from faafo_lab.app.metrics import Metrics
 from faafo_lab.app.store import Store
 from faafo_lab.app.tasks import Publisher
 
@@ -23,9 +24,10 @@ OUTBOX_AFTER_SECONDS = 1.0  # until then the request that accepted it publishes 
 class Keeper:
     """Sees to it that every accepted task is in the queue or in a worker's hands."""
 
-    def __init__(self, store: Store, publisher: Publisher):
+    def __init__(self, store: Store, publisher: Publisher, metrics: Metrics):
         self._store = store
         self._publisher = publisher
+        self._metrics = metrics
         self._lock = threading.Lock()
         self._new: list[Task] = []
 
@@ -48,9 +50,11 @@ class Keeper:
     def round(self) -> None:
         """One round; raises ``BrokerAway`` and ``DatabaseAway``."""
         for uuid, worker in self._store.take_back_expired():
+            self._metrics.leases_expired.inc()
             with logs.about(uuid):
                 log.warning("%s has not reported on it: queued again", worker)
         if count := self._store.refill(queue_is_empty=self._publisher.depth() == 0):
+            self._metrics.requeued.inc(count)
             log.warning("the queue has lost %d tasks: queued again", count)
         while self._store.publish_outbox(self._publisher.publish, OUTBOX_AFTER_SECONDS):
             pass

@@ -12,6 +12,7 @@
     GET    /v1/load                  this machine's load                  200
     GET    /v1/stats                 waiting, working, done, queue_depth  200
     GET    /health                   database and broker                  200 or 503
+    GET    /metrics                  what Prometheus reads                200
     GET    /fractal/UUID             the PNG                              200
 
 The secret travels as ``Authorization: Bearer SECRET``. Errors are ``{"error": "one sentence"}``. Every answer names
@@ -20,17 +21,23 @@ the API that gave it: ``X-Served-By``.
 
 import logging
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from faafo_lab.app import logs, validation
-from faafo_lab.app.errors import AppError, BadRequest, BrokerAway, NotFound
+from faafo_lab.app.errors import AppError, BadRequest, BrokerAway, DatabaseAway, NotFound
 from faafo_lab.app.handler import RETRY_AFTER_SECONDS, Handler
+from faafo_lab.app.metrics import CONTENT_TYPE
 
 log = logging.getLogger(__name__)
+
+R = TypeVar("R")
 
 
 class Fractals(Handler):
     """``/v1/fractal``."""
+
+    route = "/v1/fractal"
 
     async def get(self) -> None:
         """One page of the list."""
@@ -51,6 +58,7 @@ class Fractals(Handler):
         fractal, new = await self.api.ask(self.api.store.add, task)
         if new:
             self.api.publish(task)
+            self.api.metrics.accepted.inc()
             log.debug("accepted")
         self.set_header("Location", f"/v1/fractal/{task.uuid}")
         self.send(fractal, 201)
@@ -59,6 +67,7 @@ class Fractals(Handler):
 class Fractal(Handler):
     """``/v1/fractal/UUID``."""
 
+    route = "/v1/fractal/{uuid}"
     body_max_bytes = validation.RESULT_BODY_MAX_BYTES
 
     async def get(self, name: str) -> None:
@@ -73,8 +82,10 @@ class Fractal(Handler):
         result = await self.api.ask(lambda: validation.result(self.json_body(), wanted))
         fractal, won = await self.api.ask(self.api.store.complete, wanted, result)
         if won:
+            self.api.metrics.completed.inc()
             log.debug("completed by %s", result.generated_by)
         else:
+            self.api.metrics.dropped.inc()
             log.info("it was done already: the result of %s is dropped", result.generated_by)
         self.send(fractal)
 
@@ -88,6 +99,8 @@ class Fractal(Handler):
 
 class Image(Handler):
     """``/fractal/UUID``: the PNG."""
+
+    route = "/fractal/{uuid}"
 
     async def get(self, name: str) -> None:
         """The PNG, or 304 for who has it."""
@@ -103,6 +116,8 @@ class Image(Handler):
 
 class Nodes(Handler):
     """``/v1/node``."""
+
+    route = "/v1/node"
 
     async def get(self) -> None:
         """Every API and worker."""
@@ -120,6 +135,8 @@ class Nodes(Handler):
 class Node(Handler):
     """``/v1/node/NAME``."""
 
+    route = "/v1/node/{name}"
+
     async def put(self, name: str) -> None:
         """Ask a worker to drain, or to go on."""
         self.check_secret()
@@ -135,6 +152,8 @@ class Node(Handler):
 
 class Load(Handler):
     """``/v1/load``."""
+
+    route = "/v1/load"
 
     async def get(self) -> None:
         """The load now."""
@@ -152,6 +171,8 @@ class Load(Handler):
 class Stats(Handler):
     """``/v1/stats``; ``queue_depth`` is null while the broker is away."""
 
+    route = "/v1/stats"
+
     async def get(self) -> None:
         """Count."""
         stats: dict[str, int | None] = dict(await self.api.ask(self.api.store.stats))
@@ -164,6 +185,8 @@ class Stats(Handler):
 
 class Health(Handler):
     """``/health``: 200, or 503 and what is down."""
+
+    route = "/health"
 
     async def get(self) -> None:
         """Check both."""
@@ -179,6 +202,26 @@ class Health(Handler):
             answer |= {"status": "down", "error": f"Down: {' and '.join(down)}."}
             self.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
         self.send(answer, 503 if down else 200)
+
+
+class Metrics(Handler):
+    """``/metrics``; says what it can while database or broker are away."""
+
+    route = "/metrics"
+
+    async def get(self) -> None:
+        """Count."""
+        api = self.api
+        fractals, nodes = await self._unless_away(api.store.stats), await self._unless_away(api.store.nodes)
+        api.metrics.deployment(fractals, nodes, await self._unless_away(api.publisher.depths))
+        self.set_header("Content-Type", CONTENT_TYPE)
+        self.finish(api.metrics.text())
+
+    async def _unless_away(self, ask: Callable[[], R]) -> R | None:
+        try:
+            return await self.api.ask(ask)
+        except (BrokerAway, DatabaseAway):
+            return None
 
 
 def known_uuid(name: str) -> str:
@@ -199,5 +242,6 @@ ROUTES: list[tuple[str, type[Handler]]] = [
     (r"/v1/load", Load),
     (r"/v1/stats", Stats),
     (r"/health", Health),
+    (r"/metrics", Metrics),
     (r"/fractal/([^/]+)", Image),
 ]

@@ -99,9 +99,15 @@ class Publisher:
 
         self._ask(send)
 
+    def depths(self) -> dict[str, int]:
+        """How many messages wait, by queue."""
+        return self._ask(
+            lambda channel: {queue.name: int(queue(channel).queue_declare().message_count) for queue in QUEUES}
+        )
+
     def depth(self) -> int:
-        """How many messages wait in the queue."""
-        return self._ask(lambda channel: sum(int(queue(channel).queue_declare().message_count) for queue in QUEUES))
+        """How many messages wait in the queues together."""
+        return sum(self.depths().values())
 
     def close(self) -> None:
         """Close the connection."""

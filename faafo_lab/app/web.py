@@ -14,6 +14,8 @@ FRACTALS_PER_PAGE = 5
 class Page(Handler):
     """One page of finished fractals."""
 
+    route = "/index/{page}"
+
     async def get(self, number: str = "1") -> None:
         """Show it."""
         page = int(number[:9])
