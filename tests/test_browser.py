@@ -63,6 +63,13 @@ SCRATCH = [
     "gallery = widgets.gallery(app, newest=6)\ngallery",
 ]
 
+GO_ON = "go on"  # the file that the busy cell waits for
+BUSY = f"""\
+from pathlib import Path
+end = time.monotonic() + 120
+while not Path({GO_ON!r}).exists() and time.monotonic() < end:
+    time.sleep(0.2)"""
+
 
 class Lab:
     """JupyterLab in one tab of a browser."""
@@ -83,6 +90,21 @@ class Lab:
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
         self.page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
         self.page.wait_for_function(FINISHED, timeout=NOTEBOOK_LIMIT_SECONDS * 1000)
+
+    def run_cell(self, index: int) -> None:
+        """Start this cell, and don't wait for it."""
+        self.page.evaluate(
+            """index => {
+                window.jupyterapp.shell.currentWidget.content.activeCellIndex = index;
+                void window.jupyterapp.commands.execute('notebook:run-cell');
+            }""",
+            index,
+        )
+
+    def running(self, index: int) -> bool:
+        """Whether this cell runs. (The kernel's own status tells less: handling a button sets it to idle.)"""
+        script = "index => window.jupyterapp.shell.currentWidget.content.widgets[index].model.executionState"
+        return bool(self.page.evaluate(script, index) == "running")
 
     def command(self, name: str, **arguments: Any) -> None:
         """One of JupyterLab's own commands, by its id."""
@@ -117,6 +139,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     folder, token = tmp_path_factory.mktemp("notebooks"), secrets.token_hex()
     shutil.copy(NOTEBOOKS / "03_scaling_out.ipynb", folder)
     write(folder / "scratch.ipynb", SCRATCH)
+    write(folder / "busy.ipynb", [DEPLOY, "widgets.dashboard(app)", BUSY])
     BUILD.mkdir(exist_ok=True)
     with own_home(FAAFO_LAB_CLOUD="embedded") as home:
         runtime, settings = home / "runtime", home / "settings"
@@ -231,6 +254,25 @@ def test_the_dashboard_adds_a_worker_and_the_throughput_rises(lab: Lab, cloud: C
     page.locator("figure img").first.wait_for()
     page.locator("figure img").first.scroll_into_view_if_needed()
     lab.picture("load-and-gallery")
+
+
+def test_a_button_takes_effect_while_a_cell_runs(lab: Lab, cloud: Cloud) -> None:
+    lab.open("busy.ipynb")
+    for index in (0, 1):
+        lab.run_cell(index)
+    lab.page.get_by_label("Fractals per second over the last minute").wait_for(timeout=START_LIMIT_SECONDS * 1000)
+    lab.run_cell(2)
+    until(lambda: lab.running(2), "the cell to run")
+    try:
+        lab.press("Add a worker")
+        lab.page.get_by_text("app-worker-2 serves").first.wait_for()
+        lab.page.locator("svg text", has_text="app-worker-2").first.wait_for()
+        assert lab.running(2)
+        assert "app-worker-2" in {server.name for server in cloud.servers()}
+    finally:
+        (lab.folder / GO_ON).touch()
+    until(lambda: not lab.running(2), "the cell to end")
+    cloud.delete_servers(["app-worker-2"])
 
 
 def rate(line: Any) -> float:
