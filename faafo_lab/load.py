@@ -8,7 +8,7 @@
     load.run(app.endpoints, loop="closed", at_once=8, seconds=10)      # read a page, as fast as 8 clients get answers
     load.run(app.endpoints, loop="open", rate=20, seconds=10)          # read it 20 times a second, come what may
     load.run(app.endpoints, loop="open", rate=5, number=50, size=(320, 200))     # order 50 fractals, 5 a second
-    load.start(...)                                    # the same in the background
+    load.start(...)                                    # the same in the background; `Load` says what there is to set
 
 In a **closed loop** a fixed number of clients each send a request, wait for its answer, then send the next: a slow
 server gets fewer requests. In an **open loop** requests arrive by the clock, as from the many visitors of a web page
@@ -21,6 +21,7 @@ loop keeps its schedule, and a row's `latency` counts from the *intended* start,
 were taken and the request went out late. `service_time`, from the actual start, is what one would have seen otherwise.
 """
 
+import inspect
 import itertools
 import json
 import math
@@ -28,25 +29,20 @@ import random
 import threading
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
-
-import requests
 
 from faafo_lab.rows import Request, Rows, Summary
 from faafo_lab.runner import Endpoints, Run, Task
+from faafo_lab.timeline import Done, Sample, Timeline, completions, watch
 from faafo_lab.wire import Client
-
-if TYPE_CHECKING:
-    from faafo_lab.topology import Topology
 
 __all__ = [
     "Done",
+    "Load",
     "LoadError",
     "Request",
     "Rows",
@@ -70,7 +66,6 @@ __all__ = [
 REQUEST_TIMEOUT_SECONDS = 30
 RUN_LIMIT_SECONDS = 300  # of a closed loop that is to send a number of requests, however long that takes
 RETRY_PAUSE_SECONDS = 0.25
-WATCH_LIMIT_SECONDS = 300
 CLOSED_AT_ONCE, OPEN_AT_ONCE = 4, 64  # connections, unless told otherwise
 AT_ONCE_MAX = 256
 REQUESTS_MAX = 100_000  # in one run: each is a row in memory
@@ -81,20 +76,12 @@ SEED = 113  # of those tried, the one whose groups of twenty fractals cost most 
 
 Loop = Literal["open", "closed"]
 Arrivals = Literal["constant", "poisson"]
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class LoadError(ValueError):
     """A run that can't be: the message says which value is wrong, and what to give instead."""
-
-
-@dataclass(frozen=True)
-class Done:
-    """One finished fractal: when it was complete (seconds since 1970), which worker made it, in how many seconds."""
-
-    uuid: str
-    at: float
-    worker: str
-    duration: float
 
 
 def same_tasks(
@@ -132,111 +119,153 @@ def schedule(rate: float, arrivals: Arrivals = "constant", seed: int = 1) -> Ite
         yield at
 
 
-def run(
-    endpoints: Endpoints,
-    *,
-    loop: Loop = "closed",
-    rate: float | None = None,
-    arrivals: Arrivals = "constant",
-    seed: int = 1,
-    at_once: int | None = None,
-    number: int | None = None,
-    seconds: float | None = None,
-    tasks: Iterable[Task] | None = None,
-    size: tuple[int, int] | None = None,
-    iterations: int = ITERATIONS,
-    path: str = PAGE,
-    timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
-    progress: bool = True,
-) -> Rows:
-    """Send requests to the APIs in turn and return a row for each.
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """A load: what to send, and when. `run` and `start` send it.
 
-    What to send: `tasks` orders these fractals, `size=(width, height)` (pixels) new ones of this size; without either,
-    `path` is read. How many: `number`, or as many as start within `seconds`.
+    What: `tasks` orders these fractals, `size=(width, height)` (pixels) new ones of this size and so many `iterations`;
+    without either, `path` is read. How many: `number`, or as many as start within `seconds`.
     When: `loop="closed"` keeps `at_once` requests in flight; `loop="open"` sends `rate` requests per second, by
-    `schedule`, on at most `at_once` connections (see the module's text for what that means).
+    `schedule(rate, arrivals, seed)`, on at most `at_once` connections (the module's text says what that means).
+    Every request has a time limit, `timeout_seconds`.
 
-    Every request has a time limit, `timeout_seconds`. The run ends, at the latest, that long after its last request was
-    due (a closed loop of a `number` of requests: after RUN_LIMIT_SECONDS); what isn't answered by then is a row without
-    a status. Interrupting ends it within about a second and returns the rows so far.
-    `endpoints` are URLs by name, or a function that returns them, asked for each request. Load goes nowhere else.
-
-    Raises LoadError for settings that make no run.
+    Raises LoadError for values that make no load.
     """
-    handle = start(
-        endpoints,
-        loop=loop,
-        rate=rate,
-        arrivals=arrivals,
-        seed=seed,
-        at_once=at_once,
-        number=number,
-        seconds=seconds,
-        tasks=tasks,
-        size=size,
-        iterations=iterations,
-        path=path,
-        timeout_seconds=timeout_seconds,
-    )
-    try:
-        handle.wait(progress=progress)
-    except KeyboardInterrupt:
-        handle.stop()
-    return handle.rows
 
+    loop: Loop = "closed"
+    rate: float | None = None
+    arrivals: Arrivals = "constant"
+    seed: int = 1
+    at_once: int | None = None
+    number: int | None = None
+    seconds: float | None = None
+    tasks: Iterable[Task] | None = None
+    size: tuple[int, int] | None = None
+    iterations: int = ITERATIONS
+    path: str = PAGE
+    timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
 
-def start(
-    endpoints: Endpoints,
-    *,
-    loop: Loop = "closed",
-    rate: float | None = None,
-    arrivals: Arrivals = "constant",
-    seed: int = 1,
-    at_once: int | None = None,
-    number: int | None = None,
-    seconds: float | None = None,
-    tasks: Iterable[Task] | None = None,
-    size: tuple[int, int] | None = None,
-    iterations: int = ITERATIONS,
-    path: str = PAGE,
-    timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
-) -> Run:
-    """As `run`, in the background: the handle has the `rows` so far, `running`, `stop()` and `wait()`.
+    def __post_init__(self) -> None:
+        if self.loop not in ("open", "closed"):
+            raise LoadError(f'The loop is {self.loop!r}: give "open" or "closed".')
+        if self.is_open and self.rate is None:
+            raise LoadError("An open loop sends by the clock: say how many a second, for instance rate=10.")
+        if not self.is_open and self.rate is not None:
+            raise LoadError(
+                'A closed loop has no rate, it goes as fast as answers come: leave rate out, or use loop="open".'
+            )
+        for what in ("rate", "seconds", "timeout_seconds"):
+            value = getattr(self, what)
+            if value is not None and not 0 < value < math.inf:
+                raise LoadError(f"{what} is {value!r}: give a number above 0.")
+        if self.arrivals not in ("constant", "poisson"):
+            raise LoadError(f'arrivals is {self.arrivals!r}: give "constant" or "poisson".')
+        check_at_once(self.at_once)
+        if self.requests is None and self.seconds is None:
+            raise LoadError("This run would never end: give number=… or seconds=…")
+        wanted = math.ceil((self.rate or 0) * (self.seconds or 0)) if self.requests is None else self.requests
+        if not 0 <= wanted <= REQUESTS_MAX or self.requests == 0:
+            raise LoadError(f"That makes {wanted} requests: a run has 1 to {REQUESTS_MAX}.")
+        if not self.path.startswith("/"):
+            raise LoadError(f"The path is {self.path!r}: it starts with a slash, such as {PAGE}.")
+        if self.tasks is not None and self.size is not None:
+            raise LoadError("Give tasks or size, not both: size makes tasks of its own.")
+        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
+            raise LoadError(f"The size is {self.size!r}: give width and height in pixels, such as (320, 200).")
 
-    Raises LoadError for settings that make no run.
-    """
-    if tasks is not None and isinstance(tasks, Sequence):
-        number = len(tasks) if number is None else min(number, len(tasks))
-    _check(endpoints, loop, rate, arrivals, at_once, number, seconds, path, timeout_seconds, tasks is not None, size)
-    orders: Iterator[Task | None] = itertools.repeat(None)
-    if tasks is not None:
-        orders = iter(tasks)
-    elif size is not None:
-        orders = new_tasks(width=size[0], height=size[1], iterations=iterations)
-    orders = itertools.islice(orders, REQUESTS_MAX if number is None else number)
-    if loop == "closed":
+    @property
+    def is_open(self) -> bool:
+        """Whether requests go out by the clock."""
+        return self.loop == "open"
+
+    @property
+    def requests(self) -> int | None:
+        """How many there will be at most; None where only time decides."""
+        if isinstance(self.tasks, Sequence):
+            return len(self.tasks) if self.number is None else min(self.number, len(self.tasks))
+        return self.number
+
+    def run(self, endpoints: Endpoints, *, progress: bool = True) -> Rows:
+        """Send it, and return a row for each request: see the function `run`."""
+        handle = self.start(endpoints)
+        try:
+            handle.wait(progress=progress)
+        except KeyboardInterrupt:
+            handle.stop()
+        return handle.rows
+
+    def start(self, endpoints: Endpoints) -> Run:
+        """Send it in the background: see the function `start`."""
+        check_endpoints(endpoints)
+        due = self._due()
+        if due is not None:
+            limit_seconds = (due[-1] if due else 0.0) + self.timeout_seconds
+        else:
+            limit_seconds = RUN_LIMIT_SECONDS if self.seconds is None else self.seconds + self.timeout_seconds
         return Run(
             endpoints,
-            orders,
-            path=path,
-            at_once=at_once or CLOSED_AT_ONCE,
-            timeout_seconds=timeout_seconds,
-            limit_seconds=RUN_LIMIT_SECONDS if seconds is None else seconds + timeout_seconds,
-            seconds=seconds,
-            total=number,
+            self._orders(),
+            path=self.path,
+            at_once=self.at_once or (OPEN_AT_ONCE if self.is_open else CLOSED_AT_ONCE),
+            timeout_seconds=self.timeout_seconds,
+            limit_seconds=limit_seconds,
+            due=due,
+            seconds=None if self.is_open else self.seconds,
+            total=self.requests,
         )
-    assert rate is not None
-    times = itertools.takewhile(lambda at: seconds is None or at < seconds, schedule(rate, arrivals, seed))
-    due = list(itertools.islice(times, REQUESTS_MAX if number is None else number))
-    return Run(
-        endpoints,
-        orders,
-        path=path,
-        at_once=at_once or OPEN_AT_ONCE,
-        timeout_seconds=timeout_seconds,
-        limit_seconds=(due[-1] if due else 0.0) + timeout_seconds,
-        due=due,
-    )
+
+    def __str__(self) -> str:
+        number = f"{self.seconds:g} s of requests" if self.requests is None else f"{self.requests} requests"
+        if self.is_open:
+            return f"{number}, open loop, {self.rate:g} a second"
+        clients = self.at_once or CLOSED_AT_ONCE
+        return f"{number}, closed loop, {clients} client{'s' * (clients != 1)}"
+
+    def _orders(self) -> Iterator[Task | None]:
+        """What each request orders; None where it reads `path`."""
+        orders: Iterator[Task | None] = itertools.repeat(None)
+        if self.tasks is not None:
+            orders = iter(self.tasks)
+        elif self.size is not None:
+            orders = new_tasks(width=self.size[0], height=self.size[1], iterations=self.iterations)
+        return itertools.islice(orders, REQUESTS_MAX if self.requests is None else self.requests)
+
+    def _due(self) -> list[float] | None:
+        """When each request is due, in seconds from the start; None in a closed loop."""
+        if self.rate is None:
+            return None
+        times = schedule(self.rate, self.arrivals, self.seed)
+        within = itertools.takewhile(lambda at: self.seconds is None or at < self.seconds, times)
+        return list(itertools.islice(within, REQUESTS_MAX if self.requests is None else self.requests))
+
+
+def takes_load(function: Callable[P, R]) -> Callable[P, R]:
+    """Say (to the Tab key, to `help`) that the function's keywords are `Load`'s."""
+    own = inspect.signature(function)
+    first = [parameter for parameter in own.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
+    keywords = inspect.signature(Load).parameters.values()
+    function.__signature__ = own.replace(parameters=[*first, *keywords])  # type: ignore[attr-defined]
+    return function
+
+
+@takes_load
+def run(endpoints: Endpoints, *, progress: bool = True, **load: Any) -> Rows:
+    """Send requests to the APIs in turn and return a row for each. The keywords are those of `Load`.
+
+    `endpoints` are URLs by name, or a function that returns them, asked for each request. Load goes nowhere else.
+    The run ends, at the latest, `timeout_seconds` after its last request was due (a closed loop of a `number` of
+    requests: after RUN_LIMIT_SECONDS); what isn't answered by then is a row without a status. Interrupting ends it
+    within about a second and returns the rows so far.
+
+    Raises LoadError for settings that make no run.
+    """
+    return Load(**load).run(endpoints, progress=progress)
+
+
+@takes_load
+def start(endpoints: Endpoints, **load: Any) -> Run:
+    """As `run`, in the background: the handle has the `rows` so far, `running`, `stop()` and `wait()`."""
+    return Load(**load).start(endpoints)
 
 
 def create(
@@ -245,7 +274,8 @@ def create(
     """POST each task to the APIs in turn, `at_once` at a time; a row for each request, in the tasks' order."""
     if not tasks:
         return Rows()
-    _check(endpoints, at_once=at_once, number=len(tasks))
+    check_endpoints(endpoints)
+    check_at_once(at_once)
     handle = Run(
         endpoints,
         iter(tasks),
@@ -256,7 +286,7 @@ def create(
         total=len(tasks),
     )
     with handle:
-        return handle.wait(progress=progress, what="fractals ordered")
+        return handle.wait(progress=progress, what=f"{len(tasks)} fractals to be ordered")
 
 
 def read(endpoints: Endpoints, *, seconds: float, at_once: int = 8, path: str = PAGE) -> Rows:
@@ -323,100 +353,6 @@ def steady(endpoints: Callable[[], Mapping[str, str]], tasks: Iterable[Task], *,
         client.close()
 
 
-@dataclass(frozen=True)
-class Sample:
-    """The application at one moment: tasks waiting, in work and done, and each node's load average and CPU use (%)."""
-
-    at: float
-    waiting: int
-    working: int
-    done: int
-    load: Mapping[str, float]
-    cpu: Mapping[str, float]
-
-
-def watch(app: "Topology", done: int, *, timeout_seconds: float = WATCH_LIMIT_SECONDS) -> list[Sample]:
-    """Watch the application until it has finished `done` fractals in all; a sample every look, the last one at the end.
-
-    An API that is too busy to answer in time is asked again. Raises TimedOut at the limit.
-    """
-    from faafo_lab.cloud.waiting import Look
-    from faafo_lab.topology import TopologyError
-
-    samples: list[Sample] = []
-
-    def look() -> Look:
-        try:
-            stats, nodes = app.stats(), [node for node in app.nodes() if node["state"] != "lost"]
-        except TopologyError:
-            return Look(samples[-1].done if samples else 0, done, "the API does not answer")
-        samples.append(
-            Sample(
-                time.time(),
-                stats["waiting"],
-                stats["working"],
-                stats["done"],
-                {node["name"]: node["load_average"][0] for node in nodes},
-                {node["name"]: node["cpu_percent"] or 0.0 for node in nodes},
-            )
-        )
-        return Look(min(done, stats["done"]), done, f"{stats['waiting']} waiting, {stats['working']} in work")
-
-    app.cloud.wait_until(look, f"{done} fractals to be done", timeout_seconds=timeout_seconds)
-    return samples
-
-
-@dataclass
-class Timeline:
-    """What happened, on one clock: fractals finished, and events that you marked."""
-
-    done: dict[str, Done] = field(default_factory=dict)
-    events: list[tuple[float, str]] = field(default_factory=list)
-
-    def mark(self, label: str) -> float:
-        """Note an event; returns its time (seconds since 1970)."""
-        now = time.time()
-        self.events.append((now, label))
-        return now
-
-    def collect(self, endpoint: str) -> int:
-        """Read from the API what has been finished; returns how many fractals it lists as finished."""
-        finished = completions(endpoint)
-        self.done.update({f"{item.uuid}@{item.at}": item for item in finished})
-        return len(finished)
-
-    def between(self, start: float, end: float) -> list[Done]:
-        """The fractals that were finished in this time, in order."""
-        return sorted((item for item in self.done.values() if start <= item.at <= end), key=lambda item: item.at)
-
-    def rate(self, start: float, end: float) -> float:
-        """Fractals per second between two times, measured from the first to the last one that was finished in it."""
-        found = self.between(start, end)
-        if len(found) < 2:
-            return 0.0
-        return (len(found) - 1) / (found[-1].at - found[0].at)
-
-    def makers(self, start: float = 0.0, end: float = float("inf")) -> Counter[str]:
-        """How many fractals each worker made in this time."""
-        return Counter(item.worker for item in self.between(start, end))
-
-
-def completions(endpoint: str) -> list[Done]:
-    """The fractals that this API lists as finished."""
-    answer = requests.get(f"{endpoint}/v1/fractal?results_per_page=-1", timeout=REQUEST_TIMEOUT_SECONDS)
-    answer.raise_for_status()
-    return [
-        Done(
-            item["uuid"],
-            datetime.fromisoformat(item["completed_at"]).timestamp(),
-            item["generated_by"],
-            item["duration"],
-        )
-        for item in answer.json()["objects"]
-        if item["completed_at"]
-    ]
-
-
 def _task(name: uuid.UUID, width: int, height: int, iterations: int) -> Task:
     return {
         "uuid": str(name),
@@ -430,20 +366,8 @@ def _task(name: uuid.UUID, width: int, height: int, iterations: int) -> Task:
     }
 
 
-def _check(
-    endpoints: Endpoints,
-    loop: str = "closed",
-    rate: float | None = None,
-    arrivals: str = "constant",
-    at_once: int | None = None,
-    number: int | None = None,
-    seconds: float | None = None,
-    path: str = PAGE,
-    timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
-    has_tasks: bool = False,
-    size: tuple[int, int] | None = None,
-) -> None:
-    """Raise LoadError for the first setting that makes no run."""
+def check_endpoints(endpoints: Endpoints) -> None:
+    """Raise LoadError where there is nothing, or no URL, to send to."""
     urls = {} if callable(endpoints) else endpoints
     if not callable(endpoints) and not urls:
         raise LoadError("There is no API to send anything to: deploy the application, then pass app.endpoints.")
@@ -451,29 +375,9 @@ def _check(
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise LoadError(f"The endpoint of {name!r} is {url!r}: give a URL such as http://203.0.113.7:8080.")
-    if loop not in ("open", "closed"):
-        raise LoadError(f'The loop is {loop!r}: give "open" or "closed".')
-    if loop == "open" and rate is None:
-        raise LoadError("An open loop sends by the clock: say how many a second, for instance rate=10.")
-    if loop == "closed" and rate is not None:
-        raise LoadError(
-            'A closed loop has no rate, it goes as fast as answers come: leave rate out, or use loop="open".'
-        )
-    for what, value in (("rate", rate), ("seconds", seconds), ("timeout_seconds", timeout_seconds)):
-        if value is not None and not 0 < value < math.inf:
-            raise LoadError(f"{what} is {value!r}: give a number above 0.")
-    if arrivals not in ("constant", "poisson"):
-        raise LoadError(f'arrivals is {arrivals!r}: give "constant" or "poisson".')
+
+
+def check_at_once(at_once: int | None) -> None:
+    """Raise LoadError for a number of connections that can't be."""
     if at_once is not None and not 1 <= at_once <= AT_ONCE_MAX:
         raise LoadError(f"at_once is {at_once!r}: give 1 to {AT_ONCE_MAX}.")
-    if number is None and seconds is None:
-        raise LoadError("This run would never end: give number=… or seconds=…")
-    wanted = number if number is not None else math.ceil((rate or 0) * (seconds or 0))
-    if not 0 <= wanted <= REQUESTS_MAX or number == 0:
-        raise LoadError(f"That makes {wanted} requests: a run has 1 to {REQUESTS_MAX}.")
-    if not path.startswith("/"):
-        raise LoadError(f"The path is {path!r}: it starts with a slash, such as {PAGE}.")
-    if has_tasks and size is not None:
-        raise LoadError("Give tasks or size, not both: size makes tasks of its own.")
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise LoadError(f"The size is {size!r}: give width and height in pixels, such as (320, 200).")

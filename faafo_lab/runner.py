@@ -7,14 +7,14 @@ allowed are in flight, requests go out late, and their rows say so.
 """
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tqdm.auto import tqdm
-
+from faafo_lab.cloud.progress import Progress
 from faafo_lab.rows import Request, Rows
 from faafo_lab.wire import Client
 
@@ -106,16 +106,18 @@ class Run:
             self._finished.wait(STOP_GRACE_SECONDS + 2 * CUT_SECONDS + 1)
         return self.rows
 
-    def wait(self, *, progress: bool = False, what: str = "requests answered") -> Rows:
-        """Wait until the run has finished (it has its own limit); returns the rows. An interrupt ends only the wait."""
-        bar = _Bar(self, what) if progress else None
-        try:
+    def wait(self, *, progress: bool = False, what: str = "") -> Rows:
+        """Wait until the run has finished (it has its own limit); returns the rows. An interrupt ends only the wait.
+
+        With `progress` a line says `what` is awaited, how far it is, and for how long it has run.
+        """
+        total = max(1, math.ceil(self.seconds or 0)) if self.total is None else self.total
+        what = what or (f"{self.seconds:g} s of requests" if self.total is None else f"{total} requests to be answered")
+        with Progress(what, total, show=progress) as line:
             while not self._finished.wait(LOOK_SECONDS):
-                if bar:
-                    bar.move()
-        finally:
-            if bar:
-                bar.close()
+                done = int(self.elapsed) if self.total is None else self.ended
+                line.update(min(done, total), f"{self.ended} answered" if self.total is None else "")
+            line.update(total if self.total is None else self.ended)
         return self.rows
 
     def __enter__(self) -> "Run":
@@ -234,37 +236,6 @@ class Run:
         with self._count:
             if self._under_way.pop(number, None) is not None:
                 self._rows[number] = row
-
-
-class _Bar:
-    """How far a run is: in requests where their number is known, else in seconds. None where output goes to a file."""
-
-    def __init__(self, run: Run, what: str) -> None:
-        self.run, self.what = run, what
-        in_notebook = any(kind.__name__ == "tqdm_notebook" for kind in tqdm.__mro__)  # without a slow import
-        by_number = "{desc}: {n_fmt}/{total_fmt} {bar} {elapsed}"
-        by_time = "{desc} {bar} {elapsed} of " + f"{run.seconds or 0:g} s"
-        self.bar = tqdm(
-            total=run.seconds if run.total is None else run.total,
-            desc=what,
-            bar_format=by_time if run.total is None else by_number,
-            leave=False,
-            disable=False if in_notebook else None,
-        )
-
-    def move(self) -> None:
-        """To where the run is now."""
-        if self.run.total is not None:
-            self.bar.n = self.run.ended
-        else:
-            self.bar.n = min(self.run.elapsed, self.run.seconds or self.run.elapsed)
-            self.bar.set_description_str(f"{self.what}: {self.run.ended}", refresh=False)
-        self.bar.refresh()
-
-    def close(self) -> None:
-        """Show the end, and go."""
-        self.move()
-        self.bar.close()
 
 
 def _numbered(due: Iterable[float] | None, orders: Iterator[Task | None]) -> Iterator[Job]:
