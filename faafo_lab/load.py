@@ -215,7 +215,9 @@ class Load:
         )
 
     def __str__(self) -> str:
-        number = f"{self.seconds:g} s of requests" if self.requests is None else f"{self.requests} requests"
+        number = f"{self.requests} request{'s' * (self.requests != 1)}"
+        if self.requests is None:
+            number = f"{self.seconds:g} s of requests"
         if self.is_open:
             return f"{number}, open loop, {self.rate:g} a second"
         clients = self.at_once or CLOSED_AT_ONCE

@@ -2,6 +2,8 @@
 
 A panel's threads are daemons that heed one event: closing the panel, or the end of the Python process, leaves none of
 them running. What a button starts runs in a thread of its own, and its outcome, or its error as one sentence, is shown.
+JupyterLab has the kernel hear of a button in a thread beside the one that runs cells (a subshell), so that it takes
+effect while a cell runs; elsewhere the kernel may hear of it when the cell has ended.
 Of each kind of panel there is one per cloud: running its cell again closes the older one.
 
 In a notebook a panel is live; a saved one shows `html()`, as it was then, and a terminal `str()`.
@@ -78,6 +80,7 @@ class Panel(ABC):
         self._stop = threading.Event()
         self._threads: set[threading.Thread] = set()
         self._turn = threading.Lock()  # who may build or remove servers
+        self._drawing = threading.Lock()
         self._log = ipywidgets.HTML()
         self._close_button = button("Close", "times", lambda: self.close(), "Stop looking; keep what is shown")
         self.view: Any = None
@@ -131,7 +134,7 @@ class Panel(ABC):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _in_background(self, work: Callable[[], None], name: str) -> None:
+    def _in_background(self, work: Callable[[], object], name: str) -> None:
         """Run `work` in a thread that the panel waits for when it closes."""
 
         def run() -> None:
@@ -188,10 +191,13 @@ class Panel(ABC):
         self._in_background(run, what)
 
     def _show_jobs(self) -> None:
-        self._log.value = self._jobs_html()
+        with self._drawing:  # or an older text could replace a newer one
+            self._log.value = self._jobs_html()
 
     def _jobs_html(self) -> str:
-        lines = "".join(f'<div style="overflow-wrap:anywhere">{html.escape(str(job))}</div>' for job in self.jobs)
+        lines = "".join(
+            f'<div style="overflow-wrap:anywhere">{html.escape(str(job))}</div>' for job in tuple(self.jobs)
+        )
         return f'<div style="{TEXT};line-height:1.5">{lines}</div>' if lines else ""
 
 

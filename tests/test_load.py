@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import inspect
 import itertools
 import math
 import os
@@ -248,6 +249,20 @@ def test_settings_that_make_no_run_get_one_sentence(settings: dict[str, Any], wo
     settings = {"endpoints": {"api": "http://127.0.0.1:1"}, **settings}
     with pytest.raises(load.LoadError, match=words):
         load.run(settings.pop("endpoints"), **settings)
+
+
+def test_run_and_start_tell_the_keywords_of_a_load() -> None:
+    keywords = set(inspect.signature(load.Load).parameters)
+    for function in (load.run, load.start):
+        assert keywords < set(inspect.signature(function).parameters)
+    with pytest.raises(TypeError, match="'rat'"):
+        load.start({"api": "http://127.0.0.1:1"}, rat=3)
+
+
+def test_a_load_says_what_it_is() -> None:
+    assert str(load.Load(number=200)) == "200 requests, closed loop, 4 clients"
+    assert str(load.Load(loop="open", rate=0.5, number=1)) == "1 request, open loop, 0.5 a second"
+    assert str(load.Load(seconds=2.5, at_once=1)) == "2.5 s of requests, closed loop, 1 client"
 
 
 # -- the rows ------------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ import pytest
 import faafo_lab
 from faafo_lab import load, picture, widgets
 from faafo_lab.cloud.base import Cloud
+from faafo_lab.gallery import THUMBNAIL_PIXELS
 from faafo_lab.live import Machine, Moment
 from faafo_lab.panel import THREAD_NAME, controls
 from faafo_lab.topology import Topology
@@ -274,8 +275,10 @@ def test_a_run_of_the_load_panel_can_be_stopped_and_started_again(app: Topology)
         panel._loop.value, panel._number.value = "closed", 30
         until(lambda: not panel.running, "the first run to end")
         press(panel, "Start")
+        press(panel, "Start")  # the second press of a double click
         assert "closed loop, 4 clients" in ended(panel)
         assert len(panel.rows) == 30
+        assert len(panel.jobs) == 2
 
 
 def test_the_gallery_shows_the_newest_fractals_and_who_made_them(app: Topology) -> None:
@@ -289,7 +292,7 @@ def test_the_gallery_shows_the_newest_fractals_and_who_made_them(app: Topology) 
         assert len(pictures) == 5
         for (data, alt), item in zip(pictures, finished, strict=False):
             with Image.open(io.BytesIO(base64.b64decode(data))) as image:
-                assert max(image.size) <= 2 * max(widgets.THUMBNAIL_PIXELS)
+                assert max(image.size) <= 2 * max(THUMBNAIL_PIXELS)
             assert item.worker in alt
             assert item.uuid[:8] in str(gallery)
         press(gallery, "Refresh")

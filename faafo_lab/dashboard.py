@@ -1,0 +1,197 @@
+"""The application as a picture that follows it, about once a second, with buttons to change it."""
+
+from __future__ import annotations
+
+import html
+import itertools
+
+import ipywidgets
+
+from faafo_lab import load, picture
+from faafo_lab.cloud.errors import CloudError
+from faafo_lab.live import Watch, first_line, in_thread
+from faafo_lab.panel import BANNER, FAINT, TEXT, Closed, Job, Panel, button, row
+from faafo_lab.topology import Topology, TopologyError, numbered
+
+LOOK_PAUSE_SECONDS = 1.0
+ORDER_LOOK_PAUSE_SECONDS = 0.25
+FRACTALS_MOST = 500  # at one press
+
+
+class Dashboard(Panel):
+    """See `widgets.dashboard`. `moment` is what it saw last."""
+
+    def __init__(self, topology: Topology) -> None:
+        super().__init__(topology.cloud.name)
+        self._topology = topology
+        self._watch = Watch(topology)
+        self._picture, self._numbers = ipywidgets.HTML(), ipywidgets.HTML()
+        self._victim = ipywidgets.Dropdown(options=[], layout={"width": "150px"})
+        self._count = ipywidgets.BoundedIntText(value=30, min=1, max=FRACTALS_MOST, layout={"width": "80px"})
+        self.moment = self._watch.look()
+        self._show()
+        buttons = row(
+            button("Add a worker", "plus", lambda: self.add("worker")),
+            button("Remove a worker", "minus", lambda: self.remove("worker"), "Drain the last worker, then delete it"),
+            button("Add an API", "plus", lambda: self.add("api")),
+            button("Remove an API", "minus", lambda: self.remove("api"), "Delete the last API server"),
+        )
+        more = row(
+            button("Order fractals:", "paper-plane", lambda: self.order(self._count.value), style="primary"),
+            self._count,
+            button("Delete at once:", "bolt", lambda: self.delete(str(self._victim.value or "")), style="danger"),
+            self._victim,
+            self._close_button,
+        )
+        self._open(ipywidgets.VBox([self._picture, self._numbers, buttons, more, self._log]))
+        self._in_background(self._follow, "dashboard")
+
+    # -- what the buttons do ---------------------------------------------------------------------------------------
+
+    def add(self, role: str) -> None:
+        """Add a server of this role ("worker" or "api"), and wait until it serves. Returns at once."""
+
+        def work(job: Job) -> str:
+            app = in_thread(self._topology).refresh()
+            name, place = self._free_place(app, role)
+            job.what = f"add {name}"
+            app.check(servers=1, addresses=int(role == "api"))
+            if role == "api":
+                app.add_apis(place)
+            else:
+                app.add_workers(place)
+            self._watch.look_closer()
+            app.wait_serving()
+            return f"{name} serves"
+
+        self._act(f"add {_a(role)}", work, in_turn=True)
+
+    def remove(self, role: str) -> None:
+        """Remove the last server of this role; a worker finishes first what it has in hand. Returns at once."""
+
+        def work(job: Job) -> str:
+            app = in_thread(self._topology).refresh()
+            servers = app.of_role(role)
+            if not servers:
+                raise TopologyError(f"There is no {role} server to remove.")
+            if role == "api" and len(servers) == 1:
+                raise TopologyError("The last API server stays: without it nothing could be asked.")
+            name = servers[-1].name
+            job.what = f"remove {name}"
+            words = "deleted"
+            if role == "worker":
+                try:
+                    app.drain([name])
+                    words = "drained and deleted"
+                except CloudError as error:
+                    words = f"deleted, but not drained ({first_line(error)})"
+            app.cloud.delete_servers([name])
+            self._watch.look_closer()
+            return words
+
+        self._act(f"remove {_a(role)}", work, in_turn=True)
+
+    def delete(self, name: str) -> None:
+        """Delete this server at once, with all that it has in hand. Returns at once."""
+
+        def work(job: Job) -> str:
+            if not name:
+                raise TopologyError("There is no server to delete.")
+            app = in_thread(self._topology).refresh()
+            if name not in app.servers:
+                raise TopologyError(f"There is no server {name} any more.")
+            app.cloud.delete_servers([app.servers[name]])
+            self._watch.look_closer()
+            return "gone; the tasks it had in hand go back to the queue"
+
+        self._act(f"delete {name} the hard way", work)
+
+    def order(self, number: int) -> None:
+        """Order so many new fractals from the APIs in turn. Returns at once."""
+
+        def work(job: Job) -> str:
+            fractals = load.Load(number=number, size=(load.WIDTH_PIXELS, load.HEIGHT_PIXELS))
+            with fractals.start(dict(self.moment.endpoints or {})) as run:
+                while run.running:
+                    job.seen = f"{run.ended} of {number}"
+                    self._show_jobs()
+                    if self._stop.wait(ORDER_LOOK_PAUSE_SECONDS):
+                        raise Closed
+                accepted = sum(request.ok for request in run.rows)
+            if accepted < number:
+                raise TopologyError(f"{accepted} of {number} were accepted: {run.rows.summary()}")
+            return f"all accepted within {run.elapsed:.1f} s"
+
+        self._act(f"order {number} fractal{'s' * (number != 1)}", work)
+
+    def _free_place(self, app: Topology, role: str) -> tuple[str, int]:
+        """The name and the number of the next server of this role: the first number that is free."""
+        if not app.servers:
+            raise TopologyError("There is no application to scale: deploy it first, for instance by app.deploy().")
+        if role == "api" and not app.of_role("services"):
+            raise TopologyError("This small application has a controller: app.deploy() makes one with API servers.")
+        taken = {numbered(server.name)[1] for server in app.of_role(role)}
+        place = next(number for number in itertools.count(1) if number not in taken)
+        return f"app-{role}-{place}", place
+
+    # -- what it shows ---------------------------------------------------------------------------------------------
+
+    def _follow(self) -> None:
+        """Look about once a second until the panel is closed."""
+        try:
+            while not self._stop.wait(LOOK_PAUSE_SECONDS):
+                self.moment = self._watch.look()
+                self._show()
+                if any(job.running for job in tuple(self.jobs)):
+                    self._show_jobs()
+        finally:
+            self._watch.close()
+
+    def _show(self) -> None:
+        self._picture.value = self._picture_html()
+        self._numbers.value = self._numbers_html()
+        names = tuple(machine.name for machine in self.moment.machines if machine.role in ("api", "worker"))
+        if names != tuple(self._victim.options):
+            chosen = self._victim.value
+            self._victim.options = names
+            self._victim.value = chosen if chosen in names else next(reversed(names), None)
+
+    def _picture_html(self) -> str:
+        banner = ""
+        if self.moment.problem:
+            banner = f'<div role="status" style="{TEXT};{BANNER}">{html.escape(self.moment.problem)}</div>'
+        return f"<div>{banner}{picture.topology(self.moment)}</div>"
+
+    def _numbers_html(self) -> str:
+        moment = self.moment
+        numbers = [
+            ("waiting", moment.waiting),
+            ("in work", moment.working),
+            ("done", moment.done),
+            ("fractals/s", None if moment.rate is None else f"{moment.rate:.1f}"),
+        ]
+        tiles = "".join(
+            f'<div style="min-width:70px"><div style="font-size:24px;line-height:1.2">'
+            f'{"–" if number is None else number}</div><div style="{FAINT}">{name}</div></div>'
+            for name, number in numbers
+        )
+        return (
+            f'<div style="{TEXT};display:flex;flex-wrap:wrap;gap:8px 20px;align-items:center">'
+            f"{tiles}<div>{picture.throughput(moment)}</div></div>"
+        )
+
+    def html(self) -> str:
+        """The picture, the numbers and the last jobs, as they are now."""
+        words = f'<p style="{TEXT};{FAINT}">{html.escape(str(self.moment))}</p>'
+        return f"<div>{self._picture_html()}{self._numbers_html()}{self._jobs_html()}{words}</div>"
+
+    def __str__(self) -> str:
+        lines = [f"Dashboard: {self.moment}"]
+        for machine in self.moment.machines:
+            load_ = "" if machine.cpu_percent is None else f"CPU {machine.cpu_percent:.0f} %"
+            lines.append(f"  {machine.name:15} {machine.address:15} {load_:10} {machine.words}".rstrip())
+        return "\n".join([*lines, *(f"  {job}" for job in tuple(self.jobs))])
+
+
+def _a(role: str) -> str:
+    return "an API" if role == "api" else f"a {role}"

@@ -1,0 +1,162 @@
+"""The newest finished fractals, small, and which worker made each."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ipywidgets
+import requests
+
+from faafo_lab.cloud.errors import CloudError
+from faafo_lab.live import first_line, in_thread
+from faafo_lab.panel import FAINT, TEXT, Job, Panel, button, row
+from faafo_lab.topology import Topology, TopologyError
+
+PAGE, PAGES = 50, 4  # how far back finished fractals are looked for
+LIMIT_SECONDS = 20.0
+THUMBNAIL_PIXELS = (180, 135)
+THUMBNAIL_COLOURS = 64
+
+
+@dataclass(frozen=True)
+class Fractal:
+    """A finished fractal: who made it in how many seconds, and a small picture (PNG)."""
+
+    uuid: str
+    worker: str
+    seconds: float
+    width: int
+    height: int
+    png: bytes
+
+    @property
+    def alt(self) -> str:
+        """What the picture shows, in words."""
+        return f"Fractal {self.uuid[:8]}: a Julia set of {self.width} × {self.height} pixels, by {self.worker}"
+
+
+class Gallery(Panel):
+    """See `widgets.gallery`. `fractals`: those shown, the newest first."""
+
+    def __init__(self, topology: Topology, newest: int) -> None:
+        if newest < 1:
+            raise ValueError(f"A gallery shows at least 1 fractal, not {newest}.")
+        super().__init__(topology.cloud.name)
+        self._topology, self.newest = topology, newest
+        self.fractals: Sequence[Fractal] = ()
+        self._problem = ""
+        self._tiles = ipywidgets.HTML()
+        try:
+            self._load(topology)
+        except CloudError as error:
+            self._problem = first_line(error)
+        self._show()
+        again = button("Refresh", "refresh", self.refresh, "Look for newer ones")
+        self._open(ipywidgets.VBox([row(again, self._close_button), self._tiles, self._log]))
+
+    def refresh(self) -> None:
+        """Look for newer ones. Returns at once."""
+
+        def work(job: Job) -> str:
+            try:
+                self._load(in_thread(self._topology).refresh())
+                self._problem = ""
+            finally:
+                self._show()
+            return f"{len(self.fractals)} fractals"
+
+        self._act("look for the newest fractals", work, in_turn=True)
+
+    def _load(self, app: Topology) -> None:
+        """Ask the first API that answers. Raises TopologyError where none does."""
+        if not app.endpoints:
+            raise TopologyError("No API server is here to ask: deploy the application first.")
+        problem = ""
+        for url in app.endpoints.values():
+            try:
+                self.fractals = newest_fractals(url, self.newest)
+                return
+            except (requests.RequestException, ValueError, OSError) as error:
+                problem = first_line(error)
+        raise TopologyError(f"No API of the application answers ({problem}).")
+
+    def _show(self) -> None:
+        self._tiles.value = self.html()
+
+    def html(self) -> str:
+        """The fractals as they were loaded last, the pictures in the page itself."""
+        if self._problem or not self.fractals:
+            words = html.escape(self._problem or "No fractal is finished yet.")
+            return f'<p style="{TEXT};{FAINT}">{words}</p>'
+        width, height = THUMBNAIL_PIXELS
+        tiles = "".join(
+            f'<figure style="margin:0;width:{width}px">'
+            f'<img src="data:image/png;base64,{base64.b64encode(item.png).decode()}" alt="{html.escape(item.alt)}" '
+            f'title="{html.escape(item.alt)}" '
+            f'style="width:{width}px;height:{height}px;object-fit:cover;border-radius:4px">'
+            f'<figcaption style="line-height:1.35">{html.escape(item.worker)}'
+            f'<span style="{FAINT}"> · {item.seconds:.2f} s<br>{item.uuid[:8]}</span></figcaption></figure>'
+            for item in self.fractals
+        )
+        return f'<div style="{TEXT};display:flex;flex-wrap:wrap;gap:12px">{tiles}</div>'
+
+    def __str__(self) -> str:
+        if self._problem or not self.fractals:
+            return f"Gallery: {self._problem or 'no fractal is finished yet.'}"
+        lines = [f"  {item.uuid[:8]}  {item.worker:15} {item.seconds:6.2f} s" for item in self.fractals]
+        return "\n".join([f"Gallery: the newest {len(self.fractals)} fractals", *lines])
+
+
+def newest_fractals(endpoint: str, number: int) -> list[Fractal]:
+    """The fractals that were finished last, the newest first, as this API has them.
+
+    Raises requests.RequestException (LIMIT_SECONDS over, or the API is away) and OSError (no PNG).
+    """
+    end = time.monotonic() + LIMIT_SECONDS
+    with requests.Session() as session:
+
+        def ask(path: str) -> requests.Response:
+            left = end - time.monotonic()
+            if left <= 0:
+                raise requests.Timeout(f"the pictures took longer than {LIMIT_SECONDS:.0f} s")
+            answer = session.get(endpoint + path, timeout=left)
+            answer.raise_for_status()
+            return answer
+
+        found: list[dict[str, Any]] = []
+        for page in range(1, PAGES + 1):  # the last ones ordered may still wait
+            answer = ask(f"/v1/fractal?order=newest&results_per_page={PAGE}&page={page}").json()
+            found += [item for item in answer["objects"] if item["completed_at"]]
+            if len(found) >= number or page >= answer["total_pages"]:
+                break
+        found.sort(key=lambda item: str(item["completed_at"]), reverse=True)
+        return [
+            Fractal(
+                item["uuid"],
+                item["generated_by"],
+                item["duration"],
+                item["width"],
+                item["height"],
+                thumbnail(ask(f"/fractal/{item['uuid']}").content),
+            )
+            for item in found[:number]
+        ]
+
+
+def thumbnail(png: bytes) -> bytes:
+    """The same picture, at most twice THUMBNAIL_PIXELS (for fine screens), as a PNG. Raises OSError for no picture."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(png)) as image:
+        small = image.convert("RGB")
+    width, height = THUMBNAIL_PIXELS
+    small.thumbnail((2 * width, 2 * height))
+    buffer = io.BytesIO()
+    small.quantize(THUMBNAIL_COLOURS).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
