@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ import requests
 
 from faafo_lab.links import link
 from faafo_lab.workbook import ROOT
+from tests.waiting import wait_for
 
 BINDER = ROOT / "binder"
 FIRST_NOTEBOOK = "notebooks/00_start_here.ipynb"
@@ -34,7 +34,6 @@ PREFIX = "/user/ada/"  # where a hub puts her Jupyter
 ORDINARY_USER = "nobody"  # whom the steps run as, where the tests run as root
 PASSED_ON = re.compile(r"(PIP|UV)_\w+|\w+_proxy|\w+_PROXY|SSL_CERT_\w+|REQUESTS_CA_BUNDLE")  # how packages are reached
 STEP_SECONDS = 300
-ANSWER_SECONDS = 120
 REQUEST_SECONDS = 30
 
 
@@ -95,11 +94,18 @@ class Launch:
     origin: str  # the same, without
     token: str
     command: Callable[..., str]  # run a program as the user; its output
-    log: Path
 
     def get(self, url: str, token: bool = True) -> requests.Response:
         headers = {"Authorization": f"token {self.token}"} if token else {}
         return requests.get(url, headers=headers, timeout=REQUEST_SECONDS)
+
+    def answers(self, url: str, text: str = "") -> bool:
+        """Whether there is a page with this text."""
+        try:
+            answer = self.get(url)
+        except requests.ConnectionError:
+            return False
+        return answer.ok and text in answer.text
 
 
 @pytest.fixture(scope="module")
@@ -144,8 +150,9 @@ def launch() -> Iterator[Launch]:
                 start_new_session=True,
             )
         origin = f"http://127.0.0.1:{port}"
-        started = Launch(origin + PREFIX, origin, token, command, log)
-        until(lambda: server.poll() is None and started.get(started.url + "api/status").ok, "JupyterLab", log)
+        started = Launch(origin + PREFIX, origin, token, command)
+        wait_for("JupyterLab", lambda: server.poll() is not None or started.answers(started.url + "api/status"))
+        assert server.poll() is None, "JupyterLab has ended"
         yield started
     finally:
         if server:
@@ -156,6 +163,7 @@ def launch() -> Iterator[Launch]:
                         server.wait(REQUEST_SECONDS)
                     except subprocess.TimeoutExpired:
                         continue
+            print(f"--- the end of JupyterLab's log\n{log.read_text(errors='replace')[-4000:]}")  # shown of a failure
         if command and (base / "venv" / "bin" / "faafo-lab").exists():
             command("faafo-lab", "cloud", "stop")
         shutil.rmtree(base)
@@ -203,26 +211,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(condition: Callable[[], bool], what: str, log: Path) -> None:
-    """Wait for a condition; where it doesn't come, fail with the log's end."""
-    deadline = time.monotonic() + ANSWER_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if condition():
-                return
-        except (requests.ConnectionError, AssertionError):
-            pass
-        time.sleep(0.2)
-    pytest.fail(f"{what} does not answer within {ANSWER_SECONDS} s:\n{log.read_text(errors='replace')[-4000:]}")
-
-
 @pytest.mark.timeout(2 * STEP_SECONDS)
 def test_a_launch_lands_in_jupyterlab_on_the_first_notebook_with_the_cloud_up(launch: Launch) -> None:
     landed = launch.get(launch.url)
     assert landed.ok
     assert landed.url == f"{launch.url}lab/tree/{FIRST_NOTEBOOK}"
     assert launch.get(f"{launch.url}api/contents/{FIRST_NOTEBOOK}?content=0").status_code == 200
-    until(lambda: "running" in launch.command("faafo-lab", "cloud", "status"), "the embedded cloud", launch.log)
+    status = "faafo-lab cloud status || true"  # it fails until the cloud runs
+    wait_for("the embedded cloud", lambda: launch.command("sh", "-c", status).startswith("running"))
 
 
 @pytest.mark.timeout(2 * STEP_SECONDS)
@@ -231,7 +227,7 @@ def test_an_instances_page_and_its_links_load_through_jupyterlab_with_the_token_
     task = {"uuid": str(uuid4()), "width": 64, "height": 64, "iterations": 64, "xa": -1, "xb": 1, "ya": -1, "yb": 1}
     assert requests.post(f"{endpoint}/v1/fractal", json=task, timeout=REQUEST_SECONDS).status_code == 201
     address = launch.origin + link(endpoint, {"JUPYTERHUB_SERVICE_PREFIX": PREFIX})
-    until(lambda: task["uuid"] in launch.get(address).text, "the page with the fractal", launch.log)
+    wait_for("the page with the fractal", lambda: launch.answers(address, task["uuid"]))
     image = re.search(r'<img src="([^"]+)"', launch.get(urljoin(address, "index/1")).text)
     assert image
     assert launch.get(urljoin(address + "index/1", image.group(1))).content.startswith(b"\x89PNG")

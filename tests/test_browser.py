@@ -9,8 +9,7 @@ import secrets
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import requests
 import faafo_lab
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.workbook import BUILD, NOTEBOOKS, own_home
+from tests.waiting import wait_for
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
@@ -159,7 +159,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         with (home / "lab.log").open("wb") as log:
             server = subprocess.Popen(command, env={**os.environ, **places}, stdout=log, stderr=log)
         try:
-            url = until(lambda: server_url(server, runtime, home / "lab.log"), "JupyterLab", START_LIMIT_SECONDS)
+            url = wait_for("JupyterLab", lambda: server_url(server, runtime, home / "lab.log"), START_LIMIT_SECONDS)
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
                 try:
@@ -197,15 +197,6 @@ def server_url(server: subprocess.Popen[bytes], runtime: Path, log: Path) -> str
     return None
 
 
-def until(look: Callable[[], Any], what: str, limit_seconds: float = EFFECT_LIMIT_SECONDS) -> Any:
-    """What `look` returns, once that is something."""
-    end = time.monotonic() + limit_seconds
-    while not (seen := look()):
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(LOOK_SECONDS)
-    return seen
-
-
 def write(path: Path, sources: list[str]) -> None:
     """A notebook of these cells."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
@@ -240,13 +231,13 @@ def test_the_dashboard_adds_a_worker_and_the_throughput_rises(lab: Lab, cloud: C
     count.fill("60")
     count.press("Enter")
     lab.press("Order fractals")
-    until(lambda: rate(line) > 2, "the throughput line to rise")
+    wait_for("the throughput line to rise", lambda: rate(line) > 2)
     lab.picture("dashboard")
 
     page.locator(".widget-dropdown select", has_text="app-worker-2").first.select_option("app-worker-2")
     lab.press("Delete at once")
     page.get_by_text("the hard way").first.wait_for()
-    until(lambda: "app-worker-2" not in {server.name for server in cloud.servers()}, "the worker to be gone")
+    wait_for("the worker to be gone", lambda: "app-worker-2" not in {server.name for server in cloud.servers()})
 
     lab.press("Start")
     page.get_by_text("finished").first.wait_for()

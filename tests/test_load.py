@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,7 @@ from faafo_lab import load
 from faafo_lab.rows import Request, Rows, percentile
 from faafo_lab.topology import Topology
 from faafo_lab.workbook import own_home
-
-PATIENCE_SECONDS = 20
+from tests.waiting import LIMIT_SECONDS, wait_for
 
 
 class Server:
@@ -39,7 +38,7 @@ class Server:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
         self._thread.start()
-        assert self._ready.wait(PATIENCE_SECONDS)
+        assert self._ready.wait(LIMIT_SECONDS)
 
     def expect(self, stalls: dict[int, float]) -> None:
         """From now on, stall at these requests."""
@@ -47,7 +46,7 @@ class Server:
 
     def close(self) -> None:
         self._loop.call_soon_threadsafe(self._end.set)
-        self._thread.join(PATIENCE_SECONDS)
+        self._thread.join(LIMIT_SECONDS)
 
     async def _serve(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
@@ -90,7 +89,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(autouse=True)
 def no_sender_left_over() -> Iterator[None]:
     yield
-    until(lambda: not senders(), "the load's threads to end")
+    wait_for("the load's threads to end", lambda: not senders())
 
 
 @pytest.fixture(scope="module")
@@ -98,13 +97,6 @@ def app() -> Iterator[Topology]:
     """Two APIs and two workers on an embedded cloud of their own."""
     with own_home(FAAFO_LAB_CLOUD="embedded"):
         yield Topology(faafo_lab.connect(), say=lambda line: None).deploy(api=2, worker=2)
-
-
-def until(holds: Callable[[], bool], what: str) -> None:
-    end = time.monotonic() + PATIENCE_SECONDS
-    while not holds():
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.02)
 
 
 def senders() -> list[str]:
@@ -142,7 +134,7 @@ def test_a_late_request_waits_from_when_it_should_have_started(server: Server) -
 def test_an_open_loop_opens_no_more_connections_than_it_may(server: Server) -> None:
     server.expect({})
     with load.start(server.endpoints, loop="open", rate=100, seconds=60, at_once=3) as run:
-        until(lambda: run.ended > 30, "30 answers")
+        wait_for("30 answers", lambda: run.ended > 30)
         assert senders().count("load sender") <= 3
 
 
@@ -173,7 +165,7 @@ def test_an_interrupt_ends_the_run_and_keeps_the_rows(server: Server) -> None:
     server.expect({20: 3.0})  # also where the answers are slow to come
 
     def interrupt_soon() -> None:
-        until(lambda: server.seen >= 20, "the run to be under way")
+        wait_for("the run to be under way", lambda: server.seen >= 20)
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt_soon, name="interrupts").start()
@@ -182,14 +174,14 @@ def test_an_interrupt_ends_the_run_and_keeps_the_rows(server: Server) -> None:
     assert rows.note.startswith("stopped after")
     assert rows.note in repr(rows)
     assert "cut off" in {row.error for row in rows}
-    until(lambda: not senders(), "the load's threads to end")
+    wait_for("the load's threads to end", lambda: not senders())
     assert server.answered == 19  # it still stalls: nobody waits for it any more
 
 
 def test_a_stopped_run_sends_nothing_more(server: Server) -> None:
     server.expect({})
     run = load.start(server.endpoints, loop="closed", at_once=3, seconds=600)
-    until(lambda: run.ended >= 10, "ten answers")
+    wait_for("ten answers", lambda: run.ended >= 10)
     assert run.running
     assert "running" in repr(run)
     rows = run.stop()
@@ -326,7 +318,7 @@ def test_steady_orders_go_on_until_the_block_ends_past_an_api_that_is_gone(app: 
     done = app.stats()["done"]
     endpoints = {"gone": "http://127.0.0.1:1", **app.endpoints}
     with load.steady(lambda: endpoints, load.new_tasks(width=64, height=48), per_second=10) as rows:
-        until(lambda: sum(row.ok for row in rows) >= 6, "six orders")
+        wait_for("six orders", lambda: sum(row.ok for row in rows) >= 6)
     accepted = [row for row in rows if row.ok]
     assert {row.api for row in rows if not row.ok} == {"http://127.0.0.1:1"}
     load.watch(app, done=done + len(accepted))

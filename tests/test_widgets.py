@@ -9,10 +9,8 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -25,8 +23,8 @@ from faafo_lab.live import Machine, Moment
 from faafo_lab.panel import THREAD_NAME, controls
 from faafo_lab.topology import Topology
 from faafo_lab.workbook import own_home, stop_cloud
+from tests.waiting import LIMIT_SECONDS, wait_for
 
-LIMIT_SECONDS = 90
 SVG = "{http://www.w3.org/2000/svg}"
 
 
@@ -54,14 +52,6 @@ def board(app: Topology) -> Iterator[widgets.Dashboard]:
         yield board
 
 
-def until(look: Callable[[], Any], what: str) -> Any:
-    end = time.monotonic() + LIMIT_SECONDS
-    while not (seen := look()):
-        assert time.monotonic() < end, f"waited in vain for {what}"
-        time.sleep(0.1)
-    return seen
-
-
 def press(panel: widgets.Panel, name: str) -> None:
     """Press the button of this name, as the browser does."""
     [found] = [widget for widget in controls(panel.view) if getattr(widget, "description", "").startswith(name)]
@@ -74,7 +64,7 @@ def names(cloud: Cloud) -> set[str]:
 
 def ended(panel: widgets.Panel) -> str:
     """The last job, once it has ended."""
-    until(lambda: not panel.jobs[-1].running, "the job to end")
+    wait_for("the job to end", lambda: not panel.jobs[-1].running)
     return str(panel.jobs[-1])
 
 
@@ -150,7 +140,7 @@ def test_add_makes_one_worker_that_serves_and_remove_drains_it(board: widgets.Da
     press(board, "Add a worker")
     assert "✔ add app-worker-2" in ended(board)
     assert "app-worker-2" in names(cloud)
-    until(lambda: "app-worker-2" in str(board.moment.of_role("worker")), "the picture to show it")
+    wait_for("the picture to show it", lambda: "app-worker-2" in str(board.moment.of_role("worker")))
     assert "app-worker-2" in board.view.children[0].value
     press(board, "Remove a worker")
     assert "drained and deleted" in ended(board)
@@ -160,18 +150,18 @@ def test_add_makes_one_worker_that_serves_and_remove_drains_it(board: widgets.Da
 def test_two_presses_make_two_workers(board: widgets.Dashboard, cloud: Cloud) -> None:
     press(board, "Add a worker")
     press(board, "Add a worker")
-    until(lambda: not any(job.running for job in board.jobs), "both to end")
+    wait_for("both to end", lambda: not any(job.running for job in board.jobs))
     assert {"app-worker-2", "app-worker-3"} <= names(cloud)
 
 
 def test_orders_are_made_and_counted_and_the_line_rises(board: widgets.Dashboard) -> None:
-    until(lambda: board.moment.done is not None, "a first look")
+    wait_for("a first look", lambda: board.moment.done is not None)
     before = board.moment.done or 0
     board._count.value = 20
     press(board, "Order fractals")
-    until(lambda: (board.moment.rate or 0) > 1, "the throughput to rise")
+    wait_for("the throughput to rise", lambda: (board.moment.rate or 0) > 1)
     assert "✔ order 20 fractals" in str(board.jobs[-1])
-    until(lambda: board.moment.done == before + 20, "all to be done")
+    wait_for("all to be done", lambda: board.moment.done == before + 20)
 
 
 def test_a_server_deleted_the_hard_way_is_gone_and_the_next_add_takes_its_place(
@@ -180,13 +170,13 @@ def test_a_server_deleted_the_hard_way_is_gone_and_the_next_add_takes_its_place(
     while len(board.moment.of_role("worker")) < 3:  # where this test runs alone
         board.add("worker")
         assert "✔" in ended(board)
-        until(lambda: board.moment.machines[-1].name in board.jobs[-1].what, "the picture to show it")
-    until(lambda: "app-worker-2" in board._victim.options, "the choice to show it")
+        wait_for("the picture to show it", lambda: board.moment.machines[-1].name in board.jobs[-1].what)
+    wait_for("the choice to show it", lambda: "app-worker-2" in board._victim.options)
     board._victim.value = "app-worker-2"
     press(board, "Delete at once")
     assert "✔ delete app-worker-2" in ended(board)
     assert "app-worker-2" not in names(cloud)
-    until(lambda: "app-worker-2" not in board._victim.options, "the choice to drop it")
+    wait_for("the choice to drop it", lambda: "app-worker-2" not in board._victim.options)
     board.add("worker")
     assert "✔ add app-worker-2" in ended(board)
     assert {"app-worker-1", "app-worker-2", "app-worker-3"} <= names(cloud)
@@ -213,13 +203,13 @@ def test_what_the_dashboard_builds_is_on_the_receipt_and_not_on_the_tape(
 
 def test_a_dashboard_says_that_the_cloud_is_away_and_recovers(board: widgets.Dashboard, home: Path) -> None:
     stop_cloud()
-    until(lambda: "away" in board.moment.problem, "the dashboard to see it")
+    wait_for("the dashboard to see it", lambda: "away" in board.moment.problem)
     assert board.moment.problem in board.view.children[0].value.replace("&#x27;", "'").replace("&quot;", '"')
     press(board, "Add a worker")
     assert "✘ add a worker" in ended(board)
     faafo_lab.connect()
-    until(lambda: not board.moment.problem, "the dashboard to recover")
-    until(lambda: board.moment.of_role("worker")[0].state == "idle", "the application to be back")
+    wait_for("the dashboard to recover", lambda: not board.moment.problem)
+    wait_for("the application to be back", lambda: board.moment.of_role("worker")[0].state == "idle")
 
 
 def test_the_same_cell_run_again_closes_the_older_dashboard(board: widgets.Dashboard, app: Topology) -> None:
@@ -227,7 +217,7 @@ def test_the_same_cell_run_again_closes_the_older_dashboard(board: widgets.Dashb
         assert board.closed
         assert not second.closed
         assert all(widget.disabled for widget in controls(board.view))
-    until(lambda: not threads(), "all threads to end")
+    wait_for("all threads to end", lambda: not threads())
     assert "app-worker-1" in str(board)
     board.close()
 
@@ -235,10 +225,10 @@ def test_the_same_cell_run_again_closes_the_older_dashboard(board: widgets.Dashb
 def test_closing_ends_what_is_under_way(app: Topology) -> None:
     board = widgets.Dashboard(app)
     board.add("worker")
-    until(lambda: "ACTIVE" in board.jobs[-1].seen or not board.jobs[-1].running, "a server to be built")
+    wait_for("a server to be built", lambda: "ACTIVE" in board.jobs[-1].seen or not board.jobs[-1].running)
     board.order(400)
     press(board, "Close")
-    until(lambda: not threads(), "all threads to end")
+    wait_for("all threads to end", lambda: not threads())
     assert board.closed
 
 
@@ -253,27 +243,27 @@ def test_the_load_panel_keeps_a_row_for_each_request_and_writes_them(app: Topolo
         assert "✔ 40 requests, open loop, 50 a second" in ended(panel)
         assert len(panel.rows) == 40
         assert all(row.ok for row in panel.rows)
-        until(lambda: all(row.worker for row in panel.rows), "the makers to be known")
+        wait_for("the makers to be known", lambda: all(row.worker for row in panel.rows))
         assert panel._bar.value == panel._bar.max == 40
         with panel.save(tmp_path / "rows.csv").open() as file:
             assert [row["uuid"] for row in csv.DictReader(file)] == [row.uuid for row in panel.rows]
         bundle = panel._repr_mimebundle_()
         assert "p99" in bundle["text/html"]
         assert "40 requests" in bundle["text/plain"]
-    until(lambda: not threads(), "all threads to end")
+    wait_for("all threads to end", lambda: not threads())
 
 
 def test_a_run_of_the_load_panel_can_be_stopped_and_started_again(app: Topology) -> None:
     with widgets.LoadPanel(app) as panel:
         panel._loop.value, panel._rate.value, panel._number.value = "open", 10, 5000
         press(panel, "Start")
-        until(lambda: len(panel.rows) > 3, "the first answers")
+        wait_for("the first answers", lambda: len(panel.rows) > 3)
         press(panel, "Stop")
         assert "stopped after" in ended(panel)
         kept = len(panel.rows)
         assert 3 < kept < 5000
         panel._loop.value, panel._number.value = "closed", 30
-        until(lambda: not panel.running, "the first run to end")
+        wait_for("the first run to end", lambda: not panel.running)
         press(panel, "Start")
         press(panel, "Start")  # the second press of a double click
         assert "closed loop, 4 clients" in ended(panel)

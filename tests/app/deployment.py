@@ -18,7 +18,7 @@ from typing import Any
 import httpx
 
 from tests.app.engines import FROM_WHEELS, Pair
-from tests.app.waiting import LIMIT_SECONDS, wait_for
+from tests.waiting import LIMIT_SECONDS, wait_for
 
 SECRET = 'a secret: with / and @ and "quotes"'
 

@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.app.waiting import wait_for
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from tests.app.deployment import Deployment

@@ -18,7 +18,7 @@ from faafo_lab.app.store import Store
 from faafo_lab.app.validation import Heartbeat
 from tests.app.deployment import Deployment, a_task, done, node, status
 from tests.app.engines import every_pair
-from tests.app.waiting import wait_for
+from tests.waiting import wait_for
 
 
 def stopped_with_a_task(deployment: Deployment, client: httpx.Client, name: str) -> str | None:
@@ -41,7 +41,7 @@ def test_the_work_of_a_killed_worker_is_done_by_another(deployment: Deployment) 
     assert len(left) > 3
     deployment.stop("killed", signal.SIGKILL)
     address = f"/v1/fractal/{in_hand}"
-    wait_for("its task to be queued again", lambda: not client.get(address).json()["leased_by"], limit=15.0)
+    wait_for("its task to be queued again", lambda: not client.get(address).json()["leased_by"], limit_seconds=15.0)
     deployment.worker("other")
     wait_for("all work to be done by another", lambda: done(client, uuids))
     made = client.get(address).json()

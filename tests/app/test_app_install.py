@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.app.deployment import SECRET, Deployment, done
-from tests.app.waiting import LIMIT_SECONDS, wait_for
+from tests.waiting import LIMIT_SECONDS, wait_for
 
 COMMANDS = {
     "faafo": "cli:main",

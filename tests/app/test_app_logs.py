@@ -12,7 +12,8 @@ from urllib.parse import quote
 import pytest
 
 from faafo_lab.app import logs, settings
-from tests.app.deployment import AUTHORIZED, SECRET, Deployment, a_task, done, status, wait_for
+from tests.app.deployment import AUTHORIZED, SECRET, Deployment, a_task, done, status
+from tests.waiting import wait_for
 
 WRITTEN = (SECRET, quote(SECRET), quote(SECRET, safe=""), json.dumps(SECRET)[1:-1])
 

@@ -6,8 +6,9 @@ from contextlib import closing
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.app.deployment import AUTHORIZED, SECRET, Deployment, a_task, done, node, status, wait_for
+from tests.app.deployment import AUTHORIZED, SECRET, Deployment, a_task, done, node, status
 from tests.app.test_app_rest import a_result
+from tests.waiting import wait_for
 
 ROUTES = (
     "/v1/fractal",

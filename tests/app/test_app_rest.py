@@ -13,7 +13,7 @@ from faafo_lab.app import fractal, tasks
 from faafo_lab.app.julia import Task
 from tests.app.deployment import AUTHORIZED, Deployment, a_task
 from tests.app.engines import every_pair
-from tests.app.waiting import wait_for
+from tests.waiting import wait_for
 
 pytestmark = every_pair
 

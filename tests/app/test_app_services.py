@@ -12,7 +12,7 @@ from faafo_lab.app.errors import DatabaseAway
 from faafo_lab.app.julia import Task
 from faafo_lab.app.store import Store
 from tests.app.deployment import Deployment, a_task
-from tests.app.waiting import LIMIT_SECONDS, wait_for
+from tests.waiting import LIMIT_SECONDS, wait_for
 
 
 def test_the_database_keeps_its_rows_over_a_kill_and_stale_files(bare: Deployment) -> None:

@@ -7,7 +7,7 @@ import httpx
 from faafo_lab.app import tasks
 from tests.app.deployment import AUTHORIZED, Deployment, a_task, done, node
 from tests.app.engines import every_pair
-from tests.app.waiting import wait_for
+from tests.waiting import wait_for
 
 pytestmark = every_pair
 

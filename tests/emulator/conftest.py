@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx
 import pytest
@@ -13,21 +12,7 @@ import yaml
 
 from faafo_lab.cloud.emulator import control
 from faafo_lab.cloud.emulator.control import Running
-
-T = TypeVar("T")
-
-LIMIT_SECONDS = 30.0
-
-
-def wait_for(found: Callable[[], T], what: str) -> T:
-    """Poll until `found` returns something true; fails with `what` at the limit."""
-    deadline = time.monotonic() + LIMIT_SECONDS
-    while True:
-        if result := found():
-            return result
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {LIMIT_SECONDS:.0f} s: {what}")
-        time.sleep(0.02)
+from tests.waiting import LIMIT_SECONDS, wait_for
 
 
 class Api:
@@ -106,12 +91,12 @@ class Api:
                 pytest.fail(f"server in ERROR: {server['fault']}")
             return server if server["status"] == status and not server["OS-EXT-STS:task_state"] else None
 
-        return wait_for(there, f"server {id} {status}")
+        return wait_for(f"server {id} {status}", there)
 
     def remove(self, id: str) -> None:
         """Delete a server and wait until it is gone."""
         assert self("DELETE", f"/compute/v2.1/servers/{id}").status_code == 204
-        wait_for(lambda: self("GET", f"/compute/v2.1/servers/{id}").status_code == 404, f"server {id} gone")
+        wait_for(f"server {id} gone", lambda: self("GET", f"/compute/v2.1/servers/{id}").status_code == 404)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,6 @@ import os
 import signal
 import tarfile
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,21 +18,9 @@ import pytest
 
 from faafo_lab.cloud.emulator import tree
 from faafo_lab.cloud.emulator.hypervisor import Guest, Hypervisor
+from tests.waiting import LIMIT_SECONDS, wait_for
 
 T = TypeVar("T")
-
-LIMIT_SECONDS = 30.0
-
-
-def eventually(found: Callable[[], T], what: str, limit_seconds: float = LIMIT_SECONDS) -> T:
-    """Poll until `found` returns something true; fails with `what` at the limit."""
-    deadline = time.monotonic() + limit_seconds
-    while True:
-        if result := found():
-            return result
-        if time.monotonic() > deadline:
-            pytest.fail(f"not within {limit_seconds:.0f} s: {what}")
-        time.sleep(0.02)
 
 
 def make_image(path: Path, files: Mapping[str, str] | None = None) -> Path:
@@ -60,7 +47,7 @@ class Machine:
 
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(LIMIT_SECONDS * 2)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(LIMIT_SECONDS)
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function in the loop."""
@@ -145,7 +132,7 @@ class Room:
 
     def finished(self, id: str = "one") -> str:
         """Await the end of the user data; the console log."""
-        eventually(lambda: "Startup finished" in self.console(id), f"the boot of {id}")
+        wait_for(f"the boot of {id}", lambda: "Startup finished" in self.console(id))
         return self.console(id)
 
     def gauge(self, name: str, id: str = "one") -> list[str]:

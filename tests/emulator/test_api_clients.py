@@ -15,8 +15,9 @@ from libcloud.compute.providers import get_driver
 from libcloud.compute.types import Provider
 
 from faafo_lab.cloud.emulator.control import Running
+from tests.waiting import LIMIT_SECONDS, wait_for
 
-from .conftest import LIMIT_SECONDS, Api, wait_for
+from .conftest import Api
 
 pytestmark = [  # openstacksdk warns of its own doings
     pytest.mark.filterwarnings(f"ignore::{each}") for each in ("DeprecationWarning", "PendingDeprecationWarning")
@@ -117,9 +118,9 @@ def test_shade_walks_the_tutorials_path(shade_cloud: Any, api: Api) -> None:
     server = cloud.get_server("app-api-1")
     assert cloud.get_server_public_ip(server) == server.interface_ip == floating.floating_ip_address
     assert cloud.get_server_private_ip(server) == server.private_v4
-    wait_for(lambda: page(floating.floating_ip_address, api) == "app-api-1", "the page at the floating IP")
+    wait_for("the page at the floating IP", lambda: page(floating.floating_ip_address, api) == "app-api-1")
     cloud.delete_security_group_rule(rule.id)
-    wait_for(lambda: not page(floating.floating_ip_address, api), "no page without the rule")
+    wait_for("no page without the rule", lambda: not page(floating.floating_ip_address, api))
     assert "Instance: app-api-1" in cloud.get_server_console("app-api-1")
     assert cloud.get_compute_limits().total_instances_used == 1
     cloud.set_server_metadata("app-api-1", {"role": "api"})
@@ -156,7 +157,7 @@ def test_libcloud_walks_the_tutorials_path(driver: Any, api: Api) -> None:
     node = driver.ex_get_node_details(node.id)
     assert floating.ip_address in node.public_ips
     assert driver.ex_get_floating_ip(floating.ip_address).get_node_id() == node.id
-    wait_for(lambda: page(floating.ip_address, api) == "app-api-1", "the page at the floating IP")
+    wait_for("the page at the floating IP", lambda: page(floating.ip_address, api) == "app-api-1")
     assert "Instance: app-api-1" in driver.ex_get_console_output(node)["output"]
     assert [each.name for each in driver.ex_get_node_security_groups(node)] == ["api"]
     assert driver.ex_get_quota_set(api.project).instances.in_use == 1
@@ -164,7 +165,7 @@ def test_libcloud_walks_the_tutorials_path(driver: Any, api: Api) -> None:
     assert driver.ex_soft_reboot_node(node)
     api.until(node.id, "ACTIVE")
     assert driver.ex_stop_node(node)
-    wait_for(lambda: driver.ex_get_node_details(node.id).state == NodeState.STOPPED, "the node to stop")
+    wait_for("the node to stop", lambda: driver.ex_get_node_details(node.id).state == NodeState.STOPPED)
     assert driver.ex_start_node(node)
     api.until(node.id, "ACTIVE")
     assert driver.ex_set_metadata(node, {"role": "api"}) == {"role": "api"}
@@ -172,7 +173,7 @@ def test_libcloud_walks_the_tutorials_path(driver: Any, api: Api) -> None:
     assert driver.ex_detach_floating_ip_from_node(node, floating)
     assert driver.ex_delete_floating_ip(floating)
     assert driver.destroy_node(node)
-    wait_for(lambda: not driver.list_nodes(), "the node to go")
+    wait_for("the node to go", lambda: not driver.list_nodes())
     assert driver.ex_delete_security_group_rule(rule)
     assert driver.ex_delete_security_group(group)
     assert driver.delete_key_pair(driver.get_key_pair("demokey"))

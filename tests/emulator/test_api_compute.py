@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from faafo_lab.cloud.emulator.control import Running
+from tests.waiting import wait_for
 
-from .conftest import Api, wait_for
+from .conftest import Api
 
 SERVER_KEYS = {  # as Nova 26 answered to libcloud and shade, microversion 2.1
     *("id", "name", "status", "tenant_id", "user_id", "metadata", "hostId", "image", "flavor", "created", "updated"),
@@ -82,8 +83,8 @@ def test_user_data_writes_to_the_console_log(api: Api, server: str) -> None:
         body = {"os-getConsoleOutput": {"length": length}}
         return str(api.make(f"/compute/v2.1/servers/{server}/action", body)["output"])
 
-    wait_for(lambda: "this is the user data" in output(None), "the user data's output")
-    whole = wait_for(lambda: output(None) if "finished" in output(None) else "", "the end of the boot")
+    wait_for("the user data's output", lambda: "this is the user data" in output(None))
+    whole = wait_for("the end of the boot", lambda: output(None) if "finished" in output(None) else "")
     assert output(1) == output("1") == whole.splitlines(keepends=True)[-1]
     assert output(0) == ""
 

@@ -11,8 +11,9 @@ import pytest
 
 from faafo_lab.cloud.emulator.base_images import BASE_IMAGES, pack
 from faafo_lab.cloud.emulator.control import Running
+from tests.waiting import wait_for
 
-from .conftest import Api, wait_for
+from .conftest import Api
 
 G = "/image/v2/images"
 KEYS = {  # as Glance 25 answered
@@ -86,8 +87,8 @@ def test_an_upload_that_is_cut_short_leaves_nothing(api: Api, mine: str, running
             f"PUT {G}/{mine}/file HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {api.token}\r\nContent-Length: 1000000\r\n\r\n"
         )
         client.sendall(head.encode() + b"x" * 1000)
-        wait_for(lambda: api.get(f"{G}/{mine}")["status"] == "saving", "the upload to begin")
-    wait_for(lambda: api.get(f"{G}/{mine}")["status"] == "queued", "the upload to be given up")
+        wait_for("the upload to begin", lambda: api.get(f"{G}/{mine}")["status"] == "saving")
+    wait_for("the upload to be given up", lambda: api.get(f"{G}/{mine}")["status"] == "queued")
     assert not list(Path(running.state_dir, "images").glob(f"{mine}*"))
     assert api("PUT", f"{G}/{mine}/file", content=b"whole").status_code == 204
     api("DELETE", f"{G}/{mine}")

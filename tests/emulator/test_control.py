@@ -18,8 +18,9 @@ from faafo_lab.cloud.emulator import control, tree
 from faafo_lab.cloud.emulator.control import Running
 from faafo_lab.cloud.emulator.errors import AddressError, EmulatorError, StateError, VersionError
 from faafo_lab.cloud.emulator.store import SCHEMA_VERSION, Store
+from tests.waiting import wait_for
 
-from .conftest import Api, wait_for
+from .conftest import Api
 
 Start = Callable[..., Running]
 
@@ -106,19 +107,19 @@ def test_after_a_kill_nothing_runs_and_the_next_start_takes_up(start: Start) -> 
     user_data = "IyEvYmluL3NoCmVjaG8gb25jZSA+PiAiJElOU1RBTkNFX1JPT1QvdG1wL3J1bnMiCg=="  # echo once >> …/tmp/runs
     active = api.boot("active", user_data=user_data)
     runs = running.state_dir / "instances" / active / "disk" / "tmp" / "runs"
-    wait_for(runs.exists, "the user data")
+    wait_for("the user data", runs.exists)
     doomed = api.boot("doomed")
     body = {"server": {"name": "early", "imageRef": api.image(), "flavorRef": "1", "min_count": 3}}
     api.make("/compute/v2.1/servers", body)
     api("DELETE", f"/compute/v2.1/servers/{doomed}")
     os.kill(running.pid, signal.SIGKILL)
-    wait_for(lambda: not tree.leftovers(running.state_dir), "the end of every process")
+    wait_for("the end of every process", lambda: not tree.leftovers(running.state_dir))
     assert control.status(running.state_dir) is None
     start()
     for each in api.get("/compute/v2.1/servers")["servers"]:
         if each["id"] != doomed:
             api.until(each["id"], "ACTIVE")
-    wait_for(lambda: api("GET", f"/compute/v2.1/servers/{doomed}").status_code == 404, "the deletion to be finished")
+    wait_for("the deletion to be finished", lambda: api("GET", f"/compute/v2.1/servers/{doomed}").status_code == 404)
     names = {each["name"] for each in api.get("/compute/v2.1/servers")["servers"]}
     assert names == {"active", "early-1", "early-2", "early-3"}
     assert runs.read_text() == "once\n"
@@ -132,7 +133,7 @@ def test_stop_ends_what_a_killed_emulator_could_have_left(start: Start) -> None:
     environment = {**os.environ, tree.STATE_VARIABLE: str(directory)}
     orphan = subprocess.Popen(["sleep", "600"], env=environment, start_new_session=True)
     try:
-        wait_for(lambda: orphan.pid in tree.leftovers(directory), "the orphan to be seen")
+        wait_for("the orphan to be seen", lambda: orphan.pid in tree.leftovers(directory))
         threading.Thread(target=orphan.wait).start()  # or it would stay, as a zombie
         assert not control.stop(directory)
         assert orphan.wait(timeout=10) == -signal.SIGKILL
@@ -249,13 +250,13 @@ def test_sigterm_is_a_clean_stop_and_a_removed_state_directory_too(start: Start,
     running = start()
     Api(running).boot("victim")
     os.kill(running.pid, signal.SIGTERM)
-    wait_for(lambda: not Path(f"/proc/{running.pid}").exists(), "the end of the process")
+    wait_for("the end of the process", lambda: not Path(f"/proc/{running.pid}").exists())
     assert tree.leftovers(running.state_dir) == []
     assert "Stopped." in (running.state_dir / "emulator.log").read_text()
     running = start()
     running.state_dir.rename(tmp_path / "moved")
-    wait_for(lambda: not Path(f"/proc/{running.pid}").exists(), "the end of the process")
-    wait_for(lambda: not tree.leftovers(running.state_dir), "the end of its instances")
+    wait_for("the end of the process", lambda: not Path(f"/proc/{running.pid}").exists())
+    wait_for("the end of its instances", lambda: not tree.leftovers(running.state_dir))
 
 
 def test_the_emulator_is_lean() -> None:

@@ -13,7 +13,8 @@ import pytest
 from faafo_lab.cloud.emulator import clocks, governor, tree
 from faafo_lab.cloud.emulator.load import Load
 from tests.emulator import machine_room
-from tests.emulator.machine_room import Room, eventually
+from tests.emulator.machine_room import Room
+from tests.waiting import wait_for
 
 machine, room = machine_room.machine, machine_room.room
 
@@ -45,7 +46,7 @@ def shares(room: Room, ids: list[str], seconds: float) -> list[float]:
 
 
 def wait_for_work(room: Room, id: str) -> None:
-    eventually(lambda: used_seconds(room, id) > 0.1, f"{id} at work")
+    wait_for(f"{id} at work", lambda: used_seconds(room, id) > 0.1)
 
 
 def test_three_busy_instances_of_a_quarter_core_get_the_same_whatever_their_processes(room: Room) -> None:
@@ -61,7 +62,7 @@ def test_three_busy_instances_of_a_quarter_core_get_the_same_whatever_their_proc
         return max(measured) < 1.2 * min(measured) and min(measured) >= 0.15 and max(measured) <= 0.3
 
     # More than once only where the machine has other things to do.
-    eventually(as_the_flavor_says, "equal shares of a quarter core")
+    wait_for("equal shares of a quarter core", as_the_flavor_says)
 
 
 def test_an_instance_without_a_cap_is_left_alone(room: Room) -> None:
@@ -74,8 +75,8 @@ def test_an_instance_without_a_cap_is_left_alone(room: Room) -> None:
 def test_the_load_average_tells_three_busy_processes_from_an_idle_instance(room: Room) -> None:
     room.boot("busy", user_data=THREE_BUSY, cores=QUARTER)
     room.boot("idle", cores=QUARTER)
-    eventually(lambda: float(room.gauge("loadavg", "busy")[0]) > 1, "a load above 1")
-    eventually(lambda: float(room.gauge("loadavg", "idle")[0]) < 0.5, "no load")
+    wait_for("a load above 1", lambda: float(room.gauge("loadavg", "busy")[0]) > 1)
+    wait_for("no load", lambda: float(room.gauge("loadavg", "idle")[0]) < 0.5)
 
 
 def test_an_instance_at_its_cap_is_wholly_busy_and_an_idle_one_is_idle(room: Room) -> None:
@@ -90,7 +91,7 @@ def test_an_instance_at_its_cap_is_wholly_busy_and_an_idle_one_is_idle(room: Roo
 
     def use(id: str) -> float:
         busy, idle = ticks(id)
-        eventually(lambda: sum(ticks(id)) > busy + idle + 40, "two seconds of a quarter core")
+        wait_for("two seconds of a quarter core", lambda: sum(ticks(id)) > busy + idle + 40)
         later_busy, later_idle = ticks(id)
         return (later_busy - busy) / (later_busy - busy + later_idle - idle)
 
@@ -101,7 +102,7 @@ def test_an_instance_at_its_cap_is_wholly_busy_and_an_idle_one_is_idle(room: Roo
 def test_uptime_is_the_instances_own(room: Room) -> None:
     room.boot()
     assert float(room.gauge("uptime")[0]) < 10
-    eventually(lambda: float(room.gauge("uptime")[0]) > 1, "a second")
+    wait_for("a second", lambda: float(room.gauge("uptime")[0]) > 1)
 
 
 def test_a_process_that_somebody_has_stopped_stays_stopped(room: Room) -> None:
@@ -117,7 +118,7 @@ def test_a_process_that_somebody_has_stopped_stays_stopped(room: Room) -> None:
         return clocks.posix_clock(pid) == before
 
     # Where the governor holds it at this very moment, the two stops are one to the kernel: again, then.
-    eventually(stopped_for_good, "a stop that the governor leaves alone")
+    wait_for("a stop that the governor leaves alone", stopped_for_good)
 
 
 def test_an_init_is_not_woken_by_the_governors_stops(room: Room) -> None:
@@ -130,7 +131,7 @@ def test_an_init_is_not_woken_by_the_governors_stops(room: Room) -> None:
         return int(line.split()[1])
 
     before = switches(), used_seconds(room, "one")
-    eventually(lambda: used_seconds(room, "one") > before[1] + 0.3, "some stops")
+    wait_for("some stops", lambda: used_seconds(room, "one") > before[1] + 0.3)
     assert switches() - before[0] < 15
 
 

@@ -17,7 +17,8 @@ from faafo_lab.cloud.emulator.guest.console import KEPT_BYTES, Console
 from faafo_lab.cloud.emulator.guest.units import UnitError, read_unit
 from faafo_lab.cloud.emulator.hypervisor import HypervisorError
 from tests.emulator import machine_room
-from tests.emulator.machine_room import Room, alive, eventually
+from tests.emulator.machine_room import Room, alive
+from tests.waiting import wait_for
 
 machine, room = machine_room.machine, machine_room.room
 
@@ -61,7 +62,7 @@ def test_user_data_runs_once_as_a_program_with_a_clean_environment(room: Room, m
     assert " finished at " in console
     room.kill()
     room.boot(first_boot=False, user_data="#!/bin/sh\necho ran >> $HOME/runs\n")
-    eventually(lambda: room.console().count("Startup finished") == 2, "the second boot")
+    wait_for("the second boot", lambda: room.console().count("Startup finished") == 2)
     assert (disk / "home/ubuntu/runs").read_text() == "ran\n"
 
 
@@ -69,7 +70,7 @@ def test_user_data_that_was_cut_short_runs_at_the_next_boot(room: Room) -> None:
     script = "#!/bin/bash\necho ran >> $HOME/runs\n[ $(wc -l < $HOME/runs) = 2 ] || exec sleep 1000\n"
     room.boot(user_data=script)
     runs = room.disk() / "home/ubuntu/runs"
-    eventually(runs.exists, "the first run")
+    wait_for("the first run", runs.exists)
     room.kill()
     room.boot(first_boot=False, user_data=script)
     room.finished()
@@ -160,7 +161,7 @@ def test_the_emulator_can_write_to_the_console(room: Room) -> None:
     room.boot()
     room.finished()
     room.call(room.hypervisor.console, "one", "switch: a word")
-    eventually(lambda: "] switch: a word\n" in room.console(), "the line")
+    wait_for("the line", lambda: "] switch: a word\n" in room.console())
 
 
 # Units
@@ -177,7 +178,7 @@ def test_systemctl_and_journalctl_know_a_unit_from_its_file_to_its_end(room: Roo
     room.finished()
     assert in_instance(room, "systemctl is-active web").stdout == "active\n"
     assert in_instance(room, "systemctl is-enabled web.service").stdout == "enabled\n"
-    eventually(lambda: in_instance(room, "journalctl -u web").stdout == "serving 1 two words\n", "its output")
+    wait_for("its output", lambda: in_instance(room, "journalctl -u web").stdout == "serving 1 two words\n")
     status = in_instance(room, "systemctl status web")
     assert "web.service - A web server" in status.stdout
     assert "active (running)" in status.stdout
@@ -214,10 +215,10 @@ def test_a_crashed_unit_is_started_again_and_a_looping_one_ever_more_slowly(room
     room.finished()
     main = next(pid for pid in room.pids() if machine_room.tree.read(f"/proc/{pid}/cmdline").startswith(b"/bin/sleep"))
     os.kill(main, signal.SIGKILL)
-    eventually(lambda: "steady.service: started again" in room.console(), "the restart")
+    wait_for("the restart", lambda: "steady.service: started again" in room.console())
     assert "steady.service: ended, killed by SIGKILL" in room.console()
     assert not alive(main)
-    eventually(lambda: "looping.service: ended, exit status 1; restart in 0.8 s." in room.console(), "the backoff")
+    wait_for("the backoff", lambda: "looping.service: ended, exit status 1; restart in 0.8 s." in room.console())
     assert in_instance(room, "systemctl stop looping; systemctl is-active looping").stdout == "inactive\n"
 
 
@@ -226,7 +227,7 @@ def test_a_unit_takes_its_children_along_when_it_stops(room: Room) -> None:
     script = "(trap '' TERM; exec sleep 1000) & setsid sleep 1001 & (sleep 1002 &) ; exec sleep 1003"
     room.boot(user_data=f"#!/bin/bash\n{unit}cat > many.sh <<'X'\n{script}\nX\nsystemctl start many\n")
     room.finished()
-    eventually(lambda: len(room.pids()) == 5, "its five processes")
+    wait_for("its five processes", lambda: len(room.pids()) == 5)
     assert in_instance(room, "systemctl stop many").returncode == 0
     assert len(room.pids()) == 1
 
@@ -238,7 +239,7 @@ def test_enabled_units_start_at_every_boot(room: Room) -> None:
     assert in_instance(room, "systemctl is-active web").stdout == "inactive\n"
     room.do(room.hypervisor.shutdown("one", 10))
     room.boot(first_boot=False)
-    eventually(lambda: in_instance(room, "systemctl is-active web").stdout == "active\n", "the unit")
+    wait_for("the unit", lambda: in_instance(room, "systemctl is-active web").stdout == "active\n")
 
 
 def test_poweroff_is_news_and_reboot_boots_again(room: Room) -> None:
@@ -246,12 +247,12 @@ def test_poweroff_is_news_and_reboot_boots_again(room: Room) -> None:
     room.finished()
     (init,) = room.pids()
     assert in_instance(room, "sudo reboot").returncode == 0
-    eventually(lambda: room.console().count("Startup finished") == 2, "the second boot")
+    wait_for("the second boot", lambda: room.console().count("Startup finished") == 2)
     assert room.pids() != [init]
     assert (room.disk() / "home/ubuntu/runs").read_text() == "ran\n"
     assert room.exits == []
     in_instance(room, "sudo poweroff")
-    eventually(lambda: room.exits == ["one"], "the news")
+    wait_for("the news", lambda: room.exits == ["one"])
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ import pytest
 
 from faafo_lab.cloud.emulator.switch import Plug, Rule, Switch
 from tests.emulator import machine_room
-from tests.emulator.machine_room import Room, alive, eventually
+from tests.emulator.machine_room import Room, alive
+from tests.waiting import wait_for
 
 machine, room = machine_room.machine, machine_room.room
 T = TypeVar("T")
@@ -97,7 +98,7 @@ def test_a_command_ends_with_its_channel(booted: Room) -> None:
         assert int(await process.stdout.readline())
 
     on(booted, leave)
-    eventually(lambda: len(booted.pids()) == 1, "the end of the command and its children")
+    wait_for("the end of the command and its children", lambda: len(booted.pids()) == 1)
 
 
 def test_what_a_command_leaves_behind_does_not_hold_the_channel(booted: Room) -> None:

@@ -14,7 +14,8 @@ import pytest
 from faafo_lab.cloud.emulator import sockets, tree
 from faafo_lab.cloud.emulator.hypervisor import HypervisorError
 from tests.emulator import machine_room
-from tests.emulator.machine_room import Machine, Room, alive, eventually
+from tests.emulator.machine_room import Machine, Room, alive
+from tests.waiting import wait_for
 
 machine, room = machine_room.machine, machine_room.room
 
@@ -38,7 +39,7 @@ timeout 20 sleep 1000
 
 
 def started(room: Room, id: str = "one") -> list[int]:
-    eventually(lambda: "all-started" in room.console(id), "the user data's processes")
+    wait_for("the user data's processes", lambda: "all-started" in room.console(id))
     return room.pids(id)
 
 
@@ -55,7 +56,7 @@ def test_kill_is_faster_than_a_process_that_forks_all_the_time(room: Room) -> No
     room.boot(user_data=FORKING)
     room.boot("two")
     started(room)
-    eventually(lambda: len(room.pids()) > 60, "a crowd")
+    wait_for("a crowd", lambda: len(room.pids()) > 60)
     room.kill()
     assert room.pids() == []
     assert room.programs() == []
@@ -106,7 +107,7 @@ def test_an_init_that_dies_is_told_and_takes_its_tree_along(room: Room) -> None:
     room.boot(user_data=DAEMONS)
     pids = started(room)
     os.kill(pids[0], signal.SIGKILL)
-    eventually(lambda: room.exits == ["one"], "the news")
+    wait_for("the news", lambda: room.exits == ["one"])
     assert not [pid for pid in pids if alive(pid)]
 
 
@@ -115,8 +116,8 @@ def test_a_dead_hypervisor_takes_all_instances_along_and_the_next_boot_starts_a_
     room.boot("two", user_data=DAEMONS)
     pids = started(room) + started(room, "two")
     os.kill(tree.stat(pids[0]).parent, signal.SIGKILL)  # type: ignore[union-attr]
-    eventually(lambda: not [pid for pid in pids if alive(pid)], "the end of all instances")
-    eventually(lambda: sorted(room.exits) == ["one", "two"], "the news")
+    wait_for("the end of all instances", lambda: not [pid for pid in pids if alive(pid)])
+    wait_for("the news", lambda: sorted(room.exits) == ["one", "two"])
     room.boot(first_boot=False)
     assert len(room.pids()) == 1
 
@@ -142,11 +143,11 @@ asyncio.run(asyncio.sleep(1000))
         assert emulator.stdout is not None
         assert emulator.stdout.readline() == b"booted\n"
         log = tmp_path / "instances/one/console.log"
-        eventually(lambda: "all-started" in log.read_text(), "the user data's processes")
+        wait_for("the user data's processes", lambda: "all-started" in log.read_text())
         assert len(tree.leftovers(tmp_path)) >= 7
         emulator.kill()
         emulator.wait()
-        eventually(lambda: not tree.leftovers(tmp_path), "the end of everything")
+        wait_for("the end of everything", lambda: not tree.leftovers(tmp_path))
     finally:
         emulator.kill()
         emulator.wait()
@@ -163,7 +164,7 @@ def test_shutdown_lets_units_end_in_their_own_way(room: Room) -> None:
         user_data=f"#!/bin/bash\ncat > $INSTANCE_ROOT/etc/systemd/system/a.service <<'X'\n{unit}\nX\nsystemctl start a"
     )
     room.finished()
-    eventually(lambda: "up" in (room.disk() / "var/log/a.log").read_text(), "the unit")
+    wait_for("the unit", lambda: "up" in (room.disk() / "var/log/a.log").read_text())
     room.do(room.hypervisor.shutdown("one", 20))
     assert (room.disk() / "home/ubuntu/last").read_text() == "in order\n"
     assert room.pids() == []
@@ -206,7 +207,7 @@ time.sleep(1000)'
     room.boot("one", user_data=script)
     room.boot("two")
     inode_file = room.disk() / "home/ubuntu/inode"
-    inode = int(eventually(lambda: inode_file.exists() and inode_file.read_text(), "the socket"))
+    inode = int(wait_for("the socket", lambda: inode_file.exists() and inode_file.read_text()))
     assert room.do(room.hypervisor.owner(inode, ["two", "one"])) == "one"
     assert room.do(room.hypervisor.owner(inode, ["two"])) is None
     assert room.do(room.hypervisor.owner(inode, [])) is None
@@ -253,7 +254,7 @@ def test_leftovers_are_this_state_directorys_only(tmp_path: Path) -> None:
 
     mine, other = sleeper(str(tmp_path)), sleeper(str(tmp_path) + "x")
     try:
-        eventually(lambda: tree.leftovers(tmp_path) == [mine.pid], "the one")
+        wait_for("the one", lambda: tree.leftovers(tmp_path) == [mine.pid])
     finally:
         for process in (mine, other):
             process.kill()

@@ -14,7 +14,8 @@ import pytest
 from faafo_lab.cloud.emulator import peers
 from faafo_lab.cloud.emulator.switch import Plug, Rule, Switch
 from tests.emulator import machine_room
-from tests.emulator.machine_room import Machine, Room, eventually
+from tests.emulator.machine_room import Machine, Room
+from tests.waiting import wait_for
 
 machine, room = machine_room.machine, machine_room.room
 
@@ -141,10 +142,10 @@ def test_a_listener_comes_and_goes_with_its_socket(net: Net, address: str, machi
     assert not connects(address)
     echo = Echo(place)
     try:
-        eventually(lambda: connects(address), "the listener")
+        wait_for("the listener", lambda: connects(address))
     finally:
         echo.close()
-    eventually(lambda: refused(address), "the listener's end")
+    wait_for("the listener's end", lambda: refused(address))
 
 
 def refused(address: str, port: int = PORT) -> bool:
@@ -158,7 +159,7 @@ def test_a_link_to_a_socket_is_a_socket(net: Net, ports: Path, address: str) -> 
     net.apply(one=plug(ports, address, Rule(1, 65535)))
     assert refused(address, 7000)
     (ports / "later").symlink_to(str(PORT))
-    eventually(lambda: connects(address, 7000), "the link's listener")
+    wait_for("the link's listener", lambda: connects(address, 7000))
 
 
 def test_a_low_port_is_published_higher(net: Net, address: str, machine: Machine) -> None:
@@ -228,7 +229,7 @@ def test_a_taken_port_is_told_on_the_console_and_tried_again(net: Net, ports: Pa
         ((id, line),) = net.lines
         assert id == "one"
         assert f"port {PORT} cannot be published at {address}:{PORT}: that port is taken" in line
-    eventually(lambda: not refused(address) and connects(address), "the next try")
+    wait_for("the next try", lambda: not refused(address) and connects(address))
     assert len(net.lines) == 1
 
 
@@ -275,7 +276,7 @@ def reaches(room: Room, id: str, place: str, wanted: str, others: Callable[[], N
             return False
         return str(eval((home / "results").read_text()).get(place, "")).endswith(wanted[0] * 3)  # noqa: S307
 
-    eventually(found, f"{id} finds {place} {wanted}")
+    wait_for(f"{id} finds {place} {wanted}", found)
 
 
 def test_only_members_of_a_remote_group_pass_a_rule_that_names_it(
@@ -331,7 +332,7 @@ def test_a_crowd_is_refused_in_one_clear_line(
         assert not connects(address)
         ((id, line),) = net.lines
         assert (id, line) == ("one", f"switch: port {PORT}: more than 20 open connections: new ones are refused.")
-    eventually(lambda: connects(address), "room for new ones")
+    wait_for("room for new ones", lambda: connects(address))
 
 
 @pytest.mark.parametrize("find", [peers.ask_kernel, peers.search_tables])
@@ -356,4 +357,4 @@ def test_a_thousand_short_connections_leave_nothing_open(net: Net, ports: Path, 
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(1000):
         assert connects(address)
-    eventually(lambda: len(os.listdir("/proc/self/fd")) <= before + 2, "the end of all relays")
+    wait_for("the end of all relays", lambda: len(os.listdir("/proc/self/fd")) <= before + 2)
