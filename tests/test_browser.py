@@ -253,7 +253,7 @@ def test_a_button_takes_effect_while_a_cell_runs(lab: Lab, cloud: Cloud) -> None
         lab.run_cell(index)
     lab.page.get_by_label("Fractals per second over the last minute").wait_for(timeout=START_LIMIT_SECONDS * 1000)
     lab.run_cell(2)
-    until(lambda: lab.running(2), "the cell to run")
+    wait_for("the cell to run", lambda: lab.running(2))
     try:
         lab.press("Add a worker")
         lab.page.get_by_text("app-worker-2 serves").first.wait_for()
@@ -262,7 +262,7 @@ def test_a_button_takes_effect_while_a_cell_runs(lab: Lab, cloud: Cloud) -> None
         assert "app-worker-2" in {server.name for server in cloud.servers()}
     finally:
         (lab.folder / GO_ON).touch()
-    until(lambda: not lab.running(2), "the cell to end")
+    wait_for("the cell to end", lambda: not lab.running(2))
     cloud.delete_servers(["app-worker-2"])
 
 
