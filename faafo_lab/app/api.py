@@ -67,14 +67,15 @@ async def serve(backend: Backend, address: str) -> None:
     )
     server.add_sockets(sockets)
     log.info("%s serves at %s", backend.name, address)
-    keeping = asyncio.create_task(backend.keep())
+    keeping = [asyncio.create_task(backend.keep()), asyncio.create_task(backend.sweep())]
     await stopping.wait()
     log.info("stopping")
     server.stop()
     deadline = time.monotonic() + DRAIN_SECONDS
     while backend.in_flight and time.monotonic() < deadline:
         await asyncio.sleep(0.02)
-    keeping.cancel()
+    for task in keeping:
+        task.cancel()
     await server.close_all_connections()
     await loop.run_in_executor(None, backend.close)
 
@@ -92,7 +93,8 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         logs.start(settings.hostname())
-        asyncio.run(serve(Backend(settings.database_url(), settings.queue_url(), settings.secret()), arguments.listen))
+        urls = settings.database_url(), settings.queue_url(), settings.images_url()
+        asyncio.run(serve(Backend(*urls, settings.secret()), arguments.listen))
     except (AppError, OSError) as error:
         parser.exit(1, f"faafo-api: {error}\n")
 

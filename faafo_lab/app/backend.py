@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 
 from faafo_lab.app import settings
 from faafo_lab.app.errors import AppError, BrokerAway, DatabaseAway
+from faafo_lab.app.images import open_images
 from faafo_lab.app.julia import Task
 from faafo_lab.app.keeper import ROUND_SECONDS, Keeper
 from faafo_lab.app.machine import Machine
@@ -23,16 +24,19 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
+SWEEP_SECONDS = 60.0
+
 
 class Backend:
     """One API's connections and threads; ``name`` is this machine's, ``in_flight`` counts its requests."""
 
-    def __init__(self, database_url: str, queue_url: str, secret: str | None):
+    def __init__(self, database_url: str, queue_url: str, images_url: str, secret: str | None):
         self.name = settings.hostname()
         self.secret = secret
         self.machine = Machine()
         self.load = self.machine.read()
         self.store = Store(database_url)
+        self.images = open_images(images_url, self.store, self.name)
         self.publisher = Publisher(queue_url)
         self._version = settings.version()
         self.metrics = Metrics(self._version)
@@ -79,6 +83,17 @@ class Backend:
             except Exception:
                 log.exception("keeping failed, trying again")
             await asyncio.sleep(ROUND_SECONDS)
+
+    async def sweep(self) -> None:
+        """Every minute: delete images that no row refers to."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                await self.ask(self.images.sweep)
+            except DatabaseAway:
+                pass  # ``keep`` says so
+            except Exception:
+                log.exception("sweeping the images failed, trying again")
 
     def publish(self, task: Task) -> None:
         """Publish an accepted task soon; those that come together go together."""

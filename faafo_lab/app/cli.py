@@ -82,9 +82,23 @@ def show(client: Client, options: argparse.Namespace) -> None:
 
 def get(client: Client, options: argparse.Namespace) -> None:
     """Download one fractal's PNG."""
-    png = client.download(f"/fractal/{_uuid(options)}")
+    address = f"/fractal/{_uuid(options)}"
     path = options.output or Path(f"{options.uuid}.png")
-    path.write_bytes(png)
+    unfinished = path.with_name(f"{path.name}.part")
+    from tqdm import tqdm  # only those who download pay for it
+
+    try:
+        # on standard error, and only where that is a terminal
+        with unfinished.open("wb") as file, tqdm(unit="B", unit_scale=True, desc=path.name, disable=None) as bar:
+
+            def progress(there: int, total: int) -> None:
+                bar.total = total
+                bar.update(there - bar.n)
+
+            client.download(address, file, progress)
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
     print(path)
 
 

@@ -7,9 +7,11 @@ AppError                  one clear sentence
 │   ├── Forbidden             403  the secret is wrong
 │   ├── NotFound              404
 │   ├── Conflict              409  the uuid is taken by another fractal
-│   └── TooLarge              413
+│   ├── TooLarge              413
+│   └── OutOfRange            416  an image has no such bytes
 ├── DatabaseAway          the database does not answer (API: 503, ask again soon)
 ├── BrokerAway            the message broker does not answer
+├── ImagesAway            the place of the images does not answer, or is full (API: 503)
 ├── SettingsError         an option or an environment variable is wrong
 └── ApiError              what a client of the API meets
     ├── ApiAway               nobody answers, or the API says 5xx: trying again may help
@@ -61,12 +63,26 @@ class TooLarge(RequestError):
     status = 413
 
 
+class OutOfRange(RequestError):
+    """An image has no such bytes; ``size`` is how many it has."""
+
+    status = 416
+
+    def __init__(self, size: int):
+        super().__init__(f"'Range' must be within the image, which has {size} bytes.")
+        self.size = size
+
+
 class DatabaseAway(AppError):
     """The database does not answer."""
 
 
 class BrokerAway(AppError):
     """The message broker does not answer."""
+
+
+class ImagesAway(AppError):
+    """The place of the images does not answer, or is full."""
 
 
 class SettingsError(AppError):

@@ -2,6 +2,7 @@
 
 import io
 import os
+from typing import IO
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # unused, but each of its threads takes memory
 import numpy as np
@@ -57,3 +58,8 @@ def png(task: Task) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=PNG_COMPRESSION)
     return file.getvalue()
+
+
+def write_png(task: Task, sink: IO[bytes]) -> None:
+    """Write the picture to a file."""
+    sink.write(png(task))

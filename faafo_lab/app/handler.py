@@ -7,13 +7,15 @@ from typing import Any
 
 from tornado.web import HTTPError, RequestHandler
 
-from faafo_lab.app import validation
+from faafo_lab.app import logs, validation
 from faafo_lab.app.backend import Backend
 from faafo_lab.app.errors import (
     AppError,
+    BadRequest,
     BrokerAway,
     DatabaseAway,
     Forbidden,
+    ImagesAway,
     NotFound,
     RequestError,
     TooLarge,
@@ -82,7 +84,7 @@ class Handler(RequestHandler):
         error = kwargs["exc_info"][1] if "exc_info" in kwargs else None
         if isinstance(error, RequestError):
             status_code, message = error.status, str(error)
-        elif isinstance(error, DatabaseAway | BrokerAway):
+        elif isinstance(error, DatabaseAway | BrokerAway | ImagesAway):
             status_code, message = 503, str(error)
             self.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
         elif status_code == 405:
@@ -107,3 +109,13 @@ class Nowhere(Handler):
     def prepare(self) -> None:
         """Refuse."""
         raise NotFound(f"There is nothing at {self.request.path}.")
+
+
+def known_uuid(name: str) -> str:
+    """A uuid in an address; one that is malformed cannot exist."""
+    try:
+        uuid = validation.uuid(name)
+    except BadRequest:
+        raise NotFound(f"There is no fractal '{name[:60]}'.") from None
+    logs.concerns(uuid)
+    return uuid

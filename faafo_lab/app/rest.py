@@ -3,7 +3,7 @@
     POST   /v1/fractal               accept a task                        201
     GET    /v1/fractal               page=, results_per_page=, order=     200
     GET    /v1/fractal/UUID          one fractal                          200
-    PUT    /v1/fractal/UUID          a worker's result         (secret)   200
+    PUT    /v1/fractal/UUID          a worker's result         (secret)   200    in ``transfer``
     DELETE /v1/fractal/UUID                                    (secret)   204
     GET    /v1/node                  every API and worker                 200
     POST   /v1/node                  a worker's heartbeat      (secret)   200
@@ -13,7 +13,7 @@
     GET    /v1/stats                 waiting, working, done, queue_depth  200
     GET    /health                   database and broker                  200 or 503
     GET    /metrics                  what Prometheus reads                200
-    GET    /fractal/UUID             the PNG                              200
+    GET    /fractal/UUID             the PNG                              200    in ``transfer``
 
 The secret travels as ``Authorization: Bearer SECRET``. Errors are ``{"error": "one sentence"}``. Every answer names
 the API that gave it: ``X-Served-By``.
@@ -25,9 +25,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from faafo_lab.app import logs, validation
-from faafo_lab.app.errors import AppError, BadRequest, BrokerAway, DatabaseAway, NotFound
-from faafo_lab.app.handler import RETRY_AFTER_SECONDS, Handler
+from faafo_lab.app.errors import AppError, BrokerAway, DatabaseAway
+from faafo_lab.app.handler import RETRY_AFTER_SECONDS, Handler, known_uuid
 from faafo_lab.app.metrics import CONTENT_TYPE
+from faafo_lab.app.transfer import Image, Upload
 
 log = logging.getLogger(__name__)
 
@@ -64,30 +65,14 @@ class Fractals(Handler):
         self.send(fractal, 201)
 
 
-class Fractal(Handler):
+class Fractal(Upload):
     """``/v1/fractal/UUID``."""
 
     route = "/v1/fractal/{uuid}"
-    body_max_bytes = validation.RESULT_BODY_MAX_BYTES
 
     async def get(self, name: str) -> None:
         """One fractal."""
         self.send(await self.api.ask(self.api.store.get, known_uuid(name)))
-
-    async def put(self, name: str) -> None:
-        """Keep a worker's result."""
-        self.check_secret()
-        wanted = known_uuid(name)
-        # in a thread: checking the largest picture takes a while
-        result = await self.api.ask(lambda: validation.result(self.json_body(), wanted))
-        fractal, won = await self.api.ask(self.api.store.complete, wanted, result)
-        if won:
-            self.api.metrics.completed.inc()
-            log.debug("completed by %s", result.generated_by)
-        else:
-            self.api.metrics.dropped.inc()
-            log.info("it was done already: the result of %s is dropped", result.generated_by)
-        self.send(fractal)
 
     async def delete(self, name: str) -> None:
         """Delete it."""
@@ -95,23 +80,6 @@ class Fractal(Handler):
         await self.api.ask(self.api.store.delete, known_uuid(name))
         log.debug("deleted")
         self.set_status(204)
-
-
-class Image(Handler):
-    """``/fractal/UUID``: the PNG."""
-
-    route = "/fractal/{uuid}"
-
-    async def get(self, name: str) -> None:
-        """The PNG, or 304 for who has it."""
-        checksum, png = await self.api.ask(self.api.store.image, known_uuid(name.removesuffix(".png")))
-        self.set_header("Content-Type", "image/png")
-        self.set_header("Cache-Control", "public, max-age=31536000, immutable")
-        self.set_header("Etag", f'"{checksum}"')
-        if self.check_etag_header():
-            self.set_status(304)
-        else:
-            self.finish(png)
 
 
 class Nodes(Handler):
@@ -222,16 +190,6 @@ class Metrics(Handler):
             return await self.api.ask(ask)
         except (BrokerAway, DatabaseAway):
             return None
-
-
-def known_uuid(name: str) -> str:
-    """A uuid in an address; one that is malformed cannot exist."""
-    try:
-        uuid = validation.uuid(name)
-        logs.concerns(uuid)
-        return uuid
-    except BadRequest:
-        raise NotFound(f"There is no fractal '{name[:60]}'.") from None
 
 
 ROUTES: list[tuple[str, type[Handler]]] = [

@@ -1,8 +1,9 @@
 """The tables. A fractal's row is the truth about it; the queue is only the fast path.
 
-fractals   what was asked for, who works on it (the lease), what came out
-images     the PNGs, apart from the rows so that no list ever reads them
-nodes      who serves: every API and worker, as they last reported
+fractals       what was asked for, who works on it (the lease), what came out
+image_pieces   the PNGs that the database keeps, in pieces, apart from the rows so that no list ever reads them
+loose_images   what is kept outside and no row refers to: not yet, or no more; it is to be deleted
+nodes          who serves: every API and worker, as they last reported
 """
 
 from typing import Any
@@ -12,7 +13,6 @@ from sqlalchemy import (
     Boolean,
     Column,
     Double,
-    ForeignKey,
     Index,
     Integer,
     LargeBinary,
@@ -28,9 +28,9 @@ metadata = MetaData()
 
 # MariaDB compares as PostgreSQL does: 'a' is not 'A'
 MARIADB: dict[str, Any] = {"mariadb_engine": "InnoDB", "mariadb_charset": "utf8mb4", "mariadb_collate": "utf8mb4_bin"}
-LARGEST_IMAGE_BYTES = 2**31  # more than MariaDB's plain BLOB holds
 
-UUID_LENGTH, NAME_LENGTH = 36, 255
+UUID_LENGTH, NAME_LENGTH, LOCATION_LENGTH = 36, 255, 400
+PIECE_BYTES = 1024 * 1024  # of an image: a row that every database and every memory has room for
 
 fractals = Table(
     "fractals",
@@ -59,17 +59,27 @@ fractals = Table(
     Column("size", Integer),
     Column("checksum", String(64)),
     Column("generated_by", String(NAME_LENGTH)),
+    Column("image", String(LOCATION_LENGTH)),  # where it is: see ``images``
     **MARIADB,
 )
 Index("fractals_by_creation", fractals.c.created_at, fractals.c.uuid)
 Index("fractals_by_completion", fractals.c.completed_at)
 Index("fractals_to_do", fractals.c.lease_until, postgresql_where=text("completed_at IS NULL"))
 
-images = Table(
-    "images",
+image_pieces = Table(
+    "image_pieces",
     metadata,
-    Column("uuid", ForeignKey("fractals.uuid", ondelete="CASCADE"), primary_key=True),
-    Column("png", LargeBinary(LARGEST_IMAGE_BYTES), nullable=False),
+    Column("image", String(LOCATION_LENGTH), primary_key=True),
+    Column("start", Integer, primary_key=True, autoincrement=False),  # of its first byte in the image
+    Column("data", LargeBinary(PIECE_BYTES), nullable=False),
+    **MARIADB,
+)
+
+loose_images = Table(
+    "loose_images",
+    metadata,
+    Column("image", String(LOCATION_LENGTH), primary_key=True),
+    Column("delete_after", Time, nullable=False, index=True),
     **MARIADB,
 )
 

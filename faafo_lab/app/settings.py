@@ -44,9 +44,9 @@ def secret() -> str | None:
 
 
 def passwords() -> list[str]:
-    """What no log may show: the secret, and the passwords in the addresses of database and broker."""
+    """What no log may show: the secret, and the passwords in the addresses of database, broker and object store."""
     found = set()
-    for url in (database_url(), queue_url()):
+    for url in (database_url(), queue_url(), images_url()):
         with contextlib.suppress(ValueError):  # an address that is none: whoever uses it will say so
             found.add(unquote(urlsplit(url).password or ""))
     return sorted((found - {PASSWORD_WITHOUT_SECRET} | {secret() or ""}) - {""})
@@ -70,6 +70,11 @@ def queue_url() -> str:
     if path := port_socket(BROKER_PORT):
         return f"redis+socket://:{password}@{path}"
     return f"amqp://faafo:{password}@localhost:5672//"
+
+
+def images_url() -> str:
+    """``FAAFO_IMAGES_URL``, or the database."""
+    return os.environ.get("FAAFO_IMAGES_URL") or "database"
 
 
 def endpoint_url() -> str:

@@ -10,7 +10,7 @@ import functools
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import IO, Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine, RowMapping
@@ -19,10 +19,10 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from faafo_lab.app import database
 from faafo_lab.app.database import now, shifted
-from faafo_lab.app.errors import BadRequest, Conflict, DatabaseAway, NotFound
+from faafo_lab.app.errors import BadRequest, Conflict, DatabaseAway, ImagesAway, NotFound
 from faafo_lab.app.julia import Task
 from faafo_lab.app.machine import Load
-from faafo_lab.app.schema import fractals, images, metadata, nodes
+from faafo_lab.app.schema import PIECE_BYTES, fractals, image_pieces, loose_images, metadata, nodes
 from faafo_lab.app.settings import LEASE_SECONDS, NODE_FORGOTTEN_SECONDS, NODE_LOST_SECONDS
 from faafo_lab.app.validation import Heartbeat, Result
 
@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 
 CONNECTIONS = 4
 OUTBOX_BATCH = 200
+LOOSE_BATCH = 50
+LOOSE_SECONDS = 3600.0  # until an image that was put outside must have its row
 EMPTY_SECONDS = 4.0  # between a message's end in the queue and its worker's lease
 OVERTAKEN_SECONDS = 10.0  # by which the order of two messages is beyond doubt
 TASK_FIELDS = ("uuid", "width", "height", "iterations", "xa", "xb", "ya", "yb")
@@ -138,38 +140,43 @@ class Store:
         return count, [_fractal(row) for row in connection.execute(statement).mappings()]
 
     @_transaction
-    def image(self, connection: Connection, uuid: str) -> tuple[str, bytes]:
-        """Checksum and PNG of a fractal; raises ``NotFound``, also where it is not made yet."""
-        row = connection.execute(
-            sa.select(fractals.c.checksum, images.c.png)
-            .join_from(fractals, images, isouter=True)
-            .where(fractals.c.uuid == uuid)
-        ).first()
-        if row is None:
-            raise _no_fractal(uuid)
-        if row.png is None:
-            raise NotFound(f"Fractal {uuid} is not made yet: ask again later.")
-        return row.checksum, bytes(row.png)
+    def complete(
+        self, connection: Connection, uuid: str, result: Result, image: str, picture: IO[bytes] | None = None
+    ) -> tuple[dict[str, Any], bool]:
+        """Keep a result; the fractal, and whether this result won. The first wins, others are dropped.
 
-    @_transaction
-    def complete(self, connection: Connection, uuid: str, result: Result) -> tuple[dict[str, Any], bool]:
-        """Keep a result; the fractal, and whether this result won. The first wins, others are dropped."""
+        ``image`` says where the picture is: outside, where ``expect_image`` announced it, unless ``picture`` is given:
+        that one goes into the database. Raises ``NotFound``, and ``ImagesAway`` where what was announced is gone.
+        """
         wanted = fractals.c.uuid == uuid
-        row = connection.execute(sa.select(fractals).where(wanted).with_for_update()).mappings().first()
+        if connection.scalar(sa.select(sa.func.count()).where(wanted, fractals.c.completed_at.is_(None))):
+            if picture:  # before the row is locked: a large one takes a while
+                _insert_pieces(connection, image, picture)
+            won = self._complete(connection, uuid, result, image)
+            if won and not picture:
+                announced = sa.delete(loose_images).where(loose_images.c.image == image)
+                if not connection.execute(announced).rowcount:
+                    raise ImagesAway("The image took too long on its way and was given up: send it again.")
+            if picture and not won:
+                connection.execute(sa.delete(image_pieces).where(image_pieces.c.image == image))
+        row = connection.execute(sa.select(fractals).where(wanted)).mappings().first()
         if row is None:
             raise _no_fractal(uuid)
-        if row["completed_at"] is not None:
-            return _fractal(row), False
+        return _fractal(row), row["image"] == image
+
+    def _complete(self, connection: Connection, uuid: str, result: Result, image: str) -> bool:
+        """Write a result into the row, unless it has one."""
         c_re, c_im = result.c or (None, None)
-        connection.execute(
+        written = connection.execute(
             sa.update(fractals)
-            .where(wanted)
+            .where(fractals.c.uuid == uuid, fractals.c.completed_at.is_(None))
             .values(
                 completed_at=now(),
                 duration=result.duration,
-                size=len(result.image),
+                size=result.size,
                 checksum=result.checksum,
                 generated_by=result.generated_by,
+                image=image,
                 c_re=c_re,
                 c_im=c_im,
                 leased_by=None,
@@ -177,14 +184,75 @@ class Store:
                 lease_until=None,
             )
         )
-        connection.execute(sa.insert(images).values(uuid=uuid, png=result.image))
-        return _fractal(connection.execute(sa.select(fractals).where(wanted)).mappings().one()), True
+        return written.rowcount > 0
 
     @_transaction
     def delete(self, connection: Connection, uuid: str) -> None:
-        """Delete a fractal and its image; raises ``NotFound``."""
-        if not connection.execute(sa.delete(fractals).where(fractals.c.uuid == uuid)).rowcount:
+        """Delete a fractal and its image; raises ``NotFound``. An image outside is loose from now on."""
+        row = connection.execute(sa.delete(fractals).where(fractals.c.uuid == uuid).returning(fractals.c.image)).first()
+        if row is None:
             raise _no_fractal(uuid)
+        if row.image is not None:
+            pieces = sa.delete(image_pieces).where(image_pieces.c.image == row.image)
+            if not connection.execute(pieces).rowcount:
+                connection.execute(sa.insert(loose_images).values(image=row.image, delete_after=now()))
+
+    # Images
+
+    @_transaction
+    def image(self, connection: Connection, uuid: str) -> tuple[str, int, str]:
+        """Checksum, size (bytes) and place of a fractal's image; raises ``NotFound``, also where it is not made yet."""
+        row = connection.execute(
+            sa.select(fractals.c.checksum, fractals.c.size, fractals.c.image).where(fractals.c.uuid == uuid)
+        ).first()
+        if row is None:
+            raise _no_fractal(uuid)
+        if row.image is None:
+            raise NotFound(f"Fractal {uuid} is not made yet: ask again later.")
+        return row.checksum, row.size, row.image
+
+    @_transaction
+    def image_bytes(self, connection: Connection, image: str, start: int, stop: int) -> bytes:
+        """The bytes ``[start, stop)`` of an image in the database, fewer where it ends; raises ``NotFound``."""
+        rows = connection.execute(
+            sa.select(image_pieces.c.start, image_pieces.c.data)
+            .where(
+                image_pieces.c.image == image,
+                image_pieces.c.start > start - PIECE_BYTES,
+                image_pieces.c.start < stop,
+            )
+            .order_by(image_pieces.c.start)
+        ).all()
+        if not rows:
+            raise NotFound("The image has just been deleted.")
+        return b"".join(bytes(row.data[max(start - row.start, 0) : stop - row.start]) for row in rows)
+
+    @_transaction
+    def expect_image(self, connection: Connection, image: str) -> None:
+        """Announce an image that is about to be put outside; it is loose until ``complete``."""
+        connection.execute(sa.insert(loose_images).values(image=image, delete_after=shifted(now(), LOOSE_SECONDS)))
+
+    @_transaction
+    def loosen_image(self, connection: Connection, image: str) -> None:
+        """An announced image is of no use."""
+        connection.execute(sa.update(loose_images).where(loose_images.c.image == image).values(delete_after=now()))
+
+    @_transaction
+    def loose_images(self, connection: Connection, place: str) -> list[str]:
+        """Images to delete, of those whose place begins so."""
+        return list(
+            connection.scalars(
+                sa.select(loose_images.c.image)
+                .where(loose_images.c.delete_after < now(), loose_images.c.image.startswith(place, autoescape=True))
+                .order_by(loose_images.c.delete_after)
+                .limit(LOOSE_BATCH)
+            )
+        )
+
+    @_transaction
+    def forget_image(self, connection: Connection, image: str) -> None:
+        """A loose image has been deleted."""
+        connection.execute(sa.delete(loose_images).where(loose_images.c.image == image))
 
     @_transaction
     def stats(self, connection: Connection) -> dict[str, int]:
@@ -396,6 +464,14 @@ class Store:
         if row is None:
             raise NotFound(f"There is no worker '{name}': GET /v1/node lists them.")
         return _node(row)
+
+
+def _insert_pieces(connection: Connection, image: str, picture: IO[bytes]) -> None:
+    picture.seek(0)
+    start = 0
+    while piece := picture.read(PIECE_BYTES):
+        connection.execute(sa.insert(image_pieces).values(image=image, start=start, data=piece))
+        start += len(piece)
 
 
 def _reason(error: DBAPIError) -> str:

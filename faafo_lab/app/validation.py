@@ -9,33 +9,38 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any
 
-from faafo_lab.app.errors import BadRequest
+from faafo_lab.app.errors import BadRequest, OutOfRange
 from faafo_lab.app.julia import Task
 
 SIZE_MAX_PIXELS = 10_000  # width, height
-AREA_MAX_PIXELS = 25_000_000
 ITERATIONS_MAX = 10_000
 COORDINATE_MAX = 1_000.0
 NAME_MAX_LENGTH = 255
 WORKING_ON_MAX = 64
 RESULTS_PER_PAGE, RESULTS_PER_PAGE_MAX = 10, 1_000
 TASK_BODY_MAX_BYTES = 64 * 1024
-RESULT_BODY_MAX_BYTES = 40 * 1024 * 1024  # base64 of the largest picture
+IMAGE_MAX_BYTES = 128 * 1024 * 1024  # the largest picture, a byte for each pixel, and some more
+RESULT_BODY_MAX_BYTES = 40 * 1024 * 1024  # of JSON with the picture in base64, which has to be held in memory
 
 WORKER_STATES = ("idle", "working", "draining", "drained")
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_RANGE = re.compile(r"bytes=[ \t]*(?:(\d{1,18})-(\d{1,18})?|-(\d{1,18}))[ \t]*")
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a worker reports: the PNG and how it came about; ``c`` is None from workers that do not say."""
+    """What a worker reports beside the PNG: how it came about, its SHA-256 in hexadecimal and its size in bytes.
+
+    ``c`` is None from workers that do not say.
+    """
 
     duration: float
-    image: bytes
     checksum: str
+    size: int
     generated_by: str
     c: tuple[float, float] | None
 
@@ -75,16 +80,14 @@ def task(body: dict[str, Any]) -> Task:
         iterations=_whole(body, "iterations", 1, ITERATIONS_MAX),
         **{name: _number(body, name, -COORDINATE_MAX, COORDINATE_MAX) for name in ("xa", "xb", "ya", "yb")},
     )
-    if wanted.width * wanted.height > AREA_MAX_PIXELS:
-        raise BadRequest(f"'width' times 'height' must be at most {AREA_MAX_PIXELS} pixels.")
     for low, high in (("xa", "xb"), ("ya", "yb")):
         if body[low] >= body[high]:
             raise BadRequest(f"'{low}' must be less than '{high}': got {body[low]} and {body[high]}.")
     return wanted
 
 
-def result(body: dict[str, Any], of_uuid: str) -> Result:
-    """A worker's result for the fractal ``of_uuid``; the checksum is verified."""
+def result(body: dict[str, Any], of_uuid: str) -> tuple[Result, bytes]:
+    """A worker's result in JSON for the fractal ``of_uuid``, and its PNG, whose checksum and size are verified."""
     _only(body, ["uuid", "duration", "image", "checksum", "size", "generated_by", "c"])
     if uuid(body.get("uuid", of_uuid)) != of_uuid:
         raise BadRequest(f"'uuid' must be that of the address, {of_uuid}: got {body['uuid']}.")
@@ -92,13 +95,35 @@ def result(body: dict[str, Any], of_uuid: str) -> Result:
         image = base64.b64decode(_text(body, "image", RESULT_BODY_MAX_BYTES), validate=True)
     except (binascii.Error, ValueError):
         raise BadRequest("'image' must be a PNG in base64.") from None
-    if not image.startswith(b"\x89PNG\r\n\x1a\n"):
-        raise BadRequest("'image' must be a PNG in base64: these bytes are no PNG.")
+    told = _result(body)
+    check_picture(told, image[: len(PNG_SIGNATURE)], len(image), hashlib.sha256(image).hexdigest())
+    return told, image
+
+
+def result_beside_png(arguments: dict[str, str]) -> Result:
+    """What a worker says of its result in the address, where the body is the PNG itself.
+
+    The arguments are the fields of the JSON (without ``image``; ``c`` is "REAL,IMAGINARY").
+    """
+    body: dict[str, Any] = dict(arguments)
+    _only(body, ["duration", "checksum", "size", "generated_by", "c"])
+    for name, kind in (("duration", float), ("size", int)):
+        try:
+            body[name] = kind(arguments.get(name, ""))
+        except ValueError:
+            raise BadRequest(f"'{name}' must be a number: got '{arguments.get(name, '')[:40]}'.") from None
+    if "c" in body:
+        try:
+            body["c"] = [float(part) for part in arguments["c"].split(",")]
+        except ValueError:
+            raise BadRequest("'c' must be two numbers with a comma between, its real and its imaginary part.") from None
+    return _result(body)
+
+
+def _result(body: dict[str, Any]) -> Result:
     checksum = _text(body, "checksum", 64).lower()
-    if not _SHA256.fullmatch(checksum) or hashlib.sha256(image).hexdigest() != checksum:
-        raise BadRequest("'checksum' must be the SHA-256 of the image, in hexadecimal: it is not. Send it again.")
-    if _whole(body, "size", 0, RESULT_BODY_MAX_BYTES) != len(image):
-        raise BadRequest(f"'size' must be the image's length, {len(image)} bytes: got {body['size']}.")
+    if not _SHA256.fullmatch(checksum):
+        raise BadRequest("'checksum' must be the SHA-256 of the image, in hexadecimal: it is not.")
     c = body.get("c")
     if c is not None:
         if not isinstance(c, list) or len(c) != 2:
@@ -106,11 +131,41 @@ def result(body: dict[str, Any], of_uuid: str) -> Result:
         c = tuple(_number({"c": part}, "c", -COORDINATE_MAX, COORDINATE_MAX) for part in c)
     return Result(
         duration=_number(body, "duration", 0.0, 1e9),
-        image=image,
         checksum=checksum,
+        size=_whole(body, "size", 0, IMAGE_MAX_BYTES),
         generated_by=_text(body, "generated_by", NAME_MAX_LENGTH),
         c=c,
     )
+
+
+def check_picture(told: Result, signature: bytes, size: int, checksum: str) -> None:
+    """Raise unless a picture that has arrived is the PNG that its worker told of."""
+    if signature != PNG_SIGNATURE:
+        raise BadRequest("'image' must be a PNG: these bytes are no PNG.")
+    if told.size != size:
+        raise BadRequest(f"'size' must be the image's length, {size} bytes: got {told.size}.")
+    if told.checksum != checksum:
+        raise BadRequest("'checksum' must be the SHA-256 of the image, in hexadecimal: it is not. Send it again.")
+
+
+def byte_range(text: str, size: int) -> tuple[int, int] | None:
+    """The bytes ``[start, stop)`` that a Range header asks for; None where it is to be ignored (RFC 9110, 14.2).
+
+    Several ranges at once are ignored, which means the whole. Raises ``OutOfRange`` where there are no such bytes.
+    """
+    found = _RANGE.fullmatch(text)
+    if not found:
+        return None
+    first, last, suffix = (None if part is None else int(part) for part in found.groups())
+    if first is None:
+        start, stop = size - min(suffix or 0, size), size
+    elif last is not None and last < first:
+        return None
+    else:
+        start, stop = first, size if last is None else min(last + 1, size)
+    if start >= stop:
+        raise OutOfRange(size)
+    return start, stop
 
 
 def heartbeat(body: dict[str, Any]) -> Heartbeat:

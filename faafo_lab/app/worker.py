@@ -8,11 +8,11 @@ SIGTERM: finish what is in hand, say goodbye, exit 0. Broker or API away: keep t
 """
 
 import argparse
-import base64
 import contextlib
 import hashlib
 import logging
 import signal
+import tempfile
 import threading
 import time
 import uuid
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 HEARTBEAT_TIMEOUT_SECONDS = 4.0
 GIVE_UP_SECONDS = 20.0  # a worker that shall stop keeps a result for an API that is away no longer than this
 PAUSE_SECONDS = 0.2  # of a worker that drains, or whose API is away
+IN_MEMORY_BYTES = 8 * 1024 * 1024  # a picture that is larger waits in a temporary file
 BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 0.25, 1.0
 
 
@@ -217,19 +218,20 @@ class Worker:
             return
         from faafo_lab.app import fractal  # NumPy: the worker reports before it is loaded
 
-        started = time.monotonic()
-        png = fractal.png(task)
-        duration = time.monotonic() - started
-        result = {
-            "uuid": task.uuid,
-            "duration": duration,
-            "image": base64.b64encode(png).decode(),
-            "checksum": hashlib.sha256(png).hexdigest(),
-            "size": len(png),
-            "generated_by": self._heart.name,
-            "c": constant(task),
-        }
-        self._insist(lambda: self._client.call("PUT", f"/v1/fractal/{task.uuid}", result))
+        with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as png:
+            started = time.monotonic()
+            fractal.write_png(task, png)
+            duration = time.monotonic() - started
+            size = png.tell()
+            png.seek(0)
+            result = {
+                "duration": duration,
+                "checksum": hashlib.file_digest(png, "sha256").hexdigest(),
+                "size": size,
+                "generated_by": self._heart.name,
+                "c": "{!r},{!r}".format(*constant(task)),
+            }
+            self._insist(lambda: self._client.upload(f"/v1/fractal/{task.uuid}", result, png, size))
         log.info("made in %.3f s", duration)
 
     def _insist(self, call: Any) -> Any:
