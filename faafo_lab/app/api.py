@@ -9,8 +9,10 @@ import logging
 import signal
 import socket
 import time
+from typing import Any
 
 from tornado.httpserver import HTTPServer
+from tornado.httputil import HTTPServerRequest
 from tornado.netutil import bind_sockets, bind_unix_socket
 from tornado.web import Application, RequestHandler
 
@@ -18,18 +20,38 @@ from faafo_lab.app import logs, rest, settings, validation, web
 from faafo_lab.app.backend import Backend
 from faafo_lab.app.errors import AppError, SettingsError
 from faafo_lab.app.handler import Nowhere
+from faafo_lab.app.transfer import Streamed, TooLong, length_of_body
 
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 10.0  # for requests in flight when the API stops
 IDLE_SECONDS = 120.0  # a connection without a request is closed
+BODY_SECONDS = 600.0  # for all of a body to come
 LISTEN_BACKLOG = 1024
+
+
+class Bounded(Application):
+    """An application that never holds a body in memory that is too long for its handler."""
+
+    def get_handler_delegate(
+        self,
+        request: HTTPServerRequest,
+        target_class: type[RequestHandler],
+        target_kwargs: dict[str, Any] | None = None,
+        path_args: list[bytes] | None = None,
+        path_kwargs: dict[str, bytes] | None = None,
+    ) -> Any:
+        """Tornado's hook: what handles a request of which only the head has come."""
+        bound = getattr(target_class, "body_max_bytes", 0)
+        if length_of_body(request) > bound and not issubclass(target_class, Streamed):
+            target_class, target_kwargs = TooLong, {**(target_kwargs or {}), "bound": bound}
+        return super().get_handler_delegate(request, target_class, target_kwargs, path_args, path_kwargs)
 
 
 def application(backend: Backend) -> Application:
     """The routes."""
     arguments = {"api": backend}
-    return Application(
+    return Bounded(
         [(pattern, handler, arguments) for pattern, handler in (*rest.ROUTES, *web.ROUTES)],
         default_handler_class=Nowhere,
         default_handler_args=arguments,
@@ -63,7 +85,10 @@ async def serve(backend: Backend, address: str) -> None:
         loop.add_signal_handler(number, stopping.set)
     sockets = listen(address)
     server = HTTPServer(
-        application(backend), max_body_size=validation.RESULT_BODY_MAX_BYTES, idle_connection_timeout=IDLE_SECONDS
+        application(backend),
+        max_body_size=2 * validation.TASK_BODY_MAX_BYTES,  # where nothing else is said
+        idle_connection_timeout=IDLE_SECONDS,
+        body_timeout=BODY_SECONDS,
     )
     server.add_sockets(sockets)
     log.info("%s serves at %s", backend.name, address)

@@ -9,7 +9,7 @@ set -euo pipefail
 usage() {
     cat <<'USAGE'
 usage: faafo-install [-i database|messaging|faafo]... [-r api|worker|demo]...
-                     [-e ENDPOINT] [-m QUEUE_URL] [-d DATABASE_URL] [-s SECRET]
+                     [-e ENDPOINT] [-m QUEUE_URL] [-d DATABASE_URL] [-o IMAGES_URL] [-s SECRET]
 
   -i database    a database server            -r api     run the API and the web page
   -i messaging   a message broker             -r worker  run a worker
@@ -19,6 +19,8 @@ usage: faafo-install [-i database|messaging|faafo]... [-r api|worker|demo]...
   -m QUEUE_URL     redis://:SECRET@HOST:6379/0 or amqp://faafo:SECRET@HOST:5672//    (default: this machine's)
   -d DATABASE_URL  postgresql://faafo:SECRET@HOST:5432/faafo or mysql://faafo:SECRET@HOST:3306/faafo (MariaDB)
                    (default: this machine's)
+  -o IMAGES_URL    where the images go: database, file:///var/lib/faafo (the API's own disk), or an object store:
+                   swift://USER:PASSWORD@KEYSTONE/CONTAINER?project=NAME    (default: database)
   -s SECRET        the deployment's secret: results, deletions, database and broker need it
                    (default: FAAFO_SECRET, or the one of the last installation)
 
@@ -40,8 +42,8 @@ say() { echo "faafo-install: $1"; }
 
 # --- What is asked for -------------------------------------------------------------------------------------------
 
-install=() run=() endpoint='' queue_url='' database_url='' secret=${FAAFO_SECRET-}
-while getopts ':hi:r:e:m:d:s:' option; do
+install=() run=() endpoint='' queue_url='' database_url='' images_url='' secret=${FAAFO_SECRET-}
+while getopts ':hi:r:e:m:d:o:s:' option; do
     case $option in
         h) usage; exit 0 ;;
         i) case $OPTARG in
@@ -55,6 +57,7 @@ while getopts ':hi:r:e:m:d:s:' option; do
         e) endpoint=$OPTARG ;;
         m) queue_url=$OPTARG ;;
         d) database_url=$OPTARG ;;
+        o) images_url=$OPTARG ;;
         s) secret=$OPTARG ;;
         :) wrong "-$OPTARG needs a value" ;;
         *) wrong "-$OPTARG is no option" ;;
@@ -78,6 +81,9 @@ case $queue_url in '' | redis://?* | rediss://?* | redis+socket://?* | amqp://?*
     *) wrong '-m: it must begin with redis:// or amqp://' ;; esac
 case $database_url in '' | postgresql://?* | mysql://?* | mariadb://?*) ;;
     *) wrong '-d: it must begin with postgresql:// or mysql://' ;; esac
+
+case $images_url in '' | database | file:///?* | swift://?* | swift+http://?* | s3://?* | s3+http://?* | local:///?*) ;;
+    *) wrong '-o: it must be database, file:///DIRECTORY, or begin with swift:// or s3://' ;; esac
 
 root=${INSTANCE_ROOT-}
 embedded=${INSTANCE_ROOT:+yes}
@@ -217,11 +223,15 @@ else
     fi
 fi
 if runs api; then
+    if [ -z "$embedded" ]; then # that user has to write there
+        case $images_url in file://*) install -d -o faafo -g faafo "${images_url#file://}" ;; esac
+    fi
     service faafo-api 'API and web page of the Fractals application' faafo-api $'TimeoutStopSec=20\n'"$account" < <(
         echo 'MALLOC_ARENA_MAX=2'
         variable FAAFO_SECRET "$secret"
         variable FAAFO_DATABASE_URL "$database_url"
         variable FAAFO_QUEUE_URL "$queue_url"
+        variable FAAFO_IMAGES_URL "$images_url"
         logging
     )
 fi

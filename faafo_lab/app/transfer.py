@@ -14,6 +14,7 @@ import logging
 import tempfile
 from typing import IO, Any
 
+from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
 from tornado.web import stream_request_body
 
@@ -26,69 +27,96 @@ from faafo_lab.app.schema import PIECE_BYTES
 log = logging.getLogger(__name__)
 
 IN_MEMORY_BYTES = 1024 * 1024  # a body that is longer goes to a temporary file
+REFUSED_MAX_BYTES = 4 * validation.IMAGE_MAX_BYTES  # of a body that is too long: read, dropped, and told why
 STALLED_SECONDS = 60.0  # a client that takes no byte for so long has gone
 PNG = "image/png"
 
 
 @stream_request_body
-class Upload(Handler):
-    """A handler whose body goes to a file, ``picture``, as it comes."""
+class Streamed(Handler):
+    """A handler whose body goes to a file as it comes, and is bounded before and meanwhile."""
 
     def initialize(self, api: Backend) -> None:
         """Begin with nothing."""
         super().initialize(api)
-        self.picture = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115  (on_finish closes it)
-        self.told: validation.Result | None = None  # what the address says of a PNG
-        self._checksum, self._length = hashlib.sha256(), 0
+        self.body = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115  (on_finish closes it)
+        self.body_checksum, self.body_length = hashlib.sha256(), 0
         self._refused: AppError | None = None
         self._arrived = False
 
     def prepare(self) -> None:
-        """Refuse what can be refused before the body comes."""
-        is_png = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == PNG
-        if self.request.method == "PUT":
-            self.body_max_bytes = validation.IMAGE_MAX_BYTES if is_png else validation.RESULT_BODY_MAX_BYTES
-        # twice as much, so that a client that sends too much gets to read why
-        self.request.connection.set_max_body_size(2 * self.body_max_bytes)  # type: ignore[union-attr]
-        length = self.request.headers.get("Content-Length", "")
-        self._bound(int(length) if length.isdecimal() else 0)
-        if self.request.method == "PUT":
-            self.check_secret()
-            if is_png:
-                arguments = {name: self.get_query_argument(name) for name in self.request.query_arguments}
-                self.told = validation.result_beside_png(arguments)
+        """Find out what cannot be accepted before the body comes: no byte of that is kept."""
+        self.request.connection.set_max_body_size(REFUSED_MAX_BYTES)  # type: ignore[union-attr]
+        try:
+            self.check_head()
+            self._bound(length_of_body(self.request))
+        except RequestError as error:
+            if "Expect" in self.request.headers:  # the client waits for a word before it sends the body
+                raise
+            self._refused = error  # to be said when all has come: who still sends gets a reset connection instead
+
+    def check_head(self) -> None:
+        """Raise what can be said before the body comes."""
 
     def data_received(self, chunk: bytes) -> None:
         """Keep a part of the body."""
         if self._refused:
             return
-        self._length += len(chunk)
+        self.body_length += len(chunk)
         try:
-            self._bound(self._length)
-            self._checksum.update(chunk)
-            self.picture.write(chunk)
+            self._bound(self.body_length)
+            self.body_checksum.update(chunk)
+            self.body.write(chunk)
         except RequestError as error:
             self._refused = error
         except OSError as error:
             self._refused = ImagesAway(f"The disk of '{self.api.name}' takes no more: {error.strerror}.")
 
-    def take(self, of_uuid: str) -> tuple[validation.Result, IO[bytes]]:
-        """The result and its PNG, checked, once the body is there. Blocks: the largest takes a while."""
-        self.picture.seek(0)
-        if self.told is None:
-            result, image = validation.result(validation.json_object(self.picture.read()), of_uuid)
-            return result, io.BytesIO(image)
-        signature = self.picture.read(len(validation.PNG_SIGNATURE))
-        validation.check_picture(self.told, signature, self._length, self._checksum.hexdigest())
-        return self.told, self.picture
-
-    async def put(self, name: str) -> None:
-        """Keep a worker's result."""
+    def check_body(self) -> None:
+        """All of the body has come; raise where it is refused."""
         self._arrived = True
         if self._refused:
             raise self._refused
+
+    def on_connection_close(self) -> None:
+        """The client has gone: with half a body, there is nothing to answer."""
+        super().on_connection_close()
+        if not self._arrived:
+            self.set_status(499, "Client Closed Request")  # nginx's number, for the metrics
+            self.on_finish()
+
+    def on_finish(self) -> None:
+        """Drop the body."""
+        if not self.body.closed:
+            self.body.close()
+            super().on_finish()
+
+    def _bound(self, length: int) -> None:
+        if length > self.body_max_bytes:
+            raise TooLarge(f"The body must be at most {self.body_max_bytes} bytes: this one is longer.")
+
+
+class Upload(Streamed):
+    """``PUT /v1/fractal/UUID``."""
+
+    told: validation.Result | None = None  # what the address says of a PNG
+
+    def check_head(self) -> None:
+        """Check the secret, and what the address says of a PNG."""
+        if self.request.method != "PUT":
+            return
+        kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        self.body_max_bytes = validation.IMAGE_MAX_BYTES if kind == PNG else validation.RESULT_BODY_MAX_BYTES
+        self.check_secret()
+        if kind == PNG:
+            arguments = {name: self.get_query_argument(name) for name in self.request.query_arguments}
+            self.told = validation.result_beside_png(arguments)
+
+    async def put(self, name: str) -> None:
+        """Keep a worker's result."""
+        self.check_body()
         uuid = known_uuid(name)
-        result, picture = await self.api.ask(self.take, uuid)
+        result, picture = await self.api.ask(self._result, uuid)
         fractal, won = await self.api.ask(self.api.images.keep, uuid, result, picture)
         if won:
             self.api.metrics.completed.inc()
@@ -98,21 +126,30 @@ class Upload(Handler):
             log.info("it was done already: the result of %s is dropped", result.generated_by)
         self.send(fractal)
 
-    def on_connection_close(self) -> None:
-        """The client has gone: with half a body, there is nothing to answer."""
-        super().on_connection_close()
-        if not self._arrived:
-            self.on_finish()
+    def _result(self, of_uuid: str) -> tuple[validation.Result, IO[bytes]]:
+        """The result and its PNG, checked. Blocks: a large one in JSON takes a while."""
+        self.body.seek(0)
+        if self.told is None:
+            result, image = validation.result(validation.json_object(self.body.read()), of_uuid)
+            return result, io.BytesIO(image)
+        signature = self.body.read(len(validation.PNG_SIGNATURE))
+        validation.check_picture(self.told, signature, self.body_length, self.body_checksum.hexdigest())
+        return self.told, self.body
 
-    def on_finish(self) -> None:
-        """Drop the body."""
-        if not self.picture.closed:
-            self.picture.close()
-            super().on_finish()
 
-    def _bound(self, length: int) -> None:
-        if length > self.body_max_bytes:
-            raise TooLarge(f"The body must be at most {self.body_max_bytes} bytes: got {length} or more.")
+class TooLong(Streamed):
+    """What answers, in place of a handler that holds its body in memory, where the body is too long for that."""
+
+    def initialize(self, api: Backend, bound: int = 0) -> None:
+        """``bound`` is the other handler's, in bytes."""
+        super().initialize(api)
+        self.body_max_bytes = bound
+
+    async def refuse(self, *arguments: str) -> None:
+        """Say so."""
+        self.check_body()
+
+    head = get = post = put = delete = patch = options = refuse
 
 
 class Image(Handler):
@@ -173,3 +210,9 @@ class Image(Handler):
         self.set_status(206)
         self.set_header("Content-Range", f"bytes {start}-{stop - 1}/{size}")
         return start, stop
+
+
+def length_of_body(request: HTTPServerRequest) -> int:
+    """How long a request's body will be, in bytes; 0 where it does not say."""
+    text = request.headers.get("Content-Length", "")
+    return int(text) if text.isdecimal() else 0
