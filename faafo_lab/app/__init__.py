@@ -6,12 +6,14 @@ Its rooms, in the order in which a fractal passes through them:
     client       how the command and the worker speak with the API (HTTP, standard library only)
     api          the API's process (Tornado)
     rest, web    its addresses: the REST API and the web page
+    transfer     results on their way in, images on their way out
     handler      what all its answers have in common
     backend      its connections and threads
     validation   what a request may say
     schema       the tables; the row of a fractal is the truth about it
     database     the engines, PostgreSQL and MariaDB, and all in which they differ
     store        all database work
+    images       where the PNGs are kept: the database, a disk, an object store
     keeper       puts back what got lost: outbox, expired leases, an emptied queue
     tasks        the queue (kombu)
     worker       takes a task, computes, reports

@@ -49,7 +49,6 @@ class Streamed(Handler):
         self.request.connection.set_max_body_size(REFUSED_MAX_BYTES)  # type: ignore[union-attr]
         try:
             self.check_head()
-            self._bound(length_of_body(self.request))
         except RequestError as error:
             if "Expect" in self.request.headers:  # the client waits for a word before it sends the body
                 raise
@@ -57,6 +56,7 @@ class Streamed(Handler):
 
     def check_head(self) -> None:
         """Raise what can be said before the body comes."""
+        self._bound(length_of_body(self.request))
 
     def data_received(self, chunk: bytes) -> None:
         """Keep a part of the body."""
@@ -102,13 +102,14 @@ class Upload(Streamed):
     told: validation.Result | None = None  # what the address says of a PNG
 
     def check_head(self) -> None:
-        """Check the secret, and what the address says of a PNG."""
-        if self.request.method != "PUT":
-            return
-        kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        self.body_max_bytes = validation.IMAGE_MAX_BYTES if kind == PNG else validation.RESULT_BODY_MAX_BYTES
-        self.check_secret()
-        if kind == PNG:
+        """Check the secret, the length, and what the address says of a PNG."""
+        is_result = self.request.method == "PUT"
+        is_png = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == PNG
+        if is_result:
+            self.check_secret()
+            self.body_max_bytes = validation.IMAGE_MAX_BYTES if is_png else validation.RESULT_BODY_MAX_BYTES
+        super().check_head()
+        if is_result and is_png:
             arguments = {name: self.get_query_argument(name) for name in self.request.query_arguments}
             self.told = validation.result_beside_png(arguments)
 

@@ -134,6 +134,15 @@ def test_the_split_topology(machine: Machine) -> None:
     assert machine.variables("faafo-api")["FAAFO_SECRET"] == "s"
 
 
+def test_where_images_go_is_the_apis_own_setting(machine: Machine) -> None:
+    store = "swift://me:p%2Fw@keystone/fractals?project=lab"
+    assert machine.install("-r", "api", "-r", "worker", "-o", store, "-s", "s").returncode == 0
+    assert machine.variables("faafo-api")["FAAFO_IMAGES_URL"] == store
+    assert "FAAFO_IMAGES_URL" not in machine.variables("faafo-worker")
+    assert machine.install("-r", "api", "-o", "file:///var/lib/faafo").returncode == 0
+    assert machine.variables("faafo-api")["FAAFO_IMAGES_URL"] == "file:///var/lib/faafo"
+
+
 def test_what_the_units_say_runs(machine: Machine) -> None:
     wanted = ["-i", "database", "-i", "messaging", "-i", "faafo", "-r", "api", "-r", "worker", "-s", SECRET]
     assert machine.install(*wanted).returncode == 0
@@ -173,6 +182,7 @@ def test_what_the_units_say_runs(machine: Machine) -> None:
         (["-r", "worker", "-e", "10.0.0.1"], "it must begin with http://"),
         (["-r", "worker", "-m", "10.0.0.1"], "it must begin with redis:// or amqp://"),
         (["-r", "api", "-d", "sqlite://"], "it must begin with postgresql://"),
+        (["-r", "api", "-o", "/var/lib/faafo"], "-o: it must be database, file:///DIRECTORY, or begin with swift://"),
         (["-r", "api", "-s", "a\nb"], "a secret is one line"),
     ],
 )
@@ -188,7 +198,19 @@ def test_a_wrong_option_is_one_sentence_and_changes_nothing(machine: Machine, wo
 def test_help_shows_every_option(machine: Machine) -> None:
     done = machine.install("-h")
     assert (done.returncode, done.stderr) == (0, "")
-    for word in ("-i database", "-i messaging", "-i faafo", "-r api", "-r worker", "-r demo", "-e", "-m", "-d", "-s"):
+    for word in (
+        "-i database",
+        "-i messaging",
+        "-i faafo",
+        "-r api",
+        "-r worker",
+        "-r demo",
+        "-e",
+        "-m",
+        "-d",
+        "-o",
+        "-s",
+    ):
         assert word in done.stdout
 
 
