@@ -16,6 +16,7 @@ Its rooms, in the order in which a fractal passes through them:
     images       where the PNGs are kept: the database, a disk, an object store
     keeper       puts back what got lost: outbox, expired leases, an emptied queue
     tasks        the queue (kombu)
+    dead         what no worker can process, with the reason
     worker       takes a task, computes, reports
     julia        the Julia set's definition, in plain Python
     fractal      the same set in NumPy, and the PNG

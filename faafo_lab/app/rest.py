@@ -11,6 +11,8 @@
     DELETE /v1/node/NAME?run=RUN     a worker says goodbye     (secret)   204
     GET    /v1/load                  this machine's load                  200
     GET    /v1/stats                 waiting, working, done, queue_depth  200
+    GET    /v1/dead                  dead letters              (secret)   200
+    DELETE /v1/dead                  throw them away           (secret)   200
     GET    /health                   database and broker                  200 or 503
     GET    /metrics                  what Prometheus reads                200
     GET    /fractal/UUID             the PNG                              200    in ``transfer``
@@ -24,7 +26,7 @@ import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from faafo_lab.app import logs, validation
+from faafo_lab.app import dead, logs, tasks, validation
 from faafo_lab.app.errors import AppError, BrokerAway, DatabaseAway
 from faafo_lab.app.handler import RETRY_AFTER_SECONDS, Handler, known_uuid
 from faafo_lab.app.metrics import CONTENT_TYPE
@@ -137,7 +139,7 @@ class Load(Handler):
 
 
 class Stats(Handler):
-    """``/v1/stats``; ``queue_depth`` is null while the broker is away."""
+    """``/v1/stats``; ``queue_depth`` and ``dead`` (letters) are null while the broker is away."""
 
     route = "/v1/stats"
 
@@ -145,10 +147,28 @@ class Stats(Handler):
         """Count."""
         stats: dict[str, int | None] = dict(await self.api.ask(self.api.store.stats))
         try:
-            stats["queue_depth"] = await self.api.ask(self.api.publisher.depth)
+            depths = await self.api.ask(self.api.publisher.depths)
         except BrokerAway:
-            stats["queue_depth"] = None
+            stats |= {"queue_depth": None, "dead": None}
+        else:
+            stats["dead"] = depths.pop(tasks.DEAD.name)
+            stats["queue_depth"] = sum(depths.values())
         self.send(stats)
+
+
+class Dead(Handler):
+    """``/v1/dead``: messages that no worker could process."""
+
+    async def get(self) -> None:
+        """All of them, the oldest first."""
+        self.check_secret()
+        letters = await self.api.ask(self.api.publisher.ask, dead.letters)
+        self.send({"num_results": len(letters), "objects": letters, "page": 1, "total_pages": 1})
+
+    async def delete(self) -> None:
+        """Throw them away."""
+        self.check_secret()
+        self.send({"discarded": await self.api.ask(self.api.publisher.ask, dead.discard)})
 
 
 class Health(Handler):
@@ -199,6 +219,7 @@ ROUTES: list[tuple[str, type[Handler]]] = [
     (r"/v1/node/([^/]+)", Node),
     (r"/v1/load", Load),
     (r"/v1/stats", Stats),
+    (r"/v1/dead", Dead),
     (r"/health", Health),
     (r"/metrics", Metrics),
     (r"/fractal/([^/]+)", Image),

@@ -1,7 +1,7 @@
 """The queue: kombu, direct exchange ``tasks``, queue and routing key ``normal``, JSON and nothing else.
 
 A task that a worker has had before, and lost, goes to a second queue, ``again``, so that it need not wait behind
-everything that came later. Workers serve both in turn.
+everything that came later. Workers serve both in turn. What they cannot process goes to a third, ``dead``.
 
 Valkey or Redis (``redis://:PASSWORD@HOST:6379/0``, ``redis+socket://:PASSWORD@/PATH``) and RabbitMQ (``amqp://…``).
 """
@@ -26,12 +26,15 @@ R = TypeVar("R")
 CONNECT_SECONDS = 3
 ANSWER_SECONDS = 10  # of a broker; a blocking pop answers within 1 s
 RETRY_SECONDS = 1.0  # a broker that was away is not asked again before
+LETTERS_MAX = 100  # in the queue ``dead``
+KEEPALIVE = {socket.TCP_KEEPIDLE: 5, socket.TCP_KEEPINTVL: 2, socket.TCP_KEEPCNT: 3}  # seconds, seconds, probes
 SCHEMES = ("redis", "rediss", "redis+socket", "amqp", "amqps")
 
 EXCHANGE = kombu.Exchange("tasks", type="direct", durable=True)
 NORMAL = kombu.Queue("normal", EXCHANGE, routing_key="normal", durable=True)
 AGAIN = kombu.Queue("again", EXCHANGE, routing_key="again", durable=True)
 QUEUES = (NORMAL, AGAIN)
+DEAD = kombu.Queue("dead", EXCHANGE, routing_key="dead", durable=True, max_length=LETTERS_MAX)  # see the module dead
 
 
 def connection(url: str) -> Any:
@@ -44,9 +47,12 @@ def connection(url: str) -> Any:
         raise SettingsError(
             f"The queue URL must begin with one of {', '.join(SCHEMES)}; this one begins with '{scheme}'."
         )
-    options: dict[str, Any] = {}
-    if scheme.startswith("redis"):
-        options |= {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": CONNECT_SECONDS}
+    options: dict[str, Any]
+    if scheme.startswith("amqp"):
+        # without them the driver would wait for ever for a broker whose machine vanished
+        options = {"read_timeout": ANSWER_SECONDS, "write_timeout": ANSWER_SECONDS, "socket_settings": KEEPALIVE}
+    else:
+        options = {"socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": CONNECT_SECONDS}
         options |= {"health_check_interval": ANSWER_SECONDS}
         if scheme != "redis+socket":
             options["socket_keepalive"] = True
@@ -57,7 +63,7 @@ def open_channel(connection: Any) -> Any:
     """Connect, without any retry of kombu's own (they sleep), and declare the queues."""
     connection.ensure_connection(max_retries=0, reraise_as_library_errors=False)
     channel = connection.channel()
-    for queue in QUEUES:
+    for queue in (*QUEUES, DEAD):
         queue(channel).declare()
     return channel
 
@@ -67,10 +73,13 @@ def away(connection: Any) -> tuple[type[BaseException], ...]:
     return (*connection.connection_errors, *connection.channel_errors, socket.timeout, OSError)
 
 
-def close(connection: Any) -> None:
-    """Close a connection, whatever state it is in."""
+def close(connection: Any, broken: bool = False) -> None:
+    """Close a connection, whatever state it is in; without a word to the broker where that does not answer."""
     try:
-        connection.close()
+        if broken:
+            connection.collect(ANSWER_SECONDS)
+        else:
+            connection.close()
     except Exception as error:  # what a dead broker's socket says does not matter any more
         log.debug("closing: %s", error)
 
@@ -97,24 +106,26 @@ class Publisher:
                     task.as_dict(), serializer="json", routing_key=queue.routing_key, delivery_mode="persistent"
                 )
 
-        self._ask(send)
+        self.ask(send)
 
     def depths(self) -> dict[str, int]:
-        """How many messages wait, by queue."""
-        return self._ask(
-            lambda channel: {queue.name: int(queue(channel).queue_declare().message_count) for queue in QUEUES}
+        """How many messages there are, by queue; also the dead letters."""
+        return self.ask(
+            lambda channel: {queue.name: int(queue(channel).queue_declare().message_count) for queue in (*QUEUES, DEAD)}
         )
 
     def depth(self) -> int:
-        """How many messages wait in the queues together."""
-        return sum(self.depths().values())
+        """How many messages wait for workers."""
+        depths = self.depths()
+        return sum(depths[queue.name] for queue in QUEUES)
 
     def close(self) -> None:
         """Close the connection."""
         with self._lock:
             close(self._connection)
 
-    def _ask(self, question: Callable[[Any], R]) -> R:
+    def ask(self, question: Callable[[Any], R]) -> R:
+        """What ``question`` finds out with an open channel."""
         with self._lock:
             if time.monotonic() < self._away_until:
                 raise BrokerAway("The message broker does not answer.")
@@ -123,7 +134,7 @@ class Publisher:
                     self._channel = open_channel(self._connection)
                 answer = question(self._channel)
             except away(self._connection) as error:
-                close(self._connection)
+                close(self._connection, broken=True)
                 self._channel, self._connection = None, connection(self._url)
                 self._away_until = time.monotonic() + RETRY_SECONDS
                 if not self._away:

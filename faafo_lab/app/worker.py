@@ -4,22 +4,25 @@ A second thread tells the API every two seconds what the worker works on; that r
 whether the worker shall drain. A message is acknowledged when its task is done or is no longer ours: the row in the
 database says what is to do, so a message may come twice, or get lost.
 
-SIGTERM: finish what is in hand, say goodbye, exit 0. Broker or API away: keep trying, say so once.
+SIGTERM: finish what is in hand or, where that takes longer than ``DRAIN_SECONDS``, hand it back; say goodbye, exit 0.
+Broker or API away: keep trying, say so once. A message that cannot be processed goes to the dead letters.
 """
 
 import argparse
-import contextlib
 import hashlib
+import json
 import logging
+import os
 import signal
 import tempfile
 import threading
 import time
 import uuid
-from types import FrameType
-from typing import Any
+from collections import deque
+from collections.abc import Callable
+from typing import IO, Any, TypeVar
 
-from faafo_lab.app import logs, settings, tasks, validation
+from faafo_lab.app import dead, logs, settings, tasks, validation
 from faafo_lab.app.client import Client
 from faafo_lab.app.errors import ApiAway, ApiError, ApiRefused, AppError, BadRequest
 from faafo_lab.app.julia import Task, constant
@@ -27,7 +30,12 @@ from faafo_lab.app.machine import Machine
 
 log = logging.getLogger(__name__)
 
+R = TypeVar("R")
+
 HEARTBEAT_TIMEOUT_SECONDS = 4.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+DRAIN_SECONDS = 30.0  # for what is in hand when a signal comes
+NOT_WELCOME = (401, 403)  # an API that does not know our secret (any more)
 GIVE_UP_SECONDS = 20.0  # a worker that shall stop keeps a result for an API that is away no longer than this
 PAUSE_SECONDS = 0.2  # of a worker that drains, or whose API is away
 IN_MEMORY_BYTES = 8 * 1024 * 1024  # a picture that is larger waits in a temporary file
@@ -68,6 +76,7 @@ class Heart:
         self.welcome = threading.Event()  # while the API answers and knows our secret
         self._client = Client(endpoint, secret, HEARTBEAT_TIMEOUT_SECONDS)
         self._claims = Client(endpoint, secret)
+        self._farewell = Client(endpoint, secret, HEARTBEAT_TIMEOUT_SECONDS)
         self._machine = Machine()
         self._version = settings.version()
         self._working_on: list[str] = []
@@ -103,7 +112,7 @@ class Heart:
         self._wake.set()
         self._thread.join(HEARTBEAT_TIMEOUT_SECONDS)
         try:
-            self._claims.call("DELETE", f"/v1/node/{self.name}?run={self.run}")
+            self._farewell.call("DELETE", f"/v1/node/{self.name}?run={self.run}")
         except ApiError as error:
             log.warning("cannot say goodbye: %s", error)
 
@@ -163,78 +172,117 @@ class Worker:
             if self._leaving() or not self._heart.welcome.is_set():
                 self._stop.wait(PAUSE_SECONDS)
                 continue
+            broken = True
             try:
                 self._consume(backoff)
+                broken = False
             except tasks.away(self._connection) as error:
                 backoff.failed(error, self._stop)
             finally:
-                tasks.close(self._connection)  # what was taken and not acknowledged goes back
+                tasks.close(self._connection, broken)  # what was taken and not acknowledged goes back
                 self._connection = tasks.connection(self._queue_url)
 
     def _consume(self, backoff: Backoff) -> None:
         """Take tasks, one at a time, until the worker shall stop or drain."""
         channel = tasks.open_channel(self._connection)
+        dead.read_anything(channel)
+        taken: deque[Any] = deque()
         consumer = tasks.kombu.Consumer(
-            channel, tasks.QUEUES, accept=["json"], on_message=self._handle, auto_declare=False
+            channel, tasks.QUEUES, accept=["json"], on_message=taken.append, auto_declare=False
         )
-        consumer.qos(prefetch_count=1, apply_global=True)
+        # RabbitMQ 4 knows no limit for a channel's consumers together: there one task of each queue may be in hand
+        consumer.qos(prefetch_count=1, apply_global=not self._connection.qos_semantics_matches_spec)
         with consumer:
             backoff.worked()
             while not self._leaving() and self._heart.welcome.is_set():
-                with contextlib.suppress(TimeoutError):
+                if taken:
+                    self._handle(channel, taken.popleft())
+                    continue
+                try:
                     self._connection.drain_events(timeout=1.0)
+                except TimeoutError:
+                    pass
+                except json.JSONDecodeError as error:  # in Valkey's list, and not by kombu
+                    self._bury(channel, f"The message is not JSON: {error}.", error.doc)
 
     def _leaving(self) -> bool:
         return self._stop.is_set() or self._heart.drain.is_set()
 
-    def _handle(self, message: Any) -> None:
+    def _handle(self, channel: Any, message: Any) -> None:
         """One message; whatever is wrong with it, the worker goes on."""
-        if self._leaving():
-            message.requeue()
-            return
         try:
             task = validation.task(_object(message.decode()))
         except Exception as error:  # ours, or kombu's of a body that is not what its headers say
-            log.warning("dropping a message: %s", error)
-            message.reject()
+            self._give_up(channel, message, str(error))
             return
         with logs.about(task.uuid):
             try:
-                self._work(task)
-                message.ack()
-            except ApiRefused as error:
-                log.warning("dropping a task: %s", error)
-                message.reject()
-            except _Stopping:
+                reason = self._work(task)
+            except _NotNow:
                 message.requeue()
+            else:
+                if reason:
+                    self._give_up(channel, message, reason)
+                else:
+                    message.ack()
             finally:
                 self._heart.done()
 
-    def _work(self, task: Task) -> None:
-        """Claim, compute, report; returns when the task is done or not ours."""
-        what = self._insist(lambda: self._heart.claim(task.uuid))
-        if what != "yours":
-            log.info("not ours to make: %s", what)
-            return
+    def _give_up(self, channel: Any, message: Any, reason: str) -> None:
+        """To the dead letters."""
+        queue = (message.delivery_info or {}).get("routing_key") or ""
+        self._bury(channel, reason, message.body, queue, message.content_type or "")
+        message.ack()
+
+    def _bury(self, channel: Any, reason: str, *of_the_message: Any) -> None:
+        log.warning("a message goes to the dead letters: %s", reason)
+        dead.bury(channel, reason, self._heart.name, *of_the_message)
+
+    def _work(self, task: Task) -> str:
+        """Claim, compute, report. "" when the task is done or not ours; else why it can't be done, ever.
+
+        Raises ``_NotNow`` where somebody else shall do it.
+        """
+        try:
+            what = self._insist(lambda: self._heart.claim(task.uuid))
+            if what == "gone":
+                return "There is no such fractal: it was deleted."
+            if what != "yours":
+                log.info("not ours to make: %s", what)
+                return ""
+            with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as png:
+                try:
+                    made = self._make(task, png)
+                except Exception as error:  # such as a machine that is too small
+                    log.exception("cannot compute it")
+                    return f"It cannot be computed: {type(error).__name__}: {error}"
+                self._insist(lambda: self._client.upload(f"/v1/fractal/{task.uuid}", made, png, made["size"]))
+        except ApiRefused as error:
+            if error.status not in NOT_WELCOME:
+                return str(error)
+            self._heart.welcome.clear()  # until a heartbeat is answered
+            raise _NotNow from error
+        log.info("made in %.3f s", made["duration"])
+        return ""
+
+    def _make(self, task: Task, png: IO[bytes]) -> dict[str, Any]:
+        """Write the picture to a file; what the API shall know of it."""
         from faafo_lab.app import fractal  # NumPy: the worker reports before it is loaded
 
-        with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as png:
-            started = time.monotonic()
-            fractal.write_png(task, png)
-            duration = time.monotonic() - started
-            size = png.tell()
-            png.seek(0)
-            result = {
-                "duration": duration,
-                "checksum": hashlib.file_digest(png, "sha256").hexdigest(),
-                "size": size,
-                "generated_by": self._heart.name,
-                "c": "{!r},{!r}".format(*constant(task)),
-            }
-            self._insist(lambda: self._client.upload(f"/v1/fractal/{task.uuid}", result, png, size))
-        log.info("made in %.3f s", duration)
+        started = time.monotonic()
+        fractal.write_png(task, png)
+        duration = time.monotonic() - started
+        size = png.tell()
+        png.seek(0)
+        return {
+            "duration": duration,
+            "checksum": hashlib.file_digest(png, "sha256").hexdigest(),
+            "size": size,
+            "generated_by": self._heart.name,
+            "c": "{!r},{!r}".format(*constant(task)),
+        }
 
-    def _insist(self, call: Any) -> Any:
+    def _insist(self, call: Callable[[], R]) -> R:
         """Repeat a call while the API is away; a worker that shall stop gives up after a while."""
         backoff = Backoff("the API, with a task in hand")
         give_up = None
@@ -247,7 +295,7 @@ class Worker:
                 if self._stop.is_set():
                     give_up = give_up or time.monotonic() + GIVE_UP_SECONDS
                     if time.monotonic() > give_up:
-                        raise _Stopping from error
+                        raise _NotNow from error
                 backoff.failed(error)
 
 
@@ -257,8 +305,22 @@ def _object(value: object) -> dict[str, Any]:
     return value
 
 
-class _Stopping(Exception):
-    """The worker shall stop, and there is no API to take what it has in hand."""
+class _NotNow(Exception):
+    """The task is good, but this worker cannot do it: somebody else shall have it."""
+
+
+def await_signal(heart: Heart) -> None:
+    """The end, in a thread of its own: the main thread hears no signal while it computes.
+
+    The first signal lets the worker finish what it has in hand; the second, or ``DRAIN_SECONDS``, hands it back.
+    """
+    signal.sigwait(SIGNALS)
+    log.info("stopping")
+    heart.stop.set()
+    signal.sigtimedwait(SIGNALS, DRAIN_SECONDS)
+    log.warning("what is in hand takes too long: handed back")
+    heart.goodbye()
+    os._exit(0)
 
 
 def main() -> None:
@@ -273,12 +335,8 @@ def main() -> None:
         worker = Worker(heart, settings.queue_url(), endpoint, secret)
     except AppError as error:
         parser.exit(1, f"faafo-worker: {error}\n")
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        heart.stop.set()
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    threading.Thread(target=await_signal, args=(heart,), name="signals", daemon=True).start()
     log.info("%s works for %s", heart.name, endpoint)
     heart.start()
     worker.run()

@@ -53,7 +53,7 @@ def client(services: Deployment) -> Iterator[httpx.Client]:
         for one in client.get("/v1/fractal?results_per_page=-1").json()["objects"]:
             client.delete(f"/v1/fractal/{one['uuid']}", headers=AUTHORIZED)
         with tasks.connection(services.queue_url()) as broker:
-            for queue in tasks.QUEUES:
+            for queue in (*tasks.QUEUES, tasks.DEAD):
                 queue(broker.channel()).purge()
         try:
             yield client

@@ -1,34 +1,94 @@
 """The worker: what it takes, what it drops, how it drains and stops."""
 
+import json
 import signal
+from typing import Any
 
 import httpx
+import pytest
+import redis
 
-from faafo_lab.app import tasks
+from faafo_lab.app import dead, tasks
 from tests.app.deployment import AUTHORIZED, Deployment, a_task, done, node
-from tests.app.engines import every_pair
+from tests.app.engines import FROM_WHEELS, Pair, every_pair
 from tests.waiting import wait_for
 
 pytestmark = every_pair
 
 
-def test_messages_that_cannot_be_processed_do_not_stop_the_worker(services: Deployment, client: httpx.Client) -> None:
+def letters(client: httpx.Client) -> list[dict[str, Any]]:
+    answer = client.get("/v1/dead", headers=AUTHORIZED)
+    assert answer.status_code == 200
+    found: list[dict[str, Any]] = answer.json()["objects"]
+    return found
+
+
+def test_messages_that_cannot_be_processed_become_dead_letters_and_do_not_stop_the_worker(
+    services: Deployment, client: httpx.Client
+) -> None:
+    unknown = a_task()
     with tasks.connection(services.queue_url()) as broker:
         producer = broker.Producer(exchange=tasks.EXCHANGE, routing_key="normal")
-        tasks.NORMAL(broker.channel()).declare()
         producer.publish(b"{not json", content_type="application/json", content_encoding="utf-8")
         producer.publish(b"\x80\x04.", content_type="application/x-python-serialize", content_encoding="binary")
+        producer.publish(b"{}", content_type="", content_encoding="")
         producer.publish([1, 2, 3], serializer="json")
         producer.publish({"uuid": "x"}, serializer="json")
-        producer.publish(a_task(width=0), serializer="json")
-        producer.publish(a_task(), serializer="json")  # no such row
+        producer.publish(a_task(width="60"), serializer="json", routing_key="again")
+        producer.publish(unknown, serializer="json")
+        producer.publish({"long": "x" * 10_000}, serializer="json")
     services.worker("dropper")
     uuid = client.post("/v1/fractal", json=a_task()).json()["uuid"]
     wait_for("the good task", lambda: done(client, [uuid]))
-    log = services.log("dropper")
-    assert log.count("dropping a message") == 5
-    assert log.count(": gone") == 1
+    wait_for("the letters", lambda: client.get("/v1/stats").json()["dead"] == 8)
+    found = letters(client)
+    for reason, text in (
+        ("Expecting property name", "{not json"),
+        ("Refusing to deserialize", "\\x80\x04."),
+        ("The message is no JSON object.", "{}"),
+        ("The message is no JSON object.", "[1, 2, 3]"),
+        ("'uuid' must be a uuid", '{"uuid": "x"}'),
+        ("'width' must be a whole number from 1 to 10000.", '"width": "60"'),
+        ("There is no such fractal", f'"uuid": "{unknown["uuid"]}"'),
+        ("'long' is no field of this", '{"long": "xxx'),
+    ):
+        assert any(reason in one["reason"] and text in one["message"] for one in found), [reason, *found]
+    assert {letter["queue"] for letter in found} == {"normal", "again"}
+    assert {letter["worker"] for letter in found} == {"dropper"}
+    assert max(len(letter["message"]) for letter in found) == dead.MESSAGE_MAX_CHARACTERS
+    assert letters(client) == found, "looking at them changes nothing"
     assert client.get("/v1/stats").json()["queue_depth"] == 0
+    assert client.get("/v1/dead").status_code == 401
+    assert client.delete("/v1/dead").status_code == 401
+    assert client.delete("/v1/dead", headers=AUTHORIZED).json() == {"discarded": 8}
+    assert letters(client) == []
+
+
+def test_what_is_no_message_at_all_in_valkeys_list_is_a_dead_letter_too(
+    services: Deployment, client: httpx.Client, pair: Pair
+) -> None:
+    if pair is not FROM_WHEELS:
+        pytest.skip("RabbitMQ takes nothing but messages")
+    with redis.Redis(unix_socket_path=str(services.ports / "6379"), password=services.secret) as valkey:
+        for text in ("{not json", '{"no": "envelope"}', "[1]", "3", '"text"'):
+            valkey.lpush("normal", text)
+    process = services.worker("dropper")
+    uuid = client.post("/v1/fractal", json=a_task()).json()["uuid"]
+    wait_for("the good task", lambda: done(client, [uuid]))
+    wait_for("the letters", lambda: client.get("/v1/stats").json()["dead"] == 5)
+    assert {one["message"] for one in letters(client)} == {"{not json", '{"no": "envelope"}', "[1]", "3", '"text"'}
+    assert process.poll() is None
+
+
+def test_the_newest_dead_letters_are_kept(services: Deployment, client: httpx.Client) -> None:
+    with tasks.connection(services.queue_url()) as broker:
+        producer = broker.Producer(exchange=tasks.EXCHANGE, routing_key="normal")
+        for number in range(tasks.LETTERS_MAX + 20):
+            producer.publish({"uuid": "x", "width": number}, serializer="json")
+    services.worker("burier")
+    wait_for("the last letter", lambda: services.log("burier").count("dead letters") == tasks.LETTERS_MAX + 20)
+    wait_for("the oldest to make room", lambda: client.get("/v1/stats").json()["dead"] == tasks.LETTERS_MAX)
+    assert [json.loads(one["message"])["width"] for one in letters(client)] == list(range(20, tasks.LETTERS_MAX + 20))
 
 
 def test_a_worker_is_drained_by_the_api_and_takes_tasks_again(services: Deployment, client: httpx.Client) -> None:
@@ -73,7 +133,7 @@ def test_a_worker_with_a_wrong_secret_takes_nothing(services: Deployment, client
     services.worker("stranger", FAAFO_SECRET="wrong", FAAFO_QUEUE_URL=services.queue_url())
     uuid = client.post("/v1/fractal", json=a_task()).json()["uuid"]
     wait_for("the refusal", lambda: "not the deployment's secret" in services.log("stranger"))
-    untouched = {"waiting": 1, "working": 0, "done": 0, "queue_depth": 1}
+    untouched = {"waiting": 1, "working": 0, "done": 0, "queue_depth": 1, "dead": 0}
     wait_for("the task in the queue", lambda: client.get("/v1/stats").json() == untouched)
     services.worker("helper")
     wait_for("the fractal", lambda: done(client, [uuid]))
