@@ -20,7 +20,7 @@ import time
 import uuid
 from collections import deque
 from collections.abc import Callable
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 from faafo_lab.app import dead, logs, settings, tasks, validation
 from faafo_lab.app.client import Client
@@ -265,7 +265,7 @@ class Worker:
         log.info("made in %.3f s", made["duration"])
         return ""
 
-    def _make(self, task: Task, png: IO[bytes]) -> dict[str, Any]:
+    def _make(self, task: Task, png: "tempfile.SpooledTemporaryFile[bytes]") -> dict[str, Any]:
         """Write the picture to a file; what the API shall know of it."""
         from faafo_lab.app import fractal  # NumPy: the worker reports before it is loaded
 

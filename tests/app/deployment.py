@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 
 from tests.app.engines import FROM_WHEELS, Pair
+from tests.app.relay import Relay
 from tests.waiting import LIMIT_SECONDS, wait_for
 
 SECRET = 'a secret: with / and @ and "quotes"'
@@ -36,7 +37,10 @@ class Deployment:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._database, self.broker = pair.database(self), pair.broker(self)
         # by default the programs take what comes from wheels; the others they are told
-        self._told = {} if pair is FROM_WHEELS else self._urls()
+        self._told: dict[str, str] = {}
+        if pair is not FROM_WHEELS:
+            self._told = {"FAAFO_DATABASE_URL": self.database_url(), "FAAFO_QUEUE_URL": self.queue_url()}
+        self._relays: list[Relay] = []
 
     def environment(self, **more: str) -> dict[str, str]:
         """What the programs see."""
@@ -111,10 +115,17 @@ class Deployment:
         finally:
             _end(process)
 
-    def _urls(self) -> dict[str, str]:
-        return {"FAAFO_DATABASE_URL": self.database_url(), "FAAFO_QUEUE_URL": self.queue_url()}
+    def network(self) -> Relay:
+        """Put a network between the broker and all programs that are started from now on."""
+        between = self.broker.beside()
+        relay = Relay(between, self.broker.address)
+        self._relays.append(relay)
+        self._told["FAAFO_QUEUE_URL"] = self.broker.url(between)
+        return relay
 
     def close(self) -> None:
+        for relay in self._relays:
+            relay.close()
         for process in self.processes.values():
             _end(process)
         shutil.rmtree(self.place, ignore_errors=True)

@@ -19,6 +19,7 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.app.relay import Address
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -69,6 +70,25 @@ class Server(ABC):
         return place
 
 
+class Broker(Server):
+    """A server with a network that a test can close: `url(at=…)` leads through a relay that listens `beside` it."""
+
+    name = "messaging"
+
+    @property
+    @abstractmethod
+    def address(self) -> Address:
+        """Where it listens."""
+
+    @abstractmethod
+    def url(self, at: Address | None = None) -> str:
+        """How the application reaches it."""
+
+    @abstractmethod
+    def beside(self) -> Address:
+        """Where a relay to it can listen."""
+
+
 class PostgreSQL(Server):
     name, ready = "database", "ready to accept connections"
     graceful = signal.SIGINT  # SIGTERM waits for its clients
@@ -80,14 +100,21 @@ class PostgreSQL(Server):
         return f"postgresql://faafo:{quote(self.password, safe='')}@/faafo?host={self.machine.ports}"
 
 
-class Valkey(Server):
-    name, ready = "messaging", "Ready to accept connections"
+class Valkey(Broker):
+    ready = "Ready to accept connections"
 
     def launch(self) -> None:
         self.machine.start(self.name, "services", "messaging")
 
-    def url(self) -> str:
-        return f"redis+socket://:{quote(self.password, safe='')}@{self.machine.ports / '6379'}"
+    @property
+    def address(self) -> Address:
+        return str(self.machine.ports / "6379")
+
+    def url(self, at: Address | None = None) -> str:
+        return f"redis+socket://:{quote(self.password, safe='')}@{at or self.address}"
+
+    def beside(self) -> Address:
+        return str(self.machine.ports / "relay")
 
 
 class MariaDB(Server):
@@ -138,10 +165,10 @@ def _mariadb_options(data: Path) -> list[str]:
     return ["--no-defaults", *account, f"--datadir={data}", *small]
 
 
-class RabbitMQ(Server):
+class RabbitMQ(Broker):
     """With an epmd (the Erlang nodes' directory) of its own, which is a process of the deployment, too."""
 
-    name, ready = "messaging", "Server startup complete"
+    ready = "Server startup complete"
 
     def __init__(self, machine: "Deployment") -> None:
         super().__init__(machine)
@@ -197,8 +224,16 @@ class RabbitMQ(Server):
             " {kernel, [{inet_dist_use_interface, {127,0,0,1}}]}].\n"
         )
 
-    def url(self) -> str:
-        return f"amqp://faafo:{quote(self.password, safe='')}@127.0.0.1:{self.port}//"
+    @property
+    def address(self) -> Address:
+        return "127.0.0.1", self.port
+
+    def url(self, at: Address | None = None) -> str:
+        host, port = at or self.address
+        return f"amqp://faafo:{quote(self.password, safe='')}@{host}:{port}//"
+
+    def beside(self) -> Address:
+        return "127.0.0.1", _free_ports(1)[0]
 
 
 def _free_ports(count: int) -> list[int]:
@@ -223,7 +258,7 @@ class Pair:
     """A database and a broker."""
 
     database: type[Server]
-    broker: type[Server]
+    broker: type[Broker]
 
     def __str__(self) -> str:
         return f"{self.database.__name__}-{self.broker.__name__}"
