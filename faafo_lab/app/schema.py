@@ -50,6 +50,7 @@ fractals = Table(
     Column("leased_by", String(NAME_LENGTH)),
     Column("lease_run", String(UUID_LENGTH)),
     Column("lease_until", Time),
+    Column("publications", Integer, nullable=False, server_default="0"),  # since a worker last had the lease
     Column("attempts", Integer, nullable=False, server_default="0"),
     # What came out
     Column("completed_at", Time),

@@ -33,9 +33,12 @@ OUTBOX_BATCH = 200
 LOOSE_BATCH = 50
 LOOSE_SECONDS = 3600.0  # until an image that was put outside must have its row
 EMPTY_SECONDS = 4.0  # between a message's end in the queue and its worker's lease
+DOUBLED_AT_MOST = 5  # times
 OVERTAKEN_SECONDS = 10.0  # by which the order of two messages is beyond doubt
 TASK_FIELDS = ("uuid", "width", "height", "iterations", "xa", "xb", "ya", "yb")
 ORDERS = ("oldest", "newest")
+
+PUBLISHED: dict[str, Any] = {"published_at": now(), "publications": fractals.c.publications + 1}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -279,9 +282,7 @@ class Store:
     def mark_published(self, connection: Connection, uuids: Sequence[str]) -> None:
         """These are in the queue."""
         connection.execute(
-            sa.update(fractals)
-            .where(fractals.c.uuid.in_(uuids), fractals.c.published_at.is_(None))
-            .values(published_at=now())
+            sa.update(fractals).where(fractals.c.uuid.in_(uuids), fractals.c.published_at.is_(None)).values(PUBLISHED)
         )
 
     @_transaction
@@ -310,7 +311,7 @@ class Store:
             for had_before in (True, False):
                 publish([Task(*row[:-1]) for row in rows if row.again is had_before], had_before)
             uuids = [row.uuid for row in rows]
-            connection.execute(sa.update(fractals).where(fractals.c.uuid.in_(uuids)).values(published_at=now()))
+            connection.execute(sa.update(fractals).where(fractals.c.uuid.in_(uuids)).values(PUBLISHED))
         return len(rows)
 
     @_transaction
@@ -330,19 +331,17 @@ class Store:
     def refill(self, connection: Connection, queue_is_empty: bool) -> int:
         """Put what should be in the queue, and is not, into the outbox; how many.
 
-        The queue is empty: all that was published and that nobody has taken, once one of them has waited for long.
-        It is not: what was overtaken, for the queue is first in, first out.
+        The queue is empty: what was published and nobody has taken. It is not: what was overtaken, for the queue is
+        first in, first out. Both may be in the hands of a worker that takes no lease, such as the original's; so the
+        patience doubles each time.
         """
+        doubled = sa.func.power(2, sa.func.least(fractals.c.publications, DOUBLED_AT_MOST) - 1)
         lost = sa.and_(
-            fractals.c.completed_at.is_(None), fractals.c.lease_until.is_(None), fractals.c.published_at.is_not(None)
+            fractals.c.completed_at.is_(None),
+            fractals.c.lease_until.is_(None),
+            fractals.c.published_at < shifted(now(), -EMPTY_SECONDS * doubled),
         )
-        if queue_is_empty:
-            oldest = connection.scalar(
-                sa.select(sa.func.min(fractals.c.published_at) < shifted(now(), -EMPTY_SECONDS)).where(lost)
-            )
-            if not oldest:
-                return 0
-        else:
+        if not queue_is_empty:
             taken = sa.select(sa.func.max(fractals.c.published_at)).where(
                 fractals.c.completed_at.is_(None), fractals.c.lease_until.is_not(None), fractals.c.attempts == 1
             )
@@ -405,6 +404,7 @@ class Store:
                     leased_by=beat.name,
                     lease_run=beat.run,
                     lease_until=shifted(now(), LEASE_SECONDS),
+                    publications=0,
                     attempts=fractals.c.attempts + sa.case((mine, 0), else_=1),
                 )
             )

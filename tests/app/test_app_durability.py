@@ -4,14 +4,14 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 import sqlalchemy as sa
 
 from faafo_lab.app import store, tasks
-from faafo_lab.app.database import shifted
+from faafo_lab.app.database import connect, now, shifted
 from faafo_lab.app.julia import Task
 from faafo_lab.app.schema import fractals
 from faafo_lab.app.store import Store
@@ -156,6 +156,7 @@ def database(bare: Deployment) -> Iterator[Store]:
         database.close()
 
 
+@every_pair
 def test_a_lease_lasts_as_long_as_its_worker_reports(database: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "LEASE_SECONDS", 1.0)
     task = Task(**a_task())
@@ -176,6 +177,7 @@ def test_a_lease_lasts_as_long_as_its_worker_reports(database: Store, monkeypatc
     assert database.get(task.uuid)["leased_by"] == "two"
 
 
+@every_pair
 def test_two_apis_publish_each_task_of_the_outbox_once(database: Store) -> None:
     wanted = [Task(**a_task()) for _ in range(20)]
     for task in wanted:
@@ -199,18 +201,56 @@ def test_two_apis_publish_each_task_of_the_outbox_once(database: Store) -> None:
     assert sorted(task.uuid for task in published) == sorted(task.uuid for task in wanted + more)
 
 
-def test_a_message_that_was_lost_from_a_busy_queue_is_noticed(bare: Deployment, database: Store) -> None:
+@pytest.fixture
+def published_ago(bare: Deployment, database: Store) -> Iterator[Callable[[str, float], None]]:
+    """Make the database believe that a task was published so many seconds ago."""
+    engine = connect(bare.database_url(), 1)
+
+    def publish(uuid: str, seconds: float) -> None:
+        with engine.begin() as connection:
+            long_ago = shifted(now(), -seconds)
+            connection.execute(sa.update(fractals).where(fractals.c.uuid == uuid).values(published_at=long_ago))
+
+    yield publish
+    engine.dispose()
+
+
+@every_pair
+def test_a_message_that_was_lost_from_a_busy_queue_is_noticed(
+    database: Store, published_ago: Callable[[str, float], None]
+) -> None:
     lost, *others = [Task(**a_task()) for _ in range(4)]
     for task in (lost, *others):
         database.add(task)
         database.mark_published([task.uuid])
-    engine = sa.create_engine(bare.database_url().replace("postgresql://", "postgresql+psycopg://"))
-    with engine.begin() as connection:  # as if it had been published long before the others
-        long_ago = shifted(fractals.c.published_at, -60)
-        connection.execute(sa.update(fractals).where(fractals.c.uuid == lost.uuid).values(published_at=long_ago))
-    engine.dispose()
+    published_ago(lost.uuid, 60)
     assert database.refill(queue_is_empty=False) == 0
     database.heard(Heartbeat("one", str(uuid.uuid4()), "working", (others[0].uuid,), None, None, None, None))
     assert database.refill(queue_is_empty=False) == 1
     assert database.get(lost.uuid)["published_at"] is None
     assert database.refill(queue_is_empty=True) == 0, "the others have just been published"
+
+
+@every_pair
+def test_what_nobody_reports_on_is_queued_again_ever_more_rarely(
+    database: Store, published_ago: Callable[[str, float], None]
+) -> None:
+    """A worker of the original's may have it, which reports nothing."""
+    task = Task(**a_task())
+    database.add(task)
+    database.mark_published([task.uuid])
+
+    def patience(seconds: float) -> None:
+        published_ago(task.uuid, seconds - 1)
+        assert database.refill(queue_is_empty=True) == 0
+        published_ago(task.uuid, seconds + 1)
+        assert database.refill(queue_is_empty=True) == 1
+        assert database.publish_outbox(lambda some, again: None, 0.0) == 1
+
+    for seconds in (4, 8, 16, 32, 64, 64, 64):
+        patience(seconds)
+    run = str(uuid.uuid4())
+    assert database.heard(Heartbeat("one", run, "working", (task.uuid,), None, None, None, None))[1]
+    database.hand_back("one", run)
+    assert database.publish_outbox(lambda some, again: None, 0.0) == 1
+    patience(4)
