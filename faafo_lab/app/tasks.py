@@ -42,11 +42,9 @@ def connection(url: str) -> Any:
 
     Each use of it fails soon where the broker is dead; once closed, make another.
     """
-    scheme = url.partition("://")[0]
-    if scheme not in SCHEMES:
-        raise SettingsError(
-            f"The queue URL must begin with one of {', '.join(SCHEMES)}; this one begins with '{scheme}'."
-        )
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme not in SCHEMES:
+        raise SettingsError(f"The queue URL must begin with one of {', '.join(SCHEMES)}, then ://.")
     options: dict[str, Any]
     if scheme.startswith("amqp"):
         # without them the driver would wait for ever for a broker whose machine vanished
@@ -56,7 +54,12 @@ def connection(url: str) -> Any:
         options |= {"health_check_interval": ANSWER_SECONDS}
         if scheme != "redis+socket":
             options["socket_keepalive"] = True
-    return kombu.Connection(url, connect_timeout=CONNECT_SECONDS, transport_options=options)
+    try:
+        return kombu.Connection(url, connect_timeout=CONNECT_SECONDS, transport_options=options)
+    except ValueError:  # it says what it could not read, which may be a part of the password
+        raise SettingsError(
+            f"The queue URL must look like {scheme}://USER:PASSWORD@HOST:PORT/, with %2F for a /."
+        ) from None
 
 
 def open_channel(connection: Any) -> Any:

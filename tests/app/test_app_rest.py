@@ -11,7 +11,7 @@ import pytest
 
 from faafo_lab.app import fractal, tasks
 from faafo_lab.app.julia import Task
-from tests.app.deployment import AUTHORIZED, Deployment, a_task
+from tests.app.deployment import AUTHORIZED, Deployment, a_task, node
 from tests.app.engines import every_pair
 from tests.waiting import wait_for
 
@@ -164,9 +164,9 @@ def test_two_apis_serve_the_same_fractals_and_say_who_answered(services: Deploym
         answer = other.get(f"/v1/fractal/{task['uuid']}")
         assert answer.headers["X-Served-By"] == "api-2"
         assert {key: answer.json()[key] for key in task} == task
-        nodes = {one["name"]: one for one in other.get("/v1/node").json()["objects"]}
-        assert {"api", "api-2"} <= set(nodes)
-        assert (nodes["api-2"]["role"], nodes["api-2"]["state"]) == ("api", "serving")
+        for name in ("api", "api-2"):
+            shown = wait_for(f"{name} in the list", lambda name=name: node(other, name))
+            assert (shown["role"], shown["state"]) == ("api", "serving")
     finally:
         other.close()
         assert services.stop("api-2") == 0

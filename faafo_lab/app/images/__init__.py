@@ -32,5 +32,5 @@ def open_images(url: str, store: Store, host: str) -> Images:
 
     if scheme not in SCHEMES:
         known = ", ".join((DATABASE, "file", *SCHEMES))
-        raise SettingsError(f"FAAFO_IMAGES_URL must begin with one of {known}: this one begins with '{scheme[:20]}'.")
+        raise SettingsError(f"FAAFO_IMAGES_URL must begin with one of {known}.")
     return ObjectImages(url, store)
