@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 from typing import Any
 
 import httpx
@@ -127,6 +128,26 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_has_and_exits_0(
     services.worker("next")
     wait_for("the rest", lambda: done(client, uuids))
     assert all(client.get(f"/v1/fractal/{one}").json()["attempts"] == 1 for one in uuids)
+
+
+def test_what_takes_a_stopped_worker_too_long_is_handed_back_at_once(
+    services: Deployment, client: httpx.Client
+) -> None:
+    hurried = "from faafo_lab.app import worker; worker.DRAIN_SECONDS = 0.0; worker.main()"
+    process = services.launch("hurried", sys.executable, "-c", hurried, HOSTNAME="hurried")
+    wait_for("the worker", lambda: node(client, "hurried"))
+    large = a_task(width=5000, height=5000)
+    address = client.post("/v1/fractal", json=large).headers["Location"]
+    wait_for("the task in its hands", lambda: client.get(address).json()["leased_by"] == "hurried")
+    assert services.stop("hurried") == 0
+    assert process.returncode == 0
+    assert "handed back" in services.log("hurried")
+    assert not node(client, "hurried"), "it has said goodbye"
+    seen = client.get(address).json()
+    assert (seen["leased_by"], seen["completed_at"], seen["attempts"]) == (None, None, 1)
+    services.worker("next")
+    wait_for("the next worker to make it", lambda: done(client, [large["uuid"]]))
+    assert client.get(address).json()["generated_by"] == "next"
 
 
 def test_a_worker_with_a_wrong_secret_takes_nothing(services: Deployment, client: httpx.Client) -> None:
