@@ -84,8 +84,9 @@ async def serve(backend: Backend, address: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     sockets = listen(address)
+    served = application(backend)
     server = HTTPServer(
-        application(backend),
+        served,
         max_body_size=2 * validation.TASK_BODY_MAX_BYTES,  # where nothing else is said
         idle_connection_timeout=IDLE_SECONDS,
         body_timeout=BODY_SECONDS,
@@ -96,13 +97,20 @@ async def serve(backend: Backend, address: str) -> None:
     await stopping.wait()
     log.info("stopping")
     server.stop()
+    served.settings["stopping"] = True  # from now on a connection ends with its answer
     deadline = time.monotonic() + DRAIN_SECONDS
-    while backend.in_flight and time.monotonic() < deadline:
-        await asyncio.sleep(0.02)
+    await _idle(backend, deadline)
+    await server.close_all_connections()
+    await _idle(backend, deadline)  # what came on a kept connection meanwhile
     for task in keeping:
         task.cancel()
-    await server.close_all_connections()
     await loop.run_in_executor(None, backend.close)
+
+
+async def _idle(backend: Backend, deadline: float) -> None:
+    """Wait until no request is in flight."""
+    while backend.in_flight and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
 
 
 def main() -> None:

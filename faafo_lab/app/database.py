@@ -5,6 +5,7 @@
 may do at a time. ``missing_table`` and ``worth_another_try`` say what an error means.
 """
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -44,6 +45,8 @@ def connect(url: str, connections: int) -> Engine:
     name, _, driver = scheme.partition("+")
     if not separator or name not in DRIVERS or driver not in ("", DRIVERS[name].partition("+")[2]):
         raise SettingsError("The database URL must begin with postgresql:// or mysql://.")
+    # what its pool meets on a broken connection, with a traceback: whoever uses the connection will say so
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     options = _postgresql() if name == "postgresql" else _mariadb()
     try:
         return sa.create_engine(

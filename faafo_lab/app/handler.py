@@ -41,8 +41,10 @@ class Handler(RequestHandler):
         api.in_flight += 1
 
     def set_default_headers(self) -> None:
-        """Name this API."""
+        """Name this API; end the connection where it stops."""
         self.set_header("X-Served-By", self.settings["served_by"])
+        if self.settings.get("stopping"):
+            self.set_header("Connection", "close")
 
     def prepare(self) -> None:
         """Bound the body."""
