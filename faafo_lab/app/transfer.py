@@ -174,7 +174,7 @@ class Image(Handler):
             self.set_status(304)
             return
         start, stop = self._wanted(size)
-        piece = await self.api.ask(self.api.images.read, image, start, min(start + PIECE_BYTES, stop))
+        piece = await self._piece(image, start, stop)
         self.set_header("Content-Length", str(stop - start))
         if self.request.method == "HEAD":
             return
@@ -185,12 +185,19 @@ class Image(Handler):
                 await asyncio.wait_for(self.flush(), STALLED_SECONDS)
                 if start >= stop:
                     return
-                piece = await self.api.ask(self.api.images.read, image, start, min(start + PIECE_BYTES, stop))
+                piece = await self._piece(image, start, stop)
         except (StreamClosedError, TimeoutError):
             log.info("the client went away %d bytes before the end", stop - start)
         except AppError as error:
             log.warning("broken off %d bytes before the end: %s", stop - start, error)
         self.request.connection.stream.close()  # type: ignore[union-attr]
+
+    async def _piece(self, image: str, start: int, stop: int) -> bytes:
+        """The next bytes of ``[start, stop)``, at least one."""
+        piece = await self.api.ask(self.api.images.read, image, start, min(start + PIECE_BYTES, stop))
+        if not piece:
+            raise ImagesAway(f"The image ends after {start} bytes: some of it got lost.")
+        return piece
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with one sentence; where the range is outside, with the image's size."""

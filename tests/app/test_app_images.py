@@ -201,6 +201,27 @@ def test_a_range_that_makes_no_sense_is_refused_or_ignored(place: Place) -> None
         assert answer.status_code == status, condition
 
 
+def test_a_client_that_goes_away_or_a_file_that_got_shorter_ends_the_answer(
+    place_of: Callable[[str, Deployment], Place], services: Deployment
+) -> None:
+    place = place_of("file", services)
+    uuid, png = accepted(place.client), a_png(20 * PIECE_BYTES)
+    put(place.client, uuid, png)
+    with place.client.stream("GET", f"/fractal/{uuid}") as answer:
+        assert next(answer.iter_raw())
+    wait_for("the API to notice", lambda: in_flight(place) == 0)
+    [file] = (services.root / "images").glob(f"{uuid}*")
+    os.truncate(file, 5 * PIECE_BYTES)
+    with pytest.raises(httpx.RemoteProtocolError):
+        place.client.get(f"/fractal/{uuid}")
+    os.truncate(file, 0)
+    answer = place.client.get(f"/fractal/{uuid}")
+    assert (answer.status_code, "ends after 0 bytes" in answer.json()["error"]) == (503, True)
+    log = services.log("file-api")
+    assert ("the client went away" in log, "broken off" in log, "Traceback" in log) == (True, True, False)
+    assert in_flight(place) == 0
+
+
 def test_the_first_result_wins_and_the_second_does_it_no_harm(place: Place, services: Deployment) -> None:
     uuid, first, second = accepted(place.client), a_png(5000), a_png(6000)
     assert put(place.client, uuid, first, generated_by="first").json()["generated_by"] == "first"
@@ -271,7 +292,7 @@ def test_an_upload_that_is_broken_off_leaves_nothing(place: Place, services: Dep
     before = place.files()
     uuid, png = accepted(place.client), a_png(LARGE_BYTES)
     half_an_upload(place, uuid, png)
-    wait_for("the API to notice", lambda: in_flight_uploads(place) == 0)
+    wait_for("the API to notice", lambda: in_flight(place) == 0)
     assert place.client.get(f"/v1/fractal/{uuid}").json()["checksum"] is None
     assert place.files() == before
     assert announced(services) == []
@@ -291,10 +312,10 @@ def half_an_upload(place: Place, uuid: str, png: bytes) -> None:
         connection.settimeout(30)
         connection.connect(transport._pool._uds)
         connection.sendall(head.encode() + png[: len(png) // 2])
-        wait_for("the upload to begin", lambda: in_flight_uploads(place) == 1)
+        wait_for("the upload to begin", lambda: in_flight(place) == 1)
 
 
-def in_flight_uploads(place: Place) -> int:
+def in_flight(place: Place) -> int:
     """How many requests the API has in hand beside the one that asks."""
     told = place.client.get("/metrics").text
     [line] = [line for line in told.splitlines() if line.startswith("faafo_http_requests_in_flight ")]
