@@ -18,7 +18,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from faafo_lab.app import images, validation
+from faafo_lab.app import database, images, validation
 from faafo_lab.app.errors import ImagesAway
 from faafo_lab.app.images.base import Images
 from faafo_lab.app.schema import PIECE_BYTES, image_pieces, loose_images
@@ -119,12 +119,12 @@ def place(request: pytest.FixtureRequest, place_of: Callable[[str, Deployment], 
 @contextlib.contextmanager
 def tables(machine: Deployment) -> Iterator[sa.Connection]:
     """The database, as its owner sees it."""
-    store = Store(machine.database_url())
+    engine = database.connect(machine.database_url(), 1)
     try:
-        with store._engine.begin() as connection:
+        with engine.begin() as connection:
             yield connection
     finally:
-        store.close()
+        engine.dispose()
 
 
 def pieces(machine: Deployment) -> list[str]:
@@ -541,13 +541,13 @@ def test_two_apis_with_a_disk_each_do_not_share_their_images(deployment: Deploym
 def test_images_of_earlier_days_in_the_database_are_still_served(
     place_of: Callable[[str, Deployment], Place], services: Deployment
 ) -> None:
-    database, disk = place_of("database", services), place_of("file", services)
-    uuid, png = accepted(database.client), a_png(LARGE_BYTES)
-    put(database.client, uuid, png)
+    rows, disk = place_of("database", services), place_of("file", services)
+    uuid, png = accepted(rows.client), a_png(LARGE_BYTES)
+    put(rows.client, uuid, png)
     assert disk.client.get(f"/fractal/{uuid}").content == png
     assert disk.client.delete(f"/v1/fractal/{uuid}", headers=AUTHORIZED).status_code == 204
     put(disk.client, other := accepted(disk.client), png)
-    answer = database.client.get(f"/fractal/{other}")
+    answer = rows.client.get(f"/fractal/{other}")
     assert (answer.status_code, "this API has only what is at database" in answer.json()["error"]) == (404, True)
 
 
