@@ -7,6 +7,7 @@ Its rooms, in the order in which a fractal passes through them:
     api          the API's process (Tornado)
     rest, web    its addresses: the REST API and the web page
     transfer     results on their way in, images on their way out
+    openapi      the description of the REST API
     handler      what all its answers have in common
     backend      its connections and threads
     validation   what a request may say

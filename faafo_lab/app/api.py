@@ -77,6 +77,13 @@ def listen(address: str) -> list[socket.socket]:
     return bind_sockets(int(port), host.strip("[]") or "0.0.0.0", backlog=LISTEN_BACKLOG)
 
 
+def bound(sockets: list[socket.socket], address: str) -> str:
+    """The address that came of ``address``: port 0 becomes a free one."""
+    if address.startswith("unix:"):
+        return address
+    return f"{address.rpartition(':')[0]}:{sockets[0].getsockname()[1]}"
+
+
 async def serve(backend: Backend, address: str) -> None:
     """Serve until SIGTERM or SIGINT; requests in flight are finished."""
     stopping = asyncio.Event()
@@ -92,7 +99,7 @@ async def serve(backend: Backend, address: str) -> None:
         body_timeout=BODY_SECONDS,
     )
     server.add_sockets(sockets)
-    log.info("%s serves at %s", backend.name, address)
+    log.info("%s serves at %s", backend.name, bound(sockets, address))
     keeping = [asyncio.create_task(backend.keep()), asyncio.create_task(backend.sweep())]
     await stopping.wait()
     log.info("stopping")

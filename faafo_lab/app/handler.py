@@ -21,7 +21,7 @@ from faafo_lab.app.errors import (
     TooLarge,
     Unauthorized,
 )
-from faafo_lab.app.metrics import OTHER
+from faafo_lab.app.metrics import METHODS, OTHER
 
 log = logging.getLogger(__name__)
 
@@ -81,6 +81,11 @@ class Handler(RequestHandler):
         self.set_header("Content-Type", "application/json; charset=utf-8")
         self.finish(json.dumps(value))
 
+    @classmethod
+    def methods(cls) -> list[str]:
+        """The methods that exist for this address."""
+        return [one for one in METHODS if getattr(cls, one.lower()) is not getattr(RequestHandler, one.lower())]
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with one sentence."""
         error = kwargs["exc_info"][1] if "exc_info" in kwargs else None
@@ -91,6 +96,7 @@ class Handler(RequestHandler):
             self.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
         elif status_code == 405:
             message = f"{self.request.method} does not exist for {self.request.path}."
+            self.set_header("Allow", ", ".join(self.methods()))
         elif status_code == 500:
             message = "The API failed; its log says why."
         else:

@@ -13,6 +13,7 @@
     GET    /v1/stats                 waiting, working, done, queue_depth  200
     GET    /v1/dead                  dead letters              (secret)   200
     DELETE /v1/dead                  throw them away           (secret)   200
+    GET    /v1/openapi.json          the description of all this          200
     GET    /health                   database and broker                  200 or 503
     GET    /metrics                  what Prometheus reads                200
     GET    /fractal/UUID             the PNG                              200    in ``transfer``
@@ -21,13 +22,16 @@ The secret travels as ``Authorization: Bearer SECRET``. Errors are ``{"error": "
 the API that gave it: ``X-Served-By``.
 """
 
+import hashlib
+import json
 import logging
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
-from faafo_lab.app import dead, logs, tasks, validation
-from faafo_lab.app.errors import AppError, BrokerAway, DatabaseAway
+from faafo_lab.app import dead, logs, openapi, tasks, validation
+from faafo_lab.app.errors import AppError, BadRequest, BrokerAway, DatabaseAway, NotFound
 from faafo_lab.app.handler import RETRY_AFTER_SECONDS, Handler, known_uuid
 from faafo_lab.app.metrics import CONTENT_TYPE
 from faafo_lab.app.transfer import Image, Upload
@@ -44,6 +48,7 @@ class Fractals(Handler):
 
     async def get(self) -> None:
         """One page of the list."""
+        validation.arguments(self.request.query_arguments, "page", "results_per_page", "order")
         page = validation.page(self.get_query_argument("page", None))
         per_page = validation.results_per_page(self.get_query_argument("results_per_page", None))
         order = self.get_query_argument("order", "oldest")
@@ -110,13 +115,13 @@ class Node(Handler):
     async def put(self, name: str) -> None:
         """Ask a worker to drain, or to go on."""
         self.check_secret()
-        self.send(await self.api.ask(self.api.store.drain, name, validation.drain(self.json_body())))
+        self.send(await self.api.ask(self.api.store.drain, known_node(name), validation.drain(self.json_body())))
 
     async def delete(self, name: str) -> None:
         """A worker leaves."""
         self.check_secret()
         run = validation.uuid(self.get_query_argument("run", None), "run")
-        await self.api.ask(self.api.store.hand_back, name, run)
+        await self.api.ask(self.api.store.hand_back, known_node(name), run)
         self.set_status(204)
 
 
@@ -159,6 +164,8 @@ class Stats(Handler):
 class Dead(Handler):
     """``/v1/dead``: messages that no worker could process."""
 
+    route = "/v1/dead"
+
     async def get(self) -> None:
         """All of them, the oldest first."""
         self.check_secret()
@@ -169,6 +176,23 @@ class Dead(Handler):
         """Throw them away."""
         self.check_secret()
         self.send({"discarded": await self.api.ask(self.api.publisher.ask, dead.discard)})
+
+
+class Description(Handler):
+    """``/v1/openapi.json``."""
+
+    route = "/v1/openapi.json"
+
+    async def get(self) -> None:
+        """What this API can do."""
+        content, checksum = description()
+        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.set_header("Cache-Control", "no-cache")
+        self.set_header("Etag", f'"{checksum}"')
+        if self.check_etag_header():
+            self.set_status(304)
+        else:
+            self.finish(content)
 
 
 class Health(Handler):
@@ -212,6 +236,21 @@ class Metrics(Handler):
             return None
 
 
+def known_node(name: str) -> str:
+    """A node's name in an address; one that is malformed cannot exist."""
+    try:
+        return validation.node_name(name)
+    except BadRequest:
+        raise NotFound(f"There is no node '{name[:60]}'.") from None
+
+
+@cache
+def description() -> tuple[bytes, str]:
+    """The description and its checksum; the same for as long as this program runs."""
+    content = json.dumps(openapi.described(), indent=1).encode()
+    return content, hashlib.sha256(content).hexdigest()
+
+
 ROUTES: list[tuple[str, type[Handler]]] = [
     (r"/v1/fractal/?", Fractals),
     (r"/v1/fractal/([^/]+)", Fractal),
@@ -220,6 +259,7 @@ ROUTES: list[tuple[str, type[Handler]]] = [
     (r"/v1/load", Load),
     (r"/v1/stats", Stats),
     (r"/v1/dead", Dead),
+    (r"/v1/openapi\.json", Description),
     (r"/health", Health),
     (r"/metrics", Metrics),
     (r"/fractal/([^/]+)", Image),

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -18,14 +19,21 @@ COORDINATE_MAX = 1_000.0
 NAME_MAX_LENGTH = 255
 WORKING_ON_MAX = 64
 RESULTS_PER_PAGE, RESULTS_PER_PAGE_MAX = 10, 1_000
+PAGE_MAX = 1_000_000_000
+DURATION_MAX_SECONDS = 1e9
+LOAD_AVERAGE_MAX = 1e6
+CORES_MAX = 65_536
+VERSION_MAX_LENGTH = 64
 TASK_BODY_MAX_BYTES = 64 * 1024
 IMAGE_MAX_BYTES = 128 * 1024 * 1024  # the largest picture, a byte for each pixel, and some more
 RESULT_BODY_MAX_BYTES = 40 * 1024 * 1024  # of JSON with the picture in base64, which has to be held in memory
 
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 WORKER_STATES = ("idle", "working", "draining", "drained")
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(NAME_PATTERN)
+_UNFIT = re.compile("[\x00\ud800-\udfff]")  # no database keeps these as text
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _RANGE = re.compile(r"bytes=[ \t]*(?:(\d{1,18})-(\d{1,18})?|-(\d{1,18}))[ \t]*")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -130,7 +138,7 @@ def _result(body: dict[str, Any]) -> Result:
             raise BadRequest("'c' must be a list of two numbers, its real and its imaginary part.")
         c = tuple(_number({"c": part}, "c", -COORDINATE_MAX, COORDINATE_MAX) for part in c)
     return Result(
-        duration=_number(body, "duration", 0.0, 1e9),
+        duration=_number(body, "duration", 0.0, DURATION_MAX_SECONDS),
         checksum=checksum,
         size=_whole(body, "size", 0, IMAGE_MAX_BYTES),
         generated_by=_text(body, "generated_by", NAME_MAX_LENGTH),
@@ -180,7 +188,7 @@ def heartbeat(body: dict[str, Any]) -> Heartbeat:
     if averages is not None:
         if not isinstance(averages, list) or len(averages) != 3:
             raise BadRequest("'load_average' must be a list of three numbers: over 1, 5 and 15 minutes.")
-        averages = tuple(_number({"load_average": one}, "load_average", 0.0, 1e6) for one in averages)
+        averages = tuple(_number({"load_average": one}, "load_average", 0.0, LOAD_AVERAGE_MAX) for one in averages)
     percent, cores, version = body.get("cpu_percent"), body.get("cores"), body.get("version")
     return Heartbeat(
         name=node_name(body.get("name")),
@@ -189,8 +197,8 @@ def heartbeat(body: dict[str, Any]) -> Heartbeat:
         working_on=tuple(uuid(one, "working_on") for one in working_on),
         load_average=averages,
         cpu_percent=None if percent is None else _number(body, "cpu_percent", 0.0, 100.0),
-        cores=None if cores is None else _whole(body, "cores", 1, 65_536),
-        version=None if version is None else _text(body, "version", 64),
+        cores=None if cores is None else _whole(body, "cores", 1, CORES_MAX),
+        version=None if version is None else _text(body, "version", VERSION_MAX_LENGTH),
     )
 
 
@@ -202,9 +210,15 @@ def drain(body: dict[str, Any]) -> bool:
     return bool(body["drain"])
 
 
+def arguments(given: Iterable[str], *known: str) -> None:
+    """Raise unless all arguments of an address are known: a misspelt one would be ignored in silence."""
+    if unknown := sorted(set(given) - set(known)):
+        raise BadRequest(f"'{unknown[0][:40]}' is no argument of this: known are {', '.join(known)}.")
+
+
 def page(text: str | None) -> int:
     """The argument ``page``, from 1."""
-    return _argument("page", text, 1, 1, 1_000_000_000)
+    return _argument("page", text, 1, 1, PAGE_MAX)
 
 
 def results_per_page(text: str | None) -> int | None:
@@ -238,6 +252,8 @@ def _only(body: dict[str, Any], names: list[str]) -> None:
 
 def _whole(body: dict[str, Any], name: str, least: int, most: int) -> int:
     value = body.get(name)
+    if isinstance(value, float) and value.is_integer():  # JSON has one kind of number: 3.0 is 3
+        value = int(value)
     if type(value) is not int or not least <= value <= most:
         raise BadRequest(f"'{name}' must be a whole number from {least} to {most}.")
     return value
@@ -253,7 +269,7 @@ def _number(body: dict[str, Any], name: str, least: float, most: float) -> float
 
 def _text(body: dict[str, Any], name: str, longest: int) -> str:
     value = body.get(name)
-    if not isinstance(value, str) or not value or len(value) > longest or "\x00" in value:
+    if not isinstance(value, str) or not value or len(value) > longest or _UNFIT.search(value):
         raise BadRequest(f"'{name}' must be text of 1 to {longest} characters.")
     return value
 

@@ -5,6 +5,7 @@ A `Deployment` is one machine of the application: its own INSTANCE_ROOT and INST
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -86,6 +87,14 @@ class Deployment:
         client = self.client(port)
         wait_for(f"{name} to be healthy", lambda: status(client, "/health") == 200)
         return client
+
+    def api_at_tcp(self, name: str = "tcp-api", **environment: str) -> str:
+        """Start an API at a free loopback port, for programs that know no Unix sockets; its URL once it is healthy."""
+        self.start(name, "api", "--listen", "127.0.0.1:0", **{"HOSTNAME": name} | environment)
+        found = wait_for(f"{name} to listen", lambda: re.search(r"serves at (127\.0\.0\.1:\d+)", self.log(name)))
+        with httpx.Client(base_url=f"http://{found[1]}", timeout=30) as client:
+            wait_for(f"{name} to be healthy", lambda: status(client, "/health") == 200)
+        return f"http://{found[1]}"
 
     def worker(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
         return self.start(name, "worker", "--name", name, **environment)

@@ -21,7 +21,7 @@ from tests.app.test_app_rest import a_result
         ({"width": 0}, "'width' must be a whole number from 1 to 10000"),
         ({"width": 10_001}, "'width' must be a whole number from 1 to 10000"),
         ({"width": "100"}, "'width'"),
-        ({"width": 100.0}, "'width'"),
+        ({"width": 100.5}, "'width'"),
         ({"width": True}, "'width'"),
         ({"height": -1}, "'height' must be a whole number from 1 to 10000"),
         ({"height": None}, "'height'"),
@@ -79,6 +79,7 @@ def test_a_body_that_is_too_long_is_refused(client: httpx.Client) -> None:
         ({"duration": "long"}, "'duration'"),
         ({"generated_by": ""}, "'generated_by'"),
         ({"generated_by": "a\x00b"}, "'generated_by'"),
+        ({"generated_by": "a\ud800b"}, "'generated_by'"),
         ({"generated_by": "x" * 256}, "'generated_by'"),
         ({"uuid": "0b8a1f2e-3c4d-4e5f-8a9b-1c2d3e4f5a6b"}, "'uuid'"),
         ({"c": [1]}, "'c'"),
@@ -90,7 +91,8 @@ def test_a_bad_result_is_refused_and_the_fractal_stays_to_do(
 ) -> None:
     task = a_task()
     client.post("/v1/fractal", json=task)
-    answer = client.put(f"/v1/fractal/{task['uuid']}", json=a_result(task, **changes), headers=AUTHORIZED)
+    body = json.dumps(a_result(task, **changes))
+    answer = client.put(f"/v1/fractal/{task['uuid']}", content=body, headers=AUTHORIZED)
     assert answer.status_code == 400
     assert says in answer.json()["error"]
     assert client.get(f"/v1/fractal/{task['uuid']}").json()["checksum"] is None
@@ -126,12 +128,15 @@ def test_a_bad_heartbeat_is_refused_by_name(client: httpx.Client, changes: dict[
         ("GET", "/v1/fractal?results_per_page=99999", 400),
         ("GET", "/v1/fractal?page=999999999", 200),
         ("GET", "/v1/fractal?order=sideways", 400),
+        ("GET", "/v1/fractal?pages=2", 400),
         ("GET", "/v1/fractal/0b8a1f2e-3c4d-4e5f-8a9b-1c2d3e4f5a6b", 404),
         ("GET", "/v1/fractal/nonsense", 404),
         ("GET", "/fractal/nonsense", 404),
         ("DELETE", "/v1/fractal/0b8a1f2e-3c4d-4e5f-8a9b-1c2d3e4f5a6b", 404),
         ("PUT", "/v1/fractal/0b8a1f2e-3c4d-4e5f-8a9b-1c2d3e4f5a6b", 404),
         ("PUT", "/v1/node/nobody", 404),
+        ("PUT", "/v1/node/no%00body", 404),
+        ("DELETE", "/v1/node/no%00body?run=0b8a1f2e-3c4d-4e5f-8a9b-1c2d3e4f5a6b", 404),
         ("PATCH", "/v1/fractal", 405),
         ("DELETE", "/v1/fractal", 405),
         ("GET", "/v2", 404),

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -45,6 +46,13 @@ def test_a_fractal_is_accepted_with_201_and_read_again(client: httpx.Client) -> 
     assert shown["attempts"] == 0
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", shown["created_at"])
     assert abs(datetime.fromisoformat(shown["created_at"]) - datetime.now(UTC)) < timedelta(minutes=5)
+
+
+def test_a_whole_number_may_be_written_with_a_point(client: httpx.Client) -> None:
+    task = a_task(width=60)
+    answer = client.post("/v1/fractal", content=json.dumps(task | {"width": 60.0, "xa": -2}))
+    assert (answer.status_code, answer.json()["width"]) == (201, 60)
+    assert client.post("/v1/fractal", json=task).status_code == 201  # it is the same
 
 
 def test_the_queue_gets_what_the_original_worker_reads(services: Deployment, client: httpx.Client) -> None:
