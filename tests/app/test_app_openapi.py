@@ -161,7 +161,14 @@ def test_no_request_made_up_from_the_description_gets_an_answer_outside_of_it(
     seed = int(os.environ.get("FAAFO_TEST_SEED") or SEED)
     (tmp_path / "schemathesis.toml").write_text(CONFIGURATION.format(examples=EXAMPLES))
     command = [sys.executable, "-m", "schemathesis.cli", "--config-file", str(tmp_path / "schemathesis.toml")]
-    command += ["run", f"{address}/v1/openapi.json", f"--seed={seed}", "--header", f"Authorization: Bearer {SECRET}"]
+    command += [
+        "run",
+        f"{address}/v1/openapi.json",
+        f"--url={address}",
+        f"--seed={seed}",
+        "--header",
+        f"Authorization: Bearer {SECRET}",
+    ]
     command += ["--continue-on-failure", "--no-color", "--output-sanitize=false"]
     ended = subprocess.run(
         command,

@@ -1,0 +1,169 @@
+"""The schemas of the description: of each value, of what clients send, of what they get."""
+
+from typing import Any
+
+from faafo_lab.app import validation
+
+Json = dict[str, Any]
+
+
+def integer(least: int, most: int | None = None, **more: Any) -> Json:
+    """A whole number within these bounds."""
+    return {"type": "integer", "minimum": least, **({} if most is None else {"maximum": most}), **more}
+
+
+def _number(least: float, most: float, **more: Any) -> Json:
+    return {"type": "number", "minimum": least, "maximum": most, **more}
+
+
+def _text(longest: int, **more: Any) -> Json:
+    return {"type": "string", "minLength": 1, "maxLength": longest, "pattern": "^[^\\u0000]+$", **more}
+
+
+def _object(properties: Json, optional: tuple[str, ...] = (), **more: Any) -> Json:
+    required = [name for name in properties if name not in optional]
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False, **more}
+
+
+def _or_null(schema: Json) -> Json:
+    if "$ref" in schema:
+        return {"oneOf": [schema, {"type": "null"}]}
+    return schema | {"type": [schema["type"], "null"]}
+
+
+def _list(items: Json, **more: Any) -> Json:
+    return {"type": "array", "items": items, **more}
+
+
+def ref(name: str, kind: str = "schemas") -> Json:
+    """Refers to a component of the description."""
+    return {"$ref": f"#/components/{kind}/{name}"}
+
+
+UUID: Json = {"type": "string", "format": "uuid"}
+TIME: Json = {"type": "string", "format": "date-time"}
+CHECKSUM: Json = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the PNG, in hexadecimal"}
+COORDINATE = _number(-validation.COORDINATE_MAX, validation.COORDINATE_MAX)
+NAME = _text(validation.NAME_MAX_LENGTH)
+NODE_NAME: Json = {
+    "type": "string",
+    "maxLength": validation.NAME_MAX_LENGTH,
+    "pattern": f"^{validation.NAME_PATTERN}$",
+    "description": "the name of its machine",
+}
+CONSTANT = _list(COORDINATE, minItems=2, maxItems=2, description="c of z² + c: its real and its imaginary part")
+LOAD = {
+    "load_average": _list(
+        _number(0, validation.LOAD_AVERAGE_MAX), minItems=3, maxItems=3, description="over 1, 5 and 15 minutes"
+    ),
+    "cpu_percent": _or_null(_number(0, 100, description="of all cores together")),
+    "cores": integer(1, validation.CORES_MAX),
+}
+
+
+def schemas() -> Json:
+    """What clients send and get, by name."""
+    size = integer(1, validation.SIZE_MAX_PIXELS, description="pixels")
+    task = {
+        "uuid": UUID,
+        "width": size,
+        "height": size,
+        "iterations": integer(1, validation.ITERATIONS_MAX, description="at most so many steps for each pixel"),
+        "xa": COORDINATE | {"description": "the box's left edge"},
+        "xb": COORDINATE | {"description": "its right edge, greater than xa"},
+        "ya": COORDINATE | {"description": "its upper edge"},
+        "yb": COORDINATE | {"description": "its lower edge, greater than ya"},
+    }
+    outcome = {
+        "duration": _number(0, validation.DURATION_MAX_SECONDS, description="seconds"),
+        "size": integer(0, validation.IMAGE_MAX_BYTES, description="the PNG's length in bytes"),
+        "checksum": CHECKSUM,
+        "generated_by": NAME | {"description": "the worker that made it"},
+    }
+    fractal = {
+        **task,
+        **{name: _or_null(schema) for name, schema in outcome.items()},
+        "c": _or_null(CONSTANT),
+        "attempts": integer(0, description="how often a worker has taken it"),
+        "leased_by": _or_null(NAME | {"description": "the worker that has it now"}),
+        "created_at": TIME,
+        "published_at": _or_null(TIME | {"description": "when it came into the queue"}),
+        "completed_at": _or_null(TIME),
+    }
+    node = {
+        "name": NODE_NAME,
+        "role": {"enum": ["api", "worker"]},
+        "state": {"enum": ["serving", *validation.WORKER_STATES, "lost"]},
+        "drain": {"type": "boolean", "description": "whether it shall take no more tasks"},
+        "working_on": _list(UUID, maxItems=validation.WORKING_ON_MAX),
+        **LOAD,
+        "version": _or_null(_text(validation.VERSION_MAX_LENGTH)),
+        "started_at": TIME,
+        "last_heard": TIME,
+        "seconds_since_heard": {"type": "number", "minimum": 0},
+    }
+    node |= {"load_average": _or_null(LOAD["load_average"]), "cores": _or_null(LOAD["cores"])}
+    beat = {"name": NODE_NAME, "run": UUID | {"description": "a new one each time the worker starts"}}
+    beat |= {"state": {"enum": list(validation.WORKER_STATES)}}
+    told = {name: node[name] for name in ("load_average", "cpu_percent", "cores", "version")}
+    beat |= {"working_on": node["working_on"], **told}
+    count = integer(0)
+    return {
+        "Task": _object(task),
+        "Fractal": _object(fractal),
+        "Fractals": _page("Fractal"),
+        "Result": _object(
+            {
+                "uuid": UUID,
+                **outcome,
+                "checksum": CHECKSUM | {"pattern": "^[0-9a-fA-F]{64}$"},
+                "image": {
+                    "type": "string",
+                    "contentEncoding": "base64",
+                    "contentMediaType": "image/png",
+                    "minLength": 1,
+                },
+                "c": _or_null(CONSTANT),
+            },
+            optional=("uuid", "c"),
+        ),
+        "Node": _object(node),
+        "Nodes": _page("Node"),
+        "Heartbeat": _object(beat, optional=("working_on", *told)) | {"additionalProperties": True},
+        "Leases": _object(
+            {
+                "drain": {"type": "boolean", "description": "whether the worker shall take no more tasks"},
+                "leases": {
+                    "type": "object",
+                    "additionalProperties": {"enum": ["yours", "done", "taken", "gone"]},
+                    "description": "what became of each uuid that the worker works on",
+                },
+            }
+        ),
+        "Drain": _object({"drain": {"type": "boolean"}}),
+        "Load": _object({"hostname": NAME, **LOAD}),
+        "Stats": _object(
+            {
+                "waiting": count,
+                "working": count,
+                "done": count,
+                "queue_depth": _or_null(count | {"description": "messages in the queues; null: the broker is away"}),
+            }
+        ),
+        "Health": _object(
+            {
+                "status": {"enum": ["ok", "down"]},
+                "hostname": NAME,
+                "database": {"type": "string", "description": "'ok', or what is wrong"},
+                "broker": {"type": "string", "description": "'ok', or what is wrong"},
+                "error": {"type": "string"},
+            },
+            optional=("error",),
+        ),
+        "Error": _object({"error": {"type": "string", "minLength": 1, "description": "one sentence"}}),
+    }
+
+
+def _page(name: str) -> Json:
+    count = integer(0)
+    return _object({"num_results": count, "objects": _list(ref(name)), "page": integer(1), "total_pages": count})
