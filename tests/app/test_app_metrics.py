@@ -6,20 +6,13 @@ from contextlib import closing
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from faafo_lab.app import rest, web
+from faafo_lab.app.metrics import OTHER
 from tests.app.deployment import AUTHORIZED, SECRET, Deployment, a_task, done, node, status
 from tests.app.test_app_rest import a_result
 from tests.waiting import wait_for
 
-ROUTES = (
-    "/v1/fractal",
-    "/v1/fractal/{uuid}",
-    "/fractal/{uuid}",
-    "/v1/node",
-    "/v1/node/{name}",
-    "/v1/load",
-    "/v1/stats",
-)
-ROUTES += ("/health", "/metrics", "/index/{page}", "other")
+ROUTES = {handler.route for _, handler in (*rest.ROUTES, *web.ROUTES)} | {OTHER}
 
 
 class Scrape:
@@ -74,7 +67,7 @@ def test_requests_are_counted_by_method_route_and_status(client: httpx.Client) -
         assert after(f"{name}_bucket", **labels, le="+Inf") == after(f"{name}_count", **labels)
         assert after(f"{name}_sum", **labels) > before(f"{name}_sum", **labels)
     routes = {dict(labels)["route"] for name, labels in after.samples if name == "faafo_http_requests_total"}
-    assert routes <= set(ROUTES)
+    assert routes <= ROUTES
     assert after("faafo_http_requests_in_flight") == 1  # the one that asks
 
 

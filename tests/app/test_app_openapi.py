@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 import schemathesis
 
-from faafo_lab.app import openapi, rest, validation
+from faafo_lab.app import dead, openapi, rest, tasks, validation
 from tests.app.deployment import AUTHORIZED, SECRET, Deployment, a_task, status, wait_for
 from tests.app.test_app_rest import a_result
 
@@ -83,7 +83,7 @@ class Checked:
         return answer
 
 
-def test_the_answers_of_everyday_use_are_as_described(client: httpx.Client) -> None:
+def test_the_answers_of_everyday_use_are_as_described(services: Deployment, client: httpx.Client) -> None:
     check = Checked(client)
     task = a_task()
     uuid, mine = task["uuid"], {"headers": AUTHORIZED}
@@ -127,6 +127,11 @@ def test_the_answers_of_everyday_use_are_as_described(client: httpx.Client) -> N
     check("DELETE", "/v1/node/{name}", 204, "worker-1", params={"run": beat["run"]}, **mine)
     check("DELETE", "/v1/fractal/{uuid}", 204, uuid, **mine)
     check("DELETE", "/v1/fractal/{uuid}", 404, uuid, **mine)
+    with tasks.connection(services.queue_url()) as broker:
+        dead.bury(tasks.open_channel(broker), "it is none", "worker-1", b"no task")
+    assert check("GET", "/v1/dead", 200, **mine).json()["num_results"] == 1
+    check("GET", "/v1/dead", 401)
+    assert check("DELETE", "/v1/dead", 200, **mine).json() == {"discarded": 1}
     for route in ("/v1/load", "/v1/stats", "/health", "/metrics", "/v1/openapi.json"):
         check("GET", route, 200)
     assert {route for _, route, _ in check.statuses} == {handler.route for _, handler in rest.ROUTES}

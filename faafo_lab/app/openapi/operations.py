@@ -26,7 +26,7 @@ def failures() -> Json:
         "NotFound": "there is no such thing",
         "Conflict": "the uuid belongs to another fractal",
         "TooLarge": "the body is too long",
-        "Away": "the database does not answer: ask again",
+        "Away": "database, broker or images' place does not answer: ask again",
     }
     answers = {name: _answer(what, ref("Error")) for name, what in said.items()}
     answers["Unauthorized"]["headers"]["WWW-Authenticate"] = {"schema": {"const": "Bearer"}, "required": True}
@@ -171,6 +171,17 @@ def paths() -> Json:
             "get": _operation(
                 "showStats", "How many fractals there are, by state.", {"200": _answer("it", ref("Stats"))}
             )
+        },
+        "/v1/dead": {
+            "get": _operation(
+                "listDeadLetters",
+                "Messages that no worker could process, with the reason.",
+                {"200": _answer("all of them", ref("Letters"))},
+                secret=True,
+            ),
+            "delete": _operation(
+                "discardDeadLetters", "Throw them away.", {"200": _answer("how many", ref("Discarded"))}, secret=True
+            ),
         },
         "/v1/openapi.json": {
             "get": _operation(

@@ -147,9 +147,24 @@ def schemas() -> Json:
                 "waiting": count,
                 "working": count,
                 "done": count,
-                "queue_depth": _or_null(count | {"description": "messages in the queues; null: the broker is away"}),
+                "queue_depth": _or_null(count | {"description": "messages for workers; null: the broker is away"}),
+                "dead": _or_null(count | {"description": "dead letters; null: the broker is away"}),
             }
         ),
+        "Letter": _object(
+            {
+                "reason": {"type": "string", "description": "why no worker could process it"},
+                "message": {"type": "string", "description": "its beginning"},
+                "queue": {"type": "string"},
+                "content_type": {"type": "string"},
+                "worker": {"type": "string"},
+                "at": {"type": "string"},
+            },
+            optional=("queue", "content_type", "worker", "at"),
+        )
+        | {"additionalProperties": True},
+        "Letters": _page("Letter"),
+        "Discarded": _object({"discarded": count}),
         "Health": _object(
             {
                 "status": {"enum": ["ok", "down"]},
