@@ -1,13 +1,44 @@
-"""What all tests share: a home of the lab's own, whose embedded cloud is stopped at the end whatever happens."""
+"""What all tests share: a home of their own, whose cloud is stopped at the end, and how they run side by side."""
 
+from __future__ import annotations
+
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from faafo_lab.cloud.emulator.addresses import NUMBERS
 from faafo_lab.workbook import own_home
 
 BACKENDS = ("shade", "libcloud")
+SCOPES = ("module", "package", "session")  # the narrowest first
+
+# A shell makes what runs in its background deaf to interrupts, which some tests send.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def lab_home() -> Iterator[Path]:
+    """A home for these tests alone (side by side, each process has its own), with nothing of the user's settings.
+
+    Each process has its own share of the loopback networks, too, so that a cloud which is away for a moment finds its
+    addresses free again.
+    """
+    saved = dict(os.environ)
+    for name in [name for name in os.environ if name.startswith(("OS_", "FAAFO_"))]:
+        del os.environ[name]
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = len(NUMBERS) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    networks = NUMBERS[number * share : (number + 1) * share]
+    try:
+        with own_home(FAAFO_LAB_NETWORKS=f"{networks[0]}-{networks[-1]}") as home:
+            yield home
+    finally:
+        os.environ.clear()
+        os.environ.update(saved)
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -15,3 +46,45 @@ def backend_home(request: pytest.FixtureRequest) -> Iterator[tuple[str, Path]]:
     """Each backend in turn, with a home of its own."""
     with own_home(FAAFO_LAB_BACKEND=request.param, FAAFO_LAB_CLOUD="embedded") as home:
         yield request.param, home
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+    """Side by side, tests that share a fixture go to one process; those that deploy the application start first."""
+    for item in items:
+        if group := shares(item):
+            item.add_marker(pytest.mark.xdist_group(group))
+    yield
+    if config.getoption("dist", "no") != "no":
+        items.sort(key=lambda item: ("backend_home" not in item.fixturenames, len(item.path.parts)))
+
+
+def shares(item: pytest.Item) -> str:
+    """With whom a test shares its widest fixture: a module's tests or a folder's, with its parameter; or "": nobody."""
+    known = item._fixtureinfo.name2fixturedefs
+    wide = [known[name][-1] for name in item.fixturenames if name in known and name != "lab_home"]
+    wide = [fixture for fixture in wide if fixture.baseid and fixture.scope in SCOPES]  # a plugin's have no place
+    if not wide:
+        return ""
+    widest = max(wide, key=lambda fixture: SCOPES.index(fixture.scope))
+    place = item.nodeid.partition("::")[0] if widest.scope == "module" else widest.baseid
+    chosen = item.callspec.params if hasattr(item, "callspec") else {}
+    return "-".join([place, *(str(chosen[fixture.argname]) for fixture in wide if fixture.argname in chosen)])
+
+
+NOTEBOOK_BUDGET_SECONDS = 60
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How long each notebook took: a learner waits for it."""
+    times = [
+        dict(report.user_properties)
+        for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+        if report.when == "call" and "notebook" in dict(report.user_properties)
+    ]
+    if not times:
+        return
+    terminalreporter.section(f"notebooks: {NOTEBOOK_BUDGET_SECONDS} s each are the budget")
+    for took in sorted(times, key=lambda took: (took["notebook"], took["backend"])):
+        over = "  over the budget" if took["seconds"] > NOTEBOOK_BUDGET_SECONDS else ""
+        terminalreporter.line(f"{took['seconds']:6.1f} s  {took['notebook']} through {took['backend']}{over}")

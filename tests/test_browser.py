@@ -33,6 +33,7 @@ LOOK_SECONDS = 0.5
 WIDTH, HEIGHT = 1400, 1250
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install Debian's package chromium"),
     pytest.mark.timeout(900),
 ]

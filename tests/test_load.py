@@ -110,6 +110,7 @@ def slow(rows: Rows) -> int:
 # -- what is measured ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.alone
 def test_an_open_loop_sees_the_stall_that_a_closed_loop_hides(server: Server) -> None:
     server.expect({10: 1.0})
     closed = load.run(server.endpoints, loop="closed", at_once=1, number=60, progress=False)
@@ -121,6 +122,7 @@ def test_an_open_loop_sees_the_stall_that_a_closed_loop_hides(server: Server) ->
     assert closed.summary().p95 < opened.summary().p95 / 2
 
 
+@pytest.mark.alone
 def test_a_late_request_waits_from_when_it_should_have_started(server: Server) -> None:
     server.expect({5: 1.0})
     rows = load.run(server.endpoints, loop="open", rate=50, number=40, at_once=1, progress=False)

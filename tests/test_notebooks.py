@@ -3,7 +3,8 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import nbformat
@@ -13,6 +14,7 @@ from faafo_lab.workbook import NOTEBOOKS, ROOT, own_home
 from tests.conftest import BACKENDS
 
 BOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
+MEASURING = {"03_scaling_out"}  # compare throughput, so nothing else may run beside them
 RUN_LIMIT_SECONDS = 600
 
 
@@ -47,23 +49,23 @@ def test_every_checked_cell_has_something_to_compare(book: Path) -> None:
     assert empty == []
 
 
+def runs() -> Iterator[object]:
+    """Every notebook, those that compare throughput apart from the others."""
+    for book in BOOKS:
+        yield pytest.param(book, id=book.stem, marks=[pytest.mark.alone] if book.stem in MEASURING else [])
+
+
 @pytest.mark.timeout(RUN_LIMIT_SECONDS + 60)
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.stem)
-def test_a_notebook_runs_and_its_outputs_are_the_stored_ones(book: Path, backend: str) -> None:
+@pytest.mark.parametrize("book", runs())
+def test_a_notebook_runs_and_its_outputs_are_the_stored_ones(
+    book: Path, backend: str, record_property: Callable[[str, object], None]
+) -> None:
+    started = time.monotonic()
     with own_home(FAAFO_LAB_BACKEND=backend, FAAFO_LAB_CLOUD="embedded"):
-        command = [
-            sys.executable,
-            "-m",
-            "pytest",
-            "--nbval",
-            "--nbval-current-env",
-            str(book),
-            "-q",
-            "-p",
-            "no:cacheprovider",
-        ]
-        command += ["--nbval-cell-timeout=300", "--override-ini=timeout=0", "--override-ini=addopts="]
+        command = [sys.executable, "-m", "pytest", "-c", os.devnull, f"--rootdir={ROOT}", "-q", str(book)]
+        command += ["--nbval", "--nbval-current-env", "--nbval-cell-timeout=300", "-p", "no:cacheprovider"]
+        command += ["--disable-plugin-autoload", "-p", "nbval.plugin"]  # other plugins take a second to load
         run = subprocess.run(
             command,
             cwd=ROOT,
@@ -73,4 +75,6 @@ def test_a_notebook_runs_and_its_outputs_are_the_stored_ones(book: Path, backend
             env=dict(os.environ),
             check=False,
         )
+    for name, value in (("notebook", book.stem), ("backend", backend), ("seconds", time.monotonic() - started)):
+        record_property(name, value)
     assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import io
 import itertools
-import os
 import signal
 import tarfile
 import threading
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import pytest
 
 from faafo_lab.cloud.emulator import tree
+from faafo_lab.cloud.emulator.addresses import Claim
 from faafo_lab.cloud.emulator.hypervisor import Guest, Hypervisor
 from tests.waiting import LIMIT_SECONDS, wait_for
 
@@ -165,12 +166,17 @@ def room(machine: Machine, tmp_path: Path) -> Iterator[Room]:
     assert room.programs() == []
 
 
-_numbers = itertools.count(2)
+_hosts = itertools.count(2)
+
+
+@functools.cache
+def _network() -> Claim:
+    return Claim.take()  # as an embedded cloud does, for as long as the tests run
 
 
 def an_address() -> str:
     """A loopback address that nobody else uses."""
-    return f"127.{200 + os.getpid() % 50}.{os.getpid() // 50 % 250}.{next(_numbers)}"
+    return f"127.{_network().number}.0.{next(_hosts)}"
 
 
 def alive(pid: int) -> bool:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from faafo_lab.cloud.emulator import control, tree
+from faafo_lab.cloud.emulator.addresses import Claim, numbers
 from faafo_lab.cloud.emulator.control import Running
 from faafo_lab.cloud.emulator.errors import AddressError, EmulatorError, StateError, VersionError
 from faafo_lab.cloud.emulator.store import SCHEMA_VERSION, Store
@@ -166,6 +167,23 @@ def test_a_cloud_whose_addresses_are_taken_moves(start: Start) -> None:
         assert after.split(".")[1] != before.split(".")[1]
         assert after.split(".")[2:] == before.split(".")[2:]
         assert after.startswith(moved.root.removeprefix("http://").split(".0.1:")[0])
+
+
+def test_a_cloud_takes_its_network_from_those_that_it_may_have(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = Claim.take()
+    monkeypatch.setenv("FAAFO_LAB_NETWORKS", f"{claim.number}-{claim.number}")
+    with pytest.raises(AddressError, match=rf"from 127\.{claim.number} to 127\.{claim.number} are taken") as raised:
+        start()
+    one_sentence(raised.value)
+    claim.close()
+    assert start().auth_url.startswith(f"http://127.{claim.number}.0.1:")
+
+
+@pytest.mark.parametrize("text", ["20", "20-", "30-20", "0-9", "20-255", "20-29,40", "a-b"])
+def test_networks_that_are_none_are_refused_by_name(text: str) -> None:
+    with pytest.raises(AddressError, match=f"FAAFO_LAB_NETWORKS is '{text}'") as raised:
+        numbers({"FAAFO_LAB_NETWORKS": text})
+    one_sentence(raised.value)
 
 
 def test_a_wanted_port_is_used_and_a_taken_one_is_named(start: Start) -> None:

@@ -17,6 +17,7 @@ from tests.emulator.machine_room import Room
 from tests.waiting import wait_for
 
 machine, room = machine_room.machine, machine_room.room
+pytestmark = pytest.mark.alone
 
 BUSY = "#!/bin/sh\nexec python3 -c 'while True: pass'\n"
 THREE_BUSY = "#!/bin/bash\nfor n in 1 2 3; do python3 -c 'while True: pass' & done; wait\n"

@@ -1,20 +1,35 @@
 """Which of this machine's loopback addresses an embedded cloud may have: 127.N.0.0/16, with a number N of its own.
 
 The number is claimed by an abstract Unix socket: one of its name can exist on a machine (in a network namespace, as
-the addresses themselves), whoever asks, and it goes with the process, however that ends.
+the addresses themselves), whoever asks, and it goes with the process, however that ends. `FAAFO_LAB_NETWORKS=20-29`
+says which numbers there are to choose from.
 """
 
 from __future__ import annotations
 
 import errno
+import os
 import random
+import re
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from faafo_lab.cloud.emulator.errors import AddressError
 
 NUMBERS = range(10, 250)
 PRIVILEGED_OFFSET = 8000  # ports below 1024 are published so much higher, where the user may not bind them
+
+
+def numbers(environ: Mapping[str, str] = os.environ) -> range:
+    """The numbers that a cloud may have. Raises `AddressError`."""
+    text = environ.get("FAAFO_LAB_NETWORKS", "")
+    if not text:
+        return NUMBERS
+    found = re.fullmatch(r"(\d{1,3})-(\d{1,3})", text, re.ASCII)
+    if not found or not 0 < int(found[1]) <= int(found[2]) < 255:
+        raise AddressError(f"FAAFO_LAB_NETWORKS is {text!r}: say it like 20-29, with numbers from 1 to 254.")
+    return range(int(found[1]), int(found[2]) + 1)
 
 
 @dataclass
@@ -27,7 +42,7 @@ class Claim:
     @classmethod
     def take(cls, wanted: int | None = None) -> Claim:
         """Claim this number, or, where it is taken or None, another. Raises `AddressError` where all are taken."""
-        others = list(NUMBERS)
+        others = list(numbers())
         random.shuffle(others)
         for number in [*([] if wanted is None else [wanted]), *others]:
             found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -39,7 +54,10 @@ class Claim:
                     raise
                 continue
             return cls(number, found)
-        raise AddressError("All loopback networks of this machine are taken by embedded clouds: stop one of them.")
+        raise AddressError(
+            f"All loopback networks from 127.{min(others)} to 127.{max(others)} are taken by embedded clouds: "
+            "stop one of them, or widen FAAFO_LAB_NETWORKS."
+        )
 
     def close(self) -> None:
         """Give the number back."""
