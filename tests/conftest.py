@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,14 +49,15 @@ def backend_home(request: pytest.FixtureRequest) -> Iterator[tuple[str, Path]]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
     """Side by side, tests that share a fixture go to one process; those that deploy the application start first."""
+    if not hasattr(config, "workerinput"):
+        return (yield)
     for item in items:
         if group := shares(item):
             item.add_marker(pytest.mark.xdist_group(group))
     yield
-    if config.getoption("dist", "no") != "no":
-        items.sort(key=lambda item: ("backend_home" not in item.fixturenames, len(item.path.parts)))
+    items.sort(key=lambda item: ("backend_home" not in item.fixturenames, len(item.path.parts)))
 
 
 def shares(item: pytest.Item) -> str:
@@ -69,7 +70,7 @@ def shares(item: pytest.Item) -> str:
     widest = max(wide, key=lambda fixture: SCOPES.index(fixture.scope))
     place = item.nodeid.partition("::")[0] if widest.scope == "module" else widest.baseid
     chosen = item.callspec.params if hasattr(item, "callspec") else {}
-    return "-".join([place, *(str(chosen[fixture.argname]) for fixture in wide if fixture.argname in chosen)])
+    return "-".join([Path(place).stem, *(str(chosen[fixture.argname]) for fixture in wide if fixture.argname in chosen)])
 
 
 NOTEBOOK_BUDGET_SECONDS = 60
