@@ -35,6 +35,7 @@ def lab_home() -> Iterator[Path]:
     networks = NUMBERS[number * share : (number + 1) * share]
     try:
         with own_home(FAAFO_LAB_NETWORKS=f"{networks[0]}-{networks[-1]}") as home:
+            os.environ["OS_CLIENT_CONFIG_FILE"] = str(home / "clouds.yaml")  # where no test writes one there is none
             yield home
     finally:
         os.environ.clear()
@@ -69,8 +70,9 @@ def shares(item: pytest.Item) -> str:
         return ""
     widest = max(wide, key=lambda fixture: SCOPES.index(fixture.scope))
     place = item.nodeid.partition("::")[0] if widest.scope == "module" else widest.baseid
-    chosen = item.callspec.params if hasattr(item, "callspec") else {}
-    return "-".join([Path(place).stem, *(str(chosen[fixture.argname]) for fixture in wide if fixture.argname in chosen)])
+    values = item.callspec.params if hasattr(item, "callspec") else {}
+    chosen = [str(values[fixture.argname]) for fixture in wide if fixture.argname in values]
+    return "-".join([Path(place).stem, *chosen])
 
 
 NOTEBOOK_BUDGET_SECONDS = 60

@@ -1,10 +1,8 @@
-"""One embedded cloud for all tests of this room, in a home of its own; each test through both backends."""
+"""One embedded cloud for all tests of this room; each test through both backends."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,23 +17,6 @@ BACKENDS = ("shade", "libcloud")
 QUOTAS = {"instances": 3, "floatingip": 2, "security_group": 4}
 
 
-@pytest.fixture(autouse=True, scope="package")
-def lab_home() -> Iterator[Path]:
-    """A FAAFO_LAB_HOME for these tests alone, without any of the user's clouds."""
-    saved = dict(os.environ)
-    path = Path(tempfile.mkdtemp(prefix="faafo-cloud-"))
-    for name in [name for name in os.environ if name.startswith(("OS_", "FAAFO_LAB_"))]:
-        del os.environ[name]
-    os.environ["FAAFO_LAB_HOME"] = str(path)
-    os.environ["OS_CLIENT_CONFIG_FILE"] = str(path / "clouds.yaml")
-    try:
-        yield path
-    finally:
-        os.environ.clear()
-        os.environ.update(saved)
-        shutil.rmtree(path, ignore_errors=True)
-
-
 @pytest.fixture(scope="package")
 def embedded(lab_home: Path) -> Iterator[Path]:
     """The embedded cloud, running; its state directory."""
@@ -47,6 +28,7 @@ def embedded(lab_home: Path) -> Iterator[Path]:
         yield state_dir
     finally:
         control.stop(state_dir)
+        shutil.rmtree(state_dir, ignore_errors=True)
 
 
 @pytest.fixture(scope="package")
