@@ -15,6 +15,7 @@ from tests.conftest import BACKENDS
 
 BOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
 MEASURING = {"03_scaling_out"}  # compare throughput, so nothing else may run beside them
+RUNS = [pytest.param(book, id=book.stem, marks=[pytest.mark.alone] * (book.stem in MEASURING)) for book in BOOKS]
 RUN_LIMIT_SECONDS = 600
 
 
@@ -49,15 +50,9 @@ def test_every_checked_cell_has_something_to_compare(book: Path) -> None:
     assert empty == []
 
 
-def runs() -> Iterator[object]:
-    """Every notebook, those that compare throughput apart from the others."""
-    for book in BOOKS:
-        yield pytest.param(book, id=book.stem, marks=[pytest.mark.alone] if book.stem in MEASURING else [])
-
-
 @pytest.mark.timeout(RUN_LIMIT_SECONDS + 60)
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("book", runs())
+@pytest.mark.parametrize("book", RUNS)
 def test_a_notebook_runs_and_its_outputs_are_the_stored_ones(
     book: Path, backend: str, record_property: Callable[[str, object], None]
 ) -> None:

@@ -62,8 +62,9 @@ def test_not_found_says_when_there_is_none_at_all() -> None:
 
 def test_in_ipython_an_error_shows_its_message_and_no_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
 
-    shell = InteractiveShell.instance()
+    shell = InteractiveShell.instance(config=Config(HistoryManager={"enabled": False}))  # which would outlive its home
     try:
         shell.run_cell("from faafo_lab.cloud.errors import NotFound\nraise NotFound('There is no server x.')")
     finally:
