@@ -175,7 +175,9 @@ def a_task(**changes: Any) -> dict[str, Any]:
 
 def node(client: httpx.Client, name: str) -> dict[str, Any]:
     """A node as the API lists it, {} where it does not."""
-    return next((one for one in client.get("/v1/node").json()["objects"] if one["name"] == name), {})
+    answer = client.get("/v1/node")
+    assert answer.status_code == 200, answer.text
+    return next((one for one in answer.json()["objects"] if one["name"] == name), {})
 
 
 def done(client: httpx.Client, uuids: Sequence[str]) -> bool:
