@@ -10,9 +10,16 @@ Its rooms, in the order in which a fractal passes through them:
     openapi      the description of the REST API
     handler      what all its answers have in common
     backend      its connections and threads
+    groups       group commit: what comes together is accepted together
     validation   what a request may say
     schema       the tables; the row of a fractal is the truth about it
     database     the engines, PostgreSQL and MariaDB, and all in which they differ
+    transaction  runs SQLAlchemy's statements on the driver's own cursor
+    numbers      how many fractals there are, and where a page begins, without counting
+    listing      what the API tells about fractals
+    nodes        the rows of APIs and workers
+    pieces       the rows of images
+    outbox       what is on its way: outbox, queue, leases
     store        all database work
     images       where the PNGs are kept: the database, a disk, an object store
     keeper       puts back what got lost: outbox, expired leases, an emptied queue

@@ -7,10 +7,11 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from faafo_lab.app import settings
 from faafo_lab.app.errors import AppError, BrokerAway, DatabaseAway
+from faafo_lab.app.groups import Groups
 from faafo_lab.app.images import open_images
 from faafo_lab.app.julia import Task
 from faafo_lab.app.keeper import ROUND_SECONDS, Keeper
@@ -24,6 +25,7 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
+
 SWEEP_SECONDS = 60.0
 
 
@@ -35,7 +37,7 @@ class Backend:
         self.secret = secret
         self.machine = Machine()
         self.load = self.machine.read()
-        self.store = Store(database_url)
+        self.store = Store(database_url, settings.waiting_max())
         self.images = open_images(images_url, self.store, self.name)
         self.publisher = Publisher(queue_url)
         self._version = settings.version()
@@ -44,7 +46,8 @@ class Backend:
         self.in_flight = 0
         self.metrics.in_flight.set_function(lambda: self.in_flight)
         self._run = str(uuid.uuid4())
-        self._requests = ThreadPoolExecutor(CONNECTIONS - 1, "request")  # the keeper has a connection for itself
+        self._requests = ThreadPoolExecutor(CONNECTIONS - 3, "request")  # the others have a connection each
+        self._accepting = Groups("accept", self._accept)
         self._publishing = ThreadPoolExecutor(1, "publish")
         self._keeping = ThreadPoolExecutor(1, "keep")
         self._tables = False
@@ -95,13 +98,25 @@ class Backend:
             except Exception:
                 log.exception("sweeping the images failed, trying again")
 
-    def publish(self, task: Task) -> None:
-        """Publish an accepted task soon; those that come together go together."""
-        if self.keeper.accept(task):
+    async def accept(self, task: Task) -> tuple[dict[str, Any], bool]:
+        """Accept a task: the fractal, once it is in the database, and whether it is new. It is published soon after.
+
+        Raises what ``Store.add`` raises.
+        """
+        return await self._accepting.ask(task)
+
+    def _accept(self, tasks: list[Task]) -> list[tuple[dict[str, Any], bool] | AppError]:
+        answers = self.store.add_many(tasks)
+        new = [
+            task for task, answer in zip(tasks, answers, strict=True) if not isinstance(answer, AppError) and answer[1]
+        ]
+        if new and self.keeper.accept(new):
             self._publishing.submit(self.keeper.flush)
+        return answers
 
     def close(self) -> None:
         """Publish what is left, close all connections."""
+        self._accepting.close()
         for pool in (self._requests, self._publishing, self._keeping):
             pool.shutdown(cancel_futures=False)
         self.publisher.close()

@@ -1,20 +1,19 @@
 """The database engines, PostgreSQL and MariaDB, and all in which they differ.
 
-``connect`` makes SQLAlchemy's engine of a URL. ``Time`` is a column that takes and gives aware datetimes; ``now`` and
-``shifted`` are the database's own clock, so several APIs need no common one. ``alone`` is a lock for what only one API
-may do at a time. ``missing_table`` and ``worth_another_try`` say what an error means.
+``connect`` makes SQLAlchemy's engine of a URL. ``Time`` is a column that keeps a moment; ``now`` and ``shifted`` are
+the database's own clock, so several APIs need no common one. ``one_of`` is a condition on a list. ``alone`` is a lock
+for what only one API may do at a time. ``Meaning`` says what an error means.
 """
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from enum import Enum, auto
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import Connection, Dialect, Engine
-from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -26,15 +25,9 @@ CONNECT_SECONDS = 3  # to a database that does not answer
 DEAD_PEER_SECONDS = 6  # to notice that a database machine vanished
 ANSWER_SECONDS = 20  # of MariaDB, whose driver notices no vanished machine before
 LOCK_SECONDS = 5  # for rows that another transaction has
-FORGOTTEN_SECONDS = 5  # after which the database ends a transaction whose API has vanished
+FORGOTTEN_SECONDS = 20  # after which the database ends a transaction whose API has vanished
 POOL_SECONDS = 5  # to wait for a free connection
 LOCK_NUMBER, LOCK_NAME = 0x_FAAF0, "faafo"
-
-# Errors by SQLSTATE (PostgreSQL) and by number (MariaDB)
-UNDEFINED_TABLE = ("42P01", 1146)
-DEADLOCK = ("40P01", 1213)
-DUPLICATE = ("23505", 1062)  # where two insert what neither has found
-LOCKED = ("55P03", 1205)
 
 DRIVERS = {"postgresql": "postgresql+psycopg", "mysql": "mariadb+pymysql", "mariadb": "mariadb+pymysql"}
 
@@ -54,8 +47,8 @@ def connect(url: str, connections: int) -> Engine:
             pool_size=connections,
             max_overflow=0,
             pool_timeout=POOL_SECONDS,
-            isolation_level="READ COMMITTED",
-            connect_args=options,
+            pool_reset_on_return=None,  # ``transaction`` ends what it has begun
+            connect_args={"autocommit": True, "connect_timeout": CONNECT_SECONDS} | options,
         )
     except (sa.exc.ArgumentError, ValueError):
         raise SettingsError(f"The database URL must look like {name}://USER:PASSWORD@HOST:PORT/NAME.") from None
@@ -64,13 +57,12 @@ def connect(url: str, connections: int) -> Engine:
 def _postgresql() -> dict[str, Any]:
     milliseconds = {"lock_timeout": LOCK_SECONDS, "idle_in_transaction_session_timeout": FORGOTTEN_SECONDS}
     return {
-        "connect_timeout": CONNECT_SECONDS,
         "tcp_user_timeout": DEAD_PEER_SECONDS * 1000,
         "keepalives_idle": DEAD_PEER_SECONDS,
         "keepalives_interval": 2,
         "keepalives_count": 3,
         "application_name": "faafo-api",
-        "options": " ".join(f"-c {name}={seconds * 1000}" for name, seconds in milliseconds.items()),
+        "options": "-c timezone=UTC " + " ".join(f"-c {name}={time * 1000}" for name, time in milliseconds.items()),
     }
 
 
@@ -79,11 +71,11 @@ def _mariadb() -> dict[str, Any]:
     settings = [
         "time_zone = '+00:00'",
         "sql_mode = 'TRADITIONAL,SIMULTANEOUS_ASSIGNMENT'",
+        "tx_isolation = 'READ-COMMITTED'",
         f"innodb_lock_wait_timeout = {LOCK_SECONDS}",
         f"idle_write_transaction_timeout = {FORGOTTEN_SECONDS}",
     ]
     return {
-        "connect_timeout": CONNECT_SECONDS,
         "read_timeout": ANSWER_SECONDS,
         "write_timeout": ANSWER_SECONDS,
         "init_command": f"SET SESSION {', '.join(settings)}",
@@ -91,34 +83,26 @@ def _mariadb() -> dict[str, Any]:
     }
 
 
-class Time(TypeDecorator[datetime]):
-    """A moment, to the microsecond: an aware datetime."""
+class Time(TypeDecorator[Any]):
+    """A moment in UTC, to the microsecond: an aware datetime, a naive one of MariaDB, which knows no time zones."""
 
     impl = sa.DateTime
     cache_ok = True
 
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        """MariaDB knows no time zones: there it is the UTC of the session."""
+        """The engine's own type."""
         kind = sa.DateTime(timezone=True) if dialect.name == "postgresql" else mysql.DATETIME(fsp=6)
         return dialect.type_descriptor(kind)
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """To the database."""
-        return value if value is None or dialect.name == "postgresql" else value.astimezone(UTC).replace(tzinfo=None)
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """From the database."""
-        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
-
-
-class now(FunctionElement[datetime]):
+class now(FunctionElement[Any]):
     """The database's time."""
 
     type = Time()
     inherit_cache = True
 
 
-class shifted(FunctionElement[datetime]):
+class shifted(FunctionElement[Any]):
     """``shifted(moment, seconds)``: a moment later, or earlier."""
 
     type = Time()
@@ -147,39 +131,82 @@ def _shifted_mariadb(element: shifted, compiler: SQLCompiler, **kwargs: Any) -> 
     return f"({moment} + interval {seconds} * 1000000 microsecond)"
 
 
+class one_of(FunctionElement[bool]):
+    """``one_of(column, bindparam(...))``: the column's value is in the list (a tuple for MariaDB, not empty)."""
+
+    type = sa.Boolean()
+    inherit_cache = True
+
+
+@compiles(one_of, "postgresql")
+def _one_of(element: one_of, compiler: SQLCompiler, **kwargs: Any) -> str:
+    column, values = element.clauses
+    return f"{compiler.process(column, **kwargs)} = ANY(%({values.key})s)"
+
+
+@compiles(one_of, "mariadb")
+def _one_of_mariadb(element: one_of, compiler: SQLCompiler, **kwargs: Any) -> str:
+    column, values = element.clauses
+    return f"{compiler.process(column, **kwargs)} IN %({values.key})s"
+
+
+SNAPSHOT = {
+    "postgresql": ["BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"],
+    "mariadb": ["SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION READ ONLY"],
+}
+
+
+def pipelined(connection: Any) -> AbstractContextManager[Any]:
+    """Send statements without waiting for each one's answer, where the driver can."""
+    pipeline: AbstractContextManager[Any] = connection.pipeline() if hasattr(connection, "pipeline") else nullcontext()
+    return pipeline
+
+
 @contextmanager
 def alone(connection: Connection) -> Iterator[None]:
-    """Nobody else is in here until the transaction ends; raises ``DatabaseAway`` where that takes too long."""
+    """In a transaction, and nobody else is in here until it ends; raises ``DatabaseAway`` where that takes too long."""
+    connection.exec_driver_sql("BEGIN")
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK_NUMBER)))
-        yield
-        return
-    if not connection.scalar(sa.select(sa.func.get_lock(LOCK_NAME, LOCK_SECONDS))):
+    elif not connection.scalar(sa.select(sa.func.get_lock(LOCK_NAME, LOCK_SECONDS))):
         raise DatabaseAway("The database does not answer: another API prepares its tables.")
     try:
         yield
+        connection.exec_driver_sql("COMMIT")
+    except BaseException:
+        connection.exec_driver_sql("ROLLBACK")
+        raise
     finally:
-        connection.execute(sa.select(sa.func.release_lock(LOCK_NAME)))
+        if connection.dialect.name == "mariadb":
+            connection.execute(sa.select(sa.func.release_lock(LOCK_NAME)))
 
 
-def missing_table(error: DBAPIError) -> bool:
-    """Whether the database answers, and has not our tables."""
-    return _code(error) in UNDEFINED_TABLE
+class Meaning(Enum):
+    """What an error of a driver means."""
+
+    NO_TABLES = auto()  # the database answers, and has not our tables
+    OLD_TABLES = auto()  # those of another version
+    DUPLICATE = auto()  # the key is taken
+    CLASH = auto()  # with another transaction: the same again may well succeed
+    AWAY = auto()  # the database is at fault, not what was asked of it
+    WRONG = auto()  # what was asked of it
 
 
-def worth_another_try(error: DBAPIError) -> bool:
-    """Whether the same again, at once, may well succeed: a broken connection, a deadlock, the same row by two."""
-    return error.connection_invalidated or _code(error) in DEADLOCK + DUPLICATE
+# By SQLSTATE (PostgreSQL) and by number (MariaDB)
+MEANINGS: dict[str | int, Meaning] = {
+    **dict.fromkeys(("42P01", 1146), Meaning.NO_TABLES),
+    **dict.fromkeys(("42703", 1054), Meaning.OLD_TABLES),
+    **dict.fromkeys(("23505", 1062), Meaning.DUPLICATE),
+    **dict.fromkeys(("40P01", "40001", 1213, 1020), Meaning.CLASH),
+    **dict.fromkeys(("55P03", 1205), Meaning.AWAY),
+}
 
 
-def away(error: DBAPIError) -> bool:
-    """Whether it is the database that is at fault, not what was asked of it."""
-    return isinstance(error, OperationalError | InterfaceError | InternalError) or _code(error) in LOCKED
-
-
-def _code(error: DBAPIError) -> str | int | None:
-    """MariaDB's number, or PostgreSQL's SQLSTATE."""
-    original = error.orig
-    if original is not None and original.args and isinstance(original.args[0], int):
-        return original.args[0]
-    return getattr(original, "sqlstate", None)
+def meaning(error: BaseException, driver: Any) -> Meaning:
+    """What an error of ``driver`` (a DB-API module) means."""
+    number = error.args[0] if error.args and isinstance(error.args[0], int) else None
+    code = number if number is not None else getattr(error, "sqlstate", None)
+    if code in MEANINGS:
+        return MEANINGS[code]
+    at_fault = (driver.OperationalError, driver.InterfaceError, driver.InternalError)
+    return Meaning.AWAY if isinstance(error, at_fault) else Meaning.WRONG

@@ -8,7 +8,8 @@ AppError                  one clear sentence
 │   ├── NotFound              404
 │   ├── Conflict              409  the uuid is taken by another fractal
 │   ├── TooLarge              413
-│   └── OutOfRange            416  an image has no such bytes
+│   ├── OutOfRange            416  an image has no such bytes
+│   └── TooManyWaiting        503  as many fractals wait as the deployment accepts (ask again soon)
 ├── DatabaseAway          the database does not answer (API: 503, ask again soon)
 ├── BrokerAway            the message broker does not answer
 ├── ImagesAway            the place of the images does not answer, or is full (API: 503)
@@ -71,6 +72,12 @@ class OutOfRange(RequestError):
     def __init__(self, size: int):
         super().__init__(f"'Range' must be within the image, which has {size} bytes.")
         self.size = size
+
+
+class TooManyWaiting(RequestError):
+    """As many fractals wait as the deployment accepts."""
+
+    status = 503
 
 
 class DatabaseAway(AppError):

@@ -93,7 +93,6 @@ class Handler(RequestHandler):
             status_code, message = error.status, str(error)
         elif isinstance(error, DatabaseAway | BrokerAway | ImagesAway):
             status_code, message = 503, str(error)
-            self.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
         elif status_code == 405:
             message = f"{self.request.method} does not exist for {self.request.path}."
             self.set_header("Allow", ", ".join(self.methods()))
@@ -101,6 +100,8 @@ class Handler(RequestHandler):
             message = "The API failed; its log says why."
         else:
             message = f"{self._reason}."
+        if status_code == 503:
+            self.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
         if status_code == 401:
             self.set_header("WWW-Authenticate", "Bearer")
         self.send({"error": message}, status_code)

@@ -9,7 +9,7 @@ and both come to the same pixels, bit for bit. |z| > 2 is tested as zx²+zy² > 
 """
 
 import random
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -35,7 +35,7 @@ class Task:
 
     def as_dict(self) -> dict[str, Any]:
         """The message's body."""
-        return asdict(self)
+        return dict(vars(self))
 
 
 def steps(zx: float, zy: float, cx: float, cy: float, iterations: int) -> int:

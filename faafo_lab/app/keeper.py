@@ -7,6 +7,7 @@ Lost messages   what should be in the queue, and is not, because the broker has 
 
 import logging
 import threading
+from collections.abc import Sequence
 
 from faafo_lab.app import logs
 from faafo_lab.app.errors import BrokerAway, DatabaseAway
@@ -31,11 +32,12 @@ class Keeper:
         self._lock = threading.Lock()
         self._new: list[Task] = []
 
-    def accept(self, task: Task) -> bool:
-        """Note a task that was just accepted; whether ``flush`` has to be called for it."""
+    def accept(self, tasks: Sequence[Task]) -> bool:
+        """Note tasks that were just accepted; whether ``flush`` has to be called for them."""
         with self._lock:
-            self._new.append(task)
-            return len(self._new) == 1
+            first = not self._new
+            self._new += tasks
+            return first
 
     def flush(self) -> None:
         """Publish what was accepted, all at once. Where that fails, it is in the outbox anyway."""

@@ -63,9 +63,8 @@ class Fractals(Handler):
         """Accept a task."""
         task = validation.task(self.json_body())
         logs.concerns(task.uuid)
-        fractal, new = await self.api.ask(self.api.store.add, task)
+        fractal, new = await self.api.accept(task)
         if new:
-            self.api.publish(task)
             self.api.metrics.accepted.inc()
             log.debug("accepted")
         self.set_header("Location", f"/v1/fractal/{task.uuid}")

@@ -3,13 +3,15 @@
 fractals       what was asked for, who works on it (the lease), what came out
 image_pieces   the PNGs that the database keeps, in pieces, apart from the rows so that no list ever reads them
 loose_images   what is kept outside and no row refers to: not yet, or no more; it is to be deleted
+counters       how many fractals were created, deleted and done: what would take long to count
+gaps           how many of each block of numbers were deleted: see ``numbers``
 nodes          who serves: every API and worker, as they last reported
 """
 
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
+    BigInteger,
     Boolean,
     Column,
     Double,
@@ -19,6 +21,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     text,
 )
 
@@ -35,7 +38,8 @@ PIECE_BYTES = 1024 * 1024  # of an image: a row that every database and every me
 fractals = Table(
     "fractals",
     metadata,
-    Column("uuid", String(UUID_LENGTH), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),  # 1, 2, 3 …: see ``numbers``
+    Column("uuid", String(UUID_LENGTH), nullable=False, unique=True),
     # What was asked for
     Column("width", Integer, nullable=False),
     Column("height", Integer, nullable=False),
@@ -63,9 +67,24 @@ fractals = Table(
     Column("image", String(LOCATION_LENGTH)),  # where it is: see ``images``
     **MARIADB,
 )
-Index("fractals_by_creation", fractals.c.created_at, fractals.c.uuid)
-Index("fractals_by_completion", fractals.c.completed_at)
-Index("fractals_to_do", fractals.c.lease_until, postgresql_where=text("completed_at IS NULL"))
+# Each of a fractal's states is found at once, however many are in another
+_OUTBOX = "completed_at IS NULL AND lease_until IS NULL AND published_at IS NULL"
+_QUEUED = "completed_at IS NULL AND lease_until IS NULL AND published_at IS NOT NULL"
+
+
+def _index(name: str, *columns: str, where: str | None = None) -> None:
+    """An index of a part of the table for PostgreSQL; of all of it for MariaDB, which knows no others."""
+    index = Index(f"fractals_{name}", *(fractals.c[column] for column in columns), postgresql_where=text(where or ""))
+    index.ddl_if(dialect="postgresql" if where else "mariadb")
+
+
+_index("outbox", "number", where=_OUTBOX)
+_index("queued", "published_at", where=_QUEUED)
+_index("leased", "lease_until", where="lease_until IS NOT NULL")
+_index("done", "completed_at", "number", where="completed_at IS NOT NULL")
+_index("to_do", "completed_at", "lease_until", "published_at", "number")
+_index("lease_until", "lease_until")
+_index("completed_at", "completed_at", "number")
 
 image_pieces = Table(
     "image_pieces",
@@ -84,6 +103,22 @@ loose_images = Table(
     **MARIADB,
 )
 
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", String(16), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+    **MARIADB,
+)
+
+gaps = Table(
+    "gaps",
+    metadata,
+    Column("block", BigInteger, primary_key=True, autoincrement=False),
+    Column("deleted", Integer, nullable=False),
+    **MARIADB,
+)
+
 nodes = Table(
     "nodes",
     metadata,
@@ -92,10 +127,10 @@ nodes = Table(
     Column("run", String(UUID_LENGTH), nullable=False),  # a new one each time the program starts
     Column("state", String(16), nullable=False),
     Column("drain", Boolean, nullable=False, server_default=text("false")),
-    Column("load_average", JSON),
+    Column("load_average", Text),
     Column("cpu_percent", Double),
     Column("cores", Integer),
-    Column("working_on", JSON, nullable=False),
+    Column("working_on", Text, nullable=False),
     Column("version", String(64)),
     Column("started_at", Time, nullable=False, server_default=now()),
     Column("last_heard", Time, nullable=False),

@@ -10,6 +10,8 @@ import socket
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
+from faafo_lab.app.errors import SettingsError
+
 HTTP_PORT = 80
 DATABASE_PORT = 5432
 BROKER_PORT = 6379
@@ -18,6 +20,8 @@ HEARTBEAT_SECONDS = 2.0
 LEASE_SECONDS = 8.0  # four heartbeats
 NODE_LOST_SECONDS = LEASE_SECONDS  # silent for longer: shown as lost
 NODE_FORGOTTEN_SECONDS = 600.0  # silent for longer: no longer shown
+
+WAITING_MAX, WAITING_LIMIT = 100_000, 1_000_000_000  # fractals
 
 PASSWORD_WITHOUT_SECRET = "faafo"  # noqa: S105  (database and broker always ask for one)
 
@@ -75,6 +79,14 @@ def queue_url() -> str:
 def images_url() -> str:
     """``FAAFO_IMAGES_URL``, or the database."""
     return os.environ.get("FAAFO_IMAGES_URL") or "database"
+
+
+def waiting_max() -> int:
+    """``FAAFO_WAITING_MAX``: how many fractals may wait at once; raises ``SettingsError`` for what is no number."""
+    text = os.environ.get("FAAFO_WAITING_MAX") or str(WAITING_MAX)
+    if not text.isdecimal() or not 1 <= int(text) <= WAITING_LIMIT:
+        raise SettingsError(f"FAAFO_WAITING_MAX must be a whole number from 1 to {WAITING_LIMIT}: got '{text[:40]}'.")
+    return int(text)
 
 
 def endpoint_url() -> str:

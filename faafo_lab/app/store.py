@@ -1,378 +1,355 @@
-"""All database work of the API: SQLAlchemy Core, plain functions that block.
+"""All database work of the API: plain functions that block, which it calls in a small pool of threads.
 
-The API calls them in a small pool of threads. (Measured: SQLAlchemy's asyncio half costs every API 8 MB and half a
-second of CPU at its start, which is two seconds on a quarter of a core.) All times are the database's, so several
-APIs need no common clock. Every method is one transaction and safe to repeat, so one that meets a connection that
-broke since its last use is tried once more; after that it raises ``DatabaseAway``.
+(Measured: SQLAlchemy's asyncio half costs every API 8 MB and half a second of CPU at its start, which is two seconds
+on a quarter of a core.) All times are the database's. Every method is one transaction and safe to repeat, so one that
+meets a connection that broke since its last use is tried once more; after that it raises ``DatabaseAway``.
 """
 
 import functools
-import logging
-from collections.abc import Callable, Iterable, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
 from typing import IO, Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine, RowMapping
-from sqlalchemy.exc import DBAPIError, IntegrityError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy import bindparam
 
-from faafo_lab.app import database
-from faafo_lab.app.database import now, shifted
-from faafo_lab.app.errors import BadRequest, Conflict, DatabaseAway, ImagesAway, NotFound
+from faafo_lab.app import database, listing, nodes, numbers, outbox, pieces
+from faafo_lab.app.database import Meaning, now, one_of
+from faafo_lab.app.errors import AppError, Conflict, DatabaseAway, ImagesAway, NotFound, TooManyWaiting
 from faafo_lab.app.julia import Task
+from faafo_lab.app.listing import COLUMNS, TASK_FIELDS
 from faafo_lab.app.machine import Load
-from faafo_lab.app.schema import PIECE_BYTES, fractals, image_pieces, loose_images, metadata, nodes
-from faafo_lab.app.settings import LEASE_SECONDS, NODE_FORGOTTEN_SECONDS, NODE_LOST_SECONDS
+from faafo_lab.app.numbers import Totals
+from faafo_lab.app.schema import fractals, metadata
+from faafo_lab.app.transaction import Database, DatabaseError, Mode, Row, Transaction
 from faafo_lab.app.validation import Heartbeat, Result
 
-log = logging.getLogger(__name__)
+CONNECTIONS = 6
+TRIES = 5  # to add what others add or delete at the same time
 
-CONNECTIONS = 4
-OUTBOX_BATCH = 200
-LOOSE_BATCH = 50
-LOOSE_SECONDS = 3600.0  # until an image that was put outside must have its row
-EMPTY_SECONDS = 4.0  # between a message's end in the queue and its worker's lease
-DOUBLED_AT_MOST = 5  # times
-OVERTAKEN_SECONDS = 10.0  # by which the order of two messages is beyond doubt
-TASK_FIELDS = ("uuid", "width", "height", "iterations", "xa", "xb", "ya", "yb")
-ORDERS = ("oldest", "newest")
-
-PUBLISHED: dict[str, Any] = {"published_at": now(), "publications": fractals.c.publications + 1}
+_TOO_MANY = "{} fractals are waiting, and no more are accepted (FAAFO_WAITING_MAX): try again when some are done."
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_uuid, _uuids = fractals.c.uuid == bindparam("uuid"), one_of(fractals.c.uuid, bindparam("uuids"))
 
-def _transaction(
-    method: Callable[Concatenate["Store", Connection, P], R],
-) -> Callable[Concatenate["Store", P], R]:
-    """Run a method in a transaction of its own; try once more where the connection had broken."""
+_ADD = sa.insert(fractals).values({name: bindparam(name) for name in ("number", *TASK_FIELDS, "created_at")})
+_MOMENT = sa.select(now())
+_FIND_SOME = sa.select(*COLUMNS).where(_uuids)
+_STATE = sa.select(fractals.c.completed_at, fractals.c.image).where(_uuid)
+_LOCK = _STATE.with_for_update()
+_IMAGE = sa.select(fractals.c.checksum, fractals.c.size, fractals.c.image).where(_uuid)
+_RESULT_FIELDS = ("duration", "size", "checksum", "generated_by", "c_re", "c_im", "image")
+_COMPLETE = (
+    sa.update(fractals)
+    .where(fractals.c.uuid == bindparam("of"))
+    .values(completed_at=now(), **outbox.NO_LEASE, **{name: bindparam(f"new_{name}") for name in _RESULT_FIELDS})
+)
+_DELETE = sa.delete(fractals).where(_uuid).returning(fractals.c.number, fractals.c.completed_at, fractals.c.image)
+_working = sa.select(sa.func.count()).where(fractals.c.lease_until.is_not(None)).scalar_subquery()
+_STATS = sa.select(_working, *(numbers.counter(name) for name in Totals._fields))
 
-    @functools.wraps(method)
-    def run(self: "Store", /, *args: P.args, **kwargs: P.kwargs) -> R:
-        for last in (False, True):
+
+def _in(
+    mode: Mode,
+) -> Callable[[Callable[Concatenate["Store", Transaction, P], R]], Callable[Concatenate["Store", P], R]]:
+    """Run a method with a transaction of its own; try once more where the connection had broken."""
+
+    def decorate(method: Callable[Concatenate["Store", Transaction, P], R]) -> Callable[Concatenate["Store", P], R]:
+        @functools.wraps(method)
+        def run(self: "Store", /, *args: P.args, **kwargs: P.kwargs) -> R:
             try:
-                with self._engine.begin() as connection:
-                    return method(self, connection, *args, **kwargs)
-            except DBAPIError as error:
-                if database.missing_table(error):
-                    raise DatabaseAway("The database answers, but its tables are not there yet.") from None
-                if not last and database.worth_another_try(error):
-                    continue
-                if database.away(error):
-                    raise DatabaseAway(f"The database does not answer: {_reason(error)}") from None
-                raise
-            except PoolTimeout:
-                raise DatabaseAway("The database does not answer: all connections are waiting for it.") from None
-        raise AssertionError("unreachable")
+                with self._database.begin(mode) as transaction:
+                    return method(self, transaction, *args, **kwargs)
+            except DatabaseError as error:
+                if not error.may_repeat:
+                    raise _said(error) from error.__cause__
+            try:
+                with self._database.begin(mode) as transaction:
+                    return method(self, transaction, *args, **kwargs)
+            except DatabaseError as error:
+                raise _said(error) from error.__cause__
 
-    return run
+        return run
+
+    return decorate
+
+
+def _said(error: DatabaseError) -> Exception:
+    """What the API makes of a database's error."""
+    if error.means is Meaning.NO_TABLES:
+        return DatabaseAway("The database answers, but its tables are not there yet.")
+    if error.means is Meaning.OLD_TABLES:
+        return DatabaseAway("The database's tables are those of another version of faafo-lab: give it a new database.")
+    if error.means in (Meaning.AWAY, Meaning.CLASH):
+        return DatabaseAway(f"The database does not answer: {error}")
+    return error
 
 
 class Store:
     """The application's database, shared by all its APIs."""
 
-    def __init__(self, url: str):
-        """Connect lazily to ``url``: ``postgresql://USER:PASSWORD@HOST:PORT/NAME``, or ``mysql://…`` for MariaDB."""
-        self._engine: Engine = database.connect(url, CONNECTIONS)
+    def __init__(self, url: str, waiting_max: int = 100_000):
+        """Connect lazily to ``url``: ``postgresql://USER:PASSWORD@HOST:PORT/NAME``, or ``mysql://…`` for MariaDB.
+
+        ``add_many`` refuses what would make more than ``waiting_max`` fractals wait.
+        """
+        self._engine = database.connect(url, CONNECTIONS)
+        self._database = Database(self._engine)
+        self._waiting_max = waiting_max
+        self._gaps = False  # once something was deleted, there are gaps for ever
 
     def close(self) -> None:
         """Close all connections."""
-        self._engine.dispose()
+        self._database.close()
 
-    @_transaction
-    def create_tables(self, connection: Connection) -> None:
+    def create_tables(self) -> None:
         """Create what is missing."""
-        with database.alone(connection):
-            metadata.create_all(connection)
+        try:
+            with self._database.connection() as connection, database.alone(connection):
+                metadata.create_all(connection)
+                numbers.prepare(connection)
+        except DatabaseError as error:
+            raise _said(error) from error.__cause__
 
-    @_transaction
-    def check(self, connection: Connection) -> None:
+    @_in(Mode.READING)
+    def check(self, transaction: Transaction) -> None:
         """Raise ``DatabaseAway`` unless the database answers and has the tables."""
-        connection.execute(sa.select(fractals.c.uuid).limit(1))
+        numbers.totals(transaction)
 
     # Fractals
 
-    @_transaction
-    def add(self, connection: Connection, task: Task) -> tuple[dict[str, Any], bool]:
+    def add(self, task: Task) -> tuple[dict[str, Any], bool]:
         """Accept a task; the fractal, and whether it is new. The same one again is accepted again.
 
-        Raises ``Conflict`` where the uuid belongs to another fractal.
+        Raises ``Conflict`` where the uuid belongs to another fractal, ``TooManyWaiting`` where there are.
         """
-        try:
-            with connection.begin_nested():
-                connection.execute(sa.insert(fractals).values(task.as_dict()))
-            new = True
-        except IntegrityError:
-            new = False
-        row = connection.execute(sa.select(fractals).where(fractals.c.uuid == task.uuid)).mappings().first()
-        if row is None:
-            raise DatabaseAway(f"Fractal {task.uuid} was deleted just now: send it again.")
-        if any(row[name] != value for name, value in task.as_dict().items()):
-            raise Conflict(f"'uuid' {task.uuid} belongs to another fractal: choose a new one.")
-        return _fractal(row), new
+        [answer] = self.add_many([task])
+        if isinstance(answer, AppError):
+            raise answer
+        return answer
 
-    @_transaction
-    def get(self, connection: Connection, uuid: str) -> dict[str, Any]:
+    def add_many(self, tasks: Sequence[Task]) -> list[tuple[dict[str, Any], bool] | AppError]:
+        """Accept tasks in one transaction; for each what ``add`` returns, or what it raises."""
+        first: dict[str, Task] = {}
+        for task in tasks:
+            first.setdefault(task.uuid, task)
+        known: dict[str, dict[str, Any]] = {}
+        added: dict[str, dict[str, Any]] = {}
+        for _ in range(TRIES):
+            new = [task for task in first.values() if task.uuid not in known]
+            try:
+                added = self._insert(new) if new else {}
+                break
+            except DatabaseError as error:
+                if error.means is not Meaning.DUPLICATE:
+                    raise
+                known |= self._find(list(first))
+        else:
+            raise DatabaseAway("The database is busy with the same fractals: try again.")
+        if refused := [uuid for uuid in first if uuid not in added and uuid not in known]:
+            known |= self._find(refused)  # what was accepted before stays so
+        answers: list[tuple[dict[str, Any], bool] | AppError] = []
+        for task in tasks:
+            fractal = added.get(task.uuid) or known.get(task.uuid)
+            if fractal is None:
+                answers.append(TooManyWaiting(_TOO_MANY.format(self._waiting_max)))
+            elif any(fractal[name] != value for name, value in task.as_dict().items()):
+                answers.append(Conflict(f"'uuid' {task.uuid} belongs to another fractal: choose a new one."))
+            else:
+                answers.append((fractal, first.pop(task.uuid, None) is not None and task.uuid in added))
+        return answers
+
+    @_in(Mode.WRITING)
+    def _insert(self, transaction: Transaction, tasks: Sequence[Task]) -> dict[str, dict[str, Any]]:
+        """Insert as many of the tasks as may wait: the fractals by their uuid."""
+        numbers.count(transaction, numbers.CREATED, len(tasks))  # from here on nobody else adds
+        totals = numbers.totals(transaction)
+        if too_many := min(max(totals.to_do - self._waiting_max, 0), len(tasks)):
+            numbers.count(transaction, numbers.CREATED, -too_many)
+            tasks = tasks[:-too_many]
+        if not tasks:
+            return {}
+        moment = transaction.row(_MOMENT)
+        assert moment is not None
+        before = totals.created - too_many - len(tasks)
+        rows = [
+            task.as_dict() | {"number": number, "created_at": moment[0]}
+            for number, task in enumerate(tasks, start=before + 1)
+        ]
+        transaction.run_many(_ADD, rows)
+        return {task.uuid: listing.shown_new(task, moment[0]) for task in tasks}
+
+    @_in(Mode.READING)
+    def _find(self, transaction: Transaction, uuids: list[str]) -> dict[str, dict[str, Any]]:
+        """Those of these fractals that there are, by their uuid."""
+        return {row[0]: listing.shown(row) for row in transaction.rows(_FIND_SOME, uuids=uuids)}
+
+    @_in(Mode.READING)
+    def get(self, transaction: Transaction, uuid: str) -> dict[str, Any]:
         """One fractal; raises ``NotFound``."""
-        row = connection.execute(sa.select(fractals).where(fractals.c.uuid == uuid)).mappings().first()
-        if row is None:
-            raise _no_fractal(uuid)
-        return _fractal(row)
+        return _fractal(transaction, uuid)
 
-    @_transaction
     def page(
-        self,
-        connection: Connection,
-        page: int,
-        results_per_page: int | None,
-        order: str = "oldest",
-        completed: bool = False,
+        self, page: int, results_per_page: int | None, order: str = "oldest", completed: bool = False
     ) -> tuple[int, list[dict[str, Any]]]:
         """How many fractals there are, and those of one page (from 1; ``results_per_page`` None: all)."""
-        if order not in ORDERS:
-            raise BadRequest(f"'order' must be one of {', '.join(ORDERS)}.")
-        wanted = fractals.c.completed_at.is_not(None) if completed else sa.true()
-        count = connection.scalar(sa.select(sa.func.count()).select_from(fractals).where(wanted)) or 0
-        keys = (fractals.c.completed_at if completed else fractals.c.created_at, fractals.c.uuid)
-        statement = sa.select(fractals).where(wanted)
-        statement = statement.order_by(*(key.desc() if order == "newest" else key for key in keys))
-        if results_per_page is not None:
-            statement = statement.limit(results_per_page).offset((page - 1) * results_per_page)
-        return count, [_fractal(row) for row in connection.execute(statement).mappings()]
+        listing.check_order(order)
+        limit = listing.ALL if results_per_page is None else results_per_page
+        offset = (page - 1) * (results_per_page or 0)
+        if completed:
+            return self._page_of_done(offset, limit, order)
+        if not self._gaps and (found := self._page_without_gaps(offset, limit, order)):
+            return found
+        return self._page(offset, limit, order)
 
-    @_transaction
+    @_in(Mode.READING)
+    def _page_without_gaps(self, transaction: Transaction, offset: int, limit: int, order: str) -> listing.Page | None:
+        return listing.page_without_gaps(transaction, offset, limit, order)
+
+    @_in(Mode.SNAPSHOT)
+    def _page(self, transaction: Transaction, offset: int, limit: int, order: str) -> listing.Page:
+        totals = numbers.totals(transaction)
+        self._gaps = totals.deleted > 0
+        return totals.all, listing.page(transaction, totals.all, offset, limit, order)
+
+    @_in(Mode.READING)
+    def _page_of_done(self, transaction: Transaction, offset: int, limit: int, order: str) -> listing.Page:
+        return listing.page_of_done(transaction, offset, limit, order)
+
+    @_in(Mode.WRITING)
     def complete(
-        self, connection: Connection, uuid: str, result: Result, image: str, picture: IO[bytes] | None = None
+        self, transaction: Transaction, uuid: str, result: Result, image: str, picture: IO[bytes] | None = None
     ) -> tuple[dict[str, Any], bool]:
         """Keep a result; the fractal, and whether this result won. The first wins, others are dropped.
 
         ``image`` says where the picture is: outside, where ``expect_image`` announced it, unless ``picture`` is given:
         that one goes into the database. Raises ``NotFound``, and ``ImagesAway`` where what was announced is gone.
         """
-        wanted = fractals.c.uuid == uuid
-        if connection.scalar(sa.select(sa.func.count()).where(wanted, fractals.c.completed_at.is_(None))):
-            if picture:  # before the row is locked: a large one takes a while
-                _insert_pieces(connection, image, picture)
-            won = self._complete(connection, uuid, result, image)
-            if won and not picture:
-                announced = sa.delete(loose_images).where(loose_images.c.image == image)
-                if not connection.execute(announced).rowcount:
-                    raise ImagesAway("The image took too long on its way and was given up: send it again.")
-            if picture and not won:
-                connection.execute(sa.delete(image_pieces).where(image_pieces.c.image == image))
-        row = connection.execute(sa.select(fractals).where(wanted)).mappings().first()
-        if row is None:
-            raise _no_fractal(uuid)
-        return _fractal(row), row["image"] == image
-
-    def _complete(self, connection: Connection, uuid: str, result: Result, image: str) -> bool:
-        """Write a result into the row, unless it has one."""
+        completed_at, made = _found(transaction.row(_STATE, uuid=uuid), uuid)
+        if completed_at is not None:
+            return _fractal(transaction, uuid), made == image
+        if picture:  # before the row is locked: a large one takes a while
+            pieces.insert(transaction, image, picture)
+        completed_at, _ = _found(transaction.row(_LOCK, uuid=uuid), uuid)
+        if completed_at is not None:
+            if picture:
+                pieces.remove(transaction, image)
+            return _fractal(transaction, uuid), False
+        if not picture and not pieces.claim(transaction, image):
+            raise ImagesAway("The image took too long on its way and was given up: send it again.")
         c_re, c_im = result.c or (None, None)
-        written = connection.execute(
-            sa.update(fractals)
-            .where(fractals.c.uuid == uuid, fractals.c.completed_at.is_(None))
-            .values(
-                completed_at=now(),
-                duration=result.duration,
-                size=result.size,
-                checksum=result.checksum,
-                generated_by=result.generated_by,
-                image=image,
-                c_re=c_re,
-                c_im=c_im,
-                leased_by=None,
-                lease_run=None,
-                lease_until=None,
-            )
+        transaction.run(
+            _COMPLETE,
+            of=uuid,
+            new_duration=result.duration,
+            new_size=result.size,
+            new_checksum=result.checksum,
+            new_generated_by=result.generated_by,
+            new_c_re=c_re,
+            new_c_im=c_im,
+            new_image=image,
         )
-        return written.rowcount > 0
+        fractal = _fractal(transaction, uuid)
+        numbers.count(transaction, numbers.DONE, 1)
+        return fractal, True
 
-    @_transaction
-    def delete(self, connection: Connection, uuid: str) -> None:
+    @_in(Mode.WRITING)
+    def delete(self, transaction: Transaction, uuid: str) -> None:
         """Delete a fractal and its image; raises ``NotFound``. An image outside is loose from now on."""
-        row = connection.execute(sa.delete(fractals).where(fractals.c.uuid == uuid).returning(fractals.c.image)).first()
-        if row is None:
-            raise _no_fractal(uuid)
-        if row.image is not None:
-            pieces = sa.delete(image_pieces).where(image_pieces.c.image == row.image)
-            if not connection.execute(pieces).rowcount:
-                connection.execute(sa.insert(loose_images).values(image=row.image, delete_after=now()))
+        number, completed_at, image = _found(transaction.row(_DELETE, uuid=uuid), uuid)
+        if image is not None and not pieces.remove(transaction, image):
+            pieces.loosen(transaction, image)
+        numbers.forget(transaction, number, done=completed_at is not None)
+        self._gaps = True
 
     # Images
 
-    @_transaction
-    def image(self, connection: Connection, uuid: str) -> tuple[str, int, str]:
+    @_in(Mode.READING)
+    def image(self, transaction: Transaction, uuid: str) -> tuple[str, int, str]:
         """Checksum, size (bytes) and place of a fractal's image; raises ``NotFound``, also where it is not made yet."""
-        row = connection.execute(
-            sa.select(fractals.c.checksum, fractals.c.size, fractals.c.image).where(fractals.c.uuid == uuid)
-        ).first()
-        if row is None:
-            raise _no_fractal(uuid)
-        if row.image is None:
+        checksum, size, image = _found(transaction.row(_IMAGE, uuid=uuid), uuid)
+        if image is None:
             raise NotFound(f"Fractal {uuid} is not made yet: ask again later.")
-        return row.checksum, row.size, row.image
+        return checksum, size, image
 
-    @_transaction
-    def image_bytes(self, connection: Connection, image: str, start: int, stop: int) -> bytes:
+    @_in(Mode.READING)
+    def image_bytes(self, transaction: Transaction, image: str, start: int, stop: int) -> bytes:
         """The bytes ``[start, stop)`` of an image in the database, fewer where it ends; raises ``NotFound``."""
-        rows = connection.execute(
-            sa.select(image_pieces.c.start, image_pieces.c.data)
-            .where(
-                image_pieces.c.image == image,
-                image_pieces.c.start > start - PIECE_BYTES,
-                image_pieces.c.start < stop,
-            )
-            .order_by(image_pieces.c.start)
-        ).all()
-        if not rows:
-            raise NotFound("The image has just been deleted.")
-        return b"".join(bytes(row.data[max(start - row.start, 0) : stop - row.start]) for row in rows)
+        return pieces.read(transaction, image, start, stop)
 
-    @_transaction
-    def expect_image(self, connection: Connection, image: str) -> None:
+    @_in(Mode.WRITING)
+    def expect_image(self, transaction: Transaction, image: str) -> None:
         """Announce an image that is about to be put outside; it is loose until ``complete``."""
-        connection.execute(sa.insert(loose_images).values(image=image, delete_after=shifted(now(), LOOSE_SECONDS)))
+        pieces.expect(transaction, image)
 
-    @_transaction
-    def loosen_image(self, connection: Connection, image: str) -> None:
+    @_in(Mode.WRITING)
+    def loosen_image(self, transaction: Transaction, image: str) -> None:
         """An announced image is of no use."""
-        connection.execute(sa.update(loose_images).where(loose_images.c.image == image).values(delete_after=now()))
+        pieces.give_up(transaction, image)
 
-    @_transaction
-    def loose_images(self, connection: Connection, place: str) -> list[str]:
+    @_in(Mode.READING)
+    def loose_images(self, transaction: Transaction, place: str) -> list[str]:
         """Images to delete, of those whose place begins so."""
-        return list(
-            connection.scalars(
-                sa.select(loose_images.c.image)
-                .where(loose_images.c.delete_after < now(), loose_images.c.image.startswith(place, autoescape=True))
-                .order_by(loose_images.c.delete_after)
-                .limit(LOOSE_BATCH)
-            )
-        )
+        return pieces.loose(transaction, place)
 
-    @_transaction
-    def forget_image(self, connection: Connection, image: str) -> None:
+    @_in(Mode.WRITING)
+    def forget_image(self, transaction: Transaction, image: str) -> None:
         """A loose image has been deleted."""
-        connection.execute(sa.delete(loose_images).where(loose_images.c.image == image))
+        pieces.forget(transaction, image)
 
-    @_transaction
-    def stats(self, connection: Connection) -> dict[str, int]:
+    @_in(Mode.READING)
+    def stats(self, transaction: Transaction) -> dict[str, int]:
         """How many fractals are waiting, leased to a worker, and done."""
-        done = fractals.c.completed_at.is_not(None)
-        leased = fractals.c.lease_until.is_not(None)
-        row = connection.execute(
-            sa.select(
-                *(
-                    sa.func.coalesce(sa.func.sum(sa.case((condition, 1), else_=0)), 0).label(name)
-                    for name, condition in (
-                        ("waiting", sa.and_(sa.not_(done), sa.not_(leased))),
-                        ("working", sa.and_(sa.not_(done), leased)),
-                        ("done", done),
-                    )
-                )
-            )
-        ).one()
-        return {name: int(value) for name, value in row._mapping.items()}
+        [[working, *counted]] = transaction.rows(_STATS)
+        totals = Totals(*counted)
+        return {"waiting": totals.to_do - working, "working": working, "done": totals.done}
 
     # Nothing accepted is lost
 
-    @_transaction
-    def mark_published(self, connection: Connection, uuids: Sequence[str]) -> None:
+    @_in(Mode.WRITING)
+    def mark_published(self, transaction: Transaction, uuids: Sequence[str]) -> None:
         """These are in the queue."""
-        connection.execute(
-            sa.update(fractals).where(fractals.c.uuid.in_(uuids), fractals.c.published_at.is_(None)).values(PUBLISHED)
-        )
+        outbox.published(transaction, uuids)
 
-    @_transaction
+    @_in(Mode.WRITING)
     def publish_outbox(
-        self, connection: Connection, publish: Callable[[list[Task], bool], None], after_seconds: float
+        self, transaction: Transaction, publish: Callable[[list[Task], bool], None], after_seconds: float
     ) -> int:
         """Hand the oldest tasks that are not in the queue for ``after_seconds`` to ``publish``; how many.
 
         ``publish(tasks, again)`` is told whether a worker has had them before. Another API skips those that this
         one holds.
         """
-        again = (fractals.c.attempts > 0).label("again")
-        rows = connection.execute(
-            sa.select(*(fractals.c[name] for name in TASK_FIELDS), again)
-            .where(
-                fractals.c.completed_at.is_(None),
-                fractals.c.lease_until.is_(None),
-                fractals.c.published_at.is_(None),
-                fractals.c.created_at < shifted(now(), -after_seconds),
-            )
-            .order_by(fractals.c.created_at)
-            .limit(OUTBOX_BATCH)
-            .with_for_update(skip_locked=True)
-        ).all()
-        if rows:
-            for had_before in (True, False):
-                publish([Task(*row[:-1]) for row in rows if row.again is had_before], had_before)
-            uuids = [row.uuid for row in rows]
-            connection.execute(sa.update(fractals).where(fractals.c.uuid.in_(uuids)).values(PUBLISHED))
-        return len(rows)
+        return outbox.publish(transaction, publish, after_seconds)
 
-    @_transaction
-    def take_back_expired(self, connection: Connection) -> list[tuple[str, str]]:
+    @_in(Mode.WRITING)
+    def take_back_expired(self, transaction: Transaction) -> list[tuple[str, str]]:
         """Put tasks whose lease has expired back into the outbox; their uuids and who had them."""
-        expired = (
-            sa.select(fractals.c.uuid, fractals.c.leased_by)
-            .where(fractals.c.completed_at.is_(None), fractals.c.lease_until < now())
-            .limit(OUTBOX_BATCH)
-            .with_for_update(skip_locked=True)
-        )
-        rows = connection.execute(expired).all()
-        self._to_outbox(connection, [row.uuid for row in rows])
-        return [(row.uuid, row.leased_by) for row in rows]
+        return outbox.take_back_expired(transaction)
 
-    @_transaction
-    def refill(self, connection: Connection, queue_is_empty: bool) -> int:
+    @_in(Mode.WRITING)
+    def refill(self, transaction: Transaction, queue_is_empty: bool) -> int:
         """Put what should be in the queue, and is not, into the outbox; how many.
 
         The queue is empty: what was published and nobody has taken. It is not: what was overtaken, for the queue is
         first in, first out. Both may be in the hands of a worker that takes no lease, such as the original's; so the
         patience doubles each time.
         """
-        doubled = sa.func.power(2, sa.func.least(fractals.c.publications, DOUBLED_AT_MOST) - 1)
-        lost = sa.and_(
-            fractals.c.completed_at.is_(None),
-            fractals.c.lease_until.is_(None),
-            fractals.c.published_at < shifted(now(), -EMPTY_SECONDS * doubled),
-        )
-        if not queue_is_empty:
-            taken = sa.select(sa.func.max(fractals.c.published_at)).where(
-                fractals.c.completed_at.is_(None), fractals.c.lease_until.is_not(None), fractals.c.attempts == 1
-            )
-            overtaken = connection.scalar(sa.select(shifted(taken.scalar_subquery(), -OVERTAKEN_SECONDS)))
-            if overtaken is None:
-                return 0
-            lost = sa.and_(lost, fractals.c.attempts == 0, fractals.c.published_at < overtaken)
-        rows = connection.execute(sa.select(fractals.c.uuid).where(lost).with_for_update(skip_locked=True)).all()
-        self._to_outbox(connection, [row.uuid for row in rows])
-        return len(rows)
-
-    def _to_outbox(self, connection: Connection, uuids: Sequence[str]) -> None:
-        if uuids:
-            connection.execute(
-                sa.update(fractals)
-                .where(fractals.c.uuid.in_(uuids))
-                .values(published_at=None, leased_by=None, lease_run=None, lease_until=None)
-            )
+        return outbox.refill(transaction, queue_is_empty)
 
     # Nodes
 
-    @_transaction
-    def heard(self, connection: Connection, beat: Heartbeat) -> tuple[bool, dict[str, str]]:
+    @_in(Mode.WRITING)
+    def heard(self, transaction: Transaction, beat: Heartbeat) -> tuple[bool, dict[str, str]]:
         """A worker's heartbeat: renew or take its leases. Whether it shall drain, and what became of each uuid.
 
         "yours": go on; "done": somebody else was faster; "taken": another worker has it; "gone": deleted.
         """
-        drain = self._write_node(
-            connection,
+        drain = nodes.write(
+            transaction,
             "worker",
-            name=beat.name,
+            beat.name,
             run=beat.run,
             state=beat.state,
             load_average=beat.load_average,
@@ -381,51 +358,21 @@ class Store:
             working_on=beat.working_on,
             version=beat.version,
         )
-        return drain, self._lease(connection, beat) if beat.working_on else {}
+        return drain, outbox.lease(transaction, beat) if beat.working_on else {}
 
-    def _lease(self, connection: Connection, beat: Heartbeat) -> dict[str, str]:
-        """Take or renew the leases of what a worker has in hand."""
-        free = sa.or_(fractals.c.lease_until.is_(None), fractals.c.lease_until < now())
-        rows = connection.execute(
-            sa.select(fractals.c.uuid, fractals.c.completed_at, fractals.c.lease_run == beat.run, free.label("free"))
-            .where(fractals.c.uuid.in_(beat.working_on))
-            .order_by(fractals.c.uuid)
-            .with_for_update()
-        ).all()
-        answer = dict.fromkeys(beat.working_on, "gone")
-        for uuid, completed_at, mine, is_free in rows:
-            answer[uuid] = "done" if completed_at else "yours" if mine or is_free else "taken"
-        if yours := [uuid for uuid, what in answer.items() if what == "yours"]:
-            mine = sa.func.coalesce(fractals.c.lease_run == beat.run, sa.false())
-            connection.execute(
-                sa.update(fractals)
-                .where(fractals.c.uuid.in_(yours))
-                .values(
-                    leased_by=beat.name,
-                    lease_run=beat.run,
-                    lease_until=shifted(now(), LEASE_SECONDS),
-                    publications=0,
-                    attempts=fractals.c.attempts + sa.case((mine, 0), else_=1),
-                )
-            )
-        return answer
-
-    @_transaction
-    def hand_back(self, connection: Connection, name: str, run: str) -> None:
+    @_in(Mode.WRITING)
+    def hand_back(self, transaction: Transaction, name: str, run: str) -> None:
         """A worker leaves: what it had goes back, its node row goes."""
-        uuids = connection.scalars(
-            sa.select(fractals.c.uuid).where(fractals.c.lease_run == run, fractals.c.completed_at.is_(None))
-        ).all()
-        self._to_outbox(connection, uuids)
-        connection.execute(sa.delete(nodes).where(nodes.c.name == name, nodes.c.run == run))
+        outbox.hand_back(transaction, run)
+        nodes.leave(transaction, name, run)
 
-    @_transaction
-    def serving(self, connection: Connection, name: str, run: str, load: Load, version: str) -> None:
+    @_in(Mode.WRITING)
+    def serving(self, transaction: Transaction, name: str, run: str, load: Load, version: str) -> None:
         """An API's heartbeat; forgets nodes that were silent for long."""
-        self._write_node(
-            connection,
+        nodes.write(
+            transaction,
             "api",
-            name=name,
+            name,
             run=run,
             state="serving",
             load_average=load.load_average,
@@ -434,76 +381,27 @@ class Store:
             working_on=(),
             version=version,
         )
-        connection.execute(sa.delete(nodes).where(nodes.c.last_heard < shifted(now(), -NODE_FORGOTTEN_SECONDS)))
+        nodes.forget_silent(transaction)
 
-    def _write_node(self, connection: Connection, role: str, **values: Any) -> bool:
-        """Insert or update a node's row; whether it shall drain (a new run of a program begins anew)."""
-        values |= {"last_heard": now()}
-        this = sa.and_(nodes.c.name == values["name"], nodes.c.role == role)
-        same = nodes.c.run == values["run"]
-        kept = {
-            "drain": sa.and_(nodes.c.drain, same),
-            "started_at": sa.case((same, nodes.c.started_at), else_=now()),
-        }
-        if not connection.execute(sa.update(nodes).where(this).values(**values, **kept)).rowcount:
-            connection.execute(sa.insert(nodes).values(role=role, **values))
-        return bool(connection.scalar(sa.select(nodes.c.drain).where(this)))
-
-    @_transaction
-    def nodes(self, connection: Connection) -> list[dict[str, Any]]:
+    @_in(Mode.READING)
+    def nodes(self, transaction: Transaction) -> list[dict[str, Any]]:
         """Every API and worker, by role and name."""
-        rows = connection.execute(sa.select(nodes, now().label("now")).order_by(nodes.c.role, nodes.c.name))
-        return [_node(row) for row in rows.mappings()]
+        return nodes.listed(transaction)
 
-    @_transaction
-    def drain(self, connection: Connection, name: str, wish: bool) -> dict[str, Any]:
+    @_in(Mode.WRITING)
+    def drain(self, transaction: Transaction, name: str, wish: bool) -> dict[str, Any]:
         """Ask a worker to take no more tasks, or to go on; raises ``NotFound``."""
-        this = sa.and_(nodes.c.name == name, nodes.c.role == "worker")
-        connection.execute(sa.update(nodes).where(this).values(drain=wish))
-        row = connection.execute(sa.select(nodes, now().label("now")).where(this)).mappings().first()
-        if row is None:
+        node = nodes.wish(transaction, name, wish)
+        if node is None:
             raise NotFound(f"There is no worker '{name}': GET /v1/node lists them.")
-        return _node(row)
+        return node
 
 
-def _insert_pieces(connection: Connection, image: str, picture: IO[bytes]) -> None:
-    picture.seek(0)
-    start = 0
-    while piece := picture.read(PIECE_BYTES):
-        connection.execute(sa.insert(image_pieces).values(image=image, start=start, data=piece))
-        start += len(piece)
+def _fractal(transaction: Transaction, uuid: str) -> dict[str, Any]:
+    return listing.shown(_found(transaction.row(listing.FIND, uuid=uuid), uuid))
 
 
-def _reason(error: DBAPIError) -> str:
-    lines = str(error.orig).strip().splitlines()
-    return lines[0] if lines else type(error.orig).__name__
-
-
-def _no_fractal(uuid: str) -> NotFound:
-    return NotFound(f"There is no fractal {uuid}.")
-
-
-def _iso(time: datetime | None) -> str | None:
-    return time.astimezone(UTC).isoformat(timespec="microseconds") if time else None
-
-
-def _fractal(row: RowMapping) -> dict[str, Any]:
-    """What the API tells about a fractal."""
-    names: Iterable[str] = (*TASK_FIELDS, "duration", "size", "checksum", "generated_by", "attempts", "leased_by")
-    shown = {name: row[name] for name in names}
-    shown["c"] = None if row["c_re"] is None else [row["c_re"], row["c_im"]]
-    return shown | {name: _iso(row[name]) for name in ("created_at", "published_at", "completed_at")}
-
-
-def _node(row: RowMapping) -> dict[str, Any]:
-    """What the API tells about a node; one that is silent is "lost", whatever it said last."""
-    names = ("name", "role", "state", "drain", "working_on", "load_average", "cpu_percent", "cores", "version")
-    silent = max((row["now"] - row["last_heard"]).total_seconds(), 0.0)
-    shown = {name: row[name] for name in names}
-    if silent > NODE_LOST_SECONDS:
-        shown["state"] = "lost"
-    return shown | {
-        "started_at": _iso(row["started_at"]),
-        "last_heard": _iso(row["last_heard"]),
-        "seconds_since_heard": round(silent, 3),
-    }
+def _found(row: Row | None, uuid: str) -> Row:
+    if row is None:
+        raise NotFound(f"There is no fractal {uuid}.")
+    return row

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import cache
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -73,7 +74,8 @@ def open_channel(connection: Any) -> Any:
 
 def away(connection: Any) -> tuple[type[BaseException], ...]:
     """The exceptions that mean that a broker is away."""
-    return (*connection.connection_errors, *connection.channel_errors, socket.timeout, OSError)
+    uncertain = kombu.exceptions.BatchPublishError
+    return (*connection.connection_errors, *connection.channel_errors, uncertain, socket.timeout, OSError)
 
 
 def close(connection: Any, broken: bool = False) -> None:
@@ -95,6 +97,7 @@ class Publisher:
         self._connection = connection(url)
         self._lock = threading.Lock()
         self._channel: Any = None
+        self._sender: Any = None
         self._away_until = 0.0
         self._away = False
 
@@ -103,11 +106,15 @@ class Publisher:
         queue = AGAIN if again else NORMAL
 
         def send(channel: Any) -> None:
-            producer = self._connection.Producer(channel, exchange=EXCHANGE, auto_declare=False)
-            for task in tasks:
-                producer.publish(
-                    task.as_dict(), serializer="json", routing_key=queue.routing_key, delivery_mode="persistent"
-                )
+            self._sender = self._sender or self._open_sender()
+            producer = self._connection.Producer(self._sender, exchange=EXCHANGE, auto_declare=False)
+            with producer.batch():  # Valkey: they go together
+                for task in tasks:
+                    producer.publish(
+                        task.as_dict(), serializer="json", routing_key=queue.routing_key, delivery_mode="persistent"
+                    )
+            if hasattr(self._sender, "tx_commit"):  # RabbitMQ: none is certain before this
+                self._sender.tx_commit()
 
         self.ask(send)
 
@@ -127,6 +134,15 @@ class Publisher:
         with self._lock:
             close(self._connection)
 
+    def _open_sender(self) -> Any:
+        """A channel for tasks alone."""
+        channel = self._connection.channel()
+        if hasattr(channel, "tx_select"):
+            channel.tx_select()
+        if hasattr(channel, "get_table"):  # the bindings, which Valkey need not be asked for with every message
+            channel.get_table = cache(channel.get_table)
+        return channel
+
     def ask(self, question: Callable[[Any], R]) -> R:
         """What ``question`` finds out with an open channel."""
         with self._lock:
@@ -138,7 +154,8 @@ class Publisher:
                 answer = question(self._channel)
             except away(self._connection) as error:
                 close(self._connection, broken=True)
-                self._channel, self._connection = None, connection(self._url)
+                self._channel = self._sender = None
+                self._connection = connection(self._url)
                 self._away_until = time.monotonic() + RETRY_SECONDS
                 if not self._away:
                     log.warning("the message broker is away, tasks wait in the database: %s", error)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from faafo_lab.app import store, tasks
+from faafo_lab.app import outbox, tasks
 from faafo_lab.app.database import connect, now, shifted
 from faafo_lab.app.julia import Task
 from faafo_lab.app.schema import fractals
@@ -183,7 +183,7 @@ def database(bare: Deployment) -> Iterator[Store]:
 
 @every_pair
 def test_a_lease_lasts_as_long_as_its_worker_reports(database: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "LEASE_SECONDS", 1.0)
+    monkeypatch.setattr(outbox, "LEASE_SECONDS", 1.0)
     task = Task(**a_task())
     database.add(task)
     database.mark_published([task.uuid])

@@ -1,0 +1,91 @@
+"""What the API tells about fractals: one, or a page of their list."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+
+from faafo_lab.app import numbers
+from faafo_lab.app.errors import BadRequest
+from faafo_lab.app.julia import Task
+from faafo_lab.app.nodes import iso
+from faafo_lab.app.numbers import CREATED, DELETED, DONE, counter
+from faafo_lab.app.schema import fractals
+from faafo_lab.app.transaction import Row, Transaction
+
+TASK_FIELDS = ("uuid", "width", "height", "iterations", "xa", "xb", "ya", "yb")
+MADE_FIELDS = ("duration", "size", "checksum", "generated_by", "attempts", "leased_by")
+TIME_FIELDS = ("created_at", "published_at", "completed_at")
+ORDERS = ("oldest", "newest")
+ALL = 2**62  # rows
+
+_FIELDS = (*TASK_FIELDS, *MADE_FIELDS)
+COLUMNS = [fractals.c[name] for name in (*_FIELDS, "c_re", "c_im", *TIME_FIELDS)]
+
+_limit, _offset = (bindparam(name, type_=sa.BigInteger) for name in ("limit", "offset"))
+_oldest = sa.select(*COLUMNS).order_by(fractals.c.number).limit(_limit)
+_newest = sa.select(*COLUMNS).order_by(fractals.c.number.desc()).limit(_limit)
+_counted = (counter(CREATED), counter(DELETED))
+
+# Without gaps: the offset is the number
+_OLDEST = _oldest.where(fractals.c.number > _offset).add_columns(*_counted)
+_NEWEST = _newest.where(fractals.c.number <= counter(CREATED) - _offset).add_columns(*_counted)
+_BEHIND = _oldest.where(fractals.c.number > bindparam("number", type_=sa.BigInteger)).offset(_offset)
+
+_done = sa.select(*COLUMNS, counter(DONE)).where(fractals.c.completed_at.is_not(None)).limit(_limit).offset(_offset)
+_DONE_OLDEST = _done.order_by(fractals.c.completed_at, fractals.c.number)
+_DONE_NEWEST = _done.order_by(fractals.c.completed_at.desc(), fractals.c.number.desc())
+
+FIND = sa.select(*COLUMNS).where(fractals.c.uuid == bindparam("uuid"))
+
+Page = tuple[int, list[dict[str, Any]]]  # how many there are in all, and these
+
+
+def page_without_gaps(transaction: Transaction, offset: int, limit: int, order: str) -> Page | None:
+    """A page, None where it is not as simple as that: something was deleted, or there is nothing at the offset."""
+    rows = transaction.rows(_NEWEST if order == "newest" else _OLDEST, offset=offset, limit=limit)
+    if not rows or rows[0][-1]:
+        return None
+    return rows[0][-2], [shown(row) for row in rows]
+
+
+def page(transaction: Transaction, count: int, offset: int, limit: int, order: str) -> list[dict[str, Any]]:
+    """A page of ``count`` fractals, in a snapshot."""
+    if order == "newest":  # the same page, seen from the other end
+        limit = max(min(limit, count - offset), 0)
+        offset = count - offset - limit
+    if limit <= 0 or offset >= count:
+        return []
+    number, within = numbers.place(transaction, offset)
+    made = [shown(row) for row in transaction.rows(_BEHIND, number=number, offset=within, limit=limit)]
+    return made[::-1] if order == "newest" else made
+
+
+def page_of_done(transaction: Transaction, offset: int, limit: int, order: str) -> Page:
+    """A page of the finished ones, in the order in which they were finished."""
+    rows = transaction.rows(_DONE_NEWEST if order == "newest" else _DONE_OLDEST, offset=offset, limit=limit)
+    return rows[0][-1] if rows else numbers.totals(transaction).done, [shown(row) for row in rows]
+
+
+def check_order(order: str) -> None:
+    """Raise ``BadRequest`` for an order that is none."""
+    if order not in ORDERS:
+        raise BadRequest(f"'order' must be one of {', '.join(ORDERS)}.")
+
+
+def shown(row: Row) -> dict[str, Any]:
+    """What the API tells about a fractal, of a row of ``COLUMNS``."""
+    fields: dict[str, Any] = dict(zip(_FIELDS, row, strict=False))
+    c_re, c_im, created_at, published_at, completed_at = row[len(_FIELDS) : len(COLUMNS)]
+    fields["c"] = None if c_re is None else [c_re, c_im]
+    fields["created_at"] = iso(created_at)
+    fields["published_at"] = iso(published_at)
+    fields["completed_at"] = iso(completed_at)
+    return fields
+
+
+def shown_new(task: Task, created_at: Any) -> dict[str, Any]:
+    """What the API tells about a fractal that was just accepted."""
+    asked: Sequence[Any] = [getattr(task, name) for name in TASK_FIELDS]
+    return shown((*asked, None, None, None, None, 0, None, None, None, created_at, None, None))

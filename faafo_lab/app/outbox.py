@@ -1,0 +1,142 @@
+"""What is on its way, in the rows: the outbox, what is in the queue, and the leases.
+
+A fractal that is to do is in one of three states, each found by an index: in the outbox (``published_at`` is NULL), in
+the queue, or in a worker's hands until ``lease_until``.
+"""
+
+from collections.abc import Callable, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+
+from faafo_lab.app.database import now, one_of, shifted
+from faafo_lab.app.julia import Task
+from faafo_lab.app.listing import TASK_FIELDS
+from faafo_lab.app.schema import fractals
+from faafo_lab.app.settings import LEASE_SECONDS
+from faafo_lab.app.transaction import Transaction
+from faafo_lab.app.validation import Heartbeat
+
+BATCH = 200
+EMPTY_SECONDS = 4.0  # between a message's end in the queue and its worker's lease
+DOUBLED_AT_MOST = 5  # times
+OVERTAKEN_SECONDS = 10.0  # by which the order of two messages is beyond doubt
+
+NO_LEASE = {"leased_by": None, "lease_run": None, "lease_until": None}
+
+_uuids = one_of(fractals.c.uuid, bindparam("uuids"))
+_to_do = fractals.c.completed_at.is_(None)
+_free = sa.and_(_to_do, fractals.c.lease_until.is_(None))
+_queued = sa.and_(_free, fractals.c.published_at.is_not(None))
+_leased = fractals.c.lease_until.is_not(None)
+
+_PUBLISHED = (
+    sa.update(fractals)
+    .where(_uuids, fractals.c.published_at.is_(None))
+    .values(published_at=now(), publications=fractals.c.publications + 1)
+)
+_TO_OUTBOX = sa.update(fractals).where(_uuids, _to_do).values(published_at=None, **NO_LEASE)
+_OUTBOX = (
+    sa.select(*(fractals.c[name] for name in TASK_FIELDS), fractals.c.attempts)
+    .where(
+        _free,
+        fractals.c.published_at.is_(None),
+        fractals.c.created_at < shifted(now(), bindparam("seconds", type_=sa.Float)),
+    )
+    .order_by(fractals.c.number)
+    .limit(BATCH)
+    .with_for_update(skip_locked=True)
+)
+_EXPIRED = (
+    sa.select(fractals.c.uuid, fractals.c.leased_by)
+    .where(fractals.c.lease_until < now())
+    .limit(BATCH)
+    .with_for_update(skip_locked=True)
+)
+_doubled = sa.func.power(2, sa.func.least(fractals.c.publications, DOUBLED_AT_MOST) - 1)
+_patience = sa.and_(
+    fractals.c.published_at < shifted(now(), -EMPTY_SECONDS),  # which an index finds
+    fractals.c.published_at < shifted(now(), -EMPTY_SECONDS * _doubled),
+)
+_LOST = sa.select(fractals.c.uuid).where(_queued, _patience).with_for_update(skip_locked=True)
+_OVERTAKEN = _LOST.where(fractals.c.attempts == 0, fractals.c.published_at < bindparam("overtaker"))
+_OVERTAKER = sa.select(shifted(sa.func.max(fractals.c.published_at), -OVERTAKEN_SECONDS)).where(
+    _leased, fractals.c.attempts == 1
+)
+_LEASABLE = (
+    sa.select(
+        fractals.c.uuid,
+        fractals.c.completed_at,
+        fractals.c.lease_run,
+        sa.func.coalesce(fractals.c.lease_until < now(), sa.true()),
+    )
+    .where(_uuids)
+    .order_by(fractals.c.uuid)
+    .with_for_update()
+)
+_LEASE = (
+    sa.update(fractals)
+    .where(_uuids)
+    .values(
+        leased_by=bindparam("name"),
+        lease_run=bindparam("run"),
+        lease_until=shifted(now(), bindparam("seconds", type_=sa.Float)),
+        publications=0,
+        attempts=fractals.c.attempts + sa.case((fractals.c.lease_run == bindparam("run"), 0), else_=1),
+    )
+)
+_LEASED_BY = sa.select(fractals.c.uuid).where(_leased, fractals.c.lease_run == bindparam("run"))
+
+
+def published(transaction: Transaction, uuids: Sequence[str]) -> None:
+    """These are in the queue."""
+    transaction.run(_PUBLISHED, uuids=list(uuids))
+
+
+def put_back(transaction: Transaction, uuids: Sequence[str]) -> None:
+    """Put these into the outbox, unless they are done."""
+    if uuids:
+        transaction.run(_TO_OUTBOX, uuids=list(uuids))
+
+
+def publish(transaction: Transaction, publish: Callable[[list[Task], bool], None], after_seconds: float) -> int:
+    """Hand the oldest tasks that are not in the queue for ``after_seconds`` to ``publish``; how many."""
+    rows = transaction.rows(_OUTBOX, seconds=-after_seconds)
+    if rows:
+        for had_before in (True, False):
+            publish([Task(*row[:-1]) for row in rows if (row[-1] > 0) is had_before], had_before)
+        published(transaction, [row[0] for row in rows])
+    return len(rows)
+
+
+def take_back_expired(transaction: Transaction) -> list[tuple[str, str]]:
+    """Put tasks whose lease has expired back into the outbox; their uuids and who had them."""
+    rows = [(uuid, worker) for uuid, worker in transaction.rows(_EXPIRED)]
+    put_back(transaction, [uuid for uuid, _ in rows])
+    return rows
+
+
+def refill(transaction: Transaction, queue_is_empty: bool) -> int:
+    """Put what should be in the queue, and is not, into the outbox; how many."""
+    if queue_is_empty:
+        rows = transaction.rows(_LOST)
+    else:
+        [[overtaker]] = transaction.rows(_OVERTAKER)
+        rows = transaction.rows(_OVERTAKEN, overtaker=overtaker) if overtaker else []
+    put_back(transaction, [uuid for (uuid,) in rows])
+    return len(rows)
+
+
+def lease(transaction: Transaction, beat: Heartbeat) -> dict[str, str]:
+    """Take or renew the leases of what a worker has in hand: what became of each."""
+    answer = dict.fromkeys(beat.working_on, "gone")
+    for uuid, completed_at, run, free in transaction.rows(_LEASABLE, uuids=list(beat.working_on)):
+        answer[uuid] = "done" if completed_at else "yours" if free or run == beat.run else "taken"
+    if yours := [uuid for uuid, what in answer.items() if what == "yours"]:
+        transaction.run(_LEASE, uuids=yours, name=beat.name, run=beat.run, seconds=LEASE_SECONDS)
+    return answer
+
+
+def hand_back(transaction: Transaction, run: str) -> None:
+    """Put what a worker's run has in hand back into the outbox."""
+    put_back(transaction, [uuid for (uuid,) in transaction.rows(_LEASED_BY, run=run)])
