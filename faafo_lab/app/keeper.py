@@ -19,7 +19,7 @@ from faafo_lab.app.tasks import Publisher
 log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 1.0
-OUTBOX_AFTER_SECONDS = 1.0  # until then the request that accepted it publishes it itself
+OUTBOX_AFTER_SECONDS = 5.0  # until then the API that accepted it publishes it itself, however busy it is
 
 
 class Keeper:

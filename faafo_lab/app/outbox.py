@@ -36,13 +36,11 @@ _PUBLISHED = (
     .values(published_at=now(), publications=fractals.c.publications + 1)
 )
 _TO_OUTBOX = sa.update(fractals).where(_uuids, _to_do).values(published_at=None, **NO_LEASE)
+_new = sa.and_(fractals.c.publications == 0, fractals.c.attempts == 0)  # whoever accepted it will publish it
+_overdue = fractals.c.created_at < shifted(now(), bindparam("seconds", type_=sa.Float))
 _OUTBOX = (
     sa.select(*(fractals.c[name] for name in TASK_FIELDS), fractals.c.attempts)
-    .where(
-        _free,
-        fractals.c.published_at.is_(None),
-        fractals.c.created_at < shifted(now(), bindparam("seconds", type_=sa.Float)),
-    )
+    .where(_free, fractals.c.published_at.is_(None), sa.or_(sa.not_(_new), _overdue))
     .order_by(fractals.c.number)
     .limit(BATCH)
     .with_for_update(skip_locked=True)
@@ -100,7 +98,7 @@ def put_back(transaction: Transaction, uuids: Sequence[str]) -> None:
 
 
 def publish(transaction: Transaction, publish: Callable[[list[Task], bool], None], after_seconds: float) -> int:
-    """Hand the oldest tasks that are not in the queue for ``after_seconds`` to ``publish``; how many."""
+    """Hand the oldest tasks of the outbox to ``publish``, new ones only after so many seconds; how many."""
     rows = transaction.rows(_OUTBOX, seconds=-after_seconds)
     if rows:
         for had_before in (True, False):

@@ -316,7 +316,7 @@ class Store:
     def publish_outbox(
         self, transaction: Transaction, publish: Callable[[list[Task], bool], None], after_seconds: float
     ) -> int:
-        """Hand the oldest tasks that are not in the queue for ``after_seconds`` to ``publish``; how many.
+        """Hand the oldest tasks of the outbox to ``publish``, new ones only after so many seconds; how many.
 
         ``publish(tasks, again)`` is told whether a worker has had them before. Another API skips those that this
         one holds.

@@ -105,7 +105,7 @@ class _Texts(dict[Executable, _Text]):
     def __missing__(self, statement: Executable) -> _Text:
         compiled = statement.compile(dialect=self._dialect)  # type: ignore[attr-defined]
         assert isinstance(compiled, SQLCompiler)
-        constants = {name: one.value for name, one in compiled.binds.items() if not one.required}
+        constants = {name: one.value for one, name in compiled.bind_names.items() if not one.required}
         self[statement] = text = _Text(str(compiled), constants)
         return text
 
