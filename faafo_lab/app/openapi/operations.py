@@ -2,8 +2,8 @@
 
 from faafo_lab.app import validation
 from faafo_lab.app.handler import RETRY_AFTER_SECONDS
+from faafo_lab.app.listing import ORDERS
 from faafo_lab.app.openapi.schemas import NAME, NODE_NAME, UUID, Json, integer, ref, schemas
-from faafo_lab.app.store import ORDERS
 
 
 def headers() -> Json:
