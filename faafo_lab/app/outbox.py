@@ -57,6 +57,7 @@ _patience = sa.and_(
     fractals.c.published_at < shifted(now(), -EMPTY_SECONDS * _doubled),
 )
 _LOST = sa.select(fractals.c.uuid).where(_queued, _patience).with_for_update(skip_locked=True)
+_QUEUED_ONCE = sa.select(fractals.c.uuid).where(_queued, fractals.c.publications == 1).with_for_update(skip_locked=True)
 _OVERTAKEN = _LOST.where(fractals.c.attempts == 0, fractals.c.published_at < bindparam("overtaker"))
 _OVERTAKER = sa.select(shifted(sa.func.max(fractals.c.published_at), -OVERTAKEN_SECONDS)).where(
     _leased, fractals.c.attempts == 1
@@ -118,11 +119,14 @@ def refill(transaction: Transaction, queue_is_empty: bool) -> int:
     """Put what should be in the queue, and is not, into the outbox; how many."""
     if queue_is_empty:
         rows = transaction.rows(_LOST)
+        if rows:  # what came shortly after it is lost, too
+            rows = [*rows, *transaction.rows(_QUEUED_ONCE)]
     else:
         [[overtaker]] = transaction.rows(_OVERTAKER)
         rows = transaction.rows(_OVERTAKEN, overtaker=overtaker) if overtaker else []
-    put_back(transaction, [uuid for (uuid,) in rows])
-    return len(rows)
+    lost = {uuid for (uuid,) in rows}
+    put_back(transaction, sorted(lost))
+    return len(lost)
 
 
 def lease(transaction: Transaction, beat: Heartbeat) -> dict[str, str]:
