@@ -31,6 +31,7 @@ from tests.app.deployment import Deployment, status
 from tests.app.engines import every_pair
 from tests.waiting import wait_for
 
+SEED = os.environ.get("FAAFO_CHAOS_SEED")  # read here: the tests' environment has no such variables
 TASKS = 500
 WAITING_MAX = 60  # clients ask for more while fewer are waiting
 APIS = {"api-1": 80, "api-2": 81, "api-3": 82}
@@ -324,7 +325,7 @@ def _task(choice: random.Random) -> dict[str, Any]:
 def test_whatever_breaks_each_accepted_fractal_is_made_once(
     bare: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    seed = int(os.environ.get("FAAFO_CHAOS_SEED") or secrets.randbelow(1_000_000))
+    seed = int(SEED or secrets.randbelow(1_000_000))
     with capsys.disabled():
         print(f"\nFAAFO_CHAOS_SEED={seed}")
     bare.database()
