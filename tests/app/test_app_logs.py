@@ -74,7 +74,7 @@ def test_api_and_worker_log_objects_with_fractal_and_node_and_never_the_secret(d
             "both to miss the broker", lambda: all("broker" in deployment.log(one) for one in ("api-1", "worker-1"))
         )
         deployment.stop("database", signal.SIGKILL)
-        wait_for("a request to fail", lambda: status(client, f"/v1/fractal?x={quote(SECRET)}") == 503)
+        wait_for("a request to fail", lambda: status(client, f"/v1/stats?x={quote(SECRET)}") == 503)
         assert deployment.stop("worker-1") == 0
         assert deployment.stop("api-1") == 0
 

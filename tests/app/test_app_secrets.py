@@ -54,7 +54,7 @@ def test_no_log_of_a_deployment_has_the_secret_whatever_breaks(deployment: Deplo
     other = client.post("/v1/fractal", json=a_task()).json()["uuid"]
     assert put(client, other, a_png(1000)).status_code == 503  # the object store is away
     deployment.stop("database", signal.SIGKILL)
-    wait_for("a request to fail", lambda: status(client, f"/v1/fractal?x={quote(SECRET)}") == 503)
+    wait_for("a request to fail", lambda: status(client, f"/v1/stats?x={quote(SECRET)}") == 503)
     assert deployment.stop("api") == 0
     # what is there, and refuses the password; and what is not there
     deployment.database()
