@@ -9,6 +9,7 @@ without one it connects as `faafo_lab.connect()` does.
 
 import functools
 import html
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -48,9 +49,10 @@ class Verdict:
     def _repr_html_(self) -> str:
         # A bar in Okabe and Ito's blue or orange beside the text, which keeps the theme's own colours.
         colour = "#0072B2" if self.passed else "#E69F00"
+        words = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(repr(self)))
         return (
             f'<div style="border-left:5px solid {colour};padding:.3em .8em;font-family:var(--jp-ui-font-family,'
-            f'sans-serif);color:var(--jp-ui-font-color1,inherit)">{html.escape(repr(self))}</div>'
+            f'sans-serif);color:var(--jp-ui-font-color1,inherit)">{words}</div>'
         )
 
 

@@ -160,7 +160,7 @@ class Dashboard(Panel):
         banner = ""
         if self.moment.problem:
             banner = f'<div role="status" style="{TEXT};{BANNER}">{html.escape(self.moment.problem)}</div>'
-        return f"<div>{banner}{picture.topology(self.moment)}</div>"
+        return f'<div style="overflow-x:auto">{banner}{picture.topology(self.moment)}</div>'
 
     def _numbers_html(self) -> str:
         moment = self.moment

@@ -24,6 +24,7 @@ ROWS_A_COLUMN = 5  # more workers go into another column
 BAR_WIDTH, BAR_HEIGHT = 82, 8
 LINE_WIDTH, LINE_HEIGHT = 400, 96
 FULL_PERCENT = 90
+READABLE = 0.75  # of its size: no smaller than this is the picture drawn
 
 
 def topology(moment: Moment) -> str:
@@ -240,11 +241,11 @@ def _text(
 
 
 def _svg(width: float, height: float, label: str, parts: Sequence[str]) -> str:
-    """A picture with its description, as wide as it is or as there is room."""
+    """A picture with its description, as wide as it is or as there is room, but still to be read."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(label)}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
-        f'style="max-width:100%;height:auto;display:block">{"".join(parts)}</svg>'
+        f'style="max-width:100%;min-width:{READABLE * width:.0f}px;height:auto;display:block">{"".join(parts)}</svg>'
     )
 
 

@@ -130,22 +130,24 @@ def matrix(app: Topology, ports: Sequence[int] | None = None) -> Matrix:
     found: dict[str, dict[tuple[str, int], str]] = {}
     listens: dict[str, set[int]] = {}
 
+    def ask_here() -> None:
+        targets = [(name, port) for name in outside for port in ports]
+        mine = probe.answers([(outside[name], cloud.published_port(port)) for name, port in targets], CONNECT_SECONDS)
+        found[YOU] = {target: "" if kept else why for target, (_, _, kept, why) in zip(targets, mine, strict=True)}
+
     def ask(server: Server) -> None:
         targets = [(name, port) for name in inside if name != server.name for port in ports]
         answer = run_probe(cloud, server, [(inside[name], cloud.published_port(port)) for name, port in targets])
         listens[server.name] = set(answer.listening)
         found[server.name] = dict(zip(targets, answer.reasons, strict=True))
 
-    with ThreadPoolExecutor(max(1, len(servers))) as pool:
-        jobs = [pool.submit(ask, server) for server in servers]
-        targets = [(name, port) for name in outside for port in ports]
-        mine = probe.answers([(outside[name], cloud.published_port(port)) for name, port in targets], CONNECT_SECONDS)
-        found[YOU] = {target: "" if kept else why for target, (_, _, kept, why) in zip(targets, mine, strict=True)}
+    with ThreadPoolExecutor(1 + len(servers)) as pool:
+        jobs = [pool.submit(ask_here), *(pool.submit(ask, server) for server in servers)]
 
         def look() -> Look:
             return Look(sum(job.done() for job in jobs), len(jobs))
 
-        cloud.wait_until(look, f"{len(jobs)} servers to try their connections", COMMAND_SECONDS)
+        cloud.wait_until(look, f"you and {len(servers)} servers to try their connections", COMMAND_SECONDS)
         for job in jobs:
             job.result()
     sources = (YOU, *inside)

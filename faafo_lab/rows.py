@@ -176,7 +176,7 @@ class Rows(list[Request]):
             return (
                 "<tr>"
                 + "".join(
-                    f'<{tag} style="text-align:{side}">{html.escape(cell)}</{tag}>'
+                    f'<{tag} style="text-align:{side};white-space:nowrap">{html.escape(cell)}</{tag}>'
                     for side, cell in zip(align, cells, strict=True)
                 )
                 + "</tr>"
@@ -188,7 +188,8 @@ class Rows(list[Request]):
         if not self:
             return words
         body = "".join(line("td", cells) for cells in self._cells())
-        return f"<table><thead>{line('th', ['', *COLUMNS])}</thead><tbody>{body}</tbody></table>{words}"
+        table = f"<table><thead>{line('th', ['', *COLUMNS])}</thead><tbody>{body}</tbody></table>"
+        return f'<div style="overflow-x:auto">{table}</div>{words}'
 
     def _cells(self) -> list[list[str]]:
         """The first and the last rows, as text."""

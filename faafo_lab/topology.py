@@ -444,7 +444,7 @@ class Topology:
         for address in mine:
             self.cloud.delete_floating_ip(address)
         if mine:
-            self._report(f"{len(mine)} floating addresses", "released")
+            self._report(f"{len(mine)} floating address{'es' * (len(mine) != 1)}", "released")
         self._allocated().unlink(missing_ok=True)
         if any(pair.name == keys.KEY_PAIR_NAME for pair in self.cloud.key_pairs()):
             self.cloud.delete_key_pair(keys.KEY_PAIR_NAME)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
-from faafo_lab.cloud.errors import Ambiguous, CloudError, NotFound, ServerFailed
+from faafo_lab.cloud.errors import Ambiguous, CloudError, Interrupted, NotFound, ServerFailed
 from faafo_lab.cloud.receipt import Ledger, Receipt
 from faafo_lab.cloud.tape import Recorder, Tape
 from faafo_lab.cloud.waiting import Look, wait_until
@@ -570,7 +570,12 @@ def _noted(verb: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(verb)
     def wrapper(cloud: Cloud, *args: Any, **kwargs: Any) -> Any:
         with cloud._recorder.during(verb.__name__):
-            result = verb(cloud, *args, **kwargs)
+            try:
+                result = verb(cloud, *args, **kwargs)
+            except Interrupted:
+                raise
+            except KeyboardInterrupt:
+                raise Interrupted(f"{verb.__name__} was under way") from None
         cloud._ledger.note(verb.__name__, next(iter((*args, *kwargs.values())), None), result)
         return result
 

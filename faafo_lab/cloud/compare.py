@@ -10,6 +10,7 @@ import difflib
 import html
 import importlib
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -51,13 +52,15 @@ class Comparison:
         style = "".join(f".faafo-compare :is({tokens}) {{{rules}}}" for tokens, rules in COLOURS.items())
         columns = "".join(
             f'<div style="min-width: 0"><h4 style="margin: 0.5em 0">{backend}</h4>'
-            f'<pre style="overflow-x: auto; line-height: 1.35"><code>{_highlight(text)}</code></pre>'
+            f'<pre style="white-space: pre; overflow-x: auto; line-height: 1.35">'
+            f'<code style="white-space: inherit">{_highlight(text)}</code></pre>'
             f"{self.calls.get(backend, _Unknown(backend))._repr_html_()}</div>"
             for backend, text in self.sources.items()
         )
+        says = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.says))
         columns_fit = f"repeat(auto-fit, minmax(min(100%, {COLUMN_EM}em), 1fr))"
         return (
-            f"<style>{style}</style><p><code>{self.verb}</code>: {html.escape(self.says)}</p>"
+            f"<style>{style}</style><p><code>{self.verb}</code>: {says}</p>"
             f'<div class="faafo-compare" style="display: grid; gap: 0 1.5em; grid-template-columns: {columns_fit}">'
             f"{columns}</div>"
         )

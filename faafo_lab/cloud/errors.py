@@ -17,6 +17,9 @@
     ├── CommandFailed       a command on a server could not run (SSH), or its exit code was wrong
     └── CloudFailed         the cloud itself failed (5xx), or answered what no one understands
 
+    KeyboardInterrupt
+    └── Interrupted         somebody interrupted a wait or a call: which one, and how far it was
+
 Each message is one clear sentence (or a short list) that says what is wrong and what to do, with the cloud's own words.
 In IPython and Jupyter these errors show that message alone, without a traceback.
 """
@@ -37,6 +40,7 @@ __all__ = [
     "ConfigError",
     "Forbidden",
     "InUse",
+    "Interrupted",
     "NotFound",
     "NotReady",
     "QuotaExceeded",
@@ -48,15 +52,24 @@ __all__ = [
 MOST_NAMES_SHOWN = 12
 
 
-class CloudError(Exception):
-    """Base of all errors of the cloud; `str(error)` is what to show a user."""
+class OneLine:
+    """An exception that IPython shows as its message alone."""
 
     def _render_traceback_(self) -> list[str]:
-        """IPython's hook for an exception that renders itself: the message, and no traceback.
-
-        IPython looks for this method in `InteractiveShell.showtraceback` and shows the lines that it returns.
-        """
+        """What `InteractiveShell.showtraceback` shows in place of a traceback."""
         return [f"{type(self).__name__}: {self}"]
+
+
+class CloudError(OneLine, Exception):
+    """Base of all errors of the cloud; `str(error)` is what to show a user."""
+
+
+class Interrupted(OneLine, KeyboardInterrupt):
+    """Somebody interrupted a wait or a call. `at` says which, and how far it was."""
+
+    def __init__(self, at: str) -> None:
+        self.at = at
+        super().__init__(f"{at}. What was begun is not undone: run the cell again to go on.")
 
 
 class ConfigError(CloudError):

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
+from faafo_lab.cloud.errors import Interrupted
+
 # Where a wait of this thread tells how far it is, instead of in the cell's output: a panel's buttons work in threads of
 # their own. What the listener raises ends the wait.
 listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
@@ -38,7 +40,10 @@ class Progress:
         self._notebook = self._show and in_notebook()
 
     def __enter__(self) -> Progress:
-        self._draw()
+        try:
+            self._draw()
+        except KeyboardInterrupt:
+            raise Interrupted(self.text()) from None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -47,6 +52,8 @@ class Progress:
         if self._notebook:
             mark = "✔" if kind is None else "✘"
             self._publish(f"{mark} {self.text()}")
+        if kind is KeyboardInterrupt:
+            raise Interrupted(self.text()) from None
 
     def update(self, done: int, seen: str = "") -> None:
         """So many steps are done; `seen` says in a few words what is not."""

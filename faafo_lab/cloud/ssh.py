@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from faafo_lab.cloud import keys
-from faafo_lab.cloud.errors import CommandFailed, TimedOut, Unreachable
+from faafo_lab.cloud.errors import CommandFailed, Interrupted, TimedOut, Unreachable
 from faafo_lab.paths import make_home
 
 if TYPE_CHECKING:
@@ -168,6 +168,6 @@ def _in_own_loop(coroutine: Coroutine[Any, Any, T]) -> T:
     except KeyboardInterrupt:
         loop, task = started.result()
         loop.call_soon_threadsafe(task.cancel)
-        raise
+        raise Interrupted("a command on a server was under way") from None
     finally:
         thread.join()
