@@ -49,13 +49,17 @@ def concerns(uuid: str) -> None:
     _fractal.set(uuid)
 
 
-class Text(logging.Formatter):
-    """A line for people: time, level, message, then ``fractal=`` and ``node=``."""
+class Blotted(logging.Formatter):
+    """A line that names the node and has no secret in it."""
 
     def __init__(self, node: str, secrets: list[str]):
         super().__init__()
         self._node = node
         self._blot = Blot(secrets)
+
+
+class Text(Blotted):
+    """A line for people: time, level, message, then ``fractal=`` and ``node=``."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The line; a traceback follows it."""
@@ -68,13 +72,8 @@ class Text(logging.Formatter):
         return self._blot("\n".join(lines))
 
 
-class Json(logging.Formatter):
+class Json(Blotted):
     """An object a line for machines."""
-
-    def __init__(self, node: str, secrets: list[str]):
-        super().__init__()
-        self._node = node
-        self._blot = Blot(secrets)
 
     def format(self, record: logging.LogRecord) -> str:
         """The line; a traceback is its ``exception``."""
