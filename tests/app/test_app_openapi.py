@@ -19,6 +19,8 @@ from faafo_lab.app import dead, openapi, rest, tasks, validation
 from tests.app.deployment import AUTHORIZED, SECRET, Deployment, a_task, status, wait_for
 from tests.app.test_app_rest import a_result
 
+ROOT = Path(__file__).resolve().parents[2]
+
 EXAMPLES = 25  # of each operation, and of each phase
 SEED = 58  # of all that is made up; FAAFO_TEST_SEED is another one. It is printed at the end of the output.
 FUZZING_LIMIT_SECONDS = 240
@@ -177,7 +179,8 @@ def test_no_request_made_up_from_the_description_gets_an_answer_outside_of_it(
     command += ["--continue-on-failure", "--no-color", "--output-sanitize=false"]
     ended = subprocess.run(
         command,
-        env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.app.fuzzed"},
+        cwd=tmp_path,  # where it keeps what it found
+        env={**os.environ, "SCHEMATHESIS_HOOKS": "tests.app.fuzzed", "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
