@@ -267,7 +267,7 @@ class Worker:
 
     def _make(self, task: Task, png: "tempfile.SpooledTemporaryFile[bytes]") -> dict[str, Any]:
         """Write the picture to a file; what the API shall know of it."""
-        from faafo_lab.app import fractal  # NumPy: the worker reports before it is loaded
+        from faafo_lab.app import fractal  # a compiler: the worker reports before it is loaded
 
         started = time.monotonic()
         fractal.write_png(task, png)

@@ -138,13 +138,15 @@ def test_the_command_does_not_load_what_only_servers_need(bare: Deployment) -> N
     import subprocess
     import sys
 
-    heavy = {"sqlalchemy", "tornado", "numpy", "PIL", "kombu", "redis", "psycopg", "requests", "matplotlib"}
+    unused = {"numpy", "PIL", "requests", "matplotlib"}
+    heavy = {"sqlalchemy", "tornado", "kombu", "redis", "psycopg", "llvmlite", "isal"} | unused
     loads = {
         "cli": heavy,
         "install": heavy,
         "services": heavy,
-        "worker": {"sqlalchemy", "tornado", "psycopg", "requests", "matplotlib"},
-        "api": {"numpy", "PIL", "requests", "matplotlib"},
+        "worker": {"sqlalchemy", "tornado", "psycopg", "llvmlite", "isal"} | unused,
+        "fractal": heavy - {"llvmlite", "isal"},
+        "api": {"llvmlite", "isal"} | unused,
     }
     for module, forbidden in loads.items():
         code = f"import sys, faafo_lab.app.{module}; print(*sys.modules)"
