@@ -16,23 +16,24 @@ from faafo_lab.app.kernel import Machine
 STRIP_BYTES = 128 * 1024  # it stays in a core's cache from the kernel to the compression
 PALETTE = bytes(part for colour in COLOURS for part in colour)
 
-machine = functools.cache(Machine)  # made once, when it is needed first
+this_machine = functools.cache(Machine)  # made when it is needed first
 
 
-def strips(task: Task) -> Iterator[memoryview]:
+def strips(task: Task, machine: Machine | None = None) -> Iterator[memoryview]:
     """The picture's rows from the top, some at a time: each a byte 0 and ``width`` palette indices (last step mod 32).
 
     It is the same memory each time, written anew.
     """
+    machine = machine or this_machine()
     cx, cy = constant(task)
     x_axis = task.xb - task.xa, max(task.width - 1, 1), task.xa
     y_axis = task.yb - task.ya, max(task.height - 1, 1), task.ya
     row_bytes = task.width + 1
     rows_at_once = min(max(STRIP_BYTES // row_bytes, 1), task.height)
-    memory = ctypes.create_string_buffer(machine().buffer_bytes(task.width, rows_at_once))
+    memory = ctypes.create_string_buffer(machine.buffer_bytes(task.width, rows_at_once))
     for top in range(0, task.height, rows_at_once):
         rows = min(rows_at_once, task.height - top)
-        machine().kernel(ctypes.addressof(memory), top, rows, task.width, task.iterations, *x_axis, *y_axis, cx, cy)
+        machine.kernel(ctypes.addressof(memory), top, rows, task.width, task.iterations, *x_axis, *y_axis, cx, cy)
         yield memoryview(memory).cast("B")[: rows * row_bytes]
 
 

@@ -1,8 +1,8 @@
 """The loops of the Julia set, as machine code for the processor that they run on.
 
-LLVM translates them when a worker needs them first, through llvmlite, the binding that Numba uses. Numba would do it from
-Python code, but takes a second of CPU to load: four seconds on a quarter of a core. This takes 0.1 s to load and 0.02 s
-to translate, so that nothing has to be kept on disk, where it could be stale or damaged.
+LLVM translates them when a worker needs them first, through llvmlite, the binding that Numba uses. Numba would do it
+from Python code, but takes a second of CPU to load: four seconds on a quarter of a core. This takes 0.1 s to load and
+0.02 s to translate, so that nothing has to be kept on disk, where it could be stale or damaged.
 
 A tile of ``ROWS`` rows is computed at a time, each row a vector of as many pixels as a register of the processor holds.
 A pixel that has escaped goes on with the others of its tile, but its steps count no more. LLVM keeps to IEEE 754 and
@@ -52,7 +52,7 @@ class Kernel(Protocol):
 
 
 class Machine:
-    """The kernel for the processor at hand. ``columns`` is the number of pixels in a vector (default: what fits a register)."""
+    """The kernel for the processor at hand. ``columns``: how many pixels make a vector (default: a register)."""
 
     def __init__(self, columns: int | None = None):
         binding.initialize_native_target()
