@@ -78,7 +78,7 @@ def throughput_and_memory() -> Figures:
 def takeover(app: Topology) -> float:
     """Delete the worker that has a large fractal in hand; how long until another has it (seconds)."""
     app.deploy(api=2, worker=3)
-    [task] = load.same_tasks(1, width=3000, height=2000, iterations=2000, seed=int(monotonic() * 1000))
+    [task] = load.same_tasks(1, width=6000, height=4000, seed=int(monotonic() * 1000))
     load.create(app.endpoints, [task], progress=False)
 
     def at_work() -> set[str]:

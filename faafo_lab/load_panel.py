@@ -25,7 +25,7 @@ MEASURES = (("latency", "from when it was due"), ("service_time", "from when it 
 SIZES = (
     ("read the list of fractals", None),
     ("order small fractals, 320 × 200", (320, 200)),
-    ("order fractals, 720 × 480", (WIDTH_PIXELS, HEIGHT_PIXELS)),
+    (f"order fractals, {WIDTH_PIXELS} × {HEIGHT_PIXELS}", (WIDTH_PIXELS, HEIGHT_PIXELS)),
     ("order large fractals, 1440 × 960", (1440, 960)),
 )
 

@@ -59,7 +59,7 @@ def test_more_servers_than_the_quota_allows_are_refused_before_anything_is_built
 
 
 def test_everything_ordered_is_made_by_all_workers_and_shown_by_both_apis(app: Topology) -> None:
-    tasks = load.same_tasks(12, width=320, height=200)
+    tasks = load.same_tasks(12, seed=6)
     rows = load.create(app.endpoints, tasks, progress=False)
     assert {row.status for row in rows} == {201}
     assert {row.api for row in rows} == {"app-api-1", "app-api-2"}
@@ -124,7 +124,7 @@ def test_a_deleted_worker_and_a_deleted_api_lose_nothing(app: Topology, cloud: C
 
 
 def test_work_in_the_hand_of_a_deleted_worker_is_taken_up_by_another(app: Topology, cloud: Cloud) -> None:
-    [heavy] = load.same_tasks(1, width=3000, height=2000, iterations=2000, seed=9)
+    [heavy] = load.same_tasks(1, width=6000, height=4000, seed=9)
     load.create(app.endpoints, [heavy], progress=False)
 
     def at_work() -> list[str]:

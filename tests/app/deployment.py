@@ -4,6 +4,7 @@ A `Deployment` is one machine of the application: its own INSTANCE_ROOT and INST
 """
 
 import contextlib
+import io
 import os
 import re
 import shutil
@@ -18,6 +19,8 @@ from typing import Any
 
 import httpx
 
+from faafo_lab.app import fractal
+from faafo_lab.app.julia import Task
 from tests.app.engines import FROM_WHEELS, Pair
 from tests.app.relay import Relay
 from tests.waiting import LIMIT_SECONDS, wait_for
@@ -171,6 +174,19 @@ def a_task(**changes: Any) -> dict[str, Any]:
     """A small fractal's request, as a client writes it."""
     task: dict[str, Any] = {"uuid": str(uuid.uuid4()), "width": 60, "height": 40, "iterations": 64}
     return task | {"xa": -2.0, "xb": 2.0, "ya": -1.5, "yb": 1.5} | changes
+
+
+def a_slow_task(**changes: Any) -> dict[str, Any]:
+    """A fractal's request that keeps a worker busy for a while: some tens of nanoseconds for each of its pixels."""
+    slow = {"width": 1200, "height": 1000, "iterations": 320, "xa": -0.8, "xb": -0.5, "ya": -0.1, "yb": 0.1}
+    return a_task(**slow | changes)
+
+
+def picture(task: dict[str, Any]) -> bytes:
+    """The PNG that a worker makes of it."""
+    file = io.BytesIO()
+    fractal.write_png(Task(**task), file)
+    return file.getvalue()
 
 
 def node(client: httpx.Client, name: str) -> dict[str, Any]:

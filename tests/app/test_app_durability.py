@@ -16,7 +16,7 @@ from faafo_lab.app.julia import Task
 from faafo_lab.app.schema import fractals
 from faafo_lab.app.store import Store
 from faafo_lab.app.validation import Heartbeat
-from tests.app.deployment import Deployment, a_task, done, node, status
+from tests.app.deployment import Deployment, a_slow_task, a_task, done, node, status
 from tests.app.engines import every_pair
 from tests.waiting import wait_for
 
@@ -35,7 +35,7 @@ def test_the_work_of_a_killed_worker_is_done_by_another(deployment: Deployment) 
     client = deployment.api()
     deployment.worker("killed")
     wait_for("the worker", lambda: node(client, "killed"))
-    uuids = [client.post("/v1/fractal", json=a_task(width=900, height=900)).json()["uuid"] for _ in range(12)]
+    uuids = [client.post("/v1/fractal", json=a_slow_task()).json()["uuid"] for _ in range(12)]
     in_hand = wait_for("a task in its hands", lambda: stopped_with_a_task(deployment, client, "killed"))
     left = [one for one in uuids if one != in_hand and not done(client, [one])]
     assert len(left) > 3
@@ -116,7 +116,7 @@ def test_a_worker_outlasts_its_api_and_loses_nothing(deployment: Deployment) -> 
     client = deployment.api()
     deployment.worker("worker")
     wait_for("the worker", lambda: node(client, "worker"))
-    uuids = [client.post("/v1/fractal", json=a_task(width=900, height=900)).json()["uuid"] for _ in range(10)]
+    uuids = [client.post("/v1/fractal", json=a_slow_task()).json()["uuid"] for _ in range(10)]
     wait_for("a task in its hands", lambda: node(client, "worker").get("working_on"))
     deployment.stop("api", signal.SIGKILL)
     wait_for("the worker to notice", lambda: "waiting for the API" in deployment.log("worker"))

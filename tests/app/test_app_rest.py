@@ -10,9 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from faafo_lab.app import fractal, tasks
-from faafo_lab.app.julia import Task
-from tests.app.deployment import AUTHORIZED, Deployment, a_task, node
+from faafo_lab.app import tasks
+from tests.app.deployment import AUTHORIZED, Deployment, a_task, node, picture
 from tests.app.engines import every_pair
 from tests.waiting import wait_for
 
@@ -23,7 +22,7 @@ UUID = "7c1f4a7e-9a0e-4c3b-8a65-2f1d3c0b9e11"
 
 def a_result(task: dict[str, Any], **changes: Any) -> dict[str, Any]:
     """What the original worker sends."""
-    image = fractal.png(Task(**task))
+    image = picture(task)
     return {
         "uuid": task["uuid"],
         "duration": 0.25,

@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from faafo_lab.app import dead, tasks
-from tests.app.deployment import AUTHORIZED, Deployment, a_task, done, node
+from tests.app.deployment import AUTHORIZED, Deployment, a_slow_task, a_task, done, node
 from tests.app.engines import FROM_WHEELS, Pair, every_pair
 from tests.waiting import wait_for
 
@@ -95,7 +95,7 @@ def test_the_newest_dead_letters_are_kept(services: Deployment, client: httpx.Cl
 def test_a_worker_is_drained_by_the_api_and_takes_tasks_again(services: Deployment, client: httpx.Client) -> None:
     services.worker("drainer")
     wait_for("the worker", lambda: node(client, "drainer").get("state") == "idle")
-    uuids = [client.post("/v1/fractal", json=a_task(width=900, height=900)).json()["uuid"] for _ in range(60)]
+    uuids = [client.post("/v1/fractal", json=a_slow_task()).json()["uuid"] for _ in range(25)]
     wait_for("a task in its hands", lambda: node(client, "drainer").get("working_on"))
     answer = client.put("/v1/node/drainer", json={"drain": True}, headers=AUTHORIZED)
     assert (answer.status_code, answer.json()["drain"]) == (200, True)
@@ -119,7 +119,7 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_has_and_exits_0(
 ) -> None:
     services.worker("stopper")
     wait_for("the worker", lambda: node(client, "stopper"))
-    uuids = [client.post("/v1/fractal", json=a_task(width=900, height=900)).json()["uuid"] for _ in range(10)]
+    uuids = [client.post("/v1/fractal", json=a_slow_task()).json()["uuid"] for _ in range(10)]
     in_hand = wait_for("a task in its hands", lambda: node(client, "stopper").get("working_on"))
     assert services.stop("stopper") == 0
     assert done(client, in_hand)
@@ -136,7 +136,7 @@ def test_what_takes_a_stopped_worker_too_long_is_handed_back_at_once(
     hurried = "from faafo_lab.app import worker; worker.DRAIN_SECONDS = 0.0; worker.main()"
     process = services.launch("hurried", sys.executable, "-c", hurried, HOSTNAME="hurried")
     wait_for("the worker", lambda: node(client, "hurried"))
-    large = a_task(width=5000, height=5000)
+    large = a_slow_task(width=8000, height=8000)
     address = client.post("/v1/fractal", json=large).headers["Location"]
     wait_for("the task in its hands", lambda: client.get(address).json()["leased_by"] == "hurried")
     assert services.stop("hurried") == 0
