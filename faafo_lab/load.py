@@ -73,7 +73,7 @@ PAGE = "/v1/fractal?page=1"
 # A fractal that keeps a quarter of a core busy for about a third of a second.
 WIDTH_PIXELS, HEIGHT_PIXELS, ITERATIONS = 1440, 960, 320
 BOX = {"xa": -0.8, "xb": -0.5, "ya": -0.1, "yb": 0.1}  # of the plane: most of what is there takes many steps
-SEED = 275  # of those tried, the one whose groups of twenty fractals cost most alike
+SEED = 346  # of those tried, the one whose groups of fifteen and of twenty fractals cost most alike
 
 Loop = Literal["open", "closed"]
 Arrivals = Literal["constant", "poisson"]
