@@ -15,6 +15,7 @@ from faafo_lab.app.groups import Groups
 from faafo_lab.app.images import open_images
 from faafo_lab.app.julia import Task
 from faafo_lab.app.keeper import ROUND_SECONDS, Keeper
+from faafo_lab.app.listing import Page, Wanted
 from faafo_lab.app.machine import Machine
 from faafo_lab.app.metrics import Metrics
 from faafo_lab.app.store import CONNECTIONS, Store
@@ -27,6 +28,7 @@ R = TypeVar("R")
 
 
 SWEEP_SECONDS = 60.0
+SHORT_PAGE = 100  # fractals; a longer one is not to hold up others
 
 
 class Backend:
@@ -46,8 +48,9 @@ class Backend:
         self.in_flight = 0
         self.metrics.in_flight.set_function(lambda: self.in_flight)
         self._run = str(uuid.uuid4())
-        self._requests = ThreadPoolExecutor(CONNECTIONS - 3, "request")  # the others have a connection each
+        self._requests = ThreadPoolExecutor(CONNECTIONS - 4, "request")  # the next four have a connection each
         self._accepting = Groups("accept", self._accept)
+        self._listing = Groups("list", self.store.pages)
         self._publishing = ThreadPoolExecutor(1, "publish")
         self._keeping = ThreadPoolExecutor(1, "keep")
         self._tables = False
@@ -105,6 +108,13 @@ class Backend:
         """
         return await self._accepting.ask(task)
 
+    async def page(self, wanted: Wanted) -> Page:
+        """How many fractals there are, and those of one page. Short pages asked for at the same time go together."""
+        if wanted.limit > SHORT_PAGE:
+            [page] = await self.ask(self.store.pages, [wanted])
+            return page
+        return await self._listing.ask(wanted)
+
     def _accept(self, tasks: list[Task]) -> list[tuple[dict[str, Any], bool] | AppError]:
         answers = self.store.add_many(tasks)
         new = [
@@ -117,6 +127,7 @@ class Backend:
     def close(self) -> None:
         """Publish what is left, close all connections."""
         self._accepting.close()
+        self._listing.close()
         for pool in (self._requests, self._publishing, self._keeping):
             pool.shutdown(cancel_futures=False)
         self.publisher.close()

@@ -30,7 +30,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar
 
-from faafo_lab.app import dead, logs, openapi, tasks, validation
+from faafo_lab.app import dead, listing, logs, openapi, tasks, validation
 from faafo_lab.app.errors import AppError, BadRequest, BrokerAway, DatabaseAway, NotFound
 from faafo_lab.app.handler import RETRY_AFTER_SECONDS, Handler, known_uuid
 from faafo_lab.app.metrics import CONTENT_TYPE
@@ -52,7 +52,7 @@ class Fractals(Handler):
         page = validation.page(self.get_query_argument("page", None))
         per_page = validation.results_per_page(self.get_query_argument("results_per_page", None))
         order = self.get_query_argument("order", "oldest")
-        count, objects = await self.api.ask(self.api.store.page, page, per_page, order)
+        count, objects = await self.api.page(listing.wanted(page, per_page, order))
         if per_page is None:
             page, pages = 1, 1
         else:
