@@ -9,7 +9,7 @@ from importlib import import_module
 
 from measure import keep
 
-PARTS = ("scaling", "large", "workbook")
+PARTS = ("scaling", "api", "growth", "large", "workbook")
 
 
 def main() -> int:
