@@ -20,10 +20,10 @@ from faafo_lab.app.julia import Task
 from faafo_lab.app.store import Store
 from faafo_lab.cloud.emulator import tree
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))  # the tests' servers are real ones
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the tests' servers are real ones
 from tests.app.deployment import Deployment, status
 
+HERE = Path(__file__).resolve().parent
 LIMIT_SECONDS = 300.0
 LOOK_SECONDS = 0.1
 GROUP = 200

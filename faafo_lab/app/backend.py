@@ -28,6 +28,7 @@ R = TypeVar("R")
 
 
 SWEEP_SECONDS = 60.0
+BROKER_SECONDS = 2.0  # that a request waits for the broker
 SHORT_PAGE = 100  # fractals; a longer one is not to hold up others
 
 
@@ -53,12 +54,30 @@ class Backend:
         self._listing = Groups("list", self.store.pages)
         self._publishing = ThreadPoolExecutor(1, "publish")
         self._keeping = ThreadPoolExecutor(1, "keep")
+        self._asking = ThreadPoolExecutor(1, "broker")
+        self._unanswered: asyncio.Future[Any] | None = None  # what the broker was asked, and is late
         self._tables = False
 
     async def ask(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call something that blocks in a thread of its own."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._requests, lambda: function(*args, **kwargs))
+
+    async def ask_broker(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call something that waits for the broker; raises ``BrokerAway``, also where that takes long.
+
+        A broker that hangs holds up its own thread alone: whoever asks before it has answered is told at once.
+        """
+        if self._unanswered is not None and not self._unanswered.done():
+            raise BrokerAway("The message broker does not answer.")
+        loop = asyncio.get_running_loop()
+        answer = loop.run_in_executor(self._asking, lambda: function(*args, **kwargs))
+        done, _ = await asyncio.wait([answer], timeout=BROKER_SECONDS)
+        if not done:
+            self._unanswered = answer
+            answer.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody waits for it any more
+            raise BrokerAway(f"The message broker has not answered for {BROKER_SECONDS:g} s.")
+        return answer.result()
 
     async def keep(self) -> None:
         """Once a second: note the load, report, and put back what got lost. Outlasts database and broker."""
@@ -128,7 +147,7 @@ class Backend:
         """Publish what is left, close all connections."""
         self._accepting.close()
         self._listing.close()
-        for pool in (self._requests, self._publishing, self._keeping):
+        for pool in (self._requests, self._publishing, self._keeping, self._asking):
             pool.shutdown(cancel_futures=False)
         self.publisher.close()
         self.store.close()
