@@ -77,8 +77,11 @@ def test_a_broker_that_hangs_holds_up_no_request(deployment: Deployment) -> None
     assert accepted.status_code == 201
     for _ in range(3):
         assert client.get("/v1/stats").json() == {
-            "waiting": 1, "working": 0, "done": 0,
-            "queue_depth": None, "dead": None,
+            "waiting": 1,
+            "working": 0,
+            "done": 0,
+            "queue_depth": None,
+            "dead": None,
         }
         health = client.get("/health")
         assert (health.status_code, health.json()["database"]) == (503, "ok")
