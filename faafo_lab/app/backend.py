@@ -15,6 +15,7 @@ from faafo_lab.app.groups import Groups
 from faafo_lab.app.images import open_images
 from faafo_lab.app.julia import Task
 from faafo_lab.app.keeper import ROUND_SECONDS, Keeper
+from faafo_lab.app.listing import Page, Wanted
 from faafo_lab.app.machine import Machine
 from faafo_lab.app.metrics import Metrics
 from faafo_lab.app.store import CONNECTIONS, Store
@@ -27,6 +28,8 @@ R = TypeVar("R")
 
 
 SWEEP_SECONDS = 60.0
+BROKER_SECONDS = 2.0  # that a request waits for the broker
+SHORT_PAGE = 100  # fractals; a longer one is not to hold up others
 
 
 class Backend:
@@ -46,16 +49,35 @@ class Backend:
         self.in_flight = 0
         self.metrics.in_flight.set_function(lambda: self.in_flight)
         self._run = str(uuid.uuid4())
-        self._requests = ThreadPoolExecutor(CONNECTIONS - 3, "request")  # the others have a connection each
+        self._requests = ThreadPoolExecutor(CONNECTIONS - 4, "request")  # the next four have a connection each
         self._accepting = Groups("accept", self._accept)
+        self._listing = Groups("list", self.store.pages)
         self._publishing = ThreadPoolExecutor(1, "publish")
         self._keeping = ThreadPoolExecutor(1, "keep")
+        self._asking = ThreadPoolExecutor(1, "broker")
+        self._unanswered: asyncio.Future[Any] | None = None  # what the broker was asked, and is late
         self._tables = False
 
     async def ask(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call something that blocks in a thread of its own."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._requests, lambda: function(*args, **kwargs))
+
+    async def ask_broker(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call something that waits for the broker; raises ``BrokerAway``, also where that takes long.
+
+        A broker that hangs holds up its own thread alone: whoever asks before it has answered is told at once.
+        """
+        if self._unanswered is not None and not self._unanswered.done():
+            raise BrokerAway("The message broker does not answer.")
+        loop = asyncio.get_running_loop()
+        answer = loop.run_in_executor(self._asking, lambda: function(*args, **kwargs))
+        done, _ = await asyncio.wait([answer], timeout=BROKER_SECONDS)
+        if not done:
+            self._unanswered = answer
+            answer.add_done_callback(lambda late: late.cancelled() or late.exception())  # nobody waits for it any more
+            raise BrokerAway(f"The message broker has not answered for {BROKER_SECONDS:g} s.")
+        return answer.result()
 
     async def keep(self) -> None:
         """Once a second: note the load, report, and put back what got lost. Outlasts database and broker."""
@@ -105,6 +127,13 @@ class Backend:
         """
         return await self._accepting.ask(task)
 
+    async def page(self, wanted: Wanted) -> Page:
+        """How many fractals there are, and those of one page. Short pages asked for at the same time go together."""
+        if wanted.limit > SHORT_PAGE:
+            [page] = await self.ask(self.store.pages, [wanted])
+            return page
+        return await self._listing.ask(wanted)
+
     def _accept(self, tasks: list[Task]) -> list[tuple[dict[str, Any], bool] | AppError]:
         answers = self.store.add_many(tasks)
         new = [
@@ -117,7 +146,8 @@ class Backend:
     def close(self) -> None:
         """Publish what is left, close all connections."""
         self._accepting.close()
-        for pool in (self._requests, self._publishing, self._keeping):
+        self._listing.close()
+        for pool in (self._requests, self._publishing, self._keeping, self._asking):
             pool.shutdown(cancel_futures=False)
         self.publisher.close()
         self.store.close()

@@ -7,6 +7,7 @@ Lost messages   what should be in the queue, and is not, because the broker has 
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 
 from faafo_lab.app import logs
@@ -19,6 +20,7 @@ from faafo_lab.app.tasks import Publisher
 log = logging.getLogger(__name__)
 
 ROUND_SECONDS = 1.0
+FLUSH_SECONDS = 0.05  # an API under load publishes many tasks at once, which costs little more than one
 OUTBOX_AFTER_SECONDS = 5.0  # until then the API that accepted it publishes it itself, however busy it is
 
 
@@ -31,6 +33,7 @@ class Keeper:
         self._metrics = metrics
         self._lock = threading.Lock()
         self._new: list[Task] = []
+        self._flush_at = 0.0
 
     def accept(self, tasks: Sequence[Task]) -> bool:
         """Note tasks that were just accepted; whether ``flush`` has to be called for them."""
@@ -40,7 +43,11 @@ class Keeper:
             return first
 
     def flush(self) -> None:
-        """Publish what was accepted, all at once. Where that fails, it is in the outbox anyway."""
+        """Publish what was accepted, all at once; not before ``FLUSH_SECONDS`` after the last time, and what comes
+        until then goes along. Where it fails, it is in the outbox anyway.
+        """
+        time.sleep(max(0.0, self._flush_at - time.monotonic()))
+        self._flush_at = time.monotonic() + FLUSH_SECONDS
         with self._lock:
             new, self._new = self._new, []
         try:

@@ -1,7 +1,7 @@
 """What the API tells about fractals: one, or a page of their list."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
@@ -42,16 +42,36 @@ FIND = sa.select(*COLUMNS).where(fractals.c.uuid == bindparam("uuid"))
 Page = tuple[int, list[dict[str, Any]]]  # how many there are in all, and these
 
 
-def page_without_gaps(transaction: Transaction, offset: int, limit: int, order: str) -> Page | None:
-    """A page, None where it is not as simple as that: something was deleted, or there is nothing at the offset."""
-    rows = transaction.rows(_NEWEST if order == "newest" else _OLDEST, offset=offset, limit=limit)
-    if not rows or rows[0][-1]:
-        return None
-    return rows[0][-2], [shown(row) for row in rows]
+class Wanted(NamedTuple):
+    """A page that is asked for: so many fractals from ``offset`` (from 0) on, in one of ``ORDERS``."""
+
+    offset: int
+    limit: int
+    order: str
 
 
-def page(transaction: Transaction, count: int, offset: int, limit: int, order: str) -> list[dict[str, Any]]:
+def wanted(page: int, results_per_page: int | None, order: str) -> Wanted:
+    """The page with this number, from 1 (``results_per_page`` None: all); raises ``BadRequest``."""
+    if order not in ORDERS:
+        raise BadRequest(f"'order' must be one of {', '.join(ORDERS)}.")
+    return Wanted((page - 1) * (results_per_page or 0), ALL if results_per_page is None else results_per_page, order)
+
+
+def pages_without_gaps(transaction: Transaction, pages: Sequence[Wanted]) -> list[Page | None]:
+    """Each page, None where it is not as simple as that: something was deleted, or there is nothing at the offset."""
+    asked = [
+        (_NEWEST if order == "newest" else _OLDEST, {"offset": offset, "limit": limit})
+        for offset, limit, order in pages
+    ]
+    return [
+        None if not rows or rows[0][-1] else (rows[0][-2], [shown(row) for row in rows])
+        for rows in transaction.rows_for_each(asked)
+    ]
+
+
+def page(transaction: Transaction, count: int, wanted: Wanted) -> list[dict[str, Any]]:
     """A page of ``count`` fractals, in a snapshot."""
+    offset, limit, order = wanted
     if order == "newest":  # the same page, seen from the other end
         limit = max(min(limit, count - offset), 0)
         offset = count - offset - limit
@@ -62,16 +82,11 @@ def page(transaction: Transaction, count: int, offset: int, limit: int, order: s
     return made[::-1] if order == "newest" else made
 
 
-def page_of_done(transaction: Transaction, offset: int, limit: int, order: str) -> Page:
+def page_of_done(transaction: Transaction, wanted: Wanted) -> Page:
     """A page of the finished ones, in the order in which they were finished."""
+    offset, limit, order = wanted
     rows = transaction.rows(_DONE_NEWEST if order == "newest" else _DONE_OLDEST, offset=offset, limit=limit)
     return rows[0][-1] if rows else numbers.totals(transaction).done, [shown(row) for row in rows]
-
-
-def check_order(order: str) -> None:
-    """Raise ``BadRequest`` for an order that is none."""
-    if order not in ORDERS:
-        raise BadRequest(f"'order' must be one of {', '.join(ORDERS)}.")
 
 
 def shown(row: Row) -> dict[str, Any]:

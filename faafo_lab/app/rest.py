@@ -26,11 +26,11 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable
 from functools import cache
 from typing import Any, TypeVar
 
-from faafo_lab.app import dead, logs, openapi, tasks, validation
+from faafo_lab.app import dead, listing, logs, openapi, tasks, validation
 from faafo_lab.app.errors import AppError, BadRequest, BrokerAway, DatabaseAway, NotFound
 from faafo_lab.app.handler import RETRY_AFTER_SECONDS, Handler, known_uuid
 from faafo_lab.app.metrics import CONTENT_TYPE
@@ -52,7 +52,7 @@ class Fractals(Handler):
         page = validation.page(self.get_query_argument("page", None))
         per_page = validation.results_per_page(self.get_query_argument("results_per_page", None))
         order = self.get_query_argument("order", "oldest")
-        count, objects = await self.api.ask(self.api.store.page, page, per_page, order)
+        count, objects = await self.api.page(listing.wanted(page, per_page, order))
         if per_page is None:
             page, pages = 1, 1
         else:
@@ -151,7 +151,7 @@ class Stats(Handler):
         """Count."""
         stats: dict[str, int | None] = dict(await self.api.ask(self.api.store.stats))
         try:
-            depths = await self.api.ask(self.api.publisher.depths)
+            depths = await self.api.ask_broker(self.api.publisher.depths)
         except BrokerAway:
             stats |= {"queue_depth": None, "dead": None}
         else:
@@ -168,13 +168,13 @@ class Dead(Handler):
     async def get(self) -> None:
         """All of them, the oldest first."""
         self.check_secret()
-        letters = await self.api.ask(self.api.publisher.ask, dead.letters)
+        letters = await self.api.ask_broker(self.api.publisher.ask, dead.letters)
         self.send({"num_results": len(letters), "objects": letters, "page": 1, "total_pages": 1})
 
     async def delete(self) -> None:
         """Throw them away."""
         self.check_secret()
-        self.send({"discarded": await self.api.ask(self.api.publisher.ask, dead.discard)})
+        self.send({"discarded": await self.api.ask_broker(self.api.publisher.ask, dead.discard)})
 
 
 class Description(Handler):
@@ -203,9 +203,11 @@ class Health(Handler):
         """Check both."""
         answer: dict[str, Any] = {"status": "ok", "hostname": self.api.name, "database": "ok", "broker": "ok"}
         down = []
-        for part, check in (("database", self.api.store.check), ("broker", self.api.publisher.depth)):
+        api = self.api
+        checks = (("database", api.ask, api.store.check), ("broker", api.ask_broker, api.publisher.depth))
+        for part, ask, check in checks:
             try:
-                await self.api.ask(check)
+                await ask(check)
             except AppError as error:
                 down.append(part)
                 answer[part] = str(error)
@@ -223,16 +225,18 @@ class Metrics(Handler):
     async def get(self) -> None:
         """Count."""
         api = self.api
-        fractals, nodes = await self._unless_away(api.store.stats), await self._unless_away(api.store.nodes)
-        api.metrics.deployment(fractals, nodes, await self._unless_away(api.publisher.depths))
+        fractals, nodes = await unless_away(api.ask(api.store.stats)), await unless_away(api.ask(api.store.nodes))
+        api.metrics.deployment(fractals, nodes, await unless_away(api.ask_broker(api.publisher.depths)))
         self.set_header("Content-Type", CONTENT_TYPE)
         self.finish(api.metrics.text())
 
-    async def _unless_away(self, ask: Callable[[], R]) -> R | None:
-        try:
-            return await self.api.ask(ask)
-        except (BrokerAway, DatabaseAway):
-            return None
+
+async def unless_away(answer: Awaitable[R]) -> R | None:
+    """An answer of database or broker, None where that is away."""
+    try:
+        return await answer
+    except (BrokerAway, DatabaseAway):
+        return None
 
 
 def known_node(name: str) -> str:

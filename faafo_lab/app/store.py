@@ -16,14 +16,14 @@ from faafo_lab.app import database, listing, nodes, numbers, outbox, pieces
 from faafo_lab.app.database import Meaning, now, one_of
 from faafo_lab.app.errors import AppError, Conflict, DatabaseAway, ImagesAway, NotFound, TooManyWaiting
 from faafo_lab.app.julia import Task
-from faafo_lab.app.listing import COLUMNS, TASK_FIELDS
+from faafo_lab.app.listing import COLUMNS, TASK_FIELDS, Page, Wanted
 from faafo_lab.app.machine import Load
 from faafo_lab.app.numbers import Totals
 from faafo_lab.app.schema import fractals, metadata
 from faafo_lab.app.transaction import Database, DatabaseError, Mode, Row, Transaction
 from faafo_lab.app.validation import Heartbeat, Result
 
-CONNECTIONS = 6
+CONNECTIONS = 7
 TRIES = 5  # to add what others add or delete at the same time
 
 _TOO_MANY = "{} fractals are waiting, and no more are accepted (FAAFO_WAITING_MAX): try again when some are done."
@@ -58,17 +58,14 @@ def _in(
     def decorate(method: Callable[Concatenate["Store", Transaction, P], R]) -> Callable[Concatenate["Store", P], R]:
         @functools.wraps(method)
         def run(self: "Store", /, *args: P.args, **kwargs: P.kwargs) -> R:
-            try:
-                with self._database.begin(mode) as transaction:
-                    return method(self, transaction, *args, **kwargs)
-            except DatabaseError as error:
-                if not error.may_repeat:
-                    raise _said(error) from error.__cause__
-            try:
-                with self._database.begin(mode) as transaction:
-                    return method(self, transaction, *args, **kwargs)
-            except DatabaseError as error:
-                raise _said(error) from error.__cause__
+            for may_repeat in (True, False):
+                try:
+                    with self._database.begin(mode) as transaction:
+                        return method(self, transaction, *args, **kwargs)
+                except DatabaseError as error:
+                    if not (may_repeat and error.may_repeat):
+                        raise _said(error) from error.__cause__
+            raise AssertionError("the last try returns or raises")
 
         return run
 
@@ -194,28 +191,32 @@ class Store:
         self, page: int, results_per_page: int | None, order: str = "oldest", completed: bool = False
     ) -> tuple[int, list[dict[str, Any]]]:
         """How many fractals there are, and those of one page (from 1; ``results_per_page`` None: all)."""
-        listing.check_order(order)
-        limit = listing.ALL if results_per_page is None else results_per_page
-        offset = (page - 1) * (results_per_page or 0)
+        wanted = listing.wanted(page, results_per_page, order)
         if completed:
-            return self._page_of_done(offset, limit, order)
-        if not self._gaps and (found := self._page_without_gaps(offset, limit, order)):
-            return found
-        return self._page(offset, limit, order)
+            return self._page_of_done(wanted)
+        [found] = self.pages([wanted])
+        return found
+
+    def pages(self, wanted: Sequence[Wanted]) -> list[Page]:
+        """How many fractals there are, and those of each page."""
+        found: list[Page | None] = [None] * len(wanted) if self._gaps else self._pages_without_gaps(wanted)
+        rest = [one for one, page in zip(wanted, found, strict=True) if page is None]
+        behind_gaps = iter(self._pages(rest) if rest else ())
+        return [page or next(behind_gaps) for page in found]
 
     @_in(Mode.READING)
-    def _page_without_gaps(self, transaction: Transaction, offset: int, limit: int, order: str) -> listing.Page | None:
-        return listing.page_without_gaps(transaction, offset, limit, order)
+    def _pages_without_gaps(self, transaction: Transaction, wanted: Sequence[Wanted]) -> list[Page | None]:
+        return listing.pages_without_gaps(transaction, wanted)
 
     @_in(Mode.SNAPSHOT)
-    def _page(self, transaction: Transaction, offset: int, limit: int, order: str) -> listing.Page:
+    def _pages(self, transaction: Transaction, wanted: Sequence[Wanted]) -> list[Page]:
         totals = numbers.totals(transaction)
         self._gaps = totals.deleted > 0
-        return totals.all, listing.page(transaction, totals.all, offset, limit, order)
+        return [(totals.all, listing.page(transaction, totals.all, one)) for one in wanted]
 
     @_in(Mode.READING)
-    def _page_of_done(self, transaction: Transaction, offset: int, limit: int, order: str) -> listing.Page:
-        return listing.page_of_done(transaction, offset, limit, order)
+    def _page_of_done(self, transaction: Transaction, wanted: Wanted) -> Page:
+        return listing.page_of_done(transaction, wanted)
 
     @_in(Mode.WRITING)
     def complete(

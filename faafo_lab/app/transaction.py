@@ -56,14 +56,24 @@ class _Text(NamedTuple):
 class Transaction:
     """Runs statements on one connection."""
 
-    def __init__(self, cursor: Callable[[], Any], texts: "_Texts"):
-        self._cursor = cursor
+    def __init__(self, connection: Any, options: dict[str, Any], texts: "_Texts"):
+        self._connection = connection
+        self._cursor: Callable[[], Any] = partial(connection.cursor, **options)
         self._texts = texts
 
     def rows(self, statement: Executable, **values: Any) -> Sequence[Row]:
         """All rows."""
         rows: Sequence[Row] = self._execute(statement, values).fetchall()
         return rows
+
+    def rows_for_each(self, asked: Sequence[tuple[Executable, dict[str, Any]]]) -> list[Sequence[Row]]:
+        """All rows of each statement with its values. They go together: one wait for all, where the driver can."""
+        if len(asked) == 1:
+            [(statement, values)] = asked
+            return [self.rows(statement, **values)]
+        with pipelined(self._connection):
+            cursors = [self._execute(statement, values) for statement, values in asked]
+            return [cursor.fetchall() for cursor in cursors]
 
     def row(self, statement: Executable, **values: Any) -> Row | None:
         """The first row, None where there is none."""
@@ -147,7 +157,7 @@ class Database:
         except self._driver.Error as error:
             raise self._error(error, broken=False) from error
         connection: Any = pooled.dbapi_connection
-        transaction = Transaction(partial(connection.cursor, **self._options), self._texts)
+        transaction = Transaction(connection, self._options, self._texts)
         try:
             if mode is Mode.READING:
                 yield transaction

@@ -1,4 +1,4 @@
-"""The worker (``faafo-worker``): takes one task at a time from the queue, computes the fractal, reports it.
+"""The worker (``faafo-worker``): takes a task from the queue, or some small ones, computes the fractals, reports them.
 
 A second thread tells the API every two seconds what the worker works on; that renews the lease, and the answer says
 whether the worker shall drain. A message is acknowledged when its task is done or is no longer ours: the row in the
@@ -19,8 +19,8 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from faafo_lab.app import dead, logs, settings, tasks, validation
 from faafo_lab.app.client import Client
@@ -40,6 +40,8 @@ GIVE_UP_SECONDS = 20.0  # a worker that shall stop keeps a result for an API tha
 PAUSE_SECONDS = 0.2  # of a worker that drains, or whose API is away
 IN_MEMORY_BYTES = 8 * 1024 * 1024  # a picture that is larger waits in a temporary file
 BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 0.25, 1.0
+BATCH_MAX = 16  # tasks that are claimed together, …
+BATCH_STEPS = 32_000_000  # … while all pixels' iterations are no more than this: some milliseconds' work
 
 
 class Backoff:
@@ -88,22 +90,22 @@ class Heart:
         """Begin to beat."""
         self._thread.start()
 
-    def claim(self, uuid: str) -> str:
-        """Take a task's lease: "yours", "done", "taken" or "gone". Raises ``ApiError``."""
-        self._working_on = [uuid]
+    def claim(self, uuids: list[str]) -> dict[str, str]:
+        """Take tasks' leases: for each "yours", "done", "taken" or "gone". Raises ``ApiError``."""
+        self._working_on = uuids
         try:
-            what = str(self._tell(self._claims)["leases"].get(uuid, "gone"))
+            leases = self._tell(self._claims)["leases"]
         except ApiError:
             self._working_on = []
             raise
-        if what != "yours":
-            self._working_on = []
-        return what
+        claimed = {uuid: str(leases.get(uuid, "gone")) for uuid in uuids}
+        self._working_on = [uuid for uuid, what in claimed.items() if what == "yours"]
+        return claimed
 
-    def done(self) -> None:
-        """Nothing is in hand any more; the API learns it at the next beat, or at once when we drain."""
-        self._working_on = []
-        if self.drain.is_set():
+    def done(self, *uuids: str) -> None:
+        """These are no longer in hand; the API learns it at the next beat, or at once when we drain."""
+        self._working_on = [uuid for uuid in self._working_on if uuid not in uuids]
+        if not self._working_on and self.drain.is_set():
             self._wake.set()
 
     def goodbye(self) -> None:
@@ -155,6 +157,13 @@ class Heart:
         )
 
 
+class Order(NamedTuple):
+    """A task, and the message that asks for it."""
+
+    task: Task
+    message: Any
+
+
 class Worker:
     """Consumes the queue until it is told to stop."""
 
@@ -183,7 +192,7 @@ class Worker:
                 self._connection = tasks.connection(self._queue_url)
 
     def _consume(self, backoff: Backoff) -> None:
-        """Take tasks, one at a time, until the worker shall stop or drain."""
+        """Take tasks until the worker shall stop or drain."""
         channel = tasks.open_channel(self._connection)
         dead.read_anything(channel)
         taken: deque[Any] = deque()
@@ -196,7 +205,7 @@ class Worker:
             backoff.worked()
             while not self._leaving() and self._heart.welcome.is_set():
                 if taken:
-                    self._handle(channel, taken.popleft())
+                    self._handle(channel, self._orders(channel, taken.popleft()))
                     continue
                 try:
                     self._connection.drain_events(timeout=1.0)
@@ -208,48 +217,82 @@ class Worker:
     def _leaving(self) -> bool:
         return self._stop.is_set() or self._heart.drain.is_set()
 
-    def _handle(self, channel: Any, message: Any) -> None:
-        """One message; whatever is wrong with it, the worker goes on."""
-        try:
-            task = validation.task(_object(message.decode()))
-        except Exception as error:  # ours, or kombu's of a body that is not what its headers say
-            self._give_up(channel, message, str(error))
-            return
-        with logs.about(task.uuid):
+    def _orders(self, channel: Any, message: Any) -> list[Order]:
+        """The task of a message; while it is small, also those that wait behind it, to claim together."""
+        queue = next((one for one in tasks.QUEUES if one.name == _queue_of(message)), tasks.NORMAL)
+        orders: list[Order] = []
+        steps = 0
+        while message:
             try:
-                reason = self._work(task)
-            except _NotNow:
-                message.requeue()
-            else:
-                if reason:
-                    self._give_up(channel, message, reason)
-                else:
-                    message.ack()
-            finally:
-                self._heart.done()
+                task = validation.task(_object(message.decode()))
+            except Exception as error:  # ours, or kombu's of a body that is not what its headers say
+                self._give_up(channel, message, str(error))
+                break
+            orders.append(Order(task, message))
+            steps += task.width * task.height * task.iterations
+            if steps > BATCH_STEPS or len(orders) == BATCH_MAX:
+                break
+            message = self._next(channel, queue)
+        return orders
+
+    def _next(self, channel: Any, queue: Any) -> Any:
+        """Another message, None where none waits."""
+        try:
+            return queue(channel).get(accept=["json"])
+        except json.JSONDecodeError as error:
+            self._bury(channel, f"The message is not JSON: {error}.", error.doc)
+            return None
+
+    def _handle(self, channel: Any, orders: Sequence[Order]) -> None:
+        """Claim tasks, make one after the other; whatever is wrong with one, the worker goes on."""
+        left = deque(orders)
+        try:
+            claimed = self._claim([order.task.uuid for order in orders]) if orders else {}
+            while left:
+                task, message = left[0]
+                with logs.about(task.uuid):
+                    if reason := self._work(task, claimed[task.uuid]):
+                        self._give_up(channel, message, reason)
+                    else:
+                        message.ack()
+                left.popleft()
+                self._heart.done(task.uuid)
+        except _NotNow:
+            for order in left:
+                order.message.requeue()
+        finally:
+            self._heart.done(*(order.task.uuid for order in left))
 
     def _give_up(self, channel: Any, message: Any, reason: str) -> None:
         """To the dead letters."""
-        queue = (message.delivery_info or {}).get("routing_key") or ""
-        self._bury(channel, reason, message.body, queue, message.content_type or "")
+        self._bury(channel, reason, message.body, _queue_of(message), message.content_type or "")
         message.ack()
 
     def _bury(self, channel: Any, reason: str, *of_the_message: Any) -> None:
         log.warning("a message goes to the dead letters: %s", reason)
         dead.bury(channel, reason, self._heart.name, *of_the_message)
 
-    def _work(self, task: Task) -> str:
-        """Claim, compute, report. "" when the task is done or not ours; else why it can't be done, ever.
+    def _claim(self, uuids: list[str]) -> dict[str, str]:
+        """What became of each: as ``Heart.claim`` says it, or why it can't be done, ever."""
+        try:
+            return self._insist(lambda: self._heart.claim(uuids))
+        except ApiRefused as error:
+            self._check_welcome(error)
+            return dict.fromkeys(uuids, str(error))
+
+    def _work(self, task: Task, claimed: str) -> str:
+        """Compute, report. "" when the task is done or not ours; else why it can't be done, ever.
 
         Raises ``_NotNow`` where somebody else shall do it.
         """
+        if claimed == "gone":
+            return "There is no such fractal: it was deleted."
+        if claimed in ("done", "taken"):
+            log.info("not ours to make: %s", claimed)
+            return ""
+        if claimed != "yours":
+            return claimed
         try:
-            what = self._insist(lambda: self._heart.claim(task.uuid))
-            if what == "gone":
-                return "There is no such fractal: it was deleted."
-            if what != "yours":
-                log.info("not ours to make: %s", what)
-                return ""
             with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as png:
                 try:
                     made = self._make(task, png)
@@ -258,12 +301,15 @@ class Worker:
                     return f"It cannot be computed: {type(error).__name__}: {error}"
                 self._insist(lambda: self._client.upload(f"/v1/fractal/{task.uuid}", made, png, made["size"]))
         except ApiRefused as error:
-            if error.status not in NOT_WELCOME:
-                return str(error)
-            self._heart.welcome.clear()  # until a heartbeat is answered
-            raise _NotNow from error
+            self._check_welcome(error)
+            return str(error)
         log.info("made in %.3f s", made["duration"])
         return ""
+
+    def _check_welcome(self, error: ApiRefused) -> None:
+        if error.status in NOT_WELCOME:
+            self._heart.welcome.clear()  # until a heartbeat is answered
+            raise _NotNow from error
 
     def _make(self, task: Task, png: "tempfile.SpooledTemporaryFile[bytes]") -> dict[str, Any]:
         """Write the picture to a file; what the API shall know of it."""
@@ -297,6 +343,10 @@ class Worker:
                     if time.monotonic() > give_up:
                         raise _NotNow from error
                 backoff.failed(error)
+
+
+def _queue_of(message: Any) -> str:
+    return (message.delivery_info or {}).get("routing_key") or ""
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from faafo_lab.app.julia import Task
 from faafo_lab.app.schema import fractals
 from faafo_lab.app.store import Store
 from faafo_lab.app.validation import Heartbeat
-from tests.app.deployment import Deployment, a_slow_task, a_task, done, node, status
+from tests.app.deployment import AUTHORIZED, Deployment, a_slow_task, a_task, done, node, status
 from tests.app.engines import every_pair
 from tests.waiting import wait_for
 
@@ -67,6 +67,32 @@ def test_tasks_accepted_without_a_broker_are_made_when_it_is_back(deployment: De
     wait_for("the fractals", lambda: done(client, [answer.json()["uuid"] for answer in answers]))
     assert client.get("/health").status_code == 200
     assert deployment.log("worker").count("waiting for the message broker") <= 1
+
+
+@every_pair
+def test_a_broker_that_hangs_holds_up_no_request(deployment: Deployment) -> None:
+    client = deployment.api()
+    deployment.processes["messaging"].send_signal(signal.SIGSTOP)
+    accepted = client.post("/v1/fractal", json=a_task())
+    assert accepted.status_code == 201
+    for _ in range(3):
+        assert client.get("/v1/stats").json() == {
+            "waiting": 1,
+            "working": 0,
+            "done": 0,
+            "queue_depth": None,
+            "dead": None,
+        }
+        health = client.get("/health")
+        assert (health.status_code, health.json()["database"]) == (503, "ok")
+        assert 'faafo_dependency_up{dependency="broker"} 0.0' in client.get("/metrics").text
+        assert client.get("/v1/dead", headers=AUTHORIZED).status_code == 503
+        assert client.get("/v1/fractal").json()["num_results"] == 1
+    assert "the message broker is away" not in deployment.log("api"), "all that while the publisher waits for it"
+    deployment.processes["messaging"].send_signal(signal.SIGCONT)
+    deployment.worker("worker")
+    wait_for("the fractal", lambda: done(client, [accepted.json()["uuid"]]))
+    wait_for("the API to be healthy", lambda: status(client, "/health") == 200)
 
 
 @every_pair

@@ -150,6 +150,36 @@ def test_what_takes_a_stopped_worker_too_long_is_handed_back_at_once(
     assert client.get(address).json()["generated_by"] == "next"
 
 
+def test_small_tasks_that_are_taken_together_are_not_lost_with_their_worker(
+    services: Deployment, client: httpx.Client
+) -> None:
+    uuids = [client.post("/v1/fractal", json=a_task()).json()["uuid"] for _ in range(100)]
+    services.worker("killed")
+    together = wait_for(
+        "several in hand", lambda: len(in_hand := node(client, "killed").get("working_on", ())) > 1 and in_hand
+    )
+    assert set(together) <= set(uuids)
+    services.stop("killed", signal.SIGKILL)
+    services.worker("other")
+    wait_for("all to be made", lambda: client.get("/v1/stats").json()["done"] == len(uuids))
+    made = client.get("/v1/fractal?results_per_page=-1").json()["objects"]
+    assert {one["uuid"] for one in made} == set(uuids)
+    assert all(one["checksum"] and one["attempts"] in (1, 2) for one in made)
+
+
+def test_large_tasks_are_taken_one_by_one(services: Deployment, client: httpx.Client) -> None:
+    uuids = [client.post("/v1/fractal", json=a_task(width=900, height=900)).json()["uuid"] for _ in range(8)]
+    services.worker("worker")
+    seen = set()
+
+    def all_made() -> bool:
+        seen.add(len(node(client, "worker").get("working_on", ())))
+        return done(client, uuids)
+
+    wait_for("all to be made", all_made)
+    assert max(seen) == 1
+
+
 def test_a_worker_with_a_wrong_secret_takes_nothing(services: Deployment, client: httpx.Client) -> None:
     services.worker("stranger", FAAFO_SECRET="wrong", FAAFO_QUEUE_URL=services.queue_url())
     uuid = client.post("/v1/fractal", json=a_task()).json()["uuid"]
