@@ -9,6 +9,7 @@ that a class of open pages costs the database no more than one.
 import hashlib
 import json
 import math
+import re
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -53,7 +54,8 @@ class View:
         pages = max(math.ceil(count / FRACTALS_PER_PAGE), 1)
         if not 1 <= page <= pages:
             raise NotFound(f"There is no page {page}: the last one is {pages}.")
-        return cls(page, pages, fractals, store.stats(), [_at_work(node) for node in store.nodes()])
+        nodes = sorted(map(_at_work, store.nodes()), key=_in_order)
+        return cls(page, pages, fractals, store.stats(), nodes)
 
     @property
     def etag(self) -> str:
@@ -165,6 +167,11 @@ def _at_work(node: dict[str, Any]) -> dict[str, Any]:
         "load": f"{averages[0]:.1f}" if averages and state != "lost" else None,
         "cores": node["cores"],
     }
+
+
+def _in_order(node: dict[str, Any]) -> list[str | int]:
+    """worker-2 before worker-10."""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", node["name"])]
 
 
 ROUTES: list[tuple[str, type[Handler]]] = [
