@@ -2,8 +2,8 @@
 
 The server renders all of it, so it works without a script. Where there is one (``static/page.js``), it asks for the
 same address again and again with the ETag of what it shows: an idle page gets 304. The ETag is that of what the page
-tells, whichever API tells it. Those who ask whether something is new share what was read within the last second, so
-that a class of open pages costs the database no more than one.
+tells, whichever API tells it. The script accepts what is a second old (``Cache-Control: max-age=1``), so that a class
+of open pages costs the database no more than one does; who loads the page gets it as it is now.
 """
 
 import hashlib
@@ -12,7 +12,7 @@ import math
 import re
 import time
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,12 @@ TEMPLATES = Path(__file__).parent / "templates"
 STATIC = Path(__file__).parent / "static"
 FRACTALS_PER_PAGE = 5
 SHARED_SECONDS = 1.0  # how old what an open page is told may be
-CPU_STEP_PERCENT = 5  # a change that is smaller is no news
+CPU_STEP_PERCENT, LOAD_STEP = 5, 0.5  # a change that is smaller is no news
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Opener-Policy": "same-origin",
 }
 
 
@@ -57,7 +56,7 @@ class View:
         nodes = sorted(map(_at_work, store.nodes()), key=_in_order)
         return cls(page, pages, fractals, store.stats(), nodes)
 
-    @property
+    @cached_property
     def etag(self) -> str:
         """Another one where the page tells something else."""
         told = json.dumps([self.page, self.pages, self.fractals, self.stats, self.nodes, version("")])
@@ -74,7 +73,7 @@ class Views:
     async def get(self, page: int, oldest_seconds: float) -> View:
         """A page as it was so many seconds ago, or later."""
         read_at, view = self._read.get(page, (-math.inf, None))
-        if view and time.monotonic() - read_at <= oldest_seconds:
+        if view and time.monotonic() - read_at < oldest_seconds:
             return view
         read_at = time.monotonic()
         view = await self._api.ask(View.read, self._api.store, page)
@@ -90,9 +89,9 @@ class Page(Handler):
 
     async def get(self, number: str = "1") -> None:
         """Show it, or say that nothing is new."""
-        knows = "If-None-Match" in self.request.headers
         views: Views = self.settings["views"]
-        view = await views.get(int(number[:9]), SHARED_SECONDS if knows else 0.0)
+        accepted = re.search(r"\bmax-age=(\d{1,9})", self.request.headers.get("Cache-Control", ""))  # the script's
+        view = await views.get(int(number[:9]), min(float(accepted[1]), SHARED_SECONDS) if accepted else 0.0)
         self.set_header("Cache-Control", "no-cache")
         self.set_header("Etag", view.etag)
         if self.check_etag_header():
@@ -156,16 +155,15 @@ def version(name: str) -> str:
 
 def _at_work(node: dict[str, Any]) -> dict[str, Any]:
     """What the page tells about a node: nothing that changes while nothing happens."""
-    percent, averages = node["cpu_percent"], node["load_average"]
-    state = node["state"]
+    state, percent, averages = node["state"], node["cpu_percent"], node["load_average"]
+    heard = state != "lost"
     return {
         "name": node["name"],
         "role": node["role"],
         "state": "draining" if node["drain"] and state in ("idle", "working") else state,
-        "working_on": node["working_on"] if state != "lost" else [],
-        "cpu": None if percent is None or state == "lost" else CPU_STEP_PERCENT * round(percent / CPU_STEP_PERCENT),
-        "load": f"{averages[0]:.1f}" if averages and state != "lost" else None,
-        "cores": node["cores"],
+        "working_on": node["working_on"] if heard else [],
+        "cpu": CPU_STEP_PERCENT * round(percent / CPU_STEP_PERCENT) if heard and percent is not None else None,
+        "load": f"{LOAD_STEP * round(averages[0] / LOAD_STEP):.1f}" if heard and averages else None,
     }
 
 

@@ -148,7 +148,7 @@ def focused(page: Any) -> str:
 def picture(page: Any, name: str) -> None:
     """Keep what the browser shows, and see that it can be read: nothing wider than the window, contrast in text."""
     page.evaluate("() => [...document.images].forEach(one => one.loading = 'eager')")
-    page.wait_for_function("() => [...document.images].every(one => one.complete)")
+    page.evaluate("() => Promise.all([...document.images].filter(one => one.src).map(one => one.decode()))")
     page.screenshot(path=BUILD / f"web-{name}.png", full_page=True)
     assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth"), name
     lowest, where = page.evaluate(CONTRAST)

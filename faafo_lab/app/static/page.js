@@ -41,7 +41,7 @@ async function ask() {
   let took = 0;
   try {
     const answer = await fetch(location.href, {
-      headers: etag ? { "If-None-Match": etag } : {},
+      headers: { "Cache-Control": "max-age=1", ...(etag && { "If-None-Match": etag }) },
       cache: "no-store",
       signal: AbortSignal.timeout(LIMIT_MS),
     });
