@@ -5,7 +5,7 @@ Its rooms, in the order in which a fractal passes through them:
     cli          the ``faafo`` command: create, list, show, get, delete
     client       how the command and the worker speak with the API (HTTP, standard library only)
     api          the API's process (Tornado)
-    rest, web    its addresses: the REST API and the web page
+    rest, web    its addresses: the REST API and the web page (templates/ and static/)
     transfer     results on their way in, images on their way out
     openapi      the description of the REST API
     handler      what all its answers have in common

@@ -56,6 +56,7 @@ def application(backend: Backend) -> Application:
         default_handler_class=Nowhere,
         default_handler_args=arguments,
         served_by=backend.name,
+        views=web.Views(backend),
         template_path=str(web.TEMPLATES),
         log_function=log_failures,
     )
