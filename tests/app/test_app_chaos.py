@@ -354,7 +354,7 @@ def test_whatever_breaks_each_accepted_fractal_is_made_once(
     engine.dispose()
 
     # what was queued twice is taken and dropped, nothing is left over
-    idle = {"waiting": 0, "working": 0, "done": TASKS, "queue_depth": 0, "dead": 0}
+    idle = {"waiting": 0, "working": 0, "done": TASKS, "failed": 0, "queue_depth": 0, "dead": 0}
     wait_for("the queue to be empty", lambda: connection.get("/v1/stats").json() == idle)
     for name in (*APIS, *WORKERS):
         assert bare.processes[name].poll() is None, f"{name} has ended: {bare.log(name)}"
