@@ -169,7 +169,7 @@ class Stats(Handler):
         stats: dict[str, int | None] = dict(await self.api.ask(self.api.store.stats))
         try:
             depths = await self.api.ask(self.api.publisher.depths)
-        except BrokerAway:
+        except (BrokerAway, DatabaseAway):
             stats |= {"queue_depth": None, "dead": None}
         else:
             stats["dead"] = depths.pop(tasks.DEAD.name)

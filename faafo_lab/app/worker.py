@@ -361,8 +361,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="faafo-worker", description="Make fractals: take tasks, report results.")
     parser.add_argument("--name", default=settings.hostname(), help="this worker's name (default: %(default)s)")
     arguments = parser.parse_args()
-    endpoint, secret = settings.endpoint_url(), settings.secret()
     try:
+        endpoint, secret = settings.endpoint_url(), settings.secret()
         logs.start(arguments.name)
         heart = Heart(validation.node_name(arguments.name), endpoint, secret)
         worker = Worker(heart, settings.queue_url(), endpoint, secret)

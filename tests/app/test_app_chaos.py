@@ -193,6 +193,7 @@ class Chaos:
             "restart the broker": lambda: self._end_server("messaging", None),
             "kill the database": lambda: self._end_server("database", signal.SIGKILL),
             "restart the database": lambda: self._end_server("database", None),
+            "freeze the database": self._freeze_database,
             "refuse connections to the broker": self._refuse,
             "silence the network to the broker": self._silence,
         }
@@ -289,6 +290,11 @@ class Chaos:
     def _end_server(self, name: str, number: int | None) -> Callable[[], None]:
         self.deployment.stop(name, number)
         return self.deployment.messaging if name == "messaging" else self.deployment.database
+
+    def _freeze_database(self) -> Callable[[], None]:
+        """It accepts connections and requests, and answers nobody."""
+        self.deployment.signal("database", signal.SIGSTOP)
+        return lambda: self.deployment.signal("database", signal.SIGCONT)
 
     def _refuse(self) -> Callable[[], None]:
         self.network.refuse()
