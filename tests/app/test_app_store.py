@@ -3,6 +3,7 @@
 import hashlib
 import io
 import random
+import signal
 import threading
 import uuid
 from collections.abc import Iterator
@@ -10,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from faafo_lab.app import numbers
-from faafo_lab.app.errors import BadRequest, Conflict, NotFound, TooManyWaiting
+from faafo_lab.app import database, numbers
+from faafo_lab.app.errors import BadRequest, Conflict, DatabaseAway, NotFound, TooManyWaiting
 from faafo_lab.app.julia import Task
 from faafo_lab.app.store import Store
 from faafo_lab.app.validation import Heartbeat, Result
@@ -169,6 +171,24 @@ def test_numbers_moments_and_text_come_back_as_they_went_in(store: Store) -> Non
     assert made["created_at"] == before < made["completed_at"]
     assert store.image(task.uuid) == (result.checksum, len(image), "database:a")
     assert store.image_bytes("database:a", 0, 100) == image
+
+
+def test_a_connection_that_breaks_while_tables_are_made_says_what_is_wrong(bare: Deployment, store: Store) -> None:
+    engine = database.connect(bare.database_url(), 1)
+
+    def broken_off() -> None:
+        with engine.connect() as connection, database.alone(connection):
+            bare.stop("database", signal.SIGKILL)
+            connection.execute(sa.select(1))
+
+    with pytest.raises(sa.exc.DBAPIError):
+        broken_off()
+    with pytest.raises(DatabaseAway, match="The database does not answer"):
+        store.create_tables()
+    bare.database()
+    with engine.connect() as connection, database.alone(connection):
+        assert connection.scalar(sa.select(1)) == 1
+    engine.dispose()
 
 
 def test_an_order_that_is_none_is_refused(store: Store) -> None:
