@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from tornado.httpserver import HTTPServer
-from tornado.httputil import HTTPMessageDelegate, HTTPServerRequest
+from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest
 from tornado.netutil import bind_sockets, bind_unix_socket
 from tornado.web import Application, RequestHandler
 
@@ -58,12 +58,21 @@ class Cut(HTTPMessageDelegate):
 
     def __init__(self, delegate: HTTPMessageDelegate, bound: int):
         self._delegate, self._left = delegate, bound + 1
-        self.headers_received = delegate.headers_received  # type: ignore[method-assign]
-        self.finish = delegate.finish  # type: ignore[method-assign]
-        self.on_connection_close = delegate.on_connection_close  # type: ignore[method-assign]
+
+    def headers_received(self, start_line: Any, headers: HTTPHeaders) -> Any:
+        """Pass it on."""
+        return self._delegate.headers_received(start_line, headers)
+
+    def finish(self) -> None:
+        """Pass it on."""
+        self._delegate.finish()
+
+    def on_connection_close(self) -> None:
+        """Pass it on."""
+        self._delegate.on_connection_close()
 
     def data_received(self, chunk: bytes) -> Any:
-        """A part of the body."""
+        """Pass on what is left of the beginning."""
         part, self._left = chunk[: self._left], max(self._left - len(chunk), 0)
         return self._delegate.data_received(part) if part else None
 
