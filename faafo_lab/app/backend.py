@@ -27,7 +27,7 @@ R = TypeVar("R")
 
 
 SWEEP_SECONDS = 60.0
-ANSWER_SECONDS = 12.0  # of database and broker to a request; longer than either's own limit, where it has one
+ANSWER_SECONDS = 12.0  # of database, broker and images to a request; longer than the broker's own limit
 
 
 class Backend:
@@ -133,4 +133,6 @@ async def _in_time(answer: Coroutine[Any, Any, R]) -> R:
     try:
         return await asyncio.wait_for(answer, ANSWER_SECONDS)
     except TimeoutError:
-        raise DatabaseAway(f"No answer of database or message broker within {ANSWER_SECONDS:g} s.") from None
+        raise DatabaseAway(
+            f"No answer of the database, the message broker or the images' place within {ANSWER_SECONDS:g} s."
+        ) from None

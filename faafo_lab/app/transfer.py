@@ -194,7 +194,7 @@ class Image(Handler):
 
     async def _piece(self, image: str, start: int, stop: int) -> bytes:
         """The next bytes of ``[start, stop)``, at least one."""
-        piece = await self.api.ask_patiently(self.api.images.read, image, start, min(start + PIECE_BYTES, stop))
+        piece = await self.api.ask(self.api.images.read, image, start, min(start + PIECE_BYTES, stop))
         if not piece:
             raise ImagesAway(f"The image ends after {start} bytes: some of it got lost.")
         return piece
