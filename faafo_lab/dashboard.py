@@ -8,8 +8,7 @@ import itertools
 import ipywidgets
 
 from faafo_lab import load, picture
-from faafo_lab.cloud.errors import CloudError
-from faafo_lab.live import Watch, first_line, in_thread
+from faafo_lab.live import Watch, in_thread
 from faafo_lab.panel import BANNER, FAINT, TEXT, Closed, Job, Panel, button, row
 from faafo_lab.topology import Topology, TopologyError, numbered
 
@@ -78,14 +77,7 @@ class Dashboard(Panel):
                 raise TopologyError("The last API server stays: without it nothing could be asked.")
             name = servers[-1].name
             job.what = f"remove {name}"
-            words = "deleted"
-            if role == "worker":
-                try:
-                    app.drain([name])
-                    words = "drained and deleted"
-                except CloudError as error:
-                    words = f"deleted, but not drained ({first_line(error)})"
-            app.cloud.delete_servers([name])
+            words = app.remove([servers[-1]])[name]
             self._watch.look_closer()
             return words
 

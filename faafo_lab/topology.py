@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 
 DIGEST_KEY = "faafo-lab-digest"
 DIGEST_CHARACTERS = 16
+IMAGES_KEY, IMAGES_IN_DATABASE = "faafo-lab-images", "database"
+OWN_DISK = re.compile(r"file:///[\w./-]{1,200}")
 SSH_PORT, HTTP_PORT, DATABASE_PORT = 22, 80, 5432
 VALKEY_PORT, RABBITMQ_PORT = 6379, 5672
 SERVING_LIMIT_SECONDS = 300  # a real cloud boots a machine and installs packages in this time
@@ -118,6 +120,7 @@ class Topology:
         self.secret = keys.derive_secret("faafo")
         self._image: Image | None = None
         self._flavor: Flavor | None = None
+        self._images: str | None = None
         self.servers: dict[str, Server] = {}
         self.built = 0  # how many servers this object created
         self._gone: set[tuple[str, str]] = set()  # name and start of the programs whose servers this object replaced
@@ -148,6 +151,12 @@ class Topology:
     def workers(self) -> list[Server]:
         """The servers that compute fractals."""
         return self.of_role("worker")
+
+    @property
+    def images(self) -> str:
+        """Where the APIs keep the pictures: "database", or "file:///DIRECTORY" of their own disks."""
+        known = (server.metadata[IMAGES_KEY] for server in self.of_role("api") if IMAGES_KEY in server.metadata)
+        return self._images or next(known, IMAGES_IN_DATABASE)
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -183,15 +192,20 @@ class Topology:
 
     # -- building --------------------------------------------------------------------------------------------------
 
-    def deploy(self, api: int = 2, worker: int = 3) -> "Topology":
+    def deploy(self, api: int = 2, worker: int = 3, images: str | None = None) -> "Topology":
         """Build services, `api` API servers and `worker` workers, and return when all of them serve.
 
+        `images` says where the APIs keep the pictures: "database", which they share, or "file:///DIRECTORY", a disk of
+        each API's own, so that the others do not have what it was given. None: as it is, at first in the database.
         What is right already stays as it is. On failure what this call made is removed again.
         Raises NotReady (before anything is built), ServerFailed, TimedOut, QuotaExceeded …: see `cloud.base`.
         """
         if api < 1 or worker < 0:
             raise TopologyError(f"An application has at least 1 API server and 0 workers, not {api} and {worker}.")
+        if images is not None and images != IMAGES_IN_DATABASE and not OWN_DISK.fullmatch(images):
+            raise TopologyError(f"images must be 'database' or 'file:///DIRECTORY', not {images!r}.")
         self.refresh()
+        self._images = images or self.images
         wanted = (
             {"app-services"} | {f"app-api-{n + 1}" for n in range(api)} | {f"app-worker-{n + 1}" for n in range(worker)}
         )
@@ -291,6 +305,8 @@ class Topology:
         elif role == "api":
             services = self._private_address("app-services")
             flags = f"-i faafo -r api -m {self._queue(services)} -d {self._database(services)}"
+            if self.images != IMAGES_IN_DATABASE:
+                flags += f" -o {self.images}"
         else:
             small = bool(self.of_role("controller"))
             endpoint = self._url(self._private_address("app-controller" if small else "app-api-1"))
@@ -379,9 +395,9 @@ class Topology:
         if extra:
             self.check(servers=extra, addresses=(api or 0) - len(self.endpoints))
         if worker is not None:
-            self._remove([server for server in self.workers if numbered(server.name)[1] > worker])
+            self.remove([server for server in self.workers if numbered(server.name)[1] > worker])
         if api is not None:
-            self._remove([server for server in self.apis if numbered(server.name)[1] > api])
+            self.remove([server for server in self.apis if numbered(server.name)[1] > api])
             self.add_apis(api)
         if worker is not None:
             self.add_workers(worker)
@@ -401,21 +417,26 @@ class Topology:
 
         self.cloud.wait_until(look, f"{', '.join(names)} to finish", timeout_seconds=DRAIN_LIMIT_SECONDS)
 
-    def _remove(self, servers: Sequence[Server]) -> None:
+    def remove(self, servers: Sequence[Server]) -> dict[str, str]:
+        """Delete these servers, workers when they have finished what they have in hand; what became of each."""
         if not servers:
-            return
+            return {}
         draining = [
             server.name for server in servers if server.metadata[ROLE_KEY] == "worker" and server.status == "ACTIVE"
         ]
+        drained = "drained and deleted"
         if draining:
             try:
                 self.drain(draining)
             except CloudError as error:
+                drained = f"deleted, but not drained ({str(error).splitlines()[0]})"
                 self.say(f"not drained ({error}) What they had in hand goes back to the queue.")
         self.cloud.delete_servers(servers)
-        for server in servers:
-            self._report(f"server {server.name}", "drained and deleted" if server.name in draining else "deleted")
+        became = {server.name: drained if server.name in draining else "deleted" for server in servers}
+        for name, done in became.items():
+            self._report(f"server {name}", done)
         self.refresh()
+        return became
 
     # -- removing --------------------------------------------------------------------------------------------------
 
@@ -500,16 +521,19 @@ class Topology:
         script, group = self.user_data(role), roles(self.queue_port)[role].group
         made_from = "\n".join([self.image.id, self.flavor.id, group, key.fingerprint, script])
         digest = hashlib.sha256(made_from.encode()).hexdigest()[:DIGEST_CHARACTERS]
-        right = [
+        metadata = {ROLE_KEY: role, DIGEST_KEY: digest}
+        if role == "api" and self.images != IMAGES_IN_DATABASE:
+            metadata[IMAGES_KEY] = self.images
+        there = {name: self.servers.get(name) for name in names}
+        right = {
             name
-            for name in names
-            if (old := self.servers.get(name)) and old.status == "ACTIVE" and old.metadata.get(DIGEST_KEY) == digest
-        ]
-        if right != list(names):
-            self._note_gone(set(names) - set(right))
+            for name, old in there.items()
+            if old and old.status == "ACTIVE" and old.metadata.get(DIGEST_KEY) == digest
+        }
+        if wrong := set(names) - right:
+            self._note_gone(wrong)
         with ExitStack() as undo:
-            for name in names:
-                old = self.servers.get(name)
+            for name, old in there.items():
                 if name in right:
                     self._report(f"server {name}", "")
                     continue
@@ -523,7 +547,7 @@ class Topology:
                     key_pair=key.name,
                     security_groups=[group],
                     user_data=script,
-                    metadata={ROLE_KEY: role, DIGEST_KEY: digest},
+                    metadata=metadata,
                 )
                 undo.callback(self.cloud.delete_servers, [made])
                 self.servers[name] = made

@@ -169,6 +169,29 @@ def test_a_server_and_a_group_that_the_lab_did_not_make_stay_untouched(app: Topo
     app.deploy(api=2, worker=2)
 
 
+def test_with_a_disk_of_its_own_an_api_has_only_the_images_it_was_given(app: Topology, cloud: Cloud) -> None:
+    with pytest.raises(TopologyError, match="'database' or 'file:///DIRECTORY', not 'nfs://x'"):
+        app.deploy(api=2, worker=2, images="nfs://x")
+    assert app.images == "database"
+    app.deploy(api=2, worker=2, images="file:///var/lib/faafo/images")
+    made = app.stats()["done"]
+    uuids = [task["uuid"] for task in load.same_tasks(3, seed=11)]
+    load.create(app.endpoints, load.same_tasks(3, seed=11), progress=False)
+    load.watch(app, done=made + len(uuids))
+    answers = {
+        name: {requests.get(f"{url}/fractal/{uuid}", timeout=30).status_code for uuid in uuids}
+        for name, url in app.endpoints.items()
+    }
+    assert answers == {"app-api-1": {200}, "app-api-2": {404}}, "the workers report to app-api-1"
+    said: list[str] = []
+    found = discover(faafo_lab.connect(), say=said.append)
+    assert found.images == "file:///var/lib/faafo/images"
+    found.scale(api=2)
+    assert "server app-api-1: as it should be" in said, "a new session knows where the images are"
+    app.deploy(api=2, worker=2, images="database")
+    assert discover(cloud).images == "database"
+
+
 def test_impossible_sizes_get_one_sentence(app: Topology) -> None:
     with pytest.raises(TopologyError, match="at least 1 API"):
         app.scale(api=0)

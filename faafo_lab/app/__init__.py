@@ -2,7 +2,7 @@
 
 Its rooms, in the order in which a fractal passes through them:
 
-    cli          the ``faafo`` command: create, list, show, get, delete
+    cli          the ``faafo`` command: create, list, show, get, retry, delete
     client       how the command and the worker speak with the API (HTTP, standard library only)
     api          the API's process (Tornado)
     rest, web    its addresses: the REST API and the web page (templates/ and static/)
@@ -20,6 +20,7 @@ Its rooms, in the order in which a fractal passes through them:
     nodes        the rows of APIs and workers
     pieces       the rows of images
     outbox       what is on its way: outbox, queue, leases
+    failures     what could not be made: tried again, or failed
     store        all database work
     images       where the PNGs are kept: the database, a disk, an object store
     keeper       puts back what got lost: outbox, expired leases, an emptied queue

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from tornado.httpserver import HTTPServer
-from tornado.httputil import HTTPServerRequest
+from tornado.httputil import HTTPHeaders, HTTPMessageDelegate, HTTPServerRequest
 from tornado.netutil import bind_sockets, bind_unix_socket
 from tornado.web import Application, RequestHandler
 
@@ -20,7 +20,7 @@ from faafo_lab.app import logs, rest, settings, validation, web
 from faafo_lab.app.backend import Backend
 from faafo_lab.app.errors import AppError, SettingsError
 from faafo_lab.app.handler import Nowhere
-from faafo_lab.app.transfer import Streamed, TooLong, length_of_body
+from faafo_lab.app.transfer import REFUSED_MAX_BYTES, Streamed, TooLong, length_of_body
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +43,38 @@ class Bounded(Application):
     ) -> Any:
         """Tornado's hook: what handles a request of which only the head has come."""
         bound = getattr(target_class, "body_max_bytes", 0)
-        if length_of_body(request) > bound and not issubclass(target_class, Streamed):
+        streamed = issubclass(target_class, Streamed)
+        if length_of_body(request) > bound and not streamed:
             target_class, target_kwargs = TooLong, {**(target_kwargs or {}), "bound": bound}
-        return super().get_handler_delegate(request, target_class, target_kwargs, path_args, path_kwargs)
+        delegate = super().get_handler_delegate(request, target_class, target_kwargs, path_args, path_kwargs)
+        if "Transfer-Encoding" in request.headers and not streamed:  # its length is known when all of it has come
+            request.connection.set_max_body_size(REFUSED_MAX_BYTES)  # type: ignore[union-attr]
+            return Cut(delegate, bound)
+        return delegate
+
+
+class Cut(HTTPMessageDelegate):
+    """Passes on a body's beginning: a byte more than the bound, which is enough to refuse it."""
+
+    def __init__(self, delegate: HTTPMessageDelegate, bound: int):
+        self._delegate, self._left = delegate, bound + 1
+
+    def headers_received(self, start_line: Any, headers: HTTPHeaders) -> Any:
+        """Pass it on."""
+        return self._delegate.headers_received(start_line, headers)
+
+    def finish(self) -> None:
+        """Pass it on."""
+        self._delegate.finish()
+
+    def on_connection_close(self) -> None:
+        """Pass it on."""
+        self._delegate.on_connection_close()
+
+    def data_received(self, chunk: bytes) -> Any:
+        """Pass on what is left of the beginning."""
+        part, self._left = chunk[: self._left], max(self._left - len(chunk), 0)
+        return self._delegate.data_received(part) if part else None
 
 
 def application(backend: Backend) -> Application:

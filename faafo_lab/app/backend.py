@@ -5,7 +5,7 @@ import logging
 import math
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
@@ -29,6 +29,7 @@ R = TypeVar("R")
 
 SWEEP_SECONDS = 60.0
 BROKER_SECONDS = 2.0  # that a request waits for the broker
+ANSWER_SECONDS = 12.0  # and for the database, or the images' place
 SHORT_PAGE = 100  # fractals; a longer one is not to hold up others
 
 
@@ -59,7 +60,11 @@ class Backend:
         self._tables = False
 
     async def ask(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call something that blocks in a thread of its own."""
+        """Call something that blocks in a thread of its own; raises ``DatabaseAway`` where no answer comes in time."""
+        return await _in_time(self.ask_patiently(function, *args, **kwargs))
+
+    async def ask_patiently(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call something that blocks, and may well take long, such as putting a large image away."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._requests, lambda: function(*args, **kwargs))
 
@@ -114,7 +119,7 @@ class Backend:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
-                await self.ask(self.images.sweep)
+                await self.ask_patiently(self.images.sweep)
             except DatabaseAway:
                 pass  # ``keep`` says so
             except Exception:
@@ -125,14 +130,14 @@ class Backend:
 
         Raises what ``Store.add`` raises.
         """
-        return await self._accepting.ask(task)
+        return await _in_time(self._accepting.ask(task))
 
     async def page(self, wanted: Wanted) -> Page:
         """How many fractals there are, and those of one page. Short pages asked for at the same time go together."""
         if wanted.limit > SHORT_PAGE:
             [page] = await self.ask(self.store.pages, [wanted])
             return page
-        return await self._listing.ask(wanted)
+        return await _in_time(self._listing.ask(wanted))
 
     def _accept(self, tasks: list[Task]) -> list[tuple[dict[str, Any], bool] | AppError]:
         answers = self.store.add_many(tasks)
@@ -151,3 +156,11 @@ class Backend:
             pool.shutdown(cancel_futures=False)
         self.publisher.close()
         self.store.close()
+
+
+async def _in_time(answer: Coroutine[Any, Any, R]) -> R:
+    """The answer, for which a request does not wait for ever: PostgreSQL's driver would, for a server that hangs."""
+    try:
+        return await asyncio.wait_for(answer, ANSWER_SECONDS)
+    except TimeoutError:
+        raise DatabaseAway(f"No answer of the database or the images' place within {ANSWER_SECONDS:g} s.") from None

@@ -1,4 +1,4 @@
-"""The command ``faafo``: create, list, show, get and delete fractals.
+"""The command ``faafo``: create, list, show, get, retry and delete fractals.
 
 What is not given to ``create`` is drawn at random, from the ranges below unless ``--min-…`` and ``--max-…`` say
 otherwise. Any failure is one sentence on standard error and exit code 1 (a wrong option: 2).
@@ -19,7 +19,7 @@ from faafo_lab.app.client import Client
 from faafo_lab.app.errors import ApiAway, ApiRefused, AppError, SettingsError
 
 WAIT_STEP_SECONDS = 0.5
-BLANK = "-"  # of a fractal that is not made yet
+BLANK, FAILED = "-", "failed"  # of a fractal that is not made yet, or cannot be
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,7 @@ def show(client: Client, options: argparse.Namespace) -> None:
         "size": _size(one),
         "checksum": one.get("checksum") or BLANK,
         "generated_by": one.get("generated_by") or BLANK,
+        **({"failure": one["failure"]} if one.get("failure") else {}),
     }
     _table(["Parameter", "Value"], rows.items(), "l")
 
@@ -100,6 +101,12 @@ def get(client: Client, options: argparse.Namespace) -> None:
     finally:
         unfinished.unlink(missing_ok=True)
     print(path)
+
+
+def retry(client: Client, options: argparse.Namespace) -> None:
+    """Ask once more for a fractal that has failed."""
+    one = client.call("GET", f"/v1/fractal/{_uuid(options)}")
+    client.call("POST", "/v1/fractal", {name: one[name] for name in ("uuid", *(wanted.name for wanted in RANGES[1:]))})
 
 
 def delete(client: Client, options: argparse.Namespace) -> None:
@@ -137,7 +144,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--wait", type=float, default=0.0, metavar="SECONDS", help="wait this long for the API to be healthy"
     )
-    commands = parser.add_subparsers(required=True, metavar="create|list|show|get|delete")
+    commands = parser.add_subparsers(required=True, metavar="create|list|show|get|retry|delete")
     command = commands.add_parser("create", help="ask for fractals, random ones unless told otherwise")
     command.set_defaults(run=create)
     for wanted in RANGES:
@@ -147,7 +154,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(f"--max-{wanted.name}", type=wanted.kind, help=argparse.SUPPRESS)
     command.epilog = "Each has --min-… and --max-…, such as --min-width 500 --max-width 800, to draw from."
     commands.add_parser("list", help="list all fractals").set_defaults(run=list_)
-    for name, run in (("show", show), ("get", get), ("delete", delete)):
+    for name, run in (("show", show), ("get", get), ("retry", retry), ("delete", delete)):
         command = commands.add_parser(name, help=(run.__doc__ or "").rstrip(".").lower())
         command.add_argument("uuid")
         command.set_defaults(run=run)
@@ -183,7 +190,9 @@ def _dimensions(one: dict[str, Any]) -> str:
 
 
 def _size(one: dict[str, Any]) -> str:
-    return BLANK if one.get("size") is None else f"{one['size']} bytes"
+    if one.get("size") is None:
+        return FAILED if one.get("failed_at") else BLANK
+    return f"{one['size']} bytes"
 
 
 def _table(head: list[str], rows: Iterable[Iterable[object]], align: str) -> None:

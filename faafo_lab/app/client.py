@@ -39,7 +39,7 @@ class Client:
     def __init__(self, endpoint: str, secret: str | None = None, timeout_seconds: float = TIMEOUT_SECONDS):
         """``secret`` is sent with every request. Raises ``SettingsError`` for an endpoint that is no address."""
         self.endpoint = endpoint.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+        self._headers: dict[str, str | bytes] = {"Authorization": f"Bearer {secret}".encode()} if secret else {}
         self._seconds = timeout_seconds
         self._connection = _connection(self.endpoint, timeout_seconds)
         self._connection.blocksize = BLOCK_BYTES
@@ -129,7 +129,7 @@ class Client:
                     self._connection.sock.settimeout(self._connection.timeout)
                 if body is not None and not isinstance(body, bytes):
                     body.seek(0)
-                self._connection.request(method, self._prefix + path, body, self._headers | headers)
+                self._connection.request(method, self._prefix + path, body, {**self._headers, **headers})
                 return self._connection.getresponse()
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()

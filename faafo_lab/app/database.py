@@ -174,10 +174,11 @@ def alone(connection: Connection) -> Iterator[None]:
         yield
         connection.exec_driver_sql("COMMIT")
     except BaseException:
-        connection.exec_driver_sql("ROLLBACK")
+        if not connection.invalidated:  # else it broke, and the database has rolled back and released by itself
+            connection.exec_driver_sql("ROLLBACK")
         raise
     finally:
-        if connection.dialect.name == "mariadb":
+        if connection.dialect.name == "mariadb" and not connection.invalidated:
             connection.execute(sa.select(sa.func.release_lock(LOCK_NAME)))
 
 

@@ -49,7 +49,7 @@ class Handler(RequestHandler):
     def prepare(self) -> None:
         """Bound the body."""
         if len(self.request.body) > self.body_max_bytes:
-            raise TooLarge(f"The body must be at most {self.body_max_bytes} bytes: got {len(self.request.body)}.")
+            raise TooLarge(f"The body must be at most {self.body_max_bytes} bytes: this one is longer.")
 
     def on_finish(self) -> None:
         """The request is no longer in flight."""
@@ -68,7 +68,8 @@ class Handler(RequestHandler):
         scheme, _, given = self.request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not given:
             raise Unauthorized("This needs the deployment's secret: send the header 'Authorization: Bearer SECRET'.")
-        if not hmac.compare_digest(given.strip().encode(), self.api.secret.encode()):
+        as_sent = given.strip().encode("latin-1", "replace")  # as which Tornado has read the header's bytes
+        if not hmac.compare_digest(as_sent, self.api.secret.encode()):
             raise Forbidden("This is not the deployment's secret.")
 
     def json_body(self) -> dict[str, Any]:
@@ -98,6 +99,8 @@ class Handler(RequestHandler):
             self.set_header("Allow", ", ".join(self.methods()))
         elif status_code == 500:
             message = "The API failed; its log says why."
+        elif isinstance(error, HTTPError) and error.log_message:  # of Tornado's: what it could not read
+            message = f"{error.log_message % error.args}."
         else:
             message = f"{self._reason}."
         if status_code == 503:

@@ -94,7 +94,9 @@ mkdir -p "$etc" "$units_dir"
 if [ -z "$secret" ] && [ -r "$etc/secret" ]; then
     IFS= read -r secret <"$etc/secret" || true
 fi
-case $secret in *[$'\n\r\t']*) wrong '-s: a secret is one line' ;; esac
+case $secret in
+    *[[:cntrl:]]* | ' '* | *' ') wrong '-s: a secret is one line of printable characters, without a blank at its ends' ;;
+esac
 password=${secret:-faafo} # the database and the broker always ask for one
 
 # --- Files -------------------------------------------------------------------------------------------------------

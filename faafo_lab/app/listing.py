@@ -15,8 +15,8 @@ from faafo_lab.app.schema import fractals
 from faafo_lab.app.transaction import Row, Transaction
 
 TASK_FIELDS = ("uuid", "width", "height", "iterations", "xa", "xb", "ya", "yb")
-MADE_FIELDS = ("duration", "size", "checksum", "generated_by", "attempts", "leased_by")
-TIME_FIELDS = ("created_at", "published_at", "completed_at")
+MADE_FIELDS = ("duration", "size", "checksum", "generated_by", "attempts", "failures", "failure", "leased_by")
+TIME_FIELDS = ("created_at", "published_at", "completed_at", "failed_at")
 ORDERS = ("oldest", "newest")
 ALL = 2**62  # rows
 
@@ -92,15 +92,12 @@ def page_of_done(transaction: Transaction, wanted: Wanted) -> Page:
 def shown(row: Row) -> dict[str, Any]:
     """What the API tells about a fractal, of a row of ``COLUMNS``."""
     fields: dict[str, Any] = dict(zip(_FIELDS, row, strict=False))
-    c_re, c_im, created_at, published_at, completed_at = row[len(_FIELDS) : len(COLUMNS)]
+    c_re, c_im, *moments = row[len(_FIELDS) : len(COLUMNS)]
     fields["c"] = None if c_re is None else [c_re, c_im]
-    fields["created_at"] = iso(created_at)
-    fields["published_at"] = iso(published_at)
-    fields["completed_at"] = iso(completed_at)
-    return fields
+    return fields | dict(zip(TIME_FIELDS, map(iso, moments), strict=True))
 
 
 def shown_new(task: Task, created_at: Any) -> dict[str, Any]:
     """What the API tells about a fractal that was just accepted."""
     asked: Sequence[Any] = [getattr(task, name) for name in TASK_FIELDS]
-    return shown((*asked, None, None, None, None, 0, None, None, None, created_at, None, None))
+    return shown((*asked, None, None, None, None, 0, 0, None, None, None, None, created_at, None, None, None))

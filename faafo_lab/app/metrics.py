@@ -6,11 +6,12 @@ Counted by this API, since its start::
     faafo_http_requests_in_flight                        faafo_fractals_accepted_total
     faafo_fractals_completed_total                       faafo_results_dropped_total
     faafo_leases_expired_total                           faafo_tasks_requeued_total
+    faafo_failures_total{fault="task|worker"}
 
 Of the whole deployment, as database and broker know it when they are asked (every API says the same: don't add them
 up, and they are left out while the one who knows them is away)::
 
-    faafo_fractals{state="waiting|working|done"}         faafo_queue_messages{queue}
+    faafo_fractals{state="waiting|working|done|failed"}  faafo_queue_messages{queue}
     faafo_nodes{role,state}                              faafo_dependency_up{dependency="database|broker"}
 
 and ``process_…`` and ``python_info`` of this process. A route is as the description at ``/v1/openapi.json`` has it,
@@ -70,6 +71,12 @@ class Metrics:
         )
         self.requeued = Counter(
             "faafo_tasks_requeued", "Tasks queued again, since the broker has lost them.", registry=registry
+        )
+        self.failures = Counter(
+            "faafo_failures",
+            "Workers could not make a fractal, by whose fault.",
+            ("fault",),
+            registry=registry,
         )
         self._fractals = Gauge("faafo_fractals", "Fractals, by state.", ("state",), registry=registry)
         self._nodes = Gauge("faafo_nodes", "APIs and workers, by role and state.", ("role", "state"), registry=registry)

@@ -17,15 +17,16 @@ from faafo_lab.app.transaction import Transaction
 
 BLOCK = 1024
 
-CREATED, DELETED, DONE = "created", "deleted", "done"
+CREATED, DELETED, DONE, FAILED = "created", "deleted", "done", "failed"
 
 
 class Totals(NamedTuple):
-    """How many fractals were ever created, are deleted, and are done."""
+    """How many fractals were ever created, are deleted, are done, and have failed."""
 
     created: int
     deleted: int
     done: int
+    failed: int
 
     @property
     def all(self) -> int:
@@ -34,8 +35,8 @@ class Totals(NamedTuple):
 
     @property
     def to_do(self) -> int:
-        """How many are not done: in the outbox, in the queue, in a worker's hands."""
-        return self.all - self.done
+        """How many are to be made: in the outbox, in the queue, in a worker's hands."""
+        return self.all - self.done - self.failed
 
 
 def counter(name: str) -> sa.ScalarSelect[int]:
@@ -88,13 +89,15 @@ def count(transaction: Transaction, name: str, by: int) -> None:
     transaction.run(_RAISE, counter=name, by=by)
 
 
-def forget(transaction: Transaction, number: int, done: bool) -> None:
+def forget(transaction: Transaction, number: int, done: bool, failed: bool) -> None:
     """A fractal has been deleted."""
     block = (number - 1) // BLOCK
     transaction.run(_WIDEN if transaction.row(_GAP, of=block) else _OPEN, of=block)
     count(transaction, DELETED, 1)
     if done:
         count(transaction, DONE, -1)
+    if failed:
+        count(transaction, FAILED, -1)
 
 
 def place(transaction: Transaction, offset: int) -> tuple[int, int]:

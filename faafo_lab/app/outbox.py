@@ -1,10 +1,11 @@
 """What is on its way, in the rows: the outbox, what is in the queue, and the leases.
 
 A fractal that is to do is in one of three states, each found by an index: in the outbox (``published_at`` is NULL), in
-the queue, or in a worker's hands until ``lease_until``.
+the queue, or in a worker's hands until ``lease_until``. What is tried again later waits in the outbox (``retry_at``).
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
@@ -21,11 +22,13 @@ BATCH = 200
 EMPTY_SECONDS = 4.0  # between a message's end in the queue and its worker's lease
 DOUBLED_AT_MOST = 5  # times
 OVERTAKEN_SECONDS = 10.0  # by which the order of two messages is beyond doubt
+RETRY_SECONDS, RETRY_MAX_SECONDS = 1.0, 64.0  # until what failed is tried again: doubles with each attempt
+SILENT_AT_ONCE = 3  # workers may fall silent over a task until its next try has to wait, too
 
 NO_LEASE = {"leased_by": None, "lease_run": None, "lease_until": None}
 
 _uuids = one_of(fractals.c.uuid, bindparam("uuids"))
-_to_do = fractals.c.completed_at.is_(None)
+_to_do = sa.and_(fractals.c.completed_at.is_(None), fractals.c.failed_at.is_(None))
 _free = sa.and_(_to_do, fractals.c.lease_until.is_(None))
 _queued = sa.and_(_free, fractals.c.published_at.is_not(None))
 _leased = fractals.c.lease_until.is_not(None)
@@ -35,12 +38,27 @@ _PUBLISHED = (
     .where(_uuids, fractals.c.published_at.is_(None))
     .values(published_at=now(), publications=fractals.c.publications + 1)
 )
-_TO_OUTBOX = sa.update(fractals).where(_uuids, _to_do).values(published_at=None, **NO_LEASE)
+_to_outbox = sa.update(fractals).where(_uuids, _to_do)
+_TO_OUTBOX = _to_outbox.values(published_at=None, retry_at=None, **NO_LEASE)
+
+
+def after_attempts(attempts: sa.ColumnElement[int]) -> Any:
+    """When what has been tried so often is tried again."""
+    doubled = sa.func.power(2, sa.func.least(attempts, 60) - 1)
+    return shifted(now(), sa.func.least(RETRY_SECONDS * doubled, RETRY_MAX_SECONDS))
+
+
+_TO_OUTBOX_LATER = _to_outbox.values(
+    published_at=None,
+    retry_at=sa.case((fractals.c.attempts > SILENT_AT_ONCE, after_attempts(fractals.c.attempts - SILENT_AT_ONCE))),
+    **NO_LEASE,
+)
+_due = sa.or_(fractals.c.retry_at.is_(None), fractals.c.retry_at < now())
 _new = sa.and_(fractals.c.publications == 0, fractals.c.attempts == 0)  # whoever accepted it will publish it
 _overdue = fractals.c.created_at < shifted(now(), bindparam("seconds", type_=sa.Float))
 _OUTBOX = (
     sa.select(*(fractals.c[name] for name in TASK_FIELDS), fractals.c.attempts)
-    .where(_free, fractals.c.published_at.is_(None), sa.or_(sa.not_(_new), _overdue))
+    .where(_free, fractals.c.published_at.is_(None), sa.or_(sa.not_(_new), _overdue), _due)
     .order_by(fractals.c.number)
     .limit(BATCH)
     .with_for_update(skip_locked=True)
@@ -67,6 +85,7 @@ _LEASABLE = (
         fractals.c.uuid,
         fractals.c.completed_at,
         fractals.c.lease_run,
+        fractals.c.failed_at,
         sa.func.coalesce(fractals.c.lease_until < now(), sa.true()),
     )
     .where(_uuids)
@@ -111,7 +130,8 @@ def publish(transaction: Transaction, publish: Callable[[list[Task], bool], None
 def take_back_expired(transaction: Transaction) -> list[tuple[str, str]]:
     """Put tasks whose lease has expired back into the outbox; their uuids and who had them."""
     rows = [(uuid, worker) for uuid, worker in transaction.rows(_EXPIRED)]
-    put_back(transaction, [uuid for uuid, _ in rows])
+    if rows:
+        transaction.run(_TO_OUTBOX_LATER, uuids=[uuid for uuid, _ in rows])
     return rows
 
 
@@ -132,8 +152,9 @@ def refill(transaction: Transaction, queue_is_empty: bool) -> int:
 def lease(transaction: Transaction, beat: Heartbeat) -> dict[str, str]:
     """Take or renew the leases of what a worker has in hand: what became of each."""
     answer = dict.fromkeys(beat.working_on, "gone")
-    for uuid, completed_at, run, free in transaction.rows(_LEASABLE, uuids=list(beat.working_on)):
-        answer[uuid] = "done" if completed_at else "yours" if free or run == beat.run else "taken"
+    for uuid, completed_at, run, failed_at, free in transaction.rows(_LEASABLE, uuids=list(beat.working_on)):
+        to_do = "yours" if free or run == beat.run else "taken"
+        answer[uuid] = "done" if completed_at else "failed" if failed_at else to_do
     if yours := [uuid for uuid, what in answer.items() if what == "yours"]:
         transaction.run(_LEASE, uuids=yours, name=beat.name, run=beat.run, seconds=LEASE_SECONDS)
     return answer

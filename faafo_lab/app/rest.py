@@ -5,12 +5,13 @@
     GET    /v1/fractal/UUID          one fractal                          200
     PUT    /v1/fractal/UUID          a worker's result         (secret)   200    in ``transfer``
     DELETE /v1/fractal/UUID                                    (secret)   204
+    POST   /v1/fractal/UUID/failure  a worker cannot make it   (secret)   200
     GET    /v1/node                  every API and worker                 200
     POST   /v1/node                  a worker's heartbeat      (secret)   200
     PUT    /v1/node/NAME             {"drain": true}           (secret)   200
     DELETE /v1/node/NAME?run=RUN     a worker says goodbye     (secret)   204
     GET    /v1/load                  this machine's load                  200
-    GET    /v1/stats                 waiting, working, done, queue_depth  200
+    GET    /v1/stats                 how many fractals, by state          200
     GET    /v1/dead                  dead letters              (secret)   200
     DELETE /v1/dead                  throw them away           (secret)   200
     GET    /v1/openapi.json          the description of all this          200
@@ -86,6 +87,22 @@ class Fractal(Upload):
         await self.api.ask(self.api.store.delete, known_uuid(name))
         log.debug("deleted")
         self.set_status(204)
+
+
+class Failure(Handler):
+    """``/v1/fractal/UUID/failure``."""
+
+    route = "/v1/fractal/{uuid}/failure"
+
+    async def post(self, name: str) -> None:
+        """A worker cannot make it: it is tried again, later, or has failed."""
+        self.check_secret()
+        uuid, failure = known_uuid(name), validation.failure(self.json_body())
+        fractal, failed = await self.api.ask(self.api.store.fail, uuid, failure)
+        self.api.metrics.failures.labels(failure.fault).inc()
+        if failed:
+            log.warning("it has failed %d times, and is tried no more: %s", fractal["failures"], failure.reason)
+        self.send(fractal)
 
 
 class Nodes(Handler):
@@ -257,6 +274,7 @@ def description() -> tuple[bytes, str]:
 ROUTES: list[tuple[str, type[Handler]]] = [
     (r"/v1/fractal/?", Fractals),
     (r"/v1/fractal/([^/]+)", Fractal),
+    (r"/v1/fractal/([^/]+)/failure", Failure),
     (r"/v1/node/?", Nodes),
     (r"/v1/node/([^/]+)", Node),
     (r"/v1/load", Load),

@@ -3,7 +3,7 @@
 fractals       what was asked for, who works on it (the lease), what came out
 image_pieces   the PNGs that the database keeps, in pieces, apart from the rows so that no list ever reads them
 loose_images   what is kept outside and no row refers to: not yet, or no more; it is to be deleted
-counters       how many fractals were created, deleted and done: what would take long to count
+counters       how many fractals were created, deleted, done and failed: what would take long to count
 gaps           how many of each block of numbers were deleted: see ``numbers``
 nodes          who serves: every API and worker, as they last reported
 """
@@ -56,6 +56,11 @@ fractals = Table(
     Column("lease_until", Time),
     Column("publications", Integer, nullable=False, server_default="0"),  # since a worker last had the lease
     Column("attempts", Integer, nullable=False, server_default="0"),
+    # What went wrong: how often, the last reason, when it is tried again; and since when it is not: see ``failures``
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("failure", Text),
+    Column("retry_at", Time),
+    Column("failed_at", Time),
     # What came out
     Column("completed_at", Time),
     Column("c_re", Double),
@@ -68,8 +73,8 @@ fractals = Table(
     **MARIADB,
 )
 # Each of a fractal's states is found at once, however many are in another
-_OUTBOX = "completed_at IS NULL AND lease_until IS NULL AND published_at IS NULL"
-_QUEUED = "completed_at IS NULL AND lease_until IS NULL AND published_at IS NOT NULL"
+_OUTBOX = "completed_at IS NULL AND failed_at IS NULL AND lease_until IS NULL AND published_at IS NULL"
+_QUEUED = "completed_at IS NULL AND failed_at IS NULL AND lease_until IS NULL AND published_at IS NOT NULL"
 
 
 def _index(name: str, *columns: str, where: str | None = None) -> None:

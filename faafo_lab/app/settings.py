@@ -43,14 +43,17 @@ def root() -> Path:
 
 
 def secret() -> str | None:
-    """The deployment's secret, None where it has none."""
-    return os.environ.get("FAAFO_SECRET") or None
+    """The deployment's secret, None where it has none; raises ``SettingsError`` where no HTTP header can carry it."""
+    text = os.environ.get("FAAFO_SECRET") or None
+    if text and (text != text.strip() or not text.isprintable()):
+        raise SettingsError("FAAFO_SECRET must be one line of printable characters, without a blank at its ends.")
+    return text
 
 
 def passwords() -> list[str]:
-    """What no log may show: the secret, and the passwords in the addresses of database, broker and object store."""
+    """What no log may show: the secret, and the passwords in the addresses of all others."""
     found = set()
-    for url in (database_url(), queue_url(), images_url()):
+    for url in (database_url(), queue_url(), images_url(), endpoint_url()):
         with contextlib.suppress(ValueError):  # an address that is none: whoever uses it will say so
             found.add(unquote(urlsplit(url).password or ""))
     return sorted((found - {PASSWORD_WITHOUT_SECRET} | {secret() or ""}) - {""})

@@ -12,7 +12,7 @@ from typing import IO, Any, Concatenate, ParamSpec, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from faafo_lab.app import database, listing, nodes, numbers, outbox, pieces
+from faafo_lab.app import database, failures, listing, nodes, numbers, outbox, pieces
 from faafo_lab.app.database import Meaning, now, one_of
 from faafo_lab.app.errors import AppError, Conflict, DatabaseAway, ImagesAway, NotFound, TooManyWaiting
 from faafo_lab.app.julia import Task
@@ -21,7 +21,7 @@ from faafo_lab.app.machine import Load
 from faafo_lab.app.numbers import Totals
 from faafo_lab.app.schema import fractals, metadata
 from faafo_lab.app.transaction import Database, DatabaseError, Mode, Row, Transaction
-from faafo_lab.app.validation import Heartbeat, Result
+from faafo_lab.app.validation import Failure, Heartbeat, Result
 
 CONNECTIONS = 7
 TRIES = 5  # to add what others add or delete at the same time
@@ -36,16 +36,21 @@ _uuid, _uuids = fractals.c.uuid == bindparam("uuid"), one_of(fractals.c.uuid, bi
 _ADD = sa.insert(fractals).values({name: bindparam(name) for name in ("number", *TASK_FIELDS, "created_at")})
 _MOMENT = sa.select(now())
 _FIND_SOME = sa.select(*COLUMNS).where(_uuids)
-_STATE = sa.select(fractals.c.completed_at, fractals.c.image).where(_uuid)
+_STATE = sa.select(fractals.c.completed_at, fractals.c.failed_at, fractals.c.image).where(_uuid)
 _LOCK = _STATE.with_for_update()
 _IMAGE = sa.select(fractals.c.checksum, fractals.c.size, fractals.c.image).where(_uuid)
 _RESULT_FIELDS = ("duration", "size", "checksum", "generated_by", "c_re", "c_im", "image")
+_MADE = {"completed_at": now(), "failed_at": None, "failure": None, **outbox.NO_LEASE}
 _COMPLETE = (
     sa.update(fractals)
     .where(fractals.c.uuid == bindparam("of"))
-    .values(completed_at=now(), **outbox.NO_LEASE, **{name: bindparam(f"new_{name}") for name in _RESULT_FIELDS})
+    .values(**_MADE, **{name: bindparam(f"new_{name}") for name in _RESULT_FIELDS})
 )
-_DELETE = sa.delete(fractals).where(_uuid).returning(fractals.c.number, fractals.c.completed_at, fractals.c.image)
+_DELETE = (
+    sa.delete(fractals)
+    .where(_uuid)
+    .returning(fractals.c.number, fractals.c.completed_at, fractals.c.failed_at, fractals.c.image)
+)
 _working = sa.select(sa.func.count()).where(fractals.c.lease_until.is_not(None)).scalar_subquery()
 _STATS = sa.select(_working, *(numbers.counter(name) for name in Totals._fields))
 
@@ -119,6 +124,8 @@ class Store:
     def add(self, task: Task) -> tuple[dict[str, Any], bool]:
         """Accept a task; the fractal, and whether it is new. The same one again is accepted again.
 
+        One that has failed is tried anew.
+
         Raises ``Conflict`` where the uuid belongs to another fractal, ``TooManyWaiting`` where there are.
         """
         [answer] = self.add_many([task])
@@ -146,13 +153,16 @@ class Store:
             raise DatabaseAway("The database is busy with the same fractals: try again.")
         if refused := [uuid for uuid in first if uuid not in added and uuid not in known]:
             known |= self._find(refused)  # what was accepted before stays so
+        same = [task.uuid for task in first.values() if _is_of(task, known.get(task.uuid))]
+        if failed := [uuid for uuid in same if known[uuid]["failed_at"]]:
+            known |= self._anew(failed)
         answers: list[tuple[dict[str, Any], bool] | AppError] = []
         for task in tasks:
             fractal = added.get(task.uuid) or known.get(task.uuid)
-            if fractal is None:
-                answers.append(TooManyWaiting(_TOO_MANY.format(self._waiting_max)))
-            elif any(fractal[name] != value for name, value in task.as_dict().items()):
+            if fractal is not None and not _is_of(task, fractal):
                 answers.append(Conflict(f"'uuid' {task.uuid} belongs to another fractal: choose a new one."))
+            elif fractal is None or fractal["failed_at"]:
+                answers.append(TooManyWaiting(_TOO_MANY.format(self._waiting_max)))
             else:
                 answers.append((fractal, first.pop(task.uuid, None) is not None and task.uuid in added))
         return answers
@@ -180,6 +190,12 @@ class Store:
     @_in(Mode.READING)
     def _find(self, transaction: Transaction, uuids: list[str]) -> dict[str, dict[str, Any]]:
         """Those of these fractals that there are, by their uuid."""
+        return {row[0]: listing.shown(row) for row in transaction.rows(_FIND_SOME, uuids=uuids)}
+
+    @_in(Mode.WRITING)
+    def _anew(self, transaction: Transaction, uuids: list[str]) -> dict[str, dict[str, Any]]:
+        """Try these anew, unless too many would wait: the fractals by their uuid."""
+        failures.forget(transaction, uuids, self._waiting_max)
         return {row[0]: listing.shown(row) for row in transaction.rows(_FIND_SOME, uuids=uuids)}
 
     @_in(Mode.READING)
@@ -227,12 +243,12 @@ class Store:
         ``image`` says where the picture is: outside, where ``expect_image`` announced it, unless ``picture`` is given:
         that one goes into the database. Raises ``NotFound``, and ``ImagesAway`` where what was announced is gone.
         """
-        completed_at, made = _found(transaction.row(_STATE, uuid=uuid), uuid)
+        completed_at, _, made = _found(transaction.row(_STATE, uuid=uuid), uuid)
         if completed_at is not None:
             return _fractal(transaction, uuid), made == image
         if picture:  # before the row is locked: a large one takes a while
             pieces.insert(transaction, image, picture)
-        completed_at, _ = _found(transaction.row(_LOCK, uuid=uuid), uuid)
+        completed_at, failed_at, _ = _found(transaction.row(_LOCK, uuid=uuid), uuid)
         if completed_at is not None:
             if picture:
                 pieces.remove(transaction, image)
@@ -253,15 +269,17 @@ class Store:
         )
         fractal = _fractal(transaction, uuid)
         numbers.count(transaction, numbers.DONE, 1)
+        if failed_at is not None:
+            numbers.count(transaction, numbers.FAILED, -1)
         return fractal, True
 
     @_in(Mode.WRITING)
     def delete(self, transaction: Transaction, uuid: str) -> None:
         """Delete a fractal and its image; raises ``NotFound``. An image outside is loose from now on."""
-        number, completed_at, image = _found(transaction.row(_DELETE, uuid=uuid), uuid)
+        number, completed_at, failed_at, image = _found(transaction.row(_DELETE, uuid=uuid), uuid)
         if image is not None and not pieces.remove(transaction, image):
             pieces.loosen(transaction, image)
-        numbers.forget(transaction, number, done=completed_at is not None)
+        numbers.forget(transaction, number, done=completed_at is not None, failed=failed_at is not None)
         self._gaps = True
 
     # Images
@@ -301,10 +319,11 @@ class Store:
 
     @_in(Mode.READING)
     def stats(self, transaction: Transaction) -> dict[str, int]:
-        """How many fractals are waiting, leased to a worker, and done."""
+        """How many fractals are waiting, leased to a worker, done, and failed."""
         [[working, *counted]] = transaction.rows(_STATS)
         totals = Totals(*counted)
-        return {"waiting": totals.to_do - working, "working": working, "done": totals.done}
+        waiting = totals.to_do - working
+        return {"waiting": waiting, "working": working, "done": totals.done, "failed": totals.failed}
 
     # Nothing accepted is lost
 
@@ -339,13 +358,23 @@ class Store:
         """
         return outbox.refill(transaction, queue_is_empty)
 
+    @_in(Mode.WRITING)
+    def fail(self, transaction: Transaction, uuid: str, failure: Failure) -> tuple[dict[str, Any], bool]:
+        """A worker cannot make what it has: it is tried again, later, or has failed. The fractal, and whether it has.
+
+        Raises ``NotFound``.
+        """
+        failed = failures.note(transaction, uuid, failure)
+        return _fractal(transaction, uuid), failed
+
     # Nodes
 
     @_in(Mode.WRITING)
     def heard(self, transaction: Transaction, beat: Heartbeat) -> tuple[bool, dict[str, str]]:
         """A worker's heartbeat: renew or take its leases. Whether it shall drain, and what became of each uuid.
 
-        "yours": go on; "done": somebody else was faster; "taken": another worker has it; "gone": deleted.
+        "yours": go on; "done": somebody else was faster; "taken": another worker has it; "failed": too often; "gone":
+        deleted.
         """
         drain = nodes.write(
             transaction,
@@ -400,6 +429,10 @@ class Store:
 
 def _fractal(transaction: Transaction, uuid: str) -> dict[str, Any]:
     return listing.shown(_found(transaction.row(listing.FIND, uuid=uuid), uuid))
+
+
+def _is_of(task: Task, fractal: dict[str, Any] | None) -> bool:
+    return fractal is not None and all(fractal[name] == value for name, value in task.as_dict().items())
 
 
 def _found(row: Row | None, uuid: str) -> Row:

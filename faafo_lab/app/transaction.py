@@ -9,6 +9,7 @@ statement is made once, with ``bindparam`` for what changes, and its rows are pl
         row = transaction.row(FIND, uuid=uuid)
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum, auto
@@ -26,6 +27,8 @@ from faafo_lab.app.database import SNAPSHOT, Meaning, meaning, pipelined
 from faafo_lab.app.errors import DatabaseAway
 
 Row = tuple[Any, ...]
+
+RETRY_SECONDS = 1.0  # a database that could not be connected to is not tried again before
 
 _ONE: sa.Select[Any] = sa.select(sa.literal_column("1"))
 
@@ -127,6 +130,7 @@ class Database:
         self._engine = engine
         self._texts = _Texts(engine)
         self._driver: Any = engine.dialect.dbapi
+        self._away_until, self._why = 0.0, ""
         self._is_disconnect: Any = engine.dialect.is_disconnect
         self._begin = {Mode.SNAPSHOT: SNAPSHOT[engine.dialect.name], Mode.WRITING: ["BEGIN"]}
         # binary: PostgreSQL's driver reads numbers and moments in half the time
@@ -150,12 +154,16 @@ class Database:
     @contextmanager
     def begin(self, mode: Mode) -> Iterator[Transaction]:
         """Statements that belong together as ``mode`` says. Raises ``DatabaseError`` for what the driver raises."""
+        if time.monotonic() < self._away_until:  # each try may take seconds: those who wait are not let wait in line
+            raise DatabaseAway(f"The database does not answer: {self._why}")
         try:
             pooled = self._engine.raw_connection()
         except PoolTimeout:
             raise self._busy() from None
         except self._driver.Error as error:
-            raise self._error(error, broken=False) from error
+            failed_to_connect = self._error(error, broken=False)
+            self._away_until, self._why = time.monotonic() + RETRY_SECONDS, str(failed_to_connect)
+            raise failed_to_connect from error
         connection: Any = pooled.dbapi_connection
         transaction = Transaction(connection, self._options, self._texts)
         try:

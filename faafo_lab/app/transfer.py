@@ -117,8 +117,8 @@ class Upload(Streamed):
         """Keep a worker's result."""
         self.check_body()
         uuid = known_uuid(name)
-        result, picture = await self.api.ask(self._result, uuid)
-        fractal, won = await self.api.ask(self.api.images.keep, uuid, result, picture)
+        result, picture = await self.api.ask_patiently(self._result, uuid)
+        fractal, won = await self.api.ask_patiently(self.api.images.keep, uuid, result, picture)
         if won:
             self.api.metrics.completed.inc()
             log.debug("completed by %s", result.generated_by)

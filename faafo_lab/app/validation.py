@@ -24,18 +24,20 @@ DURATION_MAX_SECONDS = 1e9
 LOAD_AVERAGE_MAX = 1e6
 CORES_MAX = 65_536
 VERSION_MAX_LENGTH = 64
+REASON_MAX_LENGTH = 1_000
 TASK_BODY_MAX_BYTES = 64 * 1024
 IMAGE_MAX_BYTES = 128 * 1024 * 1024  # the largest picture, a byte for each pixel, and some more
 RESULT_BODY_MAX_BYTES = 40 * 1024 * 1024  # of JSON with the picture in base64, which has to be held in memory
 
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+FAULTS = ("task", "worker")
 WORKER_STATES = ("idle", "working", "draining", "drained")
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAME = re.compile(NAME_PATTERN)
 _UNFIT = re.compile("[\x00\ud800-\udfff]")  # no database keeps these as text
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_RANGE = re.compile(r"bytes=[ \t]*(?:(\d{1,18})-(\d{1,18})?|-(\d{1,18}))[ \t]*")
+_RANGE = re.compile(r"bytes=[ \t]*(?:(\d{1,18})-(\d{1,18})?|-(\d{1,18}))[ \t]*", re.IGNORECASE)
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -51,6 +53,15 @@ class Result:
     size: int
     generated_by: str
     c: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run of a worker cannot make a fractal, and whose fault it is: the task's, or the worker's."""
+
+    run: str
+    fault: str
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -174,6 +185,14 @@ def byte_range(text: str, size: int) -> tuple[int, int] | None:
     if start >= stop:
         raise OutOfRange(size)
     return start, stop
+
+
+def failure(body: dict[str, Any]) -> Failure:
+    """Why a worker cannot make what it has."""
+    _only(body, [field.name for field in fields(Failure)])
+    if body.get("fault") not in FAULTS:
+        raise BadRequest(f"'fault' must be one of {', '.join(FAULTS)}.")
+    return Failure(uuid(body.get("run"), "run"), body["fault"], _text(body, "reason", REASON_MAX_LENGTH))
 
 
 def heartbeat(body: dict[str, Any]) -> Heartbeat:

@@ -5,7 +5,9 @@ whether the worker shall drain. A message is acknowledged when its task is done 
 database says what is to do, so a message may come twice, or get lost.
 
 SIGTERM: finish what is in hand or, where that takes longer than ``DRAIN_SECONDS``, hand it back; say goodbye, exit 0.
-Broker or API away: keep trying, say so once. A message that cannot be processed goes to the dead letters.
+Broker or API away: keep trying, say so once. A message that cannot be processed goes to the dead letters. A task that
+cannot be computed is reported to the API, which lets it be tried again, later; the one that has failed too often goes
+to the dead letters, too. What only this machine cannot (its disk is full) is left to the others.
 """
 
 import argparse
@@ -36,6 +38,7 @@ HEARTBEAT_TIMEOUT_SECONDS = 4.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 DRAIN_SECONDS = 30.0  # for what is in hand when a signal comes
 NOT_WELCOME = (401, 403)  # an API that does not know our secret (any more)
+NOT_FOUND = 404  # it was deleted meanwhile
 GIVE_UP_SECONDS = 20.0  # a worker that shall stop keeps a result for an API that is away no longer than this
 PAUSE_SECONDS = 0.2  # of a worker that drains, or whose API is away
 IN_MEMORY_BYTES = 8 * 1024 * 1024  # a picture that is larger waits in a temporary file
@@ -91,7 +94,7 @@ class Heart:
         self._thread.start()
 
     def claim(self, uuids: list[str]) -> dict[str, str]:
-        """Take tasks' leases: for each "yours", "done", "taken" or "gone". Raises ``ApiError``."""
+        """Take tasks' leases: for each "yours", "done", "taken", "failed" or "gone". Raises ``ApiError``."""
         self._working_on = uuids
         try:
             leases = self._tell(self._claims)["leases"]
@@ -287,29 +290,51 @@ class Worker:
         """
         if claimed == "gone":
             return "There is no such fractal: it was deleted."
-        if claimed in ("done", "taken"):
+        if claimed in ("done", "taken", "failed"):
             log.info("not ours to make: %s", claimed)
             return ""
         if claimed != "yours":
             return claimed
         try:
-            with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as png:
-                try:
-                    made = self._make(task, png)
-                except Exception as error:  # such as a machine that is too small
-                    log.exception("cannot compute it")
-                    return f"It cannot be computed: {type(error).__name__}: {error}"
-                self._insist(lambda: self._client.upload(f"/v1/fractal/{task.uuid}", made, png, made["size"]))
+            try:
+                self._make_and_report(task)
+            except _Failed as failed:
+                return self._report(task, failed)
         except ApiRefused as error:
             self._check_welcome(error)
             return str(error)
-        log.info("made in %.3f s", made["duration"])
         return ""
 
     def _check_welcome(self, error: ApiRefused) -> None:
         if error.status in NOT_WELCOME:
             self._heart.welcome.clear()  # until a heartbeat is answered
             raise _NotNow from error
+
+    def _make_and_report(self, task: Task) -> None:
+        """Compute it and send it; raises ``_Failed`` where one of them does not work, and may not ever."""
+        try:
+            with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as png:
+                made = self._make(task, png)
+                self._insist(lambda: self._client.upload(f"/v1/fractal/{task.uuid}", made, png, made["size"]))
+        except ApiRefused as error:
+            if error.status in (*NOT_WELCOME, NOT_FOUND):
+                raise
+            raise _Failed("task", f"The API refuses its picture: {error}") from error
+        except (AppError, _NotNow):
+            raise
+        except OSError as error:  # such as a full disk, also when the file is closed
+            log.warning("cannot keep the picture: %s", error.strerror or error)
+            raise _Failed("worker", f"'{self._heart.name}' cannot keep it: {error.strerror or error}.") from error
+        except Exception as error:  # such as a machine that is too small
+            log.exception("cannot compute it")
+            raise _Failed("task", f"It cannot be computed: {type(error).__name__}: {error}") from error
+        log.info("made in %.3f s", made["duration"])
+
+    def _report(self, task: Task, failed: "_Failed") -> str:
+        """Tell the API; "" where it is tried again, else the reason."""
+        body = {"run": self._heart.run, "fault": failed.fault, "reason": failed.reason}
+        fractal = self._insist(lambda: self._client.call("POST", f"/v1/fractal/{task.uuid}/failure", body))
+        return failed.reason if fractal.get("failed_at") else ""
 
     def _make(self, task: Task, png: "tempfile.SpooledTemporaryFile[bytes]") -> dict[str, Any]:
         """Write the picture to a file; what the API shall know of it."""
@@ -355,6 +380,14 @@ def _object(value: object) -> dict[str, Any]:
     return value
 
 
+class _Failed(Exception):
+    """It could not be made, by the fault of the task or of this worker (``validation.FAULTS``)."""
+
+    def __init__(self, fault: str, reason: str):
+        super().__init__(reason)
+        self.fault, self.reason = fault, reason[: validation.REASON_MAX_LENGTH]
+
+
 class _NotNow(Exception):
     """The task is good, but this worker cannot do it: somebody else shall have it."""
 
@@ -378,8 +411,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="faafo-worker", description="Make fractals: take tasks, report results.")
     parser.add_argument("--name", default=settings.hostname(), help="this worker's name (default: %(default)s)")
     arguments = parser.parse_args()
-    endpoint, secret = settings.endpoint_url(), settings.secret()
     try:
+        endpoint, secret = settings.endpoint_url(), settings.secret()
         logs.start(arguments.name)
         heart = Heart(validation.node_name(arguments.name), endpoint, secret)
         worker = Worker(heart, settings.queue_url(), endpoint, secret)

@@ -127,6 +127,12 @@ class Deployment:
         finally:
             _end(process)
 
+    def signal(self, name: str, number: int) -> None:
+        """Signal a process and all that it has started."""
+        for pid in _tree(self.processes[name].pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def network(self) -> Relay:
         """Put a network between the broker and all programs that are started from now on."""
         between = self.broker.beside()
@@ -160,6 +166,15 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(LIMIT_SECONDS)
+
+
+def _tree(pid: int) -> list[int]:
+    """A process and its descendants."""
+    pids = [pid]
+    with contextlib.suppress(FileNotFoundError):  # it has just ended
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            pids += [one for child in (task / "children").read_text().split() for one in _tree(int(child))]
+    return pids
 
 
 def status(client: httpx.Client, path: str) -> int:

@@ -65,6 +65,29 @@ def test_a_body_that_is_too_long_is_refused(client: httpx.Client) -> None:
     assert str(validation.TASK_BODY_MAX_BYTES) in answer.json()["error"]
 
 
+@pytest.mark.parametrize("length", [validation.TASK_BODY_MAX_BYTES + 1, 5_000_000])
+@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/fractal"), ("POST", "/v1/node"), ("GET", "/v1/stats")])
+def test_a_body_that_does_not_say_how_long_it_is_is_bounded_too(
+    client: httpx.Client, method: str, path: str, length: int
+) -> None:
+    pieces = (b"x" * min(50_000, length - start) for start in range(0, length, 50_000))
+    answer = client.request(method, path, content=pieces, headers=AUTHORIZED)
+    assert "Content-Length" not in answer.request.headers
+    assert answer.status_code == 413
+    assert f"at most {validation.TASK_BODY_MAX_BYTES} bytes" in answer.json()["error"]
+
+
+def test_a_body_in_pieces_is_read(client: httpx.Client) -> None:
+    body = json.dumps(a_task()).encode()
+    assert client.post("/v1/fractal", content=iter([body[:20], body[20:]])).status_code == 201
+
+
+@pytest.mark.parametrize(("path", "says"), [("/v1/fractal?page=%ff", "page"), ("/v1/fractal/%ff", "unicode in url")])
+def test_an_address_that_is_no_text_is_refused_by_its_part(client: httpx.Client, path: str, says: str) -> None:
+    answer = client.get(path)
+    assert (answer.status_code, says in answer.json()["error"]) == (400, True), answer.text
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [

@@ -192,6 +192,7 @@ class Chaos:
             "restart the broker": lambda: self._end_server("messaging", None),
             "kill the database": lambda: self._end_server("database", signal.SIGKILL),
             "restart the database": lambda: self._end_server("database", None),
+            "freeze the database": self._freeze_database,
             "refuse connections to the broker": self._refuse,
             "silence the network to the broker": self._silence,
         }
@@ -289,6 +290,11 @@ class Chaos:
         self.deployment.stop(name, number)
         return self.deployment.messaging if name == "messaging" else self.deployment.database
 
+    def _freeze_database(self) -> Callable[[], None]:
+        """It accepts connections and requests, and answers nobody."""
+        self.deployment.signal("database", signal.SIGSTOP)
+        return lambda: self.deployment.signal("database", signal.SIGCONT)
+
     def _refuse(self) -> Callable[[], None]:
         self.network.refuse()
         return self.network.open
@@ -353,7 +359,7 @@ def test_whatever_breaks_each_accepted_fractal_is_made_once(
     engine.dispose()
 
     # what was queued twice is taken and dropped, nothing is left over
-    idle = {"waiting": 0, "working": 0, "done": TASKS, "queue_depth": 0, "dead": 0}
+    idle = {"waiting": 0, "working": 0, "done": TASKS, "failed": 0, "queue_depth": 0, "dead": 0}
     wait_for("the queue to be empty", lambda: connection.get("/v1/stats").json() == idle)
     for name in (*APIS, *WORKERS):
         assert bare.processes[name].poll() is None, f"{name} has ended: {bare.log(name)}"

@@ -1,6 +1,11 @@
 """The command `faafo`: options and tables of the original, errors in one sentence."""
 
+import os
+import pty
 import re
+import subprocess
+import sys
+import termios
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +14,7 @@ import pytest
 
 from tests.app.deployment import AUTHORIZED, SECRET, Deployment, a_task
 from tests.app.test_app_rest import a_result
+from tests.waiting import LIMIT_SECONDS
 
 
 def test_create_draws_from_the_originals_ranges(services: Deployment, client: httpx.Client) -> None:
@@ -89,6 +95,28 @@ def test_list_show_get_and_delete(services: Deployment, client: httpx.Client) ->
 
     assert services.run("cli", "delete", task["uuid"]).returncode == 0
     assert client.get("/v1/fractal").json()["num_results"] == 1
+
+
+def test_get_shows_its_progress_to_who_sits_at_a_terminal(services: Deployment, client: httpx.Client) -> None:
+    task = a_task(width=500, height=500)
+    client.post("/v1/fractal", json=task)
+    client.put(f"/v1/fractal/{task['uuid']}", json=a_result(task), headers=AUTHORIZED)
+    ours, its = pty.openpty()
+    termios.tcsetwinsize(its, (25, 80))
+    with open(ours, "rb", buffering=0) as terminal:
+        ended = subprocess.run(
+            [sys.executable, "-m", "faafo_lab.app.cli", "get", task["uuid"], "--output", "mine.png"],
+            env=services.environment(),
+            cwd=services.place,
+            stdout=subprocess.PIPE,
+            stderr=its,
+            timeout=LIMIT_SECONDS,
+            check=False,
+        )
+        shown = terminal.read(65536).decode()
+        os.close(its)
+    assert (ended.returncode, ended.stdout) == (0, b"mine.png\n")
+    assert re.search(r"mine\.png: 100%\|.+\| ([\d.]+k?)/\1 ", shown), shown
 
 
 @pytest.mark.parametrize(

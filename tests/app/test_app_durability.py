@@ -5,6 +5,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -136,6 +137,36 @@ def test_without_its_database_the_api_says_503_and_recovers(deployment: Deployme
         assert client.get(f"/v1/fractal/{uuid}").json()["checksum"]
         new = client.post("/v1/fractal", json=a_task()).json()["uuid"]
         wait_for("a new fractal", lambda new=new: done(client, [new]))
+
+
+@every_pair
+def test_while_its_database_hangs_the_api_says_503_to_everybody_and_recovers(deployment: Deployment) -> None:
+    deployment.api().close()
+    paths = ["/v1/fractal", "/v1/stats", "/v1/node", f"/fractal/{uuid.uuid4()}", "/"] * 3
+    orders = [a_task() for _ in range(3)]
+
+    def answer(method: str, path: str, json: object = None) -> httpx.Response:
+        with deployment.client() as client:
+            client.timeout = httpx.Timeout(60)
+            return client.request(method, path, json=json)
+
+    try:
+        deployment.signal("database", signal.SIGSTOP)
+        with ThreadPoolExecutor(20) as pool:
+            asked = [pool.submit(answer, "GET", path) for path in paths]
+            asked += [pool.submit(answer, "POST", "/v1/fractal", order) for order in orders]
+            answers = [one.result() for one in asked]
+        assert {one.status_code for one in answers} == {503}
+        assert all(one.headers["Retry-After"] for one in answers)
+        assert answer("GET", "/v1/load").status_code == 200
+    finally:
+        deployment.signal("database", signal.SIGCONT)
+    with deployment.client() as client:
+        wait_for("the API to recover", lambda: status(client, "/health") == 200)
+        deployment.worker("worker")
+        assert [client.post("/v1/fractal", json=order).status_code for order in orders] == [201] * 3
+        wait_for("the fractals", lambda: done(client, [order["uuid"] for order in orders]))
+    assert "Traceback" not in deployment.log("api")
 
 
 def test_a_worker_outlasts_its_api_and_loses_nothing(deployment: Deployment) -> None:

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 import schemathesis
 
-from faafo_lab.app import dead, openapi, rest, tasks, validation
+from faafo_lab.app import dead, failures, openapi, rest, tasks, validation
 from tests.app.deployment import AUTHORIZED, SECRET, Deployment, a_task, status, wait_for
 from tests.app.test_app_rest import a_result
 
@@ -109,6 +109,16 @@ def test_the_answers_of_everyday_use_are_as_described(services: Deployment, clie
     check("GET", "/v1/node", 200)
     check("PUT", "/v1/node/{name}", 200, "worker-1", json={"drain": True}, **mine)
     check("PUT", "/v1/node/{name}", 404, "nobody", json={"drain": True}, **mine)
+
+    failure = {"run": beat["run"], "fault": "task", "reason": "it is odd"}
+    check("POST", "/v1/fractal/{uuid}/failure", 401, uuid, json=failure)
+    check("POST", "/v1/fractal/{uuid}/failure", 400, uuid, json=failure | {"fault": ""}, **mine)
+    check("POST", "/v1/fractal/{uuid}/failure", 404, a_task()["uuid"], json=failure, **mine)
+    for number in range(1, failures.FAILURES_MAX + 1):
+        check("POST", "/v1/node", 200, json=beat, **mine)
+        assert check("POST", "/v1/fractal/{uuid}/failure", 200, uuid, json=failure, **mine).json()["failures"] == number
+    assert check("POST", "/v1/node", 200, json=beat, **mine).json()["leases"] == {uuid: "failed"}
+    assert check("GET", "/v1/fractal/{uuid}", 200, uuid).json()["failed_at"]
 
     check("PUT", "/v1/fractal/{uuid}", 401, uuid, json=a_result(task))
     check("PUT", "/v1/fractal/{uuid}", 400, uuid, json=a_result(task, size=1), **mine)

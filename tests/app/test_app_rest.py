@@ -186,7 +186,7 @@ def test_load_health_and_stats(client: httpx.Client) -> None:
     assert len(load["load_average"]) == 3
     assert load["cpu_percent"] is None or 0 <= load["cpu_percent"] <= 100
     assert client.get("/health").json() == {"status": "ok", "hostname": "api", "database": "ok", "broker": "ok"}
-    assert set(client.get("/v1/stats").json()) == {"waiting", "working", "done", "queue_depth", "dead"}
+    assert set(client.get("/v1/stats").json()) == {"waiting", "working", "done", "failed", "queue_depth", "dead"}
 
 
 def test_load_is_that_of_the_instance(bare: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus
 
+import httpx
 import pytest
 
 from faafo_lab.app.errors import SettingsError
@@ -98,3 +99,29 @@ def test_an_address_that_is_none_is_refused_without_its_password(make: Callable[
     with pytest.raises(SettingsError) as refused:
         make(url.format(HUSH))
     assert HUSH not in str(refused.value)
+
+
+@pytest.mark.parametrize("secret", ["hush\nhush", " hush", "hush\t", "\x07hush"])
+@pytest.mark.parametrize("module", ["api", "worker", "cli", "services"])
+def test_a_secret_that_no_header_can_carry_is_refused_without_a_word_of_it(
+    bare: Deployment, module: str, secret: str
+) -> None:
+    words = {"cli": ["list"], "services": ["messaging"]}.get(module, [])
+    ended = bare.run(module, *words, FAAFO_SECRET=secret)
+    assert (ended.returncode, ended.stdout, ended.stderr.count("\n")) == (1, "", 1), ended.stderr
+    assert "FAAFO_SECRET must be one line" in ended.stderr
+    assert "hush" not in ended.stderr
+
+
+def test_a_secret_may_be_in_any_script(services: Deployment, client: httpx.Client) -> None:
+    secret = "kľúč 鍵 €"
+    same = {"FAAFO_DATABASE_URL": services.database_url(), "FAAFO_QUEUE_URL": services.queue_url()}
+    services.api("other-api", 81, FAAFO_SECRET=secret, **same).close()
+    own = same | {"FAAFO_SECRET": secret, "FAAFO_ENDPOINT_URL": "http://localhost:81"}
+    services.worker("other", **own)
+    uuid = client.post("/v1/fractal", json=a_task()).json()["uuid"]
+    wait_for("the fractal", lambda: client.get(f"/v1/fractal/{uuid}").json()["checksum"])
+    wrong = services.run("cli", "delete", uuid, **own | {"FAAFO_SECRET": "kluc"})
+    assert (wrong.returncode, wrong.stderr) == (1, "faafo: This is not the deployment's secret.\n")
+    assert services.run("cli", "delete", uuid, **own).returncode == 0
+    assert client.get(f"/v1/fractal/{uuid}").status_code == 404

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import random
+import signal
 import threading
 import uuid
 from collections.abc import Iterator
@@ -10,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
-from faafo_lab.app import numbers
-from faafo_lab.app.errors import BadRequest, Conflict, NotFound, TooManyWaiting
+from faafo_lab.app import database, numbers
+from faafo_lab.app.errors import BadRequest, Conflict, DatabaseAway, NotFound, TooManyWaiting
 from faafo_lab.app.julia import Task
 from faafo_lab.app.store import Store
 from faafo_lab.app.validation import Heartbeat, Result
@@ -82,7 +84,7 @@ def test_counters_are_right_after_anything_that_happens_at_the_same_time(store: 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(store.add_many, [wanted[i : i + 7] for i in range(0, 60, 5)]))  # each overlaps the next
         list(pool.map(lambda task: complete(store, task), wanted[:40] + wanted[:40]))
-        assert store.stats() == {"waiting": 20, "working": 0, "done": 40}
+        assert store.stats() == {"waiting": 20, "working": 0, "done": 40, "failed": 0}
 
         def deleted(task: Task) -> bool:
             try:
@@ -94,7 +96,7 @@ def test_counters_are_right_after_anything_that_happens_at_the_same_time(store: 
         assert sum(pool.map(deleted, wanted[30:50] + wanted[30:50])) == 20
     run = str(uuid.uuid4())
     assert store.heard(Heartbeat("w", run, "working", (wanted[50].uuid,), None, None, None, None))[1]
-    assert store.stats() == {"waiting": 9, "working": 1, "done": 30}
+    assert store.stats() == {"waiting": 9, "working": 1, "done": 30, "failed": 0}
     count, objects = store.page(1, None)
     assert count == len(objects) == 40
     count, objects = store.page(2, 20, "newest", completed=True)
@@ -145,7 +147,7 @@ def test_no_more_wait_than_may(bare: Deployment, store: Store) -> None:
         answers = small.add_many([*wanted[3:], new_task()])
         assert [type(answer) for answer in answers] == [tuple] * 2 + [TooManyWaiting]
         assert [one["uuid"] for one in small.page(1, 10)[1]] == [wanted[i].uuid for i in (0, 2, 3, 4)]
-        assert small.stats() == {"waiting": 3, "working": 0, "done": 1}
+        assert small.stats() == {"waiting": 3, "working": 0, "done": 1, "failed": 0}
     finally:
         small.close()
 
@@ -169,6 +171,24 @@ def test_numbers_moments_and_text_come_back_as_they_went_in(store: Store) -> Non
     assert made["created_at"] == before < made["completed_at"]
     assert store.image(task.uuid) == (result.checksum, len(image), "database:a")
     assert store.image_bytes("database:a", 0, 100) == image
+
+
+def test_a_connection_that_breaks_while_tables_are_made_says_what_is_wrong(bare: Deployment, store: Store) -> None:
+    engine = database.connect(bare.database_url(), 1)
+
+    def broken_off() -> None:
+        with engine.connect() as connection, database.alone(connection):
+            bare.stop("database", signal.SIGKILL)
+            connection.execute(sa.select(1))
+
+    with pytest.raises(sa.exc.DBAPIError):
+        broken_off()
+    with pytest.raises(DatabaseAway, match="The database does not answer"):
+        store.create_tables()
+    bare.database()
+    with engine.connect() as connection, database.alone(connection):
+        assert connection.scalar(sa.select(1)) == 1
+    engine.dispose()
 
 
 def test_an_order_that_is_none_is_refused(store: Store) -> None:

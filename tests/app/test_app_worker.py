@@ -184,7 +184,7 @@ def test_a_worker_with_a_wrong_secret_takes_nothing(services: Deployment, client
     services.worker("stranger", FAAFO_SECRET="wrong", FAAFO_QUEUE_URL=services.queue_url())
     uuid = client.post("/v1/fractal", json=a_task()).json()["uuid"]
     wait_for("the refusal", lambda: "not the deployment's secret" in services.log("stranger"))
-    untouched = {"waiting": 1, "working": 0, "done": 0, "queue_depth": 1, "dead": 0}
+    untouched = {"waiting": 1, "working": 0, "done": 0, "failed": 0, "queue_depth": 1, "dead": 0}
     wait_for("the task in the queue", lambda: client.get("/v1/stats").json() == untouched)
     services.worker("helper")
     wait_for("the fractal", lambda: done(client, [uuid]))

@@ -94,7 +94,7 @@ def paths() -> Json:
     run = _argument("run", UUID, "as its heartbeats have it: a later run of the worker is left alone", required=True)
     to_fractal = {
         name: {"operationId": name, "parameters": {"uuid": "$response.body#/uuid"}}
-        for name in ("showFractal", "putResult", "deleteFractal", "showImage", "headImage")
+        for name in ("showFractal", "putResult", "fail", "deleteFractal", "showImage", "headImage")
     }
     created = _answer("accepted: it will be made, whatever fails", ref("Fractal")) | {"links": to_fractal}
     created["headers"]["Location"] = {"schema": {"type": "string"}, "required": True}
@@ -110,7 +110,8 @@ def paths() -> Json:
             ),
             "post": _operation(
                 "createFractal",
-                "Ask for a fractal. The same one again is accepted again, so it is safe to repeat.",
+                "Ask for a fractal. The same one again is accepted again, so it is safe to repeat; one that failed is "
+                "tried anew.",
                 {"201": created},
                 (409,),
                 _json("Task"),
@@ -131,6 +132,17 @@ def paths() -> Json:
             ),
             "delete": _operation(
                 "deleteFractal", "Delete a fractal and its image.", {"204": _answer("gone")}, (404,), secret=True
+            ),
+        },
+        "/v1/fractal/{uuid}/failure": {
+            "parameters": [_in_address("uuid", UUID)],
+            "post": _operation(
+                "fail",
+                "A worker cannot make what it has: it is tried again, later, or, after too many failures, no more.",
+                {"200": _answer("the fractal", ref("Fractal"))},
+                (404,),
+                _json("Failure"),
+                secret=True,
             ),
         },
         "/v1/node": {

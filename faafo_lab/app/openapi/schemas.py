@@ -45,6 +45,7 @@ TIME: Json = {"type": "string", "format": "date-time"}
 CHECKSUM: Json = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the PNG, in hexadecimal"}
 COORDINATE = _number(-validation.COORDINATE_MAX, validation.COORDINATE_MAX)
 NAME = _text(validation.NAME_MAX_LENGTH)
+REASON = _text(validation.REASON_MAX_LENGTH)
 NODE_NAME: Json = {
     "type": "string",
     "maxLength": validation.NAME_MAX_LENGTH,
@@ -85,10 +86,13 @@ def schemas() -> Json:
         **{name: _or_null(schema) for name, schema in outcome.items()},
         "c": _or_null(CONSTANT),
         "attempts": integer(0, description="how often a worker has taken it"),
+        "failures": integer(0, description="how often it could not be made, by its own fault"),
+        "failure": _or_null(REASON | {"description": "why it could not be made the last time; null once it is"}),
         "leased_by": _or_null(NAME | {"description": "the worker that has it now"}),
         "created_at": TIME,
         "published_at": _or_null(TIME | {"description": "when it came into the queue"}),
         "completed_at": _or_null(TIME),
+        "failed_at": _or_null(TIME | {"description": "since when it is tried no more, until it is asked for again"}),
     }
     node = {
         "name": NODE_NAME,
@@ -127,6 +131,13 @@ def schemas() -> Json:
             },
             optional=("uuid", "c"),
         ),
+        "Failure": _object(
+            {
+                "run": UUID | {"description": "the worker's, as its heartbeats have it"},
+                "fault": {"enum": list(validation.FAULTS), "description": "the worker's own does not count"},
+                "reason": REASON,
+            }
+        ),
         "Node": _object(node),
         "Nodes": _page("Node"),
         "Heartbeat": _object(beat, optional=("working_on", *told)) | {"additionalProperties": True},
@@ -135,7 +146,7 @@ def schemas() -> Json:
                 "drain": {"type": "boolean", "description": "whether the worker shall take no more tasks"},
                 "leases": {
                     "type": "object",
-                    "additionalProperties": {"enum": ["yours", "done", "taken", "gone"]},
+                    "additionalProperties": {"enum": ["yours", "done", "taken", "failed", "gone"]},
                     "description": "what became of each uuid that the worker works on",
                 },
             }
@@ -147,6 +158,7 @@ def schemas() -> Json:
                 "waiting": count,
                 "working": count,
                 "done": count,
+                "failed": count,
                 "queue_depth": _or_null(count | {"description": "messages for workers; null: the broker is away"}),
                 "dead": _or_null(count | {"description": "dead letters; null: the broker is away"}),
             }
