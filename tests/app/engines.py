@@ -162,7 +162,8 @@ _kept: list[TemporaryDirectory[str]] = []
 def _mariadb_options(data: Path) -> list[str]:
     account = ["--user=root"] if os.geteuid() == 0 else []  # root is no other user here: the files are its own
     small = ["--innodb-buffer-pool-size=16M", "--innodb-log-file-size=16M", "--performance-schema=off"]
-    return ["--no-defaults", *account, f"--datadir={data}", *small]
+    # what lies in the common /tmp, the next MariaDB to start there removes
+    return ["--no-defaults", *account, f"--datadir={data}", f"--tmpdir={data.parent}", *small]
 
 
 class RabbitMQ(Broker):
