@@ -86,7 +86,8 @@ _LEASABLE = (
         fractals.c.completed_at,
         fractals.c.lease_run,
         fractals.c.failed_at,
-        sa.func.coalesce(fractals.c.lease_until < now(), sa.true()),
+        # also for a heartbeat that was on its way when its worker gave up
+        sa.and_(sa.func.coalesce(fractals.c.lease_until < now(), sa.true()), _due),
     )
     .where(_uuids)
     .order_by(fractals.c.uuid)
