@@ -325,6 +325,12 @@ def _task(choice: random.Random) -> dict[str, Any]:
     }
 
 
+def _failure(log: str) -> str:
+    """The first thing that an API's log has a traceback of."""
+    before, found, after = log.partition("Traceback (most recent call last)")
+    return (before[-300:] + found + after[:4000]) if found else ""
+
+
 @every_pair
 @pytest.mark.timeout(900)
 def test_whatever_breaks_each_accepted_fractal_is_made_once(
@@ -342,7 +348,7 @@ def test_whatever_breaks_each_accepted_fractal_is_made_once(
     with clients.running():
         chaos.run()
         wait_for("all to be done", clients.finished, END_SECONDS)
-    assert clients.wrong == []
+    assert clients.wrong == [], "\n".join(filter(None, (_failure(bare.log(api)) for api in APIS)))
     assert sorted(clients.accepted) == sorted(task["uuid"] for task in clients.tasks)
 
     connection = Connections(bare)["api-1"]
