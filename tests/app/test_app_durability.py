@@ -81,6 +81,7 @@ def test_a_broker_that_hangs_holds_up_no_request(deployment: Deployment) -> None
             "waiting": 1,
             "working": 0,
             "done": 0,
+            "failed": 0,
             "queue_depth": None,
             "dead": None,
         }
