@@ -160,8 +160,8 @@ class Database:
             pooled = self._engine.raw_connection()
         except PoolTimeout:
             raise self._busy() from None
-        except self._driver.Error as error:
-            failed_to_connect = self._error(error, broken=False)
+        except (self._driver.Error, DBAPIError) as error:  # SQLAlchemy asks an engine's first connection itself
+            failed_to_connect = self._error(getattr(error, "orig", None) or error, broken=False)
             self._away_until, self._why = time.monotonic() + RETRY_SECONDS, str(failed_to_connect)
             raise failed_to_connect from error
         connection: Any = pooled.dbapi_connection

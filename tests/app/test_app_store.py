@@ -17,6 +17,7 @@ from faafo_lab.app import database, numbers
 from faafo_lab.app.errors import BadRequest, Conflict, DatabaseAway, NotFound, TooManyWaiting
 from faafo_lab.app.julia import Task
 from faafo_lab.app.store import Store
+from faafo_lab.app.transaction import Database, DatabaseError, Mode
 from faafo_lab.app.validation import Heartbeat, Result
 from tests.app.deployment import Deployment, a_task
 from tests.app.engines import every_pair
@@ -188,6 +189,15 @@ def test_a_connection_that_breaks_while_tables_are_made_says_what_is_wrong(bare:
     bare.database()
     with engine.connect() as connection, database.alone(connection):
         assert connection.scalar(sa.select(1)) == 1
+    engine.dispose()
+
+
+def test_a_first_connection_that_breaks_is_no_other_error(bare: Deployment, store: Store) -> None:
+    engine = database.connect(bare.database_url(), 1)
+    sa.event.listen(engine, "connect", lambda *_: bare.stop("database", signal.SIGKILL), insert=True)
+    with pytest.raises(DatabaseError) as raised, Database(engine).begin(Mode.READING):
+        pass
+    assert raised.value.means is database.Meaning.AWAY
     engine.dispose()
 
 
