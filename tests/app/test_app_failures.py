@@ -73,6 +73,7 @@ def test_what_always_fails_has_failed_in_the_end_and_can_be_asked_for_again(
     assert services.log("mistaken").count("cannot compute it") == failures.FAILURES_MAX
     assert f"tried no more: {reason}" in services.log("api")
     assert Scrape(client)("faafo_fractals", state="failed") == 1
+    assert "<dt>failed</dt><dd>1</dd>" in client.get("/").text
     assert Scrape(client)("faafo_failures_total", fault="task") >= failures.FAILURES_MAX
 
     assert f"| failure      | {reason} " in services.run("cli", "show", odd["uuid"]).stdout
