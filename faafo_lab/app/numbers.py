@@ -6,11 +6,12 @@ raises the counter. So the counter says how many were created, and the page at o
 a block, and within the block no more than ``BLOCK`` rows are passed over.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from faafo_lab.app.database import now
 from faafo_lab.app.errors import DatabaseAway
 from faafo_lab.app.schema import counters, gaps
 from faafo_lab.app.transaction import Transaction
@@ -44,7 +45,7 @@ def counter(name: str) -> sa.ScalarSelect[int]:
     return sa.select(counters.c.value).where(counters.c.name == name).scalar_subquery()
 
 
-_TOTALS = sa.select(*(counter(name).label(name) for name in Totals._fields))
+_TOTALS = sa.select(now(), *(counter(name).label(name) for name in Totals._fields))
 _RAISE = (
     sa.update(counters)
     .where(counters.c.name == bindparam("counter"))
@@ -78,10 +79,16 @@ def prepare(connection: sa.Connection) -> None:
 
 def totals(transaction: Transaction) -> Totals:
     """The counters; raises ``DatabaseAway`` where they are not there yet: they are the last that is created."""
+    return totals_now(transaction)[0]
+
+
+def totals_now(transaction: Transaction) -> tuple[Totals, Any]:
+    """The counters, and the database's time; raises ``DatabaseAway``."""
     row = transaction.row(_TOTALS)
     if row is None or None in row:
         raise DatabaseAway("The database answers, but its tables are not there yet.")
-    return Totals(*row)
+    moment, *counted = row
+    return Totals(*counted), moment
 
 
 def count(transaction: Transaction, name: str, by: int) -> None:

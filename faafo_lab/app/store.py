@@ -34,7 +34,6 @@ R = TypeVar("R")
 _uuid, _uuids = fractals.c.uuid == bindparam("uuid"), one_of(fractals.c.uuid, bindparam("uuids"))
 
 _ADD = sa.insert(fractals).values({name: bindparam(name) for name in ("number", *TASK_FIELDS, "created_at")})
-_MOMENT = sa.select(now())
 _FIND_SOME = sa.select(*COLUMNS).where(_uuids)
 _STATE = sa.select(fractals.c.completed_at, fractals.c.failed_at, fractals.c.image).where(_uuid)
 _LOCK = _STATE.with_for_update()
@@ -170,22 +169,21 @@ class Store:
     @_in(Mode.WRITING)
     def _insert(self, transaction: Transaction, tasks: Sequence[Task]) -> dict[str, dict[str, Any]]:
         """Insert as many of the tasks as may wait: the fractals by their uuid."""
-        numbers.count(transaction, numbers.CREATED, len(tasks))  # from here on nobody else adds
-        totals = numbers.totals(transaction)
+        # From here on nobody else adds: an API that its governor stops here holds up the others, so it asks only once
+        numbers.count(transaction, numbers.CREATED, len(tasks))
+        totals, moment = numbers.totals_now(transaction)
         if too_many := min(max(totals.to_do - self._waiting_max, 0), len(tasks)):
             numbers.count(transaction, numbers.CREATED, -too_many)
             tasks = tasks[:-too_many]
         if not tasks:
             return {}
-        moment = transaction.row(_MOMENT)
-        assert moment is not None
         before = totals.created - too_many - len(tasks)
         rows = [
-            task.as_dict() | {"number": number, "created_at": moment[0]}
+            task.as_dict() | {"number": number, "created_at": moment}
             for number, task in enumerate(tasks, start=before + 1)
         ]
         transaction.run_many(_ADD, rows)
-        return {task.uuid: listing.shown_new(task, moment[0]) for task in tasks}
+        return {task.uuid: listing.shown_new(task, moment) for task in tasks}
 
     @_in(Mode.READING)
     def _find(self, transaction: Transaction, uuids: list[str]) -> dict[str, dict[str, Any]]:
