@@ -227,7 +227,7 @@ def test_an_instances_page_and_its_links_load_through_jupyterlab_with_the_token_
     task = {"uuid": str(uuid4()), "width": 64, "height": 64, "iterations": 64, "xa": -1, "xb": 1, "ya": -1, "yb": 1}
     assert requests.post(f"{endpoint}/v1/fractal", json=task, timeout=REQUEST_SECONDS).status_code == 201
     address = launch.origin + link(endpoint, {"JUPYTERHUB_SERVICE_PREFIX": PREFIX})
-    wait_for("the page with the fractal", lambda: launch.answers(address, task["uuid"]))
+    wait_for("the page with the fractal", lambda: launch.answers(address, f"fractal-{task['uuid']}"))
     image = re.search(r'<img src="([^"]+)"', launch.get(urljoin(address, "index/1")).text)
     assert image
     assert launch.get(urljoin(address + "index/1", image.group(1))).content.startswith(b"\x89PNG")

@@ -17,6 +17,7 @@ import schemathesis
 
 from faafo_lab.app import dead, failures, openapi, rest, tasks, validation
 from tests.app.deployment import AUTHORIZED, SECRET, Deployment, a_task, status, wait_for
+from tests.app.test_app_failures import Clock
 from tests.app.test_app_rest import a_result
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,9 +115,12 @@ def test_the_answers_of_everyday_use_are_as_described(services: Deployment, clie
     check("POST", "/v1/fractal/{uuid}/failure", 401, uuid, json=failure)
     check("POST", "/v1/fractal/{uuid}/failure", 400, uuid, json=failure | {"fault": ""}, **mine)
     check("POST", "/v1/fractal/{uuid}/failure", 404, a_task()["uuid"], json=failure, **mine)
-    for number in range(1, failures.FAILURES_MAX + 1):
-        check("POST", "/v1/node", 200, json=beat, **mine)
-        assert check("POST", "/v1/fractal/{uuid}/failure", 200, uuid, json=failure, **mine).json()["failures"] == number
+    with closing(Clock(services.database_url())) as clock:
+        for number in range(1, failures.FAILURES_MAX + 1):
+            assert check("POST", "/v1/node", 200, json=beat, **mine).json()["leases"] == {uuid: "yours"}
+            failed = check("POST", "/v1/fractal/{uuid}/failure", 200, uuid, json=failure, **mine).json()
+            assert failed["failures"] == number
+            clock.pass_by(uuid)  # it is tried again at once
     assert check("POST", "/v1/node", 200, json=beat, **mine).json()["leases"] == {uuid: "failed"}
     assert check("GET", "/v1/fractal/{uuid}", 200, uuid).json()["failed_at"]
 
