@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 import yaml
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
+from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler, stream_request_body
 
@@ -30,6 +31,7 @@ from faafo_lab.cloud.emulator.network import Network
 from faafo_lab.cloud.emulator.nova import QUOTAS as COMPUTE_QUOTAS
 from faafo_lab.cloud.emulator.service import MAX_JSON_BYTES, Answer, Fault, Request, Service
 from faafo_lab.cloud.emulator.store import Store
+from faafo_lab.cloud.emulator.swift import ObjectStore
 from faafo_lab.cloud.emulator.switch import Plug, Switch
 
 log = logging.getLogger(__name__)
@@ -60,7 +62,14 @@ class Emulator:
         self.image = Image(self)
         self.network = Network(self)
         self.compute = Compute(self)
-        self.services: tuple[Service, ...] = (self.identity, self.compute, self.network, self.image)
+        self.object_store = ObjectStore(self)
+        self.services: tuple[Service, ...] = (
+            self.identity,
+            self.compute,
+            self.network,
+            self.image,
+            self.object_store,
+        )
         self._switch: Switch | None = None
         self._server: HTTPServer | None = None
 
@@ -125,7 +134,7 @@ class Emulator:
         await self.hypervisor.start()
         self._switch = Switch(self.hypervisor.owner, self.port_offset, self.hypervisor.console)
         with self.store.transaction():
-            for service in (self.identity, self.image, self.network, self.compute):
+            for service in (self.identity, self.image, self.network, self.compute, self.object_store):
                 service.setup()
         application = Application(
             [(r"/.*", Gateway, {"cloud": self})], log_function=lambda handler: None, compress_response=False
@@ -148,6 +157,7 @@ class Emulator:
             each.close()
         if self._switch is not None:
             await self._switch.close()
+        self.object_store.close()
         await self.hypervisor.close()
         self._claim.close()
         self.store.close()
@@ -225,7 +235,7 @@ def _replaced(value: object, old: str, new: str) -> object:
 class Gateway(RequestHandler):
     """Takes every request to its service, by the path's first segment."""
 
-    SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS")
+    SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS", "COPY")
 
     def initialize(self, cloud: Emulator) -> None:
         """Called by Tornado for each request."""
@@ -242,11 +252,13 @@ class Gateway(RequestHandler):
     def prepare(self) -> None:
         """The headers are here: find the service, and, where the route streams, let it begin."""
         head, _, rest = self.request.path[1:].partition("/")
-        self.service = next((each for each in self.cloud.services if each.prefix == f"/{head}"), None)
+        own = self.request.path
+        found = (each for each in self.cloud.services if each.prefix == f"/{head}" or own in each.roots)
+        self.service = next(found, None)
         if self.service is None:
             return
         query = parse_qs(self.request.query, keep_blank_values=True, errors="replace")
-        path = self.service.path("/" + rest)
+        path = self.service.path(own if own in self.service.roots else "/" + rest)
         self.asked = Request(self.request.method or "GET", path, query, self.request.headers)
         with contextlib.suppress(Fault):
             route, _ = self.service.find(self.asked.method, path)
@@ -295,8 +307,11 @@ class Gateway(RequestHandler):
             self.asked.body = bytes(self.body)
             answer = await self.service.handle(self.asked)
         self._send(answer)
-        if isinstance(answer.body, Path):
-            await self._send_file(answer.body)
+        with contextlib.suppress(StreamClosedError):  # the client has gone
+            if isinstance(answer.body, Path):
+                await self._send_file(answer.body)
+            elif isinstance(answer.body, AsyncIterator):
+                await self._send_pieces(answer.body)
 
     def _send(self, answer: Answer) -> None:
         try:
@@ -308,8 +323,10 @@ class Gateway(RequestHandler):
             self.set_header("Content-Type", "application/json")
         for name, value in answer.headers.items():
             self.set_header(name, value)
-        if isinstance(answer.body, dict):
+        if isinstance(answer.body, (dict, bytes)):
             self.write(answer.body)
+        elif answer.status in (204, 304) and "Content-Type" in answer.headers:
+            self.flush()  # Tornado would take the type away
 
     async def _send_file(self, path: Path) -> None:
         with path.open("rb") as file:
@@ -318,7 +335,12 @@ class Gateway(RequestHandler):
                 self.write(chunk)
                 await self.flush()
 
-    get = post = put = patch = delete = head = options = _answer
+    async def _send_pieces(self, pieces: AsyncIterator[bytes]) -> None:
+        async for piece in pieces:
+            self.write(piece)
+            await self.flush()
+
+    get = post = put = patch = delete = head = options = copy = _answer
 
     def compute_etag(self) -> None:
         """No ETags: the services have none."""

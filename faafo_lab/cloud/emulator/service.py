@@ -63,10 +63,10 @@ class Fault(Exception):
 
 @dataclass
 class Answer:
-    """What goes back: a JSON object, a file's content, or nothing."""
+    """What goes back: a JSON object, text, a file's content, pieces (with a Content-Length), or nothing."""
 
     status: int = 200
-    body: JSON | Path | None = None
+    body: JSON | bytes | Path | AsyncIterator[bytes] | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -82,6 +82,7 @@ class Request:
     chunks: AsyncIterator[bytes] | None = None  # the body of a route that streams
     id: str = field(default_factory=lambda: f"req-{uuid.uuid4()}")
     version: tuple[int, int] = (0, 0)  # the microversion, where the service has them
+    scope: str = ""  # what a signed URL opens, where the service has such
     _token: Token | None = None
 
     @property
@@ -135,8 +136,9 @@ class Route:
 
     @property
     def pattern(self) -> re.Pattern[str]:
-        """The template as a regular expression; {name} is one segment of the path."""
-        return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.template))
+        """The template as a regular expression; {name} is one segment of the path, {name*} all that is left of it."""
+        whole = re.sub(r"\{(\w+)\*\}", r"(?P<\1>.+)", self.template)
+        return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", whole))
 
 
 def route(method: str, template: str, *, open: bool = False, stream: bool = False) -> Callable[[F], F]:
@@ -156,6 +158,7 @@ class Service:
     prefix: ClassVar[str]
     type: ClassVar[str]
     name: ClassVar[str]
+    roots: ClassVar[tuple[str, ...]] = ()  # paths beside the prefix that are the service's, too
     endpoint: ClassVar[str] = ""  # what the catalogue's URL has after the prefix
     malformed: ClassVar[str] = "Malformed request body"
     needs_project: ClassVar[bool] = True
