@@ -107,13 +107,13 @@ class VolumeLife:
             if place.exists():  # whole: only its row was not written any more
                 return
             partial = place.with_suffix(".partial")
-            volume_files.clear(partial)
+            _clear(partial)
             try:
                 make(partial, self._stop)
                 partial.rename(place)
             except BaseException:
                 if not self._stop.is_set():  # else the next start does it
-                    volume_files.clear(partial)
+                    _clear(partial)
                 raise
 
         async with self._places:
@@ -231,6 +231,11 @@ class VolumeLife:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+def _clear(partial: Path) -> None:
+    for path in partial.parent.glob(f"{partial.name}*"):  # an image is unpacked beside its place, too
+        volume_files.clear(path)
 
 
 def _copy(source: Path, place: Path, stop: threading.Event) -> None:
