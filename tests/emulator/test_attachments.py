@@ -173,7 +173,7 @@ def test_a_kill_at_any_moment_leaves_volumes_whole_and_attached(start: Callable[
     state_dir, api = running.state_dir, Api(running)
     volumes = Volumes(api)
     origin, data, doomed = volumes.make(), volumes.make(), volumes.make()
-    expected = {f"{number % 40}/{number}": f"content of {number}" for number in range(3000)}
+    expected = {f"{number % 40}/{number}": f"content of {number}" for number in range(600)}
     for name, text in expected.items():
         (volumes.place(origin) / name).parent.mkdir(exist_ok=True)
         (volumes.place(origin) / name).write_text(text)
