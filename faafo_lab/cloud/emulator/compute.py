@@ -1,7 +1,7 @@
 """Compute (Nova 2.1): the service. Flavors, key pairs, limits and quotas are here.
 
 `nova` has what all operations share, `wanted` the checks of a new server, `servers` and `actions` the operations on
-servers, `lifecycle` what happens to them. Source: https://docs.openstack.org/api-ref/compute/
+servers, `attachments` those on their volumes, `lifecycle` what happens to them. Source: https://docs.openstack.org/api-ref/compute/
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from faafo_lab.cloud.emulator import keypairs
-from faafo_lab.cloud.emulator.actions import Actions
+from faafo_lab.cloud.emulator.attachments import Attachments
 from faafo_lab.cloud.emulator.flavors import FLAVORS, Flavor
 from faafo_lab.cloud.emulator.nova import QUOTAS
 from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, now, route
@@ -32,7 +32,7 @@ KEYPAIR: JSON = {
 }
 
 
-class Compute(Actions):
+class Compute(Attachments):
     """The compute service."""
 
     # Flavors

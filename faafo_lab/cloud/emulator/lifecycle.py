@@ -137,6 +137,7 @@ class Lifecycle:
         """Boot the server, new or not; then it is active."""
         guest = self._guest(self.servers[id])
         Path(guest.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.cloud.volume.mounts.plug(id)
         await self.cloud.hypervisor.boot(guest)
         row = self.servers[id]
         launched = row["launched_at"] or now()[:-1] + ".000000"
@@ -174,6 +175,7 @@ class Lifecycle:
             "public_keys": keys,
             "keys": [{"name": name, "type": "ssh", "data": key} for name, key in keys.items()],
             "addresses": [ip["ip_address"] for port in network.ports_of(row["id"]) for ip in port["fixed_ips"]],
+            "devices": self.cloud.volume.mounts.devices(row["id"]),
             "published_port_offset": self.cloud.port_offset,
         }
 
@@ -218,6 +220,7 @@ class Lifecycle:
         directory = self.directory(id)
         if directory.exists():
             await asyncio.to_thread(_remove, directory)
+        self.cloud.volume.mounts.release(id)
         network = self.cloud.network
         row = self.servers[id]
         brought = {wanted["port"] for wanted in row["networks"] if "port" in wanted}

@@ -21,6 +21,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler, stream_request_body
 
 from faafo_lab.cloud.emulator.addresses import Claim, port_offset
+from faafo_lab.cloud.emulator.cinder import QUOTAS as VOLUME_QUOTAS
 from faafo_lab.cloud.emulator.compute import Compute
 from faafo_lab.cloud.emulator.errors import AddressError, EmulatorError
 from faafo_lab.cloud.emulator.hypervisor import Hypervisor
@@ -33,13 +34,14 @@ from faafo_lab.cloud.emulator.service import MAX_JSON_BYTES, Answer, Fault, Requ
 from faafo_lab.cloud.emulator.store import Store
 from faafo_lab.cloud.emulator.swift import ObjectStore
 from faafo_lab.cloud.emulator.switch import Plug, Switch
+from faafo_lab.cloud.emulator.volume import Volume
 
 log = logging.getLogger(__name__)
 
 DEFAULT_PORT = 5000  # Keystone's; the address is the cloud's own, so it is seldom taken
 CHUNK_BYTES = 1 << 18
 MAX_UPLOAD_BYTES = 1 << 40
-QUOTA_NAMES = frozenset(COMPUTE_QUOTAS) | frozenset(NETWORK_QUOTAS)
+QUOTA_NAMES = frozenset(COMPUTE_QUOTAS) | frozenset(NETWORK_QUOTAS) | frozenset(VOLUME_QUOTAS)
 
 
 class Emulator:
@@ -62,12 +64,14 @@ class Emulator:
         self.image = Image(self)
         self.network = Network(self)
         self.compute = Compute(self)
+        self.volume = Volume(self)
         self.object_store = ObjectStore(self)
-        self.services: tuple[Service, ...] = (
+        self.services: tuple[Service, ...] = (  # in the order in which they are set up
             self.identity,
-            self.compute,
-            self.network,
             self.image,
+            self.network,
+            self.compute,
+            self.volume,
             self.object_store,
         )
         self._switch: Switch | None = None
@@ -134,7 +138,7 @@ class Emulator:
         await self.hypervisor.start()
         self._switch = Switch(self.hypervisor.owner, self.port_offset, self.hypervisor.console)
         with self.store.transaction():
-            for service in (self.identity, self.image, self.network, self.compute, self.object_store):
+            for service in self.services:
                 service.setup()
         application = Application(
             [(r"/.*", Gateway, {"cloud": self})], log_function=lambda handler: None, compress_response=False
@@ -144,6 +148,7 @@ class Emulator:
         self.running = True
         self._write_clouds()
         self.compute.life.resume()
+        self.volume.life.resume()
         self.network.apply()
 
     async def stop(self) -> None:
@@ -152,6 +157,7 @@ class Emulator:
         if self._server is not None:
             self._server.stop()
             await self.compute.life.close()
+            await self.volume.life.close()
             await self._server.close_all_connections()
         for each in self._sockets:
             each.close()

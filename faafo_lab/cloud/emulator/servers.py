@@ -136,6 +136,7 @@ class Servers(Wanted):
         """A server as Nova 2.1 shows it."""
         placed = row["vm_state"] != "building" or row["task_state"] == "spawning"
         host = hashlib.sha224(f"{row['project_id']}{self.cloud.name}".encode()).hexdigest()
+        volumes = self.cloud.volume.mounts.of(row["id"])
         view = {
             "id": row["id"],
             "name": row["name"],
@@ -162,7 +163,7 @@ class Servers(Wanted):
             "OS-EXT-STS:task_state": row["task_state"],
             "OS-EXT-STS:vm_state": row["vm_state"],
             "OS-EXT-STS:power_state": row["power_state"],
-            "os-extended-volumes:volumes_attached": [],
+            "os-extended-volumes:volumes_attached": [{"id": volume["id"]} for volume in volumes],
         }
         if row["fault"] is not None:
             view["fault"] = row["fault"]
@@ -266,12 +267,6 @@ class Servers(Wanted):
             if row["id"] == port:
                 return {"interfaceAttachment": _interface(row)}
         raise Fault(404, f"Instance {id} does not have a port with id {port}")
-
-    @route("GET", "/v2.1/servers/{id}/os-volume_attachments")
-    def volumes(self, request: Request, id: str) -> JSON:
-        """A server's volumes: there is no block storage."""
-        self._find(request, id)
-        return {"volumeAttachments": []}
 
     @route("GET", "/v2.1/servers/{id}/os-security-groups")
     def security_groups(self, request: Request, id: str) -> JSON:

@@ -159,6 +159,7 @@ class Service:
     type: ClassVar[str]
     name: ClassVar[str]
     roots: ClassVar[tuple[str, ...]] = ()  # paths beside the prefix that are the service's, too
+    aliases: ClassVar[tuple[tuple[str, str], ...]] = ()  # other types and names under which the catalogue has it
     endpoint: ClassVar[str] = ""  # what the catalogue's URL has after the prefix
     malformed: ClassVar[str] = "Malformed request body"
     needs_project: ClassVar[bool] = True

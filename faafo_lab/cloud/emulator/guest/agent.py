@@ -121,6 +121,8 @@ class Agent:
         say(f"systemd[1]: Hostname set to <{guest.name}>{how}.")
         for address in self._addresses():
             say(f"ci-info: {address}")
+        for volume in guest.metadata.get("devices", ()):
+            say(f"virtio_blk: {Path(volume['path']).name}: volume {volume['serial']} is {volume['path']}")
 
     def _addresses(self) -> list[str]:
         addresses = self._guest.metadata.get("addresses", {})

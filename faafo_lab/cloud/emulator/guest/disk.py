@@ -49,13 +49,14 @@ def prepare(guest: Guest) -> Path:
     disk = Path(guest.directory) / "disk"
     try:
         if not disk.is_dir() or not any(disk.iterdir()):
-            _unpack(Path(guest.image_path), disk)
+            unpack(Path(guest.image_path), disk)
         disk.chmod(_PRIVATE)
         for name in _DIRECTORIES:
             (disk / name).mkdir(parents=True, exist_ok=True)
         _write_keys(disk, guest)
         _write_metadata(disk, guest)
         _write_commands(disk)
+        (Path(guest.directory) / "volumes").mkdir(mode=_PRIVATE, exist_ok=True)
         ports = Path(guest.ports)
         shutil.rmtree(ports, ignore_errors=True)  # sockets of a former boot: nobody listens there
         ports.mkdir(mode=_PRIVATE, parents=True)
@@ -72,6 +73,7 @@ def environment(guest: Guest, disk: Path, state_dir: str) -> dict[str, str]:
         "HOSTNAME": guest.name,
         "INSTANCE_PORTS": guest.ports,
         "INSTANCE_ROOT": str(disk),
+        "INSTANCE_VOLUMES": str(Path(guest.directory) / "volumes"),
         "LANG": "C.UTF-8",
         "LOGNAME": USER,
         "PATH": f"{disk / 'bin'}:{_HOST_PATH}",
@@ -89,8 +91,8 @@ def shell() -> str:
     return shutil.which("bash", path=_HOST_PATH) or "/bin/sh"
 
 
-def _unpack(image: Path, disk: Path) -> None:
-    """Unpack beside the disk first: a disk is there whole or not at all."""
+def unpack(image: Path, disk: Path) -> None:
+    """Unpack beside the disk first: a disk is there whole or not at all. Raises DiskError, OSError."""
     partial = disk.with_name(disk.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

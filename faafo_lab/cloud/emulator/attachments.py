@@ -1,0 +1,192 @@
+"""Nova's part in block storage: volumes attached to servers, and the old proxies of Cinder's own operations.
+
+`volume_mounts` says what an attachment is. The proxies, os-volumes and os-snapshots, are there up to 2.35, as in Nova:
+libcloud's first OpenStack driver knows no other way.
+"""
+
+from __future__ import annotations
+
+from faafo_lab.cloud.emulator.actions import Actions
+from faafo_lab.cloud.emulator.calls import call
+from faafo_lab.cloud.emulator.schema import UUID
+from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, route
+from faafo_lab.cloud.emulator.store import Row
+
+STATES = ("active", "paused", "suspended", "stopped", "resized", "shelved", "shelved_offloaded")
+NO_PROXIES = (2, 36)  # the first version without
+TAGS, ENDINGS, BARE = (2, 49), (2, 79), (2, 89)  # the first with a tag, with delete_on_termination, without an id
+
+ATTACH: JSON = {
+    "volumeId": {"type": "string", "pattern": UUID},
+    "device": {"type": ["string", "null"], "pattern": r"(^/dev/x{0,1}[a-z]{0,1}d{0,1})([a-z]+)[0-9]*$"},
+}
+
+
+class Attachments(Actions):
+    """The operations on servers' volumes."""
+
+    def _attachment_view(self, request: Request, row: Row) -> JSON:
+        attachment = row["attachment"]
+        view = {"volumeId": row["id"], "serverId": attachment["server_id"], "device": attachment["device"]}
+        if request.version < BARE:
+            view["id"] = row["id"]
+        else:
+            view |= {"attachment_id": attachment["attachment_id"], "bdm_uuid": attachment["attachment_id"]}
+        if request.version >= (2, 70):
+            view["tag"] = row["tag"]
+        if request.version >= ENDINGS:
+            view["delete_on_termination"] = row["delete_on_termination"]
+        return view
+
+    @route("GET", "/v2.1/servers/{id}/os-volume_attachments")
+    def list_attachments(self, request: Request, id: str) -> JSON:
+        """A server's volumes."""
+        self._find(request, id)
+        page, _ = self._page(self.cloud.volume.mounts.of(id), request)
+        return {"volumeAttachments": [self._attachment_view(request, row) for row in page]}
+
+    @route("POST", "/v2.1/servers/{id}/os-volume_attachments")
+    def attach(self, request: Request, id: str) -> JSON:
+        """Attach a volume to a server. As with Nova's libvirt driver, it gets the next device, whatever it asks for."""
+        server = self._find(request, id)
+        fields = dict(ATTACH)
+        if request.version >= TAGS:
+            fields["tag"] = {"type": "string", "minLength": 1, "maxLength": 60, "pattern": "^[^,/]*$"}
+        if request.version >= ENDINGS:
+            fields["delete_on_termination"] = {"type": "boolean"}
+        one = {"type": "object", "required": ["volumeId"], "additionalProperties": False, "properties": fields}
+        definition = {"type": "object", "required": ["volumeAttachment"], "properties": {"volumeAttachment": one}}
+        wanted = self.parse(request, definition)["volumeAttachment"]
+        volume = self.cloud.volume.volume(request, wanted["volumeId"])
+        self._in_state(server, "attach_volume", *STATES)
+        if volume["status"] != "available":
+            raise Fault(
+                400,
+                f"Invalid input received: Invalid volume: Volume {volume['id']} status must be available or "
+                f"downloading to reserve, but the current status is {volume['status']}.",
+            )
+        row = self.cloud.volume.mounts.attach(
+            volume["id"], id, tag=wanted.get("tag"), delete_on_termination=wanted.get("delete_on_termination", False)
+        )
+        return {"volumeAttachment": self._attachment_view(request, row)}
+
+    def _attached(self, request: Request, id: str, volume: str) -> Row:
+        self._find(request, id)
+        for row in self.cloud.volume.mounts.of(id):
+            if row["id"] == volume:
+                return row
+        raise Fault(404, f"Instance {id} is not attached to volume {volume}")
+
+    @route("GET", "/v2.1/servers/{id}/os-volume_attachments/{volume}")
+    def show_attachment(self, request: Request, id: str, volume: str) -> JSON:
+        """One of a server's volumes."""
+        return {"volumeAttachment": self._attachment_view(request, self._attached(request, id, volume))}
+
+    @route("PUT", "/v2.1/servers/{id}/os-volume_attachments/{volume}")
+    def swap(self, request: Request, id: str, volume: str) -> JSON:
+        """Put another volume in one's place, which only an administrator may."""
+        self._attached(request, id, volume)
+        raise Fault(403, "Policy doesn't allow os_compute_api:os-volumes-attachments:swap to be performed.")
+
+    @route("DELETE", "/v2.1/servers/{id}/os-volume_attachments/{volume}")
+    def detach(self, request: Request, id: str, volume: str) -> Answer:
+        """Detach a volume from a server."""
+        row = self._attached(request, id, volume)
+        self._in_state(self._find(request, id), "detach_volume", *STATES)
+        self.cloud.volume.mounts.detach(row["id"])
+        return Answer(202)
+
+    # Proxies
+
+    async def _cinder(self, request: Request, method: str, path: str, body: JSON | None = None) -> JSON:
+        if request.version >= NO_PROXIES:
+            raise Fault(404, "The resource could not be found.")
+        return await call(self.cloud.volume, request, method, f"/v3/{request.project}{path}", body)
+
+    @route("GET", "/v2.1/os-volumes")
+    @route("GET", "/v2.1/os-volumes/detail")
+    async def proxy_volumes(self, request: Request) -> JSON:
+        """List volumes."""
+        return {
+            "volumes": [_volume(each) for each in (await self._cinder(request, "GET", "/volumes/detail"))["volumes"]]
+        }
+
+    @route("POST", "/v2.1/os-volumes")
+    async def proxy_create_volume(self, request: Request) -> JSON:
+        """Create a volume."""
+        wanted = self.parse(request, _wrapped("volume"))
+        return {"volume": _volume((await self._cinder(request, "POST", "/volumes", wanted))["volume"])}
+
+    @route("GET", "/v2.1/os-volumes/{id}")
+    async def proxy_volume(self, request: Request, id: str) -> JSON:
+        """Show a volume."""
+        return {"volume": _volume((await self._cinder(request, "GET", f"/volumes/{_segment(id)}"))["volume"])}
+
+    @route("DELETE", "/v2.1/os-volumes/{id}")
+    async def proxy_delete_volume(self, request: Request, id: str) -> Answer:
+        """Delete a volume."""
+        await self._cinder(request, "DELETE", f"/volumes/{_segment(id)}")
+        return Answer(202)
+
+    @route("GET", "/v2.1/os-snapshots")
+    @route("GET", "/v2.1/os-snapshots/detail")
+    async def proxy_snapshots(self, request: Request) -> JSON:
+        """List snapshots."""
+        found = (await self._cinder(request, "GET", "/snapshots/detail"))["snapshots"]
+        return {"snapshots": [_snapshot(each) for each in found]}
+
+    @route("POST", "/v2.1/os-snapshots")
+    async def proxy_create_snapshot(self, request: Request) -> JSON:
+        """Take a snapshot."""
+        wanted = self.parse(request, _wrapped("snapshot"))
+        return {"snapshot": _snapshot((await self._cinder(request, "POST", "/snapshots", wanted))["snapshot"])}
+
+    @route("GET", "/v2.1/os-snapshots/{id}")
+    async def proxy_snapshot(self, request: Request, id: str) -> JSON:
+        """Show a snapshot."""
+        return {"snapshot": _snapshot((await self._cinder(request, "GET", f"/snapshots/{_segment(id)}"))["snapshot"])}
+
+    @route("DELETE", "/v2.1/os-snapshots/{id}")
+    async def proxy_delete_snapshot(self, request: Request, id: str) -> Answer:
+        """Delete a snapshot."""
+        await self._cinder(request, "DELETE", f"/snapshots/{_segment(id)}")
+        return Answer(202)
+
+
+def _wrapped(name: str) -> JSON:
+    return {"type": "object", "required": [name], "properties": {name: {"type": "object"}}}
+
+
+def _segment(id: str) -> str:
+    """An id as one segment of a path. Raises a 404 `Fault` for what can be none."""
+    if not id.replace("-", "").isalnum() or not id.isascii():
+        raise Fault(404, f"{id[:120]} could not be found.")
+    return id
+
+
+def _volume(volume: JSON) -> JSON:
+    """A volume in Nova's old form."""
+    attachments = [
+        {"id": each["id"], "device": each["device"], "volumeId": each["volume_id"], "serverId": each["server_id"]}
+        for each in volume["attachments"]
+    ]
+    return {
+        **{name: volume[name] for name in ("id", "status", "size", "metadata")},
+        "availabilityZone": volume["availability_zone"],
+        "createdAt": volume["created_at"],
+        "displayName": volume["name"],
+        "displayDescription": volume["description"],
+        "volumeType": volume["volume_type"],
+        "snapshotId": volume["snapshot_id"],
+        "attachments": attachments or [{}],
+    }
+
+
+def _snapshot(snapshot: JSON) -> JSON:
+    return {
+        **{name: snapshot[name] for name in ("id", "status", "size")},
+        "volumeId": snapshot["volume_id"],
+        "createdAt": snapshot["created_at"],
+        "displayName": snapshot["name"],
+        "displayDescription": snapshot["description"],
+    }

@@ -1,0 +1,140 @@
+"""Volumes on disk: directories that are copied, packed, unpacked and removed; all of it in threads.
+
+A copy is cheap where the file system shares blocks (Btrfs, XFS: one `FICLONE` a file), else the kernel copies. What is
+no file, directory or symbolic link (a database's socket) is left out, and so is a file that vanishes meanwhile.
+
+Stopped      the cloud ends; the work is done again at its next start
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import stat
+import tarfile
+import threading
+from pathlib import Path
+
+_FICLONE = 0x40049409  # ioctl_ficlone(2)
+_PIECE_BYTES = 1 << 24
+_PRIVATE = 0o700
+
+
+class Stopped(Exception):
+    """The work was given up half done, because the cloud ends."""
+
+
+def empty(place: Path) -> None:
+    """Make an empty volume."""
+    place.mkdir(mode=_PRIVATE, parents=True)
+
+
+def copy(source: Path, place: Path, stop: threading.Event) -> None:
+    """Copy a directory with all that is in it. Raises OSError, Stopped."""
+    empty(place)
+    todo = [(source, place)]
+    directories = []
+    while todo:
+        from_, to = todo.pop()
+        directories.append((from_, to))
+        for entry in _entries(from_):
+            if stop.is_set():
+                raise Stopped
+            target = to / entry.name
+            with contextlib.suppress(FileNotFoundError):
+                kind = entry.stat(follow_symlinks=False).st_mode
+                if stat.S_ISDIR(kind):
+                    target.mkdir(mode=_PRIVATE)
+                    todo.append((Path(entry.path), target))
+                elif stat.S_ISLNK(kind):
+                    target.symlink_to(os.readlink(entry.path))
+                elif stat.S_ISREG(kind):
+                    _copy_file(Path(entry.path), target, stop)
+    for from_, to in reversed(directories):  # a directory that may not be written to gets its mode last
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copystat(from_, to)
+
+
+def _entries(directory: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(directory) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        return []
+
+
+def _copy_file(source: Path, target: Path, stop: threading.Event) -> None:
+    with source.open("rb") as from_, target.open("xb") as to:
+        try:
+            fcntl.ioctl(to, _FICLONE, from_.fileno())
+        except OSError:
+            _copy_data(from_.fileno(), to.fileno(), stop)
+    shutil.copystat(source, target)
+
+
+def _copy_data(from_: int, to: int, stop: threading.Event) -> None:
+    in_kernel = True
+    while not stop.is_set():
+        if in_kernel:
+            try:
+                if not os.copy_file_range(from_, to, _PIECE_BYTES):
+                    return
+                continue
+            except OSError:  # another file system, or one that cannot: it has copied nothing of this piece
+                in_kernel = False
+        piece = os.read(from_, _PIECE_BYTES)
+        if not piece:
+            return
+        while piece:
+            piece = piece[os.write(to, piece) :]
+    raise Stopped
+
+
+def pack(source: Path, archive: Path, stop: threading.Event) -> None:
+    """Pack a directory's content as an image: a tar.gz. Raises OSError, Stopped.
+
+    Symbolic links that leave the directory are left out: no image may have them.
+    """
+
+    def fit(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+        if stop.is_set():
+            raise Stopped
+        if member.issym() and _leaves(member.name, member.linkname):
+            return None
+        return member if member.isreg() or member.isdir() or member.issym() or member.islnk() else None
+
+    with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
+        for name in sorted(os.listdir(source)):
+            tar.add(source / name, arcname=name, filter=fit)
+
+
+def _leaves(name: str, target: str) -> bool:
+    return os.path.isabs(target) or os.path.normpath(os.path.join(os.path.dirname(name), target)).startswith("..")
+
+
+def remove(place: Path) -> None:
+    """Remove a directory at once: moved out of the way first, so that a half-removed one is never used again."""
+    grave = place.with_name(f"{place.name}.deleted")
+    with contextlib.suppress(FileNotFoundError):
+        place.rename(grave)
+    clear(grave)
+
+
+def clear(place: Path) -> None:
+    """Remove whatever is there, directories that may not be written to too. Raises OSError."""
+
+    def open_up(function: object, path: str, error: object) -> None:
+        os.chmod(os.path.dirname(path), _PRIVATE)
+        with contextlib.suppress(OSError):
+            os.chmod(path, _PRIVATE, follow_symlinks=False)
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place, onerror=open_up)
+    else:
+        place.unlink(missing_ok=True)
