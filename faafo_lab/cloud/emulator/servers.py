@@ -42,6 +42,7 @@ DOING = {  # what is being done shows before what the server is
     "resize_reverting": "REVERT_RESIZE",
 }
 
+PROGRESSING = frozenset(("ACTIVE", "BUILD", "MIGRATING", "REBUILD", "RESIZE", "VERIFY_RESIZE"))  # those that show it
 CHANGED = frozenset(  # what the answer to a change shows
     (
         *("id", "name", "status", "tenant_id", "user_id", "metadata", "hostId", "image", "flavor", "created"),
@@ -110,7 +111,7 @@ class Servers(Wanted):
                     "image_id": image["id"],
                     "flavor_id": flavor.id,
                     "key_name": key["name"] if key else None,
-                    "public_key": key["public_key"] if key else None,
+                    "public_key": key["public_key"] if key and key.get("type", "ssh") == "ssh" else None,
                     "user_data": wanted.get("user_data"),
                     "metadata": wanted.get("metadata", {}),
                     "groups": [each["id"] for each in groups],
@@ -191,7 +192,6 @@ class Servers(Wanted):
             "accessIPv6": row["access_ipv6"],
             "links": self._links("servers", row["id"]),
             "OS-DCF:diskConfig": row["disk_config"],
-            "progress": 100 if row["vm_state"] == "active" else 0,
             "OS-EXT-AZ:availability_zone": "nova" if placed else "",
             "config_drive": "True" if row["config_drive"] else "",
             "key_name": row["key_name"],
@@ -204,7 +204,8 @@ class Servers(Wanted):
         }
         if row["fault"] is not None:
             view["fault"] = row["fault"]
-            del view["progress"]  # Nova shows it only where there is some
+        if view["status"] in PROGRESSING:
+            view["progress"] = 100 if row["vm_state"] == "active" else 0
         if ports:
             view["security_groups"] = [{"name": group["name"]} for group in self._groups_of(ports)]
         return {**view, **self._later(row, version)}
@@ -234,7 +235,12 @@ class Servers(Wanted):
     def _short_view(self, request: Request, row: Row) -> JSON:
         """A server as the answer to a change shows it."""
         view = self._view(row, self.cloud.network.ports_of(row["id"]), request.version)
-        return {name: value for name, value in view.items() if name in CHANGED}
+        short = {name: value for name, value in view.items() if name in CHANGED}
+        plain = {
+            name: [{"version": each["version"], "addr": each["addr"]} for each in items]
+            for name, items in view["addresses"].items()
+        }
+        return {**short, "addresses": plain}
 
     def _groups_of(self, ports: Iterable[Row]) -> list[Row]:
         table = self.cloud.network.groups.table

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import logging
 import os
 import tarfile
@@ -18,9 +19,8 @@ from typing import IO, Any
 from faafo_lab.cloud.emulator.actions import action
 from faafo_lab.cloud.emulator.flavors import FLAVORS
 from faafo_lab.cloud.emulator.forwarding import forward
-from faafo_lab.cloud.emulator.hypervisor import HypervisorError
 from faafo_lab.cloud.emulator.interfaces import Interfaces
-from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request
+from faafo_lab.cloud.emulator.service import JSON, Answer, Request
 from faafo_lab.cloud.emulator.store import Row
 from faafo_lab.cloud.emulator.transitions import SNAPSHOT
 from faafo_lab.cloud.emulator.wanted import METADATA
@@ -84,8 +84,8 @@ class Snapshots(Interfaces):
             async with self._still(row):
                 upload.chunks = pack(self.life.directory(id) / "disk")
                 await self.cloud.image.upload(upload, image)
-        except (Fault, OSError, tarfile.TarError, HypervisorError) as error:
-            log.warning("The snapshot %s of server %s failed: %s", image, id, error)
+        except Exception as error:
+            log.warning("The snapshot %s of server %s failed: %r", image, id, error)
             self.life.history.end(id, self.life.history.open(id), "Error")
         finally:
             self.life.forget_snapshot(id)
@@ -137,7 +137,8 @@ async def pack(disk: Path) -> AsyncIterator[bytes]:
 def _pack(disk: Path, descriptor: int) -> None:
     with (
         os.fdopen(descriptor, "wb") as pipe,
-        tarfile.open(fileobj=pipe, mode="w|gz", compresslevel=COMPRESSION, format=tarfile.PAX_FORMAT) as tar,
+        gzip.GzipFile(fileobj=pipe, mode="wb", compresslevel=COMPRESSION) as zipped,
+        tarfile.open(fileobj=zipped, mode="w|", format=tarfile.PAX_FORMAT) as tar,
     ):
         for path in _walk(disk):
             with contextlib.suppress(FileNotFoundError):

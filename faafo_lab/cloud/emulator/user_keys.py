@@ -28,7 +28,7 @@ class UserKeys(Proxies):
 
     def _key_view(self, request: Request, row: Row, *names: str) -> JSON:
         view = {name: row[name] for name in ("name", "public_key", "fingerprint", *names)}
-        return {**view, "type": "ssh"} if request.version >= (2, 2) else view
+        return {**view, "type": row.get("type", "ssh")} if request.version >= (2, 2) else view
 
     def _only_own(self, request: Request, user: str | None) -> None:
         if request.version >= (2, 10) and user not in (None, request.token.user_id):
@@ -63,23 +63,21 @@ class UserKeys(Proxies):
         definition = {"type": "object", "required": ["keypair"], "properties": {"keypair": keypair}}
         wanted: JSON = self.parse(request, definition)["keypair"]
         self._only_own(request, wanted.get("user_id"))
-        if wanted.get("type") == "x509":
-            raise Fault(400, "Keypair data is invalid: this cloud has Linux servers only, whose keys are SSH keys.")
         return wanted
 
     @route("POST", "/v2.1/os-keypairs")
     async def create_key(self, request: Request) -> Answer:
         """Import a public key, or make a new pair."""
         wanted = self._wanted_keypair(request)
-        user, name = request.token.user_id, wanted["name"]
+        user, name, type = request.token.user_id, wanted["name"], wanted.get("type", "ssh")
         secret: JSON = {}
         if "public_key" in wanted:
             public = wanted["public_key"]
         else:
-            private, public = await asyncio.to_thread(keypairs.generate, "Generated-by-Nova")
+            private, public = await asyncio.to_thread(keypairs.GENERATE[type], "Generated-by-Nova")
             secret = {"private_key": private}
         try:
-            fingerprint = keypairs.fingerprint(public)
+            fingerprint = keypairs.FINGERPRINT[type](public)
         except ValueError:
             raise Fault(400, "Keypair data is invalid: failed to generate fingerprint") from None
         if f"{user}/{name}" in self.keys:
@@ -91,6 +89,7 @@ class UserKeys(Proxies):
                 "id": f"{user}/{name}",
                 "number": max((row["number"] for row in self.keys), default=0) + 1,
                 "name": name,
+                "type": type,
                 "public_key": public,
                 "fingerprint": fingerprint,
                 "user_id": user,
