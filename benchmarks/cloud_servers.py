@@ -6,6 +6,7 @@ Linear means that a server costs as much among 50 as among 10: `servers_50_to_10
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,7 +30,7 @@ def figures() -> Figures:
         directory = Path(folder) / "cloud"
         running = control.start(directory, quotas=QUOTAS)
         try:
-            with _client(running.clouds_yaml) as http:
+            with closing(_client(running.clouds_yaml)) as http:
                 _round(http, FEW)  # what only the first servers pay
                 few, many = _round(http, FEW), _round(http, MANY)
         finally:
