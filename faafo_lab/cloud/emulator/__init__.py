@@ -4,12 +4,16 @@ control         start, stop and find it
 server          its process: one HTTP server for all services; addresses: those that it may have
 service         what all services have in common; store: their state; schema: their requests' checks
 identity        Keystone
-volume          Cinder: cinder (what its operations share), volumes, snapshots, volume_life, volume_files,
-                volume_mounts; attachments: Nova's part in it
-compute         Nova: nova (what its operations share), wanted, servers, actions, lifecycle, flavors, keypairs
+compute         Nova: nova (what its operations share), wanted, servers, server_filters, actions, rebuilding,
+                interfaces, snapshots, server_groups, instance_actions, user_keys, quotas, attachments, flavors,
+                keypairs; proxies and image_proxies: its old doors to other services;
+                lifecycle, transitions and history: what becomes of a server
+volume          Cinder: cinder (what its operations share), volumes, volume_snapshots, volume_life, volume_files,
+                volume_mounts
+forwarding      how one service asks another
 network         Neutron: resources (what its resources share), networks, ports, routers, security, floating, plugs
 image           Glance; base_images: the images that are there from the start
-hypervisor      the instances' process trees; guest: what runs in them
+hypervisor      the instances' process trees (freezer: paused ones); guest: what runs in them
 switch          the only way into an instance
 errors          what can go wrong with it as a program
 """

@@ -1,19 +1,13 @@
-"""Nova's part in block storage: volumes attached to servers, and the old proxies of Cinder's own operations.
-
-`volume_mounts` says what an attachment is. The proxies, os-volumes and os-snapshots, are there up to 2.35, as in Nova:
-libcloud's first OpenStack driver knows no other way.
-"""
+"""Nova's part in block storage: volumes attached to servers. `volume_mounts` says what an attachment is."""
 
 from __future__ import annotations
 
-from faafo_lab.cloud.emulator.actions import Actions
-from faafo_lab.cloud.emulator.calls import call
+from faafo_lab.cloud.emulator.quotas import Limits
 from faafo_lab.cloud.emulator.schema import UUID
 from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.store import Row
 
 STATES = ("active", "paused", "suspended", "stopped", "resized", "shelved", "shelved_offloaded")
-NO_PROXIES = (2, 36)  # the first version without
 TAGS, ENDINGS, BARE = (2, 49), (2, 79), (2, 89)  # the first with a tag, with delete_on_termination, without an id
 
 ATTACH: JSON = {
@@ -22,7 +16,7 @@ ATTACH: JSON = {
 }
 
 
-class Attachments(Actions):
+class Attachments(Limits):
     """The operations on servers' volumes."""
 
     def _attachment_view(self, request: Request, row: Row) -> JSON:
@@ -95,98 +89,3 @@ class Attachments(Actions):
         self._in_state(self._find(request, id), "detach_volume", *STATES)
         self.cloud.volume.mounts.detach(row["id"])
         return Answer(202)
-
-    # Proxies
-
-    async def _cinder(self, request: Request, method: str, path: str, body: JSON | None = None) -> JSON:
-        if request.version >= NO_PROXIES:
-            raise Fault(404, "The resource could not be found.")
-        return await call(self.cloud.volume, request, method, f"/v3/{request.project}{path}", body)
-
-    @route("GET", "/v2.1/os-volumes")
-    @route("GET", "/v2.1/os-volumes/detail")
-    async def proxy_volumes(self, request: Request) -> JSON:
-        """List volumes."""
-        return {
-            "volumes": [_volume(each) for each in (await self._cinder(request, "GET", "/volumes/detail"))["volumes"]]
-        }
-
-    @route("POST", "/v2.1/os-volumes")
-    async def proxy_create_volume(self, request: Request) -> JSON:
-        """Create a volume."""
-        wanted = self.parse(request, _wrapped("volume"))
-        return {"volume": _volume((await self._cinder(request, "POST", "/volumes", wanted))["volume"])}
-
-    @route("GET", "/v2.1/os-volumes/{id}")
-    async def proxy_volume(self, request: Request, id: str) -> JSON:
-        """Show a volume."""
-        return {"volume": _volume((await self._cinder(request, "GET", f"/volumes/{_segment(id)}"))["volume"])}
-
-    @route("DELETE", "/v2.1/os-volumes/{id}")
-    async def proxy_delete_volume(self, request: Request, id: str) -> Answer:
-        """Delete a volume."""
-        await self._cinder(request, "DELETE", f"/volumes/{_segment(id)}")
-        return Answer(202)
-
-    @route("GET", "/v2.1/os-snapshots")
-    @route("GET", "/v2.1/os-snapshots/detail")
-    async def proxy_snapshots(self, request: Request) -> JSON:
-        """List snapshots."""
-        found = (await self._cinder(request, "GET", "/snapshots/detail"))["snapshots"]
-        return {"snapshots": [_snapshot(each) for each in found]}
-
-    @route("POST", "/v2.1/os-snapshots")
-    async def proxy_create_snapshot(self, request: Request) -> JSON:
-        """Take a snapshot."""
-        wanted = self.parse(request, _wrapped("snapshot"))
-        return {"snapshot": _snapshot((await self._cinder(request, "POST", "/snapshots", wanted))["snapshot"])}
-
-    @route("GET", "/v2.1/os-snapshots/{id}")
-    async def proxy_snapshot(self, request: Request, id: str) -> JSON:
-        """Show a snapshot."""
-        return {"snapshot": _snapshot((await self._cinder(request, "GET", f"/snapshots/{_segment(id)}"))["snapshot"])}
-
-    @route("DELETE", "/v2.1/os-snapshots/{id}")
-    async def proxy_delete_snapshot(self, request: Request, id: str) -> Answer:
-        """Delete a snapshot."""
-        await self._cinder(request, "DELETE", f"/snapshots/{_segment(id)}")
-        return Answer(202)
-
-
-def _wrapped(name: str) -> JSON:
-    return {"type": "object", "required": [name], "properties": {name: {"type": "object"}}}
-
-
-def _segment(id: str) -> str:
-    """An id as one segment of a path. Raises a 404 `Fault` for what can be none."""
-    if not id.replace("-", "").isalnum() or not id.isascii():
-        raise Fault(404, f"{id[:120]} could not be found.")
-    return id
-
-
-def _volume(volume: JSON) -> JSON:
-    """A volume in Nova's old form."""
-    attachments = [
-        {"id": each["id"], "device": each["device"], "volumeId": each["volume_id"], "serverId": each["server_id"]}
-        for each in volume["attachments"]
-    ]
-    return {
-        **{name: volume[name] for name in ("id", "status", "size", "metadata")},
-        "availabilityZone": volume["availability_zone"],
-        "createdAt": volume["created_at"],
-        "displayName": volume["name"],
-        "displayDescription": volume["description"],
-        "volumeType": volume["volume_type"],
-        "snapshotId": volume["snapshot_id"],
-        "attachments": attachments or [{}],
-    }
-
-
-def _snapshot(snapshot: JSON) -> JSON:
-    return {
-        **{name: snapshot[name] for name in ("id", "status", "size")},
-        "volumeId": snapshot["volume_id"],
-        "createdAt": snapshot["created_at"],
-        "displayName": snapshot["name"],
-        "displayDescription": snapshot["description"],
-    }

@@ -142,6 +142,11 @@ class Governor:
             share.cores = None
             self._release(share)
 
+    def cap(self, id: str, cores: float | None) -> None:
+        """Hold an instance to its share (again)."""
+        if share := self._shares.get(id):
+            share.cores = cores
+
     def remove(self, id: str) -> None:
         """Govern an instance no longer; nothing of it stays stopped by the governor."""
         if share := self._shares.pop(id, None):

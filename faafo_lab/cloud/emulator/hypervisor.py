@@ -157,6 +157,15 @@ class Hypervisor:
         """Let the instance's init stop its units, then kill what is left of the tree after `grace_seconds`."""
         await self._end("shutdown", id, KILL_LIMIT_SECONDS + grace_seconds, grace_seconds=grace_seconds)
 
+    async def freeze(self, id: str) -> None:
+        """Stop all of an instance's processes but its init, and what may start meanwhile. Raises HypervisorError."""
+        await self._ask("freeze", ANSWER_LIMIT_SECONDS, id=id)
+
+    async def thaw(self, id: str) -> None:
+        """Let a frozen instance go on. Unknown id: nothing to do."""
+        if self._writer is not None:
+            await self._ask("thaw", ANSWER_LIMIT_SECONDS, id=id)
+
     async def _end(self, verb: str, id: str, limit_seconds: float, **details: Any) -> None:
         self._alive.discard(id)
         if self._writer is not None:

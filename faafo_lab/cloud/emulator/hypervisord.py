@@ -24,6 +24,7 @@ from typing import Any, NoReturn
 
 from faafo_lab.cloud.emulator import tree
 from faafo_lab.cloud.emulator.channel import Channel, Message
+from faafo_lab.cloud.emulator.freezer import Freezer
 from faafo_lab.cloud.emulator.governor import BEAT_NS, Governor
 from faafo_lab.cloud.emulator.hypervisor import KILL_LIMIT_SECONDS, Guest
 from faafo_lab.cloud.emulator.owners import owner
@@ -68,9 +69,12 @@ class HypervisorProcess:
         self._selector.register(emulator, selectors.EVENT_READ, None)
         self._instances: dict[str, Instance] = {}
         self._governor = Governor()
+        self._freezer = Freezer()
         self._preloaded = False
         self._answer: dict[str, Callable[[Message], Any]] = {
             "hello": lambda message: True,
+            "freeze": self._freeze,
+            "thaw": self._thaw,
             "pids": lambda message: self._governor.pids(message["id"]),
             "owner": lambda message: owner(message["inode"], self._governor.known(message["candidates"])),
         }
@@ -91,6 +95,7 @@ class HypervisorProcess:
                     channel.flush()
             self._reap()
             self._end_instances()
+            self._freezer.sweep()
             now_ns = time.monotonic_ns()
             if now_ns >= beat_ns:
                 # On a common grid, so that instances share their beats.
@@ -198,6 +203,7 @@ class HypervisorProcess:
             instance.waiting.clear()
         instance.wanted = True
         instance.waiting.append(number)
+        self._freezer.thaw(message["id"])
         if message["verb"] == "shutdown" and not instance.ending and not instance.channel.closed:
             if instance.stop_by is None:
                 instance.stop_by = time.monotonic() + message["grace_seconds"]
@@ -206,8 +212,24 @@ class HypervisorProcess:
             return
         self._kill(instance)
 
+    def _freeze(self, message: Message) -> bool:
+        instance = self._instances.get(message["id"])
+        if instance is None or instance.ending or instance.stop_by is not None:
+            raise ValueError("it does not run")
+        self._governor.lift(instance.guest.id)  # whoever stops them now also continues them
+        self._freezer.freeze(instance.guest.id, instance.pid)
+        return True
+
+    def _thaw(self, message: Message) -> bool:
+        instance = self._instances.get(message["id"])
+        if instance is not None and message["id"] in self._freezer:
+            self._freezer.thaw(message["id"])
+            self._governor.cap(message["id"], instance.guest.cores)
+        return True
+
     def _kill(self, instance: Instance) -> None:
         instance.ending = True
+        self._freezer.forget(instance.guest.id)
         self._governor.remove(instance.guest.id)
         if instance.status is None:
             tree.kill([instance.pid])
@@ -220,6 +242,7 @@ class HypervisorProcess:
             if instance.pid in ended:
                 instance.status = ended[instance.pid]
                 instance.ending = True
+                self._freezer.forget(instance.guest.id)
                 self._governor.remove(instance.guest.id)
 
     def _end_instances(self) -> None:

@@ -10,6 +10,7 @@ killed takes up at its next start what it was doing. A server's tasks run one af
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 import shutil
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from faafo_lab.cloud.emulator.flavors import FLAVORS
+from faafo_lab.cloud.emulator.history import History
 from faafo_lab.cloud.emulator.hypervisor import Guest, HypervisorError
 from faafo_lab.cloud.emulator.service import JSON, Fault, now
 from faafo_lab.cloud.emulator.store import Row, Table
@@ -45,6 +47,7 @@ class Lifecycle:
 
     def __init__(self, cloud: Emulator) -> None:
         self.cloud = cloud
+        self.history = History(cloud.store)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._boots = asyncio.Semaphore(BOOTS_AT_ONCE)
 
@@ -62,14 +65,17 @@ class Lifecycle:
     def _begin(self, id: str, work: Coroutine[Any, Any, None], *, now: bool = False) -> None:
         """Do this after what is being done with the server; with `now`, instead of it."""
         before = self._tasks.get(id)
+        action = self.history.open(id)
 
         async def run() -> None:
+            result = "Error"
             try:
                 if before is not None:
                     if now:
                         before.cancel()
                     await asyncio.wait([before])
                 await work
+                result = "Success"
             except HypervisorError as error:
                 self._fail(id, str(error))
             except sqlite3.Error as error:
@@ -87,6 +93,8 @@ class Lifecycle:
             finally:
                 if self._tasks.get(id) is task:
                     del self._tasks[id]
+                with contextlib.suppress(sqlite3.Error):
+                    self.history.end(id, action, result)
 
         task = asyncio.get_running_loop().create_task(run(), name=f"server {id}")
         self._tasks[id] = task
@@ -120,28 +128,45 @@ class Lifecycle:
             await asyncio.to_thread(shutil.rmtree, self.directory(id), ignore_errors=True)
 
     def _connect(self, row: Row) -> None:
-        """Give the server its ports; those it brought, it only takes. Raises a `Fault`."""
+        """Give the server the ports that it wants and has not. Raises a `Fault`."""
         network = self.cloud.network
         with self.cloud.store.transaction():
             for wanted in row["networks"]:
-                owned = {"device_id": row["id"], "device_owner": "compute:nova", "status": "ACTIVE"}
-                if port := network.ports.table.get(wanted.get("port")):
-                    network.ports.touch(port["id"], **owned)
-                elif not any(port["network_id"] == wanted["uuid"] for port in network.ports_of(row["id"])):
-                    fixed = [{"ip_address": wanted["fixed_ip"]}] if wanted.get("fixed_ip") else None
-                    values = {name: each.default for name, each in network.ports.attributes.items()}
-                    values |= {"network_id": wanted["uuid"], "fixed_ips": fixed, "security_groups": row["groups"]}
-                    network.ports.plug(row["project_id"], values, owned)
+                had = {port["network_id"] for port in network.ports_of(row["id"])}
+                if wanted.get("port") in network.ports.table or wanted.get("uuid") not in had:
+                    self.connect(row, wanted)
 
-    async def _boot(self, id: str) -> None:
-        """Boot the server, new or not; then it is active."""
+    def connect(self, row: Row, wanted: JSON) -> Row:
+        """Give the server a port: one that it brings, or a new one. Raises a `Fault`."""
+        network = self.cloud.network
+        owned = {"device_id": row["id"], "device_owner": "compute:nova", "status": "ACTIVE"}
+        if port := network.ports.table.get(wanted.get("port")):
+            return network.ports.touch(port["id"], **owned)
+        if "port" in wanted:
+            raise Fault(400, f"Port id {wanted['port']} could not be found.")
+        fixed = [{"ip_address": wanted["fixed_ip"]}] if wanted.get("fixed_ip") else None
+        values = {name: each.default for name, each in network.ports.attributes.items()}
+        values |= {"network_id": wanted["uuid"], "fixed_ips": fixed, "security_groups": row["groups"]}
+        return network.ports.plug(row["project_id"], values, owned)
+
+    def disconnect(self, row: Row, port: Row) -> None:
+        """Take a port off the server: one that its owner made stays."""
+        ports = self.cloud.network.ports
+        if any(wanted.get("port") == port["id"] for wanted in row["networks"]):
+            ports.touch(port["id"], device_id="", device_owner="", status="DOWN")
+        else:
+            ports.remove(port["id"])
+
+    async def _boot(self, id: str, **changes: Any) -> None:
+        """Boot the server, new or not; then it is active, or what `changes` say."""
         guest = self._guest(self.servers[id])
         Path(guest.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
         self.cloud.volume.mounts.plug(id)
         await self.cloud.hypervisor.boot(guest)
         row = self.servers[id]
         launched = row["launched_at"] or now()[:-1] + ".000000"
-        self._set(id, vm_state="active", task_state=None, power_state=1, booted=True, fault=None, launched_at=launched)
+        up = {"vm_state": "active", "task_state": None, "power_state": 1, "booted": True, "fault": None}
+        self._set(id, **{**up, "launched_at": launched, **changes})
 
     def _guest(self, row: Row) -> Guest:
         flavor = FLAVORS[row["flavor_id"]]
@@ -221,22 +246,22 @@ class Lifecycle:
         if directory.exists():
             await asyncio.to_thread(_remove, directory)
         self.cloud.volume.mounts.release(id)
-        network = self.cloud.network
         row = self.servers[id]
-        brought = {wanted["port"] for wanted in row["networks"] if "port" in wanted}
         with self.cloud.store.transaction():
-            for port in network.ports_of(id):
-                if port["id"] in brought:  # a port that its owner made stays
-                    network.ports.touch(port["id"], device_id="", device_owner="", status="DOWN")
-                else:
-                    network.ports.remove(port["id"])
+            for port in self.cloud.network.ports_of(id):
+                self.disconnect(row, port)
             self.servers.delete(id)
+            self.history.bury(row)
 
     def exited(self, id: str) -> None:
         """The hypervisor says that the server's init ended by itself."""
         row = self.servers.get(id)
-        if row is not None and row["vm_state"] == "active" and row["task_state"] is None and self.cloud.running:
+        if row is None or not self.cloud.running or row["task_state"] is not None:
+            return
+        if row["vm_state"] in ("active", "paused", "suspended"):
             self._set(id, vm_state="stopped", power_state=4)
+        elif row["vm_state"] == "resized":
+            self._set(id, power_state=4)
 
     # The cloud's own start and stop
 
@@ -246,6 +271,8 @@ class Lifecycle:
             if directory.name not in self.servers:
                 shutil.rmtree(directory, ignore_errors=True)
         for row in sorted(self.servers, key=lambda row: str(row["created"])):
+            if row["id"] in self._tasks:
+                continue
             if row["task_state"] == "deleting":
                 self._begin(row["id"], self._delete(row["id"]))
             elif row["vm_state"] == "building":

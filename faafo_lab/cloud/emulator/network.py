@@ -8,6 +8,7 @@ says what all of it means for the switch. Source: https://docs.openstack.org/api
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from faafo_lab.cloud.emulator.floating import FloatingIps
@@ -50,6 +51,7 @@ EXTENSIONS = {
     "fip-port-details": "Floating IP Port Details Extension",
     "port-security": "Port Security",
 }
+APPLY_REST = 9  # times as long as it took, before the switch is told again: many changes cost no more than their number
 PUBLIC_OCTET = 2  # 127.N.2.0/24: floating IPs
 
 
@@ -82,6 +84,7 @@ class Network(Service):
         )
         self.collections = {kind.plural.replace("_", "-"): kind for kind in kinds}
         self._applying: asyncio.Handle | None = None
+        self._apply_at = 0.0  # by the loop's clock
         self.store.watch({"port", "floatingip", "security_group", "security_group_rule", "server"}, self.changed)
 
     def setup(self) -> None:
@@ -124,14 +127,18 @@ class Network(Service):
     # The switch
 
     def changed(self) -> None:
-        """Have the switch follow, once for all the changes of this turn of the loop."""
+        """Have the switch follow: at once, or, where many changes come, as often as a tenth of the time allows."""
         if self._applying is None and self.cloud.running:
-            self._applying = asyncio.get_running_loop().call_soon(self.apply)
+            loop = asyncio.get_running_loop()
+            self._applying = loop.call_at(max(loop.time(), self._apply_at), self.apply)
 
     def apply(self) -> None:
         """Tell the switch what should be."""
         self._applying = None
+        begun = time.monotonic()
         self.cloud.plug(plugs(self))
+        took = time.monotonic() - begun
+        self._apply_at = asyncio.get_running_loop().time() + took * APPLY_REST
 
     # What other services ask
 

@@ -6,15 +6,16 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+from faafo_lab.cloud.emulator import schema
 from faafo_lab.cloud.emulator.flavors import FLAVORS, Flavor
-from faafo_lab.cloud.emulator.service import JSON, Fault, Request, Service, route
+from faafo_lab.cloud.emulator.service import JSON, Fault, Request, Route, Service, route
+from faafo_lab.cloud.emulator.store import Row
 
 if TYPE_CHECKING:
     from faafo_lab.cloud.emulator.server import Emulator
 
 MIN_VERSION = (2, 1)
-MAX_VERSION = (2, 1)
-PAGE_MAX = 1000
+MAX_VERSION = (2, 60)
 PAGE_MAX = 1000
 
 QUOTAS = {
@@ -76,6 +77,8 @@ class Nova(Service):
     def negotiate(self, request: Request) -> None:
         """The microversion that the headers ask for; without a word, the oldest. Raises a 400 or 406 `Fault`."""
         request.version = MIN_VERSION
+        if _is_old(request.path):
+            return
         asked = request.headers.get("X-OpenStack-Nova-API-Version")
         for part in request.headers.get("OpenStack-API-Version", "").split(","):
             service, _, version = part.strip().partition(" ")
@@ -110,13 +113,33 @@ class Nova(Service):
     @route("GET", "/", open=True)
     def versions(self, request: Request) -> JSON:
         """Which versions there are."""
-        return {"versions": [self._version()]}
+        old = {
+            "id": "v2.0",
+            "status": "SUPPORTED",
+            "version": "",
+            "min_version": "",
+            "updated": "2011-01-21T11:33:21Z",
+            "links": [{"rel": "self", "href": f"{self.url}/v2/"}],
+        }
+        return {"versions": [old, self._version()]}
+
+    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+        """Nova's old v2 has the same operations, without microversions."""
+        return super().find(method, "/v2.1" + path[3:] if _is_old(path) else path)
 
     @route("GET", "/v2.1", open=True)
     def version(self, request: Request) -> JSON:
         """The version that there is."""
         media = [{"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}]
         return {"version": {**self._version(), "media-types": media}}
+
+    def valid(self, value: Any, definition: schema.Schema) -> Any:
+        """A part of a body, checked. Raises a 400 `Fault`."""
+        try:
+            schema.check(value, definition)
+        except schema.Invalid as error:
+            raise self.invalid(error) from None
+        return value
 
     def _links(self, kind: str, id: str) -> list[JSON]:
         return [
@@ -147,6 +170,18 @@ class Nova(Service):
         query = {**request.query, "marker": [last]}
         return page, [{"rel": "next", "href": f"{self.url}{request.path}?{urlencode(query, doseq=True)}"}]
 
+    # Microversions
+
+    def _until(self, request: Request, last: int | None) -> None:
+        """An operation that microversion 2.`last` was the last to have (None: all). Raises a 404 `Fault`."""
+        if last is not None and request.version > (2, last):
+            raise Fault(404, "The resource could not be found.")
+
+    def _since(self, request: Request, first: int) -> None:
+        """An operation that microversion 2.`first` was the first to have. Raises a 404 `Fault`."""
+        if request.version < (2, first):
+            raise Fault(404, "The resource could not be found.")
+
     # Quotas
 
     def limit(self, name: str) -> int:
@@ -154,13 +189,21 @@ class Nova(Service):
         return self.cloud.quotas.get(name, QUOTAS[name])
 
     def used(self, project: str) -> dict[str, int]:
-        """How many instances, cores and MB a project has."""
-        flavors = [FLAVORS[row["flavor_id"]] for row in self.servers.where(project_id=project)]
+        """How many instances, cores and MB a project has; a resize holds room for the larger flavor."""
+        flavors = [FLAVORS[flavor_of(row)] for row in self.servers.where(project_id=project)]
         return {
             "instances": len(flavors),
             "cores": sum(flavor.vcpus for flavor in flavors),
             "ram": sum(flavor.ram_mb for flavor in flavors),
         }
+
+    def _claim_resize(self, row: Row, flavor: Flavor) -> None:
+        """Check that a server may have this flavor in place of its own. Raises a 403 `Fault`."""
+        own, used = FLAVORS[row["flavor_id"]], self.used(row["project_id"])
+        more = {"cores": flavor.vcpus - own.vcpus, "ram": flavor.ram_mb - own.ram_mb}
+        over = [name for name, each in more.items() if each > 0 and 0 <= self.limit(name) < used[name] + each]
+        if over:
+            raise _over_quota(over, more, used, {name: self.limit(name) for name in over})
 
     def _claim(self, project: str, flavor: Flavor, least: int, most: int) -> int:
         """How many servers of a flavor the project may have now, `most` at most. Raises a 403 `Fault`."""
@@ -171,11 +214,26 @@ class Nova(Service):
             if not over:
                 return count
             if count == least:
-                raise Fault(
-                    403,
-                    f"Quota exceeded for {', '.join(over)}: "
-                    f"Requested {', '.join(str(need[name] * count) for name in over)}, "
-                    f"but already used {', '.join(str(used[name]) for name in over)} "
-                    f"of {', '.join(str(self.limit(name)) for name in over)} {', '.join(over)}",
-                )
+                wanted = {name: each * count for name, each in need.items()}
+                raise _over_quota(over, wanted, used, {name: self.limit(name) for name in over})
         return most
+
+
+def _is_old(path: str) -> bool:
+    return path == "/v2" or path.startswith("/v2/")
+
+
+def flavor_of(row: Row) -> str:
+    """The flavor that a server needs room for: while it is resized, the larger one."""
+    ids: list[str] = [id for id in (row["flavor_id"], row.get("old_flavor_id"), row.get("new_flavor_id")) if id]
+    return max(ids, key=lambda id: (FLAVORS[id].vcpus, FLAVORS[id].ram_mb))
+
+
+def _over_quota(over: list[str], wanted: dict[str, int], used: dict[str, int], limits: dict[str, int]) -> Fault:
+    return Fault(
+        403,
+        f"Quota exceeded for {', '.join(over)}: "
+        f"Requested {', '.join(str(wanted[name]) for name in over)}, "
+        f"but already used {', '.join(str(used[name]) for name in over)} "
+        f"of {', '.join(str(limits[name]) for name in over)} {', '.join(over)}",
+    )

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from faafo_lab.cloud.emulator.network import Network
 
 TCP = (None, "tcp", "6")  # no protocol: any
-STATES = ("building", "active")  # of servers that may have something to connect to
+STATES = ("building", "active", "resized", "paused", "suspended")  # of servers that may have something to connect to
 
 
 def plugs(network: Network) -> dict[str, Plug]:

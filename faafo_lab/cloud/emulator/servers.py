@@ -6,23 +6,50 @@ What happens to a server after its request is in `lifecycle`.
 from __future__ import annotations
 
 import hashlib
-import re
+import ipaddress
 import secrets
 import string
 from collections.abc import Iterable
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from faafo_lab.cloud.emulator.lifecycle import Lifecycle
+from faafo_lab.cloud.emulator.flavors import FLAVORS
+from faafo_lab.cloud.emulator.nova import MIN_VERSION
+from faafo_lab.cloud.emulator.server_filters import Filters
 from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, new_id, now, route
 from faafo_lab.cloud.emulator.store import Row
-from faafo_lab.cloud.emulator.wanted import CREATE, METADATA, NAME, Wanted
+from faafo_lab.cloud.emulator.transitions import Transitions
+from faafo_lab.cloud.emulator.wanted import DESCRIPTION, IPV4, IPV6, METADATA, NAME, Wanted, create_schema
 
 if TYPE_CHECKING:
     from faafo_lab.cloud.emulator.server import Emulator
 
-STATUS = {"building": "BUILD", "active": "ACTIVE", "stopped": "SHUTOFF", "error": "ERROR"}
-REBOOTING = {"rebooting": "REBOOT", "rebooting_hard": "HARD_REBOOT"}
+STATUS = {
+    "building": "BUILD",
+    "active": "ACTIVE",
+    "stopped": "SHUTOFF",
+    "paused": "PAUSED",
+    "suspended": "SUSPENDED",
+    "resized": "VERIFY_RESIZE",
+    "error": "ERROR",
+    "deleted": "DELETED",
+}
+DOING = {  # what is being done shows before what the server is
+    "rebooting": "REBOOT",
+    "rebooting_hard": "HARD_REBOOT",
+    "rebuilding": "REBUILD",
+    "resize_migrating": "RESIZE",
+    "resize_finish": "RESIZE",
+    "resize_reverting": "REVERT_RESIZE",
+}
+
+PROGRESSING = frozenset(("ACTIVE", "BUILD", "MIGRATING", "REBUILD", "RESIZE", "VERIFY_RESIZE"))  # those that show it
+CHANGED = frozenset(  # what the answer to a change shows
+    (
+        *("id", "name", "status", "tenant_id", "user_id", "metadata", "hostId", "image", "flavor", "created"),
+        *("updated", "addresses", "accessIPv4", "accessIPv6", "links", "OS-DCF:diskConfig", "progress", "fault"),
+        *("locked", "description", "tags"),
+    )
+)
 
 UPDATE: JSON = {
     "type": "object",
@@ -34,8 +61,8 @@ UPDATE: JSON = {
             "additionalProperties": False,
             "properties": {
                 "name": NAME,
-                "accessIPv4": {"type": "string"},
-                "accessIPv6": {"type": "string"},
+                "accessIPv4": IPV4,
+                "accessIPv6": IPV6,
                 "OS-DCF:diskConfig": {"type": "string", "enum": ["AUTO", "MANUAL"]},
             },
         }
@@ -48,7 +75,7 @@ class Servers(Wanted):
 
     def __init__(self, cloud: Emulator) -> None:
         super().__init__(cloud)
-        self.life = Lifecycle(cloud)
+        self.life = Transitions(cloud)
 
     def setup(self) -> None:
         """Make the place of the instances' directories."""
@@ -59,7 +86,8 @@ class Servers(Wanted):
     @route("POST", "/v2.1/servers")
     def create(self, request: Request) -> Answer:
         """Create one or several servers; they are built in the background."""
-        wanted = self.parse(request, CREATE)["server"]
+        body = self.parse(request, create_schema(request.version))
+        wanted, group = body["server"], self._wanted_server_group(request, body)
         least = int(wanted.get("min_count", 1))
         most = int(wanted.get("max_count", least))
         if least > most:
@@ -69,8 +97,7 @@ class Servers(Wanted):
         key = self._wanted_key(request, wanted)
         groups = self._wanted_groups(request, wanted)
         networks = self._wanted_networks(request, wanted, most)
-        if len(wanted.get("metadata", {})) > self.limit("metadata_items"):
-            raise Fault(403, "Quota exceeded, too many metadata items in request.")
+        self._check_metadata(wanted)
         count = self._claim(request.project, flavor, least, most)
         password = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(12))
         created, rows = now(), []
@@ -79,21 +106,26 @@ class Servers(Wanted):
             for number in range(count):
                 row = {
                     "id": new_id(),
-                    "name": wanted["name"] if most == 1 else f"{wanted['name']}-{number + 1}",
                     "project_id": request.project,
                     "user_id": request.token.user_id,
                     "image_id": image["id"],
                     "flavor_id": flavor.id,
                     "key_name": key["name"] if key else None,
-                    "public_key": key["public_key"] if key else None,
+                    "public_key": key["public_key"] if key and key.get("type", "ssh") == "ssh" else None,
                     "user_data": wanted.get("user_data"),
                     "metadata": wanted.get("metadata", {}),
-                    "groups": [group["id"] for group in groups],
+                    "groups": [each["id"] for each in groups],
                     "networks": networks,
                     "config_drive": str(wanted.get("config_drive") or "").lower() in ("true", "1", "yes", "on"),
-                    "disk_config": wanted.get("OS-DCF:diskConfig", "MANUAL"),
-                    "access_ipv4": wanted.get("accessIPv4", ""),
-                    "access_ipv6": wanted.get("accessIPv6", ""),
+                    "disk_config": "MANUAL",
+                    "access_ipv4": "",
+                    "access_ipv6": "",
+                    "description": None if request.version >= (2, 19) else wanted["name"],
+                    **_fields(wanted),
+                    "name": wanted["name"] if most == 1 else f"{wanted['name']}-{number + 1}",
+                    "tags": list(dict.fromkeys(wanted.get("tags", []))),
+                    "server_group_id": group["id"] if group else None,
+                    "locked": False,
                     "launch_index": number,
                     "reservation_id": reservation,
                     "created": created,
@@ -106,6 +138,7 @@ class Servers(Wanted):
                     "fault": None,
                 }
                 rows.append(self.servers.put(row))
+                self.life.history.begin(request, row["id"], "create")
         for row in rows:
             self.life.build(row["id"])
         if str(wanted.get("return_reservation_id", "")).lower() == "true":
@@ -115,7 +148,7 @@ class Servers(Wanted):
             "id": first["id"],
             "links": self._links("servers", first["id"]),
             "OS-DCF:diskConfig": first["disk_config"],
-            "security_groups": [{"name": group["name"]} for group in groups],
+            "security_groups": [{"name": each["name"]} for each in groups],
             "adminPass": wanted.get("adminPass", password),
         }
         return Answer(202, {"server": view}, {"Location": f"{self.url}/v2.1/servers/{first['id']}"})
@@ -128,12 +161,18 @@ class Servers(Wanted):
             raise Fault(404, f"Instance {id} could not be found.")
         return row
 
+    def _unlocked(self, row: Row) -> None:
+        """Check that a server is not locked. Raises a 409 `Fault`."""
+        if row.get("locked"):
+            raise Fault(409, f"Instance {row['id']} is locked")
+
     def _status(self, row: Row) -> str:
         status = STATUS[row["vm_state"]]
-        return REBOOTING.get(row["task_state"], status) if status == "ACTIVE" else status
+        quiet = row["vm_state"] == "building" or (row["vm_state"] == "stopped" and "boot" in str(row["task_state"]))
+        return status if quiet else DOING.get(row["task_state"], status)
 
-    def _view(self, row: Row, ports: list[Row]) -> JSON:
-        """A server as Nova 2.1 shows it."""
+    def _view(self, row: Row, ports: list[Row], version: tuple[int, int] = MIN_VERSION) -> JSON:
+        """A server as Nova shows it."""
         placed = row["vm_state"] != "building" or row["task_state"] == "spawning"
         host = hashlib.sha224(f"{row['project_id']}{self.cloud.name}".encode()).hexdigest()
         volumes = self.cloud.volume.mounts.of(row["id"])
@@ -154,12 +193,11 @@ class Servers(Wanted):
             "accessIPv6": row["access_ipv6"],
             "links": self._links("servers", row["id"]),
             "OS-DCF:diskConfig": row["disk_config"],
-            "progress": 100 if row["vm_state"] == "active" else 0,
             "OS-EXT-AZ:availability_zone": "nova" if placed else "",
             "config_drive": "True" if row["config_drive"] else "",
             "key_name": row["key_name"],
             "OS-SRV-USG:launched_at": row["launched_at"],
-            "OS-SRV-USG:terminated_at": None,
+            "OS-SRV-USG:terminated_at": row.get("terminated_at"),
             "OS-EXT-STS:task_state": row["task_state"],
             "OS-EXT-STS:vm_state": row["vm_state"],
             "OS-EXT-STS:power_state": row["power_state"],
@@ -167,10 +205,43 @@ class Servers(Wanted):
         }
         if row["fault"] is not None:
             view["fault"] = row["fault"]
-            del view["progress"]  # Nova shows it only where there is some
+        if view["status"] in PROGRESSING:
+            view["progress"] = 100 if row["vm_state"] == "active" else 0
         if ports:
             view["security_groups"] = [{"name": group["name"]} for group in self._groups_of(ports)]
-        return view
+        return {**view, **self._later(row, version)}
+
+    def _later(self, row: Row, version: tuple[int, int]) -> JSON:
+        """What later microversions show of a server besides."""
+        more: JSON = {}
+        if version >= (2, 9):
+            more["locked"] = row.get("locked", False)
+        if version >= (2, 19):
+            more["description"] = row.get("description")
+        if version >= (2, 26):
+            more["tags"] = row.get("tags", [])
+        if version >= (2, 47):
+            flavor = FLAVORS[row["flavor_id"]]
+            more["flavor"] = {
+                "original_name": flavor.name,
+                "vcpus": flavor.vcpus,
+                "ram": flavor.ram_mb,
+                "disk": flavor.disk_gb,
+                "ephemeral": 0,
+                "swap": 0,
+                "extra_specs": flavor.extra_specs,
+            }
+        return more
+
+    def _short_view(self, request: Request, row: Row) -> JSON:
+        """A server as the answer to a change shows it."""
+        view = self._view(row, self.cloud.network.ports_of(row["id"]), request.version)
+        short = {name: value for name, value in view.items() if name in CHANGED}
+        plain = {
+            name: [{"version": each["version"], "addr": each["addr"]} for each in items]
+            for name, items in view["addresses"].items()
+        }
+        return {**short, "addresses": plain}
 
     def _groups_of(self, ports: Iterable[Row]) -> list[Row]:
         table = self.cloud.network.groups.table
@@ -180,7 +251,16 @@ class Servers(Wanted):
     def _listed(self, request: Request) -> tuple[list[Row], list[JSON]]:
         if request.one("all_tenants") not in (None, "0", "False", "false"):
             raise Fault(403, "Policy doesn't allow os_compute_api:servers:index:get_all_tenants to be performed.")
-        found = [row for row in self.servers.where(project_id=request.project) if self._matches(row, request)]
+        ports = self.cloud.network.ports_by_server() if "ip" in request.query else {}
+        fits = Filters(
+            request,
+            self._status,
+            lambda row: [ip["ip_address"] for port in ports.get(row["id"], ()) for ip in port["fixed_ips"]],
+        )
+        rows = self.servers.where(project_id=request.project)
+        if fits.since is not None:
+            rows += self.life.history.deleted(request.project)
+        found = [row for row in rows if fits(row)]
         found.sort(key=lambda row: (row["created"], row["launch_index"], row["id"]))
         keys, directions = request.query.get("sort_key", ["created_at"]), request.query.get("sort_dir", [])
         names = {"created_at": "created", "updated_at": "updated", "display_name": "name", "uuid": "id"}
@@ -191,36 +271,6 @@ class Servers(Wanted):
             reverse = (directions[number] if number < len(directions) else "desc") == "desc"
             found.sort(key=lambda row: str(row[name]), reverse=reverse)
         return self._page(found, request)
-
-    def _matches(self, row: Row, request: Request) -> bool:
-        """Whether a server fits the query; as in Nova, names and addresses are regular expressions."""
-        equal = {
-            "image": row["image_id"],
-            "flavor": row["flavor_id"],
-            "key_name": row["key_name"],
-            "reservation_id": row["reservation_id"],
-            "uuid": row["id"],
-        }
-        for name, value in equal.items():
-            if name in request.query and value not in request.query[name]:
-                return False
-        if "status" in request.query and self._status(row) not in [each.upper() for each in request.query["status"]]:
-            return False
-        if (pattern := request.one("name")) is not None and not _search(pattern, row["name"]):
-            return False
-        if (pattern := request.one("ip")) is not None:
-            ports = self.cloud.network.ports_of(row["id"])
-            fixed = [ip["ip_address"] for port in ports for ip in port["fixed_ips"]]
-            if not any(_search(pattern, each) for each in fixed):
-                return False
-        if (since := request.one("changes-since")) is not None:
-            try:
-                moment = datetime.fromisoformat(since).timestamp()
-            except (ValueError, OverflowError):
-                raise Fault(400, f"Invalid input for query parameters changes-since. Value: {since}.") from None
-            if datetime.fromisoformat(row["updated"]).timestamp() < moment:
-                return False
-        return request.one("deleted") not in ("True", "true", "1")
 
     @route("GET", "/v2.1/servers")
     def index(self, request: Request) -> JSON:
@@ -234,13 +284,13 @@ class Servers(Wanted):
         """List servers, with everything."""
         page, links = self._listed(request)
         ports = self.cloud.network.ports_by_server()
-        views = [self._view(row, ports.get(row["id"], [])) for row in page]
+        views = [self._view(row, ports.get(row["id"], []), request.version) for row in page]
         return {"servers": views, **({"servers_links": links} if links else {})}
 
     @route("GET", "/v2.1/servers/{id}")
     def show(self, request: Request, id: str) -> JSON:
         """Show a server."""
-        return {"server": self._view(self._find(request, id), self.cloud.network.ports_of(id))}
+        return {"server": self._view(self._find(request, id), self.cloud.network.ports_of(id), request.version)}
 
     @route("GET", "/v2.1/servers/{id}/ips")
     def addresses(self, request: Request, id: str) -> JSON:
@@ -252,21 +302,6 @@ class Servers(Wanted):
             for name, items in found.items()
         }
         return {"addresses": short}
-
-    @route("GET", "/v2.1/servers/{id}/os-interface")
-    def interfaces(self, request: Request, id: str) -> JSON:
-        """A server's ports."""
-        self._find(request, id)
-        return {"interfaceAttachments": [_interface(port) for port in self.cloud.network.ports_of(id)]}
-
-    @route("GET", "/v2.1/servers/{id}/os-interface/{port}")
-    def interface(self, request: Request, id: str, port: str) -> JSON:
-        """One of a server's ports."""
-        self._find(request, id)
-        for row in self.cloud.network.ports_of(id):
-            if row["id"] == port:
-                return {"interfaceAttachment": _interface(row)}
-        raise Fault(404, f"Instance {id} does not have a port with id {port}")
 
     @route("GET", "/v2.1/servers/{id}/os-security-groups")
     def security_groups(self, request: Request, id: str) -> JSON:
@@ -303,24 +338,24 @@ class Servers(Wanted):
 
     @route("PUT", "/v2.1/servers/{id}")
     def update(self, request: Request, id: str) -> JSON:
-        """Change a server's name or access addresses."""
+        """Change a server's name, description or access addresses."""
         self._find(request, id)
-        wanted = self.parse(request, UPDATE)["server"]
-        names = {
-            "name": "name",
-            "accessIPv4": "access_ipv4",
-            "accessIPv6": "access_ipv6",
-            "OS-DCF:diskConfig": "disk_config",
-        }
-        row = self.servers.update(
-            id, **{field: wanted[name] for name, field in names.items() if name in wanted}, updated=now()
-        )
-        return {"server": self._view(row, self.cloud.network.ports_of(id))}
+        definition = UPDATE
+        if request.version >= (2, 19):
+            properties = {**UPDATE["properties"]["server"]["properties"], "description": DESCRIPTION}
+            server = {**UPDATE["properties"]["server"], "properties": properties}
+            definition = {**UPDATE, "properties": {"server": server}}
+        wanted = self.parse(request, definition)["server"]
+        row = self.servers.update(id, **_fields(wanted), updated=now())
+        return {"server": self._short_view(request, row)}
 
     @route("DELETE", "/v2.1/servers/{id}")
     def delete(self, request: Request, id: str) -> Answer:
         """Delete a server; it is gone when all its processes are."""
-        self._find(request, id)
+        row = self._find(request, id)
+        self._unlocked(row)
+        if row["task_state"] != "deleting":
+            self.life.history.begin(request, id, "delete")
         self.life.delete(id)
         return Answer(204)
 
@@ -342,6 +377,7 @@ class Servers(Wanted):
     def set_metadata(self, request: Request, id: str) -> JSON:
         """Add to a server's metadata (POST), or replace all of it (PUT)."""
         row = self._find(request, id)
+        self._unlocked(row)
         definition = {"type": "object", "required": ["metadata"], "properties": {"metadata": METADATA}}
         wanted = self.parse(request, definition)["metadata"]
         kept = {**row["metadata"], **wanted} if request.method == "POST" else wanted
@@ -361,6 +397,7 @@ class Servers(Wanted):
     def set_metadata_item(self, request: Request, id: str, key: str) -> JSON:
         """Set one item of a server's metadata."""
         row = self._find(request, id)
+        self._unlocked(row)
         one = {**METADATA, "minProperties": 1, "maxProperties": 1}
         wanted = self.parse(request, {"type": "object", "required": ["meta"], "properties": {"meta": one}})["meta"]
         if key not in wanted:
@@ -372,27 +409,23 @@ class Servers(Wanted):
     def delete_metadata_item(self, request: Request, id: str, key: str) -> Answer:
         """Remove one item of a server's metadata."""
         row = self._find(request, id)
+        self._unlocked(row)
         gone = self._item(row, key)
         self._keep_metadata(id, {name: value for name, value in row["metadata"].items() if name not in gone})
         return Answer(204)
 
 
-def _interface(port: Row) -> JSON:
-    return {
-        "net_id": port["network_id"],
-        "port_id": port["id"],
-        "mac_addr": port["mac_address"],
-        "port_state": port["status"],
-        "fixed_ips": port["fixed_ips"],
+def _fields(wanted: JSON) -> JSON:
+    """What a client may set of a server at any time, as its row has it."""
+    fields = {
+        "name": "name",
+        "description": "description",
+        "accessIPv4": "access_ipv4",
+        "accessIPv6": "access_ipv6",
+        "OS-DCF:diskConfig": "disk_config",
     }
-
-
-def _search(pattern: str, text: str) -> bool:
-    """Whether a client's regular expression fits; one that might take for ever counts as plain text."""
-    repeats = len(re.findall(r"[*+?{]", pattern))
-    if repeats > 2 or (repeats and "(" in pattern):
-        return pattern in text
-    try:
-        return re.search(pattern, text) is not None
-    except re.error:
-        return pattern in text
+    found = {field: wanted[name] for name, field in fields.items() if name in wanted}
+    for field in ("access_ipv4", "access_ipv6"):
+        if field in found:
+            found[field] = str(ipaddress.ip_address(found[field]))
+    return found

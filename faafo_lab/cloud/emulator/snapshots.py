@@ -1,122 +1,191 @@
-"""Snapshots of volumes: create, list, show, change and delete. A snapshot is a copy, and stays as it is."""
+"""createImage: a server's disk becomes an image, which boots like any other.
+
+As Nova does, it makes the image at Glance with the client's own token, and uploads the disk there. Meanwhile the
+instance's processes stand still, so that the image shows one moment, as a disk does after a power cut.
+"""
 
 from __future__ import annotations
 
-from faafo_lab.cloud.emulator.cinder import METADATA, NAMES, moment, named, truth
-from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, new_id, route
+import asyncio
+import contextlib
+import gzip
+import logging
+import os
+import tarfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+from faafo_lab.cloud.emulator.actions import action
+from faafo_lab.cloud.emulator.flavors import FLAVORS
+from faafo_lab.cloud.emulator.forwarding import forward
+from faafo_lab.cloud.emulator.interfaces import Interfaces
+from faafo_lab.cloud.emulator.service import JSON, Answer, Request
 from faafo_lab.cloud.emulator.store import Row
-from faafo_lab.cloud.emulator.volumes import GONE, Volumes
+from faafo_lab.cloud.emulator.transitions import SNAPSHOT
+from faafo_lab.cloud.emulator.wanted import METADATA
 
-FILTERS = ("name", "status", "volume_id", "metadata")
+log = logging.getLogger(__name__)
 
-CREATE: JSON = {
+CHUNK_BYTES = 1 << 18
+COMPRESSION = 1  # the disk's files are small or compressed already: speed is what the frozen instance waits for
+CREATE_IMAGE: JSON = {
     "type": "object",
-    "required": ["snapshot"],
-    "properties": {
-        "snapshot": {
-            "type": "object",
-            "required": ["volume_id"],
-            "properties": {
-                **NAMES,
-                "volume_id": {"type": ["string", "null"], "maxLength": 255},
-                "metadata": METADATA,
-                "force": {"type": ["boolean", "string", "integer", "null"]},
-            },
+    "required": ["name"],
+    "additionalProperties": False,
+    "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 255}, "metadata": METADATA},
+}
+
+
+class Snapshots(Interfaces):
+    """The action createImage."""
+
+    @action("createImage")
+    def _create_image(self, request: Request, row: Row, value: Any) -> Answer:
+        wanted = self.valid(value, CREATE_IMAGE)
+        self._check_metadata(wanted)
+        self._in_state(row, "createImage", "active", "stopped", "paused", "suspended")
+        base = self.cloud.image.rows.get(row["image_id"])
+        properties = {
+            **(base["properties"] if base else {}),
+            "image_type": "snapshot",
+            "image_location": "snapshot",
+            "image_state": "available",
+            "instance_uuid": row["id"],
+            "user_id": row["user_id"],
+            "owner_id": row["project_id"],
+            "base_image_ref": row["image_id"],
+            **wanted.get("metadata", {}),
         }
-    },
-}
-UPDATE: JSON = {
-    "type": "object",
-    "required": ["snapshot"],
-    "properties": {"snapshot": {"type": "object", "properties": NAMES}},
-}
+        taken = {name: text for name, text in properties.items() if name not in _GLANCE}
+        fields = {
+            "name": wanted["name"],
+            "visibility": "private",
+            "disk_format": "raw",
+            "container_format": "bare",
+            "min_disk": FLAVORS[row["flavor_id"]].disk_gb,
+            "min_ram": base["min_ram"] if base else 0,
+        }
+        answer = self.cloud.image.create(forward(request, "POST", "/v2/images", {**taken, **fields}))
+        assert isinstance(answer.body, dict)
+        image = str(answer.body["id"])
+        self.life.history.begin(request, row["id"], "createImage")
+        self.servers.update(row["id"], task_state=SNAPSHOT, snapshot_id=image)
+        upload = forward(request, "PUT", f"/v2/images/{image}/file")
+        self.life.begin(row["id"], self._take(row, image, upload))
+        if request.version >= (2, 45):
+            return Answer(202, {"image_id": image})
+        return Answer(202, None, {"Location": f"{self.cloud.image.url}/images/{image}"})
+
+    async def _take(self, row: Row, image: str, upload: Request) -> None:
+        """Upload the disk; without success there is no image, and the server is as before."""
+        id = row["id"]
+        try:
+            async with self._still(row):
+                upload.chunks = pack(self.life.directory(id) / "disk")
+                await self.cloud.image.upload(upload, image)
+        except Exception as error:
+            log.warning("The snapshot %s of server %s failed: %r", image, id, error)
+            self.life.history.end(id, self.life.history.open(id), "Error")
+        finally:
+            self.life.forget_snapshot(id)
+
+    @contextlib.asynccontextmanager
+    async def _still(self, row: Row) -> AsyncIterator[None]:
+        if row["vm_state"] != "active":
+            yield
+            return
+        await self.cloud.hypervisor.freeze(row["id"])
+        try:
+            yield
+        finally:
+            await self.cloud.hypervisor.thaw(row["id"])
 
 
-class Snapshots(Volumes):
-    """The operations on snapshots."""
+_GLANCE = frozenset(
+    (
+        *("id", "name", "visibility", "protected", "os_hidden", "tags", "disk_format", "container_format"),
+        *("min_disk", "min_ram", "owner", "status", "checksum", "size", "virtual_size", "os_hash_algo"),
+        *("os_hash_value", "created_at", "updated_at", "self", "file", "schema", "direct_url"),
+    )
+)
 
-    @route("POST", "/v3/{project}/snapshots")
-    def create_snapshot(self, request: Request) -> Answer:
-        """Take a snapshot, with `force` of an attached volume too: of its files as they are, open or not."""
-        wanted = self.parse(request, CREATE)["snapshot"]
-        force = wanted.get("force") is not None and truth(wanted["force"], "force")
-        volume = self.volume(request, wanted["volume_id"])
-        if volume["status"] != "available" and not (force and volume["status"] == "in-use"):
-            raise Fault(
-                400,
-                f"Invalid volume: Volume {volume['id']} status must be available, but current status is: "
-                f"{volume['status']}.",
-            )
-        self._claim(request.project, "snapshots", volume["size"])
-        created = moment()
-        row = self.snapshots.put(
-            {
-                "id": new_id(),
-                "project_id": request.project,
-                "volume_id": volume["id"],
-                "name": None,
-                "description": None,
-                **named(wanted),
-                "size": volume["size"],
-                "status": "creating",
-                "metadata": wanted.get("metadata") or {},
-                "bootable": volume["bootable"],
-                "image_metadata": volume["image_metadata"],
-                "created_at": created,
-                "updated_at": created,
-            }
-        )
-        self.life.take(row["id"])
-        return Answer(202, {"snapshot": self._snapshot_view(row)})
 
-    def _snapshot_view(self, row: Row, *, whole: bool = False) -> JSON:
-        names = ("id", "volume_id", "status", "size", "metadata", "name", "description", "created_at", "updated_at")
-        view = {name: row[name] for name in names}
-        if whole:
-            view["os-extended-snapshot-attributes:project_id"] = row["project_id"]
-            view["os-extended-snapshot-attributes:progress"] = "100%" if row["status"] == "available" else "0%"
-        return view
+async def pack(disk: Path) -> AsyncIterator[bytes]:
+    """A disk as a tar.gz, in pieces; it is packed in a thread. Raises OSError where it cannot be read."""
+    reading, writing = os.pipe()
+    stream = asyncio.StreamReader(limit=CHUNK_BYTES)
+    loop = asyncio.get_running_loop()
+    pipe = os.fdopen(reading, "rb", buffering=0)
+    try:
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stream), pipe)
+    except BaseException:
+        pipe.close()
+        os.close(writing)
+        raise
+    packing = loop.run_in_executor(None, _pack, disk, writing)
+    try:
+        while chunk := await stream.read(CHUNK_BYTES):
+            yield chunk
+        await packing  # an error in there is one here
+    finally:
+        transport.close()  # the thread, if it still writes, hears of it
+        with contextlib.suppress(OSError, tarfile.TarError, asyncio.CancelledError):
+            await asyncio.wait([packing])
 
-    def _snapshots(self, request: Request, whole: bool) -> JSON:
-        rows = self._listed(request, self.snapshots.where(project_id=request.project), FILTERS)
-        page, links = self._page(request, rows, "snapshots")
-        return {"snapshots": [self._snapshot_view(row, whole=whole) for row in page], **links}
 
-    @route("GET", "/v3/{project}/snapshots")
-    def list_snapshots(self, request: Request) -> JSON:
-        """List snapshots."""
-        return self._snapshots(request, whole=False)
+def _pack(disk: Path, descriptor: int) -> None:
+    with (
+        os.fdopen(descriptor, "wb") as pipe,
+        gzip.GzipFile(fileobj=pipe, mode="wb", compresslevel=COMPRESSION) as zipped,
+        tarfile.open(fileobj=zipped, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        for path in _walk(disk):
+            with contextlib.suppress(FileNotFoundError):
+                _add(tar, path, disk)
 
-    @route("GET", "/v3/{project}/snapshots/detail")
-    def detail_snapshots(self, request: Request) -> JSON:
-        """List snapshots, with everything."""
-        return self._snapshots(request, whole=True)
 
-    @route("GET", "/v3/{project}/snapshots/{id}")
-    def show_snapshot(self, request: Request, id: str) -> JSON:
-        """Show a snapshot."""
-        return {"snapshot": self._snapshot_view(self.snapshot(request, id), whole=True)}
+def _walk(disk: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(disk):
+        for name in sorted((*folders, *files)):
+            yield Path(folder, name)
 
-    @route("PUT", "/v3/{project}/snapshots/{id}")
-    def update_snapshot(self, request: Request, id: str) -> JSON:
-        """Change a snapshot's name or description."""
-        self.snapshot(request, id)
-        wanted = self.parse(request, UPDATE)["snapshot"]
-        return {"snapshot": self._snapshot_view(self.snapshots.update(id, **named(wanted), updated_at=moment()))}
 
-    @route("DELETE", "/v3/{project}/snapshots/{id}")
-    def delete_snapshot(self, request: Request, id: str) -> Answer:
-        """Delete a snapshot; volumes that were made from it stay."""
-        if self.snapshot(request, id)["status"] not in GONE:
-            raise Fault(400, "Invalid snapshot: Snapshot status must be available or error.")
-        self.life.delete_snapshot(id)
-        return Answer(202)
+def _add(tar: tarfile.TarFile, path: Path, disk: Path) -> None:
+    """A file, directory or symbolic link; sockets and the like belong to the running instance."""
+    info = tar.gettarinfo(path, str(path.relative_to(disk)))
+    if info is None:
+        return
+    info.uid = info.gid = 0
+    info.uname = info.gname = ""
+    if info.issym():
+        info.linkname = _inside(path, info.linkname, disk)
+    if not info.isreg():
+        if info.isdir() or info.issym() or info.islnk():
+            tar.addfile(info)
+        return
+    with path.open("rb") as file:
+        info.size = os.fstat(file.fileno()).st_size
+        tar.addfile(info, _Whole(file, info.size))
 
-    @route("POST", "/v3/{project}/snapshots/{id}/action")
-    def snapshot_action(self, request: Request, id: str) -> Answer:
-        """What can be told to a snapshot, only an administrator may."""
-        self.snapshot(request, id)
-        name = next(iter(self.parse(request)), "")
-        if name in ("os-reset_status", "os-force_delete", "os-update_snapshot_status", "os-unmanage"):
-            raise self.forbidden(f"snapshot_extension:{name.removeprefix('os-')}")
-        raise Fault(400, f"There is no such action: {name[:120]}")
+
+def _inside(link: Path, target: str, disk: Path) -> str:
+    """A link's target; one that names the disk by its place on the host is made relative."""
+    if os.path.isabs(target) and Path(target).is_relative_to(disk):
+        return os.path.relpath(target, link.parent)
+    return target
+
+
+class _Whole:
+    """A file as long as it was said to be: one that shrinks meanwhile ends in zeros."""
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file = file
+        self._left = size
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        size = self._left if size < 0 else min(size, self._left)
+        data = self._file.read(size)
+        self._left -= size
+        return data.ljust(size, b"\0")

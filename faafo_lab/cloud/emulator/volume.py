@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from faafo_lab.cloud.emulator.calls import call
 from faafo_lab.cloud.emulator.cinder import METADATA, QUOTAS, ZONE, moment, truth
+from faafo_lab.cloud.emulator.forwarding import ask
 from faafo_lab.cloud.emulator.image import DISK_FORMATS
 from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, route
-from faafo_lab.cloud.emulator.snapshots import Snapshots
 from faafo_lab.cloud.emulator.store import Row, Table
+from faafo_lab.cloud.emulator.volume_snapshots import Snapshots
 from faafo_lab.cloud.emulator.volumes import GIGABYTES_MAX, TYPE, TYPE_ID
 
 ADMINISTRATORS = ("os-reset_status", "os-force_delete", "os-force_detach", "os-migrate_volume", "os-unmanage")
@@ -115,7 +115,7 @@ class Volume(Snapshots):
             raise Fault(400, f"Invalid input for field/attribute disk_format: it must be one of {list(DISK_FORMATS)}.")
         self._is_available(row, "be uploaded")
         wanted = {"name": name, "disk_format": disk_format, "container_format": container_format}
-        image = await call(self.cloud.image, request, "POST", "/v2/images", wanted)
+        image = await ask(self.cloud.image, request, "POST", "/v2/images", wanted)
         self.life.upload(request, row["id"], image["id"])
         view = {
             "id": row["id"],

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from faafo_lab.cloud.emulator import volume_files
-from faafo_lab.cloud.emulator.calls import call
 from faafo_lab.cloud.emulator.cinder import moment
+from faafo_lab.cloud.emulator.forwarding import ask
 from faafo_lab.cloud.emulator.guest import disk
 from faafo_lab.cloud.emulator.service import Fault, Request
 from faafo_lab.cloud.emulator.store import Row, Table
@@ -186,7 +186,7 @@ class VolumeLife:
         try:
             async with self._lock(id), self._places:
                 await asyncio.to_thread(volume_files.pack, self.place(id), archive, self._stop)
-            await call(self.cloud.image, request, "PUT", f"/v2/images/{image}/file", chunks=_chunks(archive))
+            await ask(self.cloud.image, request, "PUT", f"/v2/images/{image}/file", chunks=_chunks(archive))
         except (OSError, Fault) as error:
             log.error("volume %s could not be uploaded: %s", id, error)
             self._forget(image)

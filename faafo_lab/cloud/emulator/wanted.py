@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
+from collections.abc import Callable
 
 from faafo_lab.cloud.emulator.flavors import FLAVORS, Flavor
 from faafo_lab.cloud.emulator.nova import Nova
@@ -22,12 +24,33 @@ def _is_base64(value: str) -> bool:
     return True
 
 
+def _address(version: int) -> tuple[str, Callable[[str], bool]]:
+    def fits(value: str) -> bool:
+        try:
+            return ipaddress.ip_address(value).version == version
+        except ValueError:
+            return False
+
+    return f"ipv{version}", fits
+
+
 NAME = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^(?! )[^\x00-\x1f\x7f]+(?<! )$"}
 METADATA: JSON = {
     "type": "object",
     "keys": {"type": "string", "pattern": r"^[a-zA-Z0-9-_:. ]{1,255}$"},
     "additionalProperties": {"type": "string", "maxLength": 255},
 }
+DESCRIPTION = {"type": ["string", "null"], "maxLength": 255}
+IPV4: JSON = {"type": "string", "format": _address(4)}
+IPV6: JSON = {"type": "string", "format": _address(6)}
+TAG: JSON = {"type": "string", "minLength": 1, "maxLength": 60, "pattern": r"^[^,/]*$"}
+TAGS: JSON = {"type": "array", "items": TAG, "maxItems": 50}
+USER_DATA: JSON = {
+    "type": ["string", "null"],
+    "maxLength": USER_DATA_CHARACTERS_MAX,
+    "format": ("base64", _is_base64),
+}
+HINTS: JSON = {"type": "object", "properties": {"group": {"type": "string", "pattern": UUID}}}
 COUNT = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^[1-9][0-9]{0,8}$"}]}
 CREATE: JSON = {
     "type": "object",
@@ -43,11 +66,7 @@ CREATE: JSON = {
                 "flavorRef": {"type": ["string", "integer"], "minLength": 1},
                 "imageRef": {"type": "string"},
                 "key_name": {"type": ["string", "null"]},
-                "user_data": {
-                    "type": ["string", "null"],
-                    "maxLength": USER_DATA_CHARACTERS_MAX,
-                    "format": ("base64", _is_base64),
-                },
+                "user_data": USER_DATA,
                 "security_groups": {
                     "type": "array",
                     "items": {
@@ -73,8 +92,8 @@ CREATE: JSON = {
                 "max_count": COUNT,
                 "config_drive": {"type": ["boolean", "string", "null"]},
                 "adminPass": {"type": "string"},
-                "accessIPv4": {"type": "string"},
-                "accessIPv6": {"type": "string"},
+                "accessIPv4": IPV4,
+                "accessIPv6": IPV6,
                 "availability_zone": {"type": ["string", "null"]},
                 "return_reservation_id": {"type": ["boolean", "string"]},
                 "OS-DCF:diskConfig": {"type": "string", "enum": ["AUTO", "MANUAL"]},
@@ -83,10 +102,27 @@ CREATE: JSON = {
                 "personality": {"type": "array", "maxItems": 0},
             },
         },
-        "os:scheduler_hints": {"type": "object"},
-        "OS-SCH-HNT:scheduler_hints": {"type": "object"},
+        "os:scheduler_hints": HINTS,
+        "OS-SCH-HNT:scheduler_hints": HINTS,
     },
 }
+
+
+def create_schema(version: tuple[int, int]) -> JSON:
+    """The form of a request for servers, by microversion."""
+    server = CREATE["properties"]["server"]
+    required, properties = server["required"], dict(server["properties"])
+    if version >= (2, 19):
+        properties["description"] = DESCRIPTION
+    if version >= (2, 37):
+        properties["networks"] = {"anyOf": [properties["networks"], {"type": "string", "enum": ["auto", "none"]}]}
+        required = [*required, "networks"]
+    if version >= (2, 52):
+        properties["tags"] = TAGS
+    if version >= (2, 57):
+        del properties["personality"]
+    server = {**server, "required": required, "properties": properties}
+    return {**CREATE, "properties": {**CREATE["properties"], "server": server}}
 
 
 class Wanted(Nova):
@@ -154,7 +190,9 @@ class Wanted(Nova):
         """The networks and ports asked for, checked; without a word, the project's only network."""
         network = self.cloud.network
         items = wanted.get("networks")
-        if not items:
+        if items == "none":
+            return []
+        if not items or items == "auto":
             own = network.networks.table.where(project_id=request.project)
             own = [row for row in own if network.subnets.table.where(network_id=row["id"])]
             if len(own) > 1:
@@ -174,6 +212,23 @@ class Wanted(Nova):
                 raise Fault(400, f"Fixed IP address {item['fixed_ip']} is already in use on instance.")
             found.append({name: item[name] for name in ("uuid", "fixed_ip") if name in item})
         return found
+
+    def _wanted_server_group(self, request: Request, body: JSON) -> Row | None:
+        hints: JSON = body.get("os:scheduler_hints") or body.get("OS-SCH-HNT:scheduler_hints") or {}
+        if "group" not in hints:
+            return None
+        row = self.store.table("server_group").get(hints["group"])
+        if row is None or row["project_id"] != request.project:
+            raise Fault(400, f"Instance group {hints['group']} could not be found.")
+        members = len(self.servers.where(server_group_id=row["id"]))
+        limit = self.limit("server_group_members")
+        if 0 <= limit < members + int(body["server"].get("min_count", 1)):
+            raise Fault(403, "Quota exceeded, too many servers in group")
+        return row
+
+    def _check_metadata(self, wanted: JSON) -> None:
+        if 0 <= self.limit("metadata_items") < len(wanted.get("metadata", {})):
+            raise Fault(403, "Quota exceeded, too many metadata items in request.")
 
     def _wanted_port(self, request: Request, id: str, count: int) -> Row:
         port = self.cloud.network.ports.table.get(id)

@@ -5,6 +5,7 @@ DiskError    the image cannot be unpacked, or the disk cannot be written
 
 from __future__ import annotations
 
+import copy
 import gzip
 import json
 import os
@@ -98,6 +99,7 @@ def unpack(image: Path, disk: Path) -> None:
     partial.mkdir(parents=True)
     try:
         with tarfile.open(image, "r:*") as archive:
+            archive.extraction_filter = lambda member, path: member  # _safe_members has looked
             for member in _safe_members(archive, partial):
                 archive.extract(member, partial)
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
@@ -114,14 +116,22 @@ def _safe_members(archive: tarfile.TarFile, place: Path) -> Iterator[tarfile.Tar
         if total > _IMAGE_BYTES_MAX:
             raise DiskError(f"The image unpacks to more than {_IMAGE_BYTES_MAX >> 30} GB: use a smaller one.")
         if hasattr(tarfile, "data_filter"):
-            safe = tarfile.data_filter(member, str(place))
-            if safe is not None:
-                yield safe
+            yield _safe(member, place)
         else:  # Python 3.11 before 3.11.4: the plain members only
             parts = Path(member.name).parts
             if member.name.startswith("/") or ".." in parts or not (member.isreg() or member.isdir()):
                 raise DiskError(f"The image has a member that leaves its disk: {member.name!r}.")
             yield member
+
+
+def _safe(member: tarfile.TarInfo, place: Path) -> tarfile.TarInfo:
+    """The member, if it stays in its place. A symbolic link may point out of the disk, as to /usr/bin/python3: what is
+    written through one is refused by where it really goes."""
+    if not member.issym():
+        return tarfile.data_filter(member, str(place))
+    plain = copy.copy(member)
+    plain.type, plain.linkname, plain.size = tarfile.REGTYPE, "", 0
+    return member.replace(name=tarfile.data_filter(plain, str(place)).name, deep=False)
 
 
 def _write_keys(disk: Path, guest: Guest) -> None:
