@@ -25,6 +25,8 @@ from faafo_lab.cloud.emulator.errors import AddressError, EmulatorError
 from faafo_lab.cloud.emulator.hypervisor import Hypervisor
 from faafo_lab.cloud.emulator.identity import DOMAIN, PROJECTS, REGION, Identity, id_of
 from faafo_lab.cloud.emulator.image import Image
+from faafo_lab.cloud.emulator.lb_parts import QUOTAS as BALANCING_QUOTAS
+from faafo_lab.cloud.emulator.loadbalancer import LoadBalancing
 from faafo_lab.cloud.emulator.network import QUOTAS as NETWORK_QUOTAS
 from faafo_lab.cloud.emulator.network import Network
 from faafo_lab.cloud.emulator.nova import QUOTAS as COMPUTE_QUOTAS
@@ -37,7 +39,7 @@ log = logging.getLogger(__name__)
 DEFAULT_PORT = 5000  # Keystone's; the address is the cloud's own, so it is seldom taken
 CHUNK_BYTES = 1 << 18
 MAX_UPLOAD_BYTES = 1 << 40
-QUOTA_NAMES = frozenset(COMPUTE_QUOTAS) | frozenset(NETWORK_QUOTAS)
+QUOTA_NAMES = frozenset((*COMPUTE_QUOTAS, *NETWORK_QUOTAS, *BALANCING_QUOTAS))
 
 
 class Emulator:
@@ -60,7 +62,8 @@ class Emulator:
         self.image = Image(self)
         self.network = Network(self)
         self.compute = Compute(self)
-        self.services: tuple[Service, ...] = (self.identity, self.compute, self.network, self.image)
+        self.balancing = LoadBalancing(self)
+        self.services: tuple[Service, ...] = (self.identity, self.compute, self.network, self.image, self.balancing)
         self._switch: Switch | None = None
         self._server: HTTPServer | None = None
 
@@ -91,9 +94,10 @@ class Emulator:
             return
         old, new = f"127.{before}.", f"127.{self._claim.number}."
         log.warning("The addresses %s0.0/16 are taken: this cloud moves to %s0.0/16.", old, new)
-        fields = ("cidr", "gateway_ip", "allocation_pools", "fixed_ips", "floating_ip_address", "fixed_ip_address")
+        fields = ("cidr", "gateway_ip", "allocation_pools", "fixed_ips", "floating_ip_address", "fixed_ip_address",
+                  "vip_address", "address", "monitor_address")  # fmt: skip
         with self.store.transaction():
-            for kind in ("subnet", "port", "floatingip"):
+            for kind in ("subnet", "port", "floatingip", "load_balancer", "member"):
                 table = self.store.table(kind)
                 for row in table:
                     moved = {name: _replaced(row[name], old, new) for name in fields if name in row}
@@ -125,7 +129,7 @@ class Emulator:
         await self.hypervisor.start()
         self._switch = Switch(self.hypervisor.owner, self.port_offset, self.hypervisor.console)
         with self.store.transaction():
-            for service in (self.identity, self.image, self.network, self.compute):
+            for service in (self.identity, self.image, self.network, self.compute, self.balancing):
                 service.setup()
         application = Application(
             [(r"/.*", Gateway, {"cloud": self})], log_function=lambda handler: None, compress_response=False
@@ -136,6 +140,7 @@ class Emulator:
         self._write_clouds()
         self.compute.life.resume()
         self.network.apply()
+        self.balancing.begin(self._switch)
 
     async def stop(self) -> None:
         """Stop everything; no process is left then. May be called after a start that failed, too."""
@@ -146,6 +151,7 @@ class Emulator:
             await self._server.close_all_connections()
         for each in self._sockets:
             each.close()
+        await self.balancing.close()
         if self._switch is not None:
             await self._switch.close()
         await self.hypervisor.close()
