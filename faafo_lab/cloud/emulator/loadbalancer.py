@@ -21,7 +21,6 @@ from faafo_lab.cloud.emulator.lb_kinds import (
     POOL,
     PROVIDER,
     Kind,
-    unsupported,
 )
 from faafo_lab.cloud.emulator.lb_parts import QUOTAS
 from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, route
@@ -79,8 +78,8 @@ class LoadBalancing(Changes):
 
     @route("POST", "/v2/lbaas/l7policies")
     def no_policies(self, request: Request) -> NoReturn:
-        """Policies of layer 7 are not there."""
-        raise unsupported("L7 policies")
+        """Policies of layer 7 are not there: every project's quota of them is 0."""
+        raise Fault(403, "Quota has been met for resources: L7policy (the embedded cloud has none)")
 
     @route("GET", "/v2/lbaas/quotas/{id}")
     @route("GET", "/v2/lbaas/quotas/{id}/default")
