@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from faafo_lab.cloud.emulator.server import Emulator
 
 QUOTAS = {"load_balancer": 10, "listener": 50, "pool": 50, "member": 200, "health_monitor": 50}
-_HIDDEN = ("loadbalancer_id", "pool_id", "listener_id", "own_port")
+_HIDDEN = ("loadbalancer_id", "pool_id", "listener_id", "own_port", "order")
 _NOT_FILTERS = frozenset(("limit", "marker", "page_reverse", "sort", "fields"))
 
 
@@ -68,6 +69,7 @@ class Parts(Service):
             "provisioning_status": "PENDING_CREATE",
             "created_at": now()[:-1],
             "updated_at": None,
+            "order": time.time_ns(),
         }
         return self.table(kind).put(row)
 
@@ -77,7 +79,7 @@ class Parts(Service):
 
     def of(self, kind: Kind, **equal: Any) -> list[Row]:
         """The parts with these values, the oldest first."""
-        return sorted(self.table(kind).where(**equal), key=lambda row: (row["created_at"], row["id"]))
+        return sorted(self.table(kind).where(**equal), key=lambda row: row["order"])
 
     def monitor(self, pool: str) -> Row | None:
         """A pool's health monitor."""
@@ -192,9 +194,9 @@ class Parts(Service):
 
     def listed(self, request: Request, kind: Kind, rows: Iterable[Row]) -> JSON:
         """A list: filtered, sorted, a page at a time, and only the fields that were asked for."""
-        views = [self.view(kind, row) for row in rows if row["project_id"] == request.project]
+        own = sorted((row for row in rows if row["project_id"] == request.project), key=lambda row: row["order"])
+        views = [self.view(kind, row) for row in own]
         views = [view for view in views if _matches(view, request)]
-        views.sort(key=lambda view: (view["created_at"], view["id"]))
         for key, _, direction in reversed([each.partition(":") for each in (request.one("sort") or "").split(",")]):
             if direction not in ("", "asc", "desc"):
                 raise Fault(400, f"Invalid sort direction: {schema.shown(direction)}. It is asc or desc.")

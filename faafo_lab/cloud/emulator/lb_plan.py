@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 from typing import TYPE_CHECKING
 
 from faafo_lab.cloud.emulator.balancer import Listener
@@ -53,9 +54,9 @@ class Plan:
             http=row["protocol"] == "HTTP",
             pool=pool["id"] if pool is not None else None,
             connection_limit=row["connection_limit"],
-            client_seconds=row["timeout_client_data"] / 1000,
-            member_seconds=row["timeout_member_data"] / 1000,
-            connect_seconds=row["timeout_member_connect"] / 1000,
+            client_seconds=row["timeout_client_data"] / 1000 or math.inf,
+            member_seconds=row["timeout_member_data"] / 1000 or math.inf,
+            connect_seconds=row["timeout_member_connect"] / 1000 or math.inf,
             insert_headers=tuple(name for name in INSERT_HEADERS if str(asked.get(name)).lower() == "true"),
             allowed=tuple(row["allowed_cidrs"] or ()),
             outsiders=self._outsiders(port),
