@@ -14,6 +14,7 @@ forwarding      how one service asks another
 network         Neutron: resources (what its resources share), networks, ports, routers, security, floating, plugs
 image           Glance; base_images: the images that are there from the start
 hypervisor      the instances' process trees (freezer: paused ones); guest: what runs in them
+loadbalancer    Octavia: lb_kinds, lb_parts, lb_changes, lb_plan; its data path: balancer, http_balancer, pools, health
 switch          the only way into an instance
 errors          what can go wrong with it as a program
 """

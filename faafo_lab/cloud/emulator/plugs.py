@@ -31,6 +31,11 @@ def plugs(network: Network) -> dict[str, Plug]:
                 *rules.get(row["security_group_id"], ()),
                 _rule(row, members),
             )
+    around = segments(network)
+    inside: dict[str, set[str]] = {}  # segment: servers
+    for server, rows in ports.items():
+        for port in rows:
+            inside.setdefault(around[port["network_id"]], set()).add(server)
     found: dict[str, Plug] = {}
     for server, rows in ports.items():
         instance = network.store.table("server").get(server)
@@ -42,7 +47,28 @@ def plugs(network: Network) -> dict[str, Plug]:
             addresses=tuple(addresses),
             fixed_address=addresses[0],
             rules=tuple(dict.fromkeys(rule for port in rows for rule in _of_port(port, rules))),
+            outsiders={
+                ip["ip_address"]: outsiders
+                for port in rows
+                if (outsiders := frozenset(ports) - inside[around[port["network_id"]]])
+                for ip in port["fixed_ips"]
+            },
         )
+    return found
+
+
+def segments(network: Network) -> dict[str, str]:
+    """Each network's segment, named after one of its networks: those that a router joins reach each other.
+
+    An external network joins nobody: what lies behind its other routers is reached by floating IPs only.
+    """
+    found = {row["id"]: row["id"] for row in network.networks.table}
+    routers: dict[str, str] = {}  # router: a network that it is on
+    for port in network.ports.table.where(device_owner="network:router_interface"):
+        here = found[port["network_id"]]
+        other = found[routers.setdefault(port["device_id"], port["network_id"])]
+        if here != other:
+            found = {id: other if segment == here else segment for id, segment in found.items()}
     return found
 
 

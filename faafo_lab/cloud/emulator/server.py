@@ -27,6 +27,8 @@ from faafo_lab.cloud.emulator.errors import AddressError, EmulatorError
 from faafo_lab.cloud.emulator.hypervisor import Hypervisor
 from faafo_lab.cloud.emulator.identity import DOMAIN, PROJECTS, REGION, Identity, id_of
 from faafo_lab.cloud.emulator.image import Image
+from faafo_lab.cloud.emulator.lb_parts import QUOTAS as BALANCING_QUOTAS
+from faafo_lab.cloud.emulator.loadbalancer import LoadBalancing
 from faafo_lab.cloud.emulator.network import QUOTAS as NETWORK_QUOTAS
 from faafo_lab.cloud.emulator.network import Network
 from faafo_lab.cloud.emulator.nova import QUOTAS as COMPUTE_QUOTAS
@@ -41,7 +43,7 @@ log = logging.getLogger(__name__)
 DEFAULT_PORT = 5000  # Keystone's; the address is the cloud's own, so it is seldom taken
 CHUNK_BYTES = 1 << 18
 MAX_UPLOAD_BYTES = 1 << 40
-QUOTA_NAMES = frozenset(COMPUTE_QUOTAS) | frozenset(NETWORK_QUOTAS) | frozenset(VOLUME_QUOTAS)
+QUOTA_NAMES = frozenset((*COMPUTE_QUOTAS, *NETWORK_QUOTAS, *VOLUME_QUOTAS, *BALANCING_QUOTAS))
 
 
 class Emulator:
@@ -66,6 +68,7 @@ class Emulator:
         self.compute = Compute(self)
         self.volume = Volume(self)
         self.object_store = ObjectStore(self)
+        self.balancing = LoadBalancing(self)
         self.services: tuple[Service, ...] = (  # in the order in which they are set up
             self.identity,
             self.image,
@@ -73,6 +76,7 @@ class Emulator:
             self.compute,
             self.volume,
             self.object_store,
+            self.balancing,
         )
         self._switch: Switch | None = None
         self._server: HTTPServer | None = None
@@ -104,9 +108,10 @@ class Emulator:
             return
         old, new = f"127.{before}.", f"127.{self._claim.number}."
         log.warning("The addresses %s0.0/16 are taken: this cloud moves to %s0.0/16.", old, new)
-        fields = ("cidr", "gateway_ip", "allocation_pools", "fixed_ips", "floating_ip_address", "fixed_ip_address")
+        fields = ("cidr", "gateway_ip", "allocation_pools", "fixed_ips", "floating_ip_address", "fixed_ip_address",
+                  "vip_address", "address", "monitor_address")  # fmt: skip
         with self.store.transaction():
-            for kind in ("subnet", "port", "floatingip"):
+            for kind in ("subnet", "port", "floatingip", "load_balancer", "member"):
                 table = self.store.table(kind)
                 for row in table:
                     moved = {name: _replaced(row[name], old, new) for name in fields if name in row}
@@ -150,6 +155,7 @@ class Emulator:
         self.compute.life.resume()
         self.volume.life.resume()
         self.network.apply()
+        self.balancing.begin(self._switch)
 
     async def stop(self) -> None:
         """Stop everything; no process is left then. May be called after a start that failed, too."""
@@ -161,6 +167,7 @@ class Emulator:
             await self._server.close_all_connections()
         for each in self._sockets:
             each.close()
+        await self.balancing.close()
         if self._switch is not None:
             await self._switch.close()
         self.object_store.close()

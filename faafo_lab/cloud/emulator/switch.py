@@ -5,6 +5,7 @@ the instance's addresses exactly where that file exists and a rule of its securi
 somebody, and relays. A rule for everybody passes at once. For any other rule the switch asks which instance's
 process has made the connection: that instance must be a member of the rule's group, or its fixed address in the
 rule's prefix; a connection of no instance counts by its own address. Nobody else is answered but by a reset.
+An instance on a network of its own, which no router joins to the address's, is nobody, whatever the rules say.
 """
 
 from __future__ import annotations
@@ -71,6 +72,8 @@ class Plug:
     """Where it is to be reached: the fixed address first, then floating ones."""
     fixed_address: str
     rules: tuple[Rule, ...]
+    outsiders: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Its address to the instances that have no way there: those on other networks that no router joins."""
 
     def rules_for(self, port: int) -> list[Rule]:
         """The rules that allow this port to somebody."""
@@ -312,15 +315,21 @@ class Switch:
     async def _allowed(self, front: Front) -> bool:
         """Whether a rule lets this connection in, by the rules as they are now."""
         rules = front.outlet.plug.rules_for(front.port)
-        if any(rule.for_anybody for rule in rules):
-            return True
         if not rules or front.transport is None:
             return False
         peer: tuple[str, int] = front.transport.get_extra_info("peername")
         local: tuple[str, int] = front.transport.get_extra_info("sockname")
+        anybody = any(rule.for_anybody for rule in rules)
+        outsiders = front.outlet.plug.outsiders.get(local[0])
+        if anybody and not outsiders:
+            return True
         inode = peer_inode(peer, local)
         if inode is None:
             return False  # it has hung up already
+        if outsiders and await self._owner(inode, sorted(outsiders)) is not None:
+            return False
+        if anybody:
+            return True
         by_prefix = [ipaddress.ip_network(rule.remote_prefix, strict=False) for rule in rules if rule.remote_prefix]
         members: set[str] = set().union(*(rule.remote_instances or () for rule in rules))
         # A prefix may hold any instance's address, and an instance must not pass by the host's.
@@ -330,6 +339,34 @@ class Switch:
         outlet = self._outlets.get(owner) if owner is not None else None
         address = ipaddress.ip_address(outlet.plug.fixed_address if outlet else peer[0])
         return any(address in network for network in by_prefix)
+
+    # For the load balancers
+
+    def door(self, address: str, port: int, source: str) -> Path:
+        """The socket file behind an instance's port, for who comes from `source` (CIDR) and is no instance.
+
+        Raises ConnectionRefusedError where no instance has the address, or none of its rules lets `source` in.
+        """
+        block = ipaddress.ip_network(source)
+        for outlet in self._outlets.values():
+            if address in outlet.plug.addresses and any(
+                rule.for_anybody or (rule.remote_prefix and _within(block, rule.remote_prefix))
+                for rule in outlet.plug.rules_for(port)
+            ):
+                return outlet.plug.ports / str(port)
+        raise ConnectionRefusedError(errno.ECONNREFUSED, f"nobody at {address}:{port} lets {source} in")
+
+    async def client(self, peer: tuple[str, int], local: tuple[str, int]) -> tuple[str | None, str]:
+        """Who has connected: the instance whose process it is, if any, and the address that it goes by.
+
+        Raises ConnectionResetError where it has hung up already.
+        """
+        inode = peer_inode(peer, local)
+        if inode is None:
+            raise ConnectionResetError(errno.ECONNRESET, "the client has hung up")
+        owner = await self._owner(inode, list(self._outlets))
+        outlet = self._outlets.get(owner) if owner is not None else None
+        return owner, outlet.plug.fixed_address if outlet else peer[0]
 
 
 class Front(End):
@@ -355,6 +392,11 @@ class Front(End):
 
 def _nothing() -> None:
     """The back end needs no counting: it lives as long as its front."""
+
+
+def _within(block: ipaddress.IPv4Network | ipaddress.IPv6Network, prefix: str) -> bool:
+    other = ipaddress.ip_network(prefix, strict=False)
+    return block.version == other.version and block.subnet_of(other)  # type: ignore[arg-type]
 
 
 def _why_not(key: tuple[str, int], port: int, error: OSError) -> str:

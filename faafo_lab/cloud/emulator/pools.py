@@ -1,0 +1,145 @@
+"""A load balancer's pool at work: which member gets the next connection.
+
+Members whose health monitor has found them dead get none; backup members get some only when no other is left.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_STICKY_MAX = 10_000
+"""Clients whose member is remembered; beyond it, who has not been here for longest is forgotten."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """Where a pool's connections may go."""
+
+    id: str
+    address: str
+    port: int
+    weight: int
+    """Its share; 0: only those that are bound to it already."""
+    backup: bool
+    source: str
+    """Where the load balancer comes from, as the member's security groups see it (CIDR)."""
+    reachable: bool
+    """Whether there is a way from the load balancer's networks to the member's."""
+    check_address: str
+    check_port: int
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """How a pool's members are examined."""
+
+    http: bool
+    """By a request, or by a connection alone."""
+    delay: float
+    """Seconds from one check to the next."""
+    timeout: float
+    rise: int
+    """So many good checks bring a member back."""
+    fall: int
+    """So many bad ones take it out."""
+    method: str = "GET"
+    path: str = "/"
+    codes: frozenset[int] = frozenset((200,))
+    version: float = 1.0
+    domain: str | None = None
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What a pool should be."""
+
+    algorithm: str
+    """ROUND_ROBIN, LEAST_CONNECTIONS or SOURCE_IP."""
+    members: tuple[Member, ...]
+    """Those that are enabled."""
+    persistence: str | None = None
+    """What binds a client to its member: SOURCE_IP, HTTP_COOKIE, APP_COOKIE or None."""
+    cookie: str = "SRV"
+    """The cookie's name."""
+    monitor: Monitor | None = None
+
+
+class Backend:
+    """A pool, and what has become of its members."""
+
+    def __init__(self, pool: Pool) -> None:
+        self.pool = pool
+        self.active: Counter[str] = Counter()
+        """Open connections, or requests under way, by member."""
+        self.health: dict[str, bool] = {}
+        """What the monitor has found, by member; a member that it has not come to counts as well."""
+        self._turns: dict[str, float] = {}
+        self._sticky: OrderedDict[str, str] = OrderedDict()
+
+    @property
+    def needs_client(self) -> bool:
+        """Whether the choice depends on who asks."""
+        return "SOURCE_IP" in (self.pool.algorithm, self.pool.persistence)
+
+    def update(self, pool: Pool) -> None:
+        """Become another pool; what is known of members that stay is kept."""
+        ids = {member.id for member in pool.members}
+        for known in (self.health, self._turns):
+            for id in [id for id in known if id not in ids]:
+                del known[id]
+        if pool.monitor is None:
+            self.health.clear()
+        if pool.persistence != self.pool.persistence:
+            self._sticky.clear()
+        self.pool = pool
+
+    def choose(self, client: str, sticky: str | None = None) -> Iterator[Member]:
+        """The members to try, the best first, each once. `sticky` is the key that the client's cookie gives, or, with
+        SOURCE_IP, its address."""
+        up = [member for member in self.pool.members if member.reachable and self.health.get(member.id, True)]
+        bound = self._bound(sticky)
+        for member in up:
+            if member.id == bound:
+                yield member
+        for backup in (False, True):
+            left = [member for member in up if member.backup is backup and member.weight and member.id != bound]
+            while left:
+                member = self._next(left, client)
+                left.remove(member)
+                yield member
+
+    def _next(self, members: list[Member], client: str) -> Member:
+        if self.pool.algorithm == "SOURCE_IP":
+            number = zlib.crc32(client.encode()) % sum(member.weight for member in members)
+            for member in members:
+                number -= member.weight
+                if number < 0:
+                    return member
+        if self.pool.algorithm == "LEAST_CONNECTIONS":
+            least = min(self.active[member.id] / member.weight for member in members)
+            members = [member for member in members if self.active[member.id] / member.weight == least]
+        # Smooth weighted round robin: everybody earns its weight, the richest is chosen and pays for all.
+        for member in members:
+            self._turns[member.id] = self._turns.get(member.id, 0.0) + member.weight
+        best = max(members, key=lambda member: self._turns[member.id])
+        self._turns[best.id] -= sum(member.weight for member in members)
+        return best
+
+    # Persistence
+
+    def _bound(self, key: str | None) -> str | None:
+        if key is None:
+            return None
+        return key if self.pool.persistence == "HTTP_COOKIE" else self._sticky.get(key)
+
+    def bind(self, key: str | None, member: Member) -> None:
+        """Remember that who has this key (an address, or an application's cookie) is served by this member."""
+        if key is None or self.pool.persistence not in ("SOURCE_IP", "APP_COOKIE"):
+            return
+        self._sticky[key] = member.id
+        self._sticky.move_to_end(key)
+        if len(self._sticky) > _STICKY_MAX:
+            self._sticky.popitem(last=False)
