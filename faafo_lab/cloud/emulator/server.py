@@ -91,9 +91,12 @@ class Emulator:
             return
         old, new = f"127.{before}.", f"127.{self._claim.number}."
         log.warning("The addresses %s0.0/16 are taken: this cloud moves to %s0.0/16.", old, new)
-        fields = ("cidr", "gateway_ip", "allocation_pools", "fixed_ips", "floating_ip_address", "fixed_ip_address")
+        fields = (
+            *("cidr", "gateway_ip", "allocation_pools", "fixed_ips", "floating_ip_address", "fixed_ip_address"),
+            *("prefixes", "external_gateway_info", "routes", "host_routes", "allowed_address_pairs"),
+        )
         with self.store.transaction():
-            for kind in ("subnet", "port", "floatingip"):
+            for kind in ("subnet", "subnetpool", "port", "router", "floatingip"):
                 table = self.store.table(kind)
                 for row in table:
                     moved = {name: _replaced(row[name], old, new) for name in fields if name in row}
