@@ -15,11 +15,11 @@ from urllib.parse import urlencode
 
 from faafo_lab.cloud.emulator import schema
 from faafo_lab.cloud.emulator.base_images import BASE_IMAGES, pack
-from faafo_lab.cloud.emulator.identity import id_of
 from faafo_lab.cloud.emulator.image_members import Members
 from faafo_lab.cloud.emulator.image_patch import apply_patch, read_patch
 from faafo_lab.cloud.emulator.image_query import cut, matches, ordered
 from faafo_lab.cloud.emulator.image_schema import BASE, READ_ONLY, SCHEMA, Schemas
+from faafo_lab.cloud.emulator.names import id_of
 from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, new_id, now, route
 from faafo_lab.cloud.emulator.store import Row
 

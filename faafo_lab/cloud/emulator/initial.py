@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from faafo_lab.cloud.emulator.identity import PROJECTS, id_of
+from faafo_lab.cloud.emulator.names import PROJECTS, id_of
 from faafo_lab.cloud.emulator.store import Row
 
 if TYPE_CHECKING:

@@ -23,8 +23,9 @@ from faafo_lab.cloud.emulator.addresses import Claim, port_offset
 from faafo_lab.cloud.emulator.compute import Compute
 from faafo_lab.cloud.emulator.errors import AddressError, EmulatorError
 from faafo_lab.cloud.emulator.hypervisor import Hypervisor
-from faafo_lab.cloud.emulator.identity import DOMAIN, PROJECTS, REGION, Identity, id_of
+from faafo_lab.cloud.emulator.identity import Identity
 from faafo_lab.cloud.emulator.image import Image
+from faafo_lab.cloud.emulator.names import DOMAIN, PROJECTS, REGION, id_of
 from faafo_lab.cloud.emulator.network import QUOTAS as NETWORK_QUOTAS
 from faafo_lab.cloud.emulator.network import Network
 from faafo_lab.cloud.emulator.nova import QUOTAS as COMPUTE_QUOTAS
