@@ -8,7 +8,8 @@ says what all of it means for the switch. Source: https://docs.openstack.org/api
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 from faafo_lab.cloud.emulator import initial
 from faafo_lab.cloud.emulator.extensions import Extensions
@@ -41,10 +42,14 @@ QUOTAS = {
 }
 
 
+KINDS = (Networks, Subnets, SubnetPools, Ports, Routers, SecurityGroups, SecurityGroupRules, FloatingIps)
+
+
 class Network(Tags, Extensions):
     """The network service."""
 
     prefix, type, name = "/networking", "network", "neutron"
+    parts: ClassVar[Mapping[str, tuple[str, ...]]] = {"kind": tuple(kind.path() for kind in KINDS)}
     malformed = (
         "The server could not comply with the request since it is either malformed or otherwise incorrect."
         " (Cannot understand JSON)"
@@ -60,17 +65,8 @@ class Network(Tags, Extensions):
         self.groups = SecurityGroups(self)
         self.rules = SecurityGroupRules(self)
         self.floating_ips = FloatingIps(self)
-        kinds: tuple[Collection, ...] = (
-            self.networks,
-            self.subnets,
-            self.subnet_pools,
-            self.ports,
-            self.routers,
-            self.groups,
-            self.rules,
-            self.floating_ips,
-        )
-        self.collections = {kind.plural.replace("_", "-"): kind for kind in kinds}
+        kinds = [each for each in vars(self).values() if isinstance(each, Collection)]
+        self.collections = {kind.path(): kind for kind in kinds}
         self._applying: asyncio.Handle | None = None
         self.store.watch({"port", "floatingip", "security_group", "security_group_rule", "server"}, self.changed)
 

@@ -156,6 +156,11 @@ class Collection:
     def __init__(self, network: Network) -> None:
         self.network = network
 
+    @classmethod
+    def path(cls) -> str:
+        """The plural as paths have it: security-groups."""
+        return cls.plural.replace("_", "-")
+
     @property
     def table(self) -> Table:
         """The rows of this kind."""

@@ -156,9 +156,11 @@ class Service:
     prefix: ClassVar[str]
     type: ClassVar[str]
     name: ClassVar[str]
+    aliases: ClassVar[tuple[tuple[str, str], ...]] = ()  # other types and names under which the catalogue has it
     endpoint: ClassVar[str] = ""  # what the catalogue's URL has after the prefix
     malformed: ClassVar[str] = "Malformed request body"
     needs_project: ClassVar[bool] = True
+    parts: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # what a {name} of the templates may be, where that is known
 
     def __init__(self, cloud: Emulator) -> None:
         self.cloud = cloud

@@ -247,11 +247,12 @@ class Tokens(Credentials):
     def catalog(self, token: Token) -> list[JSON]:
         """Every service, with its three interfaces on the one URL."""
         entries = []
-        for service in self.cloud.services:
+        named = [(each, *name) for each in self.cloud.services for name in ((each.type, each.name), *each.aliases)]
+        for service, type_, name in named:
             url = service.url + service.endpoint.format(project=token.project_id)
             endpoints = [
                 {
-                    "id": id_of("endpoint", f"{service.type}/{interface}"),
+                    "id": id_of("endpoint", f"{type_}/{interface}"),
                     "interface": interface,
                     "region_id": REGION,
                     "region": REGION,
@@ -261,9 +262,9 @@ class Tokens(Credentials):
             ]
             entries.append(
                 {
-                    "id": id_of("service", service.type),
-                    "type": service.type,
-                    "name": service.name,
+                    "id": id_of("service", type_),
+                    "type": type_,
+                    "name": name,
                     "endpoints": endpoints,
                 }
             )
