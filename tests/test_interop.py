@@ -14,6 +14,7 @@ from faafo_lab.cloud.emulator.control import Running
 from interop import config
 from interop.results import Results, required
 
+pytestmark = pytest.mark.filterwarnings("ignore::openstack.warnings.RemovedInSDK50Warning")
 LIST = Path(__file__).parent.parent / "interop" / "required.txt"
 A, B, C = ("tempest.api.network.test_a.A.test_one", "tempest.api.network.test_a.A.test_two", "tempest.api.image.B.t")
 
