@@ -116,6 +116,22 @@ def test_routes_go_by_a_neighbour_and_hold_the_interface(api: Api, router: str, 
     assert words(gone) == (404, "RouterInterfaceNotFoundForSubnet")
 
 
+def test_routes_are_added_and_removed_one_by_one(api: Api, router: str, subnets: list[str]) -> None:
+    interface(api, router, "add", subnet_id=subnets[0])
+    first, second = ({"destination": f"10.{number}.0.0/16", "nexthop": "10.1.0.7"} for number in (8, 9))
+
+    def routes(verb: str, *changed: Any) -> Any:
+        return api("PUT", f"{Q}/routers/{router}/{verb}_extraroutes", {"router": {"routes": list(changed)}})
+
+    assert routes("add", first).json()["router"]["routes"] == [first]
+    assert routes("add", second).json()["router"]["routes"] == [first, second]
+    assert routes("add", second).json()["router"]["routes"] == [first, second]
+    assert words(routes("add", {**first, "nexthop": "10.3.0.1"})) == (400, "InvalidRoutes")
+    assert routes("remove", first, {**first, "nexthop": "10.1.0.8"}).json()["router"]["routes"] == [second]
+    assert routes("remove", second).json()["router"]["routes"] == []
+    assert words(api("PUT", f"{Q}/routers/{router}/add_extraroutes", {"router": {}})) == (400, "HTTPBadRequest")
+
+
 def test_any_resource_may_have_tags(api: Api, alt: Api, router: str) -> None:
     path = f"{Q}/routers/{router}/tags"
     assert api("PUT", path, {"tags": ["b", "a", "b"]}).json() == {"tags": ["a", "b"]}

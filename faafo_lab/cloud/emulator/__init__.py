@@ -6,7 +6,8 @@ service         what all services have in common; store: their state; schema: th
 identity        Keystone: tokens, credentials (of applications), names (that every cloud has)
 compute         Nova: nova (what its operations share), wanted, servers, actions, lifecycle, flavors, keypairs
 network         Neutron: resources (what its resources share), initial (those there from the start), networks, subnets,
-                subnetpools, blocks, ports, dhcp, routers, security, floating, tags, extensions, plugs
+                subnetpools, blocks, ports, dhcp, routers, router_interfaces, security, floating, tags,
+                extensions, plugs
 image           Glance: image_query, image_patch, image_members, image_schema; base_images: those there from the start
 hypervisor      the instances' process trees; guest: what runs in them
 switch          the only way into an instance

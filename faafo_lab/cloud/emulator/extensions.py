@@ -11,6 +11,7 @@ EXTENSIONS = {
     "security-group": "security-group",
     "router": "Neutron L3 Router",
     "extraroute": "Neutron Extra Route",
+    "extraroute-atomic": "Atomically add/remove extra routes",
     "external-net": "Neutron external network",
     "quotas": "Quota management support",
     "quota_details": "Quota details management support",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
 from faafo_lab.cloud.emulator import initial
 from faafo_lab.cloud.emulator.extensions import Extensions
@@ -194,6 +194,12 @@ class Network(Tags, Extensions):
         self._own_quota(request, project)
         return {"quota": {name: self.limit(name) for name in QUOTAS}}
 
+    @route("PUT", "/v2.0/quotas/{project}")
+    @route("DELETE", "/v2.0/quotas/{project}")
+    def change_quota(self, request: Request, project: str) -> NoReturn:
+        """Limits are an administrator's."""
+        raise Fault(403, "rule:update_quota is disallowed by policy", type="PolicyNotAuthorized")
+
     @route("GET", "/v2.0/quotas/{project}/details")
     def show_usage(self, request: Request, project: str) -> JSON:
         """The project's limits and what it uses of them."""
@@ -242,3 +248,13 @@ class Network(Tags, Extensions):
     def remove_interface(self, request: Request, id: str) -> JSON:
         """Take a router off a subnet."""
         return self.routers.remove_interface(request, id)
+
+    @route("PUT", "/v2.0/routers/{id}/add_extraroutes")
+    def add_routes(self, request: Request, id: str) -> JSON:
+        """Add routes to a router."""
+        return self.routers.change_routes(request, id, add=True)
+
+    @route("PUT", "/v2.0/routers/{id}/remove_extraroutes")
+    def remove_routes(self, request: Request, id: str) -> JSON:
+        """Remove routes from a router."""
+        return self.routers.change_routes(request, id, add=False)
