@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import openstack
 import pytest
 
 from faafo_lab.cloud.emulator.names import id_of
@@ -54,6 +55,24 @@ def test_a_credential_opens_its_project_by_id_or_by_name(api: Api, path: str) ->
     assert shown == api.get(f"{path}/{made['id']}")["application_credential"]
     assert shown == {name: value for name, value in made.items() if name != "secret"}
     assert api.get(f"{path}?name=other")["application_credentials"] == []
+
+
+def test_openstacksdk_logs_in_with_one(api: Api, path: str) -> None:
+    made = create(api, path)
+    auth = {
+        "auth_url": api.auth["auth_url"],
+        "application_credential_id": made["id"],
+        "application_credential_secret": made["secret"],
+    }
+    with openstack.connect(
+        load_yaml_config=False,
+        load_envvars=False,
+        auth_type="v3applicationcredential",
+        auth=auth,
+        region_name="RegionOne",
+    ) as cloud:
+        assert cloud.current_project_id == api.project
+        assert "private" in [each.name for each in cloud.network.networks()]
 
 
 def test_a_wrong_secret_a_wrong_name_and_a_scope_get_a_401(api: Api, path: str) -> None:

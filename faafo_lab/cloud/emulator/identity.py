@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import secrets
 
-from faafo_lab.cloud.emulator.names import DOMAIN, PROJECTS, REGION, id_of
+from faafo_lab.cloud.emulator.names import DOMAIN, PROJECTS, REGION, ROLES, id_of
 from faafo_lab.cloud.emulator.schema import Invalid
 from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, keystone_error, route
 from faafo_lab.cloud.emulator.store import Row
 from faafo_lab.cloud.emulator.tokens import Token, Tokens
 
-__all__ = ["DOMAIN", "PROJECTS", "REGION", "Identity", "Token", "id_of"]
+__all__ = ["DOMAIN", "PROJECTS", "REGION", "ROLES", "Identity", "Token", "id_of"]
 
 
 class Identity(Tokens):
