@@ -21,7 +21,7 @@ HEAD = """\
 and no version, extension or microversion that is advertised promises it. `make interop` measures it by OpenStack's own
 tests.
 """
-ORDER = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+ORDER = ("GET", "HEAD", "POST", "PUT", "PATCH", "COPY", "DELETE", "OPTIONS")
 
 
 def page() -> str:
