@@ -50,9 +50,11 @@ def _section(service: type[Service]) -> Iterator[str]:
 
 def _operations(service: type[Service]) -> Iterator[tuple[str, str, str]]:
     """Each operation's path, method, and what it does; a server's actions by their names, too."""
+    roots = getattr(service, "roots", ())  # paths beside the service's prefix
     for _, function in inspect.getmembers(service, inspect.isfunction):
         for route in getattr(function, "routes", ()):
-            yield service.prefix + route.template, route.method, _words(function)
+            path = route.template if route.template in roots else service.prefix + route.template
+            yield path, route.method, _words(function)
         if hasattr(function, "action"):
             name, _ = function.action
             yield f"{service.prefix}/v2.1/servers/{{id}}/action {name}", "POST", _words(function)
