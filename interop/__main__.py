@@ -43,6 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--list", type=Path, default=HERE / "required.txt", help="a file with the names of tests")
     parser.add_argument("chosen", nargs="*", metavar="TEXT", help="run those with one of these texts in their names")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either way nothing is left running
     try:
         results = Results(required(options.list, options.chosen))
         with embedded_cloud() as clouds_yaml:
