@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 STAMP := $(VENV)/.installed
+TEMPEST := build/tempest/.installed
 # What the lab keeps (its embedded cloud, its key pair) stays in the checkout, not in your home.
 export FAAFO_LAB_HOME ?= $(CURDIR)/.faafo-lab
 BACKENDS ?= shade libcloud
@@ -12,7 +13,7 @@ BACKENDS ?= shade libcloud
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run lab test bench notebooks lint lock clean
+.PHONY: help install run lab test bench interop coverage notebooks lint lock clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +42,18 @@ test: install  ## every test (some: make test ARGS="tests/app -k worker")
 bench: install  ## measure: a table, and build/bench.json (PARTS="scaling …": those parts alone)
 	@$(BIN)/python benchmarks/bench.py $(PARTS)
 
+interop: install $(TEMPEST)  ## OpenStack's own tests on an embedded cloud, minutes long (some: ARGS="network", LIST=FILE)
+	@$(BIN)/python -m interop $(if $(LIST),--list $(LIST)) $(ARGS)
+
+$(TEMPEST): interop/requirements.txt | $(STAMP)
+	@echo "Setting up build/tempest …"
+	@$(UV) venv --quiet --clear --python $(BIN)/python build/tempest
+	@$(UV) pip install --quiet --python build/tempest/bin/python --require-hashes -r $<
+	@touch $@
+
+coverage: install  ## write what the embedded cloud implements to its COVERAGE.md
+	@$(BIN)/python -m faafo_lab.cloud.emulator.coverage
+
 notebooks: install  ## run every notebook again and store its outputs
 	@$(BIN)/python -m faafo_lab.workbook store
 
@@ -50,6 +63,7 @@ lint: install  ## ruff and mypy (strict)
 lock: install  ## update the locked versions (the only way to)
 	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml --output-file requirements.lock
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --constraint requirements.lock pyproject.toml --output-file binder/requirements.txt
+	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header interop/requirements.in --output-file interop/requirements.txt
 
 clean:  ## stop the lab's embedded cloud and remove everything that make made
 	@if [ -x $(BIN)/faafo-lab ]; then $(BIN)/faafo-lab cloud stop || true; fi

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import uuid
 from http import HTTPStatus
 from pathlib import Path
@@ -16,47 +15,16 @@ from urllib.parse import urlencode
 
 from faafo_lab.cloud.emulator import schema
 from faafo_lab.cloud.emulator.base_images import BASE_IMAGES, pack
-from faafo_lab.cloud.emulator.identity import id_of
-from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, Service, new_id, now, route
+from faafo_lab.cloud.emulator.image_members import Members
+from faafo_lab.cloud.emulator.image_patch import apply_patch, read_patch
+from faafo_lab.cloud.emulator.image_query import cut, matches, ordered
+from faafo_lab.cloud.emulator.image_schema import BASE, READ_ONLY, SCHEMA, Schemas
+from faafo_lab.cloud.emulator.names import id_of
+from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, new_id, now, route
 from faafo_lab.cloud.emulator.store import Row
 
-VERSIONS = ("v2.9", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0")
-PAGE = 25
-PAGE_MAX = 1000
-DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "ploop", "iso")
-CONTAINER_FORMATS = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
-SORT_KEYS = ("name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at")
-READ_ONLY = frozenset(
-    (
-        *("id", "owner", "status", "checksum", "size", "virtual_size", "os_hash_algo", "os_hash_value"),
-        *("created_at", "updated_at", "self", "file", "schema", "direct_url"),
-    )
-)
 
-_NAME = {"type": ["null", "string"], "maxLength": 255}
-_COUNT = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
-BASE: JSON = {  # the attributes that a client may set; every other one is a property, and a string
-    "id": {"type": "string", "pattern": schema.UUID},
-    "name": _NAME,
-    "visibility": {"type": "string", "enum": ["public", "private", "shared", "community"]},
-    "protected": {"type": "boolean"},
-    "os_hidden": {"type": "boolean"},
-    "tags": {"type": "array", "items": {"type": "string", "maxLength": 255}, "maxItems": 128},
-    "disk_format": {"type": ["null", "string"], "enum": [None, *DISK_FORMATS]},
-    "container_format": {"type": ["null", "string"], "enum": [None, *CONTAINER_FORMATS]},
-    "min_disk": _COUNT,
-    "min_ram": _COUNT,
-}
-SCHEMA: JSON = {
-    "type": "object",
-    "properties": BASE,
-    "additionalProperties": {"type": ["null", "string"], "maxLength": 65535},
-    "keys": {"type": "string", "minLength": 1, "maxLength": 255},
-    "maxProperties": 128 + len(BASE),
-}
-
-
-class Image(Service):
+class Image(Schemas, Members):
     """The image service."""
 
     prefix, type, name = "/image", "image", "glance"
@@ -115,61 +83,11 @@ class Image(Service):
         where = f" on instance['{error.path}']" if error.path else ""
         return Fault(400, f"Provided object does not match schema 'image': {error.reason}{where}")
 
-    # Versions and schemas
-
-    @route("GET", "/", open=True)
-    def versions(self, request: Request) -> Answer:
-        """Which versions there are."""
-        link = [{"rel": "self", "href": f"{self.url}/v2/"}]
-        found = [
-            {"id": version, "status": "SUPPORTED" if number else "CURRENT", "links": link}
-            for number, version in enumerate(VERSIONS)
-        ]
-        return Answer(300, {"versions": found})
-
-    @route("GET", "/versions", open=True)
-    def versions_again(self, request: Request) -> Answer:
-        """The same, with status 200."""
-        return Answer(200, self.versions(request).body)
-
-    @route("GET", "/v2/schemas/image")
-    def show_schema(self, request: Request) -> JSON:
-        """What an image looks like."""
-        read_only = {name: {"type": ["null", "string", "integer"], "readOnly": True} for name in sorted(READ_ONLY)}
-        return {
-            "name": "image",
-            "properties": {**read_only, **BASE},
-            "additionalProperties": {"type": "string"},
-            "links": [
-                {"rel": "self", "href": "{self}"},
-                {"rel": "enclosure", "href": "{file}"},
-                {"rel": "describedby", "href": "{schema}"},
-            ],
-        }
-
-    @route("GET", "/v2/schemas/images")
-    def show_list_schema(self, request: Request) -> JSON:
-        """What a list of images looks like."""
-        return {
-            "name": "images",
-            "properties": {
-                "images": {"type": "array", "items": self.show_schema(request)},
-                "first": {"type": "string"},
-                "next": {"type": "string"},
-                "schema": {"type": "string"},
-            },
-            "links": [
-                {"rel": "first", "href": "{first}"},
-                {"rel": "next", "href": "{next}"},
-                {"rel": "describedby", "href": "{schema}"},
-            ],
-        }
+    def path(self, path: str) -> str:
+        """An image without an id is none: only the roots may end in a slash."""
+        return path if path.startswith("/v2/images/") else super().path(path)
 
     # Looking
-
-    def visible(self, row: Row, project: str) -> bool:
-        """Whether a project may see an image."""
-        return bool(row["visibility"] in ("public", "community") or row["owner"] == project)
 
     def image(self, request: Request, id: str) -> Row:
         """The image with this id that the project may see. Raises a 404 `Fault`."""
@@ -201,22 +119,16 @@ class Image(Service):
     @route("GET", "/v2/images")
     def index(self, request: Request) -> JSON:
         """List images, filtered, sorted, a page at a time."""
-        views = [self.view(row) for row in self.rows.values() if self._listed(row, request)]
-        views = [view for view in views if _matches(view, request)]
-        views = _sorted(views, request)
+        views = [self.view(row) for row in self.rows.values() if self.listed(row, request)]
+        views = [view for view in views if matches(view, request)]
+        views = ordered(views, request)
         query = {name: values for name, values in request.query.items() if name != "marker"}
         first = "/v2/images" + (f"?{urlencode(query, doseq=True)}" if query else "")
-        page, more = _page(views, request)
+        page, more = cut(views, request)
         body = {"images": page, "first": first, "schema": "/v2/schemas/images"}
         if more:
             body["next"] = "/v2/images?" + urlencode({**query, "marker": [page[-1]["id"]]}, doseq=True)
         return body
-
-    def _listed(self, row: Row, request: Request) -> bool:
-        mine = row["owner"] == request.project
-        if request.one("visibility") in ("community", "all"):
-            return self.visible(row, request.project)
-        return bool(mine or row["visibility"] == "public")
 
     @route("GET", "/v2/images/{id}")
     def show(self, request: Request, id: str) -> JSON:
@@ -261,50 +173,16 @@ class Image(Service):
     @route("PATCH", "/v2/images/{id}")
     def update(self, request: Request, id: str) -> JSON:
         """Change an image by a JSON patch of its top level."""
-        if not re.match(r"application/openstack-images-v2\.[01]-json-patch", request.headers.get("Content-Type", "")):
-            raise Fault(415, "Unsupported Content-Type: use application/openstack-images-v2.1-json-patch.")
+        changes = read_patch(request)
         row = self.own(request, id, "modify_image")
         view = {**row["properties"], **{name: row[name] for name in BASE if name != "id"}}
-        for change in self._patch(request):
-            name = str(change["path"]).removeprefix("/").replace("~1", "/").replace("~0", "~")
-            if name in READ_ONLY:
-                raise Fault(403, f"Attribute '{name}' is read-only.")
-            if change["op"] != "add" and name not in view:
-                raise Fault(409, f"Property {name} does not exist.")
-            if change["op"] == "remove":
-                if name in BASE:
-                    raise Fault(403, f"Property {name} may not be removed.")
-                del view[name]
-            else:
-                if name == "visibility" and change.get("value") == "public":
-                    raise Fault(403, "You are not authorized to complete publicize_image action.")
-                view[name] = change.get("value")
+        apply_patch(view, changes)
         try:
             schema.check(view, SCHEMA)
         except schema.Invalid as error:
             raise self.invalid(error) from None
         fields = {**self._attributes(view), "updated_at": now()}
         return self.view(self.store.table("image").update(id, **fields))
-
-    def _patch(self, request: Request) -> list[JSON]:
-        try:
-            request.body = b'{"patch": ' + request.body + b"}"
-            changes = request.json()["patch"]
-        except ValueError:
-            raise Fault(400, self.malformed) from None
-        operation = {
-            "type": "object",
-            "required": ["op", "path"],
-            "properties": {
-                "op": {"type": "string", "enum": ["add", "replace", "remove"]},
-                "path": {"type": "string", "pattern": r"^/[^/]+$"},
-            },
-        }
-        try:
-            schema.check(changes, {"type": "array", "items": operation})
-        except schema.Invalid as error:
-            raise Fault(400, f"Invalid JSON patch: {error.reason}") from None
-        return list(changes)
 
     @route("PUT", "/v2/images/{id}/file", stream=True)
     async def upload(self, request: Request, id: str) -> Answer:
@@ -353,7 +231,9 @@ class Image(Service):
         row = self.own(request, id, "delete_image")
         if row["protected"]:
             raise Fault(403, f"Image {id} is protected and cannot be deleted.")
-        self.store.table("image").delete(id)
+        with self.store.transaction():
+            self.store.table("image").delete(id)
+            self.forget(id)
         self.file(id).unlink(missing_ok=True)
         return Answer(204)
 
@@ -407,75 +287,3 @@ def _write(path: Path, data: bytes) -> None:
     partial = path.with_suffix(".partial")
     partial.write_bytes(data)
     partial.replace(path)
-
-
-_PAGING = frozenset(("limit", "marker", "sort", "sort_key", "sort_dir", "member_status"))
-
-
-def _matches(view: JSON, request: Request) -> bool:
-    """Whether an image fits the query: attributes, properties, tags, and bounds of its size."""
-    for name, values in request.query.items():
-        text = values[-1]
-        if name in _PAGING:
-            continue
-        if name == "tag":
-            if not set(values) <= set(view["tags"]):
-                return False
-        elif name in ("size_min", "size_max"):
-            try:
-                bound = request.number(name) or 0
-            except ValueError as error:
-                raise Fault(400, f"{error}.") from None
-            size = view["size"] or 0
-            if (size < bound) if name == "size_min" else (size > bound):
-                return False
-        elif name == "visibility":
-            if text not in ("public", "private", "shared", "community", "all"):
-                raise Fault(400, f"Invalid visibility value: {text}")
-            if text not in ("all", view["visibility"]):
-                return False
-        elif name in ("protected", "os_hidden"):
-            if text.lower() not in ("true", "false"):
-                raise Fault(400, f"Invalid value '{text}' for '{name}' filter. Valid values are case sensitive.")
-            if view[name] != (text.lower() == "true"):
-                return False
-        else:
-            wanted = text[3:].split(",") if text.startswith("in:") else [text]
-            if str(view.get(name)) not in wanted:
-                return False
-    return True
-
-
-def _sorted(views: list[JSON], request: Request) -> list[JSON]:
-    """Sorted by `sort=name:asc,…` or by `sort_key` and `sort_dir`; the newest first where nothing is said."""
-    if text := request.one("sort"):
-        pairs = [[*part.split(":"), "desc"][:2] for part in text.split(",")]
-    else:
-        keys = request.query.get("sort_key", ["created_at"])
-        directions = request.query.get("sort_dir", ["desc"])
-        pairs = [[key, directions[min(number, len(directions) - 1)]] for number, key in enumerate(keys)]
-    views = sorted(views, key=lambda view: str(view["id"]))
-    for key, direction in reversed(pairs):
-        if key not in SORT_KEYS or direction not in ("asc", "desc"):
-            raise Fault(400, f"Invalid sort key or direction: {key}:{direction}")
-        views.sort(
-            key=lambda view: (view[key] is None, 0 if view[key] is None else view[key]), reverse=direction == "desc"
-        )
-    return views
-
-
-def _page(views: list[JSON], request: Request) -> tuple[list[JSON], bool]:
-    """The images after the marker, at most `limit`, and whether there are more."""
-    try:
-        limit = request.number("limit")
-    except ValueError:
-        raise Fault(400, "limit param must be an integer") from None
-    limit = min(PAGE if limit is None else limit, PAGE_MAX)
-    start = 0
-    if marker := request.one("marker"):
-        ids = [view["id"] for view in views]
-        if marker not in ids:
-            raise Fault(400, f"Marker {marker} could not be found.")
-        start = ids.index(marker) + 1
-    end = start + limit
-    return views[start:end], limit > 0 and end < len(views)

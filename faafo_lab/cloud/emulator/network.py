@@ -9,18 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, NoReturn
 
+from faafo_lab.cloud.emulator import initial
+from faafo_lab.cloud.emulator.extensions import Extensions
 from faafo_lab.cloud.emulator.floating import FloatingIps
-from faafo_lab.cloud.emulator.identity import PROJECTS, id_of
-from faafo_lab.cloud.emulator.networks import Networks, Subnets
+from faafo_lab.cloud.emulator.networks import Networks
 from faafo_lab.cloud.emulator.plugs import plugs
 from faafo_lab.cloud.emulator.ports import Ports
 from faafo_lab.cloud.emulator.resources import Collection
 from faafo_lab.cloud.emulator.routers import Routers
 from faafo_lab.cloud.emulator.security import SecurityGroupRules, SecurityGroups
-from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, Service, route
+from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.store import Row
+from faafo_lab.cloud.emulator.subnetpools import SubnetPools
+from faafo_lab.cloud.emulator.subnets import Subnets
+from faafo_lab.cloud.emulator.tags import Tags
 
 if TYPE_CHECKING:
     from faafo_lab.cloud.emulator.server import Emulator
@@ -36,29 +41,17 @@ QUOTAS = {
     "subnetpool": -1,
     "rbac_policy": 10,
 }
-EXTENSIONS = {
-    "security-group": "security-group",
-    "router": "Neutron L3 Router",
-    "external-net": "Neutron external network",
-    "quotas": "Quota management support",
-    "quota_details": "Quota details management support",
-    "pagination": "Pagination support",
-    "sorting": "Sorting support",
-    "project-id": "project_id field enabled",
-    "standard-attr-description": "standard-attr-description",
-    "standard-attr-revisions": "Resource revision numbers",
-    "standard-attr-timestamp": "Resource timestamps",
-    "fip-port-details": "Floating IP Port Details Extension",
-    "port-security": "Port Security",
-}
 APPLY_REST = 9  # times as long as it took, before the switch is told again: many changes cost no more than their number
-PUBLIC_OCTET = 2  # 127.N.2.0/24: floating IPs
 
 
-class Network(Service):
+KINDS = (Networks, Subnets, SubnetPools, Ports, Routers, SecurityGroups, SecurityGroupRules, FloatingIps)
+
+
+class Network(Tags, Extensions):
     """The network service."""
 
     prefix, type, name = "/networking", "network", "neutron"
+    parts: ClassVar[Mapping[str, tuple[str, ...]]] = {"kind": tuple(kind.path() for kind in KINDS)}
     malformed = (
         "The server could not comply with the request since it is either malformed or otherwise incorrect."
         " (Cannot understand JSON)"
@@ -68,61 +61,22 @@ class Network(Service):
         super().__init__(cloud)
         self.networks = Networks(self)
         self.subnets = Subnets(self)
+        self.subnet_pools = SubnetPools(self)
         self.ports = Ports(self)
         self.routers = Routers(self)
         self.groups = SecurityGroups(self)
         self.rules = SecurityGroupRules(self)
         self.floating_ips = FloatingIps(self)
-        kinds: tuple[Collection, ...] = (
-            self.networks,
-            self.subnets,
-            self.ports,
-            self.routers,
-            self.groups,
-            self.rules,
-            self.floating_ips,
-        )
-        self.collections = {kind.plural.replace("_", "-"): kind for kind in kinds}
+        kinds = [each for each in vars(self).values() if isinstance(each, Collection)]
+        self.collections = {kind.path(): kind for kind in kinds}
         self._applying: asyncio.Handle | None = None
         self._apply_at = 0.0  # by the loop's clock
         self.store.watch({"port", "floatingip", "security_group", "security_group_rule", "server"}, self.changed)
 
     def setup(self) -> None:
-        """Make the networks that every embedded cloud has, where the state is new."""
-        if len(self.networks.table):
-            return
-        service = id_of("project", "service")
+        """Make what every embedded cloud has, where the state is new."""
         with self.store.transaction():
-            public = self._network(service, "public", external=True)
-            self._subnet(public, "public-subnet", PUBLIC_OCTET)
-            for name, octet in zip(PROJECTS, (1, 3), strict=True):
-                project = id_of("project", name)
-                subnet = self._subnet(self._network(project, "private"), "private-subnet", octet)
-                values = {each: attribute.default for each, attribute in self.routers.attributes.items()}
-                info = {"network_id": public["id"], "enable_snat": True, "external_fixed_ips": []}
-                router = self.routers.new(project, {**values, "name": "router", "external_gateway_info": info})
-                self.routers.connect(self.routers.table.put({**router, "status": "ACTIVE"}), subnet)
-                self.groups.default(project)
-
-    def _network(self, project: str, name: str, *, external: bool = False) -> Row:
-        values = {each: attribute.default for each, attribute in self.networks.attributes.items()}
-        row = self.networks.new(project, {**values, "name": name, "router:external": external})
-        extra = {"is_default": True} if external else {}
-        return self.networks.table.put({**row, "status": "ACTIVE", **extra})
-
-    def _subnet(self, network: Row, name: str, octet: int) -> Row:
-        block = self.cloud.block(octet)
-        values = {each: attribute.default for each, attribute in self.subnets.attributes.items()}
-        fields = {
-            **values,
-            "name": name,
-            "network_id": network["id"],
-            "ip_version": 4,
-            "cidr": f"{block}.0/24",
-            "gateway_ip": f"{block}.1",
-            "allocation_pools": [{"start": f"{block}.2", "end": f"{block}.254"}],
-        }
-        return self.subnets.table.put(self.subnets.new(network["project_id"], fields))
+            initial.make(self)
 
     # The switch
 
@@ -142,9 +96,15 @@ class Network(Service):
 
     # What other services ask
 
-    def taken(self) -> set[str]:
-        """Every address that somebody has."""
-        fixed = {ip["ip_address"] for port in self.ports.table for ip in port["fixed_ips"]}
+    def taken(self, network: str | None = None) -> set[str]:
+        """Every address that somebody has; of those that are not this cloud's own, only the network's."""
+        own = self.cloud.block(0).removesuffix("0")
+        fixed = {
+            ip["ip_address"]
+            for port in self.ports.table
+            for ip in port["fixed_ips"]
+            if network in (None, port["network_id"]) or ip["ip_address"].startswith(own)
+        }
         return fixed | {row["floating_ip_address"] for row in self.floating_ips.table}
 
     def ports_of(self, server: str) -> list[Row]:
@@ -171,7 +131,7 @@ class Network(Service):
                           if row["fixed_ip_address"] == ip["ip_address"]]  # fmt: skip
                 found.setdefault(name, []).extend(
                     {
-                        "version": 4,
+                        "version": 6 if ":" in addr else 4,
                         "addr": addr,
                         "OS-EXT-IPS:type": type,
                         "OS-EXT-IPS-MAC:mac_addr": port["mac_address"],
@@ -190,7 +150,7 @@ class Network(Service):
         """Every path may end in .json."""
         return super().path(path).removesuffix(".json")
 
-    # Versions, extensions, zones
+    # Versions
 
     def _version(self) -> JSON:
         link = {"rel": "self", "href": f"{self.url}/v2.0/"}
@@ -213,41 +173,6 @@ class Network(Service):
             for path, kind in self.collections.items()
         ]
         return {"resources": kinds}
-
-    def _extension(self, alias: str) -> JSON:
-        return {
-            "alias": alias,
-            "name": EXTENSIONS[alias],
-            "description": EXTENSIONS[alias],
-            "updated": "2017-01-01T00:00:00-00:00",
-            "links": [],
-        }
-
-    @route("GET", "/v2.0/extensions")
-    def extensions(self, request: Request) -> JSON:
-        """Which extensions there are."""
-        return {"extensions": [self._extension(alias) for alias in EXTENSIONS]}
-
-    @route("GET", "/v2.0/extensions/{alias}")
-    def extension(self, request: Request, alias: str) -> JSON:
-        """One extension."""
-        if alias not in EXTENSIONS:
-            raise Fault(404, f"Extension with alias {alias} does not exist", type="HTTPNotFound")
-        return {"extension": self._extension(alias)}
-
-    @route("GET", "/v2.0/availability_zones")
-    def zones(self, request: Request) -> JSON:
-        """The one availability zone."""
-        return {
-            "availability_zones": [
-                {"name": "nova", "resource": kind, "state": "available"} for kind in ("network", "router")
-            ]
-        }
-
-    @route("GET", "/v2.0/agents")
-    def agents(self, request: Request) -> JSON:
-        """An ordinary user sees no agents."""
-        return {"agents": []}
 
     # Quotas
 
@@ -275,6 +200,12 @@ class Network(Service):
         """The project's limits."""
         self._own_quota(request, project)
         return {"quota": {name: self.limit(name) for name in QUOTAS}}
+
+    @route("PUT", "/v2.0/quotas/{project}")
+    @route("DELETE", "/v2.0/quotas/{project}")
+    def change_quota(self, request: Request, project: str) -> NoReturn:
+        """Limits are an administrator's."""
+        raise Fault(403, "rule:update_quota is disallowed by policy", type="PolicyNotAuthorized")
 
     @route("GET", "/v2.0/quotas/{project}/details")
     def show_usage(self, request: Request, project: str) -> JSON:
@@ -318,9 +249,19 @@ class Network(Service):
     @route("PUT", "/v2.0/routers/{id}/add_router_interface")
     def add_interface(self, request: Request, id: str) -> JSON:
         """Connect a router to a subnet."""
-        return self.routers.interface(request, id, "add")
+        return self.routers.add_interface(request, id)
 
     @route("PUT", "/v2.0/routers/{id}/remove_router_interface")
     def remove_interface(self, request: Request, id: str) -> JSON:
         """Take a router off a subnet."""
-        return self.routers.interface(request, id, "remove")
+        return self.routers.remove_interface(request, id)
+
+    @route("PUT", "/v2.0/routers/{id}/add_extraroutes")
+    def add_routes(self, request: Request, id: str) -> JSON:
+        """Add routes to a router."""
+        return self.routers.change_routes(request, id, add=True)
+
+    @route("PUT", "/v2.0/routers/{id}/remove_extraroutes")
+    def remove_routes(self, request: Request, id: str) -> JSON:
+        """Remove routes from a router."""
+        return self.routers.change_routes(request, id, add=False)

@@ -149,11 +149,17 @@ class Collection:
     plural: ClassVar[str]  # security_groups
     title: ClassVar[str]  # SecurityGroup: the names of its errors begin so
     attributes: ClassVar[Mapping[str, Attribute]]
+    passing: ClassVar[frozenset[str]] = frozenset()  # attributes of a create that are not kept
     quota: ClassVar[bool] = True
     quota_of: ClassVar[Callable[[Row], bool] | None] = None  # which rows count
 
     def __init__(self, network: Network) -> None:
         self.network = network
+
+    @classmethod
+    def path(cls) -> str:
+        """The plural as paths have it: security-groups."""
+        return cls.plural.replace("_", "-")
 
     @property
     def table(self) -> Table:
@@ -252,6 +258,10 @@ class Collection:
         self.table.put(row)
         self.created(row)
         return self.table[row["id"]]
+
+    def defaults(self) -> JSON:
+        """The attributes of a new one that says nothing."""
+        return {name: attribute.default for name, attribute in self.attributes.items() if name not in self.passing}
 
     def new(self, project: str, values: JSON) -> Row:
         """A row with what every resource has."""

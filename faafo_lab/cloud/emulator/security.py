@@ -77,6 +77,14 @@ def protocol(value: Any) -> str | None:
     return name
 
 
+def port(value: Any) -> int:
+    """A port, or an ICMP type or code. Raises Neutron's own 400 `Fault` for a number that is none."""
+    number: int = integer()(value)
+    if not 0 <= number <= 65535:
+        raise Fault(400, f"Invalid value for port {value}", type="SecurityGroupInvalidPortValue")
+    return number
+
+
 class SecurityGroups(Collection):
     """Security groups."""
 
@@ -147,15 +155,15 @@ class SecurityGroupRules(Collection):
 
     name, plural, title = "security_group_rule", "security_group_rules", "SecurityGroupRule"
     attributes: ClassVar[Mapping[str, Attribute]] = {
-        "security_group_id": Attribute(uuid, put=False),
+        "security_group_id": Attribute(text(), put=False),
         "ethertype": Attribute(choice("IPv4", "IPv6"), "IPv4", put=False),
         "direction": Attribute(choice("ingress", "egress"), put=False),
         "protocol": Attribute(optional(protocol), None, put=False),
-        "port_range_min": Attribute(optional(integer(0, 65535)), None, put=False),
-        "port_range_max": Attribute(optional(integer(0, 65535)), None, put=False),
+        "port_range_min": Attribute(optional(port), None, put=False),
+        "port_range_max": Attribute(optional(port), None, put=False),
         "remote_ip_prefix": Attribute(optional(cidr), None, put=False),
         "remote_address_group_id": Attribute(optional(uuid), None, put=False),
-        "remote_group_id": Attribute(optional(uuid), None, put=False),
+        "remote_group_id": Attribute(optional(text()), None, put=False),
         "description": Attribute(text(), ""),
     }
 

@@ -25,10 +25,11 @@ from faafo_lab.cloud.emulator.cinder import QUOTAS as VOLUME_QUOTAS
 from faafo_lab.cloud.emulator.compute import Compute
 from faafo_lab.cloud.emulator.errors import AddressError, EmulatorError
 from faafo_lab.cloud.emulator.hypervisor import Hypervisor
-from faafo_lab.cloud.emulator.identity import DOMAIN, PROJECTS, REGION, Identity, id_of
+from faafo_lab.cloud.emulator.identity import Identity
 from faafo_lab.cloud.emulator.image import Image
 from faafo_lab.cloud.emulator.lb_parts import QUOTAS as BALANCING_QUOTAS
 from faafo_lab.cloud.emulator.loadbalancer import LoadBalancing
+from faafo_lab.cloud.emulator.names import DOMAIN, PROJECTS, REGION, id_of
 from faafo_lab.cloud.emulator.network import QUOTAS as NETWORK_QUOTAS
 from faafo_lab.cloud.emulator.network import Network
 from faafo_lab.cloud.emulator.nova import QUOTAS as COMPUTE_QUOTAS
@@ -108,10 +109,13 @@ class Emulator:
             return
         old, new = f"127.{before}.", f"127.{self._claim.number}."
         log.warning("The addresses %s0.0/16 are taken: this cloud moves to %s0.0/16.", old, new)
-        fields = ("cidr", "gateway_ip", "allocation_pools", "fixed_ips", "floating_ip_address", "fixed_ip_address",
-                  "vip_address", "address", "monitor_address")  # fmt: skip
+        fields = (
+            *("cidr", "gateway_ip", "allocation_pools", "fixed_ips", "floating_ip_address", "fixed_ip_address"),
+            *("prefixes", "external_gateway_info", "routes", "host_routes", "allowed_address_pairs"),
+            *("vip_address", "address", "monitor_address"),
+        )
         with self.store.transaction():
-            for kind in ("subnet", "port", "floatingip", "load_balancer", "member"):
+            for kind in ("subnet", "subnetpool", "port", "router", "floatingip", "load_balancer", "member"):
                 table = self.store.table(kind)
                 for row in table:
                     moved = {name: _replaced(row[name], old, new) for name in fields if name in row}

@@ -30,8 +30,8 @@ from urllib.parse import unquote
 from faafo_lab.cloud.emulator import schema
 
 if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.identity import Token
     from faafo_lab.cloud.emulator.server import Emulator
+    from faafo_lab.cloud.emulator.tokens import Token
 
 JSON = dict[str, Any]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -163,6 +163,7 @@ class Service:
     endpoint: ClassVar[str] = ""  # what the catalogue's URL has after the prefix
     malformed: ClassVar[str] = "Malformed request body"
     needs_project: ClassVar[bool] = True
+    parts: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # what a {name} of the templates may be, where that is known
 
     def __init__(self, cloud: Emulator) -> None:
         self.cloud = cloud
@@ -230,6 +231,8 @@ class Service:
             )
         if self.needs_project and token.project_id is None:
             raise Fault(403, "This operation needs a token that is scoped to a project.", type="PolicyNotAuthorized")
+        if self.needs_project and request.method not in ("GET", "HEAD") and "member" not in token.roles:
+            raise Fault(403, "This operation needs the role member.", type="PolicyNotAuthorized")
         request._token = token
 
     def parse(self, request: Request, definition: schema.Schema | None = None) -> JSON:

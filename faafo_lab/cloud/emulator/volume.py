@@ -12,7 +12,7 @@ from typing import Any
 
 from faafo_lab.cloud.emulator.cinder import METADATA, QUOTAS, ZONE, moment, truth
 from faafo_lab.cloud.emulator.forwarding import ask
-from faafo_lab.cloud.emulator.image import DISK_FORMATS
+from faafo_lab.cloud.emulator.image_schema import DISK_FORMATS
 from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.store import Row, Table
 from faafo_lab.cloud.emulator.volume_snapshots import Snapshots

@@ -9,7 +9,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 from faafo_lab.cloud.emulator.cinder import METADATA, NAMES, ZONE, Cinder, moment, named, truth
-from faafo_lab.cloud.emulator.identity import id_of
+from faafo_lab.cloud.emulator.names import id_of
 from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, new_id, route
 from faafo_lab.cloud.emulator.store import Row
 from faafo_lab.cloud.emulator.volume_life import VolumeLife

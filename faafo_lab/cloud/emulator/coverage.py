@@ -1,0 +1,75 @@
+"""COVERAGE.md: what the embedded cloud implements, from the services' route tables and docstrings.
+
+python -m faafo_lab.cloud.emulator.coverage     write it (`make coverage`); a test holds that it is current
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import faafo_lab.cloud.emulator.server  # noqa: F401  loads every service
+from faafo_lab.cloud.emulator.service import Service
+
+PAGE = Path(__file__).with_name("COVERAGE.md")
+HEAD = """\
+# What the embedded cloud implements
+
+`make coverage` writes this page from the services' route tables. What is not here is not there: it answers 404 or 405,
+and no version, extension or microversion that is advertised promises it. `make interop` measures it by OpenStack's own
+tests.
+"""
+ORDER = ("GET", "HEAD", "POST", "PUT", "PATCH", "COPY", "DELETE", "OPTIONS")
+
+
+def page() -> str:
+    """The page."""
+    services = sorted(_services(Service), key=lambda service: service.type)
+    return "\n".join([HEAD, *(line for service in services for line in _section(service))])
+
+
+def _services(base: type[Service]) -> set[type[Service]]:
+    """The classes of the services themselves: those that no other is made from."""
+    below = base.__subclasses__()
+    return {found for each in below for found in _services(each)} if below else {base}
+
+
+def _section(service: type[Service]) -> Iterator[str]:
+    """A service's heading and table."""
+    yield f"## {service.type} ({service.name})\n"
+    for name, values in service.parts.items():
+        yield f"`{{{name}}}` is one of {', '.join(values)}.\n"
+    yield "| | path | |\n|---|---|---|"
+    rows = set(_operations(service))
+    for path, method, words in sorted(rows, key=lambda row: (row[0], ORDER.index(row[1]), row[2])):
+        yield f"| {method} | `{path}` | {words} |"
+    yield ""
+
+
+def _operations(service: type[Service]) -> Iterator[tuple[str, str, str]]:
+    """Each operation's path, method, and what it does; a server's actions by their names, too."""
+    roots = getattr(service, "roots", ())  # paths beside the service's prefix
+    for _, function in inspect.getmembers(service, inspect.isfunction):
+        for route in getattr(function, "routes", ()):
+            path = route.template if route.template in roots else service.prefix + route.template
+            yield path, route.method, _words(function)
+        if hasattr(function, "action"):
+            name, _ = function.action
+            yield f"{service.prefix}/v2.1/servers/{{id}}/action {name}", "POST", _words(function)
+
+
+def _words(function: Callable[..., Any]) -> str:
+    """The first line of a docstring, without its full stop."""
+    return (inspect.getdoc(function) or "").partition("\n")[0].removesuffix(".").replace("|", "\\|")
+
+
+def main() -> None:
+    """Write the page."""
+    PAGE.write_text(page())
+    print(f"{PAGE} has {page().count('| `')} operations.")
+
+
+if __name__ == "__main__":
+    main()

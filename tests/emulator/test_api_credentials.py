@@ -1,0 +1,165 @@
+"""Keystone's application credentials: what they open, for how long, and for whom."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import openstack
+import pytest
+
+from faafo_lab.cloud.emulator.names import id_of
+from tests.waiting import wait_for
+
+from .conftest import Api
+
+NETWORKS = "/networking/v2.0/networks"
+
+
+@pytest.fixture
+def path(api: Api) -> Iterator[str]:
+    path = f"/identity/v3/users/{api.user}/application_credentials"
+    yield path
+    for each in api.get(path)["application_credentials"]:
+        assert api("DELETE", f"{path}/{each['id']}").status_code == 204
+
+
+def create(api: Api, path: str, **more: Any) -> Any:
+    answer = api("POST", path, {"application_credential": {"name": "ci", **more}})
+    assert answer.status_code == 201, answer.text
+    return answer.json()["application_credential"]
+
+
+def login(api: Api, scope: Any = None, **claim: Any) -> httpx.Response:
+    identity = {"methods": ["application_credential"], "application_credential": claim}
+    return api.login({"auth": {"identity": identity, **({"scope": scope} if scope else {})}})
+
+
+def token(api: Api, made: Any) -> dict[str, str]:
+    answer = login(api, id=made["id"], secret=made["secret"])
+    assert answer.status_code == 201, answer.text
+    return {"X-Auth-Token": answer.headers["X-Subject-Token"]}
+
+
+def test_a_credential_opens_its_project_by_id_or_by_name(api: Api, path: str) -> None:
+    made = create(api, path, description="for tests")
+    assert (made["project_id"], made["unrestricted"], made["expires_at"]) == (api.project, False, None)
+    by_id = login(api, id=made["id"], secret=made["secret"]).json()["token"]
+    assert (by_id["project"]["id"], by_id["methods"]) == (api.project, ["application_credential"])
+    assert by_id["application_credential"] == {"id": made["id"], "name": "ci", "restricted": True}
+    user = {"name": "demo", "domain": {"id": "default"}}
+    assert login(api, name="ci", user=user, secret=made["secret"]).status_code == 201
+    assert login(api, name="ci", user={"id": api.user}, secret=made["secret"]).status_code == 201
+    assert api("GET", NETWORKS, headers=token(api, made)).status_code == 200
+    [shown] = api.get(f"{path}?name=ci")["application_credentials"]
+    assert shown == api.get(f"{path}/{made['id']}")["application_credential"]
+    assert shown == {name: value for name, value in made.items() if name != "secret"}
+    assert api.get(f"{path}?name=other")["application_credentials"] == []
+
+
+def test_openstacksdk_logs_in_with_one(api: Api, path: str) -> None:
+    made = create(api, path)
+    auth = {
+        "auth_url": api.auth["auth_url"],
+        "application_credential_id": made["id"],
+        "application_credential_secret": made["secret"],
+    }
+    with openstack.connect(
+        load_yaml_config=False,
+        load_envvars=False,
+        auth_type="v3applicationcredential",
+        auth=auth,
+        region_name="RegionOne",
+    ) as cloud:
+        assert cloud.current_project_id == api.project
+        assert "private" in [each.name for each in cloud.network.networks()]
+
+
+def test_a_wrong_secret_a_wrong_name_and_a_scope_get_a_401(api: Api, path: str) -> None:
+    made = create(api, path, secret="open sesame")
+    assert made["secret"] == "open sesame"
+    for claim in (
+        {"id": made["id"], "secret": "wrong"},
+        {"id": "nope", "secret": "open sesame"},
+        {"name": "ci", "secret": "open sesame"},
+        {"name": "nope", "user": {"id": api.user}, "secret": "open sesame"},
+    ):
+        assert login(api, **claim).status_code == 401, claim
+    scope = {"project": {"id": api.project}}
+    assert login(api, scope, id=made["id"], secret="open sesame").status_code == 401
+
+
+def test_the_secret_is_kept_nowhere(api: Api, path: str) -> None:
+    secret = create(api, path)["secret"].encode()
+    files = [each for each in api.running.state_dir.iterdir() if each.is_file()]
+    assert files
+    assert not [each.name for each in files if secret in each.read_bytes()]
+
+
+def test_a_readers_credential_changes_nothing(api: Api, path: str) -> None:
+    headers = token(api, create(api, path, roles=[{"name": "reader"}]))
+    assert api("GET", NETWORKS, headers=headers).status_code == 200
+    for method, place in (("POST", NETWORKS), ("DELETE", "/compute/v2.1/servers/x"), ("PATCH", "/image/v2/images/x")):
+        assert api(method, place, {}, headers=headers).status_code == 403, place
+
+
+def test_only_an_unrestricted_credential_manages_others(api: Api, path: str) -> None:
+    restricted = token(api, create(api, path))
+    body = {"application_credential": {"name": "another"}}
+    assert api("POST", path, body, headers=restricted).status_code == 403
+    unrestricted = token(api, create(api, path, name="admin", unrestricted=True))
+    made = api("POST", path, body, headers=unrestricted)
+    assert made.status_code == 201
+    place = f"{path}/{made.json()['application_credential']['id']}"
+    assert api("DELETE", place, headers=restricted).status_code == 403
+    assert api("DELETE", place, headers=unrestricted).status_code == 204
+
+
+def test_a_deleted_credentials_tokens_open_nothing(api: Api, path: str) -> None:
+    made = create(api, path)
+    headers = token(api, made)
+    identity = {"methods": ["token"], "token": {"id": headers["X-Auth-Token"]}}
+    exchanged = api.login({"auth": {"identity": identity}}).headers["X-Subject-Token"]
+    assert api("DELETE", f"{path}/{made['id']}").status_code == 204
+    assert login(api, id=made["id"], secret=made["secret"]).status_code == 401
+    for text in (headers["X-Auth-Token"], exchanged):
+        assert api("GET", NETWORKS, headers={"X-Auth-Token": text}).status_code == 401
+
+
+def test_a_credential_and_its_tokens_expire_together(api: Api, path: str) -> None:
+    soon = datetime.now(UTC) + timedelta(seconds=3)
+    made = create(api, path, expires_at=soon.isoformat())
+    headers = token(api, made)
+    assert api("GET", NETWORKS, headers=headers).status_code == 200
+    wait_for("the token's end", lambda: api("GET", NETWORKS, headers=headers).status_code == 401)
+    assert login(api, id=made["id"], secret=made["secret"]).status_code == 401
+    assert datetime.now(UTC) >= soon
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [
+        ({"name": ""}, 400),
+        ({"name": 7}, 400),
+        ({"roles": []}, 400),
+        ({"roles": [{"name": "admin"}]}, 400),
+        ({"roles": [{"id": id_of("role", "admin")}]}, 400),
+        ({"expires_at": "2001-01-01T00:00:00"}, 400),
+        ({"expires_at": "tomorrow"}, 400),
+        ({"access_rules": [{"path": "/v2.1/servers", "method": "GET", "service": "compute"}]}, 400),
+        ({"name": "ci"}, 409),
+    ],
+)
+def test_a_credential_that_makes_no_sense_is_refused(api: Api, path: str, wrong: dict[str, Any], status: int) -> None:
+    create(api, path)
+    answer = api("POST", path, {"application_credential": {"name": "other", **wrong}})
+    assert answer.status_code == status, answer.text
+    assert len(api.get(path)["application_credentials"]) == 1
+
+
+def test_nobody_sees_anothers_credentials(api: Api, alt: Api, path: str) -> None:
+    made = create(api, path)
+    for method, place in (("GET", path), ("POST", path), ("GET", f"{path}/{made['id']}")):
+        assert alt(method, place, {"application_credential": {"name": "x"}}).status_code == 403
+    theirs = f"/identity/v3/users/{alt.user}/application_credentials/{made['id']}"
+    assert alt("DELETE", theirs).status_code == 404
