@@ -25,6 +25,7 @@ from faafo_lab.cloud.emulator.errors import AddressError, EmulatorError
 from faafo_lab.cloud.emulator.hypervisor import Hypervisor
 from faafo_lab.cloud.emulator.identity import DOMAIN, PROJECTS, REGION, Identity, id_of
 from faafo_lab.cloud.emulator.image import Image
+from faafo_lab.cloud.emulator.metadata import Metadata
 from faafo_lab.cloud.emulator.network import QUOTAS as NETWORK_QUOTAS
 from faafo_lab.cloud.emulator.network import Network
 from faafo_lab.cloud.emulator.nova import QUOTAS as COMPUTE_QUOTAS
@@ -60,6 +61,7 @@ class Emulator:
         self.image = Image(self)
         self.network = Network(self)
         self.compute = Compute(self)
+        self.metadata = Metadata(self)
         self.services: tuple[Service, ...] = (self.identity, self.compute, self.network, self.image)
         self._switch: Switch | None = None
         self._server: HTTPServer | None = None
@@ -132,6 +134,7 @@ class Emulator:
         )
         self._server = HTTPServer(application, max_buffer_size=4 << 20, max_body_size=MAX_JSON_BYTES)
         self._server.add_sockets(self._sockets)
+        self.metadata.start()
         self.running = True
         self._write_clouds()
         self.compute.life.resume()
@@ -144,6 +147,7 @@ class Emulator:
             self._server.stop()
             await self.compute.life.close()
             await self._server.close_all_connections()
+            await self.metadata.stop()
         for each in self._sockets:
             each.close()
         if self._switch is not None:
