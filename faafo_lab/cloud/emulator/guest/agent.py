@@ -115,7 +115,7 @@ class Agent:
         cores = "all cores" if guest.cores is None else f"{guest.cores:g} cores"
         say(f"Linux version {platform.release()} ({platform.machine()}), a process tree of its own")
         say(f"Instance: {guest.name} ({guest.id})")
-        say(f"CPU: {cores}; memory: {guest.memory_mb} MB")
+        say(f"CPU: {cores}; memory: {guest.memory_mb} MB (what is beyond it ends the largest process)")
         how = "" if own_hostname else " (in HOSTNAME only: this system allows no namespaces)"
         say(f"systemd[1]: Hostname set to <{guest.name}>{how}.")
         for address in self._addresses():
