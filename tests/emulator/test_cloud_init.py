@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import json
 from email.mime.application import MIMEApplication
@@ -10,6 +11,9 @@ from email.mime.multipart import MIMEMultipart
 from email.mime.text import MIMEText
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from faafo_lab.cloud.emulator.guest import cloudconfig, userdata
 from faafo_lab.cloud.emulator.guest.userdata import BOOTHOOK, CONFIG, SCRIPT, Part
@@ -190,6 +194,7 @@ def test_user_data_that_cannot_be_read_is_one_sentence(data: bytes) -> None:
         ("runcmd: [echo, {a: 1}]", "runcmd: command 2 must be a text or a list of words."),
         ("bootcmd: [[]]", "bootcmd: command 1 must be a text or a list of words."),
         ("write_files: [{path: x}]", "write_files: file 1: it needs a path that starts with /."),
+        ('write_files: [{path: "/x\\0y"}]', "file 1: its path has a character that no path can have."),
         ("write_files: [{path: /x, content: [1]}]", "file 1: its content must be a text."),
         ("write_files: [{path: /x, encoding: zip, content: a}]", "file 1: the encoding zip is unknown"),
         ("write_files: [{path: /x, encoding: b64, content: a}]", "file 1: its content is no base64"),
@@ -211,3 +216,35 @@ def test_permissions_may_be_a_number_or_a_text_and_later_parts_replace_earlier_o
     assert [file.permissions for file in files] == [0o755, 0o600, 0o644]
     both = cloudconfig.read([b"runcmd: [a]\nhostname: one", b"runcmd: [b]"])
     assert (both.commands, both.hostname) == (b"#!/bin/sh\nb\n", "one")
+
+
+NAMES = ("path", "content", "encoding", "permissions", "owner", "append", "name")
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.binary(max_size=9),
+    lambda below: (
+        st.lists(below, max_size=4) | st.dictionaries(st.sampled_from(NAMES) | st.integers(), below, max_size=4)
+    ),
+    max_leaves=12,
+)
+MODULES = ("bootcmd", "fqdn", "hostname", "packages", "runcmd", "ssh_authorized_keys", "users", "write_files", "other")
+STARTS = (
+    *(b"#!", b"#cloud-config\n", b"#cloud-config-archive\n", b"\x1f\x8b", b"MIME-Version: 1.0\n", b""),
+    b"Content-Type: multipart/mixed; boundary=x\n\n--x\n",
+    b"Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Disposition: attachment; filename*=utf-9''%ff\n\n",
+)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(st.sampled_from(MODULES), VALUES, max_size=6))
+def test_any_cloud_config_is_read_or_refused_in_words(values: dict[str, object]) -> None:
+    found = cloudconfig.read([yaml.safe_dump(values).encode()])
+    assert all(isinstance(each, str) and each for each in (*found.errors, *found.warnings))
+    assert ("other" in values) == any("other is not known" in each for each in found.warnings)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(STARTS), st.binary(max_size=60))
+def test_any_user_data_are_read_or_refused_in_words(start: bytes, rest: bytes) -> None:
+    with contextlib.suppress(userdata.UserDataError):
+        found = userdata.parts(encoded(start + rest))
+        assert all(part.type in (SCRIPT, CONFIG, BOOTHOOK, userdata.EVERY_BOOT) for part in found.found)

@@ -8,6 +8,8 @@ compute         Nova: nova (what its operations share), wanted, servers, actions
 network         Neutron: resources (what its resources share), networks, ports, routers, security, floating, plugs
 image           Glance; base_images: the images that are there from the start
 hypervisor      the instances' process trees; guest: what runs in them
+governor        holds them to their share of the CPU; memory: to their memory; load: what they are told of it
+metadata        tells each instance of itself; datasource: what it tells
 switch          the only way into an instance
 errors          what can go wrong with it as a program
 """

@@ -134,6 +134,8 @@ def _write_files(config: CloudConfig, value: Any) -> None:
 def _file(value: Any) -> File:
     if not isinstance(value, dict) or not isinstance(value.get("path"), str) or not value["path"].startswith("/"):
         raise UserDataError("it needs a path that starts with /.")
+    if "\0" in value["path"]:
+        raise UserDataError("its path has a character that no path can have.")
     if unknown := sorted(str(name) for name in set(value) - _FILE_KEYS):
         raise UserDataError(f"{unknown[0]} is not known to this cloud: the file is not written.")
     content = value.get("content", "")
