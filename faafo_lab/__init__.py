@@ -10,7 +10,6 @@ Rooms: `app` (the Fractals application, which runs on the instances), `cloud` (p
 
 from __future__ import annotations
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,7 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["__version__", "compare", "connect"]
 
-__version__ = version("faafo-lab")
+
+def __getattr__(name: str) -> str:
+    """`__version__`, looked up when somebody asks: each of an instance's commands would wait 40 ms for it."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version("faafo-lab")
 
 
 def connect(cloud: str | None = None, backend: str | None = None) -> Cloud:

@@ -164,3 +164,21 @@ def test_a_booting_instance_has_a_launch_credit_and_loses_it_when_it_idles_first
     for beat in range(101, 141):  # idle
         share.refill(beat * 10_000_000, used=0)
     assert share.balance == share.burst
+
+
+def test_what_short_lived_processes_use_is_charged_once_though_the_kernel_tells_it_in_ticks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    now, told = 0, 0
+    monkeypatch.setattr(tree, "stat", lambda pid: tree.Stat("S", 0, 0, 0, told // tree.TICK_NS * tree.TICK_NS, 1))
+    governed = governor.Governor()
+    governed.add("one", os.getpid(), None, tmp_path / "procfs", now)
+    share = governed._shares["one"]
+    child_ns = 3 * tree.TICK_NS // 10
+    for _ in range(1000):  # of each child, one third is seen while it lives
+        share.charge(child_ns // 3)
+        share.prepaid += child_ns // 3
+        told += child_ns
+        governed._read_accounts(share, thoroughly=True)
+    governed.remove("one")
+    assert share.spent == pytest.approx(1000 * child_ns, abs=2 * tree.TICK_NS)

@@ -87,7 +87,7 @@ def test_gzipped_user_data_runs(room: Room) -> None:
     [
         ("#!/bin/sh\nexit 3\n", "The user data failed: exit status 3."),
         ("#!/no/such/shell\n", "'#!/no/such/shell' cannot be run: No such file or directory."),
-        ("#cloud-config\npackages: [x]\n", "The user data starts with '#cloud-config'"),
+        ("#cloud-config\npackages: [x]\n", "packages: x cannot be installed"),
         (b"\x1f\x8bxx", "The user data cannot be decoded"),
         (b"\xff\xfe\x00", "this cloud runs scripts, which start with #!"),
     ],

@@ -33,12 +33,18 @@ def booted(room: Room) -> Room:
     return room
 
 
-def on(room: Room, work: Callable[[Connection], Awaitable[T]], key: asyncssh.SSHKey = KEY, user: str = "ubuntu") -> T:
+def on(
+    room: Room,
+    work: Callable[[Connection], Awaitable[T]],
+    key: asyncssh.SSHKey = KEY,
+    user: str = "ubuntu",
+    id: str = "one",
+) -> T:
     """Do something on a connection, straight to the instance's socket."""
 
     async def connected() -> T:
         place = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        place.connect(str(room.ports() / "22"))
+        place.connect(str(room.ports(id) / "22"))
         async with (
             asyncio.timeout(30),
             asyncssh.connect("", sock=place, username=user, client_keys=[key], known_hosts=None, config=[]) as made,
@@ -48,8 +54,8 @@ def on(room: Room, work: Callable[[Connection], Awaitable[T]], key: asyncssh.SSH
     return room.do(connected())
 
 
-def run(room: Room, command: str, **details: object) -> asyncssh.SSHCompletedProcess:
-    return on(room, lambda made: made.run(command, **details))  # type: ignore[arg-type]
+def run(room: Room, command: str, id: str = "one", **details: object) -> asyncssh.SSHCompletedProcess:
+    return on(room, lambda made: made.run(command, **details), id=id)  # type: ignore[arg-type]
 
 
 def test_a_command_has_the_instances_environment_and_its_own_exit_code(booted: Room) -> None:

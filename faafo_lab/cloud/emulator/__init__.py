@@ -18,6 +18,8 @@ swift           the object store
 loadbalancer    Octavia: lb_kinds, lb_parts, lb_changes, lb_plan; its data path: balancer, http_balancer, pools, health
 forwarding      how one service asks another
 hypervisor      the instances' process trees (freezer: paused ones); guest: what runs in them
+governor        holds them to their share of the CPU; memory: to their memory; load: what they are told of it
+metadata        tells each instance of itself; datasource: what it tells
 switch          the only way into an instance
 coverage        writes COVERAGE.md: what of all this is implemented
 errors          what can go wrong with it as a program

@@ -279,7 +279,8 @@ class Governor:
                 process.terminal = seen.terminal
                 process.settled = True
         share.charge(max(0, ended - share.prepaid))
-        share.prepaid = 0
+        # The accounts are in whole ticks: what is not in them yet will be.
+        share.prepaid = min(max(0, share.prepaid - ended), tree.TICK_NS * len(share.processes))
 
     # Stop and continue
 

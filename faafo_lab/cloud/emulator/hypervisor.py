@@ -58,6 +58,8 @@ class Guest:
     """Base64, as given to Nova."""
     metadata: dict[str, Any] = field(default_factory=dict)
     """meta_data.json, for the programs in the instance."""
+    metadata_url: str = ""
+    """Where the metadata service answers the instance."""
     first_boot: bool = True
     """Run the user data. A first boot that was cut short is made good at the next, whatever this says."""
 

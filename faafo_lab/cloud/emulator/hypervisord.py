@@ -27,6 +27,8 @@ from faafo_lab.cloud.emulator.channel import Channel, Message
 from faafo_lab.cloud.emulator.freezer import Freezer
 from faafo_lab.cloud.emulator.governor import BEAT_NS, Governor
 from faafo_lab.cloud.emulator.hypervisor import KILL_LIMIT_SECONDS, Guest
+from faafo_lab.cloud.emulator.memory import BEAT_NS as MEMORY_BEAT_NS
+from faafo_lab.cloud.emulator.memory import Memory
 from faafo_lab.cloud.emulator.owners import owner
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,7 @@ class Instance:
     guest: Guest
     pid: int
     channel: Channel
+    memory: Memory
     booted: bool = False
     waiting: list[int] = field(default_factory=list)
     """Numbers of the questions that are answered when it has booted or ended."""
@@ -81,7 +84,7 @@ class HypervisorProcess:
 
     def run(self) -> None:
         """Serve until the emulator is gone, then end every instance."""
-        beat_ns = 0
+        beat_ns = memory_ns = 0
         while not self._emulator.closed:
             ending = any(instance.ending for instance in self._instances.values())
             wait = _KILL_BEAT_SECONDS if ending else min(_IDLE_SECONDS, (beat_ns - time.monotonic_ns()) / 1e9)
@@ -100,6 +103,9 @@ class HypervisorProcess:
             if now_ns >= beat_ns:
                 # On a common grid, so that instances share their beats.
                 beat_ns = -(-self._governor.beat(now_ns) // BEAT_NS) * BEAT_NS
+            if now_ns >= memory_ns:
+                memory_ns = now_ns + MEMORY_BEAT_NS
+                self._watch_memory(now_ns)
             if not self._preloaded and not self._emulator.closed:
                 self._preload()
 
@@ -153,7 +159,8 @@ class HypervisorProcess:
         if not pid:
             self._become_guest(guest, theirs)
         theirs.close()
-        instance = Instance(guest, pid, Channel(ours), waiting=[] if number is None else [number])
+        memory = Memory(guest.memory_mb << 20)
+        instance = Instance(guest, pid, Channel(ours), memory, waiting=[] if number is None else [number])
         self._instances[guest.id] = instance
         self._selector.register(instance.channel, selectors.EVENT_READ, instance)
         try:
@@ -190,6 +197,14 @@ class HypervisorProcess:
                 instance.error = message["error"]
         if instance.channel.closed:
             self._selector.unregister(instance.channel)
+
+    def _watch_memory(self, now_ns: int) -> None:
+        """Where an instance uses more than it has, its largest process goes."""
+        for id, pids in self._governor.known([id for id, one in self._instances.items() if not one.ending]):
+            instance = self._instances[id]
+            if victim := instance.memory.victim([pid for pid in pids if pid != instance.pid], now_ns):
+                self._tell_console(id, f"Out of memory (the flavor has {instance.guest.memory_mb} MB): {victim}")
+                tree.send(victim.pid, signal.SIGKILL)
 
     def _end(self, message: Message, number: int) -> None:
         instance = self._instances.get(message["id"])

@@ -182,6 +182,7 @@ class Lifecycle:
             public_keys=tuple(keys.values()),
             user_data=row["user_data"],
             metadata=self.metadata(row),
+            metadata_url=self.cloud.metadata.url,
             first_boot=not row["booted"],
         )
 

@@ -29,6 +29,7 @@ from faafo_lab.cloud.emulator.identity import Identity
 from faafo_lab.cloud.emulator.image import Image
 from faafo_lab.cloud.emulator.lb_parts import QUOTAS as BALANCING_QUOTAS
 from faafo_lab.cloud.emulator.loadbalancer import LoadBalancing
+from faafo_lab.cloud.emulator.metadata import Metadata
 from faafo_lab.cloud.emulator.names import DOMAIN, PROJECTS, REGION, id_of
 from faafo_lab.cloud.emulator.network import QUOTAS as NETWORK_QUOTAS
 from faafo_lab.cloud.emulator.network import Network
@@ -70,6 +71,7 @@ class Emulator:
         self.volume = Volume(self)
         self.object_store = ObjectStore(self)
         self.balancing = LoadBalancing(self)
+        self.metadata = Metadata(self)
         self.services: tuple[Service, ...] = (  # in the order in which they are set up
             self.identity,
             self.image,
@@ -154,6 +156,7 @@ class Emulator:
         )
         self._server = HTTPServer(application, max_buffer_size=4 << 20, max_body_size=MAX_JSON_BYTES)
         self._server.add_sockets(self._sockets)
+        self.metadata.start()
         self.running = True
         self._write_clouds()
         self.compute.life.resume()
@@ -169,6 +172,7 @@ class Emulator:
             await self.compute.life.close()
             await self.volume.life.close()
             await self._server.close_all_connections()
+            await self.metadata.stop()
         for each in self._sockets:
             each.close()
         await self.balancing.close()

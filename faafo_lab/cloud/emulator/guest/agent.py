@@ -13,15 +13,15 @@ import platform
 import signal
 import socket
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from faafo_lab.cloud.emulator import channel, tree
-from faafo_lab.cloud.emulator.guest import disk, initsocket, ssh, userdata
-from faafo_lab.cloud.emulator.guest.children import Children, shutdown_code
+from faafo_lab.cloud.emulator.guest import disk, initsocket, ssh
+from faafo_lab.cloud.emulator.guest.children import Children
+from faafo_lab.cloud.emulator.guest.cloudinit import CloudInit
 from faafo_lab.cloud.emulator.guest.console import Console
-from faafo_lab.cloud.emulator.guest.hostname import set_hostname
+from faafo_lab.cloud.emulator.guest.hostname import change_hostname, set_hostname
 from faafo_lab.cloud.emulator.guest.supervisor import Supervisor
 from faafo_lab.cloud.emulator.guest.systemctl import systemctl
 from faafo_lab.cloud.emulator.hypervisor import Guest
@@ -33,8 +33,6 @@ _KILL_LIMIT_SECONDS = 10.0
 _SHUTDOWN_SECONDS = 90.0
 _REST_SECONDS = 1.0
 _POLL_SECONDS = 0.02
-_CLOUD_INIT = "Cloud-init v. faafo-lab"
-_READ_BYTES = 1 << 16
 
 
 def run(guest: Guest, lifeline: socket.socket) -> int:
@@ -88,8 +86,8 @@ class Agent:
         self._supervisor = Supervisor(root, environment, self._children, console)
         self._ssh = ssh.SSHServer(root, environment, self._children, console)
         self._end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._cloud_init_state = "running"
-        self._cloud_init_done = asyncio.Event()
+        self._cloud_init = CloudInit(root, environment, self._children, console, self._rename)
+        self._own_hostname = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, lifeline: socket.socket, own_hostname: bool) -> int:
@@ -97,6 +95,7 @@ class Agent:
         self._children.watch()
         reader, writer = await asyncio.open_connection(sock=lifeline)
         self._start(self._hear(reader))
+        self._own_hostname = own_hostname
         self._greet(own_hostname)
         await initsocket.listen(Path(self._guest.ports), self._answer)
         await self._ssh.listen(Path(self._guest.ports))
@@ -116,7 +115,7 @@ class Agent:
         cores = "all cores" if guest.cores is None else f"{guest.cores:g} cores"
         say(f"Linux version {platform.release()} ({platform.machine()}), a process tree of its own")
         say(f"Instance: {guest.name} ({guest.id})")
-        say(f"CPU: {cores}; memory: {guest.memory_mb} MB")
+        say(f"CPU: {cores}; memory: {guest.memory_mb} MB (what is beyond it ends the largest process)")
         how = "" if own_hostname else " (in HOSTNAME only: this system allows no namespaces)"
         say(f"systemd[1]: Hostname set to <{guest.name}>{how}.")
         for address in self._addresses():
@@ -171,89 +170,28 @@ class Agent:
         if command == "systemctl":
             return await systemctl(self._supervisor, arguments)
         if command == "cloud-init":
-            return await self._cloud_init(arguments)
+            return await self._cloud_init.status(arguments)
         if command in ("reboot", "poweroff", "shutdown"):
             reboot = command == "reboot" or "-r" in arguments
             self._start(self._shut_down("Reboot" if reboot else "Power-Off", REBOOT if reboot else POWER_OFF))
             return initsocket.Reply(0)
         return initsocket.Reply(127, error=f"init: {command} is not known here.\n")
 
-    async def _cloud_init(self, arguments: list[str]) -> initsocket.Reply:
-        if arguments[:1] != ["status"]:
-            return initsocket.Reply(1, error="cloud-init: only 'status' and 'status --wait' are known here.\n")
-        if "--wait" in arguments:
-            await self._cloud_init_done.wait()
-        return initsocket.Reply(int(self._cloud_init_state == "error"), f"status: {self._cloud_init_state}\n")
-
     # Coming up
 
     async def _come_up(self) -> None:
+        await self._cloud_init.init(self._guest.user_data, first_boot=self._guest.first_boot)
         await self._supervisor.boot()
-        finished = self._root / "var/lib/cloud/instance/boot-finished"
-        if self._guest.first_boot or not finished.exists():
-            finished.unlink(missing_ok=True)
-            self._cloud_init_state = "done" if await self._first_boot() else "error"
-            finished.write_text(f"{self._console.uptime:.2f}\n")
-        else:
-            self._cloud_init_state = "done"
-        self._cloud_init_done.set()
+        await self._cloud_init.final()
         self._console.line(f"systemd[1]: Startup finished in {self._console.uptime:.3f}s.")
 
-    async def _first_boot(self) -> bool:
-        """Run the user data; whether that went well."""
-        self._cloud_init_says("running 'modules:final' at {now}. Up {up:.2f} seconds.")
-        good = True
-        if self._guest.user_data:
-            try:
-                code = await self._run_user_data(userdata.script(self._guest.user_data))
-                good = code == 0
-                if not good:
-                    self._console.line(f"cloud-init[1]: The user data failed: {shutdown_code(code)}.")
-            except (userdata.UserDataError, OSError) as error:
-                good = False
-                self._console.line(f"cloud-init[1]: {error}")
-        self._cloud_init_says("finished at {now}. Datasource DataSourceOpenStack. Up {up:.2f} seconds")
-        return good
-
-    def _cloud_init_says(self, text: str) -> None:
-        now = time.strftime("%a, %d %b %Y %H:%M:%S +0000", time.gmtime())
-        self._console.line(f"{_CLOUD_INIT} {text.format(now=now, up=self._console.uptime)}")
-
-    async def _run_user_data(self, script: bytes) -> int:
-        """Run it as a program; its output, and that of what it leaves behind, goes to the console."""
-        place = self._root / "var/lib/cloud/instance/scripts/part-001"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(script)
-        place.chmod(0o700)
-        ours, theirs = os.pipe()
-        try:
-            child = self._children.spawn(
-                [str(place)], self._environment, Path(self._environment["HOME"]), stdout=theirs
-            )
-        except OSError as error:
-            os.close(ours)
-            shebang = script.split(b"\n", 1)[0][:80].decode(errors="replace")
-            raise userdata.UserDataError(f"The user data's {shebang!r} cannot be run: {error.strerror}.") from error
-        finally:
-            os.close(theirs)
-        os.set_blocking(ours, False)
-        loop = asyncio.get_running_loop()
-        loop.add_reader(ours, self._copy_output, ours)
-        code = await child.code
-        self._copy_output(ours)
-        return code
-
-    def _copy_output(self, fd: int) -> None:
-        """Copy what has been written to the console; close at its end."""
-        try:
-            while data := os.read(fd, _READ_BYTES):
-                self._console.raw(data)
-        except BlockingIOError:
-            return
-        except OSError:  # closed by an earlier call
-            return
-        asyncio.get_running_loop().remove_reader(fd)
-        os.close(fd)
+    def _rename(self, name: str) -> None:
+        """Take another host name than the server's."""
+        self._environment["HOSTNAME"] = name
+        (self._root / "etc/hostname").write_text(name + "\n")
+        if self._own_hostname:
+            change_hostname(name)
+        self._console.line(f"systemd[1]: Hostname set to <{name}>.")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
 from faafo_lab.cloud.emulator import tree
 from faafo_lab.cloud.emulator.hypervisor import Guest
 
@@ -24,6 +26,7 @@ USER = "ubuntu"
 
 _DIRECTORIES = (
     "bin",
+    "etc/cloud/cloud.cfg.d",
     "etc/systemd/system",
     f"home/{USER}",
     "run",
@@ -77,6 +80,7 @@ def environment(guest: Guest, disk: Path, state_dir: str) -> dict[str, str]:
         "INSTANCE_VOLUMES": str(Path(guest.directory) / "volumes"),
         "LANG": "C.UTF-8",
         "LOGNAME": USER,
+        "METADATA_URL": guest.metadata_url,
         "PATH": f"{disk / 'bin'}:{_HOST_PATH}",
         "PROCFS": str(Path(guest.directory) / "procfs"),
         "SHELL": shell(),
@@ -154,6 +158,9 @@ def _write_metadata(disk: Path, guest: Guest) -> None:
         link.unlink(missing_ok=True)
         link.symlink_to(f"instances/{guest.id}")
     (disk / "etc/hostname").write_text(guest.name + "\n")
+    # Where cloud-init looks for the address of its metadata, where that is not the link-local one.
+    source = {"datasource_list": ["OpenStack"], "datasource": {"OpenStack": {"metadata_urls": [guest.metadata_url]}}}
+    (disk / "etc/cloud/cloud.cfg.d/90_datasource.cfg").write_text(yaml.safe_dump(source, sort_keys=False))
 
 
 def _write_commands(disk: Path) -> None:

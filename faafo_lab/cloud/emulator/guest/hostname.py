@@ -52,6 +52,12 @@ def _unshare(name: str) -> None:
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
         Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+    change_hostname(name)
+
+
+def change_hostname(name: str) -> None:
+    """Change the host name of a process that has a namespace of its own. Raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
     encoded = name.encode()[:63]
     if libc.sethostname(encoded, len(encoded)):
         raise OSError(ctypes.get_errno(), "sethostname")
