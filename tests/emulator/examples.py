@@ -74,6 +74,7 @@ EXAMPLES: dict[str, list[Any]] = {
         },
     ],
     "ports": [
+        {"port": {"name": "fuzz", "network_id": "<networks>"}},
         {
             "port": {
                 "name": "fuzz",
@@ -85,7 +86,6 @@ EXAMPLES: dict[str, list[Any]] = {
                 "device_owner": "",
             }
         },
-        {"port": {"name": "fuzz", "network_id": "<networks>"}},
     ],
     "floatingips": [
         {"floatingip": {"floating_network_id": "<public>", "description": "fuzz"}},

@@ -5,12 +5,13 @@ FAAFO_FUZZ_EXAMPLES says how many requests each route gets, FAAFO_FUZZ_SEED whic
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import random
+import re
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -19,13 +20,14 @@ from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from hypothesis import strategies as st
 
 from faafo_lab.cloud.emulator import control
+from faafo_lab.cloud.emulator.schema import UUID
 from tests.waiting import wait_for
 
 from . import odd
 from .conftest import Api
 from .every_route import EXAMPLES, JSON_TYPE, OPERATIONS, Operation, World, in_own_form, quoted
 
-EXAMPLES_A_ROUTE = int(os.environ.get("FAAFO_FUZZ_EXAMPLES", "20"))
+EXAMPLES_A_ROUTE = int(os.environ.get("FAAFO_FUZZ_EXAMPLES", "10"))
 SEED = int(os.environ.get("FAAFO_FUZZ_SEED", random.randrange(1 << 32)))
 QUOTAS = {"instances": 2, "key_pairs": 5}
 
@@ -33,7 +35,7 @@ QUOTAS = {"instances": 2, "key_pairs": 5}
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A cloud with one of everything."""
-    directory = tmp_path_factory.mktemp("cloud")
+    directory = tmp_path_factory.mktemp("fuzz") / "cloud"
     print(f"FAAFO_FUZZ_SEED={SEED} FAAFO_FUZZ_EXAMPLES={EXAMPLES_A_ROUTE}")
     try:
         world = World(Api(control.start(directory, quotas=QUOTAS)))
@@ -48,17 +50,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def odd_json() -> st.SearchStrategy[Any]:
     leaves = st.sampled_from(odd.TEXTS) | st.sampled_from(odd.VALUES) | st.text(max_size=8) | st.integers()
-    return leaves | st.recursive(
-        leaves,
-        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-        max_leaves=4,
-    )
+    trees = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | _objects(inner), max_leaves=4)
+    return (leaves | trees).map(copy.deepcopy)  # a later mistake may change it
+
+
+def _objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.dictionaries(st.text(max_size=5), inner, max_size=3)
 
 
 @st.composite
 def changed(draw: st.DrawFn, value: Any) -> Any:
     """A valid body with a few mistakes in it, or none."""
-    value = json.loads(json.dumps(value))
+    value = copy.deepcopy(value)
     for _ in range(draw(st.integers(0, 3))):
         holder, keys = {"": value}, [""]
         while True:
@@ -181,7 +184,9 @@ def test_the_cloud_is_whole_afterwards(world: World) -> None:
             assert again.body == answer.body, operation
     wait_for("the servers to settle", lambda: not [s for s in _servers(world) if s["OS-EXT-STS:task_state"]])
     assert {server["status"] for server in _servers(world)} <= {"ACTIVE", "SHUTOFF", "ERROR", "PAUSED", "SUSPENDED"}
-    assert not list(Path(directory).parent.glob("*passwd*"))
+    assert [each.name for each in directory.parent.iterdir()] == [directory.name]  # no name has led out of its place
+    for place in ("images", "instances"):
+        assert all(re.fullmatch(UUID, each.name) for each in (directory / place).iterdir())
 
 
 def _lists() -> list[Operation]:
