@@ -103,6 +103,7 @@ EXAMPLES: dict[str, list[Any]] = {
             "min_disk": 1,
             "property": "value",
         },
+        {"id": "00000000-0000-4000-8000-00000000f000", "name": "named"},
         [{"op": "replace", "path": "/name", "value": "changed"}, {"op": "add", "path": "/other", "value": "x"}],
     ],
     "members": [
