@@ -9,7 +9,7 @@ from importlib import import_module
 
 from measure import keep
 
-PARTS = ("kernel", "scaling", "api", "growth", "large", "cloud", "cloud_servers", "workbook")
+PARTS = ("kernel", "scaling", "api", "growth", "large", "cloud", "workbook")
 
 
 def main() -> int:

@@ -4,7 +4,7 @@ from importlib import import_module
 
 from measure import Figures
 
-SIDES = ("cloud_instances",)
+SIDES = ("cloud_instances", "cloud_servers")
 
 
 def figures() -> Figures:

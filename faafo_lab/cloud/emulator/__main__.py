@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--quota", type=quota, action="append", default=[], metavar="NAME=N")
     parser.add_argument("--report", type=int, metavar="FD", help="go to the background, and say there how it went")
     options = parser.parse_args()
+    os.umask(0o077)  # whatever is written is the user's alone
     report = options.report
     if report is not None:
         os.set_inheritable(report, False)

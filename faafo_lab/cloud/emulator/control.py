@@ -146,20 +146,14 @@ def stop(state_dir: Path) -> bool:
 
 def _sweep(directory: Path) -> None:
     """End and remove what an emulator that was killed has left; seldom anything. Raises `StopError`."""
-    deadline = time.monotonic() + KILL_SECONDS
     with contextlib.ExitStack() as stack:
         try:
             lock = stack.enter_context((directory / LOCK).open("r+"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody starts here meanwhile
         except OSError:
             return  # there is none, or another one runs already
-        while left := tree.leftovers(directory):
-            if time.monotonic() > deadline:
-                raise StopError(f"Processes {left} of the instances in {directory} do not end: end them yourself.")
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-            time.sleep(0.02)
+        if left := tree.end_leftovers(directory, KILL_SECONDS):
+            raise StopError(f"Processes {left} of the instances in {directory} do not end: end them yourself.")
         with contextlib.suppress(sockets.SocketsDirError, OSError):
             sockets.remove(sockets.sockets_dir(directory))
 
@@ -246,7 +240,7 @@ def _log(directory: Path):  # type: ignore[no-untyped-def]
     path = directory / "emulator.log"
     if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
         path.replace(path.with_suffix(".log.old"))
-    with path.open("ab") as file:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as file:
         yield file
 
 

@@ -87,6 +87,8 @@ class Hypervisor:
             if self._writer is not None:
                 return
             self._closing = False
+            if left := await asyncio.to_thread(tree.end_leftovers, self.state_dir, KILL_LIMIT_SECONDS):
+                raise HypervisorError(f"Processes {left} of an earlier run of the instances do not end.")
             self._sockets = sockets.sockets_dir(self.state_dir)
             ours, theirs = socket.socketpair()
             with theirs:

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 BOOTS_AT_ONCE = 8
 STOP_GRACE_SECONDS = 10.0  # a service's time to end by itself at a stop or a soft reboot
+ROOM_SECONDS = 1.0  # between two looks whether a full disk has room again
 CLOSE_GRACE_SECONDS = 3.0  # the same, when the whole cloud stops
 
 
@@ -77,19 +78,19 @@ class Lifecycle:
                 await work
                 result = "Success"
             except HypervisorError as error:
-                self._fail(id, str(error))
+                await self._fail_at_last(id, str(error))
             except sqlite3.Error as error:
-                log.error("server %s: the state could not be written: %s", id, error)
+                await self._fail_at_last(id, f"The state could not be written ({error}): was the disk full?")
             except Fault as fault:
-                self._fail(id, fault.message)
+                await self._fail_at_last(id, fault.message)
             except OSError as error:
-                self._fail(id, f"The instance's files could not be written: {error}.")
+                await self._fail_at_last(id, f"The instance's files could not be written: {error}.")
             except asyncio.CancelledError:
                 work.close()
                 raise
             except Exception as error:
                 log.exception("server %s", id)
-                self._fail(id, f"Unexpected error: {error!r}; see emulator.log.")
+                await self._fail_at_last(id, f"Unexpected error: {error!r}; see emulator.log.")
             finally:
                 if self._tasks.get(id) is task:
                     del self._tasks[id]
@@ -98,6 +99,15 @@ class Lifecycle:
 
         task = asyncio.get_running_loop().create_task(run(), name=f"server {id}")
         self._tasks[id] = task
+
+    async def _fail_at_last(self, id: str, message: str) -> None:
+        """Keep the fault; while the disk is full, again and again, so that no server hangs in what it was doing."""
+        while True:
+            try:
+                return self._fail(id, message)
+            except sqlite3.Error as error:
+                log.error("server %s: %s The state could not be written: %s", id, message, error)
+            await asyncio.sleep(ROOM_SECONDS)
 
     def _fail(self, id: str, message: str) -> None:
         if id in self.servers:
@@ -257,11 +267,14 @@ class Lifecycle:
     def exited(self, id: str) -> None:
         """The hypervisor says that the server's init ended by itself."""
         row = self.servers.get(id)
-        if row is None or not self.cloud.running or row["task_state"] is not None:
-            return
-        if row["vm_state"] in ("active", "paused", "suspended"):
+        if row is not None and row["task_state"] is None and self.cloud.running:
+            self._begin(id, self._off(id))
+
+    async def _off(self, id: str) -> None:
+        state = self.servers[id]["vm_state"] if id in self.servers else None
+        if state in ("active", "paused", "suspended"):
             self._set(id, vm_state="stopped", power_state=4)
-        elif row["vm_state"] == "resized":
+        elif state == "resized":
             self._set(id, power_state=4)
 
     # The cloud's own start and stop

@@ -70,7 +70,7 @@ def integer(least: int | None = None, most: int | None = None) -> Check:
 
 def uuid(value: Any) -> str:
     """An id."""
-    if not isinstance(value, str) or not re.search(schema.UUID, value):
+    if not isinstance(value, str) or not schema.matches(schema.UUID, value):
         raise ValueError(f"{schema.shown(value)} is not a valid UUID.")
     return value
 

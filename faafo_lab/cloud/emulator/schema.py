@@ -44,6 +44,11 @@ def shown(value: Any) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "…"
 
 
+def matches(pattern: str, value: str) -> bool:
+    """Whether a pattern of JSON Schema fits: its `$` is the very end, and no line's."""
+    return re.search(pattern.removesuffix("$") + r"\Z" if pattern.endswith("$") else pattern, value) is not None
+
+
 def check(value: Any, schema: Schema, path: str = "") -> None:
     """Check a JSON value. Raises `Invalid` with the first mistake."""
     if "anyOf" in schema:
@@ -86,7 +91,7 @@ def _check_string(value: str, schema: Schema, path: str) -> None:
         raise Invalid(path, value, f"{shown(value)} is too short")
     if len(value) > schema.get("maxLength", len(value)):
         raise Invalid(path, value, f"{shown(value)} is too long")
-    if "pattern" in schema and not re.search(schema["pattern"], value):
+    if "pattern" in schema and not matches(schema["pattern"], value):
         raise Invalid(path, value, f"{shown(value)} does not match {schema['pattern']!r}")
     if "format" in schema and not schema["format"][1](value):
         raise Invalid(path, value, f"{shown(value)} is not a '{schema['format'][0]}'")

@@ -13,6 +13,7 @@ JSON object (status 200) or a `Answer`, or raises a `Fault`, which the service w
 
 from __future__ import annotations
 
+import errno
 import inspect
 import json
 import logging
@@ -114,7 +115,7 @@ class Request:
     def json(self) -> JSON:
         """The body as a JSON object. Raises ValueError where it is none."""
         try:
-            value = json.loads(self.body)
+            value = json.loads(self.body.decode("utf-8-sig"), parse_constant=_no_number)
             if b"\\u" in self.body:
                 json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is no text
         except RecursionError as error:
@@ -122,6 +123,10 @@ class Request:
         if not isinstance(value, dict):
             raise ValueError("not a JSON object")
         return value
+
+
+def _no_number(text: str) -> None:
+    raise ValueError(f"{text} is no number in JSON")
 
 
 @dataclass(frozen=True)
@@ -263,12 +268,13 @@ class Service:
             answer = self.refuse(fault)
         except RecursionError:
             answer = self.refuse(Fault(400, self.malformed, type="HTTPBadRequest"))
-        except sqlite3.Error as error:
-            log.error("%s %s%s: %s", request.method, self.prefix, request.path, error)
-            answer = self.refuse(Fault(507, f"The state could not be written ({error}): is the disk full?"))
-        except Exception:
-            log.exception("%s %s%s (%s)", request.method, self.prefix, request.path, request.id)
-            answer = self.refuse(Fault(500, f"Unexpected API Error ({request.id}): see emulator.log."))
+        except Exception as error:
+            if _no_room(error):
+                log.error("%s %s%s: %s", request.method, self.prefix, request.path, error)
+                answer = self.refuse(Fault(507, f"This could not be written ({error}): is the disk full?"))
+            else:
+                log.exception("%s %s%s (%s)", request.method, self.prefix, request.path, request.id)
+                answer = self.refuse(Fault(500, f"Unexpected API Error ({request.id}): see emulator.log."))
         answer.headers = {**self.answer_headers(request), **answer.headers}
         return answer
 
@@ -277,6 +283,12 @@ class Service:
         if fault.status == 401:
             return Answer(401, keystone_error(fault), fault.headers)
         return Answer(fault.status, self.error(fault), fault.headers)
+
+
+def _no_room(error: Exception) -> bool:
+    """Whether the state or a file could not be written."""
+    no_room = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return isinstance(error, sqlite3.Error) or (isinstance(error, OSError) and error.errno in no_room)
 
 
 def keystone_error(fault: Fault) -> JSON:

@@ -43,7 +43,7 @@ class Store:
             self._db = sqlite3.connect(path, isolation_level=None)
             os.chmod(path, 0o600)
             self._open(path)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError) as error:  # ValueError: a row that is no JSON any more
             raise StateError(
                 f"The state in {path} cannot be read ({error}): use another state directory, or remove this one."
             ) from error

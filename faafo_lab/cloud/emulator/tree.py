@@ -170,6 +170,16 @@ def kill_below_me(limit_seconds: float) -> bool:
     return False
 
 
+def end_leftovers(state_dir: Path, limit_seconds: float) -> list[int]:
+    """End what a killed emulator has left of its instances, seldom anything; returns those that do not go."""
+    deadline = time.monotonic() + limit_seconds
+    while (left := leftovers(state_dir)) and time.monotonic() < deadline:
+        for pid in left:
+            send(pid, signal.SIGKILL)
+        time.sleep(0.02)
+    return left
+
+
 def adopt_orphans() -> None:
     """Let orphans below the calling process become its children (PR_SET_CHILD_SUBREAPER)."""
     _prctl(_SET_CHILD_SUBREAPER, 1)
