@@ -144,7 +144,7 @@ EXAMPLES: dict[str, list[Any]] = {
         },
         {"server": {"name": "fuzz", "imageRef": "<plain-linux>", "flavorRef": "1", "networks": "none"}},
     ],
-    "os-server-groups": [{"server_group": {"name": "fuzz", "policies": ["anti-affinity"], "policy": "affinity"}}],
+    "os-server-groups": [{"server_group": {"name": "fuzz", "policies": ["anti-affinity"]}}],
     "action": [
         {"reboot": {"type": "HARD"}},
         {"os-start": None},
