@@ -10,10 +10,11 @@ from urllib.parse import quote, urlencode
 import httpx
 import pytest
 
+from . import swift
 from .conftest import Api
-from .swift import Container, box, other_box
+from .swift import Container
 
-__all__ = ["box", "other_box"]
+box, other_box = swift.box, swift.other_box
 
 KEY = "secret key"
 

@@ -8,10 +8,11 @@ import pytest
 
 from faafo_lab.cloud.emulator.swift.listing import Wanted, select
 
+from . import swift
 from .conftest import Api
-from .swift import Container, box
+from .swift import Container
 
-__all__ = ["box"]
+box = swift.box
 
 
 def test_the_store_says_what_it_can_do(api: Api) -> None:

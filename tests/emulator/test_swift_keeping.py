@@ -10,10 +10,11 @@ import pytest
 from faafo_lab.cloud.emulator.control import Running
 from tests.waiting import wait_for
 
+from . import swift
 from .conftest import Api
-from .swift import Container, box, other_box
+from .swift import Container
 
-__all__ = ["box", "other_box"]
+box, other_box = swift.box, swift.other_box
 
 
 def test_a_container_s_quotas_hold(box: Container) -> None:

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from . import swift
 from .conftest import Api
-from .swift import Container, box, other_box
+from .swift import Container
 
-__all__ = ["box", "other_box"]
+box, other_box = swift.box, swift.other_box
 
 PARTS = [b"first " * 50_000, b"second", b"third " * 30]
 

@@ -7,6 +7,7 @@ identity        Keystone
 compute         Nova: nova (what its operations share), wanted, servers, actions, lifecycle, flavors, keypairs
 network         Neutron: resources (what its resources share), networks, ports, routers, security, floating, plugs
 image           Glance; base_images: the images that are there from the start
+swift           the object store, in rooms of its own
 hypervisor      the instances' process trees; guest: what runs in them
 switch          the only way into an instance
 errors          what can go wrong with it as a program
