@@ -37,6 +37,7 @@ from faafo_lab.cloud.emulator.nova import QUOTAS as COMPUTE_QUOTAS
 from faafo_lab.cloud.emulator.service import MAX_JSON_BYTES, Answer, Fault, Request, Service
 from faafo_lab.cloud.emulator.store import Store
 from faafo_lab.cloud.emulator.swift import ObjectStore
+from faafo_lab.cloud.emulator.swift.accounts import QUOTAS as OBJECT_QUOTAS
 from faafo_lab.cloud.emulator.switch import Plug, Switch
 from faafo_lab.cloud.emulator.volume import Volume
 
@@ -45,7 +46,7 @@ log = logging.getLogger(__name__)
 DEFAULT_PORT = 5000  # Keystone's; the address is the cloud's own, so it is seldom taken
 CHUNK_BYTES = 1 << 18
 MAX_UPLOAD_BYTES = 1 << 40
-QUOTA_NAMES = frozenset((*COMPUTE_QUOTAS, *NETWORK_QUOTAS, *VOLUME_QUOTAS, *BALANCING_QUOTAS))
+QUOTA_NAMES = frozenset((*COMPUTE_QUOTAS, *NETWORK_QUOTAS, *VOLUME_QUOTAS, *OBJECT_QUOTAS, *BALANCING_QUOTAS))
 
 
 class Emulator:

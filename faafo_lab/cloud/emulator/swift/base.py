@@ -61,7 +61,7 @@ class Swift(Service):
         """Swift's form: a little page."""
         title = HTTPStatus(fault.status).phrase
         text = f"<html><h1>{title}</h1><p>{escape(fault.message)}</p></html>"
-        return Answer(fault.status, text.encode(), {"Content-Type": HTML, **fault.headers})
+        return Answer(fault.status, text.encode(errors="replace"), {"Content-Type": HTML, **fault.headers})
 
     # Who may do what
 
@@ -86,7 +86,11 @@ class Swift(Service):
         ):
             if tempurl.valid(request.method, f"{self.prefix}/{account}/{container}/{name}", request.query, keys):
                 return scope
-        raise Fault(401, "Temp URL invalid", headers={"WWW-Authenticate": f'Swift realm="{account}"'})
+        raise self._unknown(account, "Temp URL invalid")
+
+    @staticmethod
+    def _unknown(account: str, message: str) -> Fault:
+        return Fault(401, message, headers={"WWW-Authenticate": f'Swift realm="{quote(account)}"'})
 
     def owns(self, request: Request, account: str) -> bool:
         """Whether it is the asking project's own account."""
@@ -122,7 +126,7 @@ class Swift(Service):
                 if not request.headers.get("X-Auth-Token")
                 else "Authentication required"
             )
-            raise Fault(401, message, headers={"WWW-Authenticate": f'Swift realm="{account}"'})
+            raise self._unknown(account, message)
         raise Fault(403, "Access was denied to this resource.")
 
     # What there is

@@ -115,7 +115,7 @@ def form(request: Request) -> str:
 
 def iso(timestamp: str) -> str:
     """A moment as lists have it: 2026-01-31T12:00:00.123456."""
-    return datetime.fromtimestamp(float(timestamp), UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+    return datetime.fromtimestamp(float(timestamp), UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
 
 
 def answer(request: Request, headers: dict[str, str], entries: list[JSON], *, of: str, name: str, item: str) -> Answer:
