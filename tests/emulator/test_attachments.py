@@ -181,14 +181,19 @@ def test_a_kill_at_any_moment_leaves_volumes_whole_and_attached(start: Callable[
     volumes.attach(data, server)
     writes(volumes.place(data))
     clones, snapshots = [], []
-    for milliseconds in (0, 40, 120):
+    for milliseconds, end in ((0, signal.SIGKILL), (40, signal.SIGTERM), (120, signal.SIGKILL)):
         clones.append(volumes("POST", "/volumes", {"volume": {"source_volid": origin}}).json()["volume"]["id"])
         snapshots.append(volumes("POST", "/snapshots", {"snapshot": {"volume_id": origin}}).json()["snapshot"]["id"])
+        body = {"os-volume_upload_image": {"image_name": "packed"}}
+        image = volumes("POST", f"/volumes/{origin}/action", body).json()["os-volume_upload_image"]["image_id"]
         volumes("DELETE", f"/volumes/{doomed}")
         threading.Event().wait(milliseconds / 1000)
-        os.kill(running.pid, signal.SIGKILL)
+        os.kill(running.pid, end)
         wait_for("the end of every process", lambda: not tree.leftovers(state_dir))
         running = start()
+        assert volumes.get(f"/volumes/{origin}")["volume"]["status"] == "available"
+        answer = api("GET", f"/image/v2/images/{image}")
+        assert answer.status_code == 404 or answer.json()["status"] == "active"
     api.until(server, "ACTIVE")
     writes(volumes.place(data))
     for kind, ids in (("volume", clones), ("snapshot", snapshots)):

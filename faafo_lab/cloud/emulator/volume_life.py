@@ -72,18 +72,20 @@ class VolumeLife:
     def _begin(self, table: Table, id: str, work: Coroutine[Any, Any, None]) -> None:
         async def run() -> None:
             try:
-                await work
-            except (OSError, disk.DiskError, Fault, tarfile.TarError) as error:
-                log.error("%s %s: %s", table.kind, id, error)
-                self._fail(table, id)
-            except (Stopped, asyncio.CancelledError):
-                work.close()
-                raise
+                try:
+                    await work
+                except (OSError, disk.DiskError, Fault, tarfile.TarError) as error:
+                    log.error("%s %s: %s", table.kind, id, error)
+                    self._fail(table, id)
+            except Stopped:
+                pass  # the next start does it
             except sqlite3.Error as error:
                 log.error("%s %s: the state could not be written: %s", table.kind, id, error)
             except Exception:
                 log.exception("%s %s", table.kind, id)
                 self._fail(table, id)
+            finally:
+                work.close()
 
         task = asyncio.get_running_loop().create_task(run(), name=f"{table.kind} {id}")
         self._tasks.add(task)
