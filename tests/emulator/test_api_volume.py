@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from faafo_lab.cloud.emulator.control import Running
+from tests.waiting import wait_for
 
 from .conftest import Api
 from .volumes_room import Volumes
@@ -95,6 +96,8 @@ def test_a_clone_and_a_volume_from_a_snapshot_have_their_own_content(volumes: Vo
     assert volumes.get(f"/volumes/{clone}")["volume"]["source_volid"] == origin
     assert volumes("DELETE", f"/volumes/{origin}").status_code == 400
     assert volumes("DELETE", f"/volumes/{origin}?cascade=true").status_code == 202
+    wait_for("the volume to go", lambda: volumes("GET", f"/volumes/{origin}").status_code == 404)
+    wait_for("its snapshot to go, too", lambda: not volumes.get("/snapshots")["snapshots"])
     assert (volumes.place(restored) / "file").read_text() == "third"
 
 
