@@ -57,6 +57,8 @@ def test_the_catalogue_serves_shade_and_libcloud_alike(api: Api) -> None:
         ("compute", "nova"): f"{api.root}/compute/v2.1",
         ("network", "neutron"): f"{api.root}/networking",
         ("image", "glance"): f"{api.root}/image",
+        ("volumev3", "cinderv3"): f"{api.root}/volume/v3/{api.project}",
+        ("block-storage", "cinder"): f"{api.root}/volume/v3/{api.project}",
     }
     assert [each["type"] for each in api.get("/identity/v3/auth/catalog")["catalog"]] == [key[0] for key in catalog]
 

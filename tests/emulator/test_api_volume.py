@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from faafo_lab.cloud.emulator.control import Running
+from tests.waiting import wait_for
 
 from .conftest import Api
 from .volumes_room import Volumes
@@ -95,6 +96,8 @@ def test_a_clone_and_a_volume_from_a_snapshot_have_their_own_content(volumes: Vo
     assert volumes.get(f"/volumes/{clone}")["volume"]["source_volid"] == origin
     assert volumes("DELETE", f"/volumes/{origin}").status_code == 400
     assert volumes("DELETE", f"/volumes/{origin}?cascade=true").status_code == 202
+    wait_for("the volume to go", lambda: volumes("GET", f"/volumes/{origin}").status_code == 404)
+    wait_for("its snapshot to go, too", lambda: not volumes.get("/snapshots")["snapshots"])
     assert (volumes.place(restored) / "file").read_text() == "third"
 
 
@@ -117,6 +120,20 @@ def test_a_volume_becomes_an_image_and_the_image_a_volume_and_a_server(volumes: 
     assert (api.running.state_dir / "instances" / server / "disk/etc/motd").read_text() == "from a volume"
     api.remove(server)
     api("DELETE", f"/image/v2/images/{image}")
+
+
+def test_a_volumes_image_metadata_are_set_and_unset(volumes: Volumes) -> None:
+    id = volumes.make()
+
+    def told(action: str, value: Any) -> Any:
+        return volumes("POST", f"/volumes/{id}/action", {f"os-{action}_image_metadata": value})
+
+    assert told("set", {"metadata": {"os_type": "linux", "a": "b"}}).json()["metadata"]["os_type"] == "linux"
+    assert told("unset", {"key": "a"}).status_code == 200
+    assert told("show", {}).json() == {"metadata": {"os_type": "linux"}}
+    assert volumes.get(f"/volumes/{id}")["volume"]["volume_image_metadata"] == {"os_type": "linux"}
+    assert [told("unset", {"key": key}).status_code for key in ("a", 7)] == [404, 400]
+    assert [told("set", value).status_code for value in ({}, {"metadata": {"x": 1}}, {"metadata": None})] == [400] * 3
 
 
 def test_an_image_that_is_no_archive_is_a_file_of_the_volume(volumes: Volumes, api: Api) -> None:
@@ -276,6 +293,7 @@ def test_types_zones_extensions_limits_and_quotas_are_shown(volumes: Volumes) ->
     assert volumes.get(f"{path}?usage=True")["quota_set"]["gigabytes"] == {"limit": 1000, "in_use": 4, "reserved": 0}
     assert volumes("PUT", path, {"quota_set": {"volumes": 99}}).status_code == 403
     assert volumes("GET", "/os-hosts").status_code == volumes("GET", "/os-services").status_code == 403
+    assert volumes("POST", "/types", {"volume_type": {"name": "gold"}}).status_code == 403
 
 
 def test_quotas_hold(start: Callable[..., Running]) -> None:

@@ -8,8 +8,8 @@ compute         Nova: nova (what its operations share), wanted, servers, server_
                 interfaces, snapshots, server_groups, instance_actions, user_keys, quotas, attachments, flavors,
                 keypairs; proxies and image_proxies: its old doors to other services;
                 lifecycle, transitions and history: what becomes of a server
-volume          Cinder: cinder (what its operations share), volumes, volume_snapshots, volume_life, volume_files,
-                volume_mounts
+volume          Cinder: cinder (what its operations share), volumes, volume_actions, volume_snapshots, volume_life,
+                volume_files, volume_mounts
 network         Neutron: resources (what its resources share), initial (those there from the start), networks, subnets,
                 subnetpools, blocks, ports, dhcp, routers, router_interfaces, security, floating, tags,
                 extensions, plugs

@@ -19,10 +19,10 @@ ATTACH: JSON = {
 class Attachments(Limits):
     """The operations on servers' volumes."""
 
-    def _attachment_view(self, request: Request, row: Row) -> JSON:
+    def _attachment_view(self, request: Request, row: Row, *, new: bool = False) -> JSON:
         attachment = row["attachment"]
         view = {"volumeId": row["id"], "serverId": attachment["server_id"], "device": attachment["device"]}
-        if request.version < BARE:
+        if new or request.version < BARE:
             view["id"] = row["id"]
         else:
             view |= {"attachment_id": attachment["attachment_id"], "bdm_uuid": attachment["attachment_id"]}
@@ -62,7 +62,7 @@ class Attachments(Limits):
         row = self.cloud.volume.mounts.attach(
             volume["id"], id, tag=wanted.get("tag"), delete_on_termination=wanted.get("delete_on_termination", False)
         )
-        return {"volumeAttachment": self._attachment_view(request, row)}
+        return {"volumeAttachment": self._attachment_view(request, row, new=True)}
 
     def _attached(self, request: Request, id: str, volume: str) -> Row:
         self._find(request, id)

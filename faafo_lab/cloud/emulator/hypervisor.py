@@ -45,7 +45,7 @@ class Guest:
     id: str
     name: str
     directory: str
-    """`instances/ID`: holds disk/, console.log, procfs/. Exists; disk/ is unpacked where it is not there yet."""
+    """`instances/ID`: holds disk/, volumes/, console.log, procfs/. Exists; disk/ is unpacked where there is none."""
     ports: str
     """Its INSTANCE_PORTS directory, see `Hypervisor.ports_dir`."""
     image_path: str

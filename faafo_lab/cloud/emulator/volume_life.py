@@ -11,6 +11,7 @@ from a volume or snapshot and its removal wait for one another.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import sqlite3
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 2  # copies: more would only take the disk from one another
 CHUNK_BYTES = 1 << 18
+RETRY_SECONDS = 1.0
 
 Make = Callable[[Path, threading.Event], None]
 
@@ -73,17 +75,16 @@ class VolumeLife:
         async def run() -> None:
             try:
                 await work
-            except (OSError, disk.DiskError, Fault, tarfile.TarError) as error:
+            except Stopped:
+                pass  # the next start does it
+            except (OSError, sqlite3.Error, disk.DiskError, Fault, tarfile.TarError) as error:
                 log.error("%s %s: %s", table.kind, id, error)
-                self._fail(table, id)
-            except (Stopped, asyncio.CancelledError):
-                work.close()
-                raise
-            except sqlite3.Error as error:
-                log.error("%s %s: the state could not be written: %s", table.kind, id, error)
+                await self._fail(table, id)
             except Exception:
                 log.exception("%s %s", table.kind, id)
-                self._fail(table, id)
+                await self._fail(table, id)
+            finally:
+                work.close()
 
         task = asyncio.get_running_loop().create_task(run(), name=f"{table.kind} {id}")
         self._tasks.add(task)
@@ -93,9 +94,18 @@ class VolumeLife:
         if id in table:
             table.update(id, **changes, updated_at=moment())
 
-    def _fail(self, table: Table, id: str) -> None:
+    async def _settle(self, table: Table, id: str, **changes: Any) -> None:
+        """Write how the work ended, as soon as the state can be written: the disk may be full."""
+        while True:
+            try:
+                return self._set(table, id, **changes)
+            except sqlite3.Error as error:
+                log.error("%s %s: the state could not be written: %s", table.kind, id, error)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _fail(self, table: Table, id: str) -> None:
         deleting = id in table and table[id]["status"] == "deleting"
-        self._set(table, id, status="error_deleting" if deleting else "error")
+        await self._settle(table, id, status="error_deleting" if deleting else "error")
 
     def _lock(self, id: str | None) -> asyncio.Lock:
         return self._locks.setdefault(id, asyncio.Lock()) if id else asyncio.Lock()
@@ -130,7 +140,7 @@ class VolumeLife:
         source = row["snapshot_id"] or row["source_volid"]
         async with self._lock(source):
             await self._make(self.place(id), self._content(row))
-        self._set(self.volumes, id, status="available")
+        await self._settle(self.volumes, id, status="available")
 
     def _content(self, row: Row) -> Make:
         if row["snapshot_id"]:
@@ -154,7 +164,7 @@ class VolumeLife:
         async with self._lock(volume):
             source = self.place(volume)
             await self._make(self.snapshot_place(id), lambda place, stop: _copy(source, place, stop))
-        self._set(self.snapshots, id, status="available")
+        await self._settle(self.snapshots, id, status="available")
 
     # Removing
 
@@ -184,15 +194,17 @@ class VolumeLife:
     async def _upload(self, request: Request, id: str, image: str) -> None:
         archive = self.place(id).with_suffix(".image")
         try:
-            async with self._lock(id), self._places:
-                await asyncio.to_thread(volume_files.pack, self.place(id), archive, self._stop)
-            await ask(self.cloud.image, request, "PUT", f"/v2/images/{image}/file", chunks=_chunks(archive))
+            try:
+                async with self._lock(id), self._places:
+                    await asyncio.to_thread(volume_files.pack, self.place(id), archive, self._stop)
+                await ask(self.cloud.image, request, "PUT", f"/v2/images/{image}/file", chunks=_chunks(archive))
+            finally:
+                archive.unlink(missing_ok=True)
         except (OSError, Fault) as error:
             log.error("volume %s could not be uploaded: %s", id, error)
-            self._forget(image)
-        finally:
-            archive.unlink(missing_ok=True)
-        self._set(self.volumes, id, status="available", uploading=None)
+            with contextlib.suppress(sqlite3.Error):  # then it stays, without data
+                self._forget(image)
+        await self._settle(self.volumes, id, status="available", uploading=None)
 
     def _forget(self, image: str | None) -> None:
         """Remove an image that got no data."""

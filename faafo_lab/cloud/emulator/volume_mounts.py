@@ -39,7 +39,7 @@ class Mounts:
         return sorted(found, key=lambda row: str(row["attachment"]["device"]))
 
     def attach(self, id: str, server: str, *, tag: str | None = None, delete_on_termination: bool = False) -> Row:
-        """Attach a volume that is available to a server, at the first free device. Raises a 403 `Fault`."""
+        """Attach a volume that is available to a server, at the first free device. Raises a `Fault`."""
         taken = {row["attachment"]["device"] for row in self.of(server)}
         device = next((each for each in DEVICES if each not in taken), None)
         if device is None:
@@ -52,8 +52,12 @@ class Mounts:
             "attached_at": moment(),
         }
         own = {"tag": tag, "delete_on_termination": delete_on_termination}  # what Nova remembers of it
-        row = self.volumes.update(id, status="in-use", attachment=attachment, **own, updated_at=moment())
-        self.plug(server)
+        try:
+            with self.cloud.store.transaction():
+                row = self.volumes.update(id, status="in-use", attachment=attachment, **own, updated_at=moment())
+                self.plug(server)
+        except OSError as error:
+            raise Fault(500, f"The volume cannot be put into the instance's directory: {error}.") from error
         self._tell(server, f"virtio_blk: {device[5:]}: volume {row['name'] or id} is {self._path(server, device)}")
         return row
 

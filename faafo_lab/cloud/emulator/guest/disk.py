@@ -70,7 +70,11 @@ def prepare(guest: Guest) -> Path:
 
 
 def environment(guest: Guest, disk: Path, state_dir: str) -> dict[str, str]:
-    """The environment of the instance's programs: nothing of the hypervisor's leaks into it."""
+    """The environment of the instance's programs: nothing of the hypervisor's leaks into it.
+
+    INSTANCE_ROOT is the disk, INSTANCE_VOLUMES has a directory for each attached volume (vdb, vdc, …), and a service
+    listens in INSTANCE_PORTS.
+    """
     return {
         "FAAFO_LAB_BIN": str(Path(sys.executable).parent),  # where the image's own commands find theirs
         "HOME": str(disk / "home" / USER),
