@@ -4,8 +4,9 @@ control         start, stop and find it
 server          its process: one HTTP server for all services; addresses: those that it may have
 service         what all services have in common; store: their state; schema: their requests' checks
 identity        Keystone
-compute         Nova: nova (what its operations share), wanted, servers, server_filters, actions, rebuilding,
-                interfaces, snapshots, server_groups, instance_actions, user_keys, quotas, flavors, keypairs;
+compute         Nova: nova (what its operations share), wanted, servers, server_filters, server_metadata, actions,
+                rebuilding, interfaces, snapshots, server_groups, instance_actions, user_keys, quotas, flavors,
+                keypairs;
                 proxies and image_proxies: its old doors to other services (forwarding asks them);
                 lifecycle, transitions and history: what becomes of a server
 network         Neutron: resources (what its resources share), networks, ports, routers, security, floating, plugs
