@@ -63,6 +63,17 @@ def test_tags_are_put_on_a_server_and_servers_are_found_by_them(api: Api, server
     assert api.get(path, **at("2.26")) == {"tags": []}
 
 
+def test_there_is_one_availability_zone(api: Api, server: str) -> None:
+    wanted = {"name": "x", "imageRef": api.image(), "flavorRef": "1"}
+    for zone, status in (("mars", 400), ("nova:host", 403)):
+        body = {"server": {**wanted, "availability_zone": zone}}
+        assert api("POST", f"{N}/servers", body).status_code == status
+    assert api.server(server)["OS-EXT-AZ:availability_zone"] == "nova"
+    [address] = api.get(f"{N}/servers/{server}/ips/private")["private"]
+    assert set(address) == {"version", "addr"}
+    assert api("GET", f"{N}/servers/{server}/ips/mars").status_code == 404
+
+
 def test_networks_are_to_be_named_from_2_37_on(api: Api) -> None:
     wanted = {"name": "none", "imageRef": api.image(), "flavorRef": "1"}
     assert api("POST", f"{N}/servers", {"server": wanted}, **at("2.37")).status_code == 400

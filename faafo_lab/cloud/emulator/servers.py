@@ -98,6 +98,7 @@ class Servers(Wanted):
         groups = self._wanted_groups(request, wanted)
         networks = self._wanted_networks(request, wanted, most)
         self._check_metadata(wanted)
+        self._check_zone(wanted)
         count = self._claim(request.project, flavor, least, most)
         password = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(12))
         created, rows = now(), []
@@ -236,11 +237,7 @@ class Servers(Wanted):
         """A server as the answer to a change shows it."""
         view = self._view(row, self.cloud.network.ports_of(row["id"]), request.version)
         short = {name: value for name, value in view.items() if name in CHANGED}
-        plain = {
-            name: [{"version": each["version"], "addr": each["addr"]} for each in items]
-            for name, items in view["addresses"].items()
-        }
-        return {**short, "addresses": plain}
+        return {**short, "addresses": _plain(view["addresses"])}
 
     def _groups_of(self, ports: Iterable[Row]) -> list[Row]:
         table = self.cloud.network.groups.table
@@ -295,12 +292,15 @@ class Servers(Wanted):
     def addresses(self, request: Request, id: str) -> JSON:
         """A server's addresses."""
         self._find(request, id)
-        found = self.cloud.network.addresses(self.cloud.network.ports_of(id))
-        short = {
-            name: [{"version": each["version"], "addr": each["addr"]} for each in items]
-            for name, items in found.items()
-        }
-        return {"addresses": short}
+        return {"addresses": _plain(self.cloud.network.addresses(self.cloud.network.ports_of(id)))}
+
+    @route("GET", "/v2.1/servers/{id}/ips/{network}")
+    def addresses_there(self, request: Request, id: str, network: str) -> JSON:
+        """A server's addresses on one network."""
+        found: JSON = self.addresses(request, id)["addresses"]
+        if network not in found:
+            raise Fault(404, "Network name not found")
+        return {network: found[network]}
 
     @route("GET", "/v2.1/servers/{id}/os-volume_attachments")
     def volumes(self, request: Request, id: str) -> JSON:
@@ -363,6 +363,14 @@ class Servers(Wanted):
             self.life.history.begin(request, id, "delete")
         self.life.delete(id)
         return Answer(204)
+
+
+def _plain(addresses: JSON) -> JSON:
+    """Addresses by network without the extensions' words."""
+    return {
+        name: [{"version": each["version"], "addr": each["addr"]} for each in items]
+        for name, items in addresses.items()
+    }
 
 
 def _fields(wanted: JSON) -> JSON:
