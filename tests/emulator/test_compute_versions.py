@@ -54,6 +54,12 @@ def test_tags_are_put_on_a_server_and_servers_are_found_by_them(api: Api, server
     assert api("PUT", f"{path}/c", **at("2.26")).status_code == 204
     assert api("GET", f"{path}/c", **at("2.26")).status_code == 204
     assert api("PUT", f"{path}/x,y", **at("2.26")).status_code == 400
+    odd = api("PUT", f"{path}/%00☃", **at("2.26"))
+    assert odd.headers["Location"].endswith("/tags/%00%E2%98%83")
+    assert api("DELETE", f"{path}/%00☃", **at("2.26")).status_code == 204
+    for query in ("sort_key=nope", "sort_key=tags", "sort_dir=up"):
+        assert api("GET", f"{N}/servers?{query}").status_code == 400
+    assert api.get(f"{N}/servers?sort_key=terminated_at&changes-since=2000-01-01")["servers"]
     for query, found in (("tags=a,b", 1), ("tags=a,z", 0), ("tags-any=a,z", 1), ("not-tags=a,b", 0), ("not-tags=z", 1)):
         assert len(api.get(f"{N}/servers?{query}", **at("2.26"))["servers"]) == found, query
     assert api("DELETE", f"{path}/a", **at("2.26")).status_code == 204

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from faafo_lab.cloud.emulator.flavors import FLAVORS
 from faafo_lab.cloud.emulator.nova import MIN_VERSION
-from faafo_lab.cloud.emulator.server_filters import Filters
+from faafo_lab.cloud.emulator.server_filters import Filters, in_order
 from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, new_id, now, route
 from faafo_lab.cloud.emulator.store import Row
 from faafo_lab.cloud.emulator.transitions import Transitions
@@ -257,16 +257,7 @@ class Servers(Wanted):
         if fits.since is not None:
             rows += self.life.history.deleted(request.project)
         found = [row for row in rows if fits(row)]
-        found.sort(key=lambda row: (row["created"], row["launch_index"], row["id"]))
-        keys, directions = request.query.get("sort_key", ["created_at"]), request.query.get("sort_dir", [])
-        names = {"created_at": "created", "updated_at": "updated", "display_name": "name", "uuid": "id"}
-        for number, key in reversed(list(enumerate(keys))):
-            name = names.get(key, key)
-            if found and (name not in found[0] or isinstance(found[0][name], dict | list)):
-                raise Fault(400, f"Invalid input for query parameters sort_key. Value: {key}.")
-            reverse = (directions[number] if number < len(directions) else "desc") == "desc"
-            found.sort(key=lambda row: str(row[name]), reverse=reverse)
-        return self._page(found, request)
+        return self._page(in_order(found, request), request)
 
     @route("GET", "/v2.1/servers")
     def index(self, request: Request) -> JSON:
