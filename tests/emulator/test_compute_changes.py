@@ -164,6 +164,32 @@ def test_a_snapshot_is_an_image_that_boots(api: Api, alt: Api, running: Running)
     assert api("DELETE", f"/image/v2/images/{image}").status_code == 204
 
 
+SERVICE = """cd "$INSTANCE_ROOT"
+printf '#!/bin/sh\\necho "$HOSTNAME" > "$INSTANCE_ROOT/served"\\nexec sleep 1000\\n' > bin/serve
+chmod 755 bin/serve
+printf '[Service]\\nExecStart=%s/bin/serve\\n[Install]\\nWantedBy=multi-user.target\\n' "$PWD" \\
+    > etc/systemd/system/serve.service
+echo 1 > run/serve.pid
+systemctl enable --now serve
+"""
+
+
+def test_a_service_of_the_original_is_one_of_its_snapshot_too(api: Api, running: Running) -> None:
+    id = api.boot("first", user_data=user_data(SERVICE))
+    wait_for("the service", (disk(running, id) / "served").exists)
+    image = act(api, id, "createImage", {"name": "served"}).headers["Location"].rsplit("/", 1)[-1]
+    wait_for("the image", lambda: api.get(f"/image/v2/images/{image}")["status"] == "active")
+    api.until(id, "ACTIVE")
+    api.remove(id)
+    copy = api.boot("second", imageRef=image)
+    served = disk(running, copy) / "served"
+    wait_for("the service of the copy", lambda: served.read_text() == "second\n")
+    assert str(disk(running, copy)) in (disk(running, copy) / "etc/systemd/system/serve.service").read_text()
+    assert not (disk(running, copy) / "run/serve.pid").exists()
+    api.remove(copy)
+    api("DELETE", f"/image/v2/images/{image}")
+
+
 def test_deleting_a_server_ends_its_snapshot_and_leaves_no_image(api: Api, running: Running) -> None:
     id = api.boot("big")
     (disk(running, id) / "big").write_bytes(os.urandom(64 << 20))

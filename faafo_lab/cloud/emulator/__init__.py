@@ -4,9 +4,9 @@ control         start, stop and find it
 server          its process: one HTTP server for all services; addresses: those that it may have
 service         what all services have in common; store: their state; schema: their requests' checks
 identity        Keystone: tokens, credentials (of applications), names (that every cloud has)
-compute         Nova: nova (what its operations share), wanted, servers, server_filters, actions, rebuilding,
-                interfaces, snapshots, server_groups, instance_actions, user_keys, quotas, attachments, flavors,
-                keypairs; proxies and image_proxies: its old doors to other services;
+compute         Nova: nova (what its operations share), wanted, servers, server_filters, server_metadata, actions,
+                rebuilding, interfaces, snapshots, server_groups, instance_actions, user_keys, quotas, attachments,
+                flavors, keypairs; proxies and image_proxies: its old doors to other services;
                 lifecycle, transitions and history: what becomes of a server
 volume          Cinder: cinder (what its operations share), volumes, volume_actions, volume_snapshots, volume_life,
                 volume_files, volume_mounts

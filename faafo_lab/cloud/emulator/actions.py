@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from faafo_lab.cloud.emulator.servers import Servers
+from faafo_lab.cloud.emulator.server_metadata import Metadata
 from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.store import Row
 
@@ -33,21 +33,21 @@ def action(name: str, *, until: int | None = None) -> Callable[[F], F]:
     """Say which action a handler does, and which microversion 2.N was the last to have it."""
 
     def mark(function: F) -> F:
-        function.action = (name, until)  # type: ignore[attr-defined]
+        actions = {**getattr(function, "actions", {}), name: until}
+        function.actions = actions  # type: ignore[attr-defined]
         return function
 
     return mark
 
 
-class Actions(Servers):
+class Actions(Metadata):
     """What a server can be told to do."""
 
     def __init__(self, cloud: Emulator) -> None:
         super().__init__(cloud)
         self._actions: dict[str, tuple[str, int | None]] = {}
         for method, function in inspect.getmembers(type(self), inspect.isfunction):
-            if hasattr(function, "action"):
-                name, until = function.action
+            for name, until in getattr(function, "actions", {}).items():
                 self._actions[name] = (method, until)
 
     @route("POST", "/v2.1/servers/{id}/action")
@@ -171,6 +171,22 @@ class Actions(Servers):
         with self.store.transaction():
             for port in mine:
                 ports.touch(port["id"], security_groups=[id for id in port["security_groups"] if id != group["id"]])
+
+    @action("os-getVNCConsole", until=5)
+    @action("os-getSPICEConsole", until=5)
+    @action("os-getSerialConsole", until=5)
+    def _no_screen(self, request: Request, row: Row, value: Any) -> None:
+        kind = value.get("type") if isinstance(value, dict) else None
+        raise Fault(400, f"Unavailable console type {kind}.")
+
+    @route("POST", "/v2.1/servers/{id}/remote-consoles")
+    def remote_console(self, request: Request, id: str) -> JSON:
+        """An instance has a console log and SSH, but no screen to look at."""
+        self._since(request, 6)
+        self._find(request, id)
+        wanted = self.parse(request).get("remote_console")
+        kind = wanted.get("type") if isinstance(wanted, dict) else None
+        raise Fault(400, f"Unavailable console type {kind}.")
 
     @action("os-getConsoleOutput")
     def _console(self, request: Request, row: Row, value: Any) -> JSON:

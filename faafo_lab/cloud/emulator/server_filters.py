@@ -19,6 +19,42 @@ STATUSES = frozenset(
         *("SUSPENDED", "UNKNOWN", "VERIFY_RESIZE"),
     )
 )
+SORT_KEYS = {  # Nova's name: the row's
+    "access_ip_v4": "access_ipv4",
+    "access_ip_v6": "access_ipv6",
+    "auto_disk_config": "disk_config",
+    "config_drive": "config_drive",
+    "created_at": "created",
+    "display_description": "description",
+    "display_name": "name",
+    "image_ref": "image_id",
+    "instance_type_id": "flavor_id",
+    "key_name": "key_name",
+    "launch_index": "launch_index",
+    "launched_at": "launched_at",
+    "power_state": "power_state",
+    "project_id": "project_id",
+    "task_state": "task_state",
+    "terminated_at": "terminated_at",
+    "updated_at": "updated",
+    "user_id": "user_id",
+    "uuid": "id",
+    "vm_state": "vm_state",
+}
+
+
+def in_order(rows: list[Row], request: Request) -> list[Row]:
+    """The servers by the query's sort_key and sort_dir, or the newest first. Raises a 400 `Fault`."""
+    keys, directions = request.query.get("sort_key", ["created_at"]), request.query.get("sort_dir", [])
+    for name, values, allowed in (("sort_key", keys, SORT_KEYS), ("sort_dir", directions, ("asc", "desc"))):
+        if wrong := [value for value in values if value not in allowed]:
+            raise Fault(400, f"Invalid input for query parameters {name}. Value: {wrong[0]}.")
+    rows = sorted(rows, key=lambda row: (row["created"], row["launch_index"], row["id"]))
+    for number, key in reversed(list(enumerate(keys))):
+        field = SORT_KEYS[key]
+        reverse = (directions[number] if number < len(directions) else "desc") == "desc"
+        rows.sort(key=lambda row, field=field: str(row.get(field)), reverse=reverse)  # type: ignore[misc]
+    return rows
 
 
 class Filters:

@@ -6,6 +6,8 @@ https://docs.openstack.org/api-ref/compute/#server-groups-os-server-groups and #
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, new_id, route
 from faafo_lab.cloud.emulator.snapshots import Snapshots
 from faafo_lab.cloud.emulator.store import Row
@@ -142,7 +144,7 @@ class ServerGroups(Snapshots):
         self.valid({"tags": [*tags, tag]}, {"type": "object", "properties": {"tags": TAGS}})
         self.valid(tag, TAG)
         self.servers.update(id, tags=[*tags, tag])
-        return Answer(201, None, {"Location": f"{self.url}/v2.1/servers/{id}/tags/{tag}"})
+        return Answer(201, None, {"Location": f"{self.url}/v2.1/servers/{id}/tags/{quote(tag)}"})
 
     @route("DELETE", "/v2.1/servers/{id}/tags/{tag}")
     def remove_tag(self, request: Request, id: str, tag: str) -> Answer:

@@ -1,4 +1,4 @@
-"""Servers: create, list, show, change and delete; their metadata, addresses and groups.
+"""Servers: create, list, show, change and delete; their addresses and groups.
 
 What happens to a server after its request is in `lifecycle`.
 """
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 
 from faafo_lab.cloud.emulator.flavors import FLAVORS
 from faafo_lab.cloud.emulator.nova import MIN_VERSION
-from faafo_lab.cloud.emulator.server_filters import Filters
+from faafo_lab.cloud.emulator.server_filters import Filters, in_order
 from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, new_id, now, route
 from faafo_lab.cloud.emulator.store import Row
 from faafo_lab.cloud.emulator.transitions import Transitions
-from faafo_lab.cloud.emulator.wanted import DESCRIPTION, IPV4, IPV6, METADATA, NAME, Wanted, create_schema
+from faafo_lab.cloud.emulator.wanted import DESCRIPTION, IPV4, IPV6, NAME, Wanted, create_schema
 
 if TYPE_CHECKING:
     from faafo_lab.cloud.emulator.server import Emulator
@@ -98,6 +98,7 @@ class Servers(Wanted):
         groups = self._wanted_groups(request, wanted)
         networks = self._wanted_networks(request, wanted, most)
         self._check_metadata(wanted)
+        self._check_zone(wanted)
         count = self._claim(request.project, flavor, least, most)
         password = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(12))
         created, rows = now(), []
@@ -237,11 +238,7 @@ class Servers(Wanted):
         """A server as the answer to a change shows it."""
         view = self._view(row, self.cloud.network.ports_of(row["id"]), request.version)
         short = {name: value for name, value in view.items() if name in CHANGED}
-        plain = {
-            name: [{"version": each["version"], "addr": each["addr"]} for each in items]
-            for name, items in view["addresses"].items()
-        }
-        return {**short, "addresses": plain}
+        return {**short, "addresses": _plain(view["addresses"])}
 
     def _groups_of(self, ports: Iterable[Row]) -> list[Row]:
         table = self.cloud.network.groups.table
@@ -261,16 +258,7 @@ class Servers(Wanted):
         if fits.since is not None:
             rows += self.life.history.deleted(request.project)
         found = [row for row in rows if fits(row)]
-        found.sort(key=lambda row: (row["created"], row["launch_index"], row["id"]))
-        keys, directions = request.query.get("sort_key", ["created_at"]), request.query.get("sort_dir", [])
-        names = {"created_at": "created", "updated_at": "updated", "display_name": "name", "uuid": "id"}
-        for number, key in reversed(list(enumerate(keys))):
-            name = names.get(key, key)
-            if found and (name not in found[0] or isinstance(found[0][name], dict | list)):
-                raise Fault(400, f"Invalid input for query parameters sort_key. Value: {key}.")
-            reverse = (directions[number] if number < len(directions) else "desc") == "desc"
-            found.sort(key=lambda row: str(row[name]), reverse=reverse)
-        return self._page(found, request)
+        return self._page(in_order(found, request), request)
 
     @route("GET", "/v2.1/servers")
     def index(self, request: Request) -> JSON:
@@ -296,12 +284,15 @@ class Servers(Wanted):
     def addresses(self, request: Request, id: str) -> JSON:
         """A server's addresses."""
         self._find(request, id)
-        found = self.cloud.network.addresses(self.cloud.network.ports_of(id))
-        short = {
-            name: [{"version": each["version"], "addr": each["addr"]} for each in items]
-            for name, items in found.items()
-        }
-        return {"addresses": short}
+        return {"addresses": _plain(self.cloud.network.addresses(self.cloud.network.ports_of(id)))}
+
+    @route("GET", "/v2.1/servers/{id}/ips/{network}")
+    def addresses_there(self, request: Request, id: str, network: str) -> JSON:
+        """A server's addresses on one network."""
+        found: JSON = self.addresses(request, id)["addresses"]
+        if network not in found:
+            raise Fault(404, "Network name not found")
+        return {network: found[network]}
 
     @route("GET", "/v2.1/servers/{id}/os-security-groups")
     def security_groups(self, request: Request, id: str) -> JSON:
@@ -359,60 +350,13 @@ class Servers(Wanted):
         self.life.delete(id)
         return Answer(204)
 
-    # Metadata
 
-    def _keep_metadata(self, id: str, metadata: JSON) -> JSON:
-        if len(metadata) > self.limit("metadata_items"):
-            raise Fault(403, f"Maximum number of metadata items exceeds {self.limit('metadata_items')}")
-        self.servers.update(id, metadata=metadata, updated=now())
-        return metadata
-
-    @route("GET", "/v2.1/servers/{id}/metadata")
-    def metadata(self, request: Request, id: str) -> JSON:
-        """A server's metadata."""
-        return {"metadata": self._find(request, id)["metadata"]}
-
-    @route("POST", "/v2.1/servers/{id}/metadata")
-    @route("PUT", "/v2.1/servers/{id}/metadata")
-    def set_metadata(self, request: Request, id: str) -> JSON:
-        """Add to a server's metadata (POST), or replace all of it (PUT)."""
-        row = self._find(request, id)
-        self._unlocked(row)
-        definition = {"type": "object", "required": ["metadata"], "properties": {"metadata": METADATA}}
-        wanted = self.parse(request, definition)["metadata"]
-        kept = {**row["metadata"], **wanted} if request.method == "POST" else wanted
-        return {"metadata": self._keep_metadata(id, kept)}
-
-    def _item(self, row: Row, key: str) -> JSON:
-        if key not in row["metadata"]:
-            raise Fault(404, "Metadata item was not found")
-        return {key: row["metadata"][key]}
-
-    @route("GET", "/v2.1/servers/{id}/metadata/{key}")
-    def metadata_item(self, request: Request, id: str, key: str) -> JSON:
-        """One item of a server's metadata."""
-        return {"meta": self._item(self._find(request, id), key)}
-
-    @route("PUT", "/v2.1/servers/{id}/metadata/{key}")
-    def set_metadata_item(self, request: Request, id: str, key: str) -> JSON:
-        """Set one item of a server's metadata."""
-        row = self._find(request, id)
-        self._unlocked(row)
-        one = {**METADATA, "minProperties": 1, "maxProperties": 1}
-        wanted = self.parse(request, {"type": "object", "required": ["meta"], "properties": {"meta": one}})["meta"]
-        if key not in wanted:
-            raise Fault(400, "Request body and URI mismatch")
-        self._keep_metadata(id, {**row["metadata"], **wanted})
-        return {"meta": wanted}
-
-    @route("DELETE", "/v2.1/servers/{id}/metadata/{key}")
-    def delete_metadata_item(self, request: Request, id: str, key: str) -> Answer:
-        """Remove one item of a server's metadata."""
-        row = self._find(request, id)
-        self._unlocked(row)
-        gone = self._item(row, key)
-        self._keep_metadata(id, {name: value for name, value in row["metadata"].items() if name not in gone})
-        return Answer(204)
+def _plain(addresses: JSON) -> JSON:
+    """Addresses by network without the extensions' words."""
+    return {
+        name: [{"version": each["version"], "addr": each["addr"]} for each in items]
+        for name, items in addresses.items()
+    }
 
 
 def _fields(wanted: JSON) -> JSON:

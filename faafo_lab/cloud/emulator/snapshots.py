@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import io
 import logging
 import os
 import tarfile
@@ -19,6 +20,7 @@ from typing import IO, Any
 from faafo_lab.cloud.emulator.actions import action
 from faafo_lab.cloud.emulator.flavors import FLAVORS
 from faafo_lab.cloud.emulator.forwarding import forward
+from faafo_lab.cloud.emulator.guest import relocation
 from faafo_lab.cloud.emulator.interfaces import Interfaces
 from faafo_lab.cloud.emulator.service import JSON, Answer, Request
 from faafo_lab.cloud.emulator.store import Row
@@ -140,9 +142,19 @@ def _pack(disk: Path, descriptor: int) -> None:
         gzip.GzipFile(fileobj=pipe, mode="wb", compresslevel=COMPRESSION) as zipped,
         tarfile.open(fileobj=zipped, mode="w|", format=tarfile.PAX_FORMAT) as tar,
     ):
+        placed: list[str] = []
+        links: dict[str, str] = {}
         for path in _walk(disk):
+            name = str(path.relative_to(disk))
             with contextlib.suppress(FileNotFoundError):
-                _add(tar, path, disk)
+                if path.is_symlink() and _leads_out(path, disk):
+                    links[name] = os.readlink(path)
+                elif _add(tar, path, disk):
+                    placed.append(name)
+        data = relocation.listing(disk, placed, links)
+        info = tarfile.TarInfo(relocation.LIST)
+        info.size, info.mode = len(data), 0o644
+        tar.addfile(info, io.BytesIO(data))
 
 
 def _walk(disk: Path) -> Iterator[Path]:
@@ -151,11 +163,15 @@ def _walk(disk: Path) -> Iterator[Path]:
             yield Path(folder, name)
 
 
-def _add(tar: tarfile.TarFile, path: Path, disk: Path) -> None:
-    """A file, directory or symbolic link; sockets and the like belong to the running instance."""
+def _add(tar: tarfile.TarFile, path: Path, disk: Path) -> bool:
+    """Add a file, directory or symbolic link; whether it is a text that names the disk's place.
+
+    Sockets belong to the running instance, and so do the process numbers in its .pid files: instances share the
+    kernel's numbers, so that to a copy they would mean processes that live.
+    """
     info = tar.gettarinfo(path, str(path.relative_to(disk)))
-    if info is None:
-        return
+    if info is None or path.suffix == ".pid" or path == disk / relocation.LIST:
+        return False
     info.uid = info.gid = 0
     info.uname = info.gname = ""
     if info.issym():
@@ -163,10 +179,12 @@ def _add(tar: tarfile.TarFile, path: Path, disk: Path) -> None:
     if not info.isreg():
         if info.isdir() or info.issym() or info.islnk():
             tar.addfile(info)
-        return
+        return False
     with path.open("rb") as file:
         info.size = os.fstat(file.fileno()).st_size
         tar.addfile(info, _Whole(file, info.size))
+        file.seek(0)
+        return info.size <= relocation.TEXT_BYTES_MAX and relocation.names_place(file.read(), disk)
 
 
 def _inside(link: Path, target: str, disk: Path) -> str:
@@ -174,6 +192,10 @@ def _inside(link: Path, target: str, disk: Path) -> str:
     if os.path.isabs(target) and Path(target).is_relative_to(disk):
         return os.path.relpath(target, link.parent)
     return target
+
+
+def _leads_out(link: Path, disk: Path) -> bool:
+    return not Path(os.path.normpath(link.parent / os.readlink(link))).is_relative_to(disk)
 
 
 class _Whole:

@@ -14,6 +14,7 @@ from faafo_lab.cloud.emulator.service import JSON, Fault, Request
 from faafo_lab.cloud.emulator.store import Row
 
 USER_DATA_CHARACTERS_MAX = 65_535
+ZONE = "nova"
 
 
 def _is_base64(value: str) -> bool:
@@ -229,6 +230,13 @@ class Wanted(Nova):
     def _check_metadata(self, wanted: JSON) -> None:
         if 0 <= self.limit("metadata_items") < len(wanted.get("metadata", {})):
             raise Fault(403, "Quota exceeded, too many metadata items in request.")
+
+    def _check_zone(self, wanted: JSON) -> None:
+        zone, _, host = (wanted.get("availability_zone") or ZONE).partition(":")
+        if host:
+            raise Fault(403, "Policy doesn't allow os_compute_api:servers:create:forced_host to be performed.")
+        if zone != ZONE:
+            raise Fault(400, "The requested availability zone is not available")
 
     def _wanted_port(self, request: Request, id: str, count: int) -> Row:
         port = self.cloud.network.ports.table.get(id)

@@ -5,7 +5,6 @@ DiskError    the image cannot be unpacked, or the disk cannot be written
 
 from __future__ import annotations
 
-import copy
 import gzip
 import json
 import os
@@ -20,6 +19,7 @@ from pathlib import Path
 import yaml
 
 from faafo_lab.cloud.emulator import tree
+from faafo_lab.cloud.emulator.guest.relocation import relocate, restore_links
 from faafo_lab.cloud.emulator.hypervisor import Guest
 
 USER = "ubuntu"
@@ -61,6 +61,7 @@ def prepare(guest: Guest) -> Path:
         _write_metadata(disk, guest)
         _write_commands(disk)
         (Path(guest.directory) / "volumes").mkdir(mode=_PRIVATE, exist_ok=True)
+        restore_links(disk)
         ports = Path(guest.ports)
         shutil.rmtree(ports, ignore_errors=True)  # sockets of a former boot: nobody listens there
         ports.mkdir(mode=_PRIVATE, parents=True)
@@ -107,11 +108,11 @@ def unpack(image: Path, disk: Path) -> None:
     partial.mkdir(parents=True)
     try:
         with tarfile.open(image, "r:*") as archive:
-            archive.extraction_filter = lambda member, path: member  # _safe_members has looked
             for member in _safe_members(archive, partial):
                 archive.extract(member, partial)
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DiskError(f"The image {image.name} cannot be unpacked: {error}.") from error
+    relocate(partial, disk)
     if disk.is_dir():
         disk.rmdir()
     partial.rename(disk)
@@ -124,22 +125,14 @@ def _safe_members(archive: tarfile.TarFile, place: Path) -> Iterator[tarfile.Tar
         if total > _IMAGE_BYTES_MAX:
             raise DiskError(f"The image unpacks to more than {_IMAGE_BYTES_MAX >> 30} GB: use a smaller one.")
         if hasattr(tarfile, "data_filter"):
-            yield _safe(member, place)
+            safe = tarfile.data_filter(member, str(place))
+            if safe is not None:
+                yield safe
         else:  # Python 3.11 before 3.11.4: the plain members only
             parts = Path(member.name).parts
             if member.name.startswith("/") or ".." in parts or not (member.isreg() or member.isdir()):
                 raise DiskError(f"The image has a member that leaves its disk: {member.name!r}.")
             yield member
-
-
-def _safe(member: tarfile.TarInfo, place: Path) -> tarfile.TarInfo:
-    """The member, if it stays in its place. A symbolic link may point out of the disk, as to /usr/bin/python3: what is
-    written through one is refused by where it really goes."""
-    if not member.issym():
-        return tarfile.data_filter(member, str(place))
-    plain = copy.copy(member)
-    plain.type, plain.linkname, plain.size = tarfile.REGTYPE, "", 0
-    return member.replace(name=tarfile.data_filter(plain, str(place)).name, deep=False)
 
 
 def _write_keys(disk: Path, guest: Guest) -> None:
