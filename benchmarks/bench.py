@@ -9,7 +9,7 @@ from importlib import import_module
 
 from measure import keep
 
-PARTS = ("kernel", "scaling", "api", "growth", "large", "workbook")
+PARTS = ("kernel", "scaling", "api", "growth", "large", "balancing", "workbook")
 
 
 def main() -> int:

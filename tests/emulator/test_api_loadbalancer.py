@@ -314,6 +314,7 @@ def test_a_port_of_ones_own_may_be_the_vip_and_stays(api: Api) -> None:
     port = api.make(f"{Q}/ports", {"port": {"network_id": api.network()["id"]}})["port"]
     made = make(api, vip_subnet_id=None, vip_port_id=port["id"])
     assert made["vip_address"] == port["fixed_ips"][0]["ip_address"]
+    refused(api, "loadbalancers", "loadbalancer", 409, "is in use", vip_port_id=port["id"])
     clear(api)
     assert api("DELETE", f"{Q}/ports/{port['id']}").status_code == 204
 

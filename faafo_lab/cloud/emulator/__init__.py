@@ -7,7 +7,8 @@ identity        Keystone
 compute         Nova: nova (what its operations share), wanted, servers, actions, lifecycle, flavors, keypairs
 network         Neutron: resources (what its resources share), networks, ports, routers, security, floating, plugs
 image           Glance; base_images: the images that are there from the start
-loadbalancer    Octavia: lb_kinds, lb_parts, lb_changes, lb_plan; its data path: balancer, http_balancer, pools, health
+loadbalancer    Octavia: lb_kinds, lb_parts, lb_changes, lb_members, lb_plan
+balancer        its data path: listeners, pools, http_balancer, health
 hypervisor      the instances' process trees; guest: what runs in them
 switch          the only way into an instance
 errors          what can go wrong with it as a program

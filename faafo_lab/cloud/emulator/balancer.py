@@ -14,79 +14,20 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from faafo_lab.cloud.emulator import http_balancer
 from faafo_lab.cloud.emulator.health import Monitors
-from faafo_lab.cloud.emulator.pools import Backend, Member, Pool
+from faafo_lab.cloud.emulator.listeners import Frontend, Listener
+from faafo_lab.cloud.emulator.pools import Backend, Member, NobodyThere, Pool
 from faafo_lab.cloud.emulator.relay import End, reset
 from faafo_lab.cloud.emulator.switch import Switch
 
 log = logging.getLogger(__name__)
 
-CONNECTIONS_MAX = 2000
-"""Open connections of a listener without a limit of its own; more wait until one ends."""
 _BACKLOG = 512
 _RETRY_SECONDS = 1.0
 _FULL_SECONDS = 0.01
 """How long until a member whose queue is full is asked again."""
-
-
-@dataclass(frozen=True)
-class Listener:
-    """What a listener should be."""
-
-    addresses: tuple[str, ...]
-    """The VIP, then its floating IPs."""
-    port: int
-    http: bool
-    pool: str | None
-    connection_limit: int
-    """-1: none."""
-    client_seconds: float
-    member_seconds: float
-    """So long either side may be silent."""
-    connect_seconds: float
-    insert_headers: tuple[str, ...] = ()
-    allowed: tuple[str, ...] = ()
-    """CIDRs; none: anybody."""
-    outsiders: frozenset[str] = frozenset()
-    """Instances that have no way to the VIP itself."""
-
-
-@dataclass
-class Stats:
-    """What has passed through a listener."""
-
-    active_connections: int = 0
-    total_connections: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    request_errors: int = 0
-
-
-class NobodyThere(Exception):
-    """No member takes the connection."""
-
-
-@dataclass
-class Frontend:
-    """A listener, and what is open of it."""
-
-    listener: Listener
-    stats: Stats = field(default_factory=Stats)
-    accepting: dict[str, tuple[socket.socket, asyncio.Task[None]]] = field(default_factory=dict)
-    """By address."""
-    serving: set[asyncio.Task[None]] = field(default_factory=set)
-    vacancy: asyncio.Event = field(default_factory=asyncio.Event)
-    trouble: str = ""
-    """Why it cannot listen."""
-
-    @property
-    def full(self) -> bool:
-        """Whether it has as many connections as it may."""
-        limit = self.listener.connection_limit
-        return len(self.serving) >= (limit if 0 <= limit < CONNECTIONS_MAX else CONNECTIONS_MAX)
 
 
 class Balancer:

@@ -26,9 +26,11 @@ from tornado.httputil import (
 )
 from tornado.iostream import IOStream, StreamClosedError
 
+from faafo_lab.cloud.emulator.listeners import Frontend
+from faafo_lab.cloud.emulator.pools import Backend, Member, NobodyThere
+
 if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.balancer import Balancer, Frontend
-    from faafo_lab.cloud.emulator.pools import Backend, Member
+    from faafo_lab.cloud.emulator.balancer import Balancer
 
 _CHUNK_BYTES = 1 << 16
 _BUFFER_BYTES = 1 << 20
@@ -100,8 +102,6 @@ class Exchange(HTTPMessageDelegate):
 
     async def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> None:
         """Choose a member and pass the request on. Called by Tornado, as all of these."""
-        from faafo_lab.cloud.emulator.balancer import NobodyThere
-
         assert isinstance(start_line, RequestStartLine)
         upgrade = headers.get("Upgrade") if "upgrade" in headers.get("Connection", "").lower() else None
         self._method = start_line.method
