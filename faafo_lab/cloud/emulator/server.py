@@ -40,6 +40,11 @@ DEFAULT_PORT = 5000  # Keystone's; the address is the cloud's own, so it is seld
 CHUNK_BYTES = 1 << 18
 MAX_UPLOAD_BYTES = 1 << 40
 QUOTA_NAMES = frozenset((*COMPUTE_QUOTAS, *NETWORK_QUOTAS, *BALANCING_QUOTAS))
+WITH_ADDRESSES = ("subnet", "port", "floatingip", "security_group_rule", "load_balancer", "listener", "member")
+ADDRESSES = (  # the fields of those that name addresses of the cloud's own
+    *("cidr", "gateway_ip", "allocation_pools", "fixed_ips", "floating_ip_address", "fixed_ip_address"),
+    *("remote_ip_prefix", "normalized_cidr", "vip_address", "address", "monitor_address", "allowed_cidrs"),
+)
 
 
 class Emulator:
@@ -94,13 +99,11 @@ class Emulator:
             return
         old, new = f"127.{before}.", f"127.{self._claim.number}."
         log.warning("The addresses %s0.0/16 are taken: this cloud moves to %s0.0/16.", old, new)
-        fields = ("cidr", "gateway_ip", "allocation_pools", "fixed_ips", "floating_ip_address", "fixed_ip_address",
-                  "vip_address", "address", "monitor_address")  # fmt: skip
         with self.store.transaction():
-            for kind in ("subnet", "port", "floatingip", "load_balancer", "member"):
+            for kind in WITH_ADDRESSES:
                 table = self.store.table(kind)
                 for row in table:
-                    moved = {name: _replaced(row[name], old, new) for name in fields if name in row}
+                    moved = {name: _replaced(row[name], old, new) for name in ADDRESSES if name in row}
                     table.update(row["id"], **moved)
 
     @property
