@@ -90,15 +90,10 @@ class Balancer:
             for address in front.listener.addresses:
                 if address in front.accepting:
                     continue
-                sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
                 place = (address, self.switch.published(front.listener.port))
                 try:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    sock.setblocking(False)
-                    sock.bind(place)
-                    sock.listen(_BACKLOG)
+                    sock = _listening(place)
                 except OSError as error:
-                    sock.close()
                     front.trouble = f"{address}:{place[1]}: {error.strerror}"
                     log.warning("listener %s cannot listen at %s", id, front.trouble)
                     continue
@@ -252,6 +247,20 @@ class Half(End):
         self.bytes += len(data)
         self.moved = self._loop.time()
         super().data_received(data)
+
+
+def _listening(place: tuple[str, int]) -> socket.socket:
+    """A socket that listens there. Raises OSError."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setblocking(False)
+        sock.bind(place)
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _in_any(address: str, blocks: tuple[str, ...]) -> bool:

@@ -46,7 +46,7 @@ _WORDS = {
 
 async def serve(balancer: Balancer, front: Frontend, connection: socket.socket, client: str) -> None:
     """Serve a client's connection until it ends."""
-    stream = IOStream(connection, max_buffer_size=_BUFFER_BYTES, read_chunk_size=_CHUNK_BYTES)
+    stream = Stream(connection, max_buffer_size=_BUFFER_BYTES, read_chunk_size=_CHUNK_BYTES)
     proxy = Proxy(balancer, front, client)
     parameters = HTTP1ConnectionParameters(
         chunk_size=_CHUNK_BYTES, header_timeout=front.listener.client_seconds, max_body_size=_BODY_MAX
@@ -60,6 +60,13 @@ async def serve(balancer: Balancer, front: Frontend, connection: socket.socket, 
         stream.close()
         if proxy.tunnel is not None:
             proxy.tunnel.cancel()
+
+
+class Stream(IOStream):
+    """A stream whose socket sends at once, always: Tornado would tell it so and back for each message."""
+
+    def set_nodelay(self, value: bool) -> None:
+        """Leave it as it is."""
 
 
 class Proxy(HTTPServerConnectionDelegate):
@@ -117,7 +124,7 @@ class Exchange(HTTPMessageDelegate):
             return
         if backend.pool.persistence == "HTTP_COOKIE" and key != member.id:
             self.new_cookie = f"{backend.pool.cookie}={member.id}; path=/"
-        stream = IOStream(sock, max_buffer_size=_BUFFER_BYTES, read_chunk_size=_CHUNK_BYTES)
+        stream = Stream(sock, max_buffer_size=_BUFFER_BYTES, read_chunk_size=_CHUNK_BYTES)
         passed = self._forwarded(headers, upgrade)
         if upgrade is not None:
             self._tunnel(start_line, passed, stream, backend, member)
