@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -144,6 +145,28 @@ def test_a_tcp_listener_shares_out_connections(balanced: Balanced) -> None:
     url = balanced.url(made)
     assert len(served(url, 6)) == 1
     assert served(url, 6, keep=False) == {"web-1": 2, "web-2": 2, "web-3": 2}
+    large = b"0123456789abcdef" * (1 << 18)
+    with client() as one:
+        assert one.post(f"{url}/echo", content=large).content == large
+    stats = f"{L}/loadbalancers/{made['id']}/stats"
+    wait_for("all counted", lambda: balanced.api.get(stats)["stats"]["bytes_in"] > len(large))
+    assert balanced.api.get(stats)["stats"]["active_connections"] == 0
+
+
+def test_a_silent_tcp_connection_is_cut_and_nobody_there_is_a_reset(balanced: Balanced) -> None:
+    made = balanced.make("TCP", listener={"timeout_client_data": 300})
+    with socket.create_connection((made["vip_address"], balanced.port), timeout=LIMIT_SECONDS) as one:
+        one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert one.recv(1000).startswith(b"HTTP/1.1 200 ")
+        with contextlib.suppress(ConnectionResetError):
+            while one.recv(1000):
+                pass
+    pool = f"{L}/pools/{made['pools'][0]['id']}"
+    assert balanced.api("DELETE", pool).status_code == 204
+    balanced.settled(made["id"])
+    place = (made["vip_address"], balanced.port)
+    with pytest.raises(ConnectionResetError), socket.create_connection(place, timeout=LIMIT_SECONDS) as one:
+        one.recv(1)
 
 
 def test_a_member_that_dies_under_load_is_taken_out_and_comes_back(balanced: Balanced) -> None:

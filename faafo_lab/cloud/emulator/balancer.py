@@ -13,6 +13,7 @@ import errno
 import ipaddress
 import logging
 import socket
+import struct
 from collections.abc import Mapping
 
 from faafo_lab.cloud.emulator import http_balancer
@@ -170,7 +171,10 @@ class Balancer:
         return address
 
     async def dial(self, front: Frontend, client: str, sticky: str | None) -> tuple[Backend, Member, socket.socket]:
-        """Connect to the member that is to serve this client, or to the next best. Raises `NobodyThere`."""
+        """Connect to the member that is to serve this client, or to the next best. Raises `NobodyThere`.
+
+        It counts as active at once, until the caller takes that back.
+        """
         backend = self.backends.get(front.listener.pool or "")
         for member in backend.choose(client, sticky) if backend is not None else ():
             try:
@@ -178,6 +182,7 @@ class Balancer:
             except (OSError, TimeoutError):
                 continue
             assert backend is not None
+            backend.active[member.id] += 1
             backend.bind(sticky, member)
             return backend, member, sock
         raise NobodyThere
@@ -201,10 +206,9 @@ class Balancer:
         try:
             backend, member, sock = await self.dial(front, client, client)
         except NobodyThere:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # closing it is a reset
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing is a reset
             return
         loop = asyncio.get_running_loop()
-        backend.active[member.id] += 1
         near, far = Half(), Half()
         try:
             await loop.create_unix_connection(lambda: far, sock=sock)

@@ -24,7 +24,7 @@ from tornado.httputil import (
     RequestStartLine,
     ResponseStartLine,
 )
-from tornado.iostream import IOStream, StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
 
 from faafo_lab.cloud.emulator.listeners import Frontend
 from faafo_lab.cloud.emulator.pools import Backend, Member, NobodyThere
@@ -191,14 +191,13 @@ class Exchange(HTTPMessageDelegate):
 
     async def _relay(self, backend: Backend, member: Member) -> None:
         assert self.upstream is not None
-        backend.active[member.id] += 1
         status = 502
         try:
             async with asyncio.timeout(self.proxy.front.listener.member_seconds) as self._clock:
                 await self.upstream.read_response(Reply(self, backend, member))
         except TimeoutError:
             status = 504
-        except (StreamClosedError, HTTPInputError):
+        except (StreamClosedError, UnsatisfiableReadError, HTTPInputError):
             pass
         finally:
             backend.active[member.id] -= 1
@@ -245,7 +244,6 @@ class Exchange(HTTPMessageDelegate):
                 sink.close()
 
         async def both() -> None:
-            backend.active[member.id] += 1
             try:
                 with contextlib.suppress(StreamClosedError):
                     await stream.write((head + "\r\n").encode("latin1"))

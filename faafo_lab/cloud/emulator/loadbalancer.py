@@ -162,8 +162,10 @@ class LoadBalancing(Members):
         try:
             if row["vip_port_id"] is not None:
                 port = network.ports.own(request, row["vip_port_id"])
-                taken = port["device_owner"] or self.table(LOAD_BALANCER).where(vip_port_id=port["id"])[1:]
-                if taken or not port["fixed_ips"]:
+                others = [
+                    each for each in self.table(LOAD_BALANCER).where(vip_port_id=port["id"]) if each["id"] != row["id"]
+                ]
+                if port["device_owner"] or others or not port["fixed_ips"]:
                     raise Fault(409, f"Port {port['id']} is in use, or has no address.")
                 port = network.ports.touch(port["id"], status="ACTIVE")
             else:
