@@ -89,7 +89,11 @@ class Balanced:
 
 @pytest.fixture(scope="module")
 def web(api: Api) -> Balanced:
-    return Balanced(api)
+    """Servers that serve already."""
+    made = Balanced(api)
+    ready(made, made.make(monitor=QUICK))
+    made.clear()
+    return made
 
 
 @pytest.fixture
