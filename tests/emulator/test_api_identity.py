@@ -54,11 +54,13 @@ def test_the_catalogue_serves_shade_and_libcloud_alike(api: Api) -> None:
     }
     assert catalog == {
         ("identity", "keystone"): f"{api.root}/identity",
-        ("compute", "nova"): f"{api.root}/compute/v2.1",
-        ("network", "neutron"): f"{api.root}/networking",
         ("image", "glance"): f"{api.root}/image",
+        ("network", "neutron"): f"{api.root}/networking",
+        ("compute", "nova"): f"{api.root}/compute/v2.1",
         ("volumev3", "cinderv3"): f"{api.root}/volume/v3/{api.project}",
         ("block-storage", "cinder"): f"{api.root}/volume/v3/{api.project}",
+        ("object-store", "swift"): f"{api.root}/v1/AUTH_{api.project}",
+        ("load-balancer", "octavia"): f"{api.root}/load-balancer",
     }
     assert [each["type"] for each in api.get("/identity/v3/auth/catalog")["catalog"]] == [key[0] for key in catalog]
 

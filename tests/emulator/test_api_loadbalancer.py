@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from faafo_lab.cloud.emulator import control
 from faafo_lab.cloud.emulator.control import Running
 from tests.waiting import LIMIT_SECONDS, wait_for
 
@@ -314,6 +316,7 @@ def test_a_port_of_ones_own_may_be_the_vip_and_stays(api: Api) -> None:
     port = api.make(f"{Q}/ports", {"port": {"network_id": api.network()["id"]}})["port"]
     made = make(api, vip_subnet_id=None, vip_port_id=port["id"])
     assert made["vip_address"] == port["fixed_ips"][0]["ip_address"]
+    refused(api, "loadbalancers", "loadbalancer", 409, "is in use", vip_port_id=port["id"])
     clear(api)
     assert api("DELETE", f"{Q}/ports/{port['id']}").status_code == 204
 
@@ -338,6 +341,29 @@ def test_a_load_balancer_outlives_its_emulator_whatever_it_was_doing(start: Call
         assert connection.getresponse().status == 503
     finally:
         connection.close()
+
+
+def test_a_load_balancer_moves_with_its_cloud(start: Callable[..., Running]) -> None:
+    running = start()
+    api = Api(running)
+    network = api.root.removeprefix("http://").rpartition(".0.1:")[0]
+    pool = {
+        "protocol": "TCP",
+        "lb_algorithm": "ROUND_ROBIN",
+        "members": [{"address": f"{network}.1.9", "protocol_port": 80}],
+    }
+    listener = {"protocol": "TCP", "protocol_port": 80, "allowed_cidrs": [f"{network}.1.0/24"], "default_pool": pool}
+    made = make(api, listeners=[listener])
+    control.stop(running.state_dir)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as squatter:
+        squatter.bind(f"\0faafo-lab/{network}.0.0")
+        api = Api(start())
+    here = api.root.removeprefix("http://").rpartition(".0.1:")[0]
+    assert here != network
+    assert settled(api, made["id"])["vip_address"] == made["vip_address"].replace(network, here, 1)
+    assert api.get(f"{L}/listeners")["listeners"][0]["allowed_cidrs"] == [f"{here}.1.0/24"]
+    pool_id = api.get(f"{L}/pools")["pools"][0]["id"]
+    assert api.get(f"{L}/pools/{pool_id}/members")["members"][0]["address"] == f"{here}.1.9"
 
 
 def test_openstacksdk_works_unchanged(api: Api, running: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import os
 import socket
 import threading
 import time
@@ -87,7 +89,11 @@ class Balanced:
 
 @pytest.fixture(scope="module")
 def web(api: Api) -> Balanced:
-    return Balanced(api)
+    """Servers that serve already."""
+    made = Balanced(api)
+    ready(made, made.make(monitor=QUICK))
+    made.clear()
+    return made
 
 
 @pytest.fixture
@@ -143,6 +149,28 @@ def test_a_tcp_listener_shares_out_connections(balanced: Balanced) -> None:
     url = balanced.url(made)
     assert len(served(url, 6)) == 1
     assert served(url, 6, keep=False) == {"web-1": 2, "web-2": 2, "web-3": 2}
+    large = b"0123456789abcdef" * (1 << 18)
+    with client() as one:
+        assert one.post(f"{url}/echo", content=large).content == large
+    stats = f"{L}/loadbalancers/{made['id']}/stats"
+    wait_for("all counted", lambda: balanced.api.get(stats)["stats"]["bytes_in"] > len(large))
+    assert balanced.api.get(stats)["stats"]["active_connections"] == 0
+
+
+def test_a_silent_tcp_connection_is_cut_and_nobody_there_is_a_reset(balanced: Balanced) -> None:
+    made = balanced.make("TCP", listener={"timeout_client_data": 300})
+    with socket.create_connection((made["vip_address"], balanced.port), timeout=LIMIT_SECONDS) as one:
+        one.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert one.recv(1000).startswith(b"HTTP/1.1 200 ")
+        with contextlib.suppress(ConnectionResetError):
+            while one.recv(1000):
+                pass
+    pool = f"{L}/pools/{made['pools'][0]['id']}"
+    assert balanced.api("DELETE", pool).status_code == 204
+    balanced.settled(made["id"])
+    place = (made["vip_address"], balanced.port)
+    with pytest.raises(ConnectionResetError), socket.create_connection(place, timeout=LIMIT_SECONDS) as one:
+        one.recv(1)
 
 
 def test_a_member_that_dies_under_load_is_taken_out_and_comes_back(balanced: Balanced) -> None:
@@ -188,6 +216,35 @@ def test_a_member_that_dies_under_load_is_taken_out_and_comes_back(balanced: Bal
     assert not [who for moment, who in failed if moment > out]
     assert {who for moment, who in log if out < moment < back - 5} <= {"web-2", "web-3"}
     assert len(failed) <= len(threads)  # at most what the dying member had in its hands
+
+
+def test_a_monitor_asks_what_it_is_told_and_takes_its_orders_anew(balanced: Balanced) -> None:
+    made = balanced.make(monitor={**QUICK, "url_path": "/status/503", "expected_codes": "500-503"})
+    ready(balanced, made)
+    monitor = f"{L}/healthmonitors/{made['pools'][0]['healthmonitor']['id']}"
+    assert balanced.api("PUT", monitor, {"healthmonitor": {"expected_codes": "200, 204"}}).status_code == 200
+    wait_for("all out", lambda: set(balanced.statuses(made).values()) == {"ERROR"})
+    balanced.settled(made["id"])
+    assert balanced.api("DELETE", monitor).status_code == 204
+    wait_for("no monitor", lambda: set(balanced.statuses(made).values()) == {"NO_MONITOR"})
+    assert len(served(balanced.url(made), 3)) == 3
+
+
+def test_nothing_stays_open_behind_many_connections(balanced: Balanced) -> None:
+    files = f"/proc/{balanced.api.running.pid}/fd"
+    made = balanced.make()
+    served(balanced.url(made), 1, keep=False)
+    before = len(os.listdir(files))
+    for _ in range(50):
+        for path in ("/", "/drop"):
+            with socket.create_connection((made["vip_address"], balanced.port), timeout=LIMIT_SECONDS) as one:
+                one.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                assert one.recv(100)
+        with socket.create_connection((made["vip_address"], balanced.port), timeout=LIMIT_SECONDS) as one:
+            one.sendall(b"GET /sleep HTTP/1.1\r\nHost: x\r\n\r\n")  # and does not wait
+    stats = f"{L}/loadbalancers/{made['id']}/stats"
+    wait_for("all ended", lambda: balanced.api.get(stats)["stats"]["active_connections"] == 0)
+    wait_for("all closed", lambda: len(os.listdir(files)) <= before)
 
 
 def test_bodies_pass_whole_in_both_directions(balanced: Balanced) -> None:

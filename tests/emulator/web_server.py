@@ -33,7 +33,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         body = os.environ["HOSTNAME"].encode()
         if self.path == "/echo": body = content
         if self.path == "/headers": body = json.dumps(self.headers.items()).encode()
-        self.send_response(200)
+        self.send_response(int(self.path[8:]) if self.path.startswith("/status/") else 200)
         if self.path == "/login": self.send_header("Set-Cookie", "SESSION=" + os.environ["HOSTNAME"] + "; path=/")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -15,7 +15,8 @@ network         Neutron: resources (what its resources share), initial (those th
                 extensions, plugs
 image           Glance: image_query, image_patch, image_members, image_schema; base_images: those there from the start
 swift           the object store
-loadbalancer    Octavia: lb_kinds, lb_parts, lb_changes, lb_plan; its data path: balancer, http_balancer, pools, health
+loadbalancer    Octavia: lb_kinds, lb_parts, lb_changes, lb_members, lb_plan
+balancer        its data path: listeners, pools, http_balancer, health
 forwarding      how one service asks another
 hypervisor      the instances' process trees (freezer: paused ones); guest: what runs in them
 governor        holds them to their share of the CPU; memory: to their memory; load: what they are told of it

@@ -13,80 +13,22 @@ import errno
 import ipaddress
 import logging
 import socket
+import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from faafo_lab.cloud.emulator import http_balancer
 from faafo_lab.cloud.emulator.health import Monitors
-from faafo_lab.cloud.emulator.pools import Backend, Member, Pool
+from faafo_lab.cloud.emulator.listeners import Frontend, Listener
+from faafo_lab.cloud.emulator.pools import Backend, Member, NobodyThere, Pool
 from faafo_lab.cloud.emulator.relay import End, reset
 from faafo_lab.cloud.emulator.switch import Switch
 
 log = logging.getLogger(__name__)
 
-CONNECTIONS_MAX = 2000
-"""Open connections of a listener without a limit of its own; more wait until one ends."""
 _BACKLOG = 512
 _RETRY_SECONDS = 1.0
 _FULL_SECONDS = 0.01
 """How long until a member whose queue is full is asked again."""
-
-
-@dataclass(frozen=True)
-class Listener:
-    """What a listener should be."""
-
-    addresses: tuple[str, ...]
-    """The VIP, then its floating IPs."""
-    port: int
-    http: bool
-    pool: str | None
-    connection_limit: int
-    """-1: none."""
-    client_seconds: float
-    member_seconds: float
-    """So long either side may be silent."""
-    connect_seconds: float
-    insert_headers: tuple[str, ...] = ()
-    allowed: tuple[str, ...] = ()
-    """CIDRs; none: anybody."""
-    outsiders: frozenset[str] = frozenset()
-    """Instances that have no way to the VIP itself."""
-
-
-@dataclass
-class Stats:
-    """What has passed through a listener."""
-
-    active_connections: int = 0
-    total_connections: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    request_errors: int = 0
-
-
-class NobodyThere(Exception):
-    """No member takes the connection."""
-
-
-@dataclass
-class Frontend:
-    """A listener, and what is open of it."""
-
-    listener: Listener
-    stats: Stats = field(default_factory=Stats)
-    accepting: dict[str, tuple[socket.socket, asyncio.Task[None]]] = field(default_factory=dict)
-    """By address."""
-    serving: set[asyncio.Task[None]] = field(default_factory=set)
-    vacancy: asyncio.Event = field(default_factory=asyncio.Event)
-    trouble: str = ""
-    """Why it cannot listen."""
-
-    @property
-    def full(self) -> bool:
-        """Whether it has as many connections as it may."""
-        limit = self.listener.connection_limit
-        return len(self.serving) >= (limit if 0 <= limit < CONNECTIONS_MAX else CONNECTIONS_MAX)
 
 
 class Balancer:
@@ -149,15 +91,10 @@ class Balancer:
             for address in front.listener.addresses:
                 if address in front.accepting:
                     continue
-                sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
                 place = (address, self.switch.published(front.listener.port))
                 try:
-                    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                    sock.setblocking(False)
-                    sock.bind(place)
-                    sock.listen(_BACKLOG)
+                    sock = _listening(place)
                 except OSError as error:
-                    sock.close()
                     front.trouble = f"{address}:{place[1]}: {error.strerror}"
                     log.warning("listener %s cannot listen at %s", id, front.trouble)
                     continue
@@ -234,7 +171,10 @@ class Balancer:
         return address
 
     async def dial(self, front: Frontend, client: str, sticky: str | None) -> tuple[Backend, Member, socket.socket]:
-        """Connect to the member that is to serve this client, or to the next best. Raises `NobodyThere`."""
+        """Connect to the member that is to serve this client, or to the next best. Raises `NobodyThere`.
+
+        It counts as active at once, until the caller takes that back.
+        """
         backend = self.backends.get(front.listener.pool or "")
         for member in backend.choose(client, sticky) if backend is not None else ():
             try:
@@ -242,6 +182,7 @@ class Balancer:
             except (OSError, TimeoutError):
                 continue
             assert backend is not None
+            backend.active[member.id] += 1
             backend.bind(sticky, member)
             return backend, member, sock
         raise NobodyThere
@@ -265,10 +206,9 @@ class Balancer:
         try:
             backend, member, sock = await self.dial(front, client, client)
         except NobodyThere:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # closing it is a reset
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing is a reset
             return
         loop = asyncio.get_running_loop()
-        backend.active[member.id] += 1
         near, far = Half(), Half()
         try:
             await loop.create_unix_connection(lambda: far, sock=sock)
@@ -311,6 +251,20 @@ class Half(End):
         self.bytes += len(data)
         self.moved = self._loop.time()
         super().data_received(data)
+
+
+def _listening(place: tuple[str, int]) -> socket.socket:
+    """A socket that listens there. Raises OSError."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setblocking(False)
+        sock.bind(place)
+        sock.listen(_BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 def _in_any(address: str, blocks: tuple[str, ...]) -> bool:

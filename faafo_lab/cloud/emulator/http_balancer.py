@@ -24,11 +24,13 @@ from tornado.httputil import (
     RequestStartLine,
     ResponseStartLine,
 )
-from tornado.iostream import IOStream, StreamClosedError
+from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
+
+from faafo_lab.cloud.emulator.listeners import Frontend
+from faafo_lab.cloud.emulator.pools import Backend, Member, NobodyThere
 
 if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.balancer import Balancer, Frontend
-    from faafo_lab.cloud.emulator.pools import Backend, Member
+    from faafo_lab.cloud.emulator.balancer import Balancer
 
 _CHUNK_BYTES = 1 << 16
 _BUFFER_BYTES = 1 << 20
@@ -44,7 +46,7 @@ _WORDS = {
 
 async def serve(balancer: Balancer, front: Frontend, connection: socket.socket, client: str) -> None:
     """Serve a client's connection until it ends."""
-    stream = IOStream(connection, max_buffer_size=_BUFFER_BYTES, read_chunk_size=_CHUNK_BYTES)
+    stream = Stream(connection, max_buffer_size=_BUFFER_BYTES, read_chunk_size=_CHUNK_BYTES)
     proxy = Proxy(balancer, front, client)
     parameters = HTTP1ConnectionParameters(
         chunk_size=_CHUNK_BYTES, header_timeout=front.listener.client_seconds, max_body_size=_BODY_MAX
@@ -58,6 +60,13 @@ async def serve(balancer: Balancer, front: Frontend, connection: socket.socket, 
         stream.close()
         if proxy.tunnel is not None:
             proxy.tunnel.cancel()
+
+
+class Stream(IOStream):
+    """A stream whose socket sends at once, always: Tornado would tell it so and back for each message."""
+
+    def set_nodelay(self, value: bool) -> None:
+        """Leave it as it is."""
 
 
 class Proxy(HTTPServerConnectionDelegate):
@@ -100,8 +109,6 @@ class Exchange(HTTPMessageDelegate):
 
     async def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> None:
         """Choose a member and pass the request on. Called by Tornado, as all of these."""
-        from faafo_lab.cloud.emulator.balancer import NobodyThere
-
         assert isinstance(start_line, RequestStartLine)
         upgrade = headers.get("Upgrade") if "upgrade" in headers.get("Connection", "").lower() else None
         self._method = start_line.method
@@ -117,7 +124,7 @@ class Exchange(HTTPMessageDelegate):
             return
         if backend.pool.persistence == "HTTP_COOKIE" and key != member.id:
             self.new_cookie = f"{backend.pool.cookie}={member.id}; path=/"
-        stream = IOStream(sock, max_buffer_size=_BUFFER_BYTES, read_chunk_size=_CHUNK_BYTES)
+        stream = Stream(sock, max_buffer_size=_BUFFER_BYTES, read_chunk_size=_CHUNK_BYTES)
         passed = self._forwarded(headers, upgrade)
         if upgrade is not None:
             self._tunnel(start_line, passed, stream, backend, member)
@@ -184,14 +191,13 @@ class Exchange(HTTPMessageDelegate):
 
     async def _relay(self, backend: Backend, member: Member) -> None:
         assert self.upstream is not None
-        backend.active[member.id] += 1
         status = 502
         try:
             async with asyncio.timeout(self.proxy.front.listener.member_seconds) as self._clock:
                 await self.upstream.read_response(Reply(self, backend, member))
         except TimeoutError:
             status = 504
-        except (StreamClosedError, HTTPInputError):
+        except (StreamClosedError, UnsatisfiableReadError, HTTPInputError):
             pass
         finally:
             backend.active[member.id] -= 1
@@ -238,7 +244,6 @@ class Exchange(HTTPMessageDelegate):
                 sink.close()
 
         async def both() -> None:
-            backend.active[member.id] += 1
             try:
                 with contextlib.suppress(StreamClosedError):
                     await stream.write((head + "\r\n").encode("latin1"))

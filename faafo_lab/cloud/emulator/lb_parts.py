@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from faafo_lab.cloud.emulator import schema
-from faafo_lab.cloud.emulator.balancer import Balancer, Stats
+from faafo_lab.cloud.emulator.balancer import Balancer
 from faafo_lab.cloud.emulator.lb_kinds import HEALTH_MONITOR, LISTENER, LOAD_BALANCER, MEMBER, POOL, Kind
+from faafo_lab.cloud.emulator.listeners import Stats
 from faafo_lab.cloud.emulator.service import JSON, Fault, Request, Service, new_id, now
 from faafo_lab.cloud.emulator.store import Row, Table
 

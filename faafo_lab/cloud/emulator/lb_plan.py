@@ -6,8 +6,8 @@ import ipaddress
 import math
 from typing import TYPE_CHECKING
 
-from faafo_lab.cloud.emulator.balancer import Listener
 from faafo_lab.cloud.emulator.lb_kinds import INSERT_HEADERS, LISTENER, LOAD_BALANCER, MEMBER, POOL, codes
+from faafo_lab.cloud.emulator.listeners import Listener
 from faafo_lab.cloud.emulator.plugs import segments
 from faafo_lab.cloud.emulator.pools import Member, Monitor, Pool
 from faafo_lab.cloud.emulator.store import Row

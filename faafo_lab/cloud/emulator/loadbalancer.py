@@ -1,7 +1,8 @@
 """Load balancing (Octavia v2): the service.
 
-`lb_kinds` has the parts' attributes, `lb_parts` how they are kept and shown, `lb_changes` how they come and go, and
-`lb_plan` what they mean for the data path, which is in `balancer`, `http_balancer`, `pools` and `health`.
+`lb_kinds` has the parts' attributes, `lb_parts` how they are kept and shown, `lb_changes` how they come and go,
+`lb_members` the operations on members, and `lb_plan` what all of it means for the data path, which is `balancer`:
+`listeners`, `pools`, `http_balancer` and `health`.
 Source: https://docs.openstack.org/api-ref/load-balancer/v2/
 """
 
@@ -11,7 +12,7 @@ import re
 from typing import NoReturn
 
 from faafo_lab.cloud.emulator import schema
-from faafo_lab.cloud.emulator.lb_changes import Changes, check_monitor, check_persistence, parts_of
+from faafo_lab.cloud.emulator.lb_changes import parts_of
 from faafo_lab.cloud.emulator.lb_kinds import (
     HEALTH_MONITOR,
     KINDS,
@@ -22,6 +23,7 @@ from faafo_lab.cloud.emulator.lb_kinds import (
     PROVIDER,
     Kind,
 )
+from faafo_lab.cloud.emulator.lb_members import Members
 from faafo_lab.cloud.emulator.lb_parts import QUOTAS
 from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.store import Row
@@ -32,7 +34,7 @@ VERSIONS = ("v2.0", "v2.5", "v2.10", "v2.12")
 UPDATED = "2019-08-01T00:00:00Z"
 
 
-class LoadBalancing(Changes):
+class LoadBalancing(Members):
     """The load-balancer service."""
 
     prefix, type, name = "/load-balancer", "load-balancer", "octavia"
@@ -41,13 +43,6 @@ class LoadBalancing(Changes):
     def path(self, path: str) -> str:
         """Both /v2 and /v2.0 are spoken."""
         return re.sub(r"^/v2\.0(?=/|$)", "/v2", super().path(path))
-
-    def parse_part(self, request: Request, key: str) -> JSON:
-        """The object that a body has under its one key. Raises a 400 `Fault`."""
-        found = self.parse(request).get(key)
-        if not isinstance(found, dict):
-            raise Fault(400, f"Invalid input for field/attribute {key}. It must be a JSON object.")
-        return found
 
     # Versions, providers, quotas
 
@@ -131,28 +126,20 @@ class LoadBalancing(Changes):
                     201, {kind.key: self.full(row) if {"listeners", "pools"} & set(body) else self.view(kind, row)}
                 )
             if kind is LISTENER:
-                row = self.add_listener(self._whose(request, body.get("loadbalancer_id")), body)
+                row = self.add_listener(self.whose(request, body.get("loadbalancer_id")), body)
             elif kind is POOL:
                 row = self._new_pool(request, body)
             else:
                 pool = self.part(POOL, request.project, HEALTH_MONITOR.values(body)["pool_id"])
-                self._whose(request, pool["loadbalancer_id"])
+                self.whose(request, pool["loadbalancer_id"])
                 row = self.add_monitor(pool, body)
             return Answer(201, {kind.key: self.view(kind, row)})
-
-    def _whose(self, request: Request, id: object) -> Row:
-        """The load balancer that is to change. Raises a `Fault`."""
-        if id is None:
-            raise Fault(400, "Validation failure: loadbalancer_id or listener_id must be given.")
-        balancer = self.part(LOAD_BALANCER, request.project, str(id))
-        self.mutable(balancer)
-        return balancer
 
     def _new_pool(self, request: Request, body: JSON) -> Row:
         listener = None
         if body.get("listener_id") is not None:
             listener = self.part(LISTENER, request.project, str(body["listener_id"]))
-        balancer = self._whose(request, listener["loadbalancer_id"] if listener else body.get("loadbalancer_id"))
+        balancer = self.whose(request, listener["loadbalancer_id"] if listener else body.get("loadbalancer_id"))
         return self.add_pool(balancer, body, listener)
 
     def _new_balancer(self, request: Request, body: JSON) -> Row:
@@ -175,7 +162,10 @@ class LoadBalancing(Changes):
         try:
             if row["vip_port_id"] is not None:
                 port = network.ports.own(request, row["vip_port_id"])
-                if port["device_owner"] or not port["fixed_ips"]:
+                others = [
+                    each for each in self.table(LOAD_BALANCER).where(vip_port_id=port["id"]) if each["id"] != row["id"]
+                ]
+                if port["device_owner"] or others or not port["fixed_ips"]:
                     raise Fault(409, f"Port {port['id']} is in use, or has no address.")
                 port = network.ports.touch(port["id"], status="ACTIVE")
             else:
@@ -208,20 +198,7 @@ class LoadBalancing(Changes):
     def update(self, request: Request, plural: str, id: str) -> JSON:
         """Change."""
         kind = self._kind(plural)
-        return {kind.key: self._update(request, kind, self.part(kind, request.project, id))}
-
-    def _update(self, request: Request, kind: Kind, row: Row) -> JSON:
-        body = self.parse_part(request, kind.key)
-        with self.checked(), self.store.transaction():
-            self._whose(request, row["id"] if kind is LOAD_BALANCER else row["loadbalancer_id"])
-            changes = kind.changes(body)
-            if kind is LISTENER:
-                self.check_pool(row["loadbalancer_id"], row, changes.get("default_pool_id"))
-            elif kind is POOL:
-                check_persistence({**row, **changes})
-            elif kind is HEALTH_MONITOR:
-                changes = check_monitor({**row, **changes})
-            return self.view(kind, self.change(kind, row, **changes))
+        return {kind.key: self.update_part(request, kind, self.part(kind, request.project, id))}
 
     @route("DELETE", "/v2/lbaas/{plural}/{id}")
     def delete(self, request: Request, plural: str, id: str) -> Answer:
@@ -229,7 +206,7 @@ class LoadBalancing(Changes):
         kind = self._kind(plural)
         row = self.part(kind, request.project, id)
         with self.store.transaction():
-            self._whose(request, id if kind is LOAD_BALANCER else row["loadbalancer_id"])
+            self.whose(request, id if kind is LOAD_BALANCER else row["loadbalancer_id"])
             if kind is POOL:
                 self.drop_pool(row)
                 return Answer(204)
@@ -260,59 +237,3 @@ class LoadBalancing(Changes):
     def listener_stats(self, request: Request, id: str) -> JSON:
         """What has passed through a listener."""
         return {"stats": self.stats([self.part(LISTENER, request.project, id)])}
-
-    # Members
-
-    @route("GET", "/v2/lbaas/pools/{pool}/members")
-    def members(self, request: Request, pool: str) -> JSON:
-        """A pool's members."""
-        self.part(POOL, request.project, pool)
-        return self.listed(request, MEMBER, self.table(MEMBER).where(pool_id=pool))
-
-    @route("GET", "/v2/lbaas/pools/{pool}/members/{id}")
-    def member(self, request: Request, pool: str, id: str) -> JSON:
-        """A member."""
-        return {"member": self.view(MEMBER, self.part(MEMBER, request.project, id, pool_id=pool))}
-
-    @route("POST", "/v2/lbaas/pools/{pool}/members")
-    def create_member(self, request: Request, pool: str) -> Answer:
-        """Another member."""
-        row = self.part(POOL, request.project, pool)
-        body = self.parse_part(request, "member")
-        with self.checked(), self.store.transaction():
-            self._whose(request, row["loadbalancer_id"])
-            return Answer(201, {"member": self.view(MEMBER, self.add_member(row, body))})
-
-    @route("PUT", "/v2/lbaas/pools/{pool}/members/{id}")
-    def update_member(self, request: Request, pool: str, id: str) -> JSON:
-        """Change a member."""
-        return {"member": self._update(request, MEMBER, self.part(MEMBER, request.project, id, pool_id=pool))}
-
-    @route("DELETE", "/v2/lbaas/pools/{pool}/members/{id}")
-    def delete_member(self, request: Request, pool: str, id: str) -> Answer:
-        """Take a member out for good."""
-        row = self.part(MEMBER, request.project, id, pool_id=pool)
-        with self.store.transaction():
-            self._whose(request, row["loadbalancer_id"])
-            self.change(MEMBER, row, "PENDING_DELETE")
-        return Answer(204)
-
-    @route("PUT", "/v2/lbaas/pools/{pool}/members")
-    def replace_members(self, request: Request, pool: str) -> Answer:
-        """Make these, all of them, the members; with additive_only, take none away."""
-        row = self.part(POOL, request.project, pool)
-        body = self.parse(request, {"type": "object", "required": ["members"]})
-        with self.checked(), self.store.transaction():
-            self._whose(request, row["loadbalancer_id"])
-            left = {(each["address"], each["protocol_port"]): each for each in self.table(MEMBER).where(pool_id=pool)}
-            for wanted in parts_of(body, "members"):
-                values = MEMBER.values(wanted)
-                known = left.pop((values["address"], values["protocol_port"]), None)
-                if known is None:
-                    self.add_member(row, wanted)
-                else:
-                    self.change(MEMBER, known, **{name: values[name] for name in wanted if name in values})
-            if (request.one("additive_only") or "").lower() != "true":
-                for each in left.values():
-                    self.change(MEMBER, each, "PENDING_DELETE")
-        return Answer(202)

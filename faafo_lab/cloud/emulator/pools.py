@@ -14,6 +14,10 @@ _STICKY_MAX = 10_000
 """Clients whose member is remembered; beyond it, who has not been here for longest is forgotten."""
 
 
+class NobodyThere(Exception):
+    """No member takes the connection."""
+
+
 @dataclass(frozen=True)
 class Member:
     """Where a pool's connections may go."""

@@ -47,6 +47,15 @@ DEFAULT_PORT = 5000  # Keystone's; the address is the cloud's own, so it is seld
 CHUNK_BYTES = 1 << 18
 MAX_UPLOAD_BYTES = 1 << 40
 QUOTA_NAMES = frozenset((*COMPUTE_QUOTAS, *NETWORK_QUOTAS, *VOLUME_QUOTAS, *OBJECT_QUOTAS, *BALANCING_QUOTAS))
+WITH_ADDRESSES = (
+    *("subnet", "subnetpool", "port", "router", "floatingip", "security_group_rule"),
+    *("load_balancer", "listener", "member"),
+)
+ADDRESSES = (  # the fields of those that name addresses of the cloud's own
+    *("cidr", "gateway_ip", "allocation_pools", "fixed_ips", "floating_ip_address", "fixed_ip_address"),
+    *("prefixes", "external_gateway_info", "routes", "host_routes", "allowed_address_pairs"),
+    *("remote_ip_prefix", "normalized_cidr", "vip_address", "address", "monitor_address", "allowed_cidrs"),
+)
 
 
 class Emulator:
@@ -112,16 +121,11 @@ class Emulator:
             return
         old, new = f"127.{before}.", f"127.{self._claim.number}."
         log.warning("The addresses %s0.0/16 are taken: this cloud moves to %s0.0/16.", old, new)
-        fields = (
-            *("cidr", "gateway_ip", "allocation_pools", "fixed_ips", "floating_ip_address", "fixed_ip_address"),
-            *("prefixes", "external_gateway_info", "routes", "host_routes", "allowed_address_pairs"),
-            *("vip_address", "address", "monitor_address"),
-        )
         with self.store.transaction():
-            for kind in ("subnet", "subnetpool", "port", "router", "floatingip", "load_balancer", "member"):
+            for kind in WITH_ADDRESSES:
                 table = self.store.table(kind)
                 for row in table:
-                    moved = {name: _replaced(row[name], old, new) for name in fields if name in row}
+                    moved = {name: _replaced(row[name], old, new) for name in ADDRESSES if name in row}
                     table.update(row["id"], **moved)
 
     @property

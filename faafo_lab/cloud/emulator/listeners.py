@@ -1,0 +1,63 @@
+"""A load balancer's listener at work: where it listens, and what is open of it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from dataclasses import dataclass, field
+
+CONNECTIONS_MAX = 2000
+"""Open connections of a listener without a limit of its own; more wait until one ends."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """What a listener should be."""
+
+    addresses: tuple[str, ...]
+    """The VIP, then its floating IPs."""
+    port: int
+    http: bool
+    pool: str | None
+    connection_limit: int
+    """-1: none."""
+    client_seconds: float
+    member_seconds: float
+    """So long either side may be silent."""
+    connect_seconds: float
+    insert_headers: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    """CIDRs; none: anybody."""
+    outsiders: frozenset[str] = frozenset()
+    """Instances that have no way to the VIP itself."""
+
+
+@dataclass
+class Stats:
+    """What has passed through a listener."""
+
+    active_connections: int = 0
+    total_connections: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    request_errors: int = 0
+
+
+@dataclass
+class Frontend:
+    """A listener, and what is open of it."""
+
+    listener: Listener
+    stats: Stats = field(default_factory=Stats)
+    accepting: dict[str, tuple[socket.socket, asyncio.Task[None]]] = field(default_factory=dict)
+    """By address."""
+    serving: set[asyncio.Task[None]] = field(default_factory=set)
+    vacancy: asyncio.Event = field(default_factory=asyncio.Event)
+    trouble: str = ""
+    """Why it cannot listen."""
+
+    @property
+    def full(self) -> bool:
+        """Whether it has as many connections as it may."""
+        limit = self.listener.connection_limit
+        return len(self.serving) >= (limit if 0 <= limit < CONNECTIONS_MAX else CONNECTIONS_MAX)
