@@ -113,8 +113,8 @@ class Tokens(Credentials):
             return None
         fields = {name: row[name] for name in Token.__annotations__ if name in row}
         fields.update({name: tuple(row[name]) for name in ("methods", "roles") if name in row})
-        token = Token(**fields)
-        return None if token.application_credential not in (None, *self.credentials.rows) else token
+        token, credential = Token(**fields), fields.get("application_credential")
+        return token if credential is None or credential in self.credentials else None
 
     def _user(self, identity: JSON) -> tuple[Row, Token | None, Row | None]:
         """The user that the methods prove; the token and the application credential where they were the proof.
@@ -188,7 +188,8 @@ class Tokens(Credentials):
                     tokens.delete(old["id"])
             tokens.put({"id": _hash(text), **row})
         token = self.find_token(text)
-        assert token is not None
+        if token is None:  # what it was issued for has expired meanwhile
+            raise Fault(401, UNAUTHORIZED)
         body = self._view(token, catalog="nocatalog" not in request.query)
         return Answer(201, body, {"X-Subject-Token": text})
 
