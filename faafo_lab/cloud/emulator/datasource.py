@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from faafo_lab.cloud.emulator.flavors import FLAVORS
-from faafo_lab.cloud.emulator.lifecycle import hostname
 from faafo_lab.cloud.emulator.service import JSON
 from faafo_lab.cloud.emulator.store import Row
 
@@ -140,21 +139,21 @@ def _ec2(cloud: Emulator, server: Row) -> dict[str, Any]:
     public = [each["addr"] for each in addresses if each["OS-EXT-IPS:type"] == "floating"]
     groups = cloud.network.groups.table
     names = [groups[id]["name"] for id in dict.fromkeys(id for port in ports for id in port["security_groups"])]
-    name = hostname(server["name"])
+    told = cloud.compute.life.metadata(server)
     flavor = FLAVORS.get(server["flavor_id"])
     found: dict[str, Any] = {
         "ami-id": f"ami-{(server['image_id'] or '0' * 8)[:8]}",
-        "ami-launch-index": str(server["launch_index"]),
+        "ami-launch-index": str(told["launch_index"]),
         "ami-manifest-path": "FIXME",  # the very word that Nova answers
         "block-device-mapping": {"ami": "vda", "root": "/dev/vda"},
-        "hostname": name,
+        "hostname": told["hostname"],
         "instance-action": "none",
         "instance-id": f"i-{server['id'][:8]}",
         "instance-type": flavor.name if flavor else "",
-        "local-hostname": name,
+        "local-hostname": told["hostname"],
         "local-ipv4": next(iter(local), ""),
-        "placement": {"availability-zone": cloud.compute.life.metadata(server)["availability_zone"]},
-        "public-hostname": name,
+        "placement": {"availability-zone": told["availability_zone"]},
+        "public-hostname": told["hostname"],
         "public-ipv4": next(iter(public), ""),
         "reservation-id": server["reservation_id"],
         "security-groups": "\n".join(names),

@@ -75,9 +75,8 @@ class Metadata:
             if inode is None:
                 return None
             servers = self._cloud.store.table("server")
-            running = [row["id"] for row in servers if row["vm_state"] in ("building", "active")]
             async with self._asking:
-                owner = await self._cloud.hypervisor.owner(inode, running)
+                owner = await self._cloud.hypervisor.owner(inode, [row["id"] for row in servers])
         except OSError:
             return None
         except HypervisorError as error:
