@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from urllib.parse import quote
 from faafo_lab.cloud.emulator import server  # noqa: F401 (loads all services)
 from faafo_lab.cloud.emulator.resources import Collection
 from faafo_lab.cloud.emulator.service import Fault, Service
-from tests.waiting import LIMIT_SECONDS
+from tests.waiting import LIMIT_SECONDS, LOOK_SECONDS
 
 from .conftest import Api
 from .examples import EXAMPLES, SEEDED
@@ -175,7 +176,12 @@ class World:
                 body = self.fill(EXAMPLES[kind][0])
                 if kind == "servers":
                     del body["os:scheduler_hints"], body["server"]["tags"]
-                answer = self.send("POST", operation.path(self.mine(operation)), json.dumps(body).encode(), JSON_TYPE)
+                path, data = operation.path(self.mine(operation)), json.dumps(body).encode()
+                answer = self.send("POST", path, data, JSON_TYPE)
+                deadline = time.monotonic() + LIMIT_SECONDS
+                while answer.status == 409 and not again and time.monotonic() < deadline:  # what it needs is not ready
+                    time.sleep(LOOK_SECONDS)
+                    answer = self.send("POST", path, data, JSON_TYPE)
                 assert again or answer.status in (200, 201, 202), (kind, answer.body)
                 self.look()
 
