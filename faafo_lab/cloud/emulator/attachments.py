@@ -43,6 +43,7 @@ class Attachments(Limits):
     def attach(self, request: Request, id: str) -> JSON:
         """Attach a volume to a server. As with Nova's libvirt driver, it gets the next device, whatever it asks for."""
         server = self._find(request, id)
+        self._unlocked(server)
         fields = dict(ATTACH)
         if request.version >= TAGS:
             fields["tag"] = {"type": "string", "minLength": 1, "maxLength": 60, "pattern": "^[^,/]*$"}
@@ -86,6 +87,8 @@ class Attachments(Limits):
     def detach(self, request: Request, id: str, volume: str) -> Answer:
         """Detach a volume from a server."""
         row = self._attached(request, id, volume)
-        self._in_state(self._find(request, id), "detach_volume", *STATES)
+        server = self._find(request, id)
+        self._unlocked(server)
+        self._in_state(server, "detach_volume", *STATES)
         self.cloud.volume.mounts.detach(row["id"])
         return Answer(202)
