@@ -56,6 +56,7 @@ def test_the_catalogue_serves_shade_and_libcloud_alike(api: Api) -> None:
         ("compute", "nova"): f"{api.root}/compute/v2.1",
         ("network", "neutron"): f"{api.root}/networking",
         ("image", "glance"): f"{api.root}/image",
+        ("object-store", "swift"): f"{api.root}/v1/AUTH_{api.project}",
     }
     assert [each["type"] for each in api.get("/identity/v3/auth/catalog")["catalog"]] == [key[0] for key in catalog]
 
