@@ -1,5 +1,6 @@
 """Swift's objects: data and metadata, ranges and conditions, copies; nothing half-made, all in its place."""
 
+import contextlib
 import hashlib
 import os
 import random
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from faafo_lab.cloud.emulator.control import Running
@@ -228,6 +230,22 @@ def test_a_download_goes_on_while_its_object_is_deleted(box: Container) -> None:
         assert box("DELETE", "big").status_code == 204
         got += pieces
     assert md5(b"".join(got)) == md5(data)
+
+
+def test_a_download_that_is_given_up_leaves_no_file_open(box: Container, running: Running) -> None:
+    def opened() -> list[str]:
+        found = []
+        for each in os.scandir(f"/proc/{running.pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):  # closed since
+                found.append(os.readlink(each.path))
+        return [each for each in found if "/objects/" in each]
+
+    box.put("big", os.urandom(30_000_000))
+    with httpx.Client(base_url=box.api.root, trust_env=False, headers=box.api.http.headers) as client:
+        with client.stream("GET", f"{box.path}/big") as answer:
+            next(answer.iter_raw(1000))
+            assert len(opened()) == 1
+        wait_for("the file to be closed", lambda: not opened())
 
 
 def test_a_killed_cloud_has_every_object_that_it_said_it_had(start: Callable[..., Running]) -> None:

@@ -8,7 +8,7 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -269,6 +269,7 @@ class Gateway(RequestHandler):
         self.body = bytearray()
         self.pieces: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=4)
         self.working: asyncio.Task[Answer] | None = None
+        self.sending: asyncio.Task[None] | None = None
 
     def set_default_headers(self) -> None:
         """No word about the server; no type where there is no body."""
@@ -315,9 +316,10 @@ class Gateway(RequestHandler):
             put.cancel()
 
     def on_connection_close(self) -> None:
-        """The client has gone: an upload stops here."""
-        if self.working is not None:
-            self.working.cancel()
+        """The client has gone: an upload or a download stops here."""
+        for task in (self.working, self.sending):
+            if task is not None:
+                task.cancel()
 
     async def _answer(self) -> None:
         if self.service is None:
@@ -333,11 +335,14 @@ class Gateway(RequestHandler):
             self.asked.body = bytes(self.body)
             answer = await self.service.handle(self.asked)
         self._send(answer)
-        with contextlib.suppress(StreamClosedError):  # the client has gone
+        with contextlib.suppress(StreamClosedError):
             if isinstance(answer.body, Path):
                 await self._send_file(answer.body)
-            elif isinstance(answer.body, AsyncIterator):
-                await self._send_pieces(answer.body)
+            elif isinstance(answer.body, AsyncGenerator):
+                self.sending = asyncio.ensure_future(self._send_pieces(answer.body))
+                await asyncio.wait([self.sending])
+                if not self.sending.cancelled():
+                    self.sending.result()
 
     def _send(self, answer: Answer) -> None:
         try:
@@ -361,10 +366,11 @@ class Gateway(RequestHandler):
                 self.write(chunk)
                 await self.flush()
 
-    async def _send_pieces(self, pieces: AsyncIterator[bytes]) -> None:
-        async for piece in pieces:
-            self.write(piece)
-            await self.flush()
+    async def _send_pieces(self, pieces: AsyncGenerator[bytes]) -> None:
+        async with contextlib.aclosing(pieces):
+            async for piece in pieces:
+                self.write(piece)
+                await self.flush()
 
     get = post = put = patch = delete = head = options = copy = _answer
 

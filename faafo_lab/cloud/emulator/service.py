@@ -20,7 +20,7 @@ import logging
 import re
 import sqlite3
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -67,7 +67,7 @@ class Answer:
     """What goes back: a JSON object, text, a file's content, pieces (with a Content-Length), or nothing."""
 
     status: int = 200
-    body: JSON | bytes | Path | AsyncIterator[bytes] | None = None
+    body: JSON | bytes | Path | AsyncGenerator[bytes] | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
 

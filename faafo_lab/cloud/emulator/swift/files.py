@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,7 +90,7 @@ class Files:
             raise
 
 
-async def stream(parts: Iterable[Piece | bytes]) -> AsyncIterator[bytes]:
+async def stream(parts: Iterable[Piece | bytes]) -> AsyncGenerator[bytes]:
     """The bytes of pieces, one after the other, in chunks."""
     for part in parts:
         if isinstance(part, bytes):
