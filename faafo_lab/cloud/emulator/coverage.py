@@ -38,7 +38,8 @@ def _services(base: type[Service]) -> set[type[Service]]:
 
 def _section(service: type[Service]) -> Iterator[str]:
     """A service's heading and table."""
-    yield f"## {service.type} ({service.name})\n"
+    names = ((service.type, service.name), *service.aliases)
+    yield f"## {', '.join(f'{type} ({name})' for type, name in names)}\n"
     for name, values in service.parts.items():
         yield f"`{{{name}}}` is one of {', '.join(values)}.\n"
     yield "| | path | |\n|---|---|---|"

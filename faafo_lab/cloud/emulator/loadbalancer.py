@@ -9,7 +9,8 @@ Source: https://docs.openstack.org/api-ref/load-balancer/v2/
 from __future__ import annotations
 
 import re
-from typing import NoReturn
+from collections.abc import Mapping
+from typing import ClassVar, NoReturn
 
 from faafo_lab.cloud.emulator import schema
 from faafo_lab.cloud.emulator.lb_changes import parts_of
@@ -39,6 +40,7 @@ class LoadBalancing(Members):
 
     prefix, type, name = "/load-balancer", "load-balancer", "octavia"
     malformed = "Invalid input: the body is not a JSON object."
+    parts: ClassVar[Mapping[str, tuple[str, ...]]] = {"plural": tuple(_BY_PLURAL)}
 
     def path(self, path: str) -> str:
         """Both /v2 and /v2.0 are spoken."""
