@@ -44,6 +44,7 @@ class Load(threading.Thread):
     """One kind of resource, made and deleted in a thread of its own until it is interrupted."""
 
     kind: ClassVar[str]
+    service: ClassVar[str] = "network"  # its type in the catalogue: a cloud without it has no such load
     most: ClassVar[int] = 12  # so many at once
 
     def __init__(self, ledger: Ledger, api: Api, seed: str) -> None:
@@ -203,7 +204,7 @@ class FloatingIps(Load):
 class Images(Load):
     """Images of up to half a megabyte: one is acknowledged when its data is."""
 
-    kind = "image"
+    kind, service = "image", "image"
 
     def make(self, name: str) -> Any:
         wanted = {"name": name, "disk_format": "raw", "container_format": "bare"}
@@ -237,7 +238,7 @@ class Images(Load):
 class Servers(Load):
     """Servers; an accepted one may be building still when the kill comes."""
 
-    kind = "server"
+    kind, service = "server", "compute"
     most = 3
 
     def make(self, name: str) -> Any:
@@ -259,4 +260,57 @@ class Servers(Load):
         }
 
 
-LOADS: tuple[type[Load], ...] = (Groups, FloatingIps, Images, Servers)
+class Objects(Load):
+    """Objects of up to half a megabyte, each in a container of its own."""
+
+    kind, service = "object", "object-store"
+
+    def _url(self, name: str) -> str:
+        return f"/v1/AUTH_{self.api.project}/{name}"
+
+    def make(self, name: str) -> Any:
+        data = self.random.randbytes(self.random.randrange(1 << 19))
+        for path, content in ((name, b""), (f"{name}/data", data)):
+            assert self.client("PUT", self._url(path), content=content).status_code in (201, 202)
+        return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+    def remove(self, name: str, fact: Any) -> None:
+        for path in (f"{name}/data", name):
+            assert self.client("DELETE", self._url(path)).status_code in (204, 404)  # 404: half of it was done before
+
+    def listed(self) -> dict[str, Any]:
+        found = {}
+        for container in self.client("GET", self._url("?format=json")).json():
+            answer = self.client("GET", self._url(f"{container['name']}/data"))
+            digest = hashlib.md5(answer.content, usedforsecurity=False).hexdigest()
+            assert answer.status_code == 404 or answer.headers["ETag"] == digest
+            found[container["name"]] = digest if answer.status_code == 200 else None
+        return found
+
+
+class Volumes(Load):
+    """Volumes; an accepted one is available before long."""
+
+    kind, service = "volume", "block-storage"
+    most = 6
+
+    def make(self, name: str) -> Any:
+        wanted = {"volume": {"name": name, "size": 1, "metadata": {"name": name}}}
+        return (self.answer("POST", f"/volume/v3/{self.api.project}/volumes", wanted)["volume"]["id"], name)
+
+    def remove(self, name: str, fact: Any) -> None:
+        while True:
+            answer = self.client("DELETE", f"/volume/v3/{self.api.project}/volumes/{fact[0]}")
+            if answer.status_code != 400:  # 400: it is being made
+                assert answer.status_code == 202, answer.text
+                return
+
+    def listed(self) -> dict[str, Any]:
+        volumes = self.answer("GET", f"/volume/v3/{self.api.project}/volumes/detail")["volumes"]
+        assert not [each for each in volumes if each["status"].startswith("error")]
+        return {
+            each["name"]: (each["id"], each["metadata"]["name"]) for each in volumes if each["status"] != "deleting"
+        }
+
+
+LOADS: tuple[type[Load], ...] = (Groups, FloatingIps, Images, Servers, Objects, Volumes)
