@@ -180,7 +180,10 @@ class Agent:
     # Coming up
 
     async def _come_up(self) -> None:
-        await self._cloud_init.init(self._guest.user_data, first_boot=self._guest.first_boot)
+        try:
+            await self._cloud_init.init(self._guest.user_data, first_boot=self._guest.first_boot)
+        except Exception as error:  # a mistake of ours must not keep the instance from coming up
+            self._cloud_init.broke(error)
         await self._supervisor.boot()
         await self._cloud_init.final()
         self._console.line(f"systemd[1]: Startup finished in {self._console.uptime:.3f}s.")

@@ -78,6 +78,10 @@ class CloudInit:
             self._write_files(defer=False)
             self._add_keys()
 
+    def broke(self, error: Exception) -> None:
+        """Note that a stage ended by an error that nobody has foreseen."""
+        self._fail("main.py", f"The stage 'init' ended unexpectedly: {error!r}.")
+
     async def final(self) -> None:
         """What comes after the units, and the end."""
         if self._first:

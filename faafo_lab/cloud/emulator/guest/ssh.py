@@ -35,7 +35,7 @@ asyncssh.set_log_level(logging.ERROR)
 
 def warm_up() -> None:
     """Load, in the hypervisor, what a first connection would load in every agent."""
-    for module in ("encodings.idna", "stringprep", "subprocess", "tarfile"):
+    for module in ("concurrent.futures.thread", "encodings.idna", "stringprep", "subprocess", "tarfile"):
         __import__(module)
     asyncssh.generate_private_key("ssh-ed25519").export_private_key()
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import email
 import gzip
 import io
 import re
@@ -20,6 +19,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from email.message import Message
+from email.parser import BytesParser
 from typing import Any
 
 import yaml
@@ -90,7 +90,7 @@ class Parts:
             raise UserDataError(f"The user data has more than {_PARTS_MAX} parts: it is not run.")
         if type in _SAYS_NOTHING or type.endswith("gzip"):
             if _MIME.match(data):
-                self._add_message(email.message_from_bytes(data))
+                self._add_message(BytesParser().parsebytes(data))
                 return
             type = next((each for start, each in _BY_START if data.lstrip().startswith(start)), "")
         type = _SAME_AS.get(type, type)
