@@ -8,6 +8,7 @@ Pixel (x, y) starts at z = zx + i·zy, zx = x(xb−xa)/(width−1)+xa, zy = y(yb
 and both come to the same pixels, bit for bit. |z| > 2 is tested as zx²+zy² > 4.
 """
 
+import functools
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -47,6 +48,7 @@ def steps(zx: float, zy: float, cx: float, cy: float, iterations: int) -> int:
     return iterations - 1
 
 
+@functools.lru_cache(maxsize=16)  # a worker needs it twice: to compute, and to report
 def constant(task: Task) -> tuple[float, float]:
     """The c of a fractal: drawn in its box until c's own orbit escapes at 10 < i < 100.
 
