@@ -28,7 +28,8 @@ Its rooms, in the order in which a fractal passes through them:
     dead         what no worker can process, with the reason
     worker       takes a task, computes, reports
     julia        the Julia set's definition, in plain Python
-    fractal      the same set in NumPy, and the PNG
+    kernel       its loops as machine code, by LLVM
+    fractal      the picture, strip by strip; png: its file
     metrics      what Prometheus reads
     machine      the load of the machine this runs on
     services     starts PostgreSQL and Valkey on an instance
