@@ -8,7 +8,7 @@ from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.store import Row
 
 STATES = ("active", "paused", "suspended", "stopped", "resized", "shelved", "shelved_offloaded")
-TAGS, ENDINGS, BARE = (2, 49), (2, 79), (2, 89)  # the first with a tag, with delete_on_termination, without an id
+TAGS = (2, 49)  # the first version with a tag
 
 ATTACH: JSON = {
     "volumeId": {"type": "string", "pattern": UUID},
@@ -19,25 +19,17 @@ ATTACH: JSON = {
 class Attachments(Limits):
     """The operations on servers' volumes."""
 
-    def _attachment_view(self, request: Request, row: Row, *, new: bool = False) -> JSON:
+    def _attachment_view(self, row: Row) -> JSON:
         attachment = row["attachment"]
-        view = {"volumeId": row["id"], "serverId": attachment["server_id"], "device": attachment["device"]}
-        if new or request.version < BARE:
-            view["id"] = row["id"]
-        else:
-            view |= {"attachment_id": attachment["attachment_id"], "bdm_uuid": attachment["attachment_id"]}
-        if request.version >= (2, 70):
-            view["tag"] = row["tag"]
-        if request.version >= ENDINGS:
-            view["delete_on_termination"] = row["delete_on_termination"]
-        return view
+        id, server, device = row["id"], attachment["server_id"], attachment["device"]
+        return {"id": id, "volumeId": id, "serverId": server, "device": device}
 
     @route("GET", "/v2.1/servers/{id}/os-volume_attachments")
     def list_attachments(self, request: Request, id: str) -> JSON:
         """A server's volumes."""
         self._find(request, id)
         page, _ = self._page(self.cloud.volume.mounts.of(id), request)
-        return {"volumeAttachments": [self._attachment_view(request, row) for row in page]}
+        return {"volumeAttachments": [self._attachment_view(row) for row in page]}
 
     @route("POST", "/v2.1/servers/{id}/os-volume_attachments")
     def attach(self, request: Request, id: str) -> JSON:
@@ -47,8 +39,6 @@ class Attachments(Limits):
         fields = dict(ATTACH)
         if request.version >= TAGS:
             fields["tag"] = {"type": "string", "minLength": 1, "maxLength": 60, "pattern": "^[^,/]*$"}
-        if request.version >= ENDINGS:
-            fields["delete_on_termination"] = {"type": "boolean"}
         one = {"type": "object", "required": ["volumeId"], "additionalProperties": False, "properties": fields}
         definition = {"type": "object", "required": ["volumeAttachment"], "properties": {"volumeAttachment": one}}
         wanted = self.parse(request, definition)["volumeAttachment"]
@@ -60,10 +50,8 @@ class Attachments(Limits):
                 f"Invalid input received: Invalid volume: Volume {volume['id']} status must be available or "
                 f"downloading to reserve, but the current status is {volume['status']}.",
             )
-        row = self.cloud.volume.mounts.attach(
-            volume["id"], id, tag=wanted.get("tag"), delete_on_termination=wanted.get("delete_on_termination", False)
-        )
-        return {"volumeAttachment": self._attachment_view(request, row, new=True)}
+        row = self.cloud.volume.mounts.attach(volume["id"], id, tag=wanted.get("tag"))
+        return {"volumeAttachment": self._attachment_view(row)}
 
     def _attached(self, request: Request, id: str, volume: str) -> Row:
         self._find(request, id)
@@ -75,7 +63,7 @@ class Attachments(Limits):
     @route("GET", "/v2.1/servers/{id}/os-volume_attachments/{volume}")
     def show_attachment(self, request: Request, id: str, volume: str) -> JSON:
         """One of a server's volumes."""
-        return {"volumeAttachment": self._attachment_view(request, self._attached(request, id, volume))}
+        return {"volumeAttachment": self._attachment_view(self._attached(request, id, volume))}
 
     @route("PUT", "/v2.1/servers/{id}/os-volume_attachments/{volume}")
     def swap(self, request: Request, id: str, volume: str) -> JSON:
