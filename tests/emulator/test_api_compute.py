@@ -84,7 +84,7 @@ def test_user_data_writes_to_the_console_log(api: Api, server: str) -> None:
         return str(api.make(f"/compute/v2.1/servers/{server}/action", body)["output"])
 
     wait_for("the user data's output", lambda: "this is the user data" in output(None))
-    whole = wait_for("the end of the boot", lambda: output(None) if "finished" in output(None) else "")
+    whole = wait_for("the end of the boot", lambda: output(None) if "Startup finished" in output(None) else "")
     assert output(1) == output("1") == whole.splitlines(keepends=True)[-1]
     assert output(0) == ""
 

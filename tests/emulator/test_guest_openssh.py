@@ -22,6 +22,7 @@ from tests.waiting import LIMIT_SECONDS, wait_for
 machine, room = machine_room.machine, machine_room.room
 booted, openssh = test_guest_ssh.booted, test_guest_ssh.openssh
 Commands = tuple[list[str], list[str]]
+PROMPT = "ready$ "
 
 
 class Terminal:
@@ -65,6 +66,10 @@ class Terminal:
         self.type(f'{line}; echo "<$?"">"\n')
         return self.wait_for(r"(?s).*<\d+>")
 
+    def prompt(self) -> None:
+        """Wait until the shell reads keys: what is typed before is a line's text, and a Control-D in it is lost."""
+        self.wait_for(rf"{re.escape(PROMPT)}$")
+
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
@@ -77,10 +82,23 @@ def shell(openssh: Commands) -> Iterator[Terminal]:
     ssh, _ = openssh
     terminal = Terminal([*ssh[:-1], "-tt", ssh[-1]])
     try:
-        terminal.run("PS1='$ '")
+        terminal.run(f"PS1='{PROMPT}'")
         yield terminal
     finally:
         terminal.close()
+
+
+def in_front(room: Room, program: str) -> bool:
+    """Whether the program has the terminal: before, its keys go to the shell that starts it."""
+    for pid in room.pids():
+        try:
+            name, _, rest = Path(f"/proc/{pid}/stat").read_text().partition("(")[2].rpartition(")")
+        except OSError:  # it has just ended
+            continue
+        _, _, group, _, _, foreground, *_ = rest.split()
+        if name == program and group == foreground:
+            return True
+    return False
 
 
 def test_a_wrong_key_is_refused_and_so_is_a_password(openssh: Commands, tmp_path: Path) -> None:
@@ -128,7 +146,7 @@ def test_a_terminal_follows_the_size_of_its_window(shell: Terminal) -> None:
 def test_control_c_ends_the_program_and_not_the_shell(booted: Room, shell: Terminal) -> None:
     shell.type("echo be''gun; sleep 1000; echo not me\n")
     shell.wait_for("begun")
-    wait_for("the program", lambda: len(booted.pids()) == 3)
+    wait_for("the program", lambda: in_front(booted, "sleep"))
     shell.type("\x03")
     assert "<130>" in shell.run("(exit $?)")
     assert "not me" not in shell.shown
@@ -137,7 +155,7 @@ def test_control_c_ends_the_program_and_not_the_shell(booted: Room, shell: Termi
 
 def test_jobs_are_stopped_continued_and_listed(booted: Room, shell: Terminal) -> None:
     shell.type("sleep 1001\n")
-    wait_for("the program", lambda: len(booted.pids()) == 3)
+    wait_for("the program", lambda: in_front(booted, "sleep"))
     shell.type("\x1a")
     shell.wait_for("Stopped")
     assert re.search(r"\[1\]\+ +Stopped +sleep 1001", shell.run("jobs"))
@@ -145,13 +163,18 @@ def test_jobs_are_stopped_continued_and_listed(booted: Room, shell: Terminal) ->
     assert re.search(r"\[1\]\+ +Running +sleep 1001", shell.run("jobs"))
     shell.type("fg\n")
     shell.wait_for("sleep 1001")
+    wait_for("the program in front", lambda: in_front(booted, "sleep"))
     shell.type("\x03")
     assert "Running" not in shell.run("jobs")
 
 
 def test_control_d_ends_the_session_with_the_shells_code(shell: Terminal) -> None:
     shell.run("(exit 6)")
-    shell.type("(exit 6)\n\x04")
+    shell.prompt()
+    shell.type("(exit 6)\n")
+    shell.wait_for(r"\(exit 6\)")
+    shell.prompt()
+    shell.type("\x04")
     assert shell.process.wait(LIMIT_SECONDS) == 6
 
 
