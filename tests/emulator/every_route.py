@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from faafo_lab.cloud.emulator import server  # noqa: F401 (loads all services)
-from faafo_lab.cloud.emulator.resources import Collection
+from faafo_lab.cloud.emulator.network.base import Collection
 from faafo_lab.cloud.emulator.service import Fault, Service
 from tests.waiting import LIMIT_SECONDS, LOOK_SECONDS
 

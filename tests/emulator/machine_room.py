@@ -18,7 +18,7 @@ import pytest
 
 from faafo_lab.cloud.emulator import tree
 from faafo_lab.cloud.emulator.addresses import Claim
-from faafo_lab.cloud.emulator.hypervisor import Guest, Hypervisor
+from faafo_lab.cloud.emulator.hypervisor.client import Guest, Hypervisor
 from tests.waiting import LIMIT_SECONDS, wait_for
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from faafo_lab.cloud.emulator.identity import Identity
+from faafo_lab.cloud.emulator.identity.api import Identity
 from faafo_lab.cloud.emulator.names import id_of
 from faafo_lab.cloud.emulator.service import Request
 from faafo_lab.cloud.emulator.store import Store

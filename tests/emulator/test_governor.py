@@ -10,8 +10,9 @@ from typing import cast
 
 import pytest
 
-from faafo_lab.cloud.emulator import clocks, governor, tree
-from faafo_lab.cloud.emulator.load import Load
+from faafo_lab.cloud.emulator import tree
+from faafo_lab.cloud.emulator.hypervisor import clocks, governor
+from faafo_lab.cloud.emulator.hypervisor.load import Load
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Room
 from tests.waiting import wait_for

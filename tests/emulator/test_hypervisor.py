@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from faafo_lab.cloud.emulator import sockets, tree
-from faafo_lab.cloud.emulator.hypervisor import HypervisorError
+from faafo_lab.cloud.emulator.hypervisor.client import HypervisorError
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Machine, Room, alive
 from tests.waiting import wait_for

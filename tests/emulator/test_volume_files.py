@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from faafo_lab.cloud.emulator import volume_files
+from faafo_lab.cloud.emulator.block_storage import files
 from faafo_lab.cloud.emulator.guest import disk
 
 
@@ -16,7 +16,7 @@ from faafo_lab.cloud.emulator.guest import disk
 def source(tmp_path: Path) -> Path:
     """A volume with all that a program may leave in one."""
     source = tmp_path / "source"
-    volume_files.empty(source)
+    files.empty(source)
     (source / "data/deep").mkdir(parents=True)
     (source / "data/deep/big").write_bytes(os.urandom(3 << 20))
     (source / "data/run").write_text("#!/bin/sh\n")
@@ -37,7 +37,7 @@ def names(directory: Path) -> set[str]:
 
 
 def test_a_copy_has_files_links_and_modes_and_no_sockets(source: Path, tmp_path: Path) -> None:
-    volume_files.copy(source, tmp_path / "copy", threading.Event())
+    files.copy(source, tmp_path / "copy", threading.Event())
     copy = tmp_path / "copy"
     assert names(copy) == names(source) - {"fifo", "s"}
     assert (copy / "data/deep/big").read_bytes() == (source / "data/deep/big").read_bytes()
@@ -52,23 +52,23 @@ def test_a_copy_does_without_the_kernels_help(source: Path, tmp_path: Path, monk
     def refuse(*arguments: object) -> int:
         raise OSError("not here")
 
-    monkeypatch.setattr(volume_files.fcntl, "ioctl", refuse)
-    monkeypatch.setattr(volume_files.os, "copy_file_range", refuse)
-    volume_files.copy(source, tmp_path / "copy", threading.Event())
+    monkeypatch.setattr(files.fcntl, "ioctl", refuse)
+    monkeypatch.setattr(files.os, "copy_file_range", refuse)
+    files.copy(source, tmp_path / "copy", threading.Event())
     assert (tmp_path / "copy/data/deep/big").read_bytes() == (source / "data/deep/big").read_bytes()
 
 
 def test_a_copy_that_is_stopped_says_so(source: Path, tmp_path: Path) -> None:
     stop = threading.Event()
     stop.set()
-    with pytest.raises(volume_files.Stopped):
-        volume_files.copy(source, tmp_path / "copy", stop)
-    with pytest.raises(volume_files.Stopped):
-        volume_files.pack(source, tmp_path / "archive", stop)
+    with pytest.raises(files.Stopped):
+        files.copy(source, tmp_path / "copy", stop)
+    with pytest.raises(files.Stopped):
+        files.pack(source, tmp_path / "archive", stop)
 
 
 def test_what_is_packed_can_be_unpacked_as_an_image(source: Path, tmp_path: Path) -> None:
-    volume_files.pack(source, tmp_path / "archive", threading.Event())
+    files.pack(source, tmp_path / "archive", threading.Event())
     assert tarfile.is_tarfile(tmp_path / "archive")
     disk.unpack(tmp_path / "archive", tmp_path / "unpacked")
     assert names(tmp_path / "unpacked") == names(source) - {"fifo", "s", "outside"}
@@ -79,6 +79,6 @@ def test_removing_leaves_nothing_and_follows_no_link(source: Path, tmp_path: Pat
     other.mkdir()
     (other / "file").touch()
     (source / "away").symlink_to(other)
-    volume_files.remove(source)
-    volume_files.remove(source)
+    files.remove(source)
+    files.remove(source)
     assert names(tmp_path) == {"other", "other/file"}

@@ -2,50 +2,44 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import errno
 import logging
 import os
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from http import HTTPStatus
+from collections.abc import Mapping
 from pathlib import Path
-from urllib.parse import parse_qs
 
 import yaml
-from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
-from tornado.iostream import StreamClosedError
 from tornado.netutil import bind_sockets
-from tornado.web import Application, RequestHandler, stream_request_body
+from tornado.web import Application
 
 from faafo_lab.cloud.emulator.addresses import Claim, port_offset
-from faafo_lab.cloud.emulator.cinder import QUOTAS as VOLUME_QUOTAS
-from faafo_lab.cloud.emulator.compute import Compute
+from faafo_lab.cloud.emulator.block_storage.api import Volume
+from faafo_lab.cloud.emulator.block_storage.base import QUOTAS as VOLUME_QUOTAS
+from faafo_lab.cloud.emulator.compute.api import Compute
+from faafo_lab.cloud.emulator.compute.base import QUOTAS as COMPUTE_QUOTAS
 from faafo_lab.cloud.emulator.errors import AddressError, EmulatorError
-from faafo_lab.cloud.emulator.hypervisor import Hypervisor
-from faafo_lab.cloud.emulator.identity import Identity
-from faafo_lab.cloud.emulator.image import Image
-from faafo_lab.cloud.emulator.lb_parts import QUOTAS as BALANCING_QUOTAS
-from faafo_lab.cloud.emulator.loadbalancer import LoadBalancing
-from faafo_lab.cloud.emulator.metadata import Metadata
+from faafo_lab.cloud.emulator.gateway import Gateway
+from faafo_lab.cloud.emulator.hypervisor.client import Hypervisor
+from faafo_lab.cloud.emulator.identity.api import Identity
+from faafo_lab.cloud.emulator.image.api import Image
+from faafo_lab.cloud.emulator.load_balancer.api import LoadBalancing
+from faafo_lab.cloud.emulator.load_balancer.parts import QUOTAS as BALANCING_QUOTAS
+from faafo_lab.cloud.emulator.metadata.api import Metadata
 from faafo_lab.cloud.emulator.names import DOMAIN, PROJECTS, REGION, id_of
-from faafo_lab.cloud.emulator.network import QUOTAS as NETWORK_QUOTAS
-from faafo_lab.cloud.emulator.network import Network
-from faafo_lab.cloud.emulator.nova import QUOTAS as COMPUTE_QUOTAS
-from faafo_lab.cloud.emulator.service import MAX_JSON_BYTES, Answer, Fault, Request, Service
+from faafo_lab.cloud.emulator.network.api import QUOTAS as NETWORK_QUOTAS
+from faafo_lab.cloud.emulator.network.api import Network
+from faafo_lab.cloud.emulator.object_store.accounts import QUOTAS as OBJECT_QUOTAS
+from faafo_lab.cloud.emulator.object_store.api import ObjectStore
+from faafo_lab.cloud.emulator.service import MAX_JSON_BYTES, Service
 from faafo_lab.cloud.emulator.store import Store
-from faafo_lab.cloud.emulator.swift import ObjectStore
-from faafo_lab.cloud.emulator.swift.accounts import QUOTAS as OBJECT_QUOTAS
-from faafo_lab.cloud.emulator.switch import Plug, Switch
-from faafo_lab.cloud.emulator.volume import Volume
+from faafo_lab.cloud.emulator.switch.plug import Plug
+from faafo_lab.cloud.emulator.switch.switch import Switch
 
 log = logging.getLogger(__name__)
 
 DEFAULT_PORT = 5000  # Keystone's; the address is the cloud's own, so it is seldom taken
-CHUNK_BYTES = 1 << 18
-MAX_UPLOAD_BYTES = 1 << 40
 QUOTA_NAMES = frozenset((*COMPUTE_QUOTAS, *NETWORK_QUOTAS, *VOLUME_QUOTAS, *OBJECT_QUOTAS, *BALANCING_QUOTAS))
 WITH_ADDRESSES = (
     *("subnet", "subnetpool", "port", "router", "floatingip", "security_group_rule"),
@@ -255,124 +249,3 @@ def _replaced(value: object, old: str, new: str) -> object:
     if isinstance(value, dict):
         return {name: _replaced(item, old, new) for name, item in value.items()}
     return value
-
-
-@stream_request_body
-class Gateway(RequestHandler):
-    """Takes every request to its service, by the path's first segment."""
-
-    SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS", "COPY")
-
-    def initialize(self, cloud: Emulator) -> None:
-        """Called by Tornado for each request."""
-        self.cloud = cloud
-        self.body = bytearray()
-        self.pieces: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=4)
-        self.working: asyncio.Task[Answer] | None = None
-        self.sending: asyncio.Task[None] | None = None
-
-    def set_default_headers(self) -> None:
-        """No word about the server; no type where there is no body."""
-        self.clear_header("Server")
-        self.clear_header("Content-Type")
-
-    def prepare(self) -> None:
-        """The headers are here: find the service, and, where the route streams, let it begin."""
-        head, _, rest = self.request.path[1:].partition("/")
-        own = self.request.path
-        found = (each for each in self.cloud.services if each.prefix == f"/{head}" or own in each.roots)
-        self.service = next(found, None)
-        if self.service is None:
-            return
-        query = parse_qs(self.request.query, keep_blank_values=True, errors="replace")
-        path = self.service.path(own if own in self.service.roots else "/" + rest)
-        self.asked = Request(self.request.method or "GET", path, query, self.request.headers)
-        with contextlib.suppress(Fault):
-            route, _ = self.service.find(self.asked.method, path)
-            if route.stream:
-                connection = self.request.connection
-                assert isinstance(connection, HTTP1Connection)
-                connection.set_max_body_size(MAX_UPLOAD_BYTES)
-                self.asked.chunks = self._chunks()
-                self.working = asyncio.ensure_future(self.service.handle(self.asked))
-                return
-        length = self.request.headers.get("Content-Length", "0")
-        if length.isdecimal() and int(length) > MAX_JSON_BYTES:
-            self.set_header("Connection", "close")
-            self._send(self.service.refuse(Fault(413, f"The body may have {MAX_JSON_BYTES} bytes at most.")))
-            self.finish()
-
-    async def _chunks(self) -> AsyncIterator[bytes]:
-        while (piece := await self.pieces.get()) is not None:
-            yield piece
-
-    async def data_received(self, chunk: bytes) -> None:
-        """A piece of the body: for the route that streams, or to be collected."""
-        if self.working is None:
-            self.body += chunk
-        elif not self.working.done():
-            put = asyncio.ensure_future(self.pieces.put(chunk))
-            await asyncio.wait([put, self.working], return_when=asyncio.FIRST_COMPLETED)
-            put.cancel()
-
-    def on_connection_close(self) -> None:
-        """The client has gone: an upload or a download stops here."""
-        for task in (self.working, self.sending):
-            if task is not None:
-                task.cancel()
-
-    async def _answer(self) -> None:
-        if self.service is None:
-            self.set_status(404)
-            self.set_header("Content-Type", "application/json")
-            self.write({"error": {"code": 404, "title": "Not Found", "message": f"There is no {self.request.path}."}})
-            return
-        if self.working is not None:
-            if not self.working.done():
-                await self.pieces.put(None)
-            answer = await self.working
-        else:
-            self.asked.body = bytes(self.body)
-            answer = await self.service.handle(self.asked)
-        self._send(answer)
-        with contextlib.suppress(StreamClosedError):
-            if isinstance(answer.body, Path):
-                await self._send_file(answer.body)
-            elif isinstance(answer.body, AsyncGenerator):
-                self.sending = asyncio.ensure_future(self._send_pieces(answer.body))
-                await asyncio.wait([self.sending])
-                if not self.sending.cancelled():
-                    self.sending.result()
-
-    def _send(self, answer: Answer) -> None:
-        try:
-            phrase = HTTPStatus(answer.status).phrase
-        except ValueError:
-            phrase = "Unknown"
-        self.set_status(answer.status, phrase)
-        if isinstance(answer.body, dict):
-            self.set_header("Content-Type", "application/json")
-        for name, value in answer.headers.items():
-            self.set_header(name, value)
-        if isinstance(answer.body, (dict, bytes)):
-            self.write(answer.body)
-        elif answer.status in (204, 304) and "Content-Type" in answer.headers:
-            self.flush()  # Tornado would take the type away
-
-    async def _send_file(self, path: Path) -> None:
-        with path.open("rb") as file:
-            self.set_header("Content-Length", str(os.fstat(file.fileno()).st_size))
-            while chunk := file.read(CHUNK_BYTES):
-                self.write(chunk)
-                await self.flush()
-
-    async def _send_pieces(self, pieces: AsyncGenerator[bytes]) -> None:
-        async with contextlib.aclosing(pieces):
-            async for piece in pieces:
-                self.write(piece)
-                await self.flush()
-
-    get = post = put = patch = delete = head = options = copy = _answer
-
-    def compute_etag(self) -> None:
-        """No ETags: the services have none."""

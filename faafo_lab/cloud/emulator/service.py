@@ -31,8 +31,8 @@ from urllib.parse import unquote
 from faafo_lab.cloud.emulator import schema
 
 if TYPE_CHECKING:
+    from faafo_lab.cloud.emulator.identity.tokens import Token
     from faafo_lab.cloud.emulator.server import Emulator
-    from faafo_lab.cloud.emulator.tokens import Token
 
 JSON = dict[str, Any]
 F = TypeVar("F", bound=Callable[..., Any])

@@ -1,4 +1,5 @@
-"""Short places for Unix sockets: their paths may have 107 bytes, however deep the state directory lies."""
+"""Sockets that listen, and short places for Unix sockets: their paths may have 107 bytes, however deep the state
+directory lies."""
 
 from __future__ import annotations
 
@@ -6,9 +7,11 @@ import contextlib
 import hashlib
 import os
 import shutil
+import socket
 import stat
 from pathlib import Path
 
+BACKLOG = 512
 _PATH_BYTES_MAX = 107
 _LONGEST_NAME = "/123456789012345678901234567890123456/init.sock"  # an instance's id and a file in its directory
 
@@ -50,3 +53,17 @@ def _claim(place: Path) -> None:
 def remove(place: Path) -> None:
     """Remove a sockets' directory and all that is in it; nothing where there is none."""
     shutil.rmtree(place, ignore_errors=True)
+
+
+def listening(place: tuple[str, int]) -> socket.socket:
+    """A socket that listens at an address and port, and does not block. Raises OSError."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setblocking(False)
+        sock.bind(place)
+        sock.listen(BACKLOG)
+    except OSError:
+        sock.close()
+        raise
+    return sock

@@ -24,7 +24,7 @@ from faafo_lab.cloud.emulator.guest.console import Console
 from faafo_lab.cloud.emulator.guest.hostname import change_hostname, set_hostname
 from faafo_lab.cloud.emulator.guest.supervisor import Supervisor
 from faafo_lab.cloud.emulator.guest.systemctl import systemctl
-from faafo_lab.cloud.emulator.hypervisor import Guest
+from faafo_lab.cloud.emulator.hypervisor.client import Guest
 
 POWER_OFF, REBOOT = 0, 64
 """Exit statuses, see hypervisord."""

@@ -20,7 +20,7 @@ import yaml
 
 from faafo_lab.cloud.emulator import tree
 from faafo_lab.cloud.emulator.guest.relocation import relocate, restore_links
-from faafo_lab.cloud.emulator.hypervisor import Guest
+from faafo_lab.cloud.emulator.hypervisor.client import Guest
 
 USER = "ubuntu"
 
