@@ -81,6 +81,7 @@ def test_nothing_is_lost_half_made_or_left_behind(tmp_path: Path) -> None:
         assert "Traceback" not in log, log[log.index("Traceback") :][:3000]
     finally:
         victim.kill()
+        print((directory / "emulator.log").read_text(errors="replace")[-5000:])
         control.stop(directory)
     assert not sockets.sockets_dir(directory).exists() or not list(sockets.sockets_dir(directory).iterdir())
     assert not list(directory.glob("*.partial"))

@@ -49,7 +49,7 @@ class Lifecycle:
     def __init__(self, cloud: Emulator) -> None:
         self.cloud = cloud
         self.history = History(cloud.store)
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tasks: dict[str, list[asyncio.Task[None]]] = {}
         self._boots = asyncio.Semaphore(BOOTS_AT_ONCE)
 
     @property
@@ -64,17 +64,19 @@ class Lifecycle:
     # Tasks
 
     def _begin(self, id: str, work: Coroutine[Any, Any, None], *, now: bool = False) -> None:
-        """Do this after what is being done with the server; with `now`, instead of it."""
-        before = self._tasks.get(id)
+        """Do this after what is being done with the server; with `now`, instead of it: that does not a step more."""
+        earlier = tuple(self._tasks.get(id, ()))
         action = self.history.open(id)
+        result = "Error"
+        if now:
+            for each in earlier:
+                each.cancel()
 
         async def run() -> None:
-            result = "Error"
+            nonlocal result
             try:
-                if before is not None:
-                    if now:
-                        before.cancel()
-                    await asyncio.wait([before])
+                if earlier:
+                    await asyncio.wait(earlier)
                 await work
                 result = "Success"
             except HypervisorError as error:
@@ -85,20 +87,21 @@ class Lifecycle:
                 await self._fail_at_last(id, fault.message)
             except OSError as error:
                 await self._fail_at_last(id, f"The instance's files could not be written: {error}.")
-            except asyncio.CancelledError:
-                work.close()
-                raise
             except Exception as error:
                 log.exception("server %s", id)
                 await self._fail_at_last(id, f"Unexpected error: {error!r}; see emulator.log.")
-            finally:
-                if self._tasks.get(id) is task:
-                    del self._tasks[id]
-                with contextlib.suppress(sqlite3.Error):
-                    self.history.end(id, action, result)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            work.close()  # where it was cancelled before it began
+            self._tasks[id].remove(task)
+            if not self._tasks[id]:
+                del self._tasks[id]
+            with contextlib.suppress(sqlite3.Error):
+                self.history.end(id, action, result)
 
         task = asyncio.get_running_loop().create_task(run(), name=f"server {id}")
-        self._tasks[id] = task
+        self._tasks.setdefault(id, []).append(task)
+        task.add_done_callback(ended)
 
     async def _fail_at_last(self, id: str, message: str) -> None:
         """Keep the fault; while the disk is full, again and again, so that no server hangs in what it was doing."""
@@ -110,6 +113,7 @@ class Lifecycle:
             await asyncio.sleep(ROOM_SECONDS)
 
     def _fail(self, id: str, message: str) -> None:
+        log.warning("server %s: %s", id, message)
         if id in self.servers:
             fault = {"code": 500, "created": now(), "message": message}
             self.servers.update(id, vm_state="error", task_state=None, power_state=0, fault=fault, updated=now())
@@ -253,9 +257,7 @@ class Lifecycle:
 
     async def _delete(self, id: str) -> None:
         await self.cloud.hypervisor.kill(id)
-        directory = self.directory(id)
-        if directory.exists():
-            await asyncio.to_thread(_remove, directory)
+        await asyncio.to_thread(_remove, self.directory(id))
         self.cloud.volume.mounts.release(id)
         row = self.servers[id]
         with self.cloud.store.transaction():
@@ -303,7 +305,7 @@ class Lifecycle:
 
     async def close(self) -> None:
         """At the emulator's end: stop what is being done, and give the servers' services a little time."""
-        tasks = list(self._tasks.values())
+        tasks = [task for each in self._tasks.values() for task in each]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -315,7 +317,11 @@ class Lifecycle:
 
 
 def _remove(directory: Path) -> None:
-    """Remove a directory at once: moved out of the way first, so that a half-removed one is never used again."""
+    """Remove a directory at once: moved out of the way first, so that a half-removed one is never used again.
+
+    It may not be there yet, or, where a build was to be begun anew, just be removed.
+    """
     grave = directory.with_name(f"{directory.name}.deleted-{time.monotonic_ns()}")
-    directory.rename(grave)
+    with contextlib.suppress(FileNotFoundError):
+        directory.rename(grave)
     shutil.rmtree(grave, ignore_errors=True)

@@ -1,0 +1,58 @@
+"""What happens to a server when it is deleted in the midst of something else: the promise of its end stands."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from faafo_lab.cloud.emulator.compute.transitions import Transitions
+from faafo_lab.cloud.emulator.server import Emulator
+from tests.waiting import LIMIT_SECONDS
+
+Work = Coroutine[Any, Any, None]
+
+
+def deleted_amid(directory: Path, *works: Callable[[Transitions, asyncio.Event], Work]) -> list[str | None]:
+    """The task states that a server shows from its deletion to its end, each work's event being set just before."""
+    (directory / "instances").mkdir(parents=True)
+
+    async def main() -> list[str | None]:
+        cloud = Emulator(directory)
+        try:
+            life, table = cloud.compute.life, cloud.compute.servers
+            table.put({"id": "one", "vm_state": "building", "task_state": "spawning", "networks": []})
+            moment = asyncio.Event()
+            for work in works:
+                life._begin("one", work(life, moment))
+            await asyncio.sleep(0)  # the first one has begun
+            moment.set()  # it may go on, and has not yet
+            life.delete("one")
+            seen = []
+            async with asyncio.timeout(LIMIT_SECONDS):
+                while (row := table.get("one")) is not None:
+                    seen.append(row["task_state"])
+                    await asyncio.sleep(0)
+            await life.close()
+            return seen
+        finally:
+            await cloud.stop()
+
+    return asyncio.run(main())
+
+
+async def boot(life: Transitions, moment: asyncio.Event) -> None:
+    """As a boot ends: what it has waited for is there, and the server is active."""
+    await moment.wait()
+    life._set("one", vm_state="active", task_state=None)
+
+
+async def nothing(life: Transitions, moment: asyncio.Event) -> None:
+    """What waits for its turn."""
+
+
+def test_a_boot_that_ends_just_then_does_not_take_the_deletion_back(tmp_path: Path) -> None:
+    assert set(deleted_amid(tmp_path, boot)) == {"deleting"}
+
+
+def test_a_deletion_ends_all_that_is_to_be_done_and_not_the_last_alone(tmp_path: Path) -> None:
+    assert set(deleted_amid(tmp_path, boot, nothing)) == {"deleting"}
