@@ -67,12 +67,10 @@ KINDS = {  # a variable that stands for a collection, and the collections
 }
 
 
-def _leaves(cls: type) -> Iterator[type]:
+def _leaves(cls: type) -> set[type]:
+    """The classes that no other is made from: a service is below each of its parts, and there once."""
     below = cls.__subclasses__()
-    for each in below:
-        yield from _leaves(each)
-    if not below:
-        yield cls
+    return {found for each in below for found in _leaves(each)} if below else {cls}
 
 
 def _operations() -> Iterator[Operation]:

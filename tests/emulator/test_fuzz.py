@@ -137,6 +137,10 @@ def request_for(draw: st.DrawFn, world: World, operation: Operation) -> tuple[st
     return path[:60_000], sent, headers
 
 
+def test_each_operation_is_tried_once() -> None:
+    assert len({str(each) for each in OPERATIONS}) == len(OPERATIONS)
+
+
 @pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 def test_no_request_gets_a_5xx(world: World, operation: Operation) -> None:
     world.seed(again=True)
