@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from collections.abc import Generator, Iterator
@@ -51,14 +52,24 @@ def backend_home(request: pytest.FixtureRequest) -> Iterator[tuple[str, Path]]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
-    """Side by side, tests that share a fixture go to one process; those that deploy the application start first."""
+    """Side by side, tests that share a fixture go to one process.
+
+    What takes longest starts first, so that no process has much left when the others have ended: tests that are marked
+    `long`, then those that deploy the application.
+    """
     if not hasattr(config, "workerinput"):
         return (yield)
     for item in items:
         if group := shares(item):
             item.add_marker(pytest.mark.xdist_group(group))
     yield
-    items.sort(key=lambda item: ("backend_home" not in item.fixturenames, len(item.path.parts)))
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[bool, bool, int]:
+    """Whose turn is first: the least."""
+    is_long = item.get_closest_marker("long") is not None
+    return (not is_long, "backend_home" not in item.fixturenames, len(item.path.parts))
 
 
 def shares(item: pytest.Item) -> str:
@@ -79,7 +90,23 @@ NOTEBOOK_BUDGET_SECONDS = 60
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How long each notebook took: a learner waits for it."""
+    """How long each notebook took, for which a learner waits, and how evenly processes were busy."""
+    _notebooks(terminalreporter)
+    _processes(terminalreporter)
+
+
+def _processes(terminalreporter: pytest.TerminalReporter) -> None:
+    ends: dict[str, float] = {}
+    for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
+        if node := getattr(report, "node", None):
+            ends[node.gateway.id] = max(ends.get(node.gateway.id, 0.0), report.stop)
+    if ends:
+        idle = sorted(round(max(ends.values()) - end) for end in ends.values())
+        terminalreporter.section("processes that work side by side")
+        terminalreporter.line(f"before the last of them they ended by {', '.join(map(str, idle))} s")
+
+
+def _notebooks(terminalreporter: pytest.TerminalReporter) -> None:
     times = [
         dict(report.user_properties)
         for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")

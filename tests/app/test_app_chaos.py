@@ -332,6 +332,7 @@ def _failure(log: str) -> str:
 
 
 @every_pair
+@pytest.mark.long
 @pytest.mark.timeout(900)
 def test_whatever_breaks_each_accepted_fractal_is_made_once(
     bare: Deployment, capsys: pytest.CaptureFixture[str]

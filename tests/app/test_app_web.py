@@ -20,6 +20,7 @@ from tests.waiting import LIMIT_SECONDS, wait_for
 HOSTILE = '<script>document.title="broken"</script><img src=x onerror=\'document.title="broken"\'>"\' & co'
 PHONE, TABLET, WIDE = (360, 740), (820, 1180), (1920, 1080)
 CONTRAST_LEAST = 4.5  # WCAG 2, level AA, for text
+pytestmark = pytest.mark.long
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install Debian's package chromium")
 
 # The lowest contrast of any text that is seen, against the colour behind it; and where it is.

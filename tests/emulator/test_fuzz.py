@@ -30,6 +30,7 @@ from .every_route import EXAMPLES, JSON_TYPE, OPERATIONS, Operation, World, in_o
 
 EXAMPLES_A_ROUTE = int(os.environ.get("FAAFO_FUZZ_EXAMPLES", "10"))
 SEED = int(os.environ.get("FAAFO_FUZZ_SEED", random.randrange(1 << 32)))
+pytestmark = pytest.mark.long
 QUOTAS = {"instances": 2, "key_pairs": 5}
 
 

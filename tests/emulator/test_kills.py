@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from faafo_lab.cloud.emulator import control, sockets, tree
 from faafo_lab.cloud.emulator.control import Running
@@ -54,6 +55,7 @@ class Victim:
         self.process.wait()
 
 
+@pytest.mark.long
 def test_nothing_is_lost_half_made_or_left_behind(tmp_path: Path) -> None:
     directory = tmp_path / "cloud"
     moments = random.Random(SEED)
