@@ -163,9 +163,10 @@ class Clock:
         return None if retry_at is None else ((retry_at - moment).total_seconds(), (retry_at - since).total_seconds())
 
     def pass_by(self, uuid: str) -> None:
-        """The moment has come."""
+        """The moment has come, where it waits for one."""
+        waits = (fractals.c.uuid == uuid, fractals.c.retry_at > now())
         with self.engine.begin() as connection:
-            connection.execute(sa.update(fractals).where(fractals.c.uuid == uuid).values(retry_at=now()))
+            connection.execute(sa.update(fractals).where(*waits).values(retry_at=now()))
 
     def hurried(self, client: httpx.Client, uuid: str) -> dict[str, Any]:
         """How a fractal stands; where it waits for another try, the moment has come."""
