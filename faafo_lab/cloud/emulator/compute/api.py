@@ -41,6 +41,16 @@ class Compute(
         """The zone's hosts, which only an administrator may see."""
         raise Fault(403, "Policy doesn't allow os_compute_api:os-availability-zone:detail to be performed.")
 
+    @route("GET", "/v2.1/os-aggregates")
+    @route("GET", "/v2.1/os-hypervisors")
+    @route("GET", "/v2.1/os-hypervisors/detail")
+    @route("GET", "/v2.1/os-services")
+    def machines(self, request: Request) -> JSON:
+        """What the cloud is made of, which only an administrator may see."""
+        kind, _, detail = request.path.split("/", 2)[2].partition("/")
+        rule = "index" if kind == "os-aggregates" else "list-detail" if detail else "list"
+        raise Fault(403, f"Policy doesn't allow os_compute_api:{kind}:{rule} to be performed.")
+
     @route("GET", "/v2.1/extensions")
     def extensions(self, request: Request) -> JSON:
         """Nova's extensions are history: only those that clients still look for."""
