@@ -1,8 +1,6 @@
 """The tutorial's path through clients that know nothing of the embedded cloud: shade, libcloud, openstackclient."""
 
 import base64
-import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +9,11 @@ from typing import Any
 import pytest
 import requests
 from libcloud.compute.base import NodeState
-from libcloud.compute.providers import get_driver
-from libcloud.compute.types import Provider
 
 from faafo_lab.cloud.emulator.control import Running
 from tests.waiting import LIMIT_SECONDS, wait_for
 
+from .clients import libcloud, openstack
 from .conftest import Api
 
 pytestmark = [  # openstacksdk warns of its own doings
@@ -65,15 +62,7 @@ def shade_cloud(running: Running, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def driver(api: Api) -> Any:
-    return get_driver(Provider.OPENSTACK)(
-        api.auth["username"],
-        api.auth["password"],
-        ex_force_auth_url=api.auth["auth_url"],
-        ex_force_auth_version="3.x_password",
-        ex_tenant_name="demo",
-        ex_domain_name="Default",
-        api_version="2.2",
-    )
+    return libcloud(api, api_version="2.2")
 
 
 @pytest.fixture(autouse=True)
@@ -217,15 +206,8 @@ server list
 def test_openstackclient_walks_the_tutorials_path(running: Running, api: Api, tmp_path: Path) -> None:
     address = api.get("/networking/v2.0/subnets")["subnets"][0]["cidr"].replace(".1.0/24", ".2.99")
     script = OPENSTACKCLIENT.format(folder=tmp_path, address=address)
-    client = subprocess.run(
-        [str(Path(sys.executable).with_name("openstack"))],
-        input=script,
-        capture_output=True,
-        text=True,
-        timeout=3 * LIMIT_SECONDS,
-        env={**os.environ, "OS_CLOUD": "embedded", "OS_CLIENT_CONFIG_FILE": str(running.clouds_yaml)},
-    )
-    said = client.stdout.replace("(openstack) ", "")
+    client = openstack(running, script)
+    said = client.stdout
     for expected in ("m1.large\n", "private\n", "s1 ACTIVE\n", f"| {address} ", "Instance: s1", "| nova "):
         assert expected in said, said
     assert f"'{address}'" in said

@@ -360,3 +360,18 @@ def test_one_project_cannot_see_or_touch_anothers(api: Api, alt: Api, server: st
     status, _ = refused(alt, networks=[{"uuid": api.network()["id"]}])
     assert status == 400
     assert api.server(server)["status"] == "ACTIVE"
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        ("os-services", "os-services:list"),
+        ("os-hypervisors", "os-hypervisors:list"),
+        ("os-hypervisors/detail", "os-hypervisors:list-detail"),
+        ("os-aggregates", "os-aggregates:index"),
+    ],
+)
+def test_what_the_cloud_is_made_of_is_an_administrators_to_see(api: Api, path: str, rule: str) -> None:
+    answer = api("GET", f"/compute/v2.1/{path}")
+    assert answer.status_code == 403
+    assert answer.json()["forbidden"]["message"] == f"Policy doesn't allow os_compute_api:{rule} to be performed."

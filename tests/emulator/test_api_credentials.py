@@ -8,9 +8,11 @@ import httpx
 import openstack
 import pytest
 
+from faafo_lab.cloud.emulator.control import Running
 from faafo_lab.cloud.emulator.names import id_of
 from tests.waiting import wait_for
 
+from .clients import openstack as openstackclient
 from .conftest import Api
 
 NETWORKS = "/networking/v2.0/networks"
@@ -96,6 +98,13 @@ def test_the_secret_is_kept_nowhere(api: Api, path: str) -> None:
     assert not [each.name for each in files if secret in each.read_bytes()]
 
 
+def test_openstackclient_makes_one_with_all_roles(running: Running, api: Api, path: str) -> None:
+    client = openstackclient(running, "application credential create all\n")
+    assert "member, reader" in client.stdout, client.stdout + client.stderr
+    (made,) = api.get(path)["application_credentials"]
+    assert {each["name"] for each in made["roles"]} == {"member", "reader"}
+
+
 def test_a_readers_credential_changes_nothing(api: Api, path: str) -> None:
     headers = token(api, create(api, path, roles=[{"name": "reader"}]))
     assert api("GET", NETWORKS, headers=headers).status_code == 200
@@ -141,7 +150,6 @@ def test_a_credential_and_its_tokens_expire_together(api: Api, path: str) -> Non
     [
         ({"name": ""}, 400),
         ({"name": 7}, 400),
-        ({"roles": []}, 400),
         ({"roles": [{"name": "admin"}]}, 400),
         ({"roles": [{"id": id_of("role", "admin")}]}, 400),
         ({"expires_at": "2001-01-01T00:00:00"}, 400),

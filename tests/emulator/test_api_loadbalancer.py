@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from faafo_lab.cloud.emulator import control
 from faafo_lab.cloud.emulator.control import Running
 from tests.waiting import LIMIT_SECONDS, wait_for
 
+from .clients import OPENSTACK, environment
 from .conftest import Api
 
 L = "/load-balancer/v2/lbaas"
@@ -396,8 +396,6 @@ def test_openstacksdk_works_unchanged(api: Api, running: Running, monkeypatch: p
 
 
 def test_openstackclient_works_unchanged(api: Api, running: Running, tmp_path: Path) -> None:
-    environ = {**os.environ, "OS_CLIENT_CONFIG_FILE": str(running.clouds_yaml), "OS_CLOUD": "embedded"}
-    program = [str(Path(sys.executable).with_name("openstack"))]
     pipe: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     steps = (  # each when the load balancer has come to rest after the one before
         ("loadbalancers", "create --name cli --vip-subnet-id private-subnet"),
@@ -409,7 +407,7 @@ def test_openstackclient_works_unchanged(api: Api, running: Running, tmp_path: P
         ),
         ("", "member create --address 192.0.2.1 --protocol-port 80 web-pool"),
     )
-    with subprocess.Popen(program, env=environ, cwd=tmp_path, **pipe) as shell:
+    with subprocess.Popen([OPENSTACK], env=environment(running), cwd=tmp_path, **pipe) as shell:
         assert shell.stdin is not None
         try:
             for path, words in steps:

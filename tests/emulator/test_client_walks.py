@@ -2,19 +2,16 @@
 which speaks the newest microversion, and python-openstackclient, as far as snapshots and resizes go."""
 
 import base64
-import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from libcloud.compute.providers import get_driver
-from libcloud.compute.types import Provider
 
 from faafo_lab.cloud.emulator.control import Running
 from tests.waiting import LIMIT_SECONDS, wait_for
 
+from .clients import OPENSTACK, environment, libcloud
 from .conftest import Api
 from .test_api_clients import clean, page, web
 
@@ -31,14 +28,7 @@ def image_is_active(api: Api, id: str) -> bool:
 @pytest.fixture
 def old_driver(api: Api) -> Any:
     """The driver as tutorials call it: without a version, which is the driver 1.1."""
-    return get_driver(Provider.OPENSTACK)(
-        api.auth["username"],
-        api.auth["password"],
-        ex_force_auth_url=api.auth["auth_url"],
-        ex_force_auth_version="3.x_password",
-        ex_tenant_name="demo",
-        ex_domain_name="Default",
-    )
+    return libcloud(api)
 
 
 def test_libclouds_default_driver_walks_the_tutorials_path(old_driver: Any, api: Api) -> None:
@@ -182,12 +172,12 @@ def test_openstackclient_changes_a_server_and_takes_its_snapshot(running: Runnin
     (tmp_path / "web").write_text(web())
     address = api.get("/networking/v2.0/subnets")["subnets"][0]["cidr"].replace(".1.0/24", ".2.98")
     client = subprocess.Popen(
-        [str(Path(sys.executable).with_name("openstack"))],
+        [OPENSTACK],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "OS_CLOUD": "embedded", "OS_CLIENT_CONFIG_FILE": str(running.clouds_yaml)},
+        env=environment(running),
     )
 
     def tell(script: str) -> None:

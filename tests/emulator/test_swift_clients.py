@@ -6,7 +6,6 @@ import io
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from libcloud.storage.types import (
 from faafo_lab.cloud.emulator.control import Running
 from tests.waiting import LIMIT_SECONDS
 
+from .clients import openstack
 from .conftest import Api
 
 pytestmark = [  # openstacksdk warns of its own doings
@@ -147,14 +147,7 @@ object store account show -f value -c Containers
 container delete --recursive fractals
 container list
 """
-    client = subprocess.run(
-        [str(Path(sys.executable).with_name("openstack"))],
-        input=script,
-        capture_output=True,
-        text=True,
-        timeout=3 * LIMIT_SECONDS,
-        env={**os.environ, "OS_CLOUD": "embedded", "OS_CLIENT_CONFIG_FILE": str(running.clouds_yaml)},
-    )
+    client = openstack(running, script)
     assert "one\n" in client.stdout, client.stdout + client.stderr
     assert Path(f"{data}.saved").read_bytes() == data.read_bytes()
     root = f"{api.root}/v1/AUTH_{api.project}"

@@ -1,18 +1,14 @@
 """Block storage through clients that know nothing of the embedded cloud: shade, libcloud, openstackclient, the SDK."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from libcloud.compute.providers import get_driver
-from libcloud.compute.types import Provider, StorageVolumeState
+from libcloud.compute.types import StorageVolumeState
 
 from faafo_lab.cloud.emulator.control import Running
 from tests.waiting import LIMIT_SECONDS, wait_for
 
+from .clients import libcloud, openstack
 from .conftest import Api
 from .volumes_room import Volumes
 
@@ -68,15 +64,7 @@ def test_shade_walks_the_path_of_a_volume(
 def test_libcloud_walks_the_path_of_a_volume_with_both_drivers(
     api: Api, server: str, volumes: Volumes, version: str
 ) -> None:
-    driver = get_driver(Provider.OPENSTACK)(
-        api.auth["username"],
-        api.auth["password"],
-        ex_force_auth_url=api.auth["auth_url"],
-        ex_force_auth_version="3.x_password",
-        ex_tenant_name="demo",
-        ex_domain_name="Default",
-        api_version=version,
-    )
+    driver = libcloud(api, api_version=version)
 
     def state(id: str) -> str:
         return str(driver.ex_get_volume(id).state)
@@ -128,15 +116,8 @@ volume show nope
 
 
 def test_openstackclient_walks_the_path_of_a_volume(running: Running, api: Api, server: str, volumes: Volumes) -> None:
-    client = subprocess.run(
-        [str(Path(sys.executable).with_name("openstack"))],
-        input=OPENSTACKCLIENT,
-        capture_output=True,
-        text=True,
-        timeout=3 * LIMIT_SECONDS,
-        env={**os.environ, "OS_CLOUD": "embedded", "OS_CLIENT_CONFIG_FILE": str(running.clouds_yaml)},
-    )
-    said = client.stdout.replace("(openstack) ", "")
+    client = openstack(running, OPENSTACKCLIENT)
+    said = client.stdout
     for expected in ("data 1\n", "'c': 'd'", "data2 in-use\n", "/dev/vdb\n", "snap 2\n", "'e': 'f'", "__DEFAULT__\n"):
         assert expected in said, said + client.stderr
     assert len(client.stderr.strip().splitlines()) == 1, client.stderr

@@ -13,7 +13,8 @@ block_storage   Cinder
 object_store    Swift
 load_balancer   Octavia
 service         what all of them have in common; store: their state; schema: their requests' checks;
-                names: what every cloud has; forwarding: how one service asks another
+                lists: tags and pages; names: what every cloud has; forwarding: how one service asks another;
+                durable: files that outlast a power cut
 
 What is behind them.
 hypervisor      the instances' process trees, held to what their flavors have; guest: what runs in them

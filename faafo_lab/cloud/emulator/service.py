@@ -38,6 +38,17 @@ JSON = dict[str, Any]
 F = TypeVar("F", bound=Callable[..., Any])
 log = logging.getLogger(__name__)
 
+NOVA_ERRORS = {
+    400: "badRequest",
+    403: "forbidden",
+    404: "itemNotFound",
+    405: "badMethod",
+    409: "conflictingRequest",
+    413: "overLimit",
+    415: "badMediaType",
+    501: "notImplemented",
+    503: "serviceUnavailable",
+}
 MAX_JSON_BYTES = 1 << 20  # Nova's and Neutron's own limit is 114688; a server's user data is at most 65535
 
 
@@ -295,3 +306,8 @@ def keystone_error(fault: Fault) -> JSON:
     """The error form of Keystone, which answers for all services where a token is missing."""
     title = HTTPStatus(fault.status).phrase
     return {"error": {"code": fault.status, "message": fault.message, "title": title}}
+
+
+def nova_error(fault: Fault) -> JSON:
+    """The error form of Nova, and of Cinder, which was once a part of it: {"itemNotFound": {"code", "message"}}."""
+    return {NOVA_ERRORS.get(fault.status, "computeFault"): {"code": fault.status, "message": fault.message}}

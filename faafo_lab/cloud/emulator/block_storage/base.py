@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from faafo_lab.cloud.emulator.compute.base import ERRORS
-from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, Route, Service, route
+from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, Route, Service, nova_error, route
 from faafo_lab.cloud.emulator.store import Row
 
 if TYPE_CHECKING:
@@ -79,7 +78,7 @@ class Cinder(Service):
 
     def error(self, fault: Fault) -> JSON:
         """Cinder's form, which is Nova's."""
-        return {ERRORS.get(fault.status, "computeFault"): {"code": fault.status, "message": fault.message}}
+        return nova_error(fault)
 
     def path(self, path: str) -> str:
         """A slash at the end of a resource's path would be a resource without an id: there is none."""

@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from faafo_lab.cloud.emulator import durable
 from faafo_lab.cloud.emulator.block_storage import files
 from faafo_lab.cloud.emulator.block_storage.base import moment
 from faafo_lab.cloud.emulator.block_storage.files import Stopped
@@ -120,7 +121,7 @@ class VolumeLife:
             _clear(partial)
             try:
                 make(partial, self._stop)
-                partial.rename(place)
+                durable.move(partial, place)
             except BaseException:
                 if not self._stop.is_set():  # else the next start does it
                     _clear(partial)

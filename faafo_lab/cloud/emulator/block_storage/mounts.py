@@ -38,7 +38,7 @@ class Mounts:
         found = [row for row in self.volumes if row["attachment"] and row["attachment"]["server_id"] == server]
         return sorted(found, key=lambda row: str(row["attachment"]["device"]))
 
-    def attach(self, id: str, server: str, *, tag: str | None = None, delete_on_termination: bool = False) -> Row:
+    def attach(self, id: str, server: str, *, tag: str | None = None) -> Row:
         """Attach a volume that is available to a server, at the first free device. Raises a `Fault`."""
         taken = {row["attachment"]["device"] for row in self.of(server)}
         device = next((each for each in DEVICES if each not in taken), None)
@@ -51,10 +51,9 @@ class Mounts:
             "device": device,
             "attached_at": moment(),
         }
-        own = {"tag": tag, "delete_on_termination": delete_on_termination}  # what Nova remembers of it
         try:
             with self.cloud.store.transaction():
-                row = self.volumes.update(id, status="in-use", attachment=attachment, **own, updated_at=moment())
+                row = self.volumes.update(id, status="in-use", attachment=attachment, tag=tag, updated_at=moment())
                 self.plug(server)
         except OSError as error:
             raise Fault(500, f"The volume cannot be put into the instance's directory: {error}.") from error
@@ -69,13 +68,9 @@ class Mounts:
         self._tell(attachment["server_id"], f"virtio_blk: {attachment['device'][5:]} is detached")
 
     def release(self, server: str) -> None:
-        """A server is deleted: its volumes are available again, or go with it where that was asked for."""
+        """A server is deleted: its volumes are available again, whole as they were."""
         for row in self.of(server):
             self.volumes.update(row["id"], status="available", attachment=None, updated_at=moment())
-            if row["delete_on_termination"] and not self.cloud.store.table("volume_snapshot").where(
-                volume_id=row["id"]
-            ):
-                self.cloud.volume.life.delete(row["id"])
 
     def plug(self, server: str) -> None:
         """Make the links in an instance's directory what its attachments are. Raises OSError."""

@@ -111,7 +111,6 @@ class Volumes(Cinder):
                 "image_metadata": {},
                 "attachment": None,
                 "tag": None,
-                "delete_on_termination": False,
                 "uploading": None,
                 "created_at": created,
                 "updated_at": created,

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from faafo_lab.cloud.emulator import schema
 from faafo_lab.cloud.emulator.compute.flavors import FLAVORS, Flavor
-from faafo_lab.cloud.emulator.service import JSON, Fault, Request, Route, Service, route
+from faafo_lab.cloud.emulator.service import JSON, Fault, Request, Route, Service, nova_error, route
 from faafo_lab.cloud.emulator.store import Row
 
 if TYPE_CHECKING:
@@ -34,17 +34,6 @@ QUOTAS = {
     "security_groups": -1,
     "security_group_rules": -1,
 }
-ERRORS = {
-    400: "badRequest",
-    403: "forbidden",
-    404: "itemNotFound",
-    405: "badMethod",
-    409: "conflictingRequest",
-    413: "overLimit",
-    415: "badMediaType",
-    501: "notImplemented",
-    503: "serviceUnavailable",
-}
 
 
 class Nova(Service):
@@ -61,7 +50,7 @@ class Nova(Service):
 
     def error(self, fault: Fault) -> JSON:
         """Nova's form: {"itemNotFound": {"code", "message"}}."""
-        return {ERRORS.get(fault.status, "computeFault"): {"code": fault.status, "message": fault.message}}
+        return nova_error(fault)
 
     def answer_headers(self, request: Request) -> dict[str, str]:
         """Every answer says which microversion it is of."""

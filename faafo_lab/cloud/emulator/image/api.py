@@ -13,7 +13,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import urlencode
 
-from faafo_lab.cloud.emulator import schema
+from faafo_lab.cloud.emulator import durable, schema
 from faafo_lab.cloud.emulator.image.attributes import BASE, READ_ONLY, SCHEMA, Schemas
 from faafo_lab.cloud.emulator.image.base_images import BASE_IMAGES, pack
 from faafo_lab.cloud.emulator.image.members import Members
@@ -208,7 +208,7 @@ class Image(Schemas, Members):
                 os.fsync(file.fileno())
             if id not in self.rows:
                 raise Fault(410, f"Image {id} was deleted during its upload.")
-            partial.replace(self.file(id))
+            durable.move(partial, self.file(id))
             images.update(
                 id,
                 status="active",
@@ -285,5 +285,8 @@ def _new(id: str, name: str | None, owner: str) -> Row:
 
 def _write(path: Path, data: bytes) -> None:
     partial = path.with_suffix(".partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    durable.move(partial, path)

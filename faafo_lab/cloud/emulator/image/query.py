@@ -6,15 +6,13 @@ import operator
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from faafo_lab.cloud.emulator import schema
+from faafo_lab.cloud.emulator import lists, schema
 from faafo_lab.cloud.emulator.service import JSON, Fault, Request
 
 PAGE = 25
 PAGE_MAX = 1000
 SORT_KEYS = ("name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at")
 _PAGING = frozenset(("limit", "marker", "sort", "sort_key", "sort_dir", "member_status"))
-
-
 _OPERATORS: dict[str, Callable[[datetime, datetime], bool]] = {
     "gt": operator.gt,
     "gte": operator.ge,
@@ -97,11 +95,8 @@ def cut(views: list[JSON], request: Request) -> tuple[list[JSON], bool]:
     except ValueError:
         raise Fault(400, "limit param must be an integer") from None
     limit = min(PAGE if limit is None else limit, PAGE_MAX)
-    start = 0
-    if marker := request.one("marker"):
-        ids = [view["id"] for view in views]
-        if marker not in ids:
-            raise Fault(400, f"Marker {marker} could not be found.")
-        start = ids.index(marker) + 1
-    end = start + limit
-    return views[start:end], limit > 0 and end < len(views)
+    try:
+        page, more = lists.page(views, request, limit)
+    except KeyError as error:
+        raise Fault(400, f"Marker {error.args[0]} could not be found.") from None
+    return page, limit > 0 and more

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from faafo_lab.cloud.emulator import schema
+from faafo_lab.cloud.emulator import lists, schema
 from faafo_lab.cloud.emulator.balancer.balancer import Balancer
 from faafo_lab.cloud.emulator.balancer.listeners import Stats
 from faafo_lab.cloud.emulator.load_balancer.kinds import HEALTH_MONITOR, LISTENER, LOAD_BALANCER, MEMBER, POOL, Kind
@@ -203,25 +203,17 @@ class Parts(Service):
                 raise Fault(400, f"Invalid sort direction: {schema.shown(direction)}. It is asc or desc.")
             views.sort(key=lambda view: str(view.get(key) or ""), reverse=direction == "desc")
         page, more = _page(views, request)
-        wanted = request.query.get("fields")
-        body: JSON = {kind.plural: [_only(view, wanted) for view in page]}
+        body: JSON = {kind.plural: [lists.fields(view, request) for view in page]}
         if more:
             href = f"{self.url}{request.path}?{urlencode({**request.query, 'marker': [page[-1]['id']]}, doseq=True)}"
             body[f"{kind.plural}_links"] = [{"rel": "next", "href": href}]
         return body
 
 
-def _only(view: JSON, wanted: list[str] | None) -> JSON:
-    return {name: value for name, value in view.items() if name in wanted} if wanted else view
-
-
 def _matches(view: JSON, request: Request) -> bool:
     for name, values in request.query.items():
-        if name in ("tags", "tags-any", "not-tags", "not-tags-any"):
-            wanted = {tag for value in values for tag in value.split(",")}
-            have = wanted & set(view["tags"])
-            fits = bool(have) if name.endswith("-any") else have == wanted
-            if fits is name.startswith("not-"):
+        if name in lists.TAG_FILTERS:
+            if not lists.tagged(view["tags"], name, values):
                 return False
         elif name in view and name not in _NOT_FILTERS and not isinstance(view[name], list | dict):
             texts = [str(view[name]), str(view[name]).lower()] if view[name] is not None else ["", "None"]
@@ -237,11 +229,7 @@ def _page(views: list[JSON], request: Request) -> tuple[list[JSON], bool]:
         limit = request.number("limit")
     except ValueError as error:
         raise Fault(400, f"Invalid page limit: {error}") from None
-    start = 0
-    if marker := request.one("marker"):
-        ids = [view["id"] for view in views]
-        if marker not in ids:
-            raise Fault(400, f"The marker {schema.shown(marker)} could not be found.")
-        start = ids.index(marker) + 1
-    end = start + limit if limit else len(views)
-    return views[start:end], end < len(views)
+    try:
+        return lists.page(views, request, limit or None)
+    except KeyError as error:
+        raise Fault(400, f"The marker {schema.shown(error.args[0])} could not be found.") from None

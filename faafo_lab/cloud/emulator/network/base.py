@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode
 
+from faafo_lab.cloud.emulator import lists
 from faafo_lab.cloud.emulator.network import query
 from faafo_lab.cloud.emulator.network.attributes import REQUIRED, Attribute
 from faafo_lab.cloud.emulator.service import JSON, Answer, Fault, Request, new_id, now
@@ -97,7 +98,7 @@ class Collection:
         views = [view for view in views if query.matches(view, request)]
         views = query.in_order(views, request)
         page, more = query.page(views, request)
-        body: JSON = {self.plural: [query.fields(view, request) for view in page]}
+        body: JSON = {self.plural: [lists.fields(view, request) for view in page]}
         if more:
             following = {**request.query, "marker": [page[-1]["id"]]}
             href = f"{self.network.url}{request.path}?{urlencode(following, doseq=True)}"
@@ -106,7 +107,7 @@ class Collection:
 
     def show(self, request: Request, id: str) -> JSON:
         """Show one."""
-        return {self.name: query.fields(self.view(self.find(request, id)), request)}
+        return {self.name: lists.fields(self.view(self.find(request, id)), request)}
 
     def create(self, request: Request) -> Answer:
         """Create one, or, where the body has the plural, several: all or none."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from faafo_lab.cloud.emulator import schema
+from faafo_lab.cloud.emulator import lists, schema
 from faafo_lab.cloud.emulator.service import JSON, Fault, Request
 
 _PAGING = frozenset(("limit", "marker", "page_reverse", "sort_key", "sort_dir", "fields"))
@@ -18,18 +18,12 @@ def matches(view: JSON, request: Request) -> bool:
     for name, values in request.query.items():
         if name in _PAGING:
             continue
-        if name in ("tags", "tags-any", "not-tags", "not-tags-any"):
-            if not _tagged(view.get("tags", []), name, {tag for value in values for tag in value.split(",")}):
+        if name in lists.TAG_FILTERS:
+            if not lists.tagged(view.get("tags", []), name, values):
                 return False
         elif name in view and not any(_equal(view[name], value) for value in values):
             return False
     return True
-
-
-def _tagged(tags: list[str], name: str, wanted: set[str]) -> bool:
-    have = wanted & set(tags)
-    fits = bool(have) if name.endswith("-any") else have == wanted
-    return fits != name.startswith("not-")
 
 
 def _equal(value: Any, text: str) -> bool:
@@ -69,17 +63,7 @@ def page(views: list[JSON], request: Request) -> tuple[list[JSON], bool]:
     except ValueError:
         wrong = schema.shown(request.one("limit"))
         raise Fault(400, f"Limit must be an integer 0 or greater and not {wrong}", type="HTTPBadRequest") from None
-    start = 0
-    if marker := request.one("marker"):
-        ids = [view["id"] for view in views]
-        if marker not in ids:
-            raise Fault(404, f"The marker {marker} could not be found.", type="HTTPNotFound")
-        start = ids.index(marker) + 1
-    end = start + limit if limit else len(views)
-    return views[start:end], end < len(views)
-
-
-def fields(view: JSON, request: Request) -> JSON:
-    """A resource with those attributes only that were asked for."""
-    wanted = request.query.get("fields")
-    return {name: value for name, value in view.items() if name in wanted} if wanted else view
+    try:
+        return lists.page(views, request, limit or None)
+    except KeyError as error:
+        raise Fault(404, f"The marker {error.args[0]} could not be found.", type="HTTPNotFound") from None

@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from faafo_lab.cloud.emulator import durable
 from faafo_lab.cloud.emulator.service import Fault
 
 CHUNK_BYTES = 1 << 18
@@ -55,6 +56,10 @@ class Files:
         """All of a file; nothing of an empty one."""
         return [Piece(self._folder / file, 0, length)] if length else []
 
+    def _keep(self, descriptor: int) -> None:
+        os.fsync(descriptor)
+        durable.keep_names(self._folder)
+
     def remove(self, files: Iterable[str]) -> None:
         """Remove files that no row names any more. Who reads one now reads on."""
         for each in filter(None, files):
@@ -79,7 +84,7 @@ class Files:
                     file.write(chunk)
                 file.flush()
                 if length:
-                    await asyncio.to_thread(os.fsync, file.fileno())
+                    await asyncio.to_thread(self._keep, file.fileno())
             if not length:
                 path.unlink()
             yield Received(path.name if length else "", length, md5.hexdigest())
