@@ -296,6 +296,7 @@ class Topology:
 
         Raises NotFound where it must name a server that is not there yet.
         """
+        settings = {"FAAFO_SECRET": self.secret}
         if role == "all-in-one":
             flags = "-i database -i messaging -i faafo -r api -r worker -r demo"
         elif role == "controller":
@@ -304,14 +305,16 @@ class Topology:
             flags = "-i database -i messaging"
         elif role == "api":
             services = self._private_address("app-services")
-            flags = f"-i faafo -r api -m {self._queue(services)} -d {self._database(services)}"
+            flags = "-i faafo -r api"
+            settings |= {"FAAFO_QUEUE_URL": self._queue(services), "FAAFO_DATABASE_URL": self._database(services)}
             if self.images != IMAGES_IN_DATABASE:
                 flags += f" -o {self.images}"
         else:
             small = bool(self.of_role("controller"))
             endpoint = self._url(self._private_address("app-controller" if small else "app-api-1"))
             queue = self._queue(self._private_address("app-controller" if small else "app-services"))
-            flags = f"-i faafo -r worker -e {endpoint} -m {queue}"
+            flags = f"-i faafo -r worker -e {endpoint}"
+            settings["FAAFO_QUEUE_URL"] = queue
         lines = ["#!/usr/bin/env bash", "set -eu"]
         if not self.embedded:
             package = os.environ.get("FAAFO_LAB_PACKAGE", "faafo-lab")
@@ -320,7 +323,9 @@ class Topology:
                 f"python3 -m venv /opt/faafo && /opt/faafo/bin/pip install -q {shlex.quote(package)}",
                 "export PATH=/opt/faafo/bin:$PATH",
             ]
-        lines.append(f"faafo-install {flags} -s {self.secret}")
+        # in the environment, which only root reads: everybody on the server sees the arguments of its processes
+        lines += [f"export {name}={value}" for name, value in settings.items()]
+        lines.append(f"faafo-install {flags}")
         return "\n".join(lines) + "\n"
 
     def wait_serving(self) -> None:

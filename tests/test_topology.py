@@ -82,6 +82,13 @@ def test_deploying_again_changes_nothing_and_says_so(app: Topology, cloud: Cloud
     assert sum("as it should be" in line for line in said) == 3 + 5
 
 
+def test_no_secret_stands_on_a_command_line_of_a_server_that_boots(app: Topology) -> None:
+    for role in ("services", "api", "worker"):
+        secret = [line for line in app.user_data(role).splitlines() if app.secret in line]
+        assert secret
+        assert all(line.startswith("export FAAFO_") for line in secret)
+
+
 def test_only_the_groups_that_the_rules_name_reach_the_database_and_the_queue(app: Topology, cloud: Cloud) -> None:
     services = app.servers["app-services"].addresses[0]
 

@@ -26,6 +26,7 @@ from faafo_lab.app.metrics import METHODS, OTHER
 log = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 1
+JSON = "application/json; charset=utf-8"
 
 
 class Handler(RequestHandler):
@@ -79,7 +80,7 @@ class Handler(RequestHandler):
     def send(self, value: dict[str, Any], status: int = 200) -> None:
         """Answer with a JSON object."""
         self.set_status(status)
-        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.set_header("Content-Type", JSON)
         self.finish(json.dumps(value))
 
     @classmethod

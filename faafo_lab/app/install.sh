@@ -24,6 +24,8 @@ usage: faafo-install [-i database|messaging|faafo]... [-r api|worker|demo]...
   -s SECRET        the deployment's secret: results, deletions, database and broker need it
                    (default: FAAFO_SECRET, or the one of the last installation)
 
+  Everybody on a machine can read what stands on its command lines. So -m, -d, -o and -s may be left out, and
+  FAAFO_QUEUE_URL, FAAFO_DATABASE_URL, FAAFO_IMAGES_URL and FAAFO_SECRET be set in the environment instead.
   FAAFO_LOG=json and FAAFO_LOG_LEVEL=debug|info|warning|error in the environment say how API and worker log.
 USAGE
 }
@@ -42,7 +44,9 @@ say() { echo "faafo-install: $1"; }
 
 # --- What is asked for -------------------------------------------------------------------------------------------
 
-install=() run=() endpoint='' queue_url='' database_url='' images_url='' secret=${FAAFO_SECRET-}
+install=() run=() endpoint=''
+queue_url=${FAAFO_QUEUE_URL-} database_url=${FAAFO_DATABASE_URL-} images_url=${FAAFO_IMAGES_URL-} secret=${FAAFO_SECRET-}
+export -n FAAFO_QUEUE_URL FAAFO_DATABASE_URL FAAFO_IMAGES_URL FAAFO_SECRET # what is installed need not see them
 while getopts ':hi:r:e:m:d:o:s:' option; do
     case $option in
         h) usage; exit 0 ;;
@@ -78,12 +82,12 @@ runs() { wanted "$1" ${run[@]+"${run[@]}"}; }
 
 case $endpoint in '' | http://?* | https://?*) ;; *) wrong "-e $endpoint: it must begin with http://" ;; esac
 case $queue_url in '' | redis://?* | rediss://?* | redis+socket://?* | amqp://?* | amqps://?*) ;;
-    *) wrong '-m: it must begin with redis:// or amqp://' ;; esac
+    *) wrong '-m (FAAFO_QUEUE_URL): it must begin with redis:// or amqp://' ;; esac
 case $database_url in '' | postgresql://?* | mysql://?* | mariadb://?*) ;;
-    *) wrong '-d: it must begin with postgresql:// or mysql://' ;; esac
+    *) wrong '-d (FAAFO_DATABASE_URL): it must begin with postgresql:// or mysql://' ;; esac
 
 case $images_url in '' | database | file:///?* | swift://?* | swift+http://?* | s3://?* | s3+http://?* | local:///?*) ;;
-    *) wrong '-o: it must be database, file:///DIRECTORY, or begin with swift:// or s3://' ;; esac
+    *) wrong '-o (FAAFO_IMAGES_URL): it must be database, file:///DIRECTORY, or begin with swift:// or s3://' ;; esac
 
 root=${INSTANCE_ROOT-}
 embedded=${INSTANCE_ROOT:+yes}
@@ -95,7 +99,8 @@ if [ -z "$secret" ] && [ -r "$etc/secret" ]; then
     IFS= read -r secret <"$etc/secret" || true
 fi
 case $secret in
-    *[[:cntrl:]]* | ' '* | *' ') wrong '-s: a secret is one line of printable characters, without a blank at its ends' ;;
+    *[[:cntrl:]]* | ' '* | *' ')
+        wrong '-s (FAAFO_SECRET): a secret is one line of printable characters, without a blank at its ends' ;;
 esac
 password=${secret:-faafo} # the database and the broker always ask for one
 

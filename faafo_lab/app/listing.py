@@ -33,6 +33,12 @@ _OLDEST = _oldest.where(fractals.c.number > _offset).add_columns(*_counted)
 _NEWEST = _newest.where(fractals.c.number <= counter(CREATED) - _offset).add_columns(*_counted)
 _BEHIND = _oldest.where(fractals.c.number > bindparam("number", type_=sa.BigInteger)).offset(_offset)
 
+# All, part by part: from one part's last number on
+PART = 1000  # fractals
+_last = bindparam("last", type_=sa.BigInteger)
+_AFTER = _oldest.where(fractals.c.number > _last).add_columns(fractals.c.number)
+_BEFORE = _newest.where(fractals.c.number < _last).add_columns(fractals.c.number)
+
 _done = sa.select(*COLUMNS, counter(DONE)).where(fractals.c.completed_at.is_not(None)).limit(_limit).offset(_offset)
 _DONE_OLDEST = _done.order_by(fractals.c.completed_at, fractals.c.number)
 _DONE_NEWEST = _done.order_by(fractals.c.completed_at.desc(), fractals.c.number.desc())
@@ -87,6 +93,13 @@ def page_of_done(transaction: Transaction, wanted: Wanted) -> Page:
     offset, limit, order = wanted
     rows = transaction.rows(_DONE_NEWEST if order == "newest" else _DONE_OLDEST, offset=offset, limit=limit)
     return rows[0][-1] if rows else numbers.totals(transaction).done, [shown(row) for row in rows]
+
+
+def part(transaction: Transaction, order: str, last: int | None) -> tuple[list[dict[str, Any]], int | None]:
+    """The next ``PART`` of all fractals, and its last number, to go on from (None: nothing comes after it)."""
+    statement, first = (_BEFORE, ALL) if order == "newest" else (_AFTER, 0)
+    rows = transaction.rows(statement, last=first if last is None else last, limit=PART)
+    return [shown(row) for row in rows], rows[-1][-1] if len(rows) == PART else None
 
 
 def shown(row: Row) -> dict[str, Any]:

@@ -23,6 +23,7 @@ The secret travels as ``Authorization: Bearer SECRET``. Errors are ``{"error": "
 the API that gave it: ``X-Served-By``.
 """
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -31,11 +32,13 @@ from collections.abc import Awaitable
 from functools import cache
 from typing import Any, TypeVar
 
+from tornado.iostream import StreamClosedError
+
 from faafo_lab.app import dead, listing, logs, openapi, tasks, validation
 from faafo_lab.app.errors import AppError, BadRequest, BrokerAway, DatabaseAway, NotFound
-from faafo_lab.app.handler import RETRY_AFTER_SECONDS, Handler, known_uuid
+from faafo_lab.app.handler import JSON, RETRY_AFTER_SECONDS, Handler, known_uuid
 from faafo_lab.app.metrics import CONTENT_TYPE
-from faafo_lab.app.transfer import Image, Upload
+from faafo_lab.app.transfer import STALLED_SECONDS, Image, Upload
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +56,34 @@ class Fractals(Handler):
         page = validation.page(self.get_query_argument("page", None))
         per_page = validation.results_per_page(self.get_query_argument("results_per_page", None))
         order = self.get_query_argument("order", "oldest")
-        count, objects = await self.api.page(listing.wanted(page, per_page, order))
+        wanted = listing.wanted(page, per_page, order)
         if per_page is None:
-            page, pages = 1, 1
-        else:
-            pages = math.ceil(count / per_page)
+            await self._send_all(order)
+            return
+        count, objects = await self.api.page(wanted)
+        pages = math.ceil(count / per_page)
         self.send({"num_results": count, "objects": objects, "page": page, "total_pages": pages})
+
+    async def _send_all(self, order: str) -> None:
+        """Every fractal, part by part: a long list is not held in memory, and keeps nobody waiting."""
+        objects, last = await self.api.ask(self.api.store.part, order, None)
+        count = len(objects)
+        self.set_header("Content-Type", JSON)
+        self.write('{"objects": [' + json.dumps(objects)[1:-1])
+        try:
+            while last is not None:
+                await asyncio.wait_for(self.flush(), STALLED_SECONDS)
+                objects, last = await self.api.ask(self.api.store.part, order, last)
+                count += len(objects)
+                self.write("".join(f", {json.dumps(one)}" for one in objects))
+        except (StreamClosedError, TimeoutError):
+            log.info("the client went away after %d fractals of the list", count)
+        except AppError as error:
+            log.warning("the list is broken off after %d fractals: %s", count, error)
+        else:
+            self.finish(f'], "num_results": {count}, "page": 1, "total_pages": 1}}')
+            return
+        self.request.connection.stream.close()  # type: ignore[union-attr]
 
     async def post(self) -> None:
         """Accept a task."""
@@ -202,7 +227,7 @@ class Description(Handler):
     async def get(self) -> None:
         """What this API can do."""
         content, checksum = description()
-        self.set_header("Content-Type", "application/json; charset=utf-8")
+        self.set_header("Content-Type", JSON)
         self.set_header("Cache-Control", "no-cache")
         self.set_header("Etag", f'"{checksum}"')
         if self.check_etag_header():

@@ -229,6 +229,11 @@ class Store:
         return [(totals.all, listing.page(transaction, totals.all, one)) for one in wanted]
 
     @_in(Mode.READING)
+    def part(self, transaction: Transaction, order: str, last: int | None) -> tuple[list[dict[str, Any]], int | None]:
+        """Some of all fractals: those that follow number ``last`` (None: the first); from where to go on, if at all."""
+        return listing.part(transaction, order, last)
+
+    @_in(Mode.READING)
     def _page_of_done(self, transaction: Transaction, wanted: Wanted) -> Page:
         return listing.page_of_done(transaction, wanted)
 

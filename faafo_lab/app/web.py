@@ -87,6 +87,10 @@ class Page(Handler):
 
     route = "/index/{page}"
 
+    async def head(self, number: str = "1") -> None:
+        """What GET would say."""
+        await self.get(number)
+
     async def get(self, number: str = "1") -> None:
         """Show it, or say that nothing is new."""
         views: Views = self.settings["views"]
@@ -123,6 +127,9 @@ class Page(Handler):
             self.set_header("Retry-After", str(RETRY_AFTER_SECONDS))
         elif isinstance(error, RequestError):
             status_code = error.status
+        elif status_code == 405:
+            message = f"{self.request.method} does not exist for this page."
+            self.set_header("Allow", ", ".join(self.methods()))
         self.clear_header("Etag")
         self.set_header("Cache-Control", "no-store")
         self.set_status(status_code)

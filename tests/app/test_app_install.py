@@ -5,6 +5,7 @@
 
 import configparser
 import os
+import re
 import shlex
 import stat
 import subprocess
@@ -47,8 +48,7 @@ class Machine:
 
     def install(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         path = {"PATH": f"{self.bin}:{os.environ['PATH']}"}
-        values = self.deployment.environment(**path | environment)
-        values.pop("FAAFO_SECRET", None)
+        values = self.deployment.environment(**path | {"FAAFO_SECRET": ""} | environment)
         return subprocess.run(
             ["faafo-install", *words],
             env=values,
@@ -134,6 +134,27 @@ def test_the_split_topology(machine: Machine) -> None:
     assert machine.variables("faafo-api")["FAAFO_SECRET"] == "s"
 
 
+def test_what_is_secret_may_come_in_the_environment_and_goes_into_the_units_alone(machine: Machine) -> None:
+    given = {
+        "FAAFO_SECRET": SECRET,
+        "FAAFO_QUEUE_URL": "redis://:hush@10.0.0.4:6379/0",
+        "FAAFO_DATABASE_URL": "postgresql://faafo:hush@10.0.0.4:5432/faafo",
+        "FAAFO_IMAGES_URL": "swift://me:hush@keystone/fractals?project=lab",
+    }
+    seen = machine.deployment.place / "seen.txt"
+    machine.command("systemctl", f"cat /proc/$PPID/cmdline /proc/self/environ >> {shlex.quote(str(seen))}")
+    done = machine.install("-r", "api", "-r", "worker", **given)
+    assert done.returncode == 0, done.stderr
+    assert machine.variables("faafo-api") == {"MALLOC_ARENA_MAX": "2"} | given
+    assert machine.variables("faafo-worker")["FAAFO_QUEUE_URL"] == given["FAAFO_QUEUE_URL"]
+    told = seen.read_text()
+    assert "install.sh" in told
+    assert not re.search("hush|a secret", told + done.stdout)
+    # what an option says counts more
+    assert machine.install("-r", "api", "-m", "redis://:other@10.0.0.4:6379/0", **given).returncode == 0
+    assert machine.variables("faafo-api")["FAAFO_QUEUE_URL"] == "redis://:other@10.0.0.4:6379/0"
+
+
 def test_where_images_go_is_the_apis_own_setting(machine: Machine) -> None:
     store = "swift://me:p%2Fw@keystone/fractals?project=lab"
     assert machine.install("-r", "api", "-r", "worker", "-o", store, "-s", "s").returncode == 0
@@ -182,7 +203,7 @@ def test_what_the_units_say_runs(machine: Machine) -> None:
         (["-r", "worker", "-e", "10.0.0.1"], "it must begin with http://"),
         (["-r", "worker", "-m", "10.0.0.1"], "it must begin with redis:// or amqp://"),
         (["-r", "api", "-d", "sqlite://"], "it must begin with postgresql://"),
-        (["-r", "api", "-o", "/var/lib/faafo"], "-o: it must be database, file:///DIRECTORY, or begin with swift://"),
+        (["-r", "api", "-o", "/var/lib/faafo"], "-o (FAAFO_IMAGES_URL): it must be database, file:///DIR"),
         (["-r", "api", "-s", "a\nb"], "a secret is one line"),
     ],
 )

@@ -180,6 +180,17 @@ def test_who_knows_the_page_is_told_304_until_something_changes(client: httpx.Cl
     wait_for("304", unchanged)
 
 
+def test_the_page_answers_head_as_get_and_says_what_else_it_does_not(client: httpx.Client) -> None:
+    head, page = client.head("/index/1"), client.get("/index/1")
+    assert (head.status_code, head.content) == (200, b"")
+    for name in ("Content-Type", "Cache-Control", "Content-Security-Policy"):
+        assert head.headers[name] == page.headers[name]
+    assert client.head("/index/9").status_code == 404
+    refused = client.post("/")
+    assert (refused.status_code, refused.headers["Allow"]) == (405, "GET, HEAD")
+    assert "POST does not exist for this page." in refused.text
+
+
 def test_two_apis_give_the_same_page_the_same_etag(site: Site) -> None:
     with closing(site.deployment.api("app-api-2")) as other:
         site.made()
