@@ -7,7 +7,8 @@ database says what is to do, so a message may come twice, or get lost.
 SIGTERM: finish what is in hand or, where that takes longer than ``DRAIN_SECONDS``, hand it back; say goodbye, exit 0.
 Broker or API away: keep trying, say so once. A message that cannot be processed goes to the dead letters. A task that
 cannot be computed is reported to the API, which lets it be tried again, later; the one that has failed too often goes
-to the dead letters, too. What only this machine cannot (its disk is full) is left to the others.
+to the dead letters, too. What only this machine cannot (its disk is full) is left to the others: the worker takes
+nothing for a while, longer from one failure to the next.
 """
 
 import argparse
@@ -43,6 +44,7 @@ GIVE_UP_SECONDS = 20.0  # a worker that shall stop keeps a result for an API tha
 PAUSE_SECONDS = 0.2  # of a worker that drains, or whose API is away
 IN_MEMORY_BYTES = 8 * 1024 * 1024  # a picture that is larger waits in a temporary file
 BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 0.25, 1.0
+REST_SECONDS, REST_MAX_SECONDS = 1.0, 16.0  # of a worker that cannot keep a picture
 BATCH_MAX = 16  # tasks that are claimed together, …
 BATCH_STEPS = 32_000_000  # … while all pixels' iterations are no more than this: some milliseconds' work
 
@@ -176,12 +178,13 @@ class Worker:
         self._connection = tasks.connection(queue_url)
         self._client = Client(endpoint, secret)
         self._stop = heart.stop
+        self._rest_seconds, self._rests_until = REST_SECONDS, 0.0
 
     def run(self) -> None:
         """Work until ``stop`` is set."""
         backoff = Backoff("the message broker")
         while not self._stop.is_set():
-            if self._leaving() or not self._heart.welcome.is_set():
+            if not self._ready():
                 self._stop.wait(PAUSE_SECONDS)
                 continue
             broken = True
@@ -195,7 +198,7 @@ class Worker:
                 self._connection = tasks.connection(self._queue_url)
 
     def _consume(self, backoff: Backoff) -> None:
-        """Take tasks until the worker shall stop or drain."""
+        """Take tasks until the worker shall stop, drain or rest."""
         channel = tasks.open_channel(self._connection)
         dead.read_anything(channel)
         taken: deque[Any] = deque()
@@ -206,7 +209,7 @@ class Worker:
         consumer.qos(prefetch_count=1, apply_global=not self._connection.qos_semantics_matches_spec)
         with consumer:
             backoff.worked()
-            while not self._leaving() and self._heart.welcome.is_set():
+            while self._ready():
                 if taken:
                     self._handle(channel, self._orders(channel, taken.popleft()))
                     continue
@@ -217,8 +220,9 @@ class Worker:
                 except json.JSONDecodeError as error:  # in Valkey's list, and not by kombu
                     self._bury(channel, f"The message is not JSON: {error}.", error.doc)
 
-    def _leaving(self) -> bool:
-        return self._stop.is_set() or self._heart.drain.is_set()
+    def _ready(self) -> bool:
+        leaving = self._stop.is_set() or self._heart.drain.is_set()
+        return self._heart.welcome.is_set() and not leaving and time.monotonic() >= self._rests_until
 
     def _orders(self, channel: Any, message: Any) -> list[Order]:
         """The task of a message; while it is small, also those that wait behind it, to claim together."""
@@ -260,6 +264,8 @@ class Worker:
                         message.ack()
                 left.popleft()
                 self._heart.done(task.uuid)
+                if time.monotonic() < self._rests_until:
+                    raise _NotNow
         except _NotNow:
             for order in left:
                 order.message.requeue()
@@ -298,12 +304,19 @@ class Worker:
         try:
             try:
                 self._make_and_report(task)
+                self._rest_seconds = REST_SECONDS
             except _Failed as failed:
+                if failed.fault == "worker":
+                    self._rest()
                 return self._report(task, failed)
         except ApiRefused as error:
             self._check_welcome(error)
             return str(error)
         return ""
+
+    def _rest(self) -> None:
+        self._rests_until = time.monotonic() + self._rest_seconds
+        self._rest_seconds = min(self._rest_seconds * 2, REST_MAX_SECONDS)
 
     def _check_welcome(self, error: ApiRefused) -> None:
         if error.status in NOT_WELCOME:
