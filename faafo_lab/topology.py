@@ -324,7 +324,7 @@ class Topology:
                 "export PATH=/opt/faafo/bin:$PATH",
             ]
         # in the environment, which only root reads: everybody on the server sees the arguments of its processes
-        lines += [f"export {name}={value}" for name, value in settings.items()]
+        lines += [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
         lines.append(f"faafo-install {flags}")
         return "\n".join(lines) + "\n"
 
