@@ -31,13 +31,12 @@ void strip(uint8_t *restrict pixels, int64_t top, int64_t rows, int64_t width, i
         for (int64_t tile = (width + COLUMNS - 1) / COLUMNS; tile-- > 0;) {
             const int64_t x = tile * COLUMNS;
             reals zx = {0}, re[ROWS], im[ROWS];
-            wholes inside[ROWS], count[ROWS], any_inside;
+            wholes inside, count[ROWS], any_inside;
             for (int lane = 0; lane < COLUMNS; lane++) zx[lane] = (double)(x + lane);
             zx = zx * x_span / x_steps + xa;
             for (int row = 0; row < ROWS; row++) {
                 re[row] = zx;
                 im[row] = (double)(top + y + row) * y_span / y_steps + ya + (reals){0};
-                inside[row] = ~(wholes){0};
                 count[row] = (wholes){0};
             }
             int64_t done = 0;
@@ -46,12 +45,12 @@ void strip(uint8_t *restrict pixels, int64_t top, int64_t rows, int64_t width, i
                 for (int row = 0; row < ROWS; row++) {
                     for (int step = 0; step < STEPS; step++) {
                         const reals re2 = re[row] * re[row], im2 = im[row] * im[row];
-                        inside[row] &= re2 + im2 <= 4.0;
-                        count[row] -= inside[row];
+                        inside = re2 + im2 <= 4.0; /* an orbit that has escaped does not come back */
+                        count[row] -= inside;
                         im[row] = (re[row] + re[row]) * im[row] + cy;
                         re[row] = re2 - im2 + cx;
                     }
-                    any_inside |= inside[row];
+                    any_inside |= inside;
                 }
                 done += STEPS;
             } while (done < iterations && any(any_inside));

@@ -27,7 +27,7 @@ FIELDS = ("uuid", "width", "height", "iterations", "xa", "xb", "ya", "yb")
 def figures() -> Figures:
     """The figures of the large pictures, by name, with their unit."""
     tasks, measured = deployed()
-    fractal.this_machine()
+    fractal.this_machine(False)
     alone = both = 0.0
     for task in tasks:
         started = perf_counter()

@@ -11,12 +11,12 @@ from typing import IO
 
 from faafo_lab.app import png
 from faafo_lab.app.julia import COLOURS, Task, constant
-from faafo_lab.app.kernel import Machine
+from faafo_lab.app.kernel import Machine, escape_for_good
 
 STRIP_BYTES = 128 * 1024  # it stays in a core's cache from the kernel to the compression
 PALETTE = bytes(part for colour in COLOURS for part in colour)
 
-this_machine = functools.cache(Machine)  # made when it is needed first
+this_machine = functools.cache(Machine)  # made when it is needed first; the returning one hardly ever is
 
 
 def strips(task: Task, machine: Machine | None = None) -> Iterator[memoryview]:
@@ -24,10 +24,10 @@ def strips(task: Task, machine: Machine | None = None) -> Iterator[memoryview]:
 
     It is the same memory each time, written anew.
     """
-    machine = machine or this_machine()
     cx, cy = constant(task)
     x_axis = task.xb - task.xa, max(task.width - 1, 1), task.xa
     y_axis = task.yb - task.ya, max(task.height - 1, 1), task.ya
+    machine = machine or this_machine(not escape_for_good(cx, cy, x_axis[0], y_axis[0]))
     row_bytes = task.width + 1
     rows_at_once = min(max(STRIP_BYTES // row_bytes, 1), task.height)
     memory = ctypes.create_string_buffer(machine.buffer_bytes(task.width, rows_at_once))

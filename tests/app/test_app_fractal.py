@@ -45,16 +45,19 @@ def png(wanted: Task) -> bytes:
 
 
 @functools.cache
-def machine(columns: int) -> kernel.Machine:
-    return kernel.Machine(columns)
+def machine(returning: bool, columns: int) -> kernel.Machine:
+    return kernel.Machine(returning, columns)
 
 
+@pytest.mark.parametrize("returning", [True, False])
 @pytest.mark.parametrize("columns", [1, 2, 4, 8])  # as other processors have them: LLVM makes of it what this one can
 @pytest.mark.parametrize("iterations", [1, 2, 3, 11, 12, 33, 300])
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (2, 2), (7, 5), (41, 23), (64, 64)])
-def test_the_kernel_gives_the_definitions_pixels(size: tuple[int, int], iterations: int, columns: int) -> None:
+def test_the_kernel_gives_the_definitions_pixels(
+    size: tuple[int, int], iterations: int, columns: int, returning: bool
+) -> None:
     wanted = task(*size, iterations)
-    assert rows(wanted, machine(columns)) == defined(wanted)
+    assert rows(wanted, machine(returning, columns)) == defined(wanted)
 
 
 @settings(deadline=None, max_examples=100)
@@ -85,8 +88,17 @@ def test_a_point_that_comes_back_after_its_escape_has_escaped(monkeypatch: pytes
     assert rows(task(4, 1, 100, xa=2.3, xb=2.9, ya=0.0)) == [[0, 0, 0, 0]]
 
 
+def test_what_does_not_come_back_is_told_from_what_does() -> None:
+    box = (3.0, 2.0)  # as wide and as high as that
+    assert kernel.escape_for_good(*constant(task()), *box)
+    assert kernel.escape_for_good(-1.98, 0.1, *box)
+    assert not kernel.escape_for_good(-2.0, 0.0, *box)
+    assert not kernel.escape_for_good(-6.0, 0.0, *box)
+    assert not kernel.escape_for_good(0.1, 0.1, float("inf"), 1.0)
+
+
 def test_the_kernel_writes_nothing_outside_its_memory() -> None:
-    ours = fractal.this_machine()
+    ours = fractal.this_machine(False)
     for width in range(1, 20):
         for height in range(1, 10):
             size = ours.buffer_bytes(width, height)
@@ -96,7 +108,7 @@ def test_the_kernel_writes_nothing_outside_its_memory() -> None:
 
 
 def test_other_threads_run_while_the_kernel_does() -> None:
-    fractal.this_machine()
+    fractal.this_machine(False)
     beats: list[float] = []
     done = threading.Event()
 
