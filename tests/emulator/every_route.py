@@ -186,7 +186,8 @@ class World:
                 path, data = operation.path(self.mine(operation)), json.dumps(body).encode()
                 answer = self.send("POST", path, data, JSON_TYPE)
                 deadline = time.monotonic() + LIMIT_SECONDS
-                while answer.status == 409 and not again and time.monotonic() < deadline:  # what it needs is not ready
+                # What it needs may not be ready: a 409, of a volume a 400
+                while answer.status in (400, 409) and not again and time.monotonic() < deadline:
                     time.sleep(LOOK_SECONDS)
                     answer = self.send("POST", path, data, JSON_TYPE)
                 made = answer.status in (200, 201, 202)
