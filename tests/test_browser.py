@@ -85,7 +85,7 @@ class Lab:
     def open(self, name: str) -> None:
         """Open a notebook of the folder, with a kernel that is ready.
 
-        JupyterLab asks a new kernel once how it is; where the answer is lost, it says "Unknown" until it is loaded again.
+        JupyterLab asks a new kernel once how it is; where the answer is lost, it says "Unknown" until loaded anew.
         """
         for left in reversed(range(OPENINGS)):
             self.page.goto(f"{self.url}lab/tree/{name}?token={self.token}&reset")
