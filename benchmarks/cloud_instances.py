@@ -19,11 +19,11 @@ import httpx
 from measure import Figures
 
 import faafo_lab
-from faafo_lab.cloud.emulator import tree
-from faafo_lab.cloud.emulator.hypervisor import clocks
-from faafo_lab.cloud.emulator.hypervisor.client import Guest, Hypervisor
-from faafo_lab.cloud.emulator.hypervisor.governor import LAUNCH_CREDIT_SECONDS
-from faafo_lab.cloud.emulator.image.base_images import BASE_IMAGES, pack
+from faafo_lab.cloud.emulator.machinery.hypervisor import clocks
+from faafo_lab.cloud.emulator.machinery.hypervisor.client import Guest, Hypervisor
+from faafo_lab.cloud.emulator.machinery.hypervisor.governor import LAUNCH_CREDIT_SECONDS
+from faafo_lab.cloud.emulator.services.image.base_images import BASE_IMAGES, pack
+from faafo_lab.cloud.emulator.system import tree
 from faafo_lab.topology import Topology, roles
 from faafo_lab.workbook import own_home
 

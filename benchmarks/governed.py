@@ -10,7 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from faafo_lab.cloud.emulator.hypervisor.governor import BEAT_NS, Governor
+from faafo_lab.cloud.emulator.machinery.hypervisor.governor import BEAT_NS, Governor
 
 
 def main() -> None:

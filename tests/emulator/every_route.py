@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import quote
 
 from faafo_lab.cloud.emulator import server  # noqa: F401 (loads all services)
-from faafo_lab.cloud.emulator.network.base import Collection
-from faafo_lab.cloud.emulator.service import Fault, Service
+from faafo_lab.cloud.emulator.common.service import Fault, Service
+from faafo_lab.cloud.emulator.services.network.base import Collection
 from tests.waiting import LIMIT_SECONDS, LOOK_SECONDS
 
 from .conftest import Api

@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from faafo_lab.cloud.emulator import tree
 from faafo_lab.cloud.emulator.addresses import Claim
-from faafo_lab.cloud.emulator.hypervisor.client import Guest, Hypervisor
+from faafo_lab.cloud.emulator.machinery.hypervisor.client import Guest, Hypervisor
+from faafo_lab.cloud.emulator.system import tree
 from tests.waiting import LIMIT_SECONDS, wait_for
 
 T = TypeVar("T")

@@ -8,8 +8,8 @@ import httpx
 import openstack
 import pytest
 
+from faafo_lab.cloud.emulator.common.names import id_of
 from faafo_lab.cloud.emulator.control import Running
-from faafo_lab.cloud.emulator.names import id_of
 from tests.waiting import wait_for
 
 from .clients import openstack as openstackclient

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from faafo_lab.cloud.emulator.identity.api import Identity
-from faafo_lab.cloud.emulator.names import id_of
-from faafo_lab.cloud.emulator.service import Request
-from faafo_lab.cloud.emulator.store import Store
+from faafo_lab.cloud.emulator.common.names import id_of
+from faafo_lab.cloud.emulator.common.service import Request
+from faafo_lab.cloud.emulator.common.store import Store
+from faafo_lab.cloud.emulator.services.identity.api import Identity
 
 from .conftest import Api
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from faafo_lab.cloud.emulator.control import Running
-from faafo_lab.cloud.emulator.image.base_images import BASE_IMAGES, pack
+from faafo_lab.cloud.emulator.services.image.base_images import BASE_IMAGES, pack
 from tests.waiting import wait_for
 
 from .conftest import Api

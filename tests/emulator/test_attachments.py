@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from faafo_lab.cloud.emulator import tree
 from faafo_lab.cloud.emulator.control import Running
+from faafo_lab.cloud.emulator.system import tree
 from tests.waiting import wait_for
 
 from .conftest import Api

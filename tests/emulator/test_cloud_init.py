@@ -15,8 +15,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faafo_lab.cloud.emulator.guest import cloudconfig, userdata
-from faafo_lab.cloud.emulator.guest.userdata import BOOTHOOK, CONFIG, SCRIPT, Part
+from faafo_lab.cloud.emulator.machinery.guest import cloudconfig, userdata
+from faafo_lab.cloud.emulator.machinery.guest.userdata import BOOTHOOK, CONFIG, SCRIPT, Part
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Room
 from tests.emulator.test_guest import in_instance

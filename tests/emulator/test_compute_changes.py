@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from faafo_lab.cloud.emulator import control, tree
+from faafo_lab.cloud.emulator import control
 from faafo_lab.cloud.emulator.control import Running
+from faafo_lab.cloud.emulator.system import tree
 from tests.waiting import wait_for
 
 from .conftest import Api

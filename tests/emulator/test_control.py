@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from faafo_lab.cloud.emulator import control, tree
+from faafo_lab.cloud.emulator import control
 from faafo_lab.cloud.emulator.addresses import Claim, numbers
+from faafo_lab.cloud.emulator.common.store import SCHEMA_VERSION, Store
 from faafo_lab.cloud.emulator.control import Running
 from faafo_lab.cloud.emulator.errors import AddressError, EmulatorError, StateError, VersionError
-from faafo_lab.cloud.emulator.store import SCHEMA_VERSION, Store
+from faafo_lab.cloud.emulator.system import tree
 from tests.waiting import wait_for
 
 from .conftest import Api

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from hypothesis import strategies as st
 
 from faafo_lab.cloud.emulator import control
-from faafo_lab.cloud.emulator.schema import UUID
+from faafo_lab.cloud.emulator.common.schema import UUID
 from tests.waiting import wait_for
 
 from . import odd

@@ -10,9 +10,9 @@ from typing import cast
 
 import pytest
 
-from faafo_lab.cloud.emulator import tree
-from faafo_lab.cloud.emulator.hypervisor import clocks, governor
-from faafo_lab.cloud.emulator.hypervisor.load import Load
+from faafo_lab.cloud.emulator.machinery.hypervisor import clocks, governor
+from faafo_lab.cloud.emulator.machinery.hypervisor.load import Load
+from faafo_lab.cloud.emulator.system import tree
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Room
 from tests.waiting import wait_for

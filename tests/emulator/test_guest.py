@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from faafo_lab.cloud.emulator.guest.console import KEPT_BYTES, Console
-from faafo_lab.cloud.emulator.guest.units import UnitError, read_unit
-from faafo_lab.cloud.emulator.hypervisor.client import HypervisorError
+from faafo_lab.cloud.emulator.machinery.guest.console import KEPT_BYTES, Console
+from faafo_lab.cloud.emulator.machinery.guest.units import UnitError, read_unit
+from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Room, alive
 from tests.waiting import wait_for

@@ -14,8 +14,8 @@ from typing import TypeVar
 import asyncssh
 import pytest
 
-from faafo_lab.cloud.emulator.switch.plug import Plug, Rule
-from faafo_lab.cloud.emulator.switch.switch import Switch
+from faafo_lab.cloud.emulator.machinery.switch.plug import Plug, Rule
+from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Room, alive
 from tests.waiting import wait_for

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from faafo_lab.cloud.emulator import sockets, tree
-from faafo_lab.cloud.emulator.hypervisor.client import HypervisorError
+from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
+from faafo_lab.cloud.emulator.system import sockets, tree
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Machine, Room, alive
 from tests.waiting import wait_for

@@ -17,8 +17,9 @@ from typing import Any
 import httpx
 import pytest
 
-from faafo_lab.cloud.emulator import control, sockets, tree
+from faafo_lab.cloud.emulator import control
 from faafo_lab.cloud.emulator.control import Running
+from faafo_lab.cloud.emulator.system import sockets, tree
 from tests.waiting import wait_for
 
 from .conftest import Api

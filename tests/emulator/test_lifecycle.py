@@ -5,8 +5,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from faafo_lab.cloud.emulator.compute.transitions import Transitions
 from faafo_lab.cloud.emulator.server import Emulator
+from faafo_lab.cloud.emulator.services.compute.transitions import Transitions
 from tests.waiting import LIMIT_SECONDS
 
 Work = Coroutine[Any, Any, None]

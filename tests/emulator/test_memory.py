@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from faafo_lab.cloud.emulator import tree
-from faafo_lab.cloud.emulator.hypervisor import memory
+from faafo_lab.cloud.emulator.machinery.hypervisor import memory
+from faafo_lab.cloud.emulator.system import tree
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Room, alive
 from tests.waiting import wait_for

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from faafo_lab.cloud.emulator.balancer.pools import Backend, Member, Monitor, Pool
+from faafo_lab.cloud.emulator.machinery.balancing.pools import Backend, Member, Monitor, Pool
 
 
 def member(id: str, weight: int = 1, *, backup: bool = False, reachable: bool = True) -> Member:

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 
-from faafo_lab.cloud.emulator.switch.relay import End
+from faafo_lab.cloud.emulator.machinery.switch.relay import End
 
 LIMIT_SECONDS = 20
 

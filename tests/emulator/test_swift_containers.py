@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from faafo_lab.cloud.emulator.object_store.listing import Wanted, select
+from faafo_lab.cloud.emulator.services.object_store.listing import Wanted, select
 
 from . import swift
 from .conftest import Api

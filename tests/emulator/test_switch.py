@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from faafo_lab.cloud.emulator.switch import peers
-from faafo_lab.cloud.emulator.switch.plug import Plug, Rule
-from faafo_lab.cloud.emulator.switch.switch import Switch
+from faafo_lab.cloud.emulator.machinery.switch import peers
+from faafo_lab.cloud.emulator.machinery.switch.plug import Plug, Rule
+from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Machine, Room
 from tests.waiting import wait_for
@@ -323,7 +323,7 @@ def test_rules_for_anybody_ask_nobody(net: Net, ports: Path, address: str) -> No
 def test_a_crowd_is_refused_in_one_clear_line(
     net: Net, ports: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("faafo_lab.cloud.emulator.switch.switch.RELAYS_PER_INSTANCE_MAX", 20)
+    monkeypatch.setattr("faafo_lab.cloud.emulator.machinery.switch.switch.RELAYS_PER_INSTANCE_MAX", 20)
     net.apply(one=plug(ports, address, ANYBODY))
     with contextlib.ExitStack() as stack:
         for _ in range(20):

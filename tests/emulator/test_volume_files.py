@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from faafo_lab.cloud.emulator.block_storage import files
-from faafo_lab.cloud.emulator.guest import disk
+from faafo_lab.cloud.emulator.machinery.guest import disk
+from faafo_lab.cloud.emulator.services.block_storage import files
 
 
 @pytest.fixture

@@ -25,7 +25,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from faafo_lab.cloud.emulator import sockets, tree
 from faafo_lab.cloud.emulator.errors import (
     AddressError,
     AlreadyRunning,
@@ -35,6 +34,7 @@ from faafo_lab.cloud.emulator.errors import (
     StopError,
     VersionError,
 )
+from faafo_lab.cloud.emulator.system import sockets, tree
 
 LOCK = "lock"
 START_SECONDS = 30

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import faafo_lab.cloud.emulator.server  # noqa: F401  loads every service
-from faafo_lab.cloud.emulator.service import Service
+from faafo_lab.cloud.emulator.common.service import Service
 
 PAGE = Path(__file__).with_name("COVERAGE.md")
 HEAD = """\

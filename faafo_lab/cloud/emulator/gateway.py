@@ -15,7 +15,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler, stream_request_body
 
-from faafo_lab.cloud.emulator.service import MAX_JSON_BYTES, Answer, Fault, Request
+from faafo_lab.cloud.emulator.common.service import MAX_JSON_BYTES, Answer, Fault, Request
 
 if TYPE_CHECKING:
     from faafo_lab.cloud.emulator.server import Emulator

@@ -15,27 +15,27 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from faafo_lab.cloud.emulator.addresses import Claim, port_offset
-from faafo_lab.cloud.emulator.block_storage.api import Volume
-from faafo_lab.cloud.emulator.block_storage.base import QUOTAS as VOLUME_QUOTAS
-from faafo_lab.cloud.emulator.compute.api import Compute
-from faafo_lab.cloud.emulator.compute.base import QUOTAS as COMPUTE_QUOTAS
+from faafo_lab.cloud.emulator.common.names import DOMAIN, PROJECTS, REGION, id_of
+from faafo_lab.cloud.emulator.common.service import MAX_JSON_BYTES, Service
+from faafo_lab.cloud.emulator.common.store import Store
 from faafo_lab.cloud.emulator.errors import AddressError, EmulatorError
 from faafo_lab.cloud.emulator.gateway import Gateway
-from faafo_lab.cloud.emulator.hypervisor.client import Hypervisor
-from faafo_lab.cloud.emulator.identity.api import Identity
-from faafo_lab.cloud.emulator.image.api import Image
-from faafo_lab.cloud.emulator.load_balancer.api import LoadBalancing
-from faafo_lab.cloud.emulator.load_balancer.parts import QUOTAS as BALANCING_QUOTAS
-from faafo_lab.cloud.emulator.metadata.api import Metadata
-from faafo_lab.cloud.emulator.names import DOMAIN, PROJECTS, REGION, id_of
-from faafo_lab.cloud.emulator.network.api import QUOTAS as NETWORK_QUOTAS
-from faafo_lab.cloud.emulator.network.api import Network
-from faafo_lab.cloud.emulator.object_store.accounts import QUOTAS as OBJECT_QUOTAS
-from faafo_lab.cloud.emulator.object_store.api import ObjectStore
-from faafo_lab.cloud.emulator.service import MAX_JSON_BYTES, Service
-from faafo_lab.cloud.emulator.store import Store
-from faafo_lab.cloud.emulator.switch.plug import Plug
-from faafo_lab.cloud.emulator.switch.switch import Switch
+from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
+from faafo_lab.cloud.emulator.machinery.metadata.api import Metadata
+from faafo_lab.cloud.emulator.machinery.switch.plug import Plug
+from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
+from faafo_lab.cloud.emulator.services.block_storage.api import Volume
+from faafo_lab.cloud.emulator.services.block_storage.base import QUOTAS as VOLUME_QUOTAS
+from faafo_lab.cloud.emulator.services.compute.api import Compute
+from faafo_lab.cloud.emulator.services.compute.base import QUOTAS as COMPUTE_QUOTAS
+from faafo_lab.cloud.emulator.services.identity.api import Identity
+from faafo_lab.cloud.emulator.services.image.api import Image
+from faafo_lab.cloud.emulator.services.load_balancer.api import LoadBalancing
+from faafo_lab.cloud.emulator.services.load_balancer.parts import QUOTAS as BALANCING_QUOTAS
+from faafo_lab.cloud.emulator.services.network.api import QUOTAS as NETWORK_QUOTAS
+from faafo_lab.cloud.emulator.services.network.api import Network
+from faafo_lab.cloud.emulator.services.object_store.accounts import QUOTAS as OBJECT_QUOTAS
+from faafo_lab.cloud.emulator.services.object_store.api import ObjectStore
 
 log = logging.getLogger(__name__)
 

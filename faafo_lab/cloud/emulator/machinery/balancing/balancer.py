@@ -1,0 +1,258 @@
+"""The load balancers' data path: listeners at VIPs, and relays from there to the members of a pool.
+
+A load balancer is a host on its VIP's network: it enters an instance by the switch's rules, as one that comes from
+the VIP's address, and belongs to no security group. A listener of HTTP balances by request (`proxy`), one of
+TCP by connection. A member that cannot be reached costs a client nothing as long as another one can.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import logging
+import socket
+import struct
+from collections.abc import Mapping
+
+from faafo_lab.cloud.emulator.machinery.balancing import proxy
+from faafo_lab.cloud.emulator.machinery.balancing.health import Monitors
+from faafo_lab.cloud.emulator.machinery.balancing.listeners import Frontend, Listener
+from faafo_lab.cloud.emulator.machinery.balancing.pools import Backend, Member, NobodyThere, Pool
+from faafo_lab.cloud.emulator.machinery.switch.relay import End, reset
+from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
+from faafo_lab.cloud.emulator.system.sockets import listening
+
+log = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 1.0
+_FULL_SECONDS = 0.01
+"""How long until a member whose queue is full is asked again."""
+
+
+class Balancer:
+    """All load balancers' listeners, relays and health checks; belongs to one asyncio loop."""
+
+    def __init__(self, switch: Switch) -> None:
+        self.switch = switch
+        self.frontends: dict[str, Frontend] = {}
+        self.backends: dict[str, Backend] = {}
+        self._monitors: dict[str, Monitors] = {}
+        self._retry: asyncio.TimerHandle | None = None
+
+    def apply(self, listeners: Mapping[str, Listener], pools: Mapping[str, Pool]) -> None:
+        """Make these, all of them, the listeners and pools. Open connections stay, those to listeners that are gone
+        are closed."""
+        for id in [id for id in self.backends if id not in pools]:
+            del self.backends[id]
+            self._monitors[id].stop()
+            del self._monitors[id]
+        for id, pool in pools.items():
+            if id not in self.backends:
+                self.backends[id] = Backend(pool)
+                self._monitors[id] = Monitors(self.backends[id], self.switch.door)
+            self.backends[id].update(pool)
+            self._monitors[id].follow()
+        for id in [id for id in self.frontends if id not in listeners]:
+            self._drop(self.frontends.pop(id))
+        for id, listener in listeners.items():
+            front = self.frontends.setdefault(id, Frontend(listener))
+            if front.listener.port != listener.port:
+                self._deafen(front, set())
+            front.listener = listener
+            self._deafen(front, set(listener.addresses))
+            front.vacancy.set()
+        self._listen()
+
+    async def close(self) -> None:
+        """Close everything."""
+        if self._retry is not None:
+            self._retry.cancel()
+        tasks = [task for front in self.frontends.values() for task in front.serving]
+        tasks += [task for front in self.frontends.values() for _, task in front.accepting.values()]
+        for front in self.frontends.values():
+            self._drop(front)
+        self.frontends.clear()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for each in self._monitors.values():
+            each.stop()
+        self._monitors.clear()
+
+    # Listening
+
+    def _listen(self) -> None:
+        """Open what is wanted and missing; what cannot be opened is tried again."""
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
+        for id, front in self.frontends.items():
+            front.trouble = ""
+            for address in front.listener.addresses:
+                if address in front.accepting:
+                    continue
+                place = (address, self.switch.published(front.listener.port))
+                try:
+                    sock = listening(place)
+                except OSError as error:
+                    front.trouble = f"{address}:{place[1]}: {error.strerror}"
+                    log.warning("listener %s cannot listen at %s", id, front.trouble)
+                    continue
+                task = asyncio.get_running_loop().create_task(self._accept(front, sock))
+                front.accepting[address] = (sock, task)
+        if any(front.trouble for front in self.frontends.values()):
+            self._retry = asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._listen)
+
+    def _deafen(self, front: Frontend, keep: set[str]) -> None:
+        """Listen at these addresses only."""
+        for address in [address for address in front.accepting if address not in keep]:
+            sock, task = front.accepting.pop(address)
+            task.cancel()
+            asyncio.get_running_loop().remove_reader(sock)
+            sock.close()
+
+    def _drop(self, front: Frontend) -> None:
+        self._deafen(front, set())
+        for task in front.serving:
+            task.cancel()
+
+    async def _accept(self, front: Frontend, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            while front.full:
+                front.vacancy.clear()
+                await front.vacancy.wait()
+            try:
+                connection, _ = await loop.sock_accept(sock)
+            except OSError as error:
+                log.warning("a load balancer could not take a connection: %s", error)
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            task = loop.create_task(self._serve(front, connection))
+            front.serving.add(task)
+            front.stats.active_connections += 1
+            front.stats.total_connections += 1
+            task.add_done_callback(lambda task: self._left(front, task))
+
+    def _left(self, front: Frontend, task: asyncio.Task[None]) -> None:
+        front.serving.discard(task)
+        front.stats.active_connections -= 1
+        front.vacancy.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a connection through a load balancer failed", exc_info=error)
+
+    # Serving
+
+    async def _serve(self, front: Frontend, connection: socket.socket) -> None:
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            client = await self._admit(front, connection)
+            if front.listener.http:
+                await proxy.serve(self, front, connection, client)
+            else:
+                await self._relay(front, connection, client)
+        except OSError:
+            pass  # one of the two has gone: so does the other
+        finally:
+            connection.close()
+
+    async def _admit(self, front: Frontend, connection: socket.socket) -> str:
+        """The client's address. Raises PermissionError where it may not come in."""
+        listener, backend = front.listener, self.backends.get(front.listener.pool or "")
+        peer, local = connection.getpeername(), connection.getsockname()
+        fixed = local[0] == listener.addresses[0] if listener.addresses else False
+        wanted = listener.allowed or (fixed and listener.outsiders) or "X-Forwarded-For" in listener.insert_headers
+        if not wanted and not (backend and backend.needs_client):
+            return str(peer[0])
+        owner, address = await self.switch.client(peer, local)
+        shut_out = fixed and owner in listener.outsiders
+        if shut_out or (listener.allowed and not _in_any(address, listener.allowed)):
+            raise PermissionError(errno.EACCES, f"{address} may not come in")
+        return address
+
+    async def dial(self, front: Frontend, client: str, sticky: str | None) -> tuple[Backend, Member, socket.socket]:
+        """Connect to the member that is to serve this client, or to the next best. Raises `NobodyThere`.
+
+        It counts as active at once, until the caller takes that back.
+        """
+        backend = self.backends.get(front.listener.pool or "")
+        for member in backend.choose(client, sticky) if backend is not None else ():
+            try:
+                sock = await self._connect(member, front.listener.connect_seconds)
+            except (OSError, TimeoutError):
+                continue
+            assert backend is not None
+            backend.active[member.id] += 1
+            backend.bind(sticky, member)
+            return backend, member, sock
+        raise NobodyThere
+
+    async def _connect(self, member: Member, limit: float) -> socket.socket:
+        place = str(self.switch.door(member.address, member.port, member.source))
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            async with asyncio.timeout(limit):
+                while True:
+                    with contextlib.suppress(BlockingIOError):
+                        sock.connect(place)
+                        return sock
+                    await asyncio.sleep(_FULL_SECONDS)
+        except BaseException:
+            sock.close()
+            raise
+
+    async def _relay(self, front: Frontend, connection: socket.socket, client: str) -> None:
+        try:
+            backend, member, sock = await self.dial(front, client, client)
+        except NobodyThere:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing is a reset
+            return
+        loop = asyncio.get_running_loop()
+        near, far = Half(), Half()
+        try:
+            await loop.create_unix_connection(lambda: far, sock=sock)
+            await loop.connect_accepted_socket(lambda: near, connection)
+            if near.transport is not None and far.transport is not None:
+                near.join(far)
+                limit = min(front.listener.client_seconds, front.listener.member_seconds)
+                while open_ends := [end.gone for end in (near, far) if not end.gone.done()]:
+                    rest = max(near.moved, far.moved) + limit - loop.time()
+                    if rest <= 0:
+                        break
+                    await asyncio.wait(open_ends, timeout=rest)
+        finally:
+            for end in (near, far):
+                if end.transport is not None:
+                    reset(end.transport)
+            sock.close()
+            front.stats.bytes_in += near.bytes
+            front.stats.bytes_out += far.bytes
+            backend.active[member.id] -= 1
+
+
+class Half(End):
+    """One end of a relay, which knows how much has come from its side, and when."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.gone: asyncio.Future[None] = loop.create_future()
+        self.bytes = 0
+        self.moved = loop.time()
+        self._loop = loop
+        super().__init__(self._end)
+
+    def _end(self) -> None:
+        if not self.gone.done():
+            self.gone.set_result(None)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass it on, and count it."""
+        self.bytes += len(data)
+        self.moved = self._loop.time()
+        super().data_received(data)
+
+
+def _in_any(address: str, blocks: tuple[str, ...]) -> bool:
+    number = ipaddress.ip_address(address)
+    return any(number in ipaddress.ip_network(block, strict=False) for block in blocks)

@@ -1,0 +1,234 @@
+"""A #cloud-config: what this cloud does of it, and a clear word for all else.
+
+    bootcmd               commands, at every boot, before the units
+    write_files           path, content, encoding, permissions, owner, append, defer; below the instance's own disk
+    runcmd                commands, at first boot, among the scripts
+    hostname, fqdn        the instance's name
+    ssh_authorized_keys   more keys that open the instance
+    final_message         the last line on the console
+
+`packages` is refused: an instance uses the programs of the machine it runs on. There is one account, so `users` makes
+none. Keys of a later part replace those of an earlier one.
+
+Source: https://docs.cloud-init.io/en/latest/reference/modules.html
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from faafo_lab.cloud.emulator.machinery.guest.userdata import UserDataError, gunzip, load_yaml
+
+_PERMISSIONS = 0o644
+_HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9-]{1,63})*")
+_WITHOUT_EFFECT = {
+    "chpasswd": "passwords open nothing here, only the key pair does",
+    "disable_root": "there is one account, ubuntu",
+    "groups": "there is one account, ubuntu",
+    "manage_etc_hosts": "names are the host's",
+    "package_reboot_if_required": "there is no package manager",
+    "package_update": "there is no package manager",
+    "package_upgrade": "there is no package manager",
+    "password": "passwords open nothing here, only the key pair does",
+    "preserve_hostname": "the name is the server's, or the one in hostname",
+    "ssh_pwauth": "passwords open nothing here, only the key pair does",
+}
+_FILE_KEYS = {"path", "content", "encoding", "permissions", "owner", "append", "defer"}
+
+
+@dataclass(frozen=True)
+class File:
+    """One of `write_files`."""
+
+    path: str
+    content: bytes
+    permissions: int
+    owner: str | None
+    append: bool
+    defer: bool
+
+
+@dataclass
+class CloudConfig:
+    """What is to be done, what cannot be (`errors`), and what has no effect (`warnings`)."""
+
+    boot_commands: bytes | None = None
+    """A shell script."""
+    commands: bytes | None = None
+    """A shell script."""
+    files: list[File] = field(default_factory=list)
+    hostname: str | None = None
+    public_keys: list[str] = field(default_factory=list)
+    final_message: str | None = None
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def read(parts: list[bytes]) -> CloudConfig:
+    """The sum of these parts; one that cannot be read is among the errors."""
+    found = CloudConfig()
+    values: dict[str, Any] = {}
+    for part in parts:
+        try:
+            value = load_yaml(part, "The #cloud-config")
+            if value is not None and not isinstance(value, dict):
+                raise UserDataError("The #cloud-config must be a mapping of names, such as runcmd, to what they want.")
+            values |= {str(name): each for name, each in (value or {}).items()}
+        except UserDataError as error:
+            found.errors.append(str(error))
+    for name, value in values.items():
+        if name in _MODULES:
+            try:
+                _MODULES[name](found, value)
+            except UserDataError as error:
+                found.errors.append(f"{name}: {error}")
+        elif name in _WITHOUT_EFFECT:
+            if value:
+                found.warnings.append(f"{name} has no effect: {_WITHOUT_EFFECT[name]}.")
+        else:
+            found.warnings.append(f"{name} is not known to this cloud: it is ignored.")
+    return found
+
+
+def _commands(value: Any) -> bytes | None:
+    """Commands as a script: texts are lines of the shell, lists are the words of one command."""
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise UserDataError("it must be a list of commands.")
+    lines = ["#!/bin/sh"]
+    for number, each in enumerate(value, 1):
+        if isinstance(each, str):
+            lines.append(each)
+        elif isinstance(each, list) and each and all(isinstance(word, str | int | float) for word in each):
+            lines.append(shlex.join(str(word) for word in each))
+        else:
+            raise UserDataError(f"command {number} must be a text or a list of words.")
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _bootcmd(config: CloudConfig, value: Any) -> None:
+    config.boot_commands = _commands(value)
+
+
+def _runcmd(config: CloudConfig, value: Any) -> None:
+    config.commands = _commands(value)
+
+
+def _write_files(config: CloudConfig, value: Any) -> None:
+    if not isinstance(value, list):
+        raise UserDataError("it must be a list of files.")
+    for number, each in enumerate(value, 1):
+        try:
+            config.files.append(_file(each))
+        except UserDataError as error:
+            config.errors.append(f"write_files: file {number}: {error}")
+
+
+def _file(value: Any) -> File:
+    if not isinstance(value, dict) or not isinstance(value.get("path"), str) or not value["path"].startswith("/"):
+        raise UserDataError("it needs a path that starts with /.")
+    if "\0" in value["path"]:
+        raise UserDataError("its path has a character that no path can have.")
+    if unknown := sorted(str(name) for name in set(value) - _FILE_KEYS):
+        raise UserDataError(f"{unknown[0]} is not known to this cloud: the file is not written.")
+    content = value.get("content", "")
+    if not isinstance(content, str | bytes):
+        raise UserDataError("its content must be a text.")
+    return File(
+        path=value["path"],
+        content=_decoded(content.encode() if isinstance(content, str) else content, value.get("encoding")),
+        permissions=_permissions(value.get("permissions")),
+        owner=None if value.get("owner") is None else str(value["owner"]),
+        append=bool(value.get("append")),
+        defer=bool(value.get("defer")),
+    )
+
+
+def _decoded(content: bytes, encoding: Any) -> bytes:
+    """The content itself, for any of cloud-init's names of encodings."""
+    steps = str(encoding or "text/plain").lower().split("+")
+    for step in reversed(steps):
+        if step in ("b64", "base64"):
+            try:
+                content = base64.b64decode(content)
+            except (binascii.Error, ValueError) as error:
+                raise UserDataError(f"its content is no base64: {error}.") from error
+        elif step in ("gz", "gzip"):
+            if not content.startswith(b"\x1f\x8b"):
+                raise UserDataError("its content is not gzip'ed.")
+            content = gunzip(content)
+        elif step != "text/plain":
+            raise UserDataError(f"the encoding {encoding} is unknown: use text/plain, b64, gz or gz+b64.")
+    return content
+
+
+def _permissions(value: Any) -> int:
+    """`0644`, which YAML reads as a number, or `'0644'`."""
+    if value is None:
+        return _PERMISSIONS
+    if isinstance(value, int) and not isinstance(value, bool):
+        mode = value
+    elif isinstance(value, str) and re.fullmatch(r"(0o?)?[0-7]{1,4}", value):
+        mode = int(value.removeprefix("0o"), 8)
+    else:
+        raise UserDataError(f"permissions {value!r} are none: write them as '0644'.")
+    if not 0 <= mode <= 0o7777:
+        raise UserDataError(f"permissions {value!r} are none: write them as '0644'.")
+    return mode
+
+
+def _hostname(config: CloudConfig, value: Any) -> None:
+    if not isinstance(value, str) or len(value) > 63 or not _HOSTNAME.fullmatch(value):
+        raise UserDataError(f"{value!r} is no host name.")
+    config.hostname = value
+
+
+def _fqdn(config: CloudConfig, value: Any) -> None:
+    if config.hostname is None and isinstance(value, str):
+        _hostname(config, value.split(".")[0])
+
+
+def _ssh_authorized_keys(config: CloudConfig, value: Any) -> None:
+    if not isinstance(value, list) or not all(isinstance(key, str) and "\n" not in key.strip() for key in value):
+        raise UserDataError("it must be a list of public keys, each a line.")
+    config.public_keys = [key.strip() for key in value]
+
+
+def _final_message(config: CloudConfig, value: Any) -> None:
+    config.final_message = str(value)
+
+
+def _packages(config: CloudConfig, value: Any) -> None:
+    if value:
+        names = value if isinstance(value, list) else [value]
+        raise UserDataError(
+            f"{', '.join(str(name) for name in names)} cannot be installed: an instance of this cloud has no package "
+            "manager, it uses the programs of the machine it runs on. Install them there."
+        )
+
+
+def _users(config: CloudConfig, value: Any) -> None:
+    names = [each.get("name") if isinstance(each, dict) else each for each in value] if isinstance(value, list) else []
+    for name in names:
+        if name not in ("default", "ubuntu"):
+            config.warnings.append(f"users: {name} is not made: an instance has one account, ubuntu, for every name.")
+
+
+_MODULES: dict[str, Callable[[CloudConfig, Any], None]] = {
+    "bootcmd": _bootcmd,
+    "final_message": _final_message,
+    "fqdn": _fqdn,
+    "hostname": _hostname,
+    "packages": _packages,
+    "runcmd": _runcmd,
+    "ssh_authorized_keys": _ssh_authorized_keys,
+    "users": _users,
+    "write_files": _write_files,
+}

@@ -1,0 +1,279 @@
+"""Runs an instance's units: starts them, restarts those that crash, stops them in an orderly way.
+
+Enabled units are links in `multi-user.target.wants`, as systemd has it. A unit's output goes to `var/log/NAME.log`.
+A unit that crashes again and again is restarted ever more slowly instead of being given up: what it misses (its
+database, say) may yet come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from faafo_lab.cloud.emulator.machinery.guest.children import Child, Children, shutdown_code
+from faafo_lab.cloud.emulator.machinery.guest.console import Console
+from faafo_lab.cloud.emulator.machinery.guest.units import Unit, UnitError, read_unit, unit_name
+from faafo_lab.cloud.emulator.system import tree
+
+RESTART_SECONDS_MAX = 10.0
+"""The slowest restart of a unit in a crash loop (or its RestartSec, if that is longer)."""
+_BACKOFF_SECONDS = 0.1
+LOG_BYTES_MAX = 8 << 20
+_LOG_BYTES_KEPT = 1 << 20
+_LOG_CHECK_SECONDS = 10.0
+_STEADY_SECONDS = 10.0
+"""A unit that ran for so long is out of its crash loop."""
+_STRAGGLERS_POLL_SECONDS = 0.02
+_INVOCATION = "INVOCATION_ID"
+_WANTS = "multi-user.target.wants"
+
+
+@dataclass
+class Service:
+    """A unit's present life."""
+
+    unit: Unit
+    state: str = "inactive"
+    """inactive, active, activating (waits for its restart), deactivating or failed."""
+    child: Child | None = None
+    invocation: str = ""
+    since: float = field(default_factory=time.time)
+    crashes: int = 0
+    last_code: int | None = None
+    keeper: asyncio.Task[None] | None = None
+    """Awaits its end, and restarts it."""
+
+    def becomes(self, state: str) -> None:
+        """Change state, and note when."""
+        self.state, self.since = state, time.time()
+
+
+class Supervisor:
+    """All units of an instance."""
+
+    def __init__(self, disk: Path, environment: Mapping[str, str], children: Children, console: Console) -> None:
+        self._directory = disk / "etc/systemd/system"
+        self._logs = disk / "var/log"
+        self._environment = environment
+        self._children = children
+        self._console = console
+        self._services: dict[str, Service] = {}
+        self._changing: dict[str, asyncio.Lock] = {}
+
+    # What there is
+
+    def names(self) -> list[str]:
+        """All units that have a file or a process."""
+        files = (path.name.removesuffix(".service") for path in self._directory.glob("*.service"))
+        return sorted({*files, *self._services})
+
+    def unit(self, name: str) -> Unit:
+        """A unit as its file says now. Raises UnitError."""
+        return read_unit(self._directory / f"{unit_name(name)}.service")
+
+    def service(self, name: str) -> Service:
+        """A unit's present life. Raises UnitError for one without a file and a life."""
+        short = unit_name(name)
+        return self._services.get(short) or Service(self.unit(short))
+
+    def log_path(self, name: str) -> Path:
+        """Where a unit's output goes."""
+        return self._logs / f"{name}.log"
+
+    def is_enabled(self, name: str) -> bool:
+        """Whether a unit starts at boot."""
+        return (self._directory / _WANTS / f"{unit_name(name)}.service").is_symlink()
+
+    # Enable and disable
+
+    def enable(self, name: str) -> None:
+        """Start a unit at every boot. Raises UnitError."""
+        unit = self.unit(name)
+        if not unit.wanted_by:
+            raise UnitError(f"Unit {unit.name}: it has no [Install] WantedBy=, so there is nothing to enable.")
+        link = self._directory / _WANTS / f"{unit.name}.service"
+        link.parent.mkdir(exist_ok=True)
+        if not link.is_symlink():
+            link.symlink_to(f"../{unit.name}.service")
+
+    def disable(self, name: str) -> None:
+        """Do not start a unit at boot."""
+        (self._directory / _WANTS / f"{unit_name(name)}.service").unlink(missing_ok=True)
+
+    # Start and stop
+
+    async def boot(self) -> None:
+        """Start all enabled units; one that cannot be started is told on the console."""
+        for link in sorted((self._directory / _WANTS).glob("*.service")):
+            try:
+                await self.start(link.name)
+            except UnitError as error:
+                self._console.line(f"systemd[1]: {error}")
+
+    async def start(self, name: str) -> None:
+        """Start a unit; nothing to do where it runs. Raises UnitError."""
+        async with self._lock(name):
+            await self._start(unit_name(name))
+
+    async def stop(self, name: str) -> None:
+        """Stop a unit, its whole tree; returns when it has ended. Raises UnitError for an unknown one."""
+        async with self._lock(name):
+            await self._stop(self.service(name))
+
+    async def restart(self, name: str) -> None:
+        """Stop a unit where it runs, then start it. Raises UnitError."""
+        async with self._lock(name):
+            unit = self.unit(name)
+            await self._stop(self.service(name))
+            await self._start(unit.name)
+
+    async def stop_all(self) -> None:
+        """Stop every unit, all at once."""
+        await asyncio.gather(*(self.stop(name) for name in list(self._services)), return_exceptions=True)
+
+    def _lock(self, name: str) -> asyncio.Lock:
+        return self._changing.setdefault(unit_name(name), asyncio.Lock())
+
+    async def _start(self, name: str) -> None:
+        service = self._services.get(name)
+        if service and service.state == "active":
+            return
+        unit = self.unit(name)
+        if service and service.keeper:
+            service.keeper.cancel()
+        self._services[name] = service = Service(unit)
+        for key in unit.ignored:
+            self._console.line(f"systemd[1]: {unit.name}.service: {key}= is not supported here: ignored.")
+        try:
+            self._launch(service)
+        except (OSError, UnitError) as error:
+            service.becomes("failed")
+            self._say("FAILED", f"Failed to start {unit.name}.service - {unit.description}: {error}")
+            raise UnitError(f"Failed to start {unit.name}.service: {error}") from error
+        self._say("  OK  ", f"Started {unit.name}.service - {unit.description}.")
+        service.keeper = asyncio.create_task(self._keep(service))
+
+    def _launch(self, service: Service) -> None:
+        unit = service.unit
+        service.invocation = uuid.uuid4().hex
+        environment = {**self._environment, **unit.variables(), _INVOCATION: service.invocation}
+        path = self.log_path(unit.name)
+        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        try:
+            service.child = self._children.spawn(
+                unit.argv(environment),
+                environment,
+                Path(unit.directory or environment["HOME"]),
+                stdout=log,
+            )
+        finally:
+            os.close(log)
+        service.becomes("active")
+
+    async def _keep(self, service: Service) -> None:
+        """Await the unit's end, again and again, and restart it as its file says."""
+        unit = service.unit
+        while service.child is not None:
+            started = time.monotonic()
+            code = await self._end_of(service, service.child)
+            if service.state == "deactivating":
+                return
+            clean = code in (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGPIPE)
+            await self._kill_rest(service)
+            if unit.restart == "no" or (unit.restart == "on-failure" and clean):
+                service.becomes("inactive" if clean else "failed")
+                self._console.line(f"systemd[1]: {unit.name}.service: ended, {shutdown_code(code)}.")
+                return
+            service.crashes = 1 if time.monotonic() - started > _STEADY_SECONDS else service.crashes + 1
+            backoff = min(RESTART_SECONDS_MAX, _BACKOFF_SECONDS * 2 ** min(service.crashes - 1, 20))
+            delay = max(unit.restart_seconds, backoff)
+            service.becomes("activating")
+            self._console.line(
+                f"systemd[1]: {unit.name}.service: ended, {shutdown_code(code)}; restart in {delay:.1f} s."
+            )
+            await asyncio.sleep(delay)
+            try:
+                self._launch(service)
+            except (OSError, UnitError) as error:
+                service.becomes("failed")
+                self._say("FAILED", f"Failed to restart {unit.name}.service: {error}")
+                return
+            self._console.line(f"systemd[1]: {unit.name}.service: started again.")
+
+    async def _end_of(self, service: Service, child: Child) -> int:
+        while True:
+            done, _ = await asyncio.wait([child.code], timeout=_LOG_CHECK_SECONDS)
+            if done:
+                service.last_code = child.code.result()
+                return service.last_code
+            self._cut_log(service.unit.name)
+
+    def _cut_log(self, name: str) -> None:
+        """Keep a log's end only, in place: its writers append."""
+        path = self.log_path(name)
+        with contextlib.suppress(OSError):
+            if path.stat().st_size > LOG_BYTES_MAX:
+                with path.open("r+b") as file:
+                    file.seek(-_LOG_BYTES_KEPT, os.SEEK_END)
+                    kept = file.read()
+                    file.truncate(0)
+                with path.open("ab") as file:
+                    file.write(kept[kept.find(b"\n") + 1 :])
+
+    async def _stop(self, service: Service) -> None:
+        name = service.unit.name
+        if service.state == "activating":
+            if service.keeper:
+                service.keeper.cancel()
+            service.becomes("inactive")
+            return
+        if service.state != "active" or service.child is None:
+            return
+        service.becomes("deactivating")
+        child = service.child
+        deadline = time.monotonic() + service.unit.stop_seconds
+        everyone = self._processes(service)
+        for pid in everyone if service.unit.kill_mode == "control-group" else [child.pid]:
+            tree.send(pid, service.unit.kill_signal)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(service.unit.stop_seconds):
+                await asyncio.shield(child.code)
+                if service.unit.kill_mode == "control-group":
+                    while self._processes(service) and time.monotonic() < deadline:
+                        await asyncio.sleep(_STRAGGLERS_POLL_SECONDS)
+        if not child.code.done():
+            self._console.line(
+                f"systemd[1]: {name}.service: still there after {service.unit.stop_seconds:.0f} s: killed."
+            )
+        await self._kill_rest(service)
+        service.last_code = await child.code
+        service.becomes("inactive")
+        self._say("  OK  ", f"Stopped {name}.service - {service.unit.description}.")
+
+    async def _kill_rest(self, service: Service) -> None:
+        """Kill what is left of a unit's processes (unless it asked not to)."""
+        if service.unit.kill_mode == "process" and service.child and service.child.code.done():
+            return
+        while left := self._processes(service):
+            tree.kill(left)
+            await asyncio.sleep(_STRAGGLERS_POLL_SECONDS)
+
+    def _processes(self, service: Service) -> list[int]:
+        """A unit's living processes: those below its main one, and whoever carries its invocation's mark."""
+        mark = f"{_INVOCATION}={service.invocation}".encode()
+        main = service.child.pid if service.child and not service.child.code.done() else 0
+        found = dict.fromkeys([main, *tree.descendants(main)] if main else [])
+        for pid in tree.descendants(os.getpid()):
+            if pid not in found and mark in tree.read(f"/proc/{pid}/environ", 1 << 17).split(b"\0"):
+                found[pid] = None
+        return [pid for pid in found if (seen := tree.stat(pid)) and seen.state not in "ZX"]
+
+    def _say(self, mark: str, text: str) -> None:
+        self._console.line(f"[{mark}] {text}")

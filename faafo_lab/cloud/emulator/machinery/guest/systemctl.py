@@ -1,0 +1,177 @@
+"""The instance's `systemctl`: verbs, words and exit codes of the real one, as far as units are concerned.
+
+Source: systemctl(1); exit codes of LSB: 3 not active, 4 no such unit, 5 not installed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from faafo_lab.cloud.emulator.machinery.guest.children import shutdown_code
+from faafo_lab.cloud.emulator.machinery.guest.initsocket import Reply
+from faafo_lab.cloud.emulator.machinery.guest.supervisor import Service, Supervisor
+from faafo_lab.cloud.emulator.machinery.guest.units import UnitError, unit_name
+
+_LOG_LINES = 10
+_LOG_BYTES = 16 * 1024
+_NOT_ACTIVE, _NO_SUCH_UNIT, _NOT_INSTALLED = 3, 4, 5
+_QUIETLY_ACCEPTED = {
+    "--no-pager",
+    "--no-block",
+    "--quiet",
+    "-q",
+    "--system",
+    "--force",
+    "-f",
+    "--full",
+    "-l",
+    "--all",
+    "-a",
+}
+
+
+async def systemctl(supervisor: Supervisor, words: Sequence[str]) -> Reply:
+    """Answer a command line."""
+    options = [word for word in words if word.startswith("-")]
+    arguments = [word for word in words if not word.startswith("-")]
+    if unknown := set(options) - _QUIETLY_ACCEPTED - {"--now"}:
+        return Reply(1, error=f"systemctl: option {sorted(unknown)[0]} is not supported here.\n")
+    verb, names = (arguments[0], arguments[1:]) if arguments else ("list-units", [])
+    one_by_one: dict[str, Callable[[Supervisor, str], Awaitable[Reply]]] = {
+        "start": _start,
+        "stop": _stop,
+        "restart": _restart,
+        "enable": _enable,
+        "disable": _disable,
+        "status": _status,
+        "is-active": _is_active,
+        "is-enabled": _is_enabled,
+    }
+    if verb == "daemon-reload":  # files are read when they are needed
+        return Reply(0)
+    if verb == "list-units":
+        return _list_units(supervisor)
+    if verb not in one_by_one:
+        return Reply(1, error=f"Unknown command verb '{verb}': use {', '.join([*one_by_one, 'list-units'])}.\n")
+    if not names:
+        return Reply(1, error=f"systemctl: {verb} needs the name of a unit.\n")
+    replies = []
+    for name in names:
+        replies.append(await one_by_one[verb](supervisor, name))
+        if "--now" in options and verb in ("enable", "disable") and replies[-1].code == 0:
+            replies.append(await (_start if verb == "enable" else _stop)(supervisor, name))
+    return Reply(
+        next((reply.code for reply in replies if reply.code), 0),
+        "".join(reply.output for reply in replies),
+        "".join(reply.error for reply in replies),
+    )
+
+
+async def _start(supervisor: Supervisor, name: str) -> Reply:
+    try:
+        await supervisor.start(name)
+    except UnitError as error:
+        return Reply(_NOT_INSTALLED if "not found" in str(error) else 1, error=f"{error}\n")
+    return Reply(0)
+
+
+async def _stop(supervisor: Supervisor, name: str) -> Reply:
+    try:
+        await supervisor.stop(name)
+    except UnitError as error:
+        return Reply(_NOT_INSTALLED, error=f"{error}\n")
+    return Reply(0)
+
+
+async def _restart(supervisor: Supervisor, name: str) -> Reply:
+    try:
+        await supervisor.restart(name)
+    except UnitError as error:
+        return Reply(_NOT_INSTALLED if "not found" in str(error) else 1, error=f"{error}\n")
+    return Reply(0)
+
+
+async def _enable(supervisor: Supervisor, name: str) -> Reply:
+    try:
+        if not supervisor.is_enabled(name):
+            supervisor.enable(name)
+    except UnitError as error:
+        return Reply(1, error=f"{error}\n")
+    return Reply(0)
+
+
+async def _disable(supervisor: Supervisor, name: str) -> Reply:
+    supervisor.disable(name)
+    return Reply(0)
+
+
+async def _is_active(supervisor: Supervisor, name: str) -> Reply:
+    try:
+        state = supervisor.service(name).state
+    except UnitError:
+        state = "inactive"
+    return Reply(0 if state == "active" else _NOT_ACTIVE, f"{state}\n")
+
+
+async def _is_enabled(supervisor: Supervisor, name: str) -> Reply:
+    try:
+        supervisor.unit(name)
+    except UnitError as error:
+        return Reply(_NO_SUCH_UNIT, error=f"{error}\n")
+    enabled = supervisor.is_enabled(name)
+    return Reply(0 if enabled else 1, "enabled\n" if enabled else "disabled\n")
+
+
+_WORDS = {
+    "active": "active (running)",
+    "activating": "activating (auto-restart)",
+    "deactivating": "deactivating (stop-sigterm)",
+    "inactive": "inactive (dead)",
+    "failed": "failed (Result: exit-code)",
+}
+
+
+async def _status(supervisor: Supervisor, name: str) -> Reply:
+    try:
+        service = supervisor.service(name)
+    except UnitError as error:
+        return Reply(_NO_SUCH_UNIT, error=f"Unit {unit_name(name)}.service could not be found. {error}\n")
+    unit = service.unit
+    enabled = "enabled" if supervisor.is_enabled(unit.name) else "disabled"
+    lines = [
+        f"{'●' if service.state == 'active' else '○'} {unit.name}.service - {unit.description}",
+        f"     Loaded: loaded ({unit.path}; {enabled})",
+        f"     Active: {_WORDS[service.state]}{_since(service)}",
+    ]
+    if service.state == "active" and service.child:
+        lines.append(f"   Main PID: {service.child.pid} ({unit.command[0].rsplit('/', 1)[-1]})")
+    elif service.last_code is not None:
+        lines.append(f"   Main PID: none ({shutdown_code(service.last_code)})")
+    try:
+        with supervisor.log_path(unit.name).open("rb") as log:
+            log.seek(max(0, log.seek(0, 2) - _LOG_BYTES))
+            tail = log.read().decode(errors="replace").splitlines()[-_LOG_LINES:]
+    except OSError:
+        tail = []
+    text = "\n".join([*lines, *([""] if tail else []), *tail]) + "\n"
+    return Reply(0 if service.state == "active" else _NOT_ACTIVE, text)
+
+
+def _since(service: Service) -> str:
+    if service.child is None:
+        return ""
+    moment = time.strftime("%a %Y-%m-%d %H:%M:%S UTC", time.gmtime(service.since))
+    return f" since {moment}; {time.time() - service.since:.0f}s ago"
+
+
+def _list_units(supervisor: Supervisor) -> Reply:
+    lines = [f"  {'UNIT':<28} {'LOAD':<8} {'ACTIVE':<12} DESCRIPTION"]
+    for name in supervisor.names():
+        try:
+            service = supervisor.service(name)
+            state, loaded, description = service.state, "loaded", service.unit.description
+        except UnitError as error:
+            state, loaded, description = "inactive", "bad", str(error)
+        lines.append(f"  {name + '.service':<28} {loaded:<8} {state:<12} {description}")
+    return Reply(0, "\n".join(lines) + "\n")

@@ -1,0 +1,159 @@
+"""The metadata service: tells each instance of itself, and nobody else anything.
+
+A real cloud knows an instance by the network that its request comes from; here all share the loopback network, so it
+is known by the process that owns the connection. Whoever is no process of a running instance (another program, another
+user of this machine) is answered 404, whatever they ask. The link-local 169.254.169.254 needs root: the address
+is the cloud's own 127.N.169.254, and the instance finds it in METADATA_URL and in /etc/cloud/cloud.cfg.d, where
+cloud-init looks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import logging
+import socket
+from typing import TYPE_CHECKING
+
+from tornado.http1connection import HTTP1Connection
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, RequestHandler
+
+from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
+from faafo_lab.cloud.emulator.machinery.metadata import datasource
+from faafo_lab.cloud.emulator.machinery.switch.peers import peer_inode
+
+if TYPE_CHECKING:
+    from faafo_lab.cloud.emulator.server import Emulator
+
+log = logging.getLogger(__name__)
+
+PORT = 80
+_BLOCK, _HOST = 169, 254
+_MAX_BODY_BYTES = 1 << 16
+_ASKED_AT_ONCE = 4
+"""Questions to the hypervisor about a connection's owner; its beat goes first."""
+
+
+class Metadata:
+    """The service, from `start` to `stop`."""
+
+    def __init__(self, cloud: Emulator) -> None:
+        self._cloud = cloud
+        self._server: HTTPServer | None = None
+        self._asking = asyncio.Semaphore(_ASKED_AT_ONCE)
+        self.url = ""
+        """Where it answers, without a slash at the end."""
+
+    def start(self) -> None:
+        """Listen on port 80, published as an instance's would be, or on a free one where that is taken."""
+        host = f"{self._cloud.block(_BLOCK)}.{_HOST}"
+        sockets = _bind(host, PORT + self._cloud.port_offset)
+        application = Application([(r"/.*", Handler, {"metadata": self})], log_function=lambda handler: None)
+        self._server = HTTPServer(application, max_body_size=_MAX_BODY_BYTES)
+        self._server.add_sockets(sockets)
+        port = sockets[0].getsockname()[1]
+        self.url = f"http://{host}" if port == PORT else f"http://{host}:{port}"
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        if self._server is not None:
+            self._server.stop()
+            await self._server.close_all_connections()
+
+    def tree(self, server: Row) -> datasource.Node:
+        """All that this server is told."""
+        return datasource.tree(self._cloud, server)
+
+    async def asking(self, sock: socket.socket) -> Row | None:
+        """The server whose process is at the other end of this connection; None for everybody else."""
+        try:
+            inode = peer_inode(sock.getpeername(), sock.getsockname())
+            if inode is None:
+                return None
+            servers = self._cloud.store.table("server")
+            async with self._asking:
+                owner = await self._cloud.hypervisor.owner(inode, [row["id"] for row in servers])
+        except OSError:
+            return None
+        except HypervisorError as error:
+            log.warning("metadata: %s", error)
+            return None
+        return servers.get(owner)
+
+
+def _bind(host: str, port: int) -> list[socket.socket]:
+    try:
+        return bind_sockets(port, host, family=socket.AF_INET)
+    except OSError as error:
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            raise
+        log.warning("Port %d on %s is taken: the metadata service listens on another.", port, host)
+        return bind_sockets(0, host, family=socket.AF_INET)
+
+
+class Handler(RequestHandler):
+    """Answers one request."""
+
+    SUPPORTED_METHODS = ("GET", "HEAD")
+
+    def initialize(self, metadata: Metadata) -> None:
+        """Called by Tornado for each request."""
+        self._metadata = metadata
+
+    def set_default_headers(self) -> None:
+        """No word about the server."""
+        self.clear_header("Server")
+
+    async def get(self) -> None:
+        """A document, or a directory's names."""
+        connection = self.request.connection
+        assert isinstance(connection, HTTP1Connection)
+        sock = connection.stream.socket
+        server = await self._metadata.asking(sock) if sock is not None else None
+        node = None if server is None else _find(self._metadata.tree(server), self.request.path)
+        if node is None:
+            self.send_error(404)
+        elif isinstance(node, datasource.Document):
+            self.set_header("Content-Type", "application/json")
+            self.write(json.dumps(node.value))
+        elif isinstance(node, bytes):
+            self.set_header("Content-Type", "application/octet-stream")
+            self.write(node)
+        else:
+            self.set_header("Content-Type", "text/plain; charset=UTF-8")
+            self.write(node if isinstance(node, str) else _listing(node, self.request.path))
+
+    head = get
+
+    def write_error(self, status_code: int, **details: object) -> None:
+        """The status and nothing more."""
+        self.set_header("Content-Type", "text/plain; charset=UTF-8")
+        self.finish(f"{status_code}: {self._reason}")
+
+
+def _find(node: datasource.Node, path: str) -> datasource.Node | None:
+    """What is at a path; slashes too many are forgiven, as Nova does it."""
+    for name in filter(None, path.split("/")):
+        if not isinstance(node, dict):
+            return None
+        # public-keys lists its members as NUMBER=NAME and has them at NUMBER
+        found = node.get(name, next((each for key, each in node.items() if key.startswith(f"{name}=")), None))
+        if found is None:
+            return None
+        node = found
+    return node
+
+
+def _listing(directory: dict[str, datasource.Node], path: str) -> str:
+    """A directory's names, one a line. In the EC2 form, all but the versions that are directories end in a slash."""
+    parts = path.strip("/").split("/")
+    if parts == [""]:
+        return "\n".join(name for name in directory if name != "openstack")
+    if parts[0] == "openstack":
+        return "\n".join(directory)
+    ends = {name: "/" if isinstance(node, dict) and "=" not in name else "" for name, node in directory.items()}
+    return "\n".join(name + end for name, end in ends.items())

@@ -1,0 +1,379 @@
+"""The switch: the only way into an instance.
+
+A service in an instance listens on a socket file `PORT` in the instance's ports directory. The switch listens on
+the instance's addresses exactly where that file exists and a rule of its security groups allows the port to
+somebody, and relays. A rule for everybody passes at once. For any other rule the switch asks which instance's
+process has made the connection: that instance must be a member of the rule's group, or its fixed address in the
+rule's prefix; a connection of no instance counts by its own address. Nobody else is answered but by a reset.
+An instance on a network of its own, which no router joins to the address's, is nobody, whatever the rules say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import ipaddress
+import logging
+import os
+import resource
+import socket
+import stat
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from faafo_lab.cloud.emulator.machinery.switch.peers import peer_inode
+from faafo_lab.cloud.emulator.machinery.switch.plug import Plug
+from faafo_lab.cloud.emulator.machinery.switch.relay import CONNECT_LIMIT_SECONDS, End, reset
+from faafo_lab.cloud.emulator.system.sockets import BACKLOG, listening
+
+log = logging.getLogger(__name__)
+
+Owner = Callable[[int, Collection[str]], Awaitable[str | None]]
+
+RELAYS_PER_INSTANCE_MAX = 1000
+PRIVILEGED_PORTS = 1024
+_WATCH_SECONDS = 0.1
+_RETRY_SECONDS = 2.0
+_UNSETTLED_SECONDS = 0.1
+"""A directory changed so lately may change again without its time of change showing it."""
+_FILES_KEPT = 128
+"""Open files that the emulator needs for other things than relays."""
+_COMPLAIN_SECONDS = 60.0
+
+
+@dataclass
+class Listener:
+    """An open address and port."""
+
+    port: int
+    """The instance's, not the published one."""
+    server: asyncio.Server
+
+
+@dataclass
+class Outlet:
+    """An instance at the switch: what it wants, and what is there."""
+
+    plug: Plug
+    listeners: dict[tuple[str, int], Listener] = field(default_factory=dict)
+    """By address and published port."""
+    relays: set[End] = field(default_factory=set)
+    seen: int | None = None
+    """The ports directory's time of change when it was last listed; None: list it."""
+    ports: frozenset[int] = frozenset()
+    """The ports that have a socket."""
+    retry: float = 0.0
+    """When to try again what could not be opened."""
+    complaints: dict[str, float] = field(default_factory=dict)
+
+
+class Switch:
+    """All instances' listeners and relays; belongs to one asyncio loop."""
+
+    def __init__(self, owner: Owner, port_offset: int, console: Callable[[str, str], None]) -> None:
+        """`owner` is `Hypervisor.owner`; ports below 1024 are published `port_offset` higher; `console` writes a
+        line into an instance's console log."""
+        self._owner = owner
+        self._offset = port_offset
+        self._console = console
+        self._outlets: dict[str, Outlet] = {}
+        self._opening: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._watcher: asyncio.Task[None] | None = None
+        self._relays_max = _raise_file_limit()
+        self._relays = 0
+
+    def apply(self, plugs: Mapping[str, Plug]) -> None:
+        """Make these, all of them, the instances at the switch. Connections that are open stay; those to instances
+        that are gone are closed."""
+        for id in [id for id in self._outlets if id not in plugs]:
+            self._unplug(id)
+        for id, plug in plugs.items():
+            outlet = self._outlets.get(id)
+            if outlet is None:
+                self._outlets[id] = Outlet(plug)
+            elif outlet.plug != plug:
+                if outlet.plug.ports != plug.ports:
+                    outlet.seen = None
+                outlet.plug = plug
+                outlet.retry = 0.0
+        self._reconcile()
+        if self._watcher is None:
+            self._watcher = asyncio.get_running_loop().create_task(self._watch())
+
+    async def close(self) -> None:
+        """Close every listener and every relay."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            self._watcher = None
+        for id in list(self._outlets):
+            self._unplug(id)
+        tasks = [*self._tasks, *self._opening.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def published(self, port: int) -> int:
+        """Where an instance's port is reached."""
+        return port + self._offset if port < PRIVILEGED_PORTS else port
+
+    # Listeners
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            try:
+                self._reconcile()
+            except Exception:
+                log.exception("The switch could not be brought up to date")
+
+    def _reconcile(self) -> None:
+        """Close what is open and not wanted, then open what is wanted and missing: an address may have moved."""
+        wanted = {id: self._wanted(id, outlet) for id, outlet in self._outlets.items()}
+        for id, outlet in self._outlets.items():
+            for key, listener in list(outlet.listeners.items()):
+                if wanted[id].get(key) != listener.port:
+                    del outlet.listeners[key]
+                    listener.server.close()
+        for id, outlet in self._outlets.items():
+            missing = {key: port for key, port in wanted[id].items() if key not in outlet.listeners}
+            if missing and time.monotonic() >= outlet.retry:
+                for key, port in missing.items():
+                    self._open(id, outlet, key, port)
+
+    def _wanted(self, id: str, outlet: Outlet) -> dict[tuple[str, int], int]:
+        """Address and published port to the instance's port, for all that is to be open."""
+        self._look(outlet)
+        wanted: dict[tuple[str, int], int] = {}
+        for port in sorted(outlet.ports):
+            if not outlet.plug.rules_for(port):
+                continue
+            for address in outlet.plug.addresses:
+                first = wanted.setdefault((address, self.published(port)), port)
+                if first != port:
+                    self._complain(id, outlet, f"switch: port {port} is not published: port {first} is, in its place.")
+        return wanted
+
+    def _look(self, outlet: Outlet) -> None:
+        """List the ports directory again if it has changed."""
+        try:
+            changed = os.stat(outlet.plug.ports).st_mtime_ns
+        except OSError:
+            outlet.seen, outlet.ports = None, frozenset()
+            return
+        if changed == outlet.seen:
+            return
+        settled = time.time_ns() - changed > _UNSETTLED_SECONDS * 1e9
+        found = set()
+        for name in os.listdir(outlet.plug.ports):
+            if name.isascii() and name.isdigit() and 0 < int(name) < 65536 and str(int(name)) == name:
+                try:
+                    if stat.S_ISSOCK(os.stat(outlet.plug.ports / name).st_mode):
+                        found.add(int(name))
+                except OSError:
+                    settled = False  # a link whose end is yet to come
+        outlet.ports = frozenset(found)
+        outlet.seen = changed if settled else None
+
+    def _open(self, id: str, outlet: Outlet, key: tuple[str, int], port: int) -> None:
+        """Listen, now: binding does not block. Only the serving begins a moment later."""
+        if key in self._opening:
+            return
+        try:
+            sock = listening(key)
+        except OSError as error:
+            outlet.retry = time.monotonic() + _RETRY_SECONDS
+            self._complain(id, outlet, _why_not(key, port, error))
+            return
+        task = asyncio.get_running_loop().create_task(self._serve(id, outlet, key, port, sock))
+        self._opening[key] = task
+        task.add_done_callback(lambda _: self._opening.pop(key, None))
+
+    async def _serve(self, id: str, outlet: Outlet, key: tuple[str, int], port: int, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            server = await loop.create_server(
+                lambda: Front(self, id, outlet, port), sock=sock, backlog=BACKLOG, start_serving=False
+            )
+        except BaseException:
+            sock.close()
+            raise
+        if self._outlets.get(id) is not outlet:
+            server.close()
+            return
+        outlet.listeners[key] = Listener(port, server)
+        await server.start_serving()
+
+    def _unplug(self, id: str) -> None:
+        outlet = self._outlets.pop(id)
+        for listener in outlet.listeners.values():
+            listener.server.close()
+        outlet.listeners.clear()
+        for end in list(outlet.relays):
+            if end.transport is not None:
+                reset(end.transport)
+
+    def _complain(self, id: str, outlet: Outlet, line: str) -> None:
+        """Into the console log, but not again and again."""
+        now = time.monotonic()
+        if now >= outlet.complaints.get(line, 0.0):
+            outlet.complaints[line] = now + _COMPLAIN_SECONDS
+            log.warning("instance %s: %s", id, line)
+            self._console(id, line)
+
+    # Connections
+
+    def admit(self, front: Front) -> None:
+        """A connection has been made: count it, and see to it."""
+        outlet = front.outlet
+        outlet.relays.add(front)
+        self._relays += 1
+        if len(outlet.relays) > RELAYS_PER_INSTANCE_MAX or self._relays > self._relays_max:
+            limit = min(RELAYS_PER_INSTANCE_MAX, self._relays_max)
+            self._complain(
+                front.id,
+                outlet,
+                f"switch: port {front.port}: more than {limit} open connections: new ones are refused.",
+            )
+            front.refuse()
+            return
+        task = asyncio.get_running_loop().create_task(self._connect(front))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def forget(self, front: Front) -> None:
+        """A connection has ended."""
+        front.outlet.relays.discard(front)
+        self._relays -= 1
+
+    async def _connect(self, front: Front) -> None:
+        try:
+            if not await self._allowed(front):
+                front.refuse()
+                return
+            place = str(front.outlet.plug.ports / str(front.port))
+            async with asyncio.timeout(CONNECT_LIMIT_SECONDS):
+                _, back = await asyncio.get_running_loop().create_unix_connection(lambda: End(_nothing), place)
+        except (OSError, TimeoutError):
+            front.refuse()
+            return
+        except Exception:
+            log.exception("A connection to port %d of instance %s could not be judged", front.port, front.id)
+            front.refuse()
+            return
+        if front.transport is None or self._outlets.get(front.id) is not front.outlet:
+            if back.transport is not None:
+                back.transport.abort()
+            front.refuse()
+            return
+        front.join(back)
+
+    async def _allowed(self, front: Front) -> bool:
+        """Whether a rule lets this connection in, by the rules as they are now."""
+        rules = front.outlet.plug.rules_for(front.port)
+        if not rules or front.transport is None:
+            return False
+        peer: tuple[str, int] = front.transport.get_extra_info("peername")
+        local: tuple[str, int] = front.transport.get_extra_info("sockname")
+        anybody = any(rule.for_anybody for rule in rules)
+        outsiders = front.outlet.plug.outsiders.get(local[0])
+        if anybody and not outsiders:
+            return True
+        inode = peer_inode(peer, local)
+        if inode is None:
+            return False  # it has hung up already
+        if outsiders and await self._owner(inode, sorted(outsiders)) is not None:
+            return False
+        if anybody:
+            return True
+        by_prefix = [ipaddress.ip_network(rule.remote_prefix, strict=False) for rule in rules if rule.remote_prefix]
+        members: set[str] = set().union(*(rule.remote_instances or () for rule in rules))
+        # A prefix may hold any instance's address, and an instance must not pass by the host's.
+        owner = await self._owner(inode, list(self._outlets) if by_prefix else sorted(members))
+        if owner is not None and owner in members:
+            return True
+        outlet = self._outlets.get(owner) if owner is not None else None
+        address = ipaddress.ip_address(outlet.plug.fixed_address if outlet else peer[0])
+        return any(address in network for network in by_prefix)
+
+    # For the load balancers
+
+    def door(self, address: str, port: int, source: str) -> Path:
+        """The socket file behind an instance's port, for who comes from `source` (CIDR) and is no instance.
+
+        Raises ConnectionRefusedError where no instance has the address, or none of its rules lets `source` in.
+        """
+        block = ipaddress.ip_network(source)
+        for outlet in self._outlets.values():
+            if address in outlet.plug.addresses and any(
+                rule.for_anybody or (rule.remote_prefix and _within(block, rule.remote_prefix))
+                for rule in outlet.plug.rules_for(port)
+            ):
+                return outlet.plug.ports / str(port)
+        raise ConnectionRefusedError(errno.ECONNREFUSED, f"nobody at {address}:{port} lets {source} in")
+
+    async def client(self, peer: tuple[str, int], local: tuple[str, int]) -> tuple[str | None, str]:
+        """Who has connected: the instance whose process it is, if any, and the address that it goes by.
+
+        Raises ConnectionResetError where it has hung up already.
+        """
+        inode = peer_inode(peer, local)
+        if inode is None:
+            raise ConnectionResetError(errno.ECONNRESET, "the client has hung up")
+        owner = await self._owner(inode, list(self._outlets))
+        outlet = self._outlets.get(owner) if owner is not None else None
+        return owner, outlet.plug.fixed_address if outlet else peer[0]
+
+
+class Front(End):
+    """The end of a relay that a client has connected to."""
+
+    def __init__(self, switch: Switch, id: str, outlet: Outlet, port: int) -> None:
+        super().__init__(lambda: switch.forget(self))
+        self._switch = switch
+        self.id = id
+        self.outlet = outlet
+        self.port = port
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Ask the switch what is to become of it."""
+        super().connection_made(transport)
+        self._switch.admit(self)
+
+    def refuse(self) -> None:
+        """Reset the connection."""
+        if self.transport is not None:
+            reset(self.transport)
+
+
+def _nothing() -> None:
+    """The back end needs no counting: it lives as long as its front."""
+
+
+def _within(block: ipaddress.IPv4Network | ipaddress.IPv6Network, prefix: str) -> bool:
+    other = ipaddress.ip_network(prefix, strict=False)
+    return block.version == other.version and block.subnet_of(other)  # type: ignore[arg-type]
+
+
+def _why_not(key: tuple[str, int], port: int, error: OSError) -> str:
+    address, published = key
+    start = f"switch: port {port} cannot be published at {address}:{published}"
+    if error.errno == errno.EADDRINUSE:
+        return f"{start}: that port is taken on this machine; stop the program that has it. Trying again."
+    if error.errno == errno.EACCES:
+        return f"{start}: this user may not listen on ports below {PRIVILEGED_PORTS}. Trying again."
+    return f"{start}: {error.strerror}. Trying again."
+
+
+def _raise_file_limit() -> int:
+    """Let this process open as many files as it may; returns how many relays (two files each) that is."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = hard
+    if soft == resource.RLIM_INFINITY:
+        return 1 << 20
+    return max(16, (soft - _FILES_KEPT) // 2)

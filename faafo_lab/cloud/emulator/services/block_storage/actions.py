@@ -1,0 +1,137 @@
+"""Actions on volumes: extend, mark as read-only or bootable, the image's metadata, and the upload as an image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from faafo_lab.cloud.emulator.common.forwarding import ask
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
+from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, moment, truth
+from faafo_lab.cloud.emulator.services.block_storage.volumes import GIGABYTES_MAX, TYPE, TYPE_ID, Volumes
+from faafo_lab.cloud.emulator.services.image.attributes import DISK_FORMATS
+
+ADMINISTRATORS = ("os-reset_status", "os-force_delete", "os-force_detach", "os-migrate_volume", "os-unmanage")
+METADATA_ITEMS_MAX = 128
+SET_IMAGE_METADATA: JSON = {
+    "type": "object",
+    "properties": {
+        "os-set_image_metadata": {
+            "type": "object",
+            "required": ["metadata"],
+            "properties": {"metadata": {**METADATA, "type": "object"}},
+        }
+    },
+}
+
+
+class VolumeActions(Volumes):
+    """What a volume can be told to do."""
+
+    @route("POST", "/v3/{project}/volumes/{id}/action")
+    async def action(self, request: Request, id: str) -> Answer | JSON:
+        """Do something with a volume; the body's only key says what."""
+        row = self.volume(request, id)
+        body = self.parse(request)
+        if len(body) != 1:
+            raise Fault(400, "There should be exactly one action in the request body.")
+        name, value = next(iter(body.items()))
+        if name in ADMINISTRATORS:
+            raise self.forbidden(f"volume_extension:volume_admin_actions:{name.removeprefix('os-')}")
+        if name == "os-volume_upload_image":
+            return await self._upload(request, row, value if isinstance(value, dict) else {})
+        actions: dict[str, Callable[[Request, Row, JSON], Answer | JSON]] = {
+            "os-extend": self._extend,
+            "os-update_readonly_flag": self._set_readonly,
+            "os-set_bootable": self._set_bootable,
+            "os-show_image_metadata": self._show_image_metadata,
+            "os-set_image_metadata": self._set_image_metadata,
+            "os-unset_image_metadata": self._unset_image_metadata,
+        }
+        if name not in actions:
+            raise Fault(400, f"There is no such action: {name[:120]}")
+        return actions[name](request, row, value if isinstance(value, dict) else {})
+
+    def _is_available(self, row: Row, action: str) -> None:
+        if row["status"] != "available":
+            raise Fault(
+                400,
+                f"Invalid volume: Volume {row['id']} status must be available to {action}, but it is {row['status']}.",
+            )
+
+    def _extend(self, request: Request, row: Row, value: JSON) -> Answer:
+        size = value.get("new_size")
+        if isinstance(size, str) and size.isascii() and size.isdecimal() and len(size) < 11:
+            size = int(size)
+        if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= GIGABYTES_MAX:
+            raise Fault(400, "Invalid input for field/attribute new_size: it must be a number of gigabytes.")
+        self._is_available(row, "extend")
+        if size <= row["size"]:
+            why = f"New size for extend must be greater than current size. (current: {row['size']}, extended: {size})."
+            raise Fault(400, f"Invalid input received: {why}")
+        self._claim_size(size)
+        self._claim(request.project, "", size - row["size"])
+        self.volumes.update(row["id"], size=size, updated_at=moment())
+        return Answer(202)
+
+    def _set_readonly(self, request: Request, row: Row, value: JSON) -> Answer:
+        """Note that a volume is read-only, as its metadata then say. Nothing keeps the instance from writing."""
+        if "readonly" not in value:
+            raise Fault(400, "'readonly' is a required property")
+        readonly = truth(value["readonly"], "readonly")
+        self._is_available(row, "change its flag")
+        self.volumes.update(row["id"], readonly=str(readonly), updated_at=moment())
+        return Answer(202)
+
+    def _set_bootable(self, request: Request, row: Row, value: JSON) -> Answer:
+        if "bootable" not in value:
+            raise Fault(400, "'bootable' is a required property")
+        self.volumes.update(row["id"], bootable=str(truth(value["bootable"], "bootable")).lower(), updated_at=moment())
+        return Answer(200)
+
+    def _show_image_metadata(self, request: Request, row: Row, value: JSON) -> JSON:
+        return {"metadata": row["image_metadata"]}
+
+    def _set_image_metadata(self, request: Request, row: Row, value: JSON) -> JSON:
+        wanted = self.parse(request, SET_IMAGE_METADATA)["os-set_image_metadata"]["metadata"]
+        metadata = {**row["image_metadata"], **wanted}
+        if len(metadata) > METADATA_ITEMS_MAX:
+            raise Fault(413, f"Maximum number of metadata items exceeds {METADATA_ITEMS_MAX}")
+        self.volumes.update(row["id"], image_metadata=metadata, updated_at=moment())
+        return {"metadata": metadata}
+
+    def _unset_image_metadata(self, request: Request, row: Row, value: JSON) -> Answer:
+        key = value.get("key")
+        if not isinstance(key, str):
+            raise Fault(400, "'key' is a required property, and a string")
+        if key not in row["image_metadata"]:
+            raise Fault(404, f"Metadata item {key[:120]} was not found.")
+        kept = {name: text for name, text in row["image_metadata"].items() if name != key}
+        self.volumes.update(row["id"], image_metadata=kept, updated_at=moment())
+        return Answer(200)
+
+    async def _upload(self, request: Request, row: Row, value: JSON) -> Answer:
+        """Make an image of a volume: a tar.gz of its files, whatever the format is called, which an instance boots."""
+        name, disk_format = value.get("image_name"), value.get("disk_format") or "raw"
+        container_format = value.get("container_format") or "bare"
+        if not isinstance(name, str) or not 0 < len(name) <= 255:
+            raise Fault(400, "Invalid input for field/attribute image_name: it must have 1 to 255 characters.")
+        if disk_format not in DISK_FORMATS:
+            raise Fault(400, f"Invalid input for field/attribute disk_format: it must be one of {list(DISK_FORMATS)}.")
+        self._is_available(row, "be uploaded")
+        wanted = {"name": name, "disk_format": disk_format, "container_format": container_format}
+        image = await ask(self.cloud.image, request, "POST", "/v2/images", wanted)
+        self.life.upload(request, row["id"], image["id"])
+        view = {
+            "id": row["id"],
+            "updated_at": row["updated_at"],
+            "status": "uploading",
+            "display_description": row["description"],
+            "size": row["size"],
+            "volume_type": {"id": TYPE_ID, "name": TYPE},
+            "image_id": image["id"],
+            "container_format": container_format,
+            "disk_format": disk_format,
+            "image_name": name,
+        }
+        return Answer(202, {"os-volume_upload_image": view})

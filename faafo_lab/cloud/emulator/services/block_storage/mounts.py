@@ -1,0 +1,109 @@
+"""Where volumes meet servers: an attached volume is a link in the instance's own directory, named as its device.
+
+The instance finds its volumes in `$INSTANCE_VOLUMES`: `$INSTANCE_VOLUMES/vdb` is the directory that Nova calls
+/dev/vdb. The link comes and goes with the attachment, whether the instance runs or not. A volume's row says where it
+is attached; the links follow the rows, at each boot too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import string
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from faafo_lab.cloud.emulator.common.service import JSON, Fault, new_id
+from faafo_lab.cloud.emulator.common.store import Row, Table
+from faafo_lab.cloud.emulator.services.block_storage.base import moment
+
+if TYPE_CHECKING:
+    from faafo_lab.cloud.emulator.server import Emulator
+
+DEVICES = tuple(f"/dev/vd{letter}" for letter in string.ascii_lowercase[1:])  # vda is the instance's own disk
+
+
+class Mounts:
+    """The attachments of all servers."""
+
+    def __init__(self, cloud: Emulator) -> None:
+        self.cloud = cloud
+
+    @property
+    def volumes(self) -> Table:
+        """The volumes' rows."""
+        return self.cloud.store.table("volume")
+
+    def of(self, server: str) -> list[Row]:
+        """A server's volumes, by device."""
+        found = [row for row in self.volumes if row["attachment"] and row["attachment"]["server_id"] == server]
+        return sorted(found, key=lambda row: str(row["attachment"]["device"]))
+
+    def attach(self, id: str, server: str, *, tag: str | None = None) -> Row:
+        """Attach a volume that is available to a server, at the first free device. Raises a `Fault`."""
+        taken = {row["attachment"]["device"] for row in self.of(server)}
+        device = next((each for each in DEVICES if each not in taken), None)
+        if device is None:
+            raise Fault(403, f"The maximum allowed number of volumes ({len(DEVICES)}) of server {server} is reached.")
+        attachment = {
+            "attachment_id": new_id(),
+            "server_id": server,
+            "host_name": None,
+            "device": device,
+            "attached_at": moment(),
+        }
+        try:
+            with self.cloud.store.transaction():
+                row = self.volumes.update(id, status="in-use", attachment=attachment, tag=tag, updated_at=moment())
+                self.plug(server)
+        except OSError as error:
+            raise Fault(500, f"The volume cannot be put into the instance's directory: {error}.") from error
+        self._tell(server, f"virtio_blk: {device[5:]}: volume {row['name'] or id} is {self._path(server, device)}")
+        return row
+
+    def detach(self, id: str) -> None:
+        """Detach a volume: it is gone from the instance at once; files that are open there stay open."""
+        attachment = self.volumes[id]["attachment"]
+        self.volumes.update(id, status="available", attachment=None, updated_at=moment())
+        self.plug(attachment["server_id"])
+        self._tell(attachment["server_id"], f"virtio_blk: {attachment['device'][5:]} is detached")
+
+    def release(self, server: str) -> None:
+        """A server is deleted: its volumes are available again, whole as they were."""
+        for row in self.of(server):
+            self.volumes.update(row["id"], status="available", attachment=None, updated_at=moment())
+
+    def plug(self, server: str) -> None:
+        """Make the links in an instance's directory what its attachments are. Raises OSError."""
+        place = self._place(server)
+        if not place.parent.is_dir():
+            return  # it will boot first
+        place.mkdir(mode=0o700, exist_ok=True)
+        wanted = {row["attachment"]["device"][5:]: f"../../../volumes/{row['id']}" for row in self.of(server)}
+        for link in place.iterdir():
+            if link.is_symlink() and (link.name not in wanted or str(link.readlink()) != wanted[link.name]):
+                link.unlink()
+        for name, target in wanted.items():
+            with contextlib.suppress(FileExistsError):
+                (place / name).symlink_to(target)
+
+    def devices(self, server: str) -> list[JSON]:
+        """A server's volumes as its meta_data.json lists them; `path` is the directory."""
+        return [
+            {
+                "type": "disk",
+                "bus": "virtio",
+                "serial": row["id"],
+                "path": str(self._path(server, row["attachment"]["device"])),
+                "tags": [row["tag"]] if row["tag"] else [],
+            }
+            for row in self.of(server)
+        ]
+
+    def _place(self, server: str) -> Path:
+        return self.cloud.directory / "instances" / server / "volumes"
+
+    def _path(self, server: str, device: str) -> Path:
+        return self._place(server) / device.removeprefix("/dev/")
+
+    def _tell(self, server: str, line: str) -> None:
+        self.cloud.hypervisor.console(server, line)

@@ -1,0 +1,260 @@
+"""Volumes: create (empty, from an image, a snapshot, another volume), list, show, change and delete.
+
+A volume's size is a promise that quotas count: the directory that it is may hold more.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+from faafo_lab.cloud.emulator.common.names import id_of
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, route
+from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, NAMES, ZONE, Cinder, moment, named, truth
+from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
+from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
+
+if TYPE_CHECKING:
+    from faafo_lab.cloud.emulator.server import Emulator
+
+TYPE = "__DEFAULT__"  # as Cinder calls it where nobody has made another
+TYPE_ID = str(uuid.UUID(id_of("volume_type", TYPE)))
+FILTERS = ("name", "status", "metadata", "bootable", "availability_zone", "size")
+GONE = ("available", "error", "error_deleting")  # what may be deleted
+GIGABYTES_MAX = 2**31 - 1
+
+SIZE: JSON = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1, "maximum": GIGABYTES_MAX},
+        {"type": "string", "pattern": r"^0*[1-9][0-9]{0,8}\Z"},
+    ]
+}
+_ID = {"type": ["string", "null"], "maxLength": 255}
+CREATE: JSON = {
+    "type": "object",
+    "required": ["volume"],
+    "properties": {
+        "volume": {
+            "type": "object",
+            "properties": {
+                **NAMES,
+                "size": {"anyOf": [*SIZE["anyOf"], {"type": "null"}]},
+                "metadata": METADATA,
+                "volume_type": _ID,
+                "availability_zone": _ID,
+                "snapshot_id": _ID,
+                "source_volid": _ID,
+                "imageRef": _ID,
+                "image_id": _ID,
+                "consistencygroup_id": {"type": "null"},
+                "multiattach": {"type": ["boolean", "string", "null"]},
+            },
+        }
+    },
+}
+UPDATE: JSON = {
+    "type": "object",
+    "required": ["volume"],
+    "properties": {
+        "volume": {"type": "object", "properties": {**NAMES, "metadata": METADATA}},
+    },
+}
+
+
+class Volumes(Cinder):
+    """The operations on volumes, but for their actions."""
+
+    def __init__(self, cloud: Emulator) -> None:
+        super().__init__(cloud)
+        self.life = VolumeLife(cloud)
+        self.mounts = Mounts(cloud)
+
+    # Create
+
+    @route("POST", "/v3/{project}/volumes")
+    def create(self, request: Request) -> Answer:
+        """Create a volume; it is filled in the background."""
+        wanted = self.parse(request, CREATE)["volume"]
+        if wanted.get("multiattach") is not None and truth(wanted["multiattach"], "multiattach"):
+            raise Fault(400, "Invalid input received: this cloud attaches a volume to one server at a time.")
+        if wanted.get("volume_type") not in (None, "", TYPE, TYPE_ID):
+            raise Fault(404, f"Volume type with name {wanted['volume_type']} could not be found.")
+        if wanted.get("availability_zone") not in (None, "", ZONE):
+            raise Fault(400, f"Availability zone '{wanted['availability_zone']}' is invalid.")
+        size = int(wanted["size"]) if wanted.get("size") is not None else None
+        content = self._wanted_content(request, wanted, size)
+        size = size or content.pop("size", None)
+        if size is None:
+            raise Fault(400, "Invalid input received: 'size' is a required property of an empty volume.")
+        content.pop("size", None)
+        self._claim_size(size)
+        self._claim(request.project, "volumes", size)
+        created = moment()
+        row = self.volumes.put(
+            {
+                "id": new_id(),
+                "project_id": request.project,
+                "user_id": request.token.user_id,
+                "name": None,
+                "description": None,
+                **named(wanted),
+                "size": size,
+                "status": "creating",
+                "metadata": wanted.get("metadata") or {},
+                "readonly": None,
+                "bootable": "false",
+                "availability_zone": ZONE,
+                "snapshot_id": None,
+                "source_volid": None,
+                "image_id": None,
+                "image_metadata": {},
+                "attachment": None,
+                "tag": None,
+                "uploading": None,
+                "created_at": created,
+                "updated_at": created,
+                **content,
+            }
+        )
+        self.life.fill(row["id"])
+        return Answer(202, {"volume": self._view(request, row)})
+
+    def _wanted_content(self, request: Request, wanted: JSON, size: int | None) -> JSON:
+        """The fields that say where a new volume's content comes from. Raises a 400 or 404 `Fault`."""
+        sources = {name: wanted.get(name) for name in ("snapshot_id", "source_volid", "imageRef") if wanted.get(name)}
+        if wanted.get("image_id"):
+            sources["imageRef"] = wanted["image_id"]
+        if len(sources) > 1:
+            raise Fault(400, f"Invalid input received: give one of {', '.join(sorted(sources))}.")
+        if "imageRef" in sources:
+            return self._from_image(request, str(sources["imageRef"]), size)
+        if "snapshot_id" in sources:
+            source, kind = self.snapshot(request, sources["snapshot_id"]), "snapshot"
+            good = source["status"] == "available"
+        elif "source_volid" in sources:
+            source, kind = self.volume(request, sources["source_volid"]), "volume"
+            good = source["status"] in ("available", "in-use")
+        else:
+            return {}
+        if not good:
+            raise Fault(400, f"Invalid {kind}: {kind} {source['id']} must be available, and it is {source['status']}.")
+        if size is not None and size < source["size"]:
+            raise Fault(
+                400,
+                f"Invalid input received: Volume size '{size}'GB cannot be smaller than the {kind} size "
+                f"{source['size']}GB. They must be >= original {kind} size.",
+            )
+        inherited = {name: source[name] for name in ("bootable", "image_metadata", "size")}
+        return {**inherited, **{name: value for name, value in sources.items() if value}}
+
+    def _from_image(self, request: Request, reference: str, size: int | None) -> JSON:
+        id = reference.rstrip("/").rsplit("/", 1)[-1]
+        image = self.cloud.image.rows.get(id)
+        if image is None or not self.cloud.image.visible(image, request.project):
+            raise Fault(400, "Invalid image identifier or unable to access requested image.")
+        if image["status"] != "active":
+            raise Fault(400, f"Invalid input received: Image {id} is not active.")
+        if size is None:
+            raise Fault(400, "Invalid input received: a volume from an image needs a size.")
+        if size < image["min_disk"]:
+            least = image["min_disk"]
+            why = f"Volume size {size}GB cannot be smaller than the image minDisk size {least}GB."
+            raise Fault(400, f"Invalid input received: {why}")
+        if size << 30 < (image["virtual_size"] or image["size"]):
+            raise Fault(
+                400, f"Invalid input received: Size of specified image {id} is larger than volume size {size}GB."
+            )
+        told = ("checksum", "container_format", "disk_format", "min_disk", "min_ram", "size")
+        metadata = {**image["properties"], **{name: image[name] for name in told}}
+        metadata |= {"image_id": id, "image_name": image["name"] or ""}
+        words = {name: str(value) for name, value in metadata.items()}
+        return {"image_id": id, "bootable": "true", "image_metadata": words}
+
+    # Look
+
+    def _view(self, request: Request, row: Row, *, whole: bool = False) -> JSON:
+        """A volume as Cinder 3.0 shows it; `whole`: where it is looked at, not where it is created or changed."""
+        attachment = row["attachment"]
+        view = {
+            **{name: row[name] for name in ("id", "status", "size", "availability_zone", "created_at", "updated_at")},
+            **{name: row[name] for name in ("name", "description", "snapshot_id", "source_volid", "user_id")},
+            "attachments": [{**attachment, "id": row["id"], "volume_id": row["id"]}] if attachment else [],
+            "bootable": row["bootable"],
+            "consistencygroup_id": None,
+            "encrypted": False,
+            "links": self._links(request, "volumes", row["id"]),
+            "metadata": row["metadata"]
+            if row["readonly"] is None
+            else {**row["metadata"], "readonly": row["readonly"]},
+            "multiattach": False,
+            "replication_status": None,
+            "volume_type": TYPE,
+        }
+        if whole:
+            view["os-vol-tenant-attr:tenant_id"] = row["project_id"]
+            if row["image_metadata"]:
+                view["volume_image_metadata"] = row["image_metadata"]
+        return view
+
+    def _volumes(self, request: Request) -> tuple[list[Row], JSON]:
+        rows = self._listed(request, self.volumes.where(project_id=request.project), FILTERS)
+        return self._page(request, rows, "volumes")
+
+    @route("GET", "/v3/{project}/volumes")
+    def index(self, request: Request) -> JSON:
+        """List volumes."""
+        page, links = self._volumes(request)
+        views = [
+            {"id": row["id"], "name": row["name"], "links": self._links(request, "volumes", row["id"])} for row in page
+        ]
+        return {"volumes": views, **links}
+
+    @route("GET", "/v3/{project}/volumes/detail")
+    def detail(self, request: Request) -> JSON:
+        """List volumes, with everything."""
+        page, links = self._volumes(request)
+        return {"volumes": [self._view(request, row, whole=True) for row in page], **links}
+
+    @route("GET", "/v3/{project}/volumes/{id}")
+    def show(self, request: Request, id: str) -> JSON:
+        """Show a volume."""
+        return {"volume": self._view(request, self.volume(request, id), whole=True)}
+
+    # Change
+
+    @route("PUT", "/v3/{project}/volumes/{id}")
+    def update(self, request: Request, id: str) -> JSON:
+        """Change a volume's name, description or metadata."""
+        self.volume(request, id)
+        wanted = self.parse(request, UPDATE)["volume"]
+        changes = named(wanted)
+        if wanted.get("metadata") is not None:
+            changes["metadata"] = wanted["metadata"]
+        row = self.volumes.update(id, **changes, updated_at=moment())
+        return {"volume": self._view(request, row)}
+
+    @route("DELETE", "/v3/{project}/volumes/{id}")
+    def delete(self, request: Request, id: str) -> Answer:
+        """Delete a volume, with `cascade` its snapshots too; it is gone when its content is."""
+        row = self.volume(request, id)
+        if request.one("force") is not None and truth(request.one("force"), "force"):
+            raise self.forbidden("volume:force_delete")
+        cascade = request.one("cascade") is not None and truth(request.one("cascade"), "cascade")
+        snapshots = self.snapshots.where(volume_id=id)
+        busy = [each for each in snapshots if each["status"] not in GONE]
+        if row["status"] not in GONE or row["attachment"] or (snapshots and not cascade) or busy:
+            raise Fault(
+                400,
+                "Invalid volume: Volume status must be available or error or error_restoring or error_extending or "
+                "error_managing and must not be migrating, attached, belong to a group, have snapshots, awaiting a "
+                "transfer, or be disassociated from snapshots after volume transfer.",
+            )
+        for each in snapshots:
+            self.life.delete_snapshot(each["id"])
+        self.life.delete(id)
+        return Answer(202)
+
+    def forbidden(self, action: str) -> Fault:
+        """What only an administrator may do: there is none."""
+        return Fault(403, f"Policy doesn't allow {action} to be performed.")

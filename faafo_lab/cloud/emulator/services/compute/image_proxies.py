@@ -1,0 +1,230 @@
+"""Nova's old doors to the image and the block storage service. Until 2.35 (images' metadata until 2.38).
+
+As in Nova, each asks the other service with the client's own token, and words the answer in Nova's old forms.
+Source: https://docs.openstack.org/api-ref/compute/#images-deprecated and the section on os-volumes and os-snapshots
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+from faafo_lab.cloud.emulator.common.forwarding import ask
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
+from faafo_lab.cloud.emulator.services.compute.base import Nova
+from faafo_lab.cloud.emulator.services.compute.network_proxies import LAST, TEXT
+
+LAST_METADATA = 38
+STATUSES = {"active": "ACTIVE", "queued": "SAVING", "saving": "SAVING", "deleted": "DELETED", "killed": "ERROR"}
+PROGRESS = {"ACTIVE": 100, "SAVING": 25}
+VOLUME: JSON = {
+    "type": "object",
+    "required": ["size"],
+    "properties": {
+        "display_name": TEXT,
+        "display_description": TEXT,
+        "size": {"type": ["integer", "string"]},
+        "metadata": {"type": ["object", "null"]},
+        "snapshot_id": TEXT,
+        "volume_type": TEXT,
+        "availability_zone": TEXT,
+    },
+}
+SNAPSHOT: JSON = {
+    "type": "object",
+    "required": ["volume_id"],
+    "properties": {
+        "volume_id": {"type": "string"},
+        "display_name": TEXT,
+        "display_description": TEXT,
+        "force": {"type": ["boolean", "string"]},
+    },
+}
+
+
+class ImageProxies(Nova):
+    """Nova's old API of images, volumes and their snapshots."""
+
+    # Images
+
+    def _image_form(self, image: JSON) -> JSON:
+        status = STATUSES.get(image["status"], "UNKNOWN")
+        known = {"id", "name", "status", "visibility", "protected", "os_hidden", "owner", "container_format",
+                 "disk_format", "min_ram", "min_disk", "checksum", "os_hash_algo", "os_hash_value", "size",
+                 "virtual_size", "created_at", "updated_at", "tags", "self", "file", "schema", "stores", "locations",
+                 "direct_url"}  # fmt: skip
+        metadata = {name: value for name, value in image.items() if name not in known}
+        view = {
+            "id": image["id"],
+            "name": image["name"],
+            "minRam": image["min_ram"],
+            "minDisk": image["min_disk"],
+            "metadata": metadata,
+            "created": image["created_at"],
+            "updated": image["updated_at"],
+            "status": status,
+            "progress": PROGRESS.get(status, 0),
+            "OS-EXT-IMG-SIZE:size": image["size"] or 0,
+            "links": self._image_links(image["id"]),
+        }
+        if "instance_uuid" in metadata:
+            server = metadata["instance_uuid"]
+            view["server"] = {"id": server, "links": self._links("servers", server)}
+        return view
+
+    def _image_links(self, id: str) -> list[JSON]:
+        href = f"{self.cloud.image.url}/images/{id}"
+        alternate = {"rel": "alternate", "type": "application/vnd.openstack.image", "href": href}
+        return [*self._links("images", id), alternate]
+
+    async def _images(self, request: Request) -> list[JSON]:
+        self._until(request, LAST)
+        names = {"name": "name", "status": "status", "limit": "limit", "marker": "marker"}
+        query = {theirs: request.query[ours][-1] for ours, theirs in names.items() if ours in request.query}
+        if "status" in query:
+            query["status"] = query["status"].lower()
+        found = await ask(self.cloud.image, request, "GET", "/v2/images", query={"limit": "1000", **query})
+        return list(found["images"])
+
+    async def _one_image(self, request: Request, id: str) -> JSON:
+        try:
+            return await ask(self.cloud.image, request, "GET", f"/v2/images/{id}")
+        except Fault:
+            raise Fault(404, "Image not found.") from None
+
+    @route("GET", "/v2.1/images")
+    async def old_images(self, request: Request) -> JSON:
+        """List images."""
+        return {
+            "images": [
+                {"id": each["id"], "name": each["name"], "links": self._image_links(each["id"])}
+                for each in await self._images(request)
+            ]
+        }
+
+    @route("GET", "/v2.1/images/detail")
+    async def old_images_detail(self, request: Request) -> JSON:
+        """List images, with everything."""
+        return {"images": [self._image_form(each) for each in await self._images(request)]}
+
+    @route("GET", "/v2.1/images/{id}")
+    async def old_image(self, request: Request, id: str) -> JSON:
+        """Show an image."""
+        self._until(request, LAST)
+        return {"image": self._image_form(await self._one_image(request, id))}
+
+    @route("DELETE", "/v2.1/images/{id}")
+    async def old_delete_image(self, request: Request, id: str) -> Answer:
+        """Delete an image."""
+        self._until(request, LAST)
+        await self._one_image(request, id)
+        await ask(self.cloud.image, request, "DELETE", f"/v2/images/{id}")
+        return Answer(204)
+
+    @route("GET", "/v2.1/images/{id}/metadata")
+    async def old_image_metadata(self, request: Request, id: str) -> JSON:
+        """An image's properties."""
+        self._until(request, LAST_METADATA)
+        return {"metadata": self._image_form(await self._one_image(request, id))["metadata"]}
+
+    # Volumes and their snapshots
+
+    async def _cinder(self, request: Request, method: str, path: str, body: JSON | None = None) -> JSON:
+        """What Cinder answers. Raises a `Fault`."""
+        self._until(request, LAST)
+        return await ask(self.cloud.volume, request, method, f"/v3/{request.project}{path}", body)
+
+    def _volume_form(self, volume: JSON) -> JSON:
+        attachments = [
+            {
+                "id": each["volume_id"],
+                "volumeId": each["volume_id"],
+                "serverId": each["server_id"],
+                "device": each["device"],
+            }
+            for each in volume["attachments"]
+        ]
+        return {
+            "id": volume["id"],
+            "status": volume["status"],
+            "size": volume["size"],
+            "availabilityZone": volume["availability_zone"],
+            "createdAt": volume["created_at"],
+            "attachments": attachments or [{}],
+            "displayName": volume["name"],
+            "displayDescription": volume["description"],
+            "volumeType": volume["volume_type"],
+            "snapshotId": volume["snapshot_id"],
+            "metadata": volume["metadata"],
+        }
+
+    def _snapshot_form(self, snapshot: JSON) -> JSON:
+        return {
+            "id": snapshot["id"],
+            "volumeId": snapshot["volume_id"],
+            "status": snapshot["status"],
+            "size": snapshot["size"],
+            "createdAt": snapshot["created_at"],
+            "displayName": snapshot["name"],
+            "displayDescription": snapshot["description"],
+        }
+
+    def _wanted_volume(self, request: Request, name: str, definition: JSON) -> JSON:
+        """The body in Cinder's words."""
+        body = {"type": "object", "required": [name], "properties": {name: definition}}
+        wanted = self.parse(request, body)[name]
+        words = {"display_name": "name", "display_description": "description"}
+        known = {key: value for key, value in wanted.items() if key in definition["properties"] and value is not None}
+        return {words.get(key, key): value for key, value in known.items()}
+
+    @route("GET", "/v2.1/os-volumes")
+    @route("GET", "/v2.1/os-volumes/detail")
+    async def old_volumes(self, request: Request) -> JSON:
+        """List volumes."""
+        found = await self._cinder(request, "GET", "/volumes/detail")
+        return {"volumes": [self._volume_form(each) for each in found["volumes"]]}
+
+    @route("POST", "/v2.1/os-volumes")
+    async def old_create_volume(self, request: Request) -> Answer:
+        """Make a volume."""
+        wanted = self._wanted_volume(request, "volume", VOLUME)
+        found = await self._cinder(request, "POST", "/volumes", {"volume": wanted})
+        place = f"{self.url}/v2.1/os-volumes/{found['volume']['id']}"
+        return Answer(200, {"volume": self._volume_form(found["volume"])}, {"Location": place})
+
+    @route("GET", "/v2.1/os-volumes/{id}")
+    async def old_volume(self, request: Request, id: str) -> JSON:
+        """Show a volume."""
+        found = await self._cinder(request, "GET", f"/volumes/{quote(id, safe='')}")
+        return {"volume": self._volume_form(found["volume"])}
+
+    @route("DELETE", "/v2.1/os-volumes/{id}")
+    async def old_delete_volume(self, request: Request, id: str) -> Answer:
+        """Delete a volume."""
+        await self._cinder(request, "DELETE", f"/volumes/{quote(id, safe='')}")
+        return Answer(202)
+
+    @route("GET", "/v2.1/os-snapshots")
+    @route("GET", "/v2.1/os-snapshots/detail")
+    async def old_snapshots(self, request: Request) -> JSON:
+        """List snapshots of volumes."""
+        found = await self._cinder(request, "GET", "/snapshots/detail")
+        return {"snapshots": [self._snapshot_form(each) for each in found["snapshots"]]}
+
+    @route("POST", "/v2.1/os-snapshots")
+    async def old_create_snapshot(self, request: Request) -> JSON:
+        """Take a snapshot of a volume."""
+        wanted = self._wanted_volume(request, "snapshot", SNAPSHOT)
+        found = await self._cinder(request, "POST", "/snapshots", {"snapshot": wanted})
+        return {"snapshot": self._snapshot_form(found["snapshot"])}
+
+    @route("GET", "/v2.1/os-snapshots/{id}")
+    async def old_snapshot(self, request: Request, id: str) -> JSON:
+        """Show a snapshot of a volume."""
+        found = await self._cinder(request, "GET", f"/snapshots/{quote(id, safe='')}")
+        return {"snapshot": self._snapshot_form(found["snapshot"])}
+
+    @route("DELETE", "/v2.1/os-snapshots/{id}")
+    async def old_delete_snapshot(self, request: Request, id: str) -> Answer:
+        """Delete a snapshot of a volume."""
+        await self._cinder(request, "DELETE", f"/snapshots/{quote(id, safe='')}")
+        return Answer(202)

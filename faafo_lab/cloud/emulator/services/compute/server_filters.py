@@ -1,0 +1,132 @@
+"""Which servers a list's query means. Others than an administrator filter by what is here; the rest Nova ignores.
+
+Source: https://docs.openstack.org/api-ref/compute/#list-servers
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from faafo_lab.cloud.emulator.common.service import Fault, Request
+from faafo_lab.cloud.emulator.common.store import Row
+
+STATUSES = frozenset(
+    (
+        *("ACTIVE", "BUILD", "DELETED", "ERROR", "HARD_REBOOT", "MIGRATING", "PASSWORD", "PAUSED", "REBOOT", "REBUILD"),
+        *("RESCUE", "RESIZE", "REVERT_RESIZE", "SHELVED", "SHELVED_OFFLOADED", "SHUTOFF", "SOFT_DELETED"),
+        *("SUSPENDED", "UNKNOWN", "VERIFY_RESIZE"),
+    )
+)
+SORT_KEYS = {  # Nova's name: the row's
+    "access_ip_v4": "access_ipv4",
+    "access_ip_v6": "access_ipv6",
+    "auto_disk_config": "disk_config",
+    "config_drive": "config_drive",
+    "created_at": "created",
+    "display_description": "description",
+    "display_name": "name",
+    "image_ref": "image_id",
+    "instance_type_id": "flavor_id",
+    "key_name": "key_name",
+    "launch_index": "launch_index",
+    "launched_at": "launched_at",
+    "power_state": "power_state",
+    "project_id": "project_id",
+    "task_state": "task_state",
+    "terminated_at": "terminated_at",
+    "updated_at": "updated",
+    "user_id": "user_id",
+    "uuid": "id",
+    "vm_state": "vm_state",
+}
+
+
+def in_order(rows: list[Row], request: Request) -> list[Row]:
+    """The servers by the query's sort_key and sort_dir, or the newest first. Raises a 400 `Fault`."""
+    keys, directions = request.query.get("sort_key", ["created_at"]), request.query.get("sort_dir", [])
+    for name, values, allowed in (("sort_key", keys, SORT_KEYS), ("sort_dir", directions, ("asc", "desc"))):
+        if wrong := [value for value in values if value not in allowed]:
+            raise Fault(400, f"Invalid input for query parameters {name}. Value: {wrong[0]}.")
+    rows = sorted(rows, key=lambda row: (row["created"], row["launch_index"], row["id"]))
+    for number, key in reversed(list(enumerate(keys))):
+        field = SORT_KEYS[key]
+        reverse = (directions[number] if number < len(directions) else "desc") == "desc"
+        rows.sort(key=lambda row, field=field: str(row.get(field)), reverse=reverse)  # type: ignore[misc]
+    return rows
+
+
+class Filters:
+    """A list's query, checked once for all servers."""
+
+    def __init__(self, request: Request, status: Callable[[Row], str], fixed: Callable[[Row], list[str]]) -> None:
+        """`status` says a server's status, `fixed` its fixed addresses. Raises a `Fault` for a query that can't be."""
+        self._query = request.query
+        self._status = status
+        self._fixed = fixed
+        self._version = request.version
+        self.since = moment_of(request.one("changes-since"))
+        """Seconds since the epoch: only servers that changed since, deleted ones too; None: all that are there."""
+        self._statuses = {each.upper() for each in request.query.get("status", ())}
+        if "DELETED" in self._statuses:
+            raise Fault(403, "Only administrators may list deleted instances")
+        if unknown := self._statuses - STATUSES:
+            if request.version >= (2, 38):
+                raise Fault(400, f"Invalid status filter: {', '.join(sorted(unknown))}")
+            if not self._statuses & STATUSES:
+                self._statuses = unknown  # nothing has it
+
+    def __call__(self, row: Row) -> bool:
+        """Whether a server fits; as in Nova, names and addresses are regular expressions."""
+        equal = {
+            "image": row["image_id"],
+            "flavor": row["flavor_id"],
+            "key_name": row["key_name"],
+            "reservation_id": row["reservation_id"],
+            "uuid": row["id"],
+        }
+        if any(name in self._query and value not in self._query[name] for name, value in equal.items()):
+            return False
+        if self._statuses and self._status(row) not in self._statuses:
+            return False
+        if self.since is not None and datetime.fromisoformat(row["updated"]).timestamp() < self.since:
+            return False
+        if "name" in self._query and not _search(self._query["name"][-1], row["name"]):
+            return False
+        if "ip" in self._query and not any(_search(self._query["ip"][-1], each) for each in self._fixed(row)):
+            return False
+        if "ip6" in self._query and self._version >= (2, 5):
+            return False  # no server has an IPv6 address
+        return self._version < (2, 26) or self._tagged(row.get("tags", []))
+
+    def _tagged(self, tags: list[str]) -> bool:
+        for name in ("tags", "tags-any", "not-tags", "not-tags-any"):
+            if name in self._query:
+                wanted = set(self._query[name][-1].split(","))
+                fits = bool(wanted & set(tags)) if name.endswith("-any") else wanted <= set(tags)
+                if fits == name.startswith("not-"):
+                    return False
+        return True
+
+
+def moment_of(text: str | None) -> float | None:
+    """An ISO date as seconds since the epoch; without a zone it is UTC. Raises a 400 `Fault`."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise Fault(400, f"Invalid input for query parameters changes-since. Value: {text}.") from None
+
+
+def _search(pattern: str, text: str) -> bool:
+    """Whether a client's regular expression fits; one that might take for ever counts as plain text."""
+    repeats = len(re.findall(r"[*+?{]", pattern))
+    if repeats > 2 or (repeats and "(" in pattern):
+        return pattern in text
+    try:
+        return re.search(pattern, text) is not None
+    except re.error:
+        return pattern in text

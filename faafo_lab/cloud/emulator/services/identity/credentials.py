@@ -1,0 +1,206 @@
+"""Keystone's application credentials: secrets that let a program act for a user in one project, until they are deleted.
+
+    POST /v3/users/USER/application_credentials  {"application_credential": {"name": "ci", …}}
+
+The secret is shown once; a hash of it is kept. One with the role reader alone changes nothing, and only one that is
+unrestricted manages others. Access rules are not implemented.
+Source: https://docs.openstack.org/api-ref/identity/v3/#application-credentials
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+import uuid
+from datetime import UTC, datetime
+
+from faafo_lab.cloud.emulator.common import schema
+from faafo_lab.cloud.emulator.common.names import DOMAIN, ROLES, id_of
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
+from faafo_lab.cloud.emulator.common.store import Row, Table
+
+MAX_CREDENTIALS = 100  # of a user
+_NAME = {"type": "string", "minLength": 1, "maxLength": 255}
+CREDENTIAL: schema.Schema = {
+    "type": "object",
+    "required": ["application_credential"],
+    "properties": {
+        "application_credential": {
+            "type": "object",
+            "required": ["name"],
+            "properties": {
+                "name": _NAME,
+                "secret": {"type": ["null", "string"], "minLength": 1, "maxLength": 255},
+                "description": {"type": ["null", "string"], "maxLength": 65535},
+                "expires_at": {"type": ["null", "string"]},
+                "unrestricted": {"type": ["null", "boolean"]},
+                "roles": {  # none, as `openstack` sends them, are all that the token has
+                    "type": "array",
+                    "items": {"type": "object", "properties": {"id": _NAME, "name": _NAME}},
+                },
+            },
+        }
+    },
+}
+
+
+def moment(seconds: float) -> str:
+    """A moment as Keystone writes it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+
+
+class Credentials(Service):
+    """Application credentials."""
+
+    @property
+    def credentials(self) -> Table:
+        """All users' application credentials."""
+        return self.store.table("application_credential")
+
+    def links(self, path: str) -> JSON:
+        """The links of a list."""
+        return {"next": None, "self": self.url + path, "previous": None}
+
+    def forbidden(self, action: str) -> Fault:
+        """The answer to who may not."""
+        return Fault(403, f"You are not authorized to perform the requested action: identity:{action}.")
+
+    def named(self, kind: str, reference: JSON) -> Row | None:
+        """The user or project that a request means: by id, or by name in its domain."""
+        if "id" in reference:
+            return self.store.table(kind).get(reference["id"])
+        domain = reference.get("domain", {})
+        if domain.get("id") != DOMAIN["id"] and domain.get("name") != DOMAIN["name"]:
+            return None
+        found = self.store.table(kind).where(name=reference.get("name"))
+        return found[0] if found else None
+
+    def proven(self, claim: JSON) -> Row | None:
+        """The credential that a login has the secret of, if it has not expired."""
+        if "id" in claim:
+            row = self.credentials.get(claim["id"])
+        else:
+            user = self.named("user", claim.get("user", {}))
+            found = self.credentials.where(user_id=user["id"], name=claim.get("name")) if user else []
+            row = found[0] if found else None
+        if row is None or (row["expires_at"] is not None and row["expires_at"] <= time.time()):
+            return None
+        return row if hmac.compare_digest(_hashed(claim.get("secret", ""), row["salt"]), row["hash"]) else None
+
+    def _check_owner(self, request: Request, user: str, action: str, *, manages: bool = False) -> None:
+        """Check that a user asks for his own, and may manage them. Raises a 403 `Fault`."""
+        if user != request.token.user_id:
+            raise self.forbidden(f"{action}_application_credential")
+        used = self.credentials.get(request.token.application_credential)
+        if manages and used is not None and not used["unrestricted"]:
+            raise Fault(
+                403,
+                "Using method 'application_credential' is not allowed for managing additional application credentials.",
+            )
+
+    def _own(self, request: Request, user: str, id: str, action: str, *, manages: bool = False) -> Row:
+        self._check_owner(request, user, action, manages=manages)
+        row = self.credentials.get(id)
+        if row is None or row["user_id"] != user:
+            raise Fault(404, f"Could not find Application Credential: {id}.")
+        return row
+
+    def _shown(self, row: Row) -> JSON:
+        return {
+            "id": row["id"],
+            "name": row["name"],
+            "description": row["description"],
+            "user_id": row["user_id"],
+            "project_id": row["project_id"],
+            "system": None,
+            "roles": [{"id": id_of("role", name), "name": name, "domain_id": None} for name in row["roles"]],
+            "expires_at": None if row["expires_at"] is None else moment(row["expires_at"]),
+            "unrestricted": row["unrestricted"],
+            "links": {"self": f"{self.url}/v3/users/{row['user_id']}/application_credentials/{row['id']}"},
+        }
+
+    @route("POST", "/v3/users/{user}/application_credentials")
+    def create_credential(self, request: Request, user: str) -> Answer:
+        """Create an application credential for the token's project."""
+        self._check_owner(request, user, "create", manages=True)
+        wanted = self.parse(request, CREDENTIAL)["application_credential"]
+        if request.token.project_id is None:
+            raise _invalid("the token must be scoped to a project")
+        if wanted.get("access_rules"):
+            raise _invalid("access rules are not supported by this cloud")
+        if self.credentials.where(user_id=user, name=wanted["name"]):
+            reason = f"Duplicate entry found with name {wanted['name']}."
+            raise Fault(409, f"Conflict occurred attempting to store application_credential - {reason}")
+        if len(self.credentials.where(user_id=user)) >= MAX_CREDENTIALS:
+            raise self.forbidden(f"create_application_credential: there are {MAX_CREDENTIALS} already")
+        secret, salt = wanted.get("secret") or secrets.token_urlsafe(64), secrets.token_hex(16)
+        row = {
+            "id": uuid.uuid4().hex,
+            "name": wanted["name"],
+            "description": wanted.get("description"),
+            "user_id": user,
+            "project_id": request.token.project_id,
+            "roles": _roles(wanted.get("roles"), request.token.roles),
+            "expires_at": _expiry(wanted.get("expires_at")),
+            "unrestricted": bool(wanted.get("unrestricted")),
+            "salt": salt,
+            "hash": _hashed(secret, salt),
+        }
+        self.credentials.put(row)
+        return Answer(201, {"application_credential": {**self._shown(row), "secret": secret}})
+
+    @route("GET", "/v3/users/{user}/application_credentials")
+    def list_credentials(self, request: Request, user: str) -> JSON:
+        """The user's application credentials; `name` chooses one."""
+        self._check_owner(request, user, "list")
+        name = request.one("name")
+        rows = [row for row in self.credentials.where(user_id=user) if name in (None, row["name"])]
+        path = f"/v3/users/{user}/application_credentials"
+        return {"application_credentials": [self._shown(row) for row in rows], "links": self.links(path)}
+
+    @route("GET", "/v3/users/{user}/application_credentials/{id}")
+    def show_credential(self, request: Request, user: str, id: str) -> JSON:
+        """One application credential, without its secret."""
+        return {"application_credential": self._shown(self._own(request, user, id, "get"))}
+
+    @route("DELETE", "/v3/users/{user}/application_credentials/{id}")
+    def delete_credential(self, request: Request, user: str, id: str) -> Answer:
+        """Delete an application credential; tokens that were issued for it open nothing any more."""
+        self.credentials.delete(self._own(request, user, id, "delete", manages=True)["id"])
+        return Answer(204)
+
+
+def _invalid(reason: str) -> Fault:
+    return Fault(400, f"Invalid application credential: {reason}.")
+
+
+def _hashed(secret: str, salt: str) -> str:
+    return hashlib.scrypt(secret.encode(), salt=bytes.fromhex(salt), n=1 << 12, r=8, p=1).hex()
+
+
+def _roles(wanted: list[JSON] | None, owned: tuple[str, ...]) -> list[str]:
+    """The names of the roles asked for; without a word, all that the user has. Raises a 400 `Fault`."""
+    if not wanted:
+        return list(owned)
+    names = {id_of("role", name): name for name in ROLES}
+    found = [names.get(role.get("id", ""), role.get("name", "")) for role in wanted]
+    for role, name in zip(wanted, found, strict=True):
+        if name not in owned:
+            raise _invalid(f"Could not find role assignment with role: {role.get('id') or role.get('name')}")
+    return [name for name in ROLES if name in found or (name == "reader" and "member" in found)]
+
+
+def _expiry(text: str | None) -> float | None:
+    """Seconds since the epoch. Raises a 400 `Fault`."""
+    if text is None:
+        return None
+    try:
+        when = datetime.fromisoformat(text)
+        seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise _invalid(f"expires_at must be like 2026-01-31T12:00:00Z, not {schema.shown(text)}") from None
+    if seconds <= time.time():
+        raise _invalid("expires_at must be in the future")
+    return seconds

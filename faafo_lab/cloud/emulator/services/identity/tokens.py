@@ -1,0 +1,283 @@
+"""Keystone's tokens: issued for a password, an application credential or another token, shown, and revoked.
+
+Of a token only a hash is kept. Source: https://docs.openstack.org/api-ref/identity/v3/#authentication-and-token-management
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from dataclasses import dataclass
+
+from faafo_lab.cloud.emulator.common.names import DOMAIN, REGION, ROLES, id_of
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
+from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.services.identity.credentials import Credentials, moment
+
+TOKEN_SECONDS = 3600
+UNAUTHORIZED = "The request you have made requires authentication."
+
+_REFERENCE = {  # a user, project or domain, by id or by name
+    "type": "object",
+    "properties": {
+        "id": {"type": "string"},
+        "name": {"type": "string"},
+        "domain": {
+            "type": "object",
+            "properties": {"id": {"type": "string"}, "name": {"type": "string"}},
+        },
+    },
+}
+AUTH = {
+    "type": "object",
+    "required": ["auth"],
+    "properties": {
+        "auth": {
+            "type": "object",
+            "required": ["identity"],
+            "properties": {
+                "identity": {
+                    "type": "object",
+                    "required": ["methods"],
+                    "properties": {
+                        "methods": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                        "password": {
+                            "type": "object",
+                            "required": ["user"],
+                            "properties": {
+                                "user": {
+                                    **_REFERENCE,
+                                    "properties": {**_REFERENCE["properties"], "password": {"type": "string"}},  # type: ignore[dict-item]
+                                }
+                            },
+                        },
+                        "application_credential": {
+                            "type": "object",
+                            "required": ["secret"],
+                            "properties": {
+                                **{name: {"type": "string"} for name in ("id", "name", "secret")},
+                                "user": _REFERENCE,
+                            },
+                        },
+                        "token": {
+                            "type": "object",
+                            "required": ["id"],
+                            "properties": {"id": {"type": "string"}},
+                        },
+                    },
+                },
+                "scope": {
+                    "anyOf": [
+                        {"type": "string", "enum": ["unscoped"]},
+                        {
+                            "type": "object",
+                            "properties": {
+                                "project": _REFERENCE,
+                                "domain": _REFERENCE,
+                                "system": {"type": "object"},
+                            },
+                        },
+                    ]
+                },
+            },
+        }
+    },
+}
+
+
+@dataclass(frozen=True)
+class Token:
+    """Who asks: a user, the project the token is scoped to, if any, and what he may do there."""
+
+    user_id: str
+    project_id: str | None
+    expires_at: float  # seconds since the epoch
+    issued_at: float
+    methods: tuple[str, ...]
+    audit_id: str
+    roles: tuple[str, ...] = ROLES
+    application_credential: str | None = None  # the id of the one that it was issued for, if any
+
+
+class Tokens(Credentials):
+    """Tokens and the catalogue that comes with them."""
+
+    def find_token(self, text: str | None) -> Token | None:
+        """The valid token with this text."""
+        if not text:
+            return None
+        row = self.store.table("token").get(_hash(text))
+        if row is None or row["expires_at"] <= time.time():
+            return None
+        fields = {name: row[name] for name in Token.__annotations__ if name in row}
+        fields.update({name: tuple(row[name]) for name in ("methods", "roles") if name in row})
+        token, credential = Token(**fields), fields.get("application_credential")
+        return token if credential is None or credential in self.credentials else None
+
+    def _user(self, identity: JSON) -> tuple[Row, Token | None, Row | None]:
+        """The user that the methods prove; the token and the application credential where they were the proof.
+
+        Raises a 401 `Fault`.
+        """
+        credential: Row | None = None
+        before: Token | None = None
+        user: Row | None = None
+        for method in identity["methods"]:
+            if method == "password":
+                claim = identity.get("password", {}).get("user", {})
+                user = self.named("user", claim)
+                given, right = claim.get("password", ""), (user or {}).get("password", "")
+                if not hmac.compare_digest(given.encode(), right.encode()) or user is None:
+                    raise Fault(401, UNAUTHORIZED)
+            elif method == "token":
+                before = self.find_token(identity.get("token", {}).get("id"))
+                user = self.store.table("user").get(before.user_id) if before else None
+            elif method == "application_credential":
+                credential = self.proven(identity.get("application_credential", {}))
+                user = self.store.table("user").get(credential["user_id"]) if credential else None
+            else:
+                user = None
+            if user is None:
+                raise Fault(401, UNAUTHORIZED)
+        assert user is not None
+        return user, before, credential
+
+    def _project(self, auth: JSON, user: Row) -> Row | None:
+        """The project that a token is asked for. Raises a 401 `Fault` where it isn't the user's."""
+        scope = auth.get("scope")
+        if scope == "unscoped":
+            return None
+        if scope is None:  # as Keystone does: the user's default project
+            return self.store.table("project").get(user["project_id"])
+        if "project" not in scope:
+            raise Fault(401, UNAUTHORIZED)
+        project = self.named("project", scope["project"])
+        if project is None or project["id"] != user["project_id"]:
+            raise Fault(401, UNAUTHORIZED)
+        return project
+
+    @route("POST", "/v3/auth/tokens", open=True)
+    def login(self, request: Request) -> Answer:
+        """Issue a token for a password, or for another token."""
+        auth = self.parse(request, AUTH)["auth"]
+        user, before, credential = self._user(auth["identity"])
+        if credential is not None and "scope" in auth:
+            raise Fault(401, "Application credentials cannot request a scope.")
+        project = self._project(auth, user)
+        issued = time.time()
+        expires = before.expires_at if before else issued + TOKEN_SECONDS
+        if credential is not None and credential["expires_at"] is not None:
+            expires = min(expires, credential["expires_at"])
+        row = {
+            "user_id": user["id"],
+            "project_id": project["id"] if project else None,
+            "issued_at": issued,
+            "expires_at": expires,
+            "methods": sorted({*auth["identity"]["methods"], *(before.methods if before else ())}),
+            "audit_id": secrets.token_urlsafe(16),
+            "roles": credential["roles"] if credential else list(before.roles if before else ROLES),
+            "application_credential": credential["id"] if credential else before and before.application_credential,
+        }
+        text = secrets.token_urlsafe(32)
+        tokens = self.store.table("token")
+        with self.store.transaction():
+            for old in tokens:
+                if old["expires_at"] <= issued:
+                    tokens.delete(old["id"])
+            tokens.put({"id": _hash(text), **row})
+        token = self.find_token(text)
+        if token is None:  # what it was issued for has expired meanwhile
+            raise Fault(401, UNAUTHORIZED)
+        body = self._view(token, catalog="nocatalog" not in request.query)
+        return Answer(201, body, {"X-Subject-Token": text})
+
+    def _subject(self, request: Request) -> tuple[str, Token]:
+        text = request.headers.get("X-Subject-Token", "")
+        token = self.find_token(text)
+        if token is None or token.user_id != request.token.user_id:
+            raise Fault(404, "Could not find token.")
+        return text, token
+
+    @route("GET", "/v3/auth/tokens")
+    @route("HEAD", "/v3/auth/tokens")
+    def validate(self, request: Request) -> Answer:
+        """Show a token of the same user."""
+        text, token = self._subject(request)
+        body = self._view(token, catalog="nocatalog" not in request.query)
+        return Answer(200, body, {"X-Subject-Token": text})
+
+    @route("DELETE", "/v3/auth/tokens")
+    def revoke(self, request: Request) -> Answer:
+        """Revoke a token of the same user."""
+        text, _ = self._subject(request)
+        self.store.table("token").delete(_hash(text))
+        return Answer(204)
+
+    def _view(self, token: Token, *, catalog: bool) -> JSON:
+        user = self.store.table("user")[token.user_id]
+        body: JSON = {
+            "methods": list(token.methods),
+            "user": {
+                "domain": DOMAIN,
+                "id": user["id"],
+                "name": user["name"],
+                "password_expires_at": None,
+            },
+            "audit_ids": [token.audit_id],
+            "expires_at": moment(token.expires_at),
+            "issued_at": moment(token.issued_at),
+        }
+        if token.project_id is not None:
+            project = self.store.table("project")[token.project_id]
+            body["project"] = {"domain": DOMAIN, "id": project["id"], "name": project["name"]}
+            body["is_domain"] = False
+            body["roles"] = [{"id": id_of("role", name), "name": name} for name in token.roles]
+            if token.application_credential is not None:
+                row = self.credentials[token.application_credential]
+                body["application_credential"] = {
+                    "id": row["id"],
+                    "name": row["name"],
+                    "restricted": not row["unrestricted"],
+                }
+            if catalog:
+                body["catalog"] = self.catalog(token)
+        return {"token": body}
+
+    def catalog(self, token: Token) -> list[JSON]:
+        """Every service, with its three interfaces on the one URL."""
+        entries = []
+        named = [(each, *name) for each in self.cloud.services for name in ((each.type, each.name), *each.aliases)]
+        for service, type_, name in named:
+            url = service.url + service.endpoint.format(project=token.project_id)
+            endpoints = [
+                {
+                    "id": id_of("endpoint", f"{type_}/{interface}"),
+                    "interface": interface,
+                    "region_id": REGION,
+                    "region": REGION,
+                    "url": url,
+                }
+                for interface in ("public", "internal", "admin")
+            ]
+            entries.append(
+                {
+                    "id": id_of("service", type_),
+                    "type": type_,
+                    "name": name,
+                    "endpoints": endpoints,
+                }
+            )
+        return entries
+
+    @route("GET", "/v3/auth/catalog")
+    def show_catalog(self, request: Request) -> JSON:
+        """The catalogue of the token's project."""
+        if request.token.project_id is None:
+            raise self.forbidden("get_auth_catalog")
+        return {"catalog": self.catalog(request.token), "links": self.links("/v3/auth/catalog")}
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

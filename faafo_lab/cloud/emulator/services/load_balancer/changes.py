@@ -1,0 +1,260 @@
+"""What happens to load balancers: parts come, change and go, and each change takes the load balancer a moment.
+
+While it is PENDING, every other change is refused with a 409, as on a real cloud: who does not wait learns it here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from faafo_lab.cloud.emulator.common import schema
+from faafo_lab.cloud.emulator.common.service import JSON, Fault, now
+from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.machinery.balancing.balancer import Balancer
+from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
+from faafo_lab.cloud.emulator.services.load_balancer.kinds import (
+    HEALTH_MONITOR,
+    HTTP_CHECK,
+    KINDS,
+    LISTENER,
+    LOAD_BALANCER,
+    MEMBER,
+    POOL,
+    Kind,
+    unsupported,
+)
+from faafo_lab.cloud.emulator.services.load_balancer.parts import Parts
+from faafo_lab.cloud.emulator.services.load_balancer.plan import Plan
+
+if TYPE_CHECKING:
+    from faafo_lab.cloud.emulator.server import Emulator
+
+log = logging.getLogger(__name__)
+
+SETTLE_SECONDS = 0.2
+"""How long a change takes; on a real cloud it is a second, and a minute for a new load balancer."""
+_TRY_AGAIN_SECONDS = 5.0
+
+
+class Changes(Parts):
+    """Changes of load balancers and their parts, and the data path that follows them."""
+
+    def __init__(self, cloud: Emulator) -> None:
+        super().__init__(cloud)
+        self._settling: dict[str, asyncio.Task[None]] = {}
+        self._applying: asyncio.Handle | None = None
+
+    # Start and stop
+
+    def setup(self) -> None:
+        """Finish what was going on when the emulator ended."""
+        for row in self.table(LOAD_BALANCER):
+            self._settled(row["id"])
+
+    def begin(self, switch: Switch) -> None:
+        """Balance from now on."""
+        self.balancer = Balancer(switch)
+        self.store.watch({kind.name for kind in KINDS} | {"port", "floatingip"}, self._changed)
+        self._apply()
+
+    async def close(self) -> None:
+        """Close every listener and connection."""
+        for task in self._settling.values():
+            task.cancel()
+        balancer, self.balancer = self.balancer, None
+        if balancer is not None:
+            await balancer.close()
+
+    def _changed(self) -> None:
+        if self._applying is None and self.balancer is not None:
+            self._applying = asyncio.get_running_loop().call_soon(self._apply)
+
+    def _apply(self) -> None:
+        self._applying = None
+        if self.balancer is not None:
+            plan = Plan(self)
+            self.balancer.apply(plan.listeners, plan.pools)
+
+    # A load balancer's state
+
+    def mutable(self, balancer: Row) -> None:
+        """Check that it may change now. Raises a 409 `Fault`."""
+        if balancer["provisioning_status"].startswith("PENDING_"):
+            raise Fault(409, f"Load Balancer {balancer['id']} is immutable and cannot be updated.")
+
+    def change(self, kind: Kind, row: Row, status: str = "PENDING_UPDATE", **changes: object) -> Row:
+        """Change a row; its load balancer, and a member's or monitor's pool, are busy for a moment."""
+        row = self.table(kind).update(row["id"], **changes, provisioning_status=status, updated_at=now()[:-1])
+        self.busy(row["id"] if kind is LOAD_BALANCER else row["loadbalancer_id"], row.get("pool_id"))
+        return row
+
+    def busy(self, id: str, pool: str | None = None) -> None:
+        """A load balancer, and perhaps one of its pools, is busy for a moment."""
+        for kind, each in ((LOAD_BALANCER, id), (POOL, pool)):
+            row = self.table(kind).get(each)
+            if row is not None and not row["provisioning_status"].startswith("PENDING_"):
+                self.table(kind).update(row["id"], provisioning_status="PENDING_UPDATE")
+        if id not in self._settling:
+            self._settling[id] = asyncio.get_running_loop().create_task(self._settle(id))
+
+    async def _settle(self, id: str) -> None:
+        wait = SETTLE_SECONDS
+        while True:
+            await asyncio.sleep(wait)
+            try:
+                self._settled(id)
+                del self._settling[id]
+                return
+            except sqlite3.Error as error:
+                log.error("load balancer %s: %s; trying again", id, error)
+                wait = _TRY_AGAIN_SECONDS
+
+    def _settled(self, id: str) -> None:
+        """What was pending has come about."""
+        with self.store.transaction():
+            balancer = self.table(LOAD_BALANCER).get(id)
+            if balancer is None:
+                return
+            gone = balancer["provisioning_status"] == "PENDING_DELETE"
+            for kind in KINDS:
+                rows = [balancer] if kind is LOAD_BALANCER else self.table(kind).where(loadbalancer_id=id)
+                for row in rows:
+                    if gone or row["provisioning_status"] == "PENDING_DELETE":
+                        self.table(kind).delete(row["id"])
+                    elif row["provisioning_status"] != "ACTIVE":
+                        self.table(kind).update(row["id"], provisioning_status="ACTIVE")
+            if gone and balancer["own_port"]:
+                self.cloud.network.ports.remove(balancer["vip_port_id"])
+
+    # New parts. All of these are called in a transaction.
+
+    def add_listener(self, balancer: Row, body: JSON) -> Row:
+        """A new listener, and the pool that comes along with it."""
+        values = LISTENER.values(body)
+        values.pop("loadbalancer_id")
+        for other in self.table(LISTENER).where(loadbalancer_id=balancer["id"]):
+            if other["protocol_port"] == values["protocol_port"]:
+                raise Fault(409, "Another Listener on this Load Balancer is already using protocol_port "
+                                 f"{values['protocol_port']}")  # fmt: skip
+        nested = body.get("default_pool")
+        if nested is not None:
+            schema.check(nested, {"type": "object"}, "default_pool")
+            values["default_pool_id"] = self._pool_like(balancer, nested)["id"]
+        self.check_pool(balancer["id"], values, values["default_pool_id"])
+        self.busy(balancer["id"])
+        return self.new(LISTENER, balancer["project_id"], balancer["id"], values)
+
+    def _pool_like(self, balancer: Row, body: JSON) -> Row:
+        """The pool that has this name, where the body says no more; or a new one."""
+        if set(body) == {"name"}:
+            for row in self.table(POOL).where(loadbalancer_id=balancer["id"], name=body["name"]):
+                return row
+            raise Fault(400, f"Pool {schema.shown(body['name'])} not found.")
+        return self.add_pool(balancer, body)
+
+    def check_pool(self, balancer: str, listener: JSON, id: str | None) -> None:
+        """Whether a listener can have this default pool. Raises a `Fault`."""
+        if id is None:
+            return
+        pool = self.table(POOL).get(id)
+        if pool is None or pool["loadbalancer_id"] != balancer:
+            raise Fault(404, f"Pool {id} not found.")
+        if listener["protocol"] == "HTTP" and pool["protocol"] != "HTTP":
+            raise Fault(400, f"Validation failure: The pool protocol '{pool['protocol']}' is invalid while the "
+                             "listener protocol is 'HTTP'.")  # fmt: skip
+
+    def add_pool(self, balancer: Row, body: JSON, listener: Row | None = None) -> Row:
+        """A new pool with its members and health monitor; `listener` gets it as its default pool."""
+        values = POOL.values(body)
+        values.pop("loadbalancer_id")
+        values.pop("listener_id")
+        check_persistence(values)
+        if listener is not None and listener["default_pool_id"] is not None:
+            raise Fault(409, f"Listener {listener['id']} already has a default pool.")
+        row = self.new(POOL, balancer["project_id"], balancer["id"], values)
+        if listener is not None:
+            self.check_pool(balancer["id"], listener, row["id"])
+            self.change(LISTENER, listener, default_pool_id=row["id"])
+        for member in parts_of(body, "members"):
+            self.add_member(row, member)
+        if body.get("healthmonitor") is not None:
+            schema.check(body["healthmonitor"], {"type": "object"}, "healthmonitor")
+            self.add_monitor(row, {**body["healthmonitor"], "pool_id": row["id"]})
+        self.busy(balancer["id"])
+        return row
+
+    def add_member(self, pool: Row, body: JSON) -> Row:
+        """A new member of a pool."""
+        values = MEMBER.values(body)
+        if values["subnet_id"] is not None:
+            self.subnet(pool["project_id"], values["subnet_id"])
+        for other in self.table(MEMBER).where(pool_id=pool["id"]):
+            if all(other[name] == values[name] for name in ("address", "protocol_port")):
+                raise Fault(409, f"Another member on this pool is already using ip {values['address']} on "
+                                 f"protocol_port {values['protocol_port']}")  # fmt: skip
+        self.busy(pool["loadbalancer_id"], pool["id"])
+        values["pool_id"] = pool["id"]
+        return self.new(MEMBER, pool["project_id"], pool["loadbalancer_id"], values)
+
+    def add_monitor(self, pool: Row, body: JSON) -> Row:
+        """A pool's health monitor."""
+        values = check_monitor(HEALTH_MONITOR.values(body))
+        if self.monitor(pool["id"]) is not None:
+            raise Fault(409, "This pool already has a health monitor")
+        self.busy(pool["loadbalancer_id"], pool["id"])
+        return self.new(HEALTH_MONITOR, pool["project_id"], pool["loadbalancer_id"], values)
+
+    def subnet(self, project: str, id: str) -> Row:
+        """A subnet that the project may use. Raises a 400 `Fault`."""
+        network = self.cloud.network
+        row = network.subnets.table.get(id)
+        if row is None or not network.networks.visible(network.networks.table[row["network_id"]], project):
+            raise Fault(400, f"Subnet {id} not found.")
+        return row
+
+    # Parts that go
+
+    def drop_pool(self, row: Row) -> None:
+        """A pool goes, with all that is in it."""
+        for listener in self.table(LISTENER).where(default_pool_id=row["id"]):
+            self.change(LISTENER, listener, default_pool_id=None)
+        for kind in (MEMBER, HEALTH_MONITOR):
+            for each in self.table(kind).where(pool_id=row["id"]):
+                self.change(kind, each, "PENDING_DELETE")
+        self.change(POOL, row, "PENDING_DELETE")
+
+
+def parts_of(body: JSON, name: str) -> Iterable[JSON]:
+    """The parts that a body names below itself. Raises `schema.Invalid`."""
+    found = body.get(name)
+    if found is None:
+        return ()
+    schema.check(found, {"type": "array", "items": {"type": "object"}}, name)
+    return list(found)
+
+
+def check_persistence(values: JSON) -> None:
+    """Whether a pool can bind its clients so. Raises a `Fault`."""
+    bound = values["session_persistence"]
+    if bound is None:
+        return
+    if (bound["type"] == "APP_COOKIE") is (bound.get("cookie_name") is None):
+        raise Fault(400, "Validation failure: cookie_name is required for APP_COOKIE, and for nothing else.")
+    if bound["type"] != "SOURCE_IP" and values["protocol"] != "HTTP":
+        raise unsupported(f"session_persistence {bound['type']} in a {values['protocol']} pool")
+
+
+def check_monitor(values: JSON) -> JSON:
+    """A monitor's values, completed; a check by connection has nothing to do with HTTP. Raises a `Fault`."""
+    if values["type"] == "HTTP":
+        if values["domain_name"] and values["http_version"] != 1.1:
+            raise Fault(400, "Validation failure: http_version must be 1.1 with domain_name.")
+        return {**values, **{name: values[name] or default for name, default in HTTP_CHECK.items()}}
+    wrong = [name for name in (*HTTP_CHECK, "http_version", "domain_name") if values[name] is not None]
+    if wrong:
+        raise Fault(400, f"Validation failure: {', '.join(wrong)} cannot be set for a health monitor of type TCP.")
+    return values

@@ -1,0 +1,267 @@
+"""Network (Neutron v2.0): the service.
+
+Each project starts with a network `private` (its subnet is one of the embedded cloud's /24), a router, and the network
+`public` that floating IPs come from. Each kind of resource has a module; `base` has what they share, and `plugs` says
+what all of it means for the switch. Source: https://docs.openstack.org/api-ref/network/v2/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar, NoReturn
+
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
+from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.services.network import initial
+from faafo_lab.cloud.emulator.services.network.base import Collection
+from faafo_lab.cloud.emulator.services.network.extensions import Extensions
+from faafo_lab.cloud.emulator.services.network.floating import FloatingIps
+from faafo_lab.cloud.emulator.services.network.networks import Networks
+from faafo_lab.cloud.emulator.services.network.plugs import plugs
+from faafo_lab.cloud.emulator.services.network.ports import Ports
+from faafo_lab.cloud.emulator.services.network.routers import Routers
+from faafo_lab.cloud.emulator.services.network.security import SecurityGroupRules, SecurityGroups
+from faafo_lab.cloud.emulator.services.network.subnetpools import SubnetPools
+from faafo_lab.cloud.emulator.services.network.subnets import Subnets
+from faafo_lab.cloud.emulator.services.network.tags import Tags
+
+if TYPE_CHECKING:
+    from faafo_lab.cloud.emulator.server import Emulator
+
+QUOTAS = {
+    "network": 100,
+    "subnet": 100,
+    "port": 200,
+    "router": 10,
+    "floatingip": 20,
+    "security_group": 50,
+    "security_group_rule": 200,
+    "subnetpool": -1,
+    "rbac_policy": 10,
+}
+APPLY_REST = 9  # times as long as it took, before the switch is told again: many changes cost no more than their number
+
+
+KINDS = (Networks, Subnets, SubnetPools, Ports, Routers, SecurityGroups, SecurityGroupRules, FloatingIps)
+
+
+class Network(Tags, Extensions):
+    """The network service."""
+
+    prefix, type, name = "/networking", "network", "neutron"
+    parts: ClassVar[Mapping[str, tuple[str, ...]]] = {"kind": tuple(kind.path() for kind in KINDS)}
+    malformed = (
+        "The server could not comply with the request since it is either malformed or otherwise incorrect."
+        " (Cannot understand JSON)"
+    )
+
+    def __init__(self, cloud: Emulator) -> None:
+        super().__init__(cloud)
+        self.networks = Networks(self)
+        self.subnets = Subnets(self)
+        self.subnet_pools = SubnetPools(self)
+        self.ports = Ports(self)
+        self.routers = Routers(self)
+        self.groups = SecurityGroups(self)
+        self.rules = SecurityGroupRules(self)
+        self.floating_ips = FloatingIps(self)
+        kinds = [each for each in vars(self).values() if isinstance(each, Collection)]
+        self.collections = {kind.path(): kind for kind in kinds}
+        self._applying: asyncio.Handle | None = None
+        self._apply_at = 0.0  # by the loop's clock
+        self.store.watch({"port", "floatingip", "security_group", "security_group_rule", "server"}, self.changed)
+
+    def setup(self) -> None:
+        """Make what every embedded cloud has, where the state is new."""
+        with self.store.transaction():
+            initial.make(self)
+
+    # The switch
+
+    def changed(self) -> None:
+        """Have the switch follow: at once, or, where many changes come, as often as a tenth of the time allows."""
+        if self._applying is None and self.cloud.running:
+            loop = asyncio.get_running_loop()
+            self._applying = loop.call_at(max(loop.time(), self._apply_at), self.apply)
+
+    def apply(self) -> None:
+        """Tell the switch what should be."""
+        self._applying = None
+        begun = time.monotonic()
+        self.cloud.plug(plugs(self))
+        took = time.monotonic() - begun
+        self._apply_at = asyncio.get_running_loop().time() + took * APPLY_REST
+
+    # What other services ask
+
+    def taken(self, network: str | None = None) -> set[str]:
+        """Every address that somebody has; of those that are not this cloud's own, only the network's."""
+        own = self.cloud.block(0).removesuffix("0")
+        fixed = {
+            ip["ip_address"]
+            for port in self.ports.table
+            for ip in port["fixed_ips"]
+            if network in (None, port["network_id"]) or ip["ip_address"].startswith(own)
+        }
+        return fixed | {row["floating_ip_address"] for row in self.floating_ips.table}
+
+    def ports_of(self, server: str) -> list[Row]:
+        """An instance's ports, in the order in which it got them."""
+        return [row for row in self.ports.table.where(device_id=server) if row["device_owner"].startswith("compute:")]
+
+    def ports_by_server(self) -> dict[str, list[Row]]:
+        """All instances' ports: one pass for a whole list of servers."""
+        found: dict[str, list[Row]] = {}
+        for row in self.ports.table:
+            if row["device_owner"].startswith("compute:"):
+                found.setdefault(row["device_id"], []).append(row)
+        return found
+
+    def addresses(self, ports: list[Row]) -> JSON:
+        """The `addresses` of a server with these ports, as Nova shows them."""
+        found: dict[str, list[JSON]] = {}
+        for port in ports:
+            name = self.networks.table[port["network_id"]]["name"]
+            floating = self.floating_ips.of_port(port["id"])
+            for ip in port["fixed_ips"]:
+                pairs = [(ip["ip_address"], "fixed")]
+                pairs += [(row["floating_ip_address"], "floating") for row in floating
+                          if row["fixed_ip_address"] == ip["ip_address"]]  # fmt: skip
+                found.setdefault(name, []).extend(
+                    {
+                        "version": 6 if ":" in addr else 4,
+                        "addr": addr,
+                        "OS-EXT-IPS:type": type,
+                        "OS-EXT-IPS-MAC:mac_addr": port["mac_address"],
+                    }
+                    for addr, type in pairs
+                )
+        return found
+
+    # Words
+
+    def error(self, fault: Fault) -> JSON:
+        """Neutron's form: {"NeutronError": {"type", "message", "detail"}}."""
+        return {"NeutronError": {"type": fault.type or "HTTPBadRequest", "message": fault.message, "detail": ""}}
+
+    def path(self, path: str) -> str:
+        """Every path may end in .json."""
+        return super().path(path).removesuffix(".json")
+
+    # Versions
+
+    def _version(self) -> JSON:
+        link = {"rel": "self", "href": f"{self.url}/v2.0/"}
+        return {"id": "v2.0", "status": "CURRENT", "links": [link]}
+
+    @route("GET", "/", open=True)
+    def versions(self, request: Request) -> JSON:
+        """Which versions there are."""
+        return {"versions": [self._version()]}
+
+    @route("GET", "/v2.0")
+    def version(self, request: Request) -> JSON:
+        """Which resources there are."""
+        kinds = [
+            {
+                "name": kind.name,
+                "collection": kind.plural,
+                "links": [{"rel": "self", "href": f"{self.url}/v2.0/{path}"}],
+            }
+            for path, kind in self.collections.items()
+        ]
+        return {"resources": kinds}
+
+    # Quotas
+
+    def limit(self, name: str) -> int:
+        """How many of a kind a project may have; -1: any number."""
+        return self.cloud.quotas.get(name, QUOTAS[name])
+
+    def used(self, project: str, name: str) -> int:
+        """How many of a kind a project has."""
+        return len(self.store.table(name).where(project_id=project))
+
+    def claim(self, kind: Collection, row: Row) -> None:
+        """Check that the project may have one more. Raises a 409 `Fault`."""
+        limit = self.limit(kind.name)
+        if 0 <= limit <= self.used(row["project_id"], kind.name):
+            raise Fault(409, f"Quota exceeded for resources: ['{kind.name}'].", type="OverQuota")
+
+    def _own_quota(self, request: Request, project: str) -> None:
+        if project != request.project:
+            raise Fault(404, "The resource could not be found.", type="HTTPNotFound")
+
+    @route("GET", "/v2.0/quotas/{project}")
+    @route("GET", "/v2.0/quotas/{project}/default")
+    def show_quota(self, request: Request, project: str) -> JSON:
+        """The project's limits."""
+        self._own_quota(request, project)
+        return {"quota": {name: self.limit(name) for name in QUOTAS}}
+
+    @route("PUT", "/v2.0/quotas/{project}")
+    @route("DELETE", "/v2.0/quotas/{project}")
+    def change_quota(self, request: Request, project: str) -> NoReturn:
+        """Limits are an administrator's."""
+        raise Fault(403, "rule:update_quota is disallowed by policy", type="PolicyNotAuthorized")
+
+    @route("GET", "/v2.0/quotas/{project}/details")
+    def show_usage(self, request: Request, project: str) -> JSON:
+        """The project's limits and what it uses of them."""
+        self._own_quota(request, project)
+        usage = {name: {"limit": self.limit(name), "used": self.used(project, name), "reserved": 0} for name in QUOTAS}
+        return {"quota": usage}
+
+    # The resources
+
+    def _kind(self, kind: str) -> Collection:
+        if kind not in self.collections:
+            raise Fault(404, "The resource could not be found.", type="HTTPNotFound")
+        return self.collections[kind]
+
+    @route("GET", "/v2.0/{kind}")
+    def index(self, request: Request, kind: str) -> JSON:
+        """List."""
+        return self._kind(kind).index(request)
+
+    @route("POST", "/v2.0/{kind}")
+    def create(self, request: Request, kind: str) -> Answer:
+        """Create one or several."""
+        return self._kind(kind).create(request)
+
+    @route("GET", "/v2.0/{kind}/{id}")
+    def show(self, request: Request, kind: str, id: str) -> JSON:
+        """Show."""
+        return self._kind(kind).show(request, id)
+
+    @route("PUT", "/v2.0/{kind}/{id}")
+    def update(self, request: Request, kind: str, id: str) -> JSON:
+        """Change."""
+        return self._kind(kind).update(request, id)
+
+    @route("DELETE", "/v2.0/{kind}/{id}")
+    def delete(self, request: Request, kind: str, id: str) -> Answer:
+        """Delete."""
+        return self._kind(kind).delete(request, id)
+
+    @route("PUT", "/v2.0/routers/{id}/add_router_interface")
+    def add_interface(self, request: Request, id: str) -> JSON:
+        """Connect a router to a subnet."""
+        return self.routers.add_interface(request, id)
+
+    @route("PUT", "/v2.0/routers/{id}/remove_router_interface")
+    def remove_interface(self, request: Request, id: str) -> JSON:
+        """Take a router off a subnet."""
+        return self.routers.remove_interface(request, id)
+
+    @route("PUT", "/v2.0/routers/{id}/add_extraroutes")
+    def add_routes(self, request: Request, id: str) -> JSON:
+        """Add routes to a router."""
+        return self.routers.change_routes(request, id, add=True)
+
+    @route("PUT", "/v2.0/routers/{id}/remove_extraroutes")
+    def remove_routes(self, request: Request, id: str) -> JSON:
+        """Remove routes from a router."""
+        return self.routers.change_routes(request, id, add=False)

@@ -1,0 +1,206 @@
+"""What all of Neutron's resources have in common: lists, creates (of several, too), changes, and who may do them.
+
+A resource is a `Collection` with a table of attributes; its own behaviour is in `creating`, `updating` and `deleting`.
+Everything else is here once. Source: https://docs.openstack.org/api-ref/network/v2/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import urlencode
+
+from faafo_lab.cloud.emulator.common import lists
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, now
+from faafo_lab.cloud.emulator.common.store import Row, Table
+from faafo_lab.cloud.emulator.services.network import query
+from faafo_lab.cloud.emulator.services.network.attributes import REQUIRED, Attribute
+
+if TYPE_CHECKING:
+    from faafo_lab.cloud.emulator.services.network.api import Network
+
+
+class Collection:
+    """All resources of one kind."""
+
+    name: ClassVar[str]  # security_group
+    plural: ClassVar[str]  # security_groups
+    title: ClassVar[str]  # SecurityGroup: the names of its errors begin so
+    attributes: ClassVar[Mapping[str, Attribute]]
+    passing: ClassVar[frozenset[str]] = frozenset()  # attributes of a create that are not kept
+    quota: ClassVar[bool] = True
+    quota_of: ClassVar[Callable[[Row], bool] | None] = None  # which rows count
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+
+    @classmethod
+    def path(cls) -> str:
+        """The plural as paths have it: security-groups."""
+        return cls.plural.replace("_", "-")
+
+    @property
+    def table(self) -> Table:
+        """The rows of this kind."""
+        return self.network.store.table(self.name)
+
+    # What a kind has its own way with
+
+    def visible(self, row: Row, project: str) -> bool:
+        """Whether a project may see this one."""
+        return bool(row["project_id"] == project)
+
+    def creating(self, request: Request, row: Row) -> Row:
+        """Complete and check a new row before it is kept. Raises a `Fault`."""
+        return row
+
+    def created(self, row: Row) -> None:
+        """Make what belongs to a new one."""
+
+    def updating(self, request: Request, row: Row, changes: JSON) -> JSON:
+        """Complete and check changes. Raises a `Fault`."""
+        return changes
+
+    def deleting(self, row: Row) -> None:
+        """Check that this one may go, and remove what belongs to it. Raises a `Fault`."""
+
+    def view(self, row: Row) -> JSON:
+        """The resource as its API shows it."""
+        return row
+
+    # The operations
+
+    def missing(self, id: str) -> Fault:
+        """The answer for an id that is not there."""
+        return Fault(404, f"{self.title} {id} could not be found.", type=f"{self.title}NotFound")
+
+    def find(self, request: Request, id: str) -> Row:
+        """The row that the project may see. Raises a 404 `Fault`."""
+        row = self.table.get(id)
+        if row is None or not self.visible(row, request.project):
+            raise self.missing(id)
+        return row
+
+    def own(self, request: Request, id: str) -> Row:
+        """The row that the project may change. Raises a 404 `Fault`, as Neutron does for others' resources."""
+        row = self.find(request, id)
+        if row["project_id"] != request.project:
+            raise Fault(
+                403,
+                f"(rule:update_{self.name} and rule:delete_{self.name}) is disallowed by policy",
+                type="PolicyNotAuthorized",
+            )
+        return row
+
+    def index(self, request: Request) -> JSON:
+        """List: filtered, sorted, a page at a time, and only the fields that were asked for."""
+        views = [self.view(row) for row in self.table if self.visible(row, request.project)]
+        views = [view for view in views if query.matches(view, request)]
+        views = query.in_order(views, request)
+        page, more = query.page(views, request)
+        body: JSON = {self.plural: [lists.fields(view, request) for view in page]}
+        if more:
+            following = {**request.query, "marker": [page[-1]["id"]]}
+            href = f"{self.network.url}{request.path}?{urlencode(following, doseq=True)}"
+            body[f"{self.plural}_links"] = [{"rel": "next", "href": href}]
+        return body
+
+    def show(self, request: Request, id: str) -> JSON:
+        """Show one."""
+        return {self.name: lists.fields(self.view(self.find(request, id)), request)}
+
+    def create(self, request: Request) -> Answer:
+        """Create one, or, where the body has the plural, several: all or none."""
+        body = self.network.parse(request)
+        several = self.plural in body
+        wanted = body.get(self.plural if several else self.name)
+        items = wanted if several else [wanted]
+        if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
+            raise Fault(400, f"Resource body required: it must have {self.name!r}.", type="HTTPBadRequest")
+        with self.network.store.transaction():
+            rows = [self._create(request, item) for item in items]
+        views = [self.view(row) for row in rows]
+        return Answer(201, {self.plural: views} if several else {self.name: views[0]})
+
+    def _create(self, request: Request, item: JSON) -> Row:
+        values = self._checked(item, request, new=True)
+        for name, attribute in self.attributes.items():
+            if name not in values:
+                if attribute.default is REQUIRED:
+                    reason = f"Failed to parse request. Required attribute '{name}' not specified"
+                    raise Fault(400, reason, type="HTTPBadRequest")
+                values[name] = attribute.default
+        row = self.creating(request, self.new(request.project, values))
+        if self.quota:
+            self.network.claim(self, row)
+        self.table.put(row)
+        self.created(row)
+        return self.table[row["id"]]
+
+    def defaults(self) -> JSON:
+        """The attributes of a new one that says nothing."""
+        return {name: attribute.default for name, attribute in self.attributes.items() if name not in self.passing}
+
+    def new(self, project: str, values: JSON) -> Row:
+        """A row with what every resource has."""
+        moment = now()
+        return {
+            "id": new_id(),
+            "tenant_id": project,
+            **values,
+            "tags": [],
+            "created_at": moment,
+            "updated_at": moment,
+            "revision_number": 0,
+            "project_id": project,
+        }
+
+    def update(self, request: Request, id: str) -> JSON:
+        """Change one."""
+        row = self.own(request, id)
+        item = self.network.parse(request).get(self.name)
+        if not isinstance(item, dict):
+            raise Fault(400, f"Resource body required: it must have {self.name!r}.", type="HTTPBadRequest")
+        with self.network.store.transaction():
+            changes = self.updating(request, row, self._checked(item, request, new=False))
+            row = self.touch(id, **changes)
+        return {self.name: self.view(row)}
+
+    def touch(self, id: str, **changes: Any) -> Row:
+        """Change a row's fields, its revision and its date."""
+        return self.table.update(id, **changes, updated_at=now(), revision_number=self.table[id]["revision_number"] + 1)
+
+    def delete(self, request: Request, id: str) -> Answer:
+        """Delete one."""
+        row = self.own(request, id)
+        with self.network.store.transaction():
+            self.deleting(row)
+            self.table.delete(id)
+        return Answer(204)
+
+    def _checked(self, item: JSON, request: Request, *, new: bool) -> JSON:
+        """The attributes that a client gave, as they are kept. Raises a 400 `Fault`."""
+        values: JSON = {}
+        for name, value in item.items():
+            if name in ("tenant_id", "project_id") and new:
+                if value != request.project:
+                    raise Fault(
+                        403, f"rule:create_{self.name}:tenant_id is disallowed by policy", type="PolicyNotAuthorized"
+                    )
+                continue
+            attribute = self.attributes.get(name)
+            if attribute is None:
+                raise Fault(400, f"Unrecognized attribute(s) '{name}'", type="HTTPBadRequest")
+            if not (attribute.post if new else attribute.put):
+                verb = "POST" if new else "PUT"
+                raise Fault(400, f"Attribute '{name}' not allowed in {verb}", type="HTTPBadRequest")
+            try:
+                values[name] = attribute.check(value)
+            except ValueError as error:
+                raise invalid(name, str(error)) from None
+        return values
+
+
+def invalid(name: str, reason: str) -> Fault:
+    """The answer for an attribute whose value does not fit."""
+    return Fault(400, f"Invalid input for {name}. Reason: {reason}", type="HTTPBadRequest")

@@ -1,0 +1,17 @@
+"""Object storage (Swift v1): accounts, containers and objects. Source: https://docs.openstack.org/api-ref/object-store/
+
+base            what its operations share: words, who may do what
+accounts, containers, objects, copies, bulk     the operations; `api` is the service itself
+metadata        headers that are kept, and the limits of names
+acl, tempurl    who may read and write beside the owner
+records         the rows, and each container's names in order; files: the objects' data on disk
+listing         which names a list has, and its forms
+content         an object's bytes: whole, in ranges, under conditions
+manifests       large objects, whose bytes are those of others
+versions        what becomes of an object that is overwritten or deleted
+expirer         deletes objects when their time has come
+"""
+
+from faafo_lab.cloud.emulator.services.object_store.api import ObjectStore
+
+__all__ = ["ObjectStore"]

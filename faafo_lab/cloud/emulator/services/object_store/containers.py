@@ -1,0 +1,118 @@
+"""Containers: create, list, change, delete; their access lists, quotas and where old versions go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
+from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.services.object_store import acl, listing, metadata
+from faafo_lab.cloud.emulator.services.object_store.accounts import POLICY
+from faafo_lab.cloud.emulator.services.object_store.base import Swift
+
+OWNERS_ONLY = ("X-Container-Read", "X-Container-Write", "X-Container-Meta-Temp-Url-Key")
+VERSIONS = ("X-Versions-Location", "X-History-Location")
+
+
+class Containers(Swift):
+    """Operations on containers."""
+
+    def _changed(self, request: Request, before: dict[str, str]) -> dict[str, str]:
+        """A container's metadata after a request. Raises a 400 `Fault`."""
+        meta: dict[str, str] = metadata.merged(
+            "Container", request.headers, before, settings=metadata.CONTAINER_SETTINGS
+        )
+        for name in ("X-Container-Read", "X-Container-Write"):
+            if name in request.headers and name in meta:
+                meta[name] = acl.clean(name, meta[name])
+        for name, what in metadata.QUOTAS.items():
+            if name in meta and not (meta[name].isascii() and meta[name].isdecimal()):
+                raise Fault(400, f"Invalid {what} quota.")
+        given = [name for name in VERSIONS if request.headers.get(name)]
+        if len(given) > 1:
+            raise Fault(400, "Only one of X-Versions-Location or X-History-Location may be specified")
+        for name in given:
+            location = metadata.meant(meta[name])
+            if "/" in location.strip("/"):
+                raise Fault(400, f"{name} must name a container")
+            meta[name] = metadata.written(location.strip("/"))
+            meta.pop(VERSIONS[1 - VERSIONS.index(name)], None)
+        return meta
+
+    @route("PUT", "/{account}/{container}")
+    @route("PUT", "/{account}/{container}/")
+    def create_container(self, request: Request, account: str, container: str) -> Answer:
+        """Create a container (201), or change the metadata of one that is there (202)."""
+        metadata.check_names(container)
+        if request.headers.get("X-Storage-Policy", POLICY) != POLICY:
+            raise Fault(400, "Invalid X-Storage-Policy: " + request.headers["X-Storage-Policy"])
+        row = self.records.container(account, container)
+        meta = self._changed(request, row["meta"] if row else {})
+        new = {
+            "id": f"{account}/{container}",
+            "account": account,
+            "name": container,
+            "timestamp": self.records.moment(),
+        }
+        self.records.put_container({**(row or new), "meta": meta})
+        return Answer(202 if row else 201)
+
+    @route("POST", "/{account}/{container}")
+    @route("POST", "/{account}/{container}/")
+    def change_container(self, request: Request, account: str, container: str) -> Answer:
+        """Change a container's metadata."""
+        row = self.container(account, container)
+        self.records.put_container({**row, "meta": self._changed(request, row["meta"])})
+        return Answer(204)
+
+    @route("DELETE", "/{account}/{container}")
+    @route("DELETE", "/{account}/{container}/")
+    def delete_container(self, request: Request, account: str, container: str) -> Answer:
+        """Delete an empty container."""
+        row = self.container(account, container)
+        if self.records.shelf(row["id"]).names:
+            raise Fault(409, "There was a conflict when trying to complete your request.")
+        self.records.delete_container(row)
+        return Answer(204)
+
+    @route("GET", "/{account}/{container}")
+    @route("GET", "/{account}/{container}/")
+    @route("HEAD", "/{account}/{container}")
+    @route("HEAD", "/{account}/{container}/")
+    def list_objects(self, request: Request, account: str, container: str) -> Answer:
+        """A container's metadata, and its objects."""
+        row = self.container(account, container)
+        shelf = self.records.shelf(row["id"])
+        meta = dict(row["meta"])
+        if not self.owns(request, account):
+            meta = {name: value for name, value in meta.items() if not name.startswith(OWNERS_ONLY)}
+        headers = {
+            **meta,
+            "X-Container-Object-Count": str(len(shelf.names)),
+            "X-Container-Bytes-Used": str(shelf.bytes),
+            "X-Timestamp": row["timestamp"],
+            "X-Storage-Policy": POLICY,
+            "Accept-Ranges": "bytes",
+        }
+        names = shelf.names if request.method == "GET" else []
+        entries: list[Any] = []
+        for name, is_subdir in listing.select(names, listing.wanted(request)):
+            if is_subdir:
+                entries.append({"subdir": name})
+            elif found := self.records.object(account, container, name):
+                entries.append(_view(found))
+        return listing.answer(request, headers, entries, of="container", name=container, item="object")
+
+
+def _view(row: Row) -> JSON:
+    """An object in a list."""
+    view = {
+        "name": row["name"],
+        "hash": row["etag"],
+        "bytes": row["slo"]["bytes"] if row["slo"] else row["bytes"],
+        "content_type": row["type"].encode("latin-1").decode(),
+        "last_modified": listing.iso(row["timestamp"]),
+    }
+    if row["slo"]:
+        view["slo_etag"] = f'"{row["slo"]["etag"]}"'
+    return view

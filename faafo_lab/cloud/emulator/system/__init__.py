@@ -1,0 +1,1 @@
+"""The operating system's things: tree (processes), channel (messages between them), sockets, durable (files)."""
