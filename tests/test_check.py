@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 import faafo_lab
-from faafo_lab import check, load, probe, reach
+from faafo_lab import check, load, reach
 from faafo_lab.cloud.base import Cloud
+from faafo_lab.reach import probe
 from faafo_lab.topology import SSH_PORT, Topology
 
 LIMIT_SECONDS = 120

@@ -20,7 +20,7 @@ import tornado.web
 
 import faafo_lab
 from faafo_lab import load
-from faafo_lab.rows import Request, Rows, percentile
+from faafo_lab.load.rows import Request, Rows, percentile
 from faafo_lab.topology import Topology
 from faafo_lab.workbook import own_home
 from tests.waiting import LIMIT_SECONDS, wait_for

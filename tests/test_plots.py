@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from matplotlib.text import Annotation
 from PIL import Image
 
-from faafo_lab import plots, usl
+from faafo_lab import plots
 from faafo_lab.load import Done, Timeline
-from faafo_lab.rows import Request, Rows
+from faafo_lab.load.rows import Request, Rows
+from faafo_lab.plots import usl
 
 EVENTS = [(2.0, "worker 1 deleted"), (2.2, "API 2 deleted"), (2.3, "API 2 is back"), (9.8, "all of them are done")]
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from faafo_lab import usl
+from faafo_lab.plots import usl
 
 NUMBERS = (1, 2, 3, 4, 6, 8, 12)
 

@@ -16,12 +16,13 @@ from xml.etree import ElementTree
 import pytest
 
 import faafo_lab
-from faafo_lab import load, picture, widgets
+from faafo_lab import load, widgets
 from faafo_lab.cloud.base import Cloud
-from faafo_lab.gallery import THUMBNAIL_PIXELS
-from faafo_lab.live import Machine, Moment
-from faafo_lab.panel import THREAD_NAME, controls
 from faafo_lab.topology import Topology
+from faafo_lab.widgets import picture
+from faafo_lab.widgets.gallery import THUMBNAIL_PIXELS
+from faafo_lab.widgets.live import Machine, Moment
+from faafo_lab.widgets.panel import THREAD_NAME, controls
 from faafo_lab.workbook import own_home, stop_cloud
 from tests.waiting import LIMIT_SECONDS, wait_for
 

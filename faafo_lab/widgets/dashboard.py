@@ -7,10 +7,11 @@ import itertools
 
 import ipywidgets
 
-from faafo_lab import load, picture
-from faafo_lab.live import Watch, in_thread
-from faafo_lab.panel import BANNER, FAINT, TEXT, Closed, Job, Panel, button, row
+from faafo_lab import load
 from faafo_lab.topology import Topology, TopologyError, numbered
+from faafo_lab.widgets import picture
+from faafo_lab.widgets.live import Watch, in_thread
+from faafo_lab.widgets.panel import BANNER, FAINT, TEXT, Closed, Job, Panel, button, row
 
 LOOK_PAUSE_SECONDS = 1.0
 ORDER_LOOK_PAUSE_SECONDS = 0.25

@@ -9,13 +9,13 @@ from pathlib import Path
 import ipywidgets
 import requests
 
-from faafo_lab import picture
-from faafo_lab.live import in_thread
 from faafo_lab.load import HEIGHT_PIXELS, WIDTH_PIXELS, Load, LoadError, workers_of
-from faafo_lab.panel import FAINT, TEXT, Closed, Job, Panel, button, row
-from faafo_lab.rows import Rows, human
-from faafo_lab.runner import Run
+from faafo_lab.load.rows import Rows, human
+from faafo_lab.load.runner import Run
 from faafo_lab.topology import Topology
+from faafo_lab.widgets import picture
+from faafo_lab.widgets.live import in_thread
+from faafo_lab.widgets.panel import FAINT, TEXT, Closed, Job, Panel, button, row
 
 LOOK_PAUSE_SECONDS = 0.5
 WORKERS_LIMIT_SECONDS = 120.0  # how long after a run its fractals' makers are asked for

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from faafo_lab import usl
 from faafo_lab.load import Done, Timeline
-from faafo_lab.rows import Measure, Request, answer_time, human, percentile
+from faafo_lab.load.rows import Measure, Request, answer_time, human, percentile
+from faafo_lab.plots import usl
 
 BIN_SECONDS = 1.0
 SMOOTH_BINS = 3
@@ -220,8 +220,8 @@ def gantt(
 def latency(groups: Mapping[str, Sequence[Request]], *, measure: Measure = "latency", title: str = "") -> Picture:
     """How long requests waited: for each time, how many percent of all requests were answered within it.
 
-    `groups` are runs by label, for instance {"before": rows, "after": rows}; `measure` as in `faafo_lab.rows`. p50, p95
-    and p99 are marked. A request that failed was never answered: its run's line ends below 100 %.
+    `groups` are runs by label, for instance {"before": rows, "after": rows}; `measure` as in `faafo_lab.load.rows`.
+    p50, p95 and p99 are marked. A request that failed was never answered: its run's line ends below 100 %.
     """
     from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -307,7 +307,7 @@ def scaling(
 
     `prediction`, by number of workers, is drawn first; without measurements it stands alone, so that one can commit
     oneself before measuring. The ideal line goes through the mean of the smallest number of workers measured. The
-    Universal Scalability Law (see `faafo_lab.usl`) is drawn from two different numbers of workers on.
+    Universal Scalability Law (see `faafo_lab.plots.usl`) is drawn from two different numbers of workers on.
     """
     points = sorted(measured.items() if isinstance(measured, Mapping) else measured)
     if prediction is not None and callable(prediction):

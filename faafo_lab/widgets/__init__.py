@@ -9,11 +9,11 @@ its Close button, `.close()`, or the kernel. A session learns of servers that a 
 What a button does, a method does too (`board.add("worker")`).
 """
 
-from faafo_lab.dashboard import Dashboard
-from faafo_lab.gallery import Fractal, Gallery
-from faafo_lab.load_panel import LoadPanel
-from faafo_lab.panel import Panel
 from faafo_lab.topology import Topology
+from faafo_lab.widgets.dashboard import Dashboard
+from faafo_lab.widgets.gallery import Fractal, Gallery
+from faafo_lab.widgets.load_panel import LoadPanel
+from faafo_lab.widgets.panel import Panel
 
 __all__ = ["Dashboard", "Fractal", "Gallery", "LoadPanel", "Panel", "dashboard", "gallery", "load_panel"]
 

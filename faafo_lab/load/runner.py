@@ -15,8 +15,8 @@ from dataclasses import replace
 from typing import Any
 
 from faafo_lab.cloud.progress import Progress
-from faafo_lab.rows import Request, Rows
-from faafo_lab.wire import Client
+from faafo_lab.load.rows import Request, Rows
+from faafo_lab.load.wire import Client
 
 STOP_GRACE_SECONDS = 1.0  # for the answers under way, when a run is stopped
 CUT_SECONDS = 0.2  # for the senders, to see that their connections are gone

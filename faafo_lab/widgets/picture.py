@@ -7,7 +7,7 @@ variables, with a light theme's as fallback), and what a colour says, a word say
 from collections.abc import Sequence
 from html import escape
 
-from faafo_lab.live import HISTORY_SECONDS, Machine, Moment
+from faafo_lab.widgets.live import HISTORY_SECONDS, Machine, Moment
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"  # Okabe and Ito's, as in `plots`
 ROLE_COLOURS = {"api": BLUE, "controller": BLUE, "services": GREEN, "worker": ORANGE}

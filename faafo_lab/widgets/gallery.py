@@ -14,9 +14,9 @@ import ipywidgets
 import requests
 
 from faafo_lab.cloud.errors import CloudError
-from faafo_lab.live import first_line, in_thread
-from faafo_lab.panel import FAINT, TEXT, Job, Panel, button, row
 from faafo_lab.topology import Topology, TopologyError
+from faafo_lab.widgets.live import first_line, in_thread
+from faafo_lab.widgets.panel import FAINT, TEXT, Job, Panel, button, row
 
 PAGE, PAGES = 50, 4  # how far back finished fractals are looked for
 LIMIT_SECONDS = 20.0

@@ -35,10 +35,10 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
-from faafo_lab.rows import Request, Rows, Summary
-from faafo_lab.runner import Endpoints, Run, Task
-from faafo_lab.timeline import Done, Sample, Timeline, completions, watch
-from faafo_lab.wire import Client
+from faafo_lab.load.rows import Request, Rows, Summary
+from faafo_lab.load.runner import Endpoints, Run, Task
+from faafo_lab.load.timeline import Done, Sample, Timeline, completions, watch
+from faafo_lab.load.wire import Client
 
 __all__ = [
     "Done",
