@@ -290,6 +290,9 @@ def test_only_the_microversions_that_exist_are_advertised_and_answered(api: Api)
         for number, found in (("2.1", "2.1"), ("2.26", "2.26"), ("latest", "2.60")):
             answer = api("GET", "/compute/v2.1/servers", headers={header: asked.format(number)})
             assert answer.headers["OpenStack-API-Version"] == f"compute {found}"
+            for method, path, status in (("GET", "nothing", 404), ("PATCH", "servers", 405)):
+                answer = api(method, f"/compute/v2.1/{path}", headers={header: asked.format(number)})
+                assert (answer.status_code, answer.headers["X-OpenStack-Nova-API-Version"]) == (status, found)
         refusal = api("GET", "/compute/v2.1/servers", headers={header: asked.format("2.99")})
         assert refusal.status_code == 406
         message = "Version 2.99 is not supported by the API. Minimum is 2.1 and maximum is 2.60."

@@ -9,6 +9,7 @@ from faafo_lab.cloud.emulator.common.names import id_of
 from faafo_lab.cloud.emulator.common.service import Request
 from faafo_lab.cloud.emulator.common.store import Store
 from faafo_lab.cloud.emulator.services.identity.api import Identity
+from faafo_lab.cloud.emulator.site import Site
 
 from .conftest import Api
 
@@ -124,14 +125,9 @@ def test_a_revoked_token_opens_nothing_any_more(api: Api) -> None:
 
 
 def test_a_token_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Cloud:
-        store = Store(tmp_path / "state.sqlite")
-        url = "http://127.9.0.1:5000"
-        services = ()
-
-    identity = Identity(Cloud())  # type: ignore[arg-type]
+    identity = Identity(Site(tmp_path, Store(tmp_path / "state.sqlite"), {}, 9, 5000, 0), tuple)
     identity.setup()
-    user = Cloud.store.table("user")[id_of("user", "demo")]
+    user = identity.user(id_of("user", "demo"))
     claim = {"user": {"id": user["id"], "password": user["password"]}}
     request = Request("POST", "/v3/auth/tokens", {}, {})
     request.json = lambda: {"auth": {"identity": {"methods": ["password"], "password": claim}}}  # type: ignore[method-assign]

@@ -1,5 +1,7 @@
 """Starting, stopping and finding embedded clouds: idempotent, side by side, after a kill, and what can go wrong."""
 
+import contextlib
+import json
 import os
 import signal
 import socket
@@ -160,6 +162,8 @@ def test_a_cloud_whose_addresses_are_taken_moves(start: Start) -> None:
     id = api.boot("mover")
     before = api.server(id)["addresses"]["private"][0]["addr"]
     network = ".".join(before.split(".")[:2])
+    addressed(api, id, network)
+    held = named(running.state_dir, network)
     control.stop(running.state_dir)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as squatter:
         squatter.bind(f"\0faafo-lab/{network}.0.0")
@@ -168,6 +172,40 @@ def test_a_cloud_whose_addresses_are_taken_moves(start: Start) -> None:
         assert after.split(".")[1] != before.split(".")[1]
         assert after.split(".")[2:] == before.split(".")[2:]
         assert after.startswith(moved.root.removeprefix("http://").split(".0.1:")[0])
+        assert named(running.state_dir, network) == set()
+        assert named(running.state_dir, ".".join(after.split(".")[:2])) == held
+
+
+def addressed(api: Api, server: str, network: str) -> None:
+    """Put an address of the cloud's network, 127.N, wherever a client can."""
+    n = "/networking/v2.0"
+    private, public = api.network(), api.get(f"{n}/networks?name=public")["networks"][0]["id"]
+    port = api.get(f"{n}/ports?device_id={server}")["ports"][0]["id"]
+    host, block = f"{network}.1.200", f"{network}.9.0/24"
+    route = {"destination": block, "nexthop": host}
+    for method, path, body in (
+        ("PUT", f"/compute/v2.1/servers/{server}", {"server": {"accessIPv4": host}}),
+        ("PUT", f"{n}/ports/{port}", {"port": {"allowed_address_pairs": [{"ip_address": host}]}}),
+        ("PUT", f"{n}/ports/{port}", {"port": {"extra_dhcp_opts": [{"opt_name": "tftp-server", "opt_value": host}]}}),
+        ("PUT", f"{n}/subnets/{private['subnets'][0]}", {"subnet": {"host_routes": [route]}}),
+        ("PUT", f"{n}/subnets/{private['subnets'][0]}", {"subnet": {"dns_nameservers": [host]}}),
+        ("PUT", f"{n}/routers/{api.get(f'{n}/routers')['routers'][0]['id']}", {"router": {"routes": [route]}}),
+        ("POST", f"{n}/subnetpools", {"subnetpool": {"name": "own", "prefixes": [block], "default_prefixlen": 26}}),
+        ("POST", f"{n}/floatingips", {"floatingip": {"floating_network_id": public, "port_id": port}}),
+        ("POST", f"{n}/security-group-rules", {"security_group_rule": {
+            "security_group_id": api.get(f"{n}/security-groups")["security_groups"][0]["id"],
+            "direction": "ingress", "protocol": "tcp", "remote_ip_prefix": block}}),
+    ):  # fmt: skip
+        answer = api(method, path, body)
+        assert answer.status_code < 300, answer.text
+
+
+def named(state_dir: Path, network: str) -> set[str]:
+    """The fields of the state, as table.field, that name an address of this network, 127.N."""
+    with contextlib.closing(sqlite3.connect(state_dir / "state.sqlite")) as database:
+        rows = [(kind, json.loads(body)) for kind, body in database.execute("SELECT kind, body FROM row")]
+    fields = ((f"{kind}.{name}", json.dumps(value)) for kind, row in rows for name, value in row.items())
+    return {field for field, value in fields if f'"{network}.' in value}
 
 
 def test_a_cloud_takes_its_network_from_those_that_it_may_have(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:

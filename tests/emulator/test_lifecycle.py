@@ -5,8 +5,14 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from faafo_lab.cloud.emulator.server import Emulator
+from faafo_lab.cloud.emulator.common.store import Store
+from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
+from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
 from faafo_lab.cloud.emulator.services.compute.transitions import Transitions
+from faafo_lab.cloud.emulator.services.identity.api import Identity
+from faafo_lab.cloud.emulator.services.image.api import Image
+from faafo_lab.cloud.emulator.services.network.api import Network
+from faafo_lab.cloud.emulator.site import Site
 from tests.waiting import LIMIT_SECONDS
 
 Work = Coroutine[Any, Any, None]
@@ -17,9 +23,12 @@ def deleted_amid(directory: Path, *works: Callable[[Transitions, asyncio.Event],
     (directory / "instances").mkdir(parents=True)
 
     async def main() -> list[str | None]:
-        cloud = Emulator(directory)
+        site = Site(directory, Store(directory / "state.sqlite"), {}, 9, 5000, 0)
+        hypervisor, tokens = Hypervisor(directory, lambda id: None), Identity(site, tuple)
+        network, images = Network(site, tokens, lambda id: None), Image(site, tokens)
+        life = Transitions(site, network, images, Mounts(site, hypervisor.console), hypervisor)
+        table = life.servers
         try:
-            life, table = cloud.compute.life, cloud.compute.servers
             table.put({"id": "one", "vm_state": "building", "task_state": "spawning", "networks": []})
             moment = asyncio.Event()
             for work in works:
@@ -35,7 +44,7 @@ def deleted_amid(directory: Path, *works: Callable[[Transitions, asyncio.Event],
             await life.close()
             return seen
         finally:
-            await cloud.stop()
+            site.store.close()
 
     return asyncio.run(main())
 

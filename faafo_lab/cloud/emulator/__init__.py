@@ -1,7 +1,8 @@
 """The embedded OpenStack: its REST APIs, and the instances that it runs.
 
 control         start, stop and find it
-server          its process; gateway: takes requests to their services; addresses: those that it may have
+server          puts it together, and is the only module that knows all services; site: what each of them is given
+gateway         takes requests to their services; addresses: those that it may have
 coverage        writes COVERAGE.md: what of OpenStack is implemented
 errors          what can go wrong with it as a program
 

@@ -64,9 +64,9 @@ async def _run(options: argparse.Namespace, report: int | None) -> None:
             try:
                 await cloud.start()
                 (directory / "emulator.pid").write_text(f"{os.getpid()}\n")
-                logging.info("The APIs answer at %s/identity (pid %d).", cloud.url, os.getpid())
+                logging.info("The APIs answer at %s/identity (pid %d).", cloud.site.url, os.getpid())
                 if report is not None:
-                    _say(report, {"pid": os.getpid(), "auth_url": f"{cloud.url}/identity"})
+                    _say(report, {"pid": os.getpid(), "auth_url": f"{cloud.site.url}/identity"})
                 while not stop.is_set() and _ours(descriptor, directory):
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(stop.wait(), WATCH_SECONDS)

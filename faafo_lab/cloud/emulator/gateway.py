@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler, stream_request_body
 
-from faafo_lab.cloud.emulator.common.service import MAX_JSON_BYTES, Answer, Fault, Request
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.server import Emulator
+from faafo_lab.cloud.emulator.common.service import MAX_JSON_BYTES, Answer, Fault, Request, Service
 
 CHUNK_BYTES = 1 << 18
 MAX_UPLOAD_BYTES = 1 << 40
@@ -30,9 +26,9 @@ class Gateway(RequestHandler):
 
     SUPPORTED_METHODS = ("GET", "HEAD", "POST", "DELETE", "PATCH", "PUT", "OPTIONS", "COPY")
 
-    def initialize(self, cloud: Emulator) -> None:
+    def initialize(self, services: Sequence[Service]) -> None:
         """Called by Tornado for each request."""
-        self.cloud = cloud
+        self.services = services
         self.body = bytearray()
         self.pieces: asyncio.Queue[bytes | None] = asyncio.Queue(maxsize=4)
         self.working: asyncio.Task[Answer] | None = None
@@ -47,22 +43,21 @@ class Gateway(RequestHandler):
         """The headers are here: find the service, and, where the route streams, let it begin."""
         head, _, rest = self.request.path[1:].partition("/")
         own = self.request.path
-        found = (each for each in self.cloud.services if each.prefix == f"/{head}" or own in each.roots)
+        found = (each for each in self.services if each.prefix == f"/{head}" or own in each.roots)
         self.service = next(found, None)
         if self.service is None:
             return
         query = parse_qs(self.request.query, keep_blank_values=True, errors="replace")
         path = self.service.path(own if own in self.service.roots else "/" + rest)
         self.asked = Request(self.request.method or "GET", path, query, self.request.headers)
-        with contextlib.suppress(Fault):
-            route, _ = self.service.find(self.asked.method, path)
-            if route.stream:
-                connection = self.request.connection
-                assert isinstance(connection, HTTP1Connection)
-                connection.set_max_body_size(MAX_UPLOAD_BYTES)
-                self.asked.chunks = self._chunks()
-                self.working = asyncio.ensure_future(self.service.handle(self.asked))
-                return
+        self.found = self.service.find(self.asked.method, path)
+        if self.found[0].stream:
+            connection = self.request.connection
+            assert isinstance(connection, HTTP1Connection)
+            connection.set_max_body_size(MAX_UPLOAD_BYTES)
+            self.asked.chunks = self._chunks()
+            self.working = asyncio.ensure_future(self.service.handle(self.asked, self.found))
+            return
         length = self.request.headers.get("Content-Length", "0")
         if length.isdecimal() and int(length) > MAX_JSON_BYTES:
             self.set_header("Connection", "close")
@@ -100,7 +95,7 @@ class Gateway(RequestHandler):
             answer = await self.working
         else:
             self.asked.body = bytes(self.body)
-            answer = await self.service.handle(self.asked)
+            answer = await self.service.handle(self.asked, self.found)
         self._send(answer)
         with contextlib.suppress(StreamClosedError):
             if isinstance(answer.body, Path):

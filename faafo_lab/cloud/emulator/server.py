@@ -1,4 +1,4 @@
-"""The emulator's process: one HTTP server for all services, the switch, and the hypervisor behind them."""
+"""The emulator put together: one HTTP server for all services, the switch, and the hypervisor behind them."""
 
 from __future__ import annotations
 
@@ -17,39 +17,25 @@ from tornado.web import Application
 from faafo_lab.cloud.emulator.addresses import Claim, port_offset
 from faafo_lab.cloud.emulator.common.names import DOMAIN, PROJECTS, REGION, id_of
 from faafo_lab.cloud.emulator.common.service import MAX_JSON_BYTES, Service
-from faafo_lab.cloud.emulator.common.store import Store
+from faafo_lab.cloud.emulator.common.store import Row, Store
 from faafo_lab.cloud.emulator.errors import AddressError, EmulatorError
 from faafo_lab.cloud.emulator.gateway import Gateway
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
 from faafo_lab.cloud.emulator.machinery.metadata.api import Metadata
-from faafo_lab.cloud.emulator.machinery.switch.plug import Plug
 from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
 from faafo_lab.cloud.emulator.services.block_storage.api import Volume
-from faafo_lab.cloud.emulator.services.block_storage.base import QUOTAS as VOLUME_QUOTAS
 from faafo_lab.cloud.emulator.services.compute.api import Compute
-from faafo_lab.cloud.emulator.services.compute.base import QUOTAS as COMPUTE_QUOTAS
 from faafo_lab.cloud.emulator.services.identity.api import Identity
 from faafo_lab.cloud.emulator.services.image.api import Image
 from faafo_lab.cloud.emulator.services.load_balancer.api import LoadBalancing
-from faafo_lab.cloud.emulator.services.load_balancer.parts import QUOTAS as BALANCING_QUOTAS
-from faafo_lab.cloud.emulator.services.network.api import QUOTAS as NETWORK_QUOTAS
 from faafo_lab.cloud.emulator.services.network.api import Network
-from faafo_lab.cloud.emulator.services.object_store.accounts import QUOTAS as OBJECT_QUOTAS
 from faafo_lab.cloud.emulator.services.object_store.api import ObjectStore
+from faafo_lab.cloud.emulator.site import Site
 
 log = logging.getLogger(__name__)
 
+SERVICES: tuple[type[Service], ...] = (Identity, Image, Network, Compute, Volume, ObjectStore, LoadBalancing)
 DEFAULT_PORT = 5000  # Keystone's; the address is the cloud's own, so it is seldom taken
-QUOTA_NAMES = frozenset((*COMPUTE_QUOTAS, *NETWORK_QUOTAS, *VOLUME_QUOTAS, *OBJECT_QUOTAS, *BALANCING_QUOTAS))
-WITH_ADDRESSES = (
-    *("subnet", "subnetpool", "port", "router", "floatingip", "security_group_rule"),
-    *("load_balancer", "listener", "member"),
-)
-ADDRESSES = (  # the fields of those that name addresses of the cloud's own
-    *("cidr", "gateway_ip", "allocation_pools", "fixed_ips", "floating_ip_address", "fixed_ip_address"),
-    *("prefixes", "external_gateway_info", "routes", "host_routes", "allowed_address_pairs"),
-    *("remote_ip_prefix", "normalized_cidr", "vip_address", "address", "monitor_address", "allowed_cidrs"),
-)
 
 
 class Emulator:
@@ -57,25 +43,22 @@ class Emulator:
 
     def __init__(self, directory: Path, *, port: int | None = None, quotas: Mapping[str, int] | None = None) -> None:
         """Read the state in `directory`, which is locked by the caller (see `control`). Raises `EmulatorError`."""
-        self.directory = directory
-        self.name = directory.name
-        self.quotas = dict(quotas or {})
-        self.running = False
-        self.store = Store(directory / "state.sqlite")
-        self._wanted_port = port
-        self._settings = self.store.table("setting")
-        self._sockets: list[socket.socket] = []
-        self._claim_addresses()
-        self.port_offset = port_offset()
-        self.hypervisor = Hypervisor(directory, self._exited)
-        self.identity = Identity(self)
-        self.image = Image(self)
-        self.network = Network(self)
-        self.compute = Compute(self)
-        self.volume = Volume(self)
-        self.object_store = ObjectStore(self)
-        self.balancing = LoadBalancing(self)
-        self.metadata = Metadata(self)
+        store = Store(directory / "state.sqlite")
+        before = store.table("setting").get("address") or {}
+        self._claim, self._sockets = _claim_addresses(before, port)
+        used = self._sockets[0].getsockname()[1]
+        self.site = site = Site(directory, store, dict(quotas or {}), self._claim.number, used, port_offset())
+        _move(store, before.get("number"), site.number)
+        store.table("setting").put({"id": "address", "number": site.number, "port": site.port})
+        self.hypervisor = Hypervisor(directory, lambda server: self.compute.life.exited(server))
+        self.identity = tokens = Identity(site, lambda: self.services)
+        self.image = Image(site, tokens)
+        self.network = Network(site, tokens, lambda server: self.compute.sockets(server))
+        self.volume = Volume(site, tokens, self.image, self.hypervisor.console)
+        self.compute = Compute(site, tokens, self.network, self.image, self.volume, self.hypervisor)
+        self.object_store = ObjectStore(site, tokens)
+        self.balancing = LoadBalancing(site, tokens, self.network)
+        self.metadata = Metadata(site, self.hypervisor, self.compute)
         self.services: tuple[Service, ...] = (  # in the order in which they are set up
             self.identity,
             self.image,
@@ -88,84 +71,29 @@ class Emulator:
         self._switch: Switch | None = None
         self._server: HTTPServer | None = None
 
-    # Addresses
-
-    def _claim_addresses(self) -> None:
-        """Take the addresses and the port of last time, or, where they are taken, others."""
-        before = self._settings.get("address") or {}
-        if self._wanted_port is not None and not 0 < self._wanted_port < 1 << 16:
-            raise AddressError(f"{self._wanted_port} is not a port: give one from 1 to 65535.")
-        self._claim = Claim.take(before.get("number"))
-        ports = [self._wanted_port] if self._wanted_port else [*filter(None, [before.get("port")]), DEFAULT_PORT, 0]
-        for port in ports:
-            try:
-                self._sockets = bind_sockets(port, self.host, family=socket.AF_INET)
-                break
-            except OSError as error:
-                if error.errno not in (errno.EADDRINUSE, errno.EACCES) or port == ports[-1]:
-                    self._claim.close()
-                    raise AddressError(_cannot_listen(self.host, port, error)) from error
-        self.port = self._sockets[0].getsockname()[1]
-        self._move(before.get("number"))
-        self._settings.put({"id": "address", "number": self._claim.number, "port": self.port})
-
-    def _move(self, before: int | None) -> None:
-        """Where another emulator has taken last time's addresses, everything moves to the new ones."""
-        if before is None or before == self._claim.number:
-            return
-        old, new = f"127.{before}.", f"127.{self._claim.number}."
-        log.warning("The addresses %s0.0/16 are taken: this cloud moves to %s0.0/16.", old, new)
-        with self.store.transaction():
-            for kind in WITH_ADDRESSES:
-                table = self.store.table(kind)
-                for row in table:
-                    moved = {name: _replaced(row[name], old, new) for name in ADDRESSES if name in row}
-                    table.update(row["id"], **moved)
-
-    @property
-    def host(self) -> str:
-        """The address of the APIs."""
-        return f"127.{self._claim.number}.0.1"
-
-    @property
-    def url(self) -> str:
-        """The root of all APIs."""
-        return f"http://{self.host}:{self.port}"
-
-    @property
-    def cidr(self) -> str:
-        """All of the cloud's addresses."""
-        return f"127.{self._claim.number}.0.0/16"
-
-    def block(self, octet: int) -> str:
-        """The first three numbers of one of the cloud's /24 blocks."""
-        return f"127.{self._claim.number}.{octet}"
-
-    # Start and stop
-
     async def start(self) -> None:
         """Start what runs; returns when the APIs answer. Servers that were active boot in the background."""
         await self.hypervisor.start()
-        self._switch = Switch(self.hypervisor.owner, self.port_offset, self.hypervisor.console)
-        with self.store.transaction():
+        self._switch = Switch(self.hypervisor.owner, self.site.port_offset, self.hypervisor.console)
+        with self.site.store.transaction():
             for service in self.services:
                 service.setup()
         application = Application(
-            [(r"/.*", Gateway, {"cloud": self})], log_function=lambda handler: None, compress_response=False
+            [(r"/.*", Gateway, {"services": self.services})], log_function=lambda handler: None, compress_response=False
         )
         self._server = HTTPServer(application, max_buffer_size=4 << 20, max_body_size=MAX_JSON_BYTES)
         self._server.add_sockets(self._sockets)
         self.metadata.start()
-        self.running = True
+        self.site.running = True
         self._write_clouds()
         self.compute.life.resume()
         self.volume.life.resume()
-        self.network.apply()
+        self.network.begin(self._switch)
         self.balancing.begin(self._switch)
 
     async def stop(self) -> None:
         """Stop everything; no process is left then. May be called after a start that failed, too."""
-        self.running = False
+        self.site.running = False
         if self._server is not None:
             self._server.stop()
             await self.compute.life.close()
@@ -180,16 +108,16 @@ class Emulator:
         self.object_store.close()
         await self.hypervisor.close()
         self._claim.close()
-        self.store.close()
+        self.site.store.close()
 
     def _write_clouds(self) -> None:
         """Write clouds.yaml: a cloud for each project; the first is the one that everybody means."""
         clouds = {}
         for name, project in zip(("embedded", *(f"embedded-{each}" for each in PROJECTS[1:])), PROJECTS, strict=True):
-            user = self.store.table("user")[id_of("user", project)]
+            user = self.identity.user(id_of("user", project))
             clouds[name] = {
                 "auth": {
-                    "auth_url": f"{self.url}/identity",
+                    "auth_url": f"{self.site.url}/identity",
                     "username": user["name"],
                     "password": user["password"],
                     "project_name": project,
@@ -198,9 +126,9 @@ class Emulator:
                 },
                 "region_name": REGION,
                 "identity_api_version": 3,
-                "faafo_lab": {"published_ports": {"offset": self.port_offset}},
+                "faafo_lab": {"published_ports": {"offset": self.site.port_offset}},
             }
-        path, partial = self.directory / "clouds.yaml", self.directory / "clouds.yaml.partial"
+        path, partial = self.site.directory / "clouds.yaml", self.site.directory / "clouds.yaml.partial"
         partial.unlink(missing_ok=True)
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(
@@ -210,26 +138,43 @@ class Emulator:
             yaml.safe_dump({"client": client, "clouds": clouds}, file, sort_keys=False)
         partial.replace(path)
 
-    # What the services need
 
-    def ports_dir(self, server: str) -> Path:
-        """The directory of an instance's sockets."""
-        return self.hypervisor.ports_dir(server)
+def _claim_addresses(before: Row, wanted: int | None) -> tuple[Claim, list[socket.socket]]:
+    """The addresses and the port of last time or, where they are taken, others. Raises `AddressError`."""
+    if wanted is not None and not 0 < wanted < 1 << 16:
+        raise AddressError(f"{wanted} is not a port: give one from 1 to 65535.")
+    claim = Claim.take(before.get("number"))
+    host = f"127.{claim.number}.0.1"
+    ports = [wanted] if wanted else [*filter(None, [before.get("port")]), DEFAULT_PORT, 0]
+    for port in ports:
+        try:
+            return claim, bind_sockets(port, host, family=socket.AF_INET)
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EACCES) or port == ports[-1]:
+                claim.close()
+                raise AddressError(_cannot_listen(host, port, error)) from error
+    raise AssertionError("the last port has been bound, or has raised")
 
-    def plug(self, plugs: Mapping[str, Plug]) -> None:
-        """Tell the switch what should be."""
-        if self.running and self._switch is not None:
-            self._switch.apply(plugs)
 
-    def _exited(self, server: str) -> None:
-        self.compute.life.exited(server)
+def _move(store: Store, before: int | None, number: int) -> None:
+    """Where another emulator has taken last time's addresses, everything moves to the new ones."""
+    if before is None or before == number:
+        return
+    old, new = f"127.{before}.", f"127.{number}."
+    log.warning("The addresses %s0.0/16 are taken: this cloud moves to %s0.0/16.", old, new)
+    with store.transaction():
+        for kind, fields in ((kind, fields) for each in SERVICES for kind, fields in each.ADDRESSES.items()):
+            table = store.table(kind)
+            for row in table:
+                table.update(row["id"], **{name: _replaced(row[name], old, new) for name in fields if name in row})
 
 
 def check_quotas(quotas: Mapping[str, int]) -> None:
     """Check names and values of quotas. Raises `EmulatorError`."""
+    names = {name for each in SERVICES for name in each.QUOTAS}
     for name, value in quotas.items():
-        if name not in QUOTA_NAMES:
-            raise EmulatorError(f"There is no quota {name!r}: the names are {', '.join(sorted(QUOTA_NAMES))}.")
+        if name not in names:
+            raise EmulatorError(f"There is no quota {name!r}: the names are {', '.join(sorted(names))}.")
         if value < -1:
             raise EmulatorError(f"The quota {name} cannot be {value}: give 0 or more, or -1 for no limit.")
 

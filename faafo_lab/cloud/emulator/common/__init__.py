@@ -1,6 +1,6 @@
 """The ground floor: what every service stands on, and nothing that knows one of them.
 
-service      routes, tokens, JSON in and out, error forms
+service      routes, JSON in and out, error forms; token: who asks
 store        the state
 schema       checks of requests
 lists        tags and pages

@@ -25,14 +25,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 from urllib.parse import unquote
 
 from faafo_lab.cloud.emulator.common import schema
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.server import Emulator
-    from faafo_lab.cloud.emulator.services.identity.tokens import Token
+from faafo_lab.cloud.emulator.common.token import Token, Tokens
+from faafo_lab.cloud.emulator.site import Site
 
 JSON = dict[str, Any]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -157,6 +155,10 @@ class Route:
         return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", whole))
 
 
+MISSING = Route("", "", "no_resource", open=True, stream=False)
+NOT_ALLOWED = Route("", "", "no_method", open=True, stream=False)
+
+
 def route(method: str, template: str, *, open: bool = False, stream: bool = False) -> Callable[[F], F]:
     """Say which operation a handler answers. A handler may answer several."""
 
@@ -180,10 +182,13 @@ class Service:
     malformed: ClassVar[str] = "Malformed request body"
     needs_project: ClassVar[bool] = True
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # what a {name} of the templates may be, where that is known
+    QUOTAS: ClassVar[Mapping[str, int]] = {}  # how much a project may have, by name; -1: any number
+    ADDRESSES: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # tables: the fields that have addresses of the cloud's
 
-    def __init__(self, cloud: Emulator) -> None:
-        self.cloud = cloud
-        self.store = cloud.store
+    def __init__(self, site: Site, tokens: Tokens) -> None:
+        self.site = site
+        self.tokens = tokens
+        self.store = site.store
         self._routes: list[tuple[Route, re.Pattern[str]]] = []
         for _, function in inspect.getmembers(type(self), inspect.isfunction):
             self._routes += [(each, each.pattern) for each in getattr(function, "routes", ())]
@@ -193,7 +198,7 @@ class Service:
     @property
     def url(self) -> str:
         """The service's root, as its answers and links name it."""
-        return self.cloud.url + self.prefix
+        return self.site.url + self.prefix
 
     # What a subclass may have its own way with
 
@@ -221,16 +226,22 @@ class Service:
     # What is the same everywhere
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
-        """The route for a path below the prefix. Raises a 404 or 405 `Fault`."""
+        """The route for a path below the prefix, and the path's parts; `MISSING` or `NOT_ALLOWED` if there is none."""
         known = False
         for each, pattern in self._routes:
             if match := pattern.fullmatch(path):
                 if each.method == method:
                     return each, {name: unquote(part) for name, part in match.groupdict().items()}
                 known = True
-        if known:
-            raise Fault(405, "The method specified is not allowed for this resource.", type="HTTPMethodNotAllowed")
+        return NOT_ALLOWED if known else MISSING, {}
+
+    def no_resource(self, request: Request) -> NoReturn:
+        """The path is not known here."""
         raise Fault(404, "The resource could not be found.", type="HTTPNotFound")
+
+    def no_method(self, request: Request) -> NoReturn:
+        """The path is known, and not for this method."""
+        raise Fault(405, "The method specified is not allowed for this resource.", type="HTTPMethodNotAllowed")
 
     def path(self, path: str) -> str:
         """The path as the routes have it: without a slash at its end."""
@@ -238,12 +249,12 @@ class Service:
 
     def authenticate(self, request: Request) -> None:
         """Find out who asks. Raises a 401 `Fault` without a valid token, a 403 without a project."""
-        token = self.cloud.identity.find_token(request.headers.get("X-Auth-Token"))
+        token = self.tokens.find_token(request.headers.get("X-Auth-Token"))
         if token is None:
             raise Fault(
                 401,
                 "The request you have made requires authentication.",
-                headers={"WWW-Authenticate": f'Keystone uri="{self.cloud.url}/identity"'},
+                headers={"WWW-Authenticate": f'Keystone uri="{self.site.url}/identity"'},
             )
         if self.needs_project and token.project_id is None:
             raise Fault(403, "This operation needs a token that is scoped to a project.", type="PolicyNotAuthorized")
@@ -264,10 +275,14 @@ class Service:
                 raise self.invalid(error) from None
         return body
 
-    async def handle(self, request: Request) -> Answer:
-        """Answer a request: every exception becomes an answer too."""
+    def limit(self, name: str) -> int:
+        """How much of something a project may have; -1: any number."""
+        return self.site.quotas.get(name, self.QUOTAS[name])
+
+    async def handle(self, request: Request, found: tuple[Route, dict[str, str]] | None = None) -> Answer:
+        """Answer a request, whose route the caller may have `found`: every exception becomes an answer too."""
         try:
-            each, parts = self.find(request.method, request.path)
+            each, parts = found or self.find(request.method, request.path)
             self.negotiate(request)
             if not each.open:
                 self.authenticate(request)

@@ -8,7 +8,6 @@ TCP by connection. A member that cannot be reached costs a client nothing as lon
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import ipaddress
 import logging
@@ -17,9 +16,10 @@ import struct
 from collections.abc import Mapping
 
 from faafo_lab.cloud.emulator.machinery.balancing import proxy
+from faafo_lab.cloud.emulator.machinery.balancing.dialer import Dialer
 from faafo_lab.cloud.emulator.machinery.balancing.health import Monitors
 from faafo_lab.cloud.emulator.machinery.balancing.listeners import Frontend, Listener
-from faafo_lab.cloud.emulator.machinery.balancing.pools import Backend, Member, NobodyThere, Pool
+from faafo_lab.cloud.emulator.machinery.balancing.pools import Backend, NobodyThere, Pool
 from faafo_lab.cloud.emulator.machinery.switch.relay import End, reset
 from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
 from faafo_lab.cloud.emulator.system.sockets import listening
@@ -27,8 +27,6 @@ from faafo_lab.cloud.emulator.system.sockets import listening
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
-_FULL_SECONDS = 0.01
-"""How long until a member whose queue is full is asked again."""
 
 
 class Balancer:
@@ -37,7 +35,8 @@ class Balancer:
     def __init__(self, switch: Switch) -> None:
         self.switch = switch
         self.frontends: dict[str, Frontend] = {}
-        self.backends: dict[str, Backend] = {}
+        self.dialer = Dialer(switch.door)
+        self.backends = self.dialer.backends
         self._monitors: dict[str, Monitors] = {}
         self._retry: asyncio.TimerHandle | None = None
 
@@ -148,7 +147,7 @@ class Balancer:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client = await self._admit(front, connection)
             if front.listener.http:
-                await proxy.serve(self, front, connection, client)
+                await proxy.serve(self.dialer, front, connection, client)
             else:
                 await self._relay(front, connection, client)
         except OSError:
@@ -170,41 +169,9 @@ class Balancer:
             raise PermissionError(errno.EACCES, f"{address} may not come in")
         return address
 
-    async def dial(self, front: Frontend, client: str, sticky: str | None) -> tuple[Backend, Member, socket.socket]:
-        """Connect to the member that is to serve this client, or to the next best. Raises `NobodyThere`.
-
-        It counts as active at once, until the caller takes that back.
-        """
-        backend = self.backends.get(front.listener.pool or "")
-        for member in backend.choose(client, sticky) if backend is not None else ():
-            try:
-                sock = await self._connect(member, front.listener.connect_seconds)
-            except (OSError, TimeoutError):
-                continue
-            assert backend is not None
-            backend.active[member.id] += 1
-            backend.bind(sticky, member)
-            return backend, member, sock
-        raise NobodyThere
-
-    async def _connect(self, member: Member, limit: float) -> socket.socket:
-        place = str(self.switch.door(member.address, member.port, member.source))
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            async with asyncio.timeout(limit):
-                while True:
-                    with contextlib.suppress(BlockingIOError):
-                        sock.connect(place)
-                        return sock
-                    await asyncio.sleep(_FULL_SECONDS)
-        except BaseException:
-            sock.close()
-            raise
-
     async def _relay(self, front: Frontend, connection: socket.socket, client: str) -> None:
         try:
-            backend, member, sock = await self.dial(front, client, client)
+            backend, member, sock = await self.dialer.dial(front, client, client)
         except NobodyThere:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing is a reset
             return

@@ -14,20 +14,19 @@ import errno
 import json
 import logging
 import socket
-from typing import TYPE_CHECKING
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
-from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
-from faafo_lab.cloud.emulator.machinery.metadata import datasource
+from faafo_lab.cloud.emulator.common.service import JSON
+from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor, HypervisorError
 from faafo_lab.cloud.emulator.machinery.switch.peers import peer_inode
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.server import Emulator
+from faafo_lab.cloud.emulator.site import Site
 
 log = logging.getLogger(__name__)
 
@@ -38,25 +37,46 @@ _ASKED_AT_ONCE = 4
 """Questions to the hypervisor about a connection's owner; its beat goes first."""
 
 
+@dataclass(frozen=True)
+class Document:
+    """An object that is served as JSON."""
+
+    value: JSON
+
+
+Node = dict[str, Any] | Document | str | bytes
+"""A directory, or a document: an object, text, or bytes."""
+
+
+class Instances(Protocol):
+    """Who knows the instances: the compute service."""
+
+    def ids(self) -> Collection[str]:
+        """All instances."""
+
+    def told(self, id: str) -> Node | None:
+        """All that an instance is told; None where it is not there any more."""
+
+
 class Metadata:
     """The service, from `start` to `stop`."""
 
-    def __init__(self, cloud: Emulator) -> None:
-        self._cloud = cloud
+    def __init__(self, site: Site, hypervisor: Hypervisor, instances: Instances) -> None:
+        self._site = site
+        self._hypervisor = hypervisor
+        self._instances = instances
         self._server: HTTPServer | None = None
         self._asking = asyncio.Semaphore(_ASKED_AT_ONCE)
-        self.url = ""
-        """Where it answers, without a slash at the end."""
 
     def start(self) -> None:
         """Listen on port 80, published as an instance's would be, or on a free one where that is taken."""
-        host = f"{self._cloud.block(_BLOCK)}.{_HOST}"
-        sockets = _bind(host, PORT + self._cloud.port_offset)
+        host = f"{self._site.block(_BLOCK)}.{_HOST}"
+        sockets = _bind(host, PORT + self._site.port_offset)
         application = Application([(r"/.*", Handler, {"metadata": self})], log_function=lambda handler: None)
         self._server = HTTPServer(application, max_body_size=_MAX_BODY_BYTES)
         self._server.add_sockets(sockets)
         port = sockets[0].getsockname()[1]
-        self.url = f"http://{host}" if port == PORT else f"http://{host}:{port}"
+        self._site.metadata_url = f"http://{host}" if port == PORT else f"http://{host}:{port}"
 
     async def stop(self) -> None:
         """Listen no more."""
@@ -64,25 +84,20 @@ class Metadata:
             self._server.stop()
             await self._server.close_all_connections()
 
-    def tree(self, server: Row) -> datasource.Node:
-        """All that this server is told."""
-        return datasource.tree(self._cloud, server)
-
-    async def asking(self, sock: socket.socket) -> Row | None:
-        """The server whose process is at the other end of this connection; None for everybody else."""
+    async def told(self, sock: socket.socket) -> Node | None:
+        """All that the instance whose process is at the other end of this connection is told; None for others."""
         try:
             inode = peer_inode(sock.getpeername(), sock.getsockname())
             if inode is None:
                 return None
-            servers = self._cloud.store.table("server")
             async with self._asking:
-                owner = await self._cloud.hypervisor.owner(inode, [row["id"] for row in servers])
+                owner = await self._hypervisor.owner(inode, self._instances.ids())
         except OSError:
             return None
         except HypervisorError as error:
             log.warning("metadata: %s", error)
             return None
-        return servers.get(owner)
+        return None if owner is None else self._instances.told(owner)
 
 
 def _bind(host: str, port: int) -> list[socket.socket]:
@@ -113,11 +128,11 @@ class Handler(RequestHandler):
         connection = self.request.connection
         assert isinstance(connection, HTTP1Connection)
         sock = connection.stream.socket
-        server = await self._metadata.asking(sock) if sock is not None else None
-        node = None if server is None else _find(self._metadata.tree(server), self.request.path)
+        told = await self._metadata.told(sock) if sock is not None else None
+        node = None if told is None else _find(told, self.request.path)
         if node is None:
             self.send_error(404)
-        elif isinstance(node, datasource.Document):
+        elif isinstance(node, Document):
             self.set_header("Content-Type", "application/json")
             self.write(json.dumps(node.value))
         elif isinstance(node, bytes):
@@ -135,7 +150,7 @@ class Handler(RequestHandler):
         self.finish(f"{status_code}: {self._reason}")
 
 
-def _find(node: datasource.Node, path: str) -> datasource.Node | None:
+def _find(node: Node, path: str) -> Node | None:
     """What is at a path; slashes too many are forgiven, as Nova does it."""
     for name in filter(None, path.split("/")):
         if not isinstance(node, dict):
@@ -148,7 +163,7 @@ def _find(node: datasource.Node, path: str) -> datasource.Node | None:
     return node
 
 
-def _listing(directory: dict[str, datasource.Node], path: str) -> str:
+def _listing(directory: dict[str, Node], path: str) -> str:
     """A directory's names, one a line. In the EC2 form, all but the versions that are directories end in a slash."""
     parts = path.strip("/").split("/")
     if parts == [""]:

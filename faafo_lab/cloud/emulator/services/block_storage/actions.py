@@ -120,7 +120,7 @@ class VolumeActions(Volumes):
             raise Fault(400, f"Invalid input for field/attribute disk_format: it must be one of {list(DISK_FORMATS)}.")
         self._is_available(row, "be uploaded")
         wanted = {"name": name, "disk_format": disk_format, "container_format": container_format}
-        image = await ask(self.cloud.image, request, "POST", "/v2/images", wanted)
+        image = await ask(self.images, request, "POST", "/v2/images", wanted)
         self.life.upload(request, row["id"], image["id"])
         view = {
             "id": row["id"],

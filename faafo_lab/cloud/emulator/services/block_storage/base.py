@@ -5,14 +5,12 @@ from __future__ import annotations
 import ast
 import re
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Route, Service, nova_error, route
 from faafo_lab.cloud.emulator.common.store import Row
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.server import Emulator
+from faafo_lab.cloud.emulator.common.token import Tokens
+from faafo_lab.cloud.emulator.site import Site
 
 VERSION = (3, 0)  # the first and the last
 PAGE_MAX = 1000
@@ -68,9 +66,10 @@ class Cinder(Service):
 
     prefix, type, name, endpoint = "/volume", "volumev3", "cinderv3", "/v3/{project}"
     aliases = (("block-storage", "cinder"),)
+    QUOTAS = QUOTAS
 
-    def __init__(self, cloud: Emulator) -> None:
-        super().__init__(cloud)
+    def __init__(self, site: Site, tokens: Tokens) -> None:
+        super().__init__(site, tokens)
         self.volumes = self.store.table("volume")
         self.snapshots = self.store.table("volume_snapshot")
 
@@ -202,10 +201,6 @@ class Cinder(Service):
         return page, {f"{kind}_links": [{"rel": "next", "href": href}]}
 
     # Quotas
-
-    def limit(self, name: str) -> int:
-        """How much of something a project may have; -1: any number."""
-        return self.cloud.quotas.get(name, QUOTAS[name])
 
     def used(self, project: str) -> dict[str, int]:
         """How many volumes, snapshots and gigabytes a project has."""

@@ -19,7 +19,7 @@ import tarfile
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from faafo_lab.cloud.emulator.common.forwarding import ask
 from faafo_lab.cloud.emulator.common.service import Fault, Request
@@ -28,10 +28,9 @@ from faafo_lab.cloud.emulator.machinery.guest import disk
 from faafo_lab.cloud.emulator.services.block_storage import files
 from faafo_lab.cloud.emulator.services.block_storage.base import moment
 from faafo_lab.cloud.emulator.services.block_storage.files import Stopped
+from faafo_lab.cloud.emulator.services.image.api import Image
+from faafo_lab.cloud.emulator.site import Site
 from faafo_lab.cloud.emulator.system import durable
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.server import Emulator
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +44,9 @@ Make = Callable[[Path, threading.Event], None]
 class VolumeLife:
     """The work on all volumes and snapshots."""
 
-    def __init__(self, cloud: Emulator) -> None:
-        self.cloud = cloud
+    def __init__(self, site: Site, images: Image) -> None:
+        self._site = site
+        self._images = images
         self._tasks: set[asyncio.Task[None]] = set()
         self._locks: dict[str, asyncio.Lock] = {}
         self._places = asyncio.Semaphore(AT_ONCE)
@@ -55,20 +55,20 @@ class VolumeLife:
     @property
     def volumes(self) -> Table:
         """The volumes' rows."""
-        return self.cloud.store.table("volume")
+        return self._site.store.table("volume")
 
     @property
     def snapshots(self) -> Table:
         """The snapshots' rows."""
-        return self.cloud.store.table("volume_snapshot")
+        return self._site.store.table("volume_snapshot")
 
     def place(self, id: str) -> Path:
         """A volume's directory."""
-        return self.cloud.directory / "volumes" / id
+        return self._site.directory / "volumes" / id
 
     def snapshot_place(self, id: str) -> Path:
         """A snapshot's directory."""
-        return self.cloud.directory / "snapshots" / id
+        return self._site.directory / "snapshots" / id
 
     # Work
 
@@ -149,7 +149,7 @@ class VolumeLife:
         elif row["source_volid"]:
             source = self.place(row["source_volid"])
         elif row["image_id"]:
-            image = self.cloud.image.file(row["image_id"])
+            image = self._images.file(row["image_id"])
             name = f"disk.{row['image_metadata'].get('disk_format', 'raw')}"
             return lambda place, stop: _unpack(image, place, name)
         else:
@@ -198,27 +198,21 @@ class VolumeLife:
             try:
                 async with self._lock(id), self._places:
                     await asyncio.to_thread(files.pack, self.place(id), archive, self._stop)
-                await ask(self.cloud.image, request, "PUT", f"/v2/images/{image}/file", chunks=_chunks(archive))
+                await ask(self._images, request, "PUT", f"/v2/images/{image}/file", chunks=_chunks(archive))
             finally:
                 archive.unlink(missing_ok=True)
         except (OSError, Fault) as error:
             log.error("volume %s could not be uploaded: %s", id, error)
             with contextlib.suppress(sqlite3.Error):  # then it stays, without data
-                self._forget(image)
+                self._images.discard(image)
         await self._settle(self.volumes, id, status="available", uploading=None)
-
-    def _forget(self, image: str | None) -> None:
-        """Remove an image that got no data."""
-        row = self.cloud.store.table("image").get(image)
-        if row is not None and row["status"] != "active":
-            self.cloud.store.table("image").delete(row["id"])
 
     # The cloud's own start and stop
 
     def setup(self) -> None:
         """Make the places, and remove what was cut short or belongs to nobody."""
         for folder, table in (("volumes", self.volumes), ("snapshots", self.snapshots)):
-            directory = self.cloud.directory / folder
+            directory = self._site.directory / folder
             directory.mkdir(mode=0o700, exist_ok=True)
             for path in directory.iterdir():
                 if path.name not in table:
@@ -231,7 +225,7 @@ class VolumeLife:
         for row in self.snapshots.where(status="creating"):
             self.take(row["id"])
         for row in self.volumes.where(status="uploading"):
-            self._forget(row["uploading"])
+            self._images.discard(row["uploading"])
             self._set(self.volumes, row["id"], status="available", uploading=None)
         for row in self.snapshots.where(status="deleting"):
             self.delete_snapshot(row["id"])

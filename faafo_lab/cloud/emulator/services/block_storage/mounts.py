@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import string
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, new_id
 from faafo_lab.cloud.emulator.common.store import Row, Table
 from faafo_lab.cloud.emulator.services.block_storage.base import moment
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.server import Emulator
+from faafo_lab.cloud.emulator.site import Site
 
 DEVICES = tuple(f"/dev/vd{letter}" for letter in string.ascii_lowercase[1:])  # vda is the instance's own disk
 
@@ -25,13 +23,15 @@ DEVICES = tuple(f"/dev/vd{letter}" for letter in string.ascii_lowercase[1:])  # 
 class Mounts:
     """The attachments of all servers."""
 
-    def __init__(self, cloud: Emulator) -> None:
-        self.cloud = cloud
+    def __init__(self, site: Site, console: Callable[[str, str], None]) -> None:
+        """`console` writes a line on an instance's console."""
+        self._site = site
+        self._console = console
 
     @property
     def volumes(self) -> Table:
         """The volumes' rows."""
-        return self.cloud.store.table("volume")
+        return self._site.store.table("volume")
 
     def of(self, server: str) -> list[Row]:
         """A server's volumes, by device."""
@@ -52,7 +52,7 @@ class Mounts:
             "attached_at": moment(),
         }
         try:
-            with self.cloud.store.transaction():
+            with self._site.store.transaction():
                 row = self.volumes.update(id, status="in-use", attachment=attachment, tag=tag, updated_at=moment())
                 self.plug(server)
         except OSError as error:
@@ -100,10 +100,10 @@ class Mounts:
         ]
 
     def _place(self, server: str) -> Path:
-        return self.cloud.directory / "instances" / server / "volumes"
+        return self._site.directory / "instances" / server / "volumes"
 
     def _path(self, server: str, device: str) -> Path:
         return self._place(server) / device.removeprefix("/dev/")
 
     def _tell(self, server: str, line: str) -> None:
-        self.cloud.hypervisor.console(server, line)
+        self._console(server, line)

@@ -6,17 +6,17 @@ A volume's size is a promise that quotas count: the directory that it is may hol
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from faafo_lab.cloud.emulator.common.names import id_of
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, route
 from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, NAMES, ZONE, Cinder, moment, named, truth
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
 from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.server import Emulator
+from faafo_lab.cloud.emulator.services.image.api import Image
+from faafo_lab.cloud.emulator.site import Site
 
 TYPE = "__DEFAULT__"  # as Cinder calls it where nobody has made another
 TYPE_ID = str(uuid.UUID(id_of("volume_type", TYPE)))
@@ -65,10 +65,12 @@ UPDATE: JSON = {
 class Volumes(Cinder):
     """The operations on volumes, but for their actions."""
 
-    def __init__(self, cloud: Emulator) -> None:
-        super().__init__(cloud)
-        self.life = VolumeLife(cloud)
-        self.mounts = Mounts(cloud)
+    def __init__(self, site: Site, tokens: Tokens, images: Image, console: Callable[[str, str], None]) -> None:
+        """`console` writes a line on an instance's console."""
+        super().__init__(site, tokens)
+        self.images = images
+        self.life = VolumeLife(site, images)
+        self.mounts = Mounts(site, console)
 
     # Create
 
@@ -150,8 +152,8 @@ class Volumes(Cinder):
 
     def _from_image(self, request: Request, reference: str, size: int | None) -> JSON:
         id = reference.rstrip("/").rsplit("/", 1)[-1]
-        image = self.cloud.image.rows.get(id)
-        if image is None or not self.cloud.image.visible(image, request.project):
+        image = self.images.rows.get(id)
+        if image is None or not self.images.visible(image, request.project):
             raise Fault(400, "Invalid image identifier or unable to access requested image.")
         if image["status"] != "active":
             raise Fault(400, f"Invalid input received: Image {id} is not active.")

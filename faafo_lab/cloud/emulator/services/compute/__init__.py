@@ -9,5 +9,6 @@ interfaces      a server's ports; attachments: its volumes
 server_groups   groups and tags; instance_actions: what has been done with a server
 user_keys       SSH key pairs (keypairs: their forms); flavors, flavor_views; quotas
 network_proxies, image_proxies      old doors to other services
+datasource      what an instance is told of itself at its metadata address
 lifecycle       what becomes of a server after its request; transitions: more of it; history: what is remembered
 """

@@ -13,15 +13,13 @@ import inspect
 import os
 import re
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.compute.servers import Servers
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.server import Emulator
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -43,12 +41,14 @@ def action(name: str, *, until: int | None = None) -> Callable[[F], F]:
 class Actions(Servers):
     """What a server can be told to do."""
 
-    def __init__(self, cloud: Emulator) -> None:
-        super().__init__(cloud)
-        self._actions: dict[str, tuple[str, int | None]] = {}
-        for method, function in inspect.getmembers(type(self), inspect.isfunction):
-            for name, until in getattr(function, "actions", {}).items():
-                self._actions[name] = (method, until)
+    @cached_property
+    def _actions(self) -> dict[str, tuple[str, int | None]]:
+        """Each action's method, and the last microversion 2.N that has it."""
+        return {
+            name: (method, until)
+            for method, function in inspect.getmembers(type(self), inspect.isfunction)
+            for name, until in getattr(function, "actions", {}).items()
+        }
 
     @route("POST", "/v2.1/servers/{id}/action")
     async def act(self, request: Request, id: str) -> Answer | JSON:
@@ -156,16 +156,16 @@ class Actions(Servers):
     @action("addSecurityGroup")
     def _add_group(self, request: Request, row: Row, value: Any) -> None:
         group = self._named_group(request, value)
-        ports = self.cloud.network.ports
+        ports = self.network.ports
         with self.store.transaction():
-            for port in self.cloud.network.ports_of(row["id"]):
+            for port in self.network.ports_of(row["id"]):
                 ports.touch(port["id"], security_groups=list(dict.fromkeys([*port["security_groups"], group["id"]])))
 
     @action("removeSecurityGroup")
     def _remove_group(self, request: Request, row: Row, value: Any) -> None:
         group = self._named_group(request, value)
-        ports = self.cloud.network.ports
-        mine = [port for port in self.cloud.network.ports_of(row["id"]) if group["id"] in port["security_groups"]]
+        ports = self.network.ports
+        mine = [port for port in self.network.ports_of(row["id"]) if group["id"] in port["security_groups"]]
         if not mine:
             raise Fault(409, f"Security group {group['id']} not associated with the instance {row['id']}")
         with self.store.transaction():

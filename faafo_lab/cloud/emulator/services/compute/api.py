@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from pathlib import Path
+
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
+from faafo_lab.cloud.emulator.machinery.metadata.api import Node
+from faafo_lab.cloud.emulator.services.compute import datasource
 from faafo_lab.cloud.emulator.services.compute.attachments import Attachments
 from faafo_lab.cloud.emulator.services.compute.flavor_views import FlavorViews
 from faafo_lab.cloud.emulator.services.compute.image_proxies import ImageProxies
@@ -14,6 +19,8 @@ from faafo_lab.cloud.emulator.services.compute.rebuilding import Rebuilding
 from faafo_lab.cloud.emulator.services.compute.server_metadata import ServerMetadata
 from faafo_lab.cloud.emulator.services.compute.snapshots import Snapshots
 from faafo_lab.cloud.emulator.services.compute.user_keys import UserKeys
+
+CONNECTED = ("building", "active", "resized", "paused", "suspended")  # states with something to connect to
 
 
 class Compute(
@@ -30,6 +37,22 @@ class Compute(
     ImageProxies,
 ):
     """The compute service."""
+
+    # What others ask of an instance
+
+    def ids(self) -> Collection[str]:
+        """All servers."""
+        return list(self.servers.rows)
+
+    def told(self, id: str) -> Node | None:
+        """All that a server's metadata address tells it; None where it is not there."""
+        row = self.servers.get(id)
+        return None if row is None else datasource.tree(row, self.life.metadata(row), self.network)
+
+    def sockets(self, id: str) -> Path | None:
+        """Where the ports of an instance are; None where there is nothing to connect to."""
+        row = self.servers.get(id)
+        return self.hypervisor.ports_dir(id) if row is not None and row["vm_state"] in CONNECTED else None
 
     @route("GET", "/v2.1/os-availability-zone")
     def zones(self, request: Request) -> JSON:

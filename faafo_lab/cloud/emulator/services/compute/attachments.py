@@ -28,7 +28,7 @@ class Attachments(Actions):
     def list_attachments(self, request: Request, id: str) -> JSON:
         """A server's volumes."""
         self._find(request, id)
-        page, _ = self._page(self.cloud.volume.mounts.of(id), request)
+        page, _ = self._page(self.volumes.mounts.of(id), request)
         return {"volumeAttachments": [self._attachment_view(row) for row in page]}
 
     @route("POST", "/v2.1/servers/{id}/os-volume_attachments")
@@ -42,7 +42,7 @@ class Attachments(Actions):
         one = {"type": "object", "required": ["volumeId"], "additionalProperties": False, "properties": fields}
         definition = {"type": "object", "required": ["volumeAttachment"], "properties": {"volumeAttachment": one}}
         wanted = self.parse(request, definition)["volumeAttachment"]
-        volume = self.cloud.volume.volume(request, wanted["volumeId"])
+        volume = self.volumes.volume(request, wanted["volumeId"])
         self._in_state(server, "attach_volume", *STATES)
         if volume["status"] != "available":
             raise Fault(
@@ -50,12 +50,12 @@ class Attachments(Actions):
                 f"Invalid input received: Invalid volume: Volume {volume['id']} status must be available or "
                 f"downloading to reserve, but the current status is {volume['status']}.",
             )
-        row = self.cloud.volume.mounts.attach(volume["id"], id, tag=wanted.get("tag"))
+        row = self.volumes.mounts.attach(volume["id"], id, tag=wanted.get("tag"))
         return {"volumeAttachment": self._attachment_view(row)}
 
     def _attached(self, request: Request, id: str, volume: str) -> Row:
         self._find(request, id)
-        for row in self.cloud.volume.mounts.of(id):
+        for row in self.volumes.mounts.of(id):
             if row["id"] == volume:
                 return row
         raise Fault(404, f"Instance {id} is not attached to volume {volume}")
@@ -78,5 +78,5 @@ class Attachments(Actions):
         server = self._find(request, id)
         self._unlocked(server)
         self._in_state(server, "detach_volume", *STATES)
-        self.cloud.volume.mounts.detach(row["id"])
+        self.volumes.mounts.detach(row["id"])
         return Answer(202)

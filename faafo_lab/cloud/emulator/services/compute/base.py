@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, Route, Service, nova_error, route
 from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.common.token import Tokens
+from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
+from faafo_lab.cloud.emulator.services.block_storage.api import Volume
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS, Flavor
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.server import Emulator
+from faafo_lab.cloud.emulator.services.compute.transitions import Transitions
+from faafo_lab.cloud.emulator.services.image.api import Image
+from faafo_lab.cloud.emulator.services.network.api import Network
+from faafo_lab.cloud.emulator.site import Site
 
 MIN_VERSION = (2, 1)
 MAX_VERSION = (2, 60)
@@ -41,10 +46,18 @@ class Nova(Service):
 
     prefix, type, name, endpoint = "/compute", "compute", "nova", "/v2.1"
 
-    def __init__(self, cloud: Emulator) -> None:
-        super().__init__(cloud)
+    QUOTAS = QUOTAS
+    ADDRESSES: ClassVar[Mapping[str, tuple[str, ...]]] = {"server": ("networks", "access_ipv4")}
+
+    def __init__(
+        self, site: Site, tokens: Tokens, network: Network, images: Image, volumes: Volume, hypervisor: Hypervisor
+    ) -> None:
+        super().__init__(site, tokens)
+        self.network, self.images, self.volumes, self.hypervisor = network, images, volumes, hypervisor
         self.servers = self.store.table("server")
         self.keys = self.store.table("keypair")
+        self.life = Transitions(site, network, images, volumes.mounts, hypervisor)
+        self.store.watch({"server"}, network.changed)
 
     # Words and versions
 
@@ -172,10 +185,6 @@ class Nova(Service):
             raise Fault(404, "The resource could not be found.")
 
     # Quotas
-
-    def limit(self, name: str) -> int:
-        """How much of something a project may have; -1: any number."""
-        return self.cloud.quotas.get(name, QUOTAS[name])
 
     def used(self, project: str) -> dict[str, int]:
         """How many instances, cores and MB a project has; a resize holds room for the larger flavor."""

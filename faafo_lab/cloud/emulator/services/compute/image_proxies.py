@@ -72,7 +72,7 @@ class ImageProxies(Nova):
         return view
 
     def _image_links(self, id: str) -> list[JSON]:
-        href = f"{self.cloud.image.url}/images/{id}"
+        href = f"{self.images.url}/images/{id}"
         alternate = {"rel": "alternate", "type": "application/vnd.openstack.image", "href": href}
         return [*self._links("images", id), alternate]
 
@@ -82,12 +82,12 @@ class ImageProxies(Nova):
         query = {theirs: request.query[ours][-1] for ours, theirs in names.items() if ours in request.query}
         if "status" in query:
             query["status"] = query["status"].lower()
-        found = await ask(self.cloud.image, request, "GET", "/v2/images", query={"limit": "1000", **query})
+        found = await ask(self.images, request, "GET", "/v2/images", query={"limit": "1000", **query})
         return list(found["images"])
 
     async def _one_image(self, request: Request, id: str) -> JSON:
         try:
-            return await ask(self.cloud.image, request, "GET", f"/v2/images/{id}")
+            return await ask(self.images, request, "GET", f"/v2/images/{id}")
         except Fault:
             raise Fault(404, "Image not found.") from None
 
@@ -117,7 +117,7 @@ class ImageProxies(Nova):
         """Delete an image."""
         self._until(request, LAST)
         await self._one_image(request, id)
-        await ask(self.cloud.image, request, "DELETE", f"/v2/images/{id}")
+        await ask(self.images, request, "DELETE", f"/v2/images/{id}")
         return Answer(204)
 
     @route("GET", "/v2.1/images/{id}/metadata")
@@ -131,7 +131,7 @@ class ImageProxies(Nova):
     async def _cinder(self, request: Request, method: str, path: str, body: JSON | None = None) -> JSON:
         """What Cinder answers. Raises a `Fault`."""
         self._until(request, LAST)
-        return await ask(self.cloud.volume, request, method, f"/v3/{request.project}{path}", body)
+        return await ask(self.volumes, request, method, f"/v3/{request.project}{path}", body)
 
     def _volume_form(self, volume: JSON) -> JSON:
         attachments = [

@@ -48,7 +48,7 @@ class Interfaces(Actions):
     def interfaces(self, request: Request, id: str) -> JSON:
         """A server's ports."""
         self._find(request, id)
-        return {"interfaceAttachments": [_view(port) for port in self.cloud.network.ports_of(id)]}
+        return {"interfaceAttachments": [_view(port) for port in self.network.ports_of(id)]}
 
     @route("GET", "/v2.1/servers/{id}/os-interface/{port}")
     def interface(self, request: Request, id: str, port: str) -> JSON:
@@ -101,7 +101,7 @@ class Interfaces(Actions):
         return Answer(202)
 
     def _port(self, server: str, id: str) -> Row:
-        for row in self.cloud.network.ports_of(server):
+        for row in self.network.ports_of(server):
             if row["id"] == id:
                 return row
         raise Fault(404, f"Instance {server} does not have a port with id {id}")
@@ -112,7 +112,7 @@ class Interfaces(Actions):
         address = value.get("address") if isinstance(value, dict) else None
         if not isinstance(address, str):
             raise Fault(400, "Invalid input for field/attribute address: an IPv4 address is required.")
-        table = self.cloud.network.floating_ips.table
+        table = self.network.floating_ips.table
         found = table.where(project_id=request.project, floating_ip_address=address)
         if not found:
             raise Fault(404, "floating IP not found")
@@ -122,7 +122,7 @@ class Interfaces(Actions):
     def _add_floating_ip(self, request: Request, row: Row, value: Any) -> None:
         floating = self._floating(request, value)
         fixed = value.get("fixed_address")
-        for port in self.cloud.network.ports_of(row["id"]):
+        for port in self.network.ports_of(row["id"]):
             for ip in port["fixed_ips"]:
                 if fixed in (None, ip["ip_address"]):
                     self._associate(request, floating, {"port_id": port["id"], "fixed_ip_address": ip["ip_address"]})
@@ -134,14 +134,14 @@ class Interfaces(Actions):
     @action("removeFloatingIp", until=43)
     def _remove_floating_ip(self, request: Request, row: Row, value: Any) -> None:
         floating = self._floating(request, value)
-        if floating["port_id"] not in {port["id"] for port in self.cloud.network.ports_of(row["id"])}:
+        if floating["port_id"] not in {port["id"] for port in self.network.ports_of(row["id"])}:
             raise Fault(
                 409, f"Floating IP address {floating['floating_ip_address']} is not associated with the server."
             )
         self._associate(request, floating, {"port_id": None})
 
     def _associate(self, request: Request, floating: Row, changes: JSON) -> None:
-        collection = self.cloud.network.floating_ips
+        collection = self.network.floating_ips
         try:
             with self.store.transaction():
                 collection.touch(floating["id"], **collection.updating(request, floating, changes))

@@ -18,16 +18,17 @@ import sqlite3
 import time
 from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, now
 from faafo_lab.cloud.emulator.common.store import Row, Table
-from faafo_lab.cloud.emulator.machinery.hypervisor.client import Guest, HypervisorError
+from faafo_lab.cloud.emulator.machinery.hypervisor.client import Guest, Hypervisor, HypervisorError
+from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
 from faafo_lab.cloud.emulator.services.compute.history import History
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.server import Emulator
+from faafo_lab.cloud.emulator.services.image.api import Image
+from faafo_lab.cloud.emulator.services.network.api import Network
+from faafo_lab.cloud.emulator.site import Site
 
 log = logging.getLogger(__name__)
 
@@ -46,20 +47,20 @@ def hostname(name: str) -> str:
 class Lifecycle:
     """The tasks of all servers."""
 
-    def __init__(self, cloud: Emulator) -> None:
-        self.cloud = cloud
-        self.history = History(cloud.store)
+    def __init__(self, site: Site, network: Network, images: Image, mounts: Mounts, hypervisor: Hypervisor) -> None:
+        self.site, self.network, self.images, self.mounts, self.hypervisor = site, network, images, mounts, hypervisor
+        self.history = History(site.store)
         self._tasks: dict[str, list[asyncio.Task[None]]] = {}
         self._boots = asyncio.Semaphore(BOOTS_AT_ONCE)
 
     @property
     def servers(self) -> Table:
         """The servers' rows."""
-        return self.cloud.store.table("server")
+        return self.site.store.table("server")
 
     def directory(self, id: str) -> Path:
         """A server's own directory: its disk and its console log."""
-        return self.cloud.directory / "instances" / id
+        return self.site.directory / "instances" / id
 
     # Tasks
 
@@ -138,13 +139,13 @@ class Lifecycle:
     async def _clear(self, id: str) -> None:
         """Remove what a build that was cut short left behind."""
         if self.directory(id).exists():
-            await self.cloud.hypervisor.kill(id)
+            await self.hypervisor.kill(id)
             await asyncio.to_thread(shutil.rmtree, self.directory(id), ignore_errors=True)
 
     def _connect(self, row: Row) -> None:
         """Give the server the ports that it wants and has not. Raises a `Fault`."""
-        network = self.cloud.network
-        with self.cloud.store.transaction():
+        network = self.network
+        with self.site.store.transaction():
             for wanted in row["networks"]:
                 had = {port["network_id"] for port in network.ports_of(row["id"])}
                 if wanted.get("port") in network.ports.table or wanted.get("uuid") not in had:
@@ -152,7 +153,7 @@ class Lifecycle:
 
     def connect(self, row: Row, wanted: JSON) -> Row:
         """Give the server a port: one that it brings, or a new one. Raises a `Fault`."""
-        network = self.cloud.network
+        network = self.network
         owned = {"device_id": row["id"], "device_owner": "compute:nova", "status": "ACTIVE"}
         if port := network.ports.table.get(wanted.get("port")):
             return network.ports.touch(port["id"], **owned)
@@ -165,7 +166,7 @@ class Lifecycle:
 
     def disconnect(self, row: Row, port: Row) -> None:
         """Take a port off the server: one that its owner made stays."""
-        ports = self.cloud.network.ports
+        ports = self.network.ports
         if any(wanted.get("port") == port["id"] for wanted in row["networks"]):
             ports.touch(port["id"], device_id="", device_owner="", status="DOWN")
         else:
@@ -175,8 +176,8 @@ class Lifecycle:
         """Boot the server, new or not; then it is active, or what `changes` say."""
         guest = self._guest(self.servers[id])
         Path(guest.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.cloud.volume.mounts.plug(id)
-        await self.cloud.hypervisor.boot(guest)
+        self.mounts.plug(id)
+        await self.hypervisor.boot(guest)
         row = self.servers[id]
         launched = row["launched_at"] or now()[:-1] + ".000000"
         up = {"vm_state": "active", "task_state": None, "power_state": 1, "booted": True, "fault": None}
@@ -189,21 +190,21 @@ class Lifecycle:
             id=row["id"],
             name=hostname(row["name"]),
             directory=str(self.directory(row["id"])),
-            ports=str(self.cloud.ports_dir(row["id"])),
-            image_path=str(self.cloud.image.file(row["image_id"])),
+            ports=str(self.hypervisor.ports_dir(row["id"])),
+            image_path=str(self.images.file(row["image_id"])),
             cores=flavor.cores,
             memory_mb=flavor.ram_mb,
             public_keys=tuple(keys.values()),
             user_data=row["user_data"],
             metadata=self.metadata(row),
-            metadata_url=self.cloud.metadata.url,
+            metadata_url=self.site.metadata_url,
             first_boot=not row["booted"],
         )
 
     def metadata(self, row: Row) -> JSON:
         """What the server is told of itself: meta_data.json, and its addresses."""
         keys = {row["key_name"]: row["public_key"]} if row["public_key"] else {}
-        network = self.cloud.network
+        network = self.network
         return {
             "uuid": row["id"],
             "name": row["name"],
@@ -215,8 +216,8 @@ class Lifecycle:
             "public_keys": keys,
             "keys": [{"name": name, "type": "ssh", "data": key} for name, key in keys.items()],
             "addresses": [ip["ip_address"] for port in network.ports_of(row["id"]) for ip in port["fixed_ips"]],
-            "devices": self.cloud.volume.mounts.devices(row["id"]),
-            "published_port_offset": self.cloud.port_offset,
+            "devices": self.mounts.devices(row["id"]),
+            "published_port_offset": self.site.port_offset,
         }
 
     # Actions on a server that is there; the caller has checked its state
@@ -227,7 +228,7 @@ class Lifecycle:
         self._begin(id, self._stop(id))
 
     async def _stop(self, id: str) -> None:
-        await self.cloud.hypervisor.shutdown(id, STOP_GRACE_SECONDS)
+        await self.hypervisor.shutdown(id, STOP_GRACE_SECONDS)
         self._set(id, vm_state="stopped", task_state=None, power_state=4)
 
     def start(self, id: str) -> None:
@@ -242,9 +243,9 @@ class Lifecycle:
 
     async def _reboot(self, id: str, hard: bool) -> None:
         if hard:
-            await self.cloud.hypervisor.kill(id)
+            await self.hypervisor.kill(id)
         else:
-            await self.cloud.hypervisor.shutdown(id, STOP_GRACE_SECONDS)
+            await self.hypervisor.shutdown(id, STOP_GRACE_SECONDS)
         await self._boot(id)
 
     # The end
@@ -256,12 +257,12 @@ class Lifecycle:
             self._begin(id, self._delete(id), now=True)
 
     async def _delete(self, id: str) -> None:
-        await self.cloud.hypervisor.kill(id)
+        await self.hypervisor.kill(id)
         await asyncio.to_thread(_remove, self.directory(id))
-        self.cloud.volume.mounts.release(id)
+        self.mounts.release(id)
         row = self.servers[id]
-        with self.cloud.store.transaction():
-            for port in self.cloud.network.ports_of(id):
+        with self.site.store.transaction():
+            for port in self.network.ports_of(id):
                 self.disconnect(row, port)
             self.servers.delete(id)
             self.history.bury(row)
@@ -269,7 +270,7 @@ class Lifecycle:
     def exited(self, id: str) -> None:
         """The hypervisor says that the server's init ended by itself."""
         row = self.servers.get(id)
-        if row is not None and row["task_state"] is None and self.cloud.running:
+        if row is not None and row["task_state"] is None and self.site.running:
             self._begin(id, self._off(id))
 
     async def _off(self, id: str) -> None:
@@ -283,7 +284,7 @@ class Lifecycle:
 
     def resume(self) -> None:
         """At the emulator's start: boot what was active, finish what was begun, remove what nobody has."""
-        for directory in (self.cloud.directory / "instances").iterdir():
+        for directory in (self.site.directory / "instances").iterdir():
             if directory.name not in self.servers:
                 shutil.rmtree(directory, ignore_errors=True)
         for row in sorted(self.servers, key=lambda row: str(row["created"])):
@@ -312,7 +313,7 @@ class Lifecycle:
             await asyncio.wait(tasks)
         active = [row["id"] for row in self.servers if row["power_state"] == 1]
         if active:
-            stops = (self.cloud.hypervisor.shutdown(id, CLOSE_GRACE_SECONDS) for id in active)
+            stops = (self.hypervisor.shutdown(id, CLOSE_GRACE_SECONDS) for id in active)
             await asyncio.gather(*stops, return_exceptions=True)
 
 

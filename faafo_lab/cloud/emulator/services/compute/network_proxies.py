@@ -48,7 +48,7 @@ class NetworkProxies(Servers):
         """What Neutron answers; what it finds in conflict is a bad request here. Raises a `Fault`."""
         self._until(request, LAST)
         try:
-            return await ask(self.cloud.network, request, method, f"/v2.0{path}", body, query)
+            return await ask(self.network, request, method, f"/v2.0{path}", body, query)
         except Fault as fault:
             over = fault.status == 409 and fault.message.startswith("Quota exceeded")
             raise Fault(403 if over else 400 if fault.status == 409 else fault.status, fault.message) from None
@@ -66,7 +66,7 @@ class NetworkProxies(Servers):
         }
 
     def _rule_view(self, rule: Row) -> JSON:
-        group = self.cloud.network.groups.table.get(rule["remote_group_id"])
+        group = self.network.groups.table.get(rule["remote_group_id"])
         everybody = "0.0.0.0/0" if rule["ethertype"] == "IPv4" else "::/0"
         return {
             "id": rule["id"],
@@ -82,7 +82,7 @@ class NetworkProxies(Servers):
     def security_groups(self, request: Request, id: str) -> JSON:
         """A server's security groups, in Nova's old form."""
         self._find(request, id)
-        network = self.cloud.network
+        network = self.network
         groups = self._groups_of(network.ports_of(id))
         found = [
             {**group, "security_group_rules": network.rules.table.where(security_group_id=group["id"])}

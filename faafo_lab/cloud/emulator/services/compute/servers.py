@@ -10,18 +10,13 @@ import ipaddress
 import secrets
 import string
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, now, route
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.compute.base import MIN_VERSION
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
 from faafo_lab.cloud.emulator.services.compute.server_filters import Filters, in_order
-from faafo_lab.cloud.emulator.services.compute.transitions import Transitions
 from faafo_lab.cloud.emulator.services.compute.wanted import DESCRIPTION, IPV4, IPV6, NAME, Wanted, create_schema
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.server import Emulator
 
 STATUS = {
     "building": "BUILD",
@@ -73,13 +68,9 @@ UPDATE: JSON = {
 class Servers(Wanted):
     """The operations on servers, but for their actions."""
 
-    def __init__(self, cloud: Emulator) -> None:
-        super().__init__(cloud)
-        self.life = Transitions(cloud)
-
     def setup(self) -> None:
         """Make the place of the instances' directories."""
-        (self.cloud.directory / "instances").mkdir(mode=0o700, exist_ok=True)
+        (self.site.directory / "instances").mkdir(mode=0o700, exist_ok=True)
 
     # Create
 
@@ -175,8 +166,8 @@ class Servers(Wanted):
     def _view(self, row: Row, ports: list[Row], version: tuple[int, int] = MIN_VERSION) -> JSON:
         """A server as Nova shows it."""
         placed = row["vm_state"] != "building" or row["task_state"] == "spawning"
-        host = hashlib.sha224(f"{row['project_id']}{self.cloud.name}".encode()).hexdigest()
-        volumes = self.cloud.volume.mounts.of(row["id"])
+        host = hashlib.sha224(f"{row['project_id']}{self.site.name}".encode()).hexdigest()
+        volumes = self.volumes.mounts.of(row["id"])
         view = {
             "id": row["id"],
             "name": row["name"],
@@ -189,7 +180,7 @@ class Servers(Wanted):
             "flavor": {"id": row["flavor_id"], "links": self._links("flavors", row["flavor_id"])[1:]},
             "created": row["created"],
             "updated": row["updated"],
-            "addresses": self.cloud.network.addresses(ports),
+            "addresses": self.network.addresses(ports),
             "accessIPv4": row["access_ipv4"],
             "accessIPv6": row["access_ipv6"],
             "links": self._links("servers", row["id"]),
@@ -236,19 +227,19 @@ class Servers(Wanted):
 
     def _short_view(self, request: Request, row: Row) -> JSON:
         """A server as the answer to a change shows it."""
-        view = self._view(row, self.cloud.network.ports_of(row["id"]), request.version)
+        view = self._view(row, self.network.ports_of(row["id"]), request.version)
         short = {name: value for name, value in view.items() if name in CHANGED}
         return {**short, "addresses": _plain(view["addresses"])}
 
     def _groups_of(self, ports: Iterable[Row]) -> list[Row]:
-        table = self.cloud.network.groups.table
+        table = self.network.groups.table
         ids = dict.fromkeys(id for port in ports for id in port["security_groups"])
         return [table[id] for id in ids]
 
     def _listed(self, request: Request) -> tuple[list[Row], list[JSON]]:
         if request.one("all_tenants") not in (None, "0", "False", "false"):
             raise Fault(403, "Policy doesn't allow os_compute_api:servers:index:get_all_tenants to be performed.")
-        ports = self.cloud.network.ports_by_server() if "ip" in request.query else {}
+        ports = self.network.ports_by_server() if "ip" in request.query else {}
         fits = Filters(
             request,
             self._status,
@@ -271,20 +262,20 @@ class Servers(Wanted):
     def detail(self, request: Request) -> JSON:
         """List servers, with everything."""
         page, links = self._listed(request)
-        ports = self.cloud.network.ports_by_server()
+        ports = self.network.ports_by_server()
         views = [self._view(row, ports.get(row["id"], []), request.version) for row in page]
         return {"servers": views, **({"servers_links": links} if links else {})}
 
     @route("GET", "/v2.1/servers/{id}")
     def show(self, request: Request, id: str) -> JSON:
         """Show a server."""
-        return {"server": self._view(self._find(request, id), self.cloud.network.ports_of(id), request.version)}
+        return {"server": self._view(self._find(request, id), self.network.ports_of(id), request.version)}
 
     @route("GET", "/v2.1/servers/{id}/ips")
     def addresses(self, request: Request, id: str) -> JSON:
         """A server's addresses."""
         self._find(request, id)
-        return {"addresses": _plain(self.cloud.network.addresses(self.cloud.network.ports_of(id)))}
+        return {"addresses": _plain(self.network.addresses(self.network.ports_of(id)))}
 
     @route("GET", "/v2.1/servers/{id}/ips/{network}")
     def addresses_there(self, request: Request, id: str, network: str) -> JSON:

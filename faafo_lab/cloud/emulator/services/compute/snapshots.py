@@ -46,7 +46,7 @@ class Snapshots(Actions):
         wanted = self.valid(value, CREATE_IMAGE)
         self._check_metadata(wanted)
         self._in_state(row, "createImage", "active", "stopped", "paused", "suspended")
-        base = self.cloud.image.rows.get(row["image_id"])
+        base = self.images.rows.get(row["image_id"])
         properties = {
             **(base["properties"] if base else {}),
             "image_type": "snapshot",
@@ -67,7 +67,7 @@ class Snapshots(Actions):
             "min_disk": FLAVORS[row["flavor_id"]].disk_gb,
             "min_ram": base["min_ram"] if base else 0,
         }
-        answer = self.cloud.image.create(forward(request, "POST", "/v2/images", {**taken, **fields}))
+        answer = self.images.create(forward(request, "POST", "/v2/images", {**taken, **fields}))
         assert isinstance(answer.body, dict)
         image = str(answer.body["id"])
         self.life.history.begin(request, row["id"], "createImage")
@@ -76,7 +76,7 @@ class Snapshots(Actions):
         self.life.begin(row["id"], self._take(row, image, upload))
         if request.version >= (2, 45):
             return Answer(202, {"image_id": image})
-        return Answer(202, None, {"Location": f"{self.cloud.image.url}/images/{image}"})
+        return Answer(202, None, {"Location": f"{self.images.url}/images/{image}"})
 
     async def _take(self, row: Row, image: str, upload: Request) -> None:
         """Upload the disk; without success there is no image, and the server is as before."""
@@ -84,7 +84,7 @@ class Snapshots(Actions):
         try:
             async with self._still(row):
                 upload.chunks = pack(self.life.directory(id) / "disk")
-                await self.cloud.image.upload(upload, image)
+                await self.images.upload(upload, image)
         except Exception as error:
             log.warning("The snapshot %s of server %s failed: %r", image, id, error)
             self.life.history.end(id, self.life.history.open(id), "Error")
@@ -96,11 +96,11 @@ class Snapshots(Actions):
         if row["vm_state"] != "active":
             yield
             return
-        await self.cloud.hypervisor.freeze(row["id"])
+        await self.hypervisor.freeze(row["id"])
         try:
             yield
         finally:
-            await self.cloud.hypervisor.thaw(row["id"])
+            await self.hypervisor.thaw(row["id"])
 
 
 _GLANCE = frozenset(

@@ -28,7 +28,7 @@ class Transitions(Lifecycle):
 
     async def _build(self, id: str) -> None:
         """A group's servers that may not share a host cannot both be here: this cloud is one host."""
-        group = self.cloud.store.table("server_group").get(self.servers[id].get("server_group_id"))
+        group = self.site.store.table("server_group").get(self.servers[id].get("server_group_id"))
         if group is not None and group["policy"] == "anti-affinity":
             others = self.servers.where(server_group_id=group["id"])
             if any(row["id"] != id and row["launched_at"] for row in others):
@@ -61,7 +61,7 @@ class Transitions(Lifecycle):
     async def _resize(self, id: str) -> None:
         row = self.servers[id]
         if row["old_vm_state"] == "active":
-            await self.cloud.hypervisor.shutdown(id, STOP_GRACE_SECONDS)
+            await self.hypervisor.shutdown(id, STOP_GRACE_SECONDS)
         changes = {"flavor_id": row["new_flavor_id"], "old_flavor_id": row["flavor_id"], "new_flavor_id": None}
         self._set(id, **changes, task_state="resize_finish", power_state=4)
         await self._finish_resize(id)
@@ -84,7 +84,7 @@ class Transitions(Lifecycle):
         self._begin(id, self._revert(id))
 
     async def _revert(self, id: str) -> None:
-        await self.cloud.hypervisor.shutdown(id, STOP_GRACE_SECONDS)
+        await self.hypervisor.shutdown(id, STOP_GRACE_SECONDS)
         row = self.servers[id]
         state = row["old_vm_state"]
         self._set(id, flavor_id=row["old_flavor_id"] or row["flavor_id"], old_flavor_id=None, power_state=4)
@@ -101,7 +101,7 @@ class Transitions(Lifecycle):
         self._begin(id, self._freeze(id, vm_state, power_state))
 
     async def _freeze(self, id: str, vm_state: str, power_state: int) -> None:
-        await self.cloud.hypervisor.freeze(id)
+        await self.hypervisor.freeze(id)
         self._set(id, vm_state=vm_state, task_state=None, power_state=power_state)
 
     def thaw(self, id: str, task_state: str) -> None:
@@ -110,7 +110,7 @@ class Transitions(Lifecycle):
         self._begin(id, self._thaw(id))
 
     async def _thaw(self, id: str) -> None:
-        await self.cloud.hypervisor.thaw(id)
+        await self.hypervisor.thaw(id)
         self._set(id, vm_state="active", task_state=None, power_state=1)
 
     # Snapshots
@@ -124,10 +124,8 @@ class Transitions(Lifecycle):
         row = self.servers.get(id)
         if row is None or row.get("snapshot_id") is None:
             return
-        with self.cloud.store.transaction():
-            image = self.cloud.image.rows.get(row["snapshot_id"])
-            if image is not None and image["status"] != "active":
-                self.cloud.store.table("image").delete(image["id"])
+        with self.site.store.transaction():
+            self.images.discard(row["snapshot_id"])
             task = None if row["task_state"] == SNAPSHOT else row["task_state"]
             self.servers.update(id, task_state=task, snapshot_id=None)
 

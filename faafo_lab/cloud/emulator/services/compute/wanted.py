@@ -141,8 +141,8 @@ class Wanted(Nova):
         if "imageRef" not in wanted:
             raise Fault(400, "Missing imageRef attribute")
         id = wanted["imageRef"].rstrip("/").rsplit("/", 1)[-1]
-        image = self.cloud.image.rows.get(id)
-        if image is None or not self.cloud.image.visible(image, request.project):
+        image = self.images.rows.get(id)
+        if image is None or not self.images.visible(image, request.project):
             raise Fault(400, "Invalid imageRef provided.")
         if image["status"] != "active":
             raise Fault(400, f"Image {id} is not active.")
@@ -166,7 +166,7 @@ class Wanted(Nova):
 
     def _group(self, project: str, name: str) -> Row | None:
         """The project's security group with this id or name. Raises a 409 `Fault` where there are several."""
-        groups = self.cloud.network.groups.table
+        groups = self.network.groups.table
         row = groups.get(name)
         if row is not None and row["project_id"] == project:
             return row
@@ -180,7 +180,7 @@ class Wanted(Nova):
         found = []
         for name in dict.fromkeys(names):
             if name == "default":
-                self.cloud.network.groups.default(request.project)
+                self.network.groups.default(request.project)
             group = self._group(request.project, name)
             if group is None:
                 raise Fault(400, f"Security group {name} not found for project {request.project}.")
@@ -189,7 +189,7 @@ class Wanted(Nova):
 
     def _wanted_networks(self, request: Request, wanted: JSON, count: int) -> list[JSON]:
         """The networks and ports asked for, checked; without a word, the project's only network."""
-        network = self.cloud.network
+        network = self.network
         items = wanted.get("networks")
         if items == "none":
             return []
@@ -239,7 +239,7 @@ class Wanted(Nova):
             raise Fault(400, "The requested availability zone is not available")
 
     def _wanted_port(self, request: Request, id: str, count: int) -> Row:
-        port = self.cloud.network.ports.table.get(id)
+        port = self.network.ports.table.get(id)
         if port is None or port["project_id"] != request.project:
             raise Fault(400, f"Port id {id} could not be found.")
         if port["device_id"]:

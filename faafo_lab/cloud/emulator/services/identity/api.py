@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import secrets
 
-from faafo_lab.cloud.emulator.common.names import DOMAIN, PROJECTS, REGION, ROLES, id_of
+from faafo_lab.cloud.emulator.common.names import DOMAIN, PROJECTS, id_of
 from faafo_lab.cloud.emulator.common.schema import Invalid
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, keystone_error, route
 from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.identity.tokens import Token, Tokens
-
-__all__ = ["DOMAIN", "PROJECTS", "REGION", "ROLES", "Identity", "Token", "id_of"]
+from faafo_lab.cloud.emulator.services.identity.tokens import Authentication
 
 
-class Identity(Tokens):
+class Identity(Authentication):
     """The identity service."""
 
     prefix, type, name = "/identity", "identity", "keystone"

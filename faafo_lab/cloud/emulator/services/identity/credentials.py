@@ -54,6 +54,10 @@ def moment(seconds: float) -> str:
 class Credentials(Service):
     """Application credentials."""
 
+    def user(self, id: str) -> Row:
+        """A user. Raises KeyError."""
+        return self.store.table("user")[id]
+
     @property
     def credentials(self) -> Table:
         """All users' application credentials."""

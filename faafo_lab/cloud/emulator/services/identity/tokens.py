@@ -9,12 +9,14 @@ import hashlib
 import hmac
 import secrets
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 from faafo_lab.cloud.emulator.common.names import DOMAIN, REGION, ROLES, id_of
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
 from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.common.token import Token
 from faafo_lab.cloud.emulator.services.identity.credentials import Credentials, moment
+from faafo_lab.cloud.emulator.site import Site
 
 TOKEN_SECONDS = 3600
 UNAUTHORIZED = "The request you have made requires authentication."
@@ -87,22 +89,13 @@ AUTH = {
 }
 
 
-@dataclass(frozen=True)
-class Token:
-    """Who asks: a user, the project the token is scoped to, if any, and what he may do there."""
-
-    user_id: str
-    project_id: str | None
-    expires_at: float  # seconds since the epoch
-    issued_at: float
-    methods: tuple[str, ...]
-    audit_id: str
-    roles: tuple[str, ...] = ROLES
-    application_credential: str | None = None  # the id of the one that it was issued for, if any
-
-
-class Tokens(Credentials):
+class Authentication(Credentials):
     """Tokens and the catalogue that comes with them."""
+
+    def __init__(self, site: Site, services: Callable[[], Sequence[Service]]) -> None:
+        """`services` says what the catalogue has."""
+        super().__init__(site, self)
+        self.services = services
 
     def find_token(self, text: str | None) -> Token | None:
         """The valid token with this text."""
@@ -113,6 +106,8 @@ class Tokens(Credentials):
             return None
         fields = {name: row[name] for name in Token.__annotations__ if name in row}
         fields.update({name: tuple(row[name]) for name in ("methods", "roles") if name in row})
+        project = self.store.table("project").get(row["project_id"])
+        fields |= {"user_name": self.user(row["user_id"])["name"], "project_name": project and project["name"]}
         token, credential = Token(**fields), fields.get("application_credential")
         return token if credential is None or credential in self.credentials else None
 
@@ -216,13 +211,12 @@ class Tokens(Credentials):
         return Answer(204)
 
     def _view(self, token: Token, *, catalog: bool) -> JSON:
-        user = self.store.table("user")[token.user_id]
         body: JSON = {
             "methods": list(token.methods),
             "user": {
                 "domain": DOMAIN,
-                "id": user["id"],
-                "name": user["name"],
+                "id": token.user_id,
+                "name": token.user_name,
                 "password_expires_at": None,
             },
             "audit_ids": [token.audit_id],
@@ -230,8 +224,7 @@ class Tokens(Credentials):
             "issued_at": moment(token.issued_at),
         }
         if token.project_id is not None:
-            project = self.store.table("project")[token.project_id]
-            body["project"] = {"domain": DOMAIN, "id": project["id"], "name": project["name"]}
+            body["project"] = {"domain": DOMAIN, "id": token.project_id, "name": token.project_name}
             body["is_domain"] = False
             body["roles"] = [{"id": id_of("role", name), "name": name} for name in token.roles]
             if token.application_credential is not None:
@@ -248,7 +241,7 @@ class Tokens(Credentials):
     def catalog(self, token: Token) -> list[JSON]:
         """Every service, with its three interfaces on the one URL."""
         entries = []
-        named = [(each, *name) for each in self.cloud.services for name in ((each.type, each.name), *each.aliases)]
+        named = [(each, *name) for each in self.services() for name in ((each.type, each.name), *each.aliases)]
         for service, type_, name in named:
             url = service.url + service.endpoint.format(project=token.project_id)
             endpoints = [

@@ -37,11 +37,17 @@ class Image(Schemas, Members):
 
     def file(self, id: str) -> Path:
         """Where an image's data is, or will be."""
-        return self.cloud.directory / "images" / id
+        return self.site.directory / "images" / id
+
+    def discard(self, id: str | None) -> None:
+        """Remove an image that got no data, if it is there."""
+        row = self.store.table("image").get(id)
+        if row is not None and row["status"] != "active":
+            self.store.table("image").delete(row["id"])
 
     def setup(self) -> None:
         """Make the images that every embedded cloud has, and remove what cut-short uploads left."""
-        folder = self.cloud.directory / "images"
+        folder = self.site.directory / "images"
         folder.mkdir(mode=0o700, exist_ok=True)
         for base in BASE_IMAGES:
             id = str(uuid.UUID(id_of("image", base.name)))

@@ -153,7 +153,7 @@ class LoadBalancing(Members):
 
     def _vip(self, request: Request, row: Row) -> JSON:
         """The address: on a port of the client's, or on a new one."""
-        network = self.cloud.network
+        network = self.network
         subnet = self.subnet(request.project, row["vip_subnet_id"]) if row["vip_subnet_id"] else None
         try:
             if row["vip_port_id"] is not None:

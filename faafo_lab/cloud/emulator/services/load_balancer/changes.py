@@ -9,11 +9,11 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, now
 from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.machinery.balancing.balancer import Balancer
 from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
 from faafo_lab.cloud.emulator.services.load_balancer.kinds import (
@@ -29,9 +29,8 @@ from faafo_lab.cloud.emulator.services.load_balancer.kinds import (
 )
 from faafo_lab.cloud.emulator.services.load_balancer.parts import Parts
 from faafo_lab.cloud.emulator.services.load_balancer.plan import Plan
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.server import Emulator
+from faafo_lab.cloud.emulator.services.network.api import Network
+from faafo_lab.cloud.emulator.site import Site
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +42,8 @@ _TRY_AGAIN_SECONDS = 5.0
 class Changes(Parts):
     """Changes of load balancers and their parts, and the data path that follows them."""
 
-    def __init__(self, cloud: Emulator) -> None:
-        super().__init__(cloud)
+    def __init__(self, site: Site, tokens: Tokens, network: Network) -> None:
+        super().__init__(site, tokens, network)
         self._settling: dict[str, asyncio.Task[None]] = {}
         self._applying: asyncio.Handle | None = None
 
@@ -128,7 +127,7 @@ class Changes(Parts):
                     elif row["provisioning_status"] != "ACTIVE":
                         self.table(kind).update(row["id"], provisioning_status="ACTIVE")
             if gone and balancer["own_port"]:
-                self.cloud.network.ports.remove(balancer["vip_port_id"])
+                self.network.ports.remove(balancer["vip_port_id"])
 
     # New parts. All of these are called in a transaction.
 
@@ -210,7 +209,7 @@ class Changes(Parts):
 
     def subnet(self, project: str, id: str) -> Row:
         """A subnet that the project may use. Raises a 400 `Fault`."""
-        network = self.cloud.network
+        network = self.network
         row = network.subnets.table.get(id)
         if row is None or not network.networks.visible(network.networks.table[row["network_id"]], project):
             raise Fault(400, f"Subnet {id} not found.")

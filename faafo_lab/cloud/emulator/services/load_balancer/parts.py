@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from faafo_lab.cloud.emulator.common import lists, schema
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, Service, new_id, now
 from faafo_lab.cloud.emulator.common.store import Row, Table
+from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.machinery.balancing.balancer import Balancer
 from faafo_lab.cloud.emulator.machinery.balancing.listeners import Stats
 from faafo_lab.cloud.emulator.services.load_balancer.kinds import (
@@ -22,9 +23,8 @@ from faafo_lab.cloud.emulator.services.load_balancer.kinds import (
     POOL,
     Kind,
 )
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.server import Emulator
+from faafo_lab.cloud.emulator.services.network.api import Network
+from faafo_lab.cloud.emulator.site import Site
 
 QUOTAS = {"load_balancer": 10, "listener": 50, "pool": 50, "member": 200, "health_monitor": 50}
 _HIDDEN = ("loadbalancer_id", "pool_id", "listener_id", "own_port", "order")
@@ -34,8 +34,16 @@ _NOT_FILTERS = frozenset(("limit", "marker", "page_reverse", "sort", "fields"))
 class Parts(Service):
     """What all operations on load balancers share."""
 
-    def __init__(self, cloud: Emulator) -> None:
-        super().__init__(cloud)
+    QUOTAS = QUOTAS
+    ADDRESSES: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "load_balancer": ("vip_address",),
+        "listener": ("allowed_cidrs",),
+        "member": ("address", "monitor_address"),
+    }
+
+    def __init__(self, site: Site, tokens: Tokens, network: Network) -> None:
+        super().__init__(site, tokens)
+        self.network = network
         self.balancer: Balancer | None = None
 
     def error(self, fault: Fault) -> JSON:
@@ -80,10 +88,6 @@ class Parts(Service):
             "order": time.time_ns(),
         }
         return self.table(kind).put(row)
-
-    def limit(self, name: str) -> int:
-        """How many of a kind a project may have; -1: any number."""
-        return self.cloud.quotas.get(name, QUOTAS[name])
 
     def of(self, kind: Kind, **equal: Any) -> list[Row]:
         """The parts with these values, the oldest first."""

@@ -30,7 +30,7 @@ class Plan:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._network = parts.cloud.network
+        self._network = parts.network
         self._segments = segments(self._network)
         self._networks = {ip["ip_address"]: port["network_id"]
                           for port in self._network.ports.table for ip in port["fixed_ips"]}  # fmt: skip
@@ -47,7 +47,7 @@ class Plan:
         if port is None or not port["admin_state_up"]:
             return
         floating = [each["floating_ip_address"] for each in self._network.floating_ips.of_port(port["id"])]
-        own = ipaddress.ip_network(self._network.cloud.cidr)
+        own = ipaddress.ip_network(self._network.site.cidr)
         here = [each for each in (balancer["vip_address"], *floating) if ipaddress.ip_address(each) in own]
         pool = self._parts.table(POOL).get(row["default_pool_id"])
         if pool is not None and (not pool["admin_state_up"] or pool["provisioning_status"] == _GOING):

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, NoReturn
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import ClassVar, NoReturn
 
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.common.token import Tokens
+from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
 from faafo_lab.cloud.emulator.services.network import initial
 from faafo_lab.cloud.emulator.services.network.base import Collection
 from faafo_lab.cloud.emulator.services.network.extensions import Extensions
@@ -26,9 +29,7 @@ from faafo_lab.cloud.emulator.services.network.security import SecurityGroupRule
 from faafo_lab.cloud.emulator.services.network.subnetpools import SubnetPools
 from faafo_lab.cloud.emulator.services.network.subnets import Subnets
 from faafo_lab.cloud.emulator.services.network.tags import Tags
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.server import Emulator
+from faafo_lab.cloud.emulator.site import Site
 
 QUOTAS = {
     "network": 100,
@@ -52,13 +53,18 @@ class Network(Tags, Extensions):
 
     prefix, type, name = "/networking", "network", "neutron"
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {"kind": tuple(kind.path() for kind in KINDS)}
+    QUOTAS = QUOTAS
+    ADDRESSES: ClassVar[Mapping[str, tuple[str, ...]]] = {kind.name: kind.addressed for kind in KINDS}
     malformed = (
         "The server could not comply with the request since it is either malformed or otherwise incorrect."
         " (Cannot understand JSON)"
     )
 
-    def __init__(self, cloud: Emulator) -> None:
-        super().__init__(cloud)
+    def __init__(self, site: Site, tokens: Tokens, sockets: Callable[[str], Path | None]) -> None:
+        """`sockets` says where an instance's ports are; None where there is nothing to connect to."""
+        super().__init__(site, tokens)
+        self.sockets = sockets
+        self._switch: Switch | None = None
         self.networks = Networks(self)
         self.subnets = Subnets(self)
         self.subnet_pools = SubnetPools(self)
@@ -71,7 +77,7 @@ class Network(Tags, Extensions):
         self.collections = {kind.path(): kind for kind in kinds}
         self._applying: asyncio.Handle | None = None
         self._apply_at = 0.0  # by the loop's clock
-        self.store.watch({"port", "floatingip", "security_group", "security_group_rule", "server"}, self.changed)
+        self.store.watch({"port", "floatingip", "security_group", "security_group_rule"}, self.changed)
 
     def setup(self) -> None:
         """Make what every embedded cloud has, where the state is new."""
@@ -80,17 +86,24 @@ class Network(Tags, Extensions):
 
     # The switch
 
+    def begin(self, switch: Switch) -> None:
+        """Have the switch follow from now on."""
+        self._switch = switch
+        self.apply()
+
     def changed(self) -> None:
         """Have the switch follow: at once, or, where many changes come, as often as a tenth of the time allows."""
-        if self._applying is None and self.cloud.running:
+        if self._applying is None and self.site.running:
             loop = asyncio.get_running_loop()
             self._applying = loop.call_at(max(loop.time(), self._apply_at), self.apply)
 
     def apply(self) -> None:
         """Tell the switch what should be."""
         self._applying = None
+        if self._switch is None or not self.site.running:
+            return
         begun = time.monotonic()
-        self.cloud.plug(plugs(self))
+        self._switch.apply(plugs(self))
         took = time.monotonic() - begun
         self._apply_at = asyncio.get_running_loop().time() + took * APPLY_REST
 
@@ -98,7 +111,7 @@ class Network(Tags, Extensions):
 
     def taken(self, network: str | None = None) -> set[str]:
         """Every address that somebody has; of those that are not this cloud's own, only the network's."""
-        own = self.cloud.block(0).removesuffix("0")
+        own = self.site.block(0).removesuffix("0")
         fixed = {
             ip["ip_address"]
             for port in self.ports.table
@@ -175,10 +188,6 @@ class Network(Tags, Extensions):
         return {"resources": kinds}
 
     # Quotas
-
-    def limit(self, name: str) -> int:
-        """How many of a kind a project may have; -1: any number."""
-        return self.cloud.quotas.get(name, QUOTAS[name])
 
     def used(self, project: str, name: str) -> int:
         """How many of a kind a project has."""

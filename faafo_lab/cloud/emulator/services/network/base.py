@@ -28,6 +28,7 @@ class Collection:
     title: ClassVar[str]  # SecurityGroup: the names of its errors begin so
     attributes: ClassVar[Mapping[str, Attribute]]
     passing: ClassVar[frozenset[str]] = frozenset()  # attributes of a create that are not kept
+    addressed: ClassVar[tuple[str, ...]] = ()  # the attributes that have addresses
     quota: ClassVar[bool] = True
     quota_of: ClassVar[Callable[[Row], bool] | None] = None  # which rows count
 

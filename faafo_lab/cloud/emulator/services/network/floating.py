@@ -18,6 +18,7 @@ class FloatingIps(Collection):
     """Floating IPs."""
 
     name, plural, title = "floatingip", "floatingips", "FloatingIP"
+    addressed = ("floating_ip_address", "fixed_ip_address")
     attributes: ClassVar[Mapping[str, Attribute]] = {
         "floating_network_id": Attribute(uuid, put=False),
         "floating_ip_address": Attribute(optional(address), None, put=False),

@@ -45,7 +45,7 @@ def _network(service: Network, project: str, name: str, *, external: bool = Fals
 
 
 def _subnet(service: Network, network: Row, name: str, octet: int) -> Row:
-    block = service.cloud.block(octet)
+    block = service.site.block(octet)
     fields = {
         **service.subnets.defaults(),
         "name": name,
@@ -63,7 +63,7 @@ def _pool(service: Network, project: str) -> None:
         **service.subnet_pools.defaults(),
         "name": "loopback",
         "description": "Addresses of this machine: what has one of them can be reached.",
-        "prefixes": [f"{service.cloud.block(POOL_OCTET)}.0/18"],
+        "prefixes": [f"{service.site.block(POOL_OCTET)}.0/18"],
         "default_prefixlen": 24,
         "shared": True,
         "is_default": True,

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from faafo_lab.cloud.emulator.services.network.api import Network
 
 TCP = (None, "tcp", "6")  # no protocol: any
-STATES = ("building", "active", "resized", "paused", "suspended")  # of servers that may have something to connect to
 
 
 def plugs(network: Network) -> dict[str, Plug]:
@@ -38,12 +37,12 @@ def plugs(network: Network) -> dict[str, Plug]:
             inside.setdefault(around[port["network_id"]], set()).add(server)
     found: dict[str, Plug] = {}
     for server, rows in ports.items():
-        instance = network.store.table("server").get(server)
+        sockets = network.sockets(server)
         addresses = list(_addresses(network, rows))
-        if instance is None or instance["vm_state"] not in STATES or not addresses:
+        if sockets is None or not addresses:
             continue
         found[server] = Plug(
-            ports=network.cloud.ports_dir(server),
+            ports=sockets,
             addresses=tuple(addresses),
             fixed_address=addresses[0],
             rules=tuple(dict.fromkeys(rule for port in rows for rule in _of_port(port, rules))),
@@ -92,7 +91,7 @@ def _of_port(port: Row, rules: dict[str, tuple[Rule, ...]]) -> Iterator[Rule]:
 
 def _addresses(network: Network, ports: list[Row]) -> Iterator[str]:
     """Fixed addresses, then floating ones; only those that are this cloud's own can be listened on."""
-    own = ipaddress.ip_network(network.cloud.cidr)
+    own = ipaddress.ip_network(network.site.cidr)
     found = [ip["ip_address"] for port in ports if port["admin_state_up"] for ip in port["fixed_ips"]]
     for port in ports:
         found += [row["floating_ip_address"] for row in network.floating_ips.of_port(port["id"])]

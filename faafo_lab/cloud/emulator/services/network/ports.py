@@ -31,6 +31,7 @@ class Ports(Collection):
     """Ports: what connects an instance or a router to a network."""
 
     name, plural, title = "port", "ports", "Port"
+    addressed = ("fixed_ips", "allowed_address_pairs", "extra_dhcp_opts")
     attributes: ClassVar[Mapping[str, Attribute]] = {
         "name": Attribute(text(), ""),
         "description": Attribute(text(), ""),

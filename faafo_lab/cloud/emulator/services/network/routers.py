@@ -25,6 +25,7 @@ MAX_ROUTES = 30
 class Routers(Interfaces):
     """Routers: between a project's networks and the external one."""
 
+    addressed = ("external_gateway_info", "routes")
     attributes: ClassVar[Mapping[str, Attribute]] = {
         "name": Attribute(text(), ""),
         "description": Attribute(text(), ""),

@@ -154,6 +154,7 @@ class SecurityGroupRules(Collection):
     """Security group rules."""
 
     name, plural, title = "security_group_rule", "security_group_rules", "SecurityGroupRule"
+    addressed = ("remote_ip_prefix", "normalized_cidr")
     attributes: ClassVar[Mapping[str, Attribute]] = {
         "security_group_id": Attribute(text(), put=False),
         "ethertype": Attribute(choice("IPv4", "IPv6"), "IPv4", put=False),

@@ -43,6 +43,7 @@ class SubnetPools(Collection):
     """Subnet pools."""
 
     name, plural, title = "subnetpool", "subnetpools", "SubnetPool"
+    addressed = ("prefixes",)
     attributes: ClassVar[Mapping[str, Attribute]] = {
         "name": Attribute(text()),
         "description": Attribute(text(), ""),

@@ -70,6 +70,7 @@ class Subnets(Collection):
     """Subnets: addresses of a network."""
 
     name, plural, title = "subnet", "subnets", "Subnet"
+    addressed = ("cidr", "gateway_ip", "allocation_pools", "host_routes", "dns_nameservers")
     passing = frozenset(("prefixlen", "use_default_subnetpool"))
     attributes: ClassVar[Mapping[str, Attribute]] = {
         "name": Attribute(text(), ""),

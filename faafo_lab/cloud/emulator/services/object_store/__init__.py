@@ -11,7 +11,3 @@ manifests       large objects, whose bytes are those of others
 versions        what becomes of an object that is overwritten or deleted
 expirer         deletes objects when their time has come
 """
-
-from faafo_lab.cloud.emulator.services.object_store.api import ObjectStore
-
-__all__ = ["ObjectStore"]

@@ -56,6 +56,8 @@ INFO: JSON = {
 class Accounts(Swift):
     """Operations on accounts."""
 
+    QUOTAS = QUOTAS
+
     @route("GET", "/info", open=True)
     @route("HEAD", "/info", open=True)
     def info(self, request: Request) -> JSON:
@@ -64,7 +66,7 @@ class Accounts(Swift):
 
     def account_quota(self) -> int:
         """How many bytes an account may have; -1 is no limit."""
-        return self.cloud.quotas.get("object_store_bytes", QUOTAS["object_store_bytes"])
+        return self.limit("object_store_bytes")
 
     def _account_headers(self, request: Request, account: str) -> dict[str, str]:
         row, containers = self.records.account(account), len(self.records.shelf(account).names)

@@ -11,19 +11,17 @@ import time
 from collections.abc import AsyncIterator
 from html import escape
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from faafo_lab.cloud.emulator.common.names import ROLES
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
 from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.identity.api import ROLES
+from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.services.object_store import acl, tempurl
 from faafo_lab.cloud.emulator.services.object_store.files import Files
 from faafo_lab.cloud.emulator.services.object_store.metadata import meant
 from faafo_lab.cloud.emulator.services.object_store.records import Records
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.server import Emulator
+from faafo_lab.cloud.emulator.site import Site
 
 HTML = "text/html; charset=UTF-8"
 MISSING = "The resource could not be found."
@@ -36,10 +34,10 @@ class Swift(Service):
     prefix, type, name, endpoint = "/v1", "object-store", "swift", "/AUTH_{project}"
     roots = ("/info", "/healthcheck")
 
-    def __init__(self, cloud: Emulator) -> None:
-        super().__init__(cloud)
+    def __init__(self, site: Site, tokens: Tokens) -> None:
+        super().__init__(site, tokens)
         self.records = Records(self.store)
-        self.files = Files(cloud.directory / "objects")
+        self.files = Files(site.directory / "objects")
 
     # Words
 
@@ -67,7 +65,7 @@ class Swift(Service):
 
     def authenticate(self, request: Request) -> None:
         """Find out who asks, and whether they may. Raises 401, 403 and 412 `Fault`s."""
-        request._token = self.cloud.identity.find_token(request.headers.get("X-Auth-Token"))
+        request._token = self.tokens.find_token(request.headers.get("X-Auth-Token"))
         account, container, name = (*request.path[1:].split("/", 2), "", "")[:3]
         account, container, name = meant(account), meant(container), meant(name)
         if tempurl.is_signed(request.query) and name:
@@ -113,8 +111,8 @@ class Swift(Service):
         token = request._token
         if token is None or token.project_id is None:
             return False
-        user, project = self.store.table("user")[token.user_id], self.store.table("project")[token.project_id]
-        return acl.lets_user(allowed, (project["id"], project["name"]), (user["id"], user["name"]), ROLES)
+        project, user = (token.project_id, token.project_name or ""), (token.user_id, token.user_name)
+        return acl.lets_user(allowed, project, user, ROLES)
 
     def authorize(self, request: Request, right: str, account: str, container: str) -> None:
         """Raises a 401 `Fault` for nobody in particular, a 403 one for somebody."""

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
 
 from faafo_lab.cloud.emulator.common.service import Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.services.object_store import bulk, content, metadata, tempurl, versions
 from faafo_lab.cloud.emulator.services.object_store.accounts import Accounts
 from faafo_lab.cloud.emulator.services.object_store.expirer import Expirer
 from faafo_lab.cloud.emulator.services.object_store.files import stream
 from faafo_lab.cloud.emulator.services.object_store.manifests import MAX_MANIFEST_BYTES, Manifests
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.server import Emulator
+from faafo_lab.cloud.emulator.site import Site
 
 OVER_QUOTA = "Upload exceeds quota."
 
@@ -22,8 +20,8 @@ OVER_QUOTA = "Upload exceeds quota."
 class Objects(Accounts):
     """Operations on objects."""
 
-    def __init__(self, cloud: Emulator) -> None:
-        super().__init__(cloud)
+    def __init__(self, site: Site, tokens: Tokens) -> None:
+        super().__init__(site, tokens)
         self.manifests = Manifests(self)
         self.expirer = Expirer(self.records, self.files)
 

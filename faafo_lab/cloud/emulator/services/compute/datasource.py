@@ -11,15 +11,13 @@ from __future__ import annotations
 import base64
 import ipaddress
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from faafo_lab.cloud.emulator.common.service import JSON
 from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.machinery.metadata.api import Document, Node
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.server import Emulator
+from faafo_lab.cloud.emulator.services.network.api import Network
 
 OPENSTACK_VERSIONS = (
     "2012-08-10",
@@ -39,21 +37,11 @@ LATEST = "latest"
 _SEED_BYTES = 512
 
 
-@dataclass(frozen=True)
-class Document:
-    """An object that is served as JSON."""
-
-    value: JSON
-
-
-Node = dict[str, Any] | Document | str | bytes
-
-
-def tree(cloud: Emulator, server: Row) -> Node:
-    """All that a server is told, from the root of its metadata address."""
+def tree(server: Row, told: JSON, network: Network) -> Node:
+    """All that a server is told, from the root of its metadata address; `told` is what its agent knows too."""
     user_data = base64.b64decode(server["user_data"]) if server["user_data"] else None
-    openstack = {version: _openstack(cloud, server, user_data, version) for version in OPENSTACK_VERSIONS}
-    ec2: dict[str, Any] = {"meta-data": _ec2(cloud, server)}
+    openstack = {version: _openstack(server, told, network, user_data, version) for version in OPENSTACK_VERSIONS}
+    ec2: dict[str, Any] = {"meta-data": _ec2(server, told, network)}
     if user_data is not None:
         ec2["user-data"] = user_data
     openstack[LATEST] = openstack[OPENSTACK_VERSIONS[-1]]
@@ -63,9 +51,9 @@ def tree(cloud: Emulator, server: Row) -> Node:
 # OpenStack's own form
 
 
-def _openstack(cloud: Emulator, server: Row, user_data: bytes | None, version: str) -> dict[str, Any]:
+def _openstack(server: Row, told: JSON, network: Network, user_data: bytes | None, version: str) -> dict[str, Any]:
     """The documents of one version: a later one has all that an earlier one has."""
-    meta_data = cloud.compute.life.metadata(server)
+    meta_data = dict(told)
     if version < "2015-10-15":
         del meta_data["project_id"]
     if version >= "2013-04-04":
@@ -78,31 +66,30 @@ def _openstack(cloud: Emulator, server: Row, user_data: bytes | None, version: s
     if version >= "2013-10-17":
         found["vendor_data.json"] = Document({})
     if version >= "2015-10-15":
-        found["network_data.json"] = Document(_network_data(cloud, server))
+        found["network_data.json"] = Document(_network_data(server, network))
     if version >= "2016-10-06":
         found["vendor_data2.json"] = Document({})
     return found
 
 
-def _network_data(cloud: Emulator, server: Row) -> JSON:
+def _network_data(server: Row, network: Network) -> JSON:
     """The server's ports as links, their addresses as networks, the name servers as services."""
     links: list[JSON] = []
     networks: list[JSON] = []
     services: list[JSON] = []
-    for port in cloud.network.ports_of(server["id"]):
+    for port in network.ports_of(server["id"]):
         link = f"tap{port['id'][:11]}"
-        network = cloud.network.networks.table[port["network_id"]]
         links.append(
             {
                 "id": link,
                 "vif_id": port["id"],
                 "type": "ovs",
-                "mtu": network["mtu"],
+                "mtu": network.networks.table[port["network_id"]]["mtu"],
                 "ethernet_mac_address": port["mac_address"],
             }
         )
         for ip in port["fixed_ips"]:
-            subnet = cloud.network.subnets.table[ip["subnet_id"]]
+            subnet = network.subnets.table[ip["subnet_id"]]
             networks.append(_network_of(len(networks), link, ip["ip_address"], subnet))
             services += [{"type": "dns", "address": each} for each in subnet["dns_nameservers"]]
     return {"links": links, "networks": networks, "services": services}
@@ -131,15 +118,14 @@ def _route(destination: str, gateway: str) -> JSON:
 # The EC2 form
 
 
-def _ec2(cloud: Emulator, server: Row) -> dict[str, Any]:
+def _ec2(server: Row, told: JSON, network: Network) -> dict[str, Any]:
     """meta-data: short ids are made of the long ones."""
-    ports = cloud.network.ports_of(server["id"])
-    addresses = [each for items in cloud.network.addresses(ports).values() for each in items]
+    ports = network.ports_of(server["id"])
+    addresses = [each for items in network.addresses(ports).values() for each in items]
     local = [each["addr"] for each in addresses if each["OS-EXT-IPS:type"] == "fixed"]
     public = [each["addr"] for each in addresses if each["OS-EXT-IPS:type"] == "floating"]
-    groups = cloud.network.groups.table
+    groups = network.groups.table
     names = [groups[id]["name"] for id in dict.fromkeys(id for port in ports for id in port["security_groups"])]
-    told = cloud.compute.life.metadata(server)
     flavor = FLAVORS.get(server["flavor_id"])
     found: dict[str, Any] = {
         "ami-id": f"ami-{(server['image_id'] or '0' * 8)[:8]}",
