@@ -8,7 +8,6 @@ TCP by connection. A member that cannot be reached costs a client nothing as lon
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import ipaddress
 import logging
@@ -17,18 +16,17 @@ import struct
 from collections.abc import Mapping
 
 from faafo_lab.cloud.emulator.machinery.balancing import proxy
+from faafo_lab.cloud.emulator.machinery.balancing.dial import Dialer
 from faafo_lab.cloud.emulator.machinery.balancing.health import Monitors
 from faafo_lab.cloud.emulator.machinery.balancing.listeners import Frontend, Listener
-from faafo_lab.cloud.emulator.machinery.balancing.pools import Backend, Member, NobodyThere, Pool
-from faafo_lab.cloud.emulator.machinery.switch.relay import End, reset
+from faafo_lab.cloud.emulator.machinery.balancing.pools import Backend, NobodyThere, Pool
+from faafo_lab.cloud.emulator.machinery.balancing.tunnel import tunnel
 from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
 from faafo_lab.cloud.emulator.system.sockets import listening
 
 log = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0
-_FULL_SECONDS = 0.01
-"""How long until a member whose queue is full is asked again."""
 
 
 class Balancer:
@@ -38,6 +36,7 @@ class Balancer:
         self.switch = switch
         self.frontends: dict[str, Frontend] = {}
         self.backends: dict[str, Backend] = {}
+        self._dialer = Dialer(switch.door, self.backends)
         self._monitors: dict[str, Monitors] = {}
         self._retry: asyncio.TimerHandle | None = None
 
@@ -148,7 +147,7 @@ class Balancer:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client = await self._admit(front, connection)
             if front.listener.http:
-                await proxy.serve(self, front, connection, client)
+                await proxy.serve(self._dialer, front, connection, client)
             else:
                 await self._relay(front, connection, client)
         except OSError:
@@ -158,7 +157,7 @@ class Balancer:
 
     async def _admit(self, front: Frontend, connection: socket.socket) -> str:
         """The client's address. Raises PermissionError where it may not come in."""
-        listener, backend = front.listener, self.backends.get(front.listener.pool or "")
+        listener, backend = front.listener, self._dialer.backend(front)
         peer, local = connection.getpeername(), connection.getsockname()
         fixed = local[0] == listener.addresses[0] if listener.addresses else False
         wanted = listener.allowed or (fixed and listener.outsiders) or "X-Forwarded-For" in listener.insert_headers
@@ -170,87 +169,16 @@ class Balancer:
             raise PermissionError(errno.EACCES, f"{address} may not come in")
         return address
 
-    async def dial(self, front: Frontend, client: str, sticky: str | None) -> tuple[Backend, Member, socket.socket]:
-        """Connect to the member that is to serve this client, or to the next best. Raises `NobodyThere`.
-
-        It counts as active at once, until the caller takes that back.
-        """
-        backend = self.backends.get(front.listener.pool or "")
-        for member in backend.choose(client, sticky) if backend is not None else ():
-            try:
-                sock = await self._connect(member, front.listener.connect_seconds)
-            except (OSError, TimeoutError):
-                continue
-            assert backend is not None
-            backend.active[member.id] += 1
-            backend.bind(sticky, member)
-            return backend, member, sock
-        raise NobodyThere
-
-    async def _connect(self, member: Member, limit: float) -> socket.socket:
-        place = str(self.switch.door(member.address, member.port, member.source))
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            async with asyncio.timeout(limit):
-                while True:
-                    with contextlib.suppress(BlockingIOError):
-                        sock.connect(place)
-                        return sock
-                    await asyncio.sleep(_FULL_SECONDS)
-        except BaseException:
-            sock.close()
-            raise
-
     async def _relay(self, front: Frontend, connection: socket.socket, client: str) -> None:
         try:
-            backend, member, sock = await self.dial(front, client, client)
+            backend, member, sock = await self._dialer.dial(front, client, client)
         except NobodyThere:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing is a reset
             return
-        loop = asyncio.get_running_loop()
-        near, far = Half(), Half()
         try:
-            await loop.create_unix_connection(lambda: far, sock=sock)
-            await loop.connect_accepted_socket(lambda: near, connection)
-            if near.transport is not None and far.transport is not None:
-                near.join(far)
-                limit = min(front.listener.client_seconds, front.listener.member_seconds)
-                while open_ends := [end.gone for end in (near, far) if not end.gone.done()]:
-                    rest = max(near.moved, far.moved) + limit - loop.time()
-                    if rest <= 0:
-                        break
-                    await asyncio.wait(open_ends, timeout=rest)
+            await tunnel(front, connection, sock)
         finally:
-            for end in (near, far):
-                if end.transport is not None:
-                    reset(end.transport)
-            sock.close()
-            front.stats.bytes_in += near.bytes
-            front.stats.bytes_out += far.bytes
             backend.active[member.id] -= 1
-
-
-class Half(End):
-    """One end of a relay, which knows how much has come from its side, and when."""
-
-    def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.gone: asyncio.Future[None] = loop.create_future()
-        self.bytes = 0
-        self.moved = loop.time()
-        self._loop = loop
-        super().__init__(self._end)
-
-    def _end(self) -> None:
-        if not self.gone.done():
-            self.gone.set_result(None)
-
-    def data_received(self, data: bytes) -> None:
-        """Pass it on, and count it."""
-        self.bytes += len(data)
-        self.moved = self._loop.time()
-        super().data_received(data)
 
 
 def _in_any(address: str, blocks: tuple[str, ...]) -> bool:

@@ -12,7 +12,6 @@ import contextlib
 import socket
 from collections.abc import Awaitable, Callable
 from http.cookies import CookieError, SimpleCookie
-from typing import TYPE_CHECKING
 
 from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters, HTTP1ServerConnection
 from tornado.httputil import (
@@ -26,11 +25,9 @@ from tornado.httputil import (
 )
 from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
 
+from faafo_lab.cloud.emulator.machinery.balancing.dial import Dialer
 from faafo_lab.cloud.emulator.machinery.balancing.listeners import Frontend
 from faafo_lab.cloud.emulator.machinery.balancing.pools import Backend, Member, NobodyThere
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.machinery.balancing.balancer import Balancer
 
 _CHUNK_BYTES = 1 << 16
 _BUFFER_BYTES = 1 << 20
@@ -44,10 +41,10 @@ _WORDS = {
 }
 
 
-async def serve(balancer: Balancer, front: Frontend, connection: socket.socket, client: str) -> None:
+async def serve(dialer: Dialer, front: Frontend, connection: socket.socket, client: str) -> None:
     """Serve a client's connection until it ends."""
     stream = Stream(connection, max_buffer_size=_BUFFER_BYTES, read_chunk_size=_CHUNK_BYTES)
-    proxy = Proxy(balancer, front, client)
+    proxy = Proxy(dialer, front, client)
     parameters = HTTP1ConnectionParameters(
         chunk_size=_CHUNK_BYTES, header_timeout=front.listener.client_seconds, max_body_size=_BODY_MAX
     )
@@ -72,8 +69,8 @@ class Stream(IOStream):
 class Proxy(HTTPServerConnectionDelegate):
     """One client's connection."""
 
-    def __init__(self, balancer: Balancer, front: Frontend, client: str) -> None:
-        self.balancer = balancer
+    def __init__(self, dialer: Dialer, front: Frontend, client: str) -> None:
+        self.dialer = dialer
         self.front = front
         self.client = client
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -118,7 +115,7 @@ class Exchange(HTTPMessageDelegate):
             return
         key = self._key(headers)
         try:
-            backend, member, sock = await self.proxy.balancer.dial(self.proxy.front, self.proxy.client, key)
+            backend, member, sock = await self.proxy.dialer.dial(self.proxy.front, self.proxy.client, key)
         except NobodyThere:
             self.refuse(503)
             return
@@ -156,7 +153,7 @@ class Exchange(HTTPMessageDelegate):
 
     def _key(self, headers: HTTPHeaders) -> str | None:
         """What binds this client to a member."""
-        backend = self.proxy.balancer.backends.get(self.proxy.front.listener.pool or "")
+        backend = self.proxy.dialer.backend(self.proxy.front)
         if backend is None or backend.pool.persistence is None:
             return None
         if backend.pool.persistence == "SOURCE_IP":
