@@ -47,11 +47,14 @@ def ok(seen: bytes) -> bytes | None:
 
 
 class Service:
-    """A member on a socket file. It answers what `answer` gives for all that it has seen, then ends its connection."""
+    """A member on a socket file. It answers what `answer` gives for all that it has seen, then ends its connection, or,
+    where it `keeps` it, waits for another request."""
 
     def __init__(self, path: Path) -> None:
         self.seen: list[bytes] = []
         self.answer: Answer = ok
+        self.keeps = False
+        self.open = self.connections = 0
         path.parent.mkdir(parents=True, exist_ok=True)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
@@ -65,19 +68,27 @@ class Service:
                 threading.Thread(target=self._serve, args=[connection], daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        place = len(self.seen)
-        self.seen.append(b"")
+        self.open += 1
+        self.connections += 1
         with connection, contextlib.suppress(OSError):
-            while data := connection.recv(1 << 16):
-                self.seen[place] += data
-                if (said := self.answer(self.seen[place])) is not None:
-                    connection.sendall(said)
-                    if b" 101 " not in said:
-                        return
-                    while data := connection.recv(1 << 16):
-                        self.seen[place] += data
-                        connection.sendall(data.upper())
-                    return
+            while self._request(connection) and self.keeps:
+                pass
+        self.open -= 1
+
+    def _request(self, connection: socket.socket) -> bool:
+        """One request and its answer; whether there may be another."""
+        seen = b""
+        while data := connection.recv(1 << 16):
+            if not seen:
+                place = len(self.seen)
+                self.seen.append(b"")
+            self.seen[place] = seen = seen + data
+            if (said := self.answer(seen)) is not None:
+                connection.sendall(said)
+                while b" 101 " in said and (data := connection.recv(1 << 16)):
+                    connection.sendall(data.upper())
+                return said != b""
+        return False
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -152,8 +163,11 @@ def running(machine: Machine) -> Iterator[Front]:
 @pytest.fixture
 def front(running: Front) -> Front:
     """A listener as it is by default, whose member has seen nothing yet."""
+    wait_for("the end of earlier connections", lambda: running.service.open == 0)
     running.service.answer = ok
+    running.service.keeps = False
     running.service.seen.clear()
+    running.service.connections = 0
     running.listen()
     return running
 
@@ -295,7 +309,7 @@ def test_a_client_cannot_take_fields_away_by_naming_them_in_connection(front: Fr
     sent = [f"{name}: {value[0]}" for name, value in kept.items() if name != "Host"]
     raw = request("GET / HTTP/1.1", *sent, f"Connection: X-Hop, close, {', '.join(kept)}", "X-Hop: 1", "TE: trailers")
     assert statuses(front.talk(raw)) == [200]
-    assert fields(front.service.seen[0]) == {**kept, "Connection": ["close"]}
+    assert fields(front.service.seen[0]) == kept
 
 
 def test_a_forwarded_address_cannot_be_taken_away_and_an_absolute_target_names_the_host(front: Front) -> None:
@@ -303,7 +317,7 @@ def test_a_forwarded_address_cannot_be_taken_away_and_an_absolute_target_names_t
     raw = request("GET http://host:81/ HTTP/1.1", "Connection: X-Forwarded-For, X-Forwarded-Port", "A: b\r\n c")
     assert statuses(front.talk(raw)) == [200]
     assert fields(front.service.seen[0]) == {"Host": ["host:81"], "A": ["b c"], "X-Forwarded-For": ["127.0.0.1"],
-                                             "X-Forwarded-Port": [str(PORT)], "Connection": ["close"]}  # fmt: skip
+                                             "X-Forwarded-Port": [str(PORT)]}  # fmt: skip
     front.talk(request("GET / HTTP/1.0", host=""))
     assert fields(front.service.seen[1])["Host"] == [f"{front.vip}:{PORT}"]
 
@@ -426,3 +440,40 @@ def test_a_client_that_resets_its_connection_leaves_nothing_open(front: Front) -
             made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     stats = front.balancer.frontends["front"].stats
     wait_for("their end", lambda: stats.active_connections == 0)
+
+
+def test_a_kept_connection_serves_again_but_only_what_may_be_repeated(front: Front) -> None:
+    front.service.keeps = True
+    get, post = request("GET / HTTP/1.1"), request("POST / HTTP/1.1", "Content-Length: 3", body="abc")
+    assert statuses(front.talk(get * 5)) == [200] * 5
+    assert front.service.connections == 1
+    assert statuses(front.talk(post + get + post)) == [200] * 3
+    assert front.service.connections == 3
+    wait_for("the end of those that nobody uses", lambda: front.service.open == 0)
+
+
+def test_a_kept_connection_that_its_member_ends_costs_nothing(front: Front) -> None:
+    front.service.keeps = True
+    get, post = request("GET /a HTTP/1.1"), request("POST / HTTP/1.1", "Content-Length: 3", body="abc")
+    assert statuses(front.talk(get)) == [200]
+
+    def once(seen: bytes) -> bytes | None:
+        front.service.answer = ok
+        return b""  # the member ends the connection as the next request comes
+
+    front.service.answer = once
+    assert statuses(front.talk(request("GET /b HTTP/1.1"))) == [200]
+    assert [seen.split()[1] for seen in front.service.seen] == [b"/a", b"/b", b"/b"]
+    front.service.answer = once
+    assert statuses(front.talk(post)) == [502]  # nobody knows whether it was done: it is not sent again
+    assert sum(b"POST" in seen for seen in front.service.seen) == 1
+
+
+@pytest.mark.parametrize("unclean", [
+    OK + OK, OK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), OK.replace(b"1.1", b"1.0"),
+])  # fmt: skip
+def test_a_connection_that_is_not_clean_is_not_kept(front: Front, unclean: bytes) -> None:
+    front.service.keeps = True
+    front.service.answer = lambda seen: unclean if whole(seen) else None
+    assert statuses(front.talk(request("GET / HTTP/1.1") * 3)) == [200] * 3
+    assert front.service.connections == 3

@@ -74,6 +74,7 @@ class Balancer:
             self._drop(front)
         self.frontends.clear()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._dialer.close()
         for each in self._monitors.values():
             each.stop()
         self._monitors.clear()
@@ -171,7 +172,7 @@ class Balancer:
 
     async def _relay(self, front: Frontend, connection: socket.socket, client: str) -> None:
         try:
-            backend, member, sock = await self._dialer.dial(front, client, client)
+            backend, member, sock, _ = await self._dialer.dial(front, client, client)
         except NobodyThere:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing is a reset
             return

@@ -51,6 +51,8 @@ _WORDS = {
     504: "The server didn't respond in time.",
     505: "Only HTTP/1.0 and HTTP/1.1 are spoken here.",
 }
+_SAFE = (b"GET", b"HEAD", b"OPTIONS")
+"""What may be sent again, where it has no body."""
 _MEMBERS = (502, 503, 504)
 """Those that are not the client's fault."""
 
@@ -86,6 +88,12 @@ class Side:
         self._broken, self._silent = (502, 504) if role is h11.CLIENT else (400, 408)
         self._loop = asyncio.get_running_loop()
         self._moved = 0.0
+        self.heard = False
+
+    @property
+    def clean(self) -> bool:
+        """Whether all is said, on both sides, and the connection may serve again."""
+        return self.http.our_state is self.http.their_state is h11.DONE and not self.http.trailing_data[0]
 
     async def read(self) -> bytes:
         """What comes next; nothing at the end. Raises Refused where it fails, or nothing has moved for too long."""
@@ -93,7 +101,9 @@ class Side:
         while True:
             try:
                 async with asyncio.timeout_at(self._moved + self._seconds):
-                    return await self._loop.sock_recv(self.sock, _READ_BYTES)
+                    data = await self._loop.sock_recv(self.sock, _READ_BYTES)
+                self.heard = self.heard or data != b""
+                return data
             except TimeoutError:
                 if self._moved + self._seconds <= self._loop.time():
                     raise Refused(self._silent) from None
@@ -115,8 +125,12 @@ class Side:
 
     async def write(self, data: bytes) -> None:
         """Send it all. Raises OSError."""
-        async with asyncio.timeout(self._seconds):
-            await self._loop.sock_sendall(self.sock, data)
+        sent = 0
+        with contextlib.suppress(BlockingIOError):
+            sent = self.sock.send(data)
+        if sent < len(data):
+            async with asyncio.timeout(self._seconds):
+                await self._loop.sock_sendall(self.sock, data[sent:])
         self._moved = self._loop.time()
 
 
@@ -208,27 +222,41 @@ class Exchange:
         """Give the request to a member, and its answer to the client. Raises Refused, and OSError as `run` does."""
         first = self._near.next()
         key = self._key(fields)
-        try:
-            backend, member, sock = await self._dialer.dial(self._front, self._client, key)
-        except NobodyThere:
-            raise Refused(503) from None
-        far = Side(sock, self._front.listener.member_seconds, h11.CLIENT)
-        try:
-            passed = self._forwarded(fields, whole=isinstance(first, h11.EndOfMessage))
-            head = far.http.send(h11.Request(method=self._method, target=b"/", headers=passed))
-            head = b"%s %s HTTP/1.1\r\n%s" % (self._method, self._target, head.partition(b"\r\n")[2])
+        whole = isinstance(first, h11.EndOfMessage)
+        kept = whole and self._method in _SAFE
+        while True:
+            try:
+                backend, member, sock, kept = await self._dialer.dial(self._front, self._client, key, kept=kept)
+            except NobodyThere:
+                raise Refused(503) from None
+            far = Side(sock, self._front.listener.member_seconds, h11.CLIENT)
+            request = h11.Request(method=self._method, target=b"/", headers=self._forwarded(fields, whole=whole))
+            head = far.http.send(request).partition(b"\r\n")[2]
             cookie = None
             if backend.pool.persistence == "HTTP_COOKIE" and key != member.id:
                 cookie = f"{backend.pool.cookie}={member.id}; path=/".encode()
-            upload = asyncio.get_running_loop().create_task(self._upload(far, head, first))
+            line = b"%s %s HTTP/1.1\r\n" % (self._method, self._target)
+            upload = None
             try:
+                if whole:
+                    await self._upload(far, line + head, first)
+                else:
+                    upload = asyncio.get_running_loop().create_task(self._upload(far, line + head, first))
                 await self._answer(far, backend, member, cookie)
+                return
+            except Refused:
+                if not kept or far.heard:
+                    raise
+                kept = False  # the member has ended it meanwhile
             finally:
-                upload.cancel()
-                await asyncio.wait([upload])
-        finally:
-            backend.active[member.id] -= 1
-            sock.close()
+                if upload is not None:
+                    upload.cancel()
+                    await asyncio.wait([upload])
+                backend.active[member.id] -= 1
+                if far.clean:
+                    self._dialer.keep(member, sock)
+                else:
+                    sock.close()
 
     async def _upload(self, far: Side, head: bytes, first: h11.Event | type[h11.NEED_DATA | h11.PAUSED]) -> None:
         try:
@@ -296,8 +324,8 @@ class Exchange:
         if b"transfer-encoding" in kinds:
             passed.append((b"Transfer-Encoding", b"chunked"))
         if whole and not self._http10 and b"upgrade" in kinds and b"upgrade" in _connection(fields):
-            return [*passed, (b"Connection", b"Upgrade"), (b"Upgrade", kinds[b"upgrade"])]
-        return [*passed, (b"Connection", b"close")]
+            passed += [(b"Connection", b"Upgrade"), (b"Upgrade", kinds[b"upgrade"])]
+        return passed
 
     # The answer
 
