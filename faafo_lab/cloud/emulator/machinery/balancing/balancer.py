@@ -16,11 +16,11 @@ import struct
 from collections.abc import Mapping
 
 from faafo_lab.cloud.emulator.machinery.balancing import proxy
-from faafo_lab.cloud.emulator.machinery.balancing.dialer import Dialer
+from faafo_lab.cloud.emulator.machinery.balancing.dial import Dialer
 from faafo_lab.cloud.emulator.machinery.balancing.health import Monitors
 from faafo_lab.cloud.emulator.machinery.balancing.listeners import Frontend, Listener
 from faafo_lab.cloud.emulator.machinery.balancing.pools import Backend, NobodyThere, Pool
-from faafo_lab.cloud.emulator.machinery.switch.relay import End, reset
+from faafo_lab.cloud.emulator.machinery.balancing.tunnel import tunnel
 from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
 from faafo_lab.cloud.emulator.system.sockets import listening
 
@@ -35,8 +35,8 @@ class Balancer:
     def __init__(self, switch: Switch) -> None:
         self.switch = switch
         self.frontends: dict[str, Frontend] = {}
-        self.dialer = Dialer(switch.door)
-        self.backends = self.dialer.backends
+        self.backends: dict[str, Backend] = {}
+        self._dialer = Dialer(switch.door, self.backends)
         self._monitors: dict[str, Monitors] = {}
         self._retry: asyncio.TimerHandle | None = None
 
@@ -74,6 +74,7 @@ class Balancer:
             self._drop(front)
         self.frontends.clear()
         await asyncio.gather(*tasks, return_exceptions=True)
+        self._dialer.close()
         for each in self._monitors.values():
             each.stop()
         self._monitors.clear()
@@ -147,7 +148,7 @@ class Balancer:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client = await self._admit(front, connection)
             if front.listener.http:
-                await proxy.serve(self.dialer, front, connection, client)
+                await proxy.serve(self._dialer, front, connection, client)
             else:
                 await self._relay(front, connection, client)
         except OSError:
@@ -157,7 +158,7 @@ class Balancer:
 
     async def _admit(self, front: Frontend, connection: socket.socket) -> str:
         """The client's address. Raises PermissionError where it may not come in."""
-        listener, backend = front.listener, self.backends.get(front.listener.pool or "")
+        listener, backend = front.listener, self._dialer.backend(front)
         peer, local = connection.getpeername(), connection.getsockname()
         fixed = local[0] == listener.addresses[0] if listener.addresses else False
         wanted = listener.allowed or (fixed and listener.outsiders) or "X-Forwarded-For" in listener.insert_headers
@@ -171,53 +172,14 @@ class Balancer:
 
     async def _relay(self, front: Frontend, connection: socket.socket, client: str) -> None:
         try:
-            backend, member, sock = await self.dialer.dial(front, client, client)
+            backend, member, sock, _ = await self._dialer.dial(front, client, client)
         except NobodyThere:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing is a reset
             return
-        loop = asyncio.get_running_loop()
-        near, far = Half(), Half()
         try:
-            await loop.create_unix_connection(lambda: far, sock=sock)
-            await loop.connect_accepted_socket(lambda: near, connection)
-            if near.transport is not None and far.transport is not None:
-                near.join(far)
-                limit = min(front.listener.client_seconds, front.listener.member_seconds)
-                while open_ends := [end.gone for end in (near, far) if not end.gone.done()]:
-                    rest = max(near.moved, far.moved) + limit - loop.time()
-                    if rest <= 0:
-                        break
-                    await asyncio.wait(open_ends, timeout=rest)
+            await tunnel(front, connection, sock)
         finally:
-            for end in (near, far):
-                if end.transport is not None:
-                    reset(end.transport)
-            sock.close()
-            front.stats.bytes_in += near.bytes
-            front.stats.bytes_out += far.bytes
             backend.active[member.id] -= 1
-
-
-class Half(End):
-    """One end of a relay, which knows how much has come from its side, and when."""
-
-    def __init__(self) -> None:
-        loop = asyncio.get_running_loop()
-        self.gone: asyncio.Future[None] = loop.create_future()
-        self.bytes = 0
-        self.moved = loop.time()
-        self._loop = loop
-        super().__init__(self._end)
-
-    def _end(self) -> None:
-        if not self.gone.done():
-            self.gone.set_result(None)
-
-    def data_received(self, data: bytes) -> None:
-        """Pass it on, and count it."""
-        self.bytes += len(data)
-        self.moved = self._loop.time()
-        super().data_received(data)
 
 
 def _in_any(address: str, blocks: tuple[str, ...]) -> bool:

@@ -1,309 +1,414 @@
 """A listener of HTTP: each request goes to a member of its own choosing, however long the client keeps its connection.
 
-Bodies pass in pieces, no faster than the other side takes them. A member gets a connection for each request, so none
-can be stale; where a member cannot be reached the next one is asked, and once it has a request, its failure is a 502,
-its silence a 504. A request to upgrade (WebSocket) turns the connection into a relay.
+h11 reads and writes the messages of both sides, so what a member gets is always framed anew and never a client's own
+framing. Bodies pass in pieces, no faster than the other side takes them. Where a member cannot be reached the next one
+is asked, and once it has a request, its failure is a 502, its silence a 504. When a member agrees to upgrade a
+connection (WebSocket), and not before, that becomes a tunnel.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
-from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
+from typing import cast
 
-from tornado.http1connection import HTTP1Connection, HTTP1ConnectionParameters, HTTP1ServerConnection
-from tornado.httputil import (
-    HTTPConnection,
-    HTTPHeaders,
-    HTTPInputError,
-    HTTPMessageDelegate,
-    HTTPServerConnectionDelegate,
-    RequestStartLine,
-    ResponseStartLine,
-)
-from tornado.iostream import IOStream, StreamClosedError, UnsatisfiableReadError
+import h11
 
-from faafo_lab.cloud.emulator.machinery.balancing.dialer import Dialer
+from faafo_lab.cloud.emulator.machinery.balancing.dial import Dialer
 from faafo_lab.cloud.emulator.machinery.balancing.listeners import Frontend
 from faafo_lab.cloud.emulator.machinery.balancing.pools import Backend, Member, NobodyThere
+from faafo_lab.cloud.emulator.machinery.balancing.tunnel import tunnel
 
-_CHUNK_BYTES = 1 << 16
-_BUFFER_BYTES = 1 << 20
-_BODY_MAX = 1 << 50
-_HOP_BY_HOP = ("Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade")
+_READ_BYTES = 1 << 16
+_HEAD_BYTES = 1 << 16
+"""A longer request line is refused, and so are longer header fields."""
+_LINGER_SECONDS = 2.0
+"""So long what a client still sends is read after the last answer: unread, it would cost the client that answer."""
+_STEPS = 64
+"""After so many parts of a body the loop gets to others."""
+_REQUEST_LINE = re.compile(rb"([!#-'*+.^_`|~0-9A-Za-z-]+) ([!-~\x80-\xff]+) HTTP/(\d)\.(\d)\r?")
+_ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]+)(.*)")
+_HOST = re.compile(rb"[!$&-.0-;=A-Z_a-z~%\[\]]*")
+
+_HOP_BY_HOP = {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
+_END_TO_END = re.compile(
+    rb"(host|content-.+|cookie|set-cookie|authorization|cache-control|pragma|accept.*|if-.+|range|expect|date|origin"
+    rb"|referer|user-agent|via|forwarded|x-forwarded-.+|location|etag|vary|www-authenticate)"
+)
+"""What `Connection` cannot take away, whoever sends it: only fields that HTTP does not know are a hop's own."""
 _WORDS = {
-    411: ("Length Required", "The body of this request needs a Content-Length."),
-    502: ("Bad Gateway", "The server returned an invalid or incomplete response."),
-    503: ("Service Unavailable", "No server is available to handle this request."),
-    504: ("Gateway Timeout", "The server didn't respond in time."),
+    400: "This request is malformed.",
+    408: "This request was not complete in time.",
+    414: "The first line of this request is too long.",
+    431: "The header fields of this request are too long.",
+    501: "No server does what this request asks for.",
+    502: "The server returned an invalid or incomplete response.",
+    503: "No server is available to handle this request.",
+    504: "The server didn't respond in time.",
+    505: "Only HTTP/1.0 and HTTP/1.1 are spoken here.",
 }
+_SAFE = (b"GET", b"HEAD", b"OPTIONS")
+"""What may be sent again, where it has no body."""
+_MEMBERS = (502, 503, 504)
+"""Those that are not the client's fault."""
+
+Fields = list[tuple[bytes, bytes]]
 
 
 async def serve(dialer: Dialer, front: Frontend, connection: socket.socket, client: str) -> None:
-    """Serve a client's connection until it ends."""
-    stream = Stream(connection, max_buffer_size=_BUFFER_BYTES, read_chunk_size=_CHUNK_BYTES)
-    proxy = Proxy(dialer, front, client)
-    parameters = HTTP1ConnectionParameters(
-        chunk_size=_CHUNK_BYTES, header_timeout=front.listener.client_seconds, max_body_size=_BODY_MAX
-    )
-    try:
-        HTTP1ServerConnection(stream, parameters).start_serving(proxy)
-        await proxy.closed
-        if proxy.tunnel is not None:
-            await proxy.tunnel
-    finally:
-        stream.close()
-        if proxy.tunnel is not None:
-            proxy.tunnel.cancel()
+    """Serve a client's connection until it ends. The socket does not block, and whoever calls closes it."""
+    rest: bytes | None = b""
+    while rest is not None:
+        rest = await Exchange(dialer, front, connection, client).run(rest)
 
 
-class Stream(IOStream):
-    """A stream whose socket sends at once, always: Tornado would tell it so and back for each message."""
+class Refused(Exception):
+    """The balancer answers in the member's place, with this status."""
 
-    def set_nodelay(self, value: bool) -> None:
-        """Leave it as it is."""
-
-
-class Proxy(HTTPServerConnectionDelegate):
-    """One client's connection."""
-
-    def __init__(self, dialer: Dialer, front: Frontend, client: str) -> None:
-        self.dialer = dialer
-        self.front = front
-        self.client = client
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.tunnel: asyncio.Task[None] | None = None
-
-    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> Exchange:
-        """The next request on the connection."""
-        assert isinstance(request_conn, HTTP1Connection)
-        return Exchange(self, request_conn)
-
-    def on_close(self, server_conn: object) -> None:
-        """The client has gone, or the connection is done with."""
-        if not self.closed.done():
-            self.closed.set_result(None)
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
-class Exchange(HTTPMessageDelegate):
+class Side:
+    """The client or the member: a socket that does not block, and what is said there.
+
+    Both directions are independent: who no longer takes anything may have answered before.
+    """
+
+    def __init__(self, sock: socket.socket, seconds: float, role: type[h11.CLIENT | h11.SERVER]) -> None:
+        """`role` is the balancer's own; `seconds` is how long the other may be silent."""
+        self.sock = sock
+        self.http = h11.Connection(role, max_incomplete_event_size=_HEAD_BYTES)
+        self._seconds = seconds
+        self._broken, self._silent = (502, 504) if role is h11.CLIENT else (400, 408)
+        self._loop = asyncio.get_running_loop()
+        self._moved = 0.0
+        self.heard = False
+
+    @property
+    def clean(self) -> bool:
+        """Whether all is said, on both sides, and the connection may serve again."""
+        return self.http.our_state is self.http.their_state is h11.DONE and not self.http.trailing_data[0]
+
+    async def read(self) -> bytes:
+        """What comes next; nothing at the end. Raises Refused where it fails, or nothing has moved for too long."""
+        self._moved = self._loop.time()
+        while True:
+            try:
+                async with asyncio.timeout_at(self._moved + self._seconds):
+                    data = await self._loop.sock_recv(self.sock, _READ_BYTES)
+                self.heard = self.heard or data != b""
+                return data
+            except TimeoutError:
+                if self._moved + self._seconds <= self._loop.time():
+                    raise Refused(self._silent) from None
+            except OSError:
+                raise Refused(self._broken) from None
+
+    def next(self) -> h11.Event | type[h11.NEED_DATA | h11.PAUSED]:
+        """What it has said next. Raises Refused where that is no HTTP."""
+        try:
+            return self.http.next_event()
+        except h11.RemoteProtocolError as error:
+            raise Refused(error.error_status_hint if self._broken == 400 else self._broken) from None
+
+    async def event(self) -> h11.Event | type[h11.NEED_DATA | h11.PAUSED]:
+        """What it says next. Raises Refused."""
+        while (event := self.next()) is h11.NEED_DATA:
+            self.http.receive_data(await self.read())
+        return event
+
+    async def write(self, data: bytes) -> None:
+        """Send it all. Raises OSError."""
+        sent = 0
+        with contextlib.suppress(BlockingIOError):
+            sent = self.sock.send(data)
+        if sent < len(data):
+            async with asyncio.timeout(self._seconds):
+                await self._loop.sock_sendall(self.sock, data[sent:])
+        self._moved = self._loop.time()
+
+
+class Exchange:
     """One request, on its way to a member, and the answer on its way back."""
 
-    def __init__(self, proxy: Proxy, client: HTTP1Connection) -> None:
-        self.proxy = proxy
-        self.client = client
-        self.stats = proxy.front.stats
-        self.upstream: HTTP1Connection | None = None
-        self.started = False
-        self.done = False
-        self._method = ""
-        self.new_cookie: str | None = None
-        self._answer: asyncio.Task[None] | None = None
-        self._clock: asyncio.Timeout | None = None
+    def __init__(self, dialer: Dialer, front: Frontend, connection: socket.socket, client: str) -> None:
+        self._dialer = dialer
+        self._front = front
+        self._client = client
+        self._near = Side(connection, front.listener.client_seconds, h11.SERVER)
+        self._fault: int | None = None  # the status that the client's own failure in the midst of its body deserves
+        self._method = self._target = b""
+        self._http10 = self._bodiless = False
+
+    async def run(self, early: bytes) -> bytes | None:
+        """Serve it. `early` has come already; returns what has come of the next one, or None where there is none.
+
+        Raises OSError where the client has gone.
+        """
+        http = self._near.http
+        try:
+            request = await self._head(early)
+            if request is None:
+                return None
+            await self._pass(self._checked(request))
+        except Refused as refused:
+            await self._refuse(refused.status)
+        if http.our_state is h11.DONE and http.their_state is h11.DONE:
+            return http.trailing_data[0]
+        if http.our_state in (h11.DONE, h11.MUST_CLOSE):
+            await self._linger()
+        return None
 
     # The request
 
-    async def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> None:
-        """Choose a member and pass the request on. Called by Tornado, as all of these."""
-        assert isinstance(start_line, RequestStartLine)
-        upgrade = headers.get("Upgrade") if "upgrade" in headers.get("Connection", "").lower() else None
-        self._method = start_line.method
-        if "Transfer-Encoding" in headers and start_line.method not in ("POST", "PUT", "PATCH"):
-            self.stats.request_errors += 1
-            self.refuse(411)  # Tornado would send it on without its frame
-            return
-        key = self._key(headers)
+    async def _head(self, early: bytes) -> h11.Request | None:
+        """The request's head; None where the client has no more requests. Raises Refused."""
         try:
-            backend, member, sock = await self.proxy.dialer.dial(self.proxy.front, self.proxy.client, key)
-        except NobodyThere:
-            self.refuse(503)
-            return
-        if backend.pool.persistence == "HTTP_COOKIE" and key != member.id:
-            self.new_cookie = f"{backend.pool.cookie}={member.id}; path=/"
-        stream = Stream(sock, max_buffer_size=_BUFFER_BYTES, read_chunk_size=_CHUNK_BYTES)
-        passed = self._forwarded(headers, upgrade)
-        if upgrade is not None:
-            self._tunnel(start_line, passed, stream, backend, member)
-            return
-        parameters = HTTP1ConnectionParameters(chunk_size=_CHUNK_BYTES, max_body_size=_BODY_MAX)
-        self.upstream = HTTP1Connection(stream, True, parameters)
-        self.client.set_close_callback(stream.close)
-        self._answer = asyncio.get_running_loop().create_task(self._relay(backend, member))
-        with contextlib.suppress(StreamClosedError):
-            await self.upstream.write_headers(start_line, passed)
+            async with asyncio.timeout(self._front.listener.client_seconds):
+                while b"\n" not in (early := early.lstrip(b"\r\n")) and len(early) <= _HEAD_BYTES:
+                    if not (data := await self._near.read()):
+                        raise Refused(400)
+                    early += data
+                self._first_line(early)
+                return cast(h11.Request, await self._near.event())
+        except (TimeoutError, Refused) as error:
+            if not early:
+                return None
+            raise error if isinstance(error, Refused) else Refused(408) from None
 
-    async def data_received(self, chunk: bytes) -> None:
-        """A piece of the request's body."""
-        self.stats.bytes_in += len(chunk)
-        self._alive()
-        if self.upstream is not None and not self.upstream.stream.closed():
-            with contextlib.suppress(StreamClosedError):
-                await self.upstream.write(chunk)
+    def _first_line(self, data: bytes) -> None:
+        """Read the request line. h11 gets one without the target, of which it would take ASCII only: a balancer passes
+        on every byte that no member can take for a separator."""
+        line, _, rest = data.partition(b"\n")
+        if len(line) > _HEAD_BYTES:
+            raise Refused(414)
+        found = _REQUEST_LINE.fullmatch(line)
+        if found is None:
+            raise Refused(400)
+        self._method, self._target, major, minor = found.groups()
+        if major != b"1":
+            raise Refused(505)
+        self._http10 = minor == b"0"
+        self._near.http.receive_data(b"%s / HTTP/1.%d\r\n%s" % (self._method, not self._http10, rest))
 
-    def finish(self) -> None:
-        """The request is complete."""
-        if self.upstream is not None and not self.upstream.stream.closed():
-            self.upstream.finish()
+    def _checked(self, request: h11.Request) -> Fields:
+        """The fields of a request that can be understood in one way only (RFC 9112, sections 3.2, 6.1 and 6.3)."""
+        self._bodiless = self._method == b"HEAD"
+        if sum(len(name) + len(value) for name, value in request.headers) > _HEAD_BYTES:
+            raise Refused(431)
+        fields = dict(request.headers)
+        if b"transfer-encoding" in fields and (self._http10 or b"content-length" in fields):
+            raise Refused(400)
+        if self._method == b"CONNECT":
+            raise Refused(501)
+        listener = self._front.listener
+        host = fields.get(b"host", f"{listener.addresses[0]}:{listener.port}".encode())
+        if found := _ABSOLUTE.fullmatch(self._target):
+            host, path = found.groups()
+            self._target = path if path.startswith(b"/") else b"/" + path
+        elif not self._target.startswith(b"/") and (self._method, self._target) != (b"OPTIONS", b"*"):
+            raise Refused(400)
+        if not _HOST.fullmatch(host):
+            raise Refused(400)
+        return [(b"Host", host), *(each for each in request.headers.raw_items() if each[0].lower() != b"host")]
 
-    def on_connection_close(self) -> None:
-        """The client has gone before its request was complete."""
-        if self.upstream is not None:
-            self.upstream.close()
+    async def _pass(self, fields: Fields) -> None:
+        """Give the request to a member, and its answer to the client. Raises Refused, and OSError as `run` does."""
+        first = self._near.next()
+        key = self._key(fields)
+        whole = isinstance(first, h11.EndOfMessage)
+        kept = whole and self._method in _SAFE
+        while True:
+            try:
+                backend, member, sock, kept = await self._dialer.dial(self._front, self._client, key, kept=kept)
+            except NobodyThere:
+                raise Refused(503) from None
+            far = Side(sock, self._front.listener.member_seconds, h11.CLIENT)
+            request = h11.Request(method=self._method, target=b"/", headers=self._forwarded(fields, whole=whole))
+            head = far.http.send(request).partition(b"\r\n")[2]
+            cookie = None
+            if backend.pool.persistence == "HTTP_COOKIE" and key != member.id:
+                cookie = f"{backend.pool.cookie}={member.id}; path=/".encode()
+            line = b"%s %s HTTP/1.1\r\n" % (self._method, self._target)
+            upload = None
+            try:
+                if whole:
+                    await self._upload(far, line + head, first)
+                else:
+                    upload = asyncio.get_running_loop().create_task(self._upload(far, line + head, first))
+                await self._answer(far, backend, member, cookie)
+                return
+            except Refused:
+                if not kept or far.heard:
+                    raise
+                kept = False  # the member has ended it meanwhile
+            finally:
+                if upload is not None:
+                    upload.cancel()
+                    await asyncio.wait([upload])
+                backend.active[member.id] -= 1
+                if far.clean:
+                    self._dialer.keep(member, sock)
+                else:
+                    sock.close()
 
-    def _key(self, headers: HTTPHeaders) -> str | None:
+    async def _upload(self, far: Side, head: bytes, first: h11.Event | type[h11.NEED_DATA | h11.PAUSED]) -> None:
+        try:
+            await self._body(self._near, far, head, first)
+        except OSError:
+            pass  # it takes no more: its answer may say why
+        except Refused as refused:
+            self._fault = refused.status
+            with contextlib.suppress(OSError):
+                far.sock.shutdown(socket.SHUT_RDWR)
+
+    async def _body(
+        self, source: Side, sink: Side, data: bytes, event: h11.Event | type[h11.NEED_DATA | h11.PAUSED]
+    ) -> None:
+        """Pass a body on: behind `data`, its head, comes `event`, its first part. Trailers stay behind.
+
+        Raises Refused where the source fails, OSError where the sink does.
+        """
+        steps = 0
+        while not isinstance(event, h11.EndOfMessage):
+            if isinstance(event, h11.Data):
+                if source is self._near:
+                    self._front.stats.bytes_in += len(event.data)
+                else:
+                    self._front.stats.bytes_out += len(event.data)
+                data += sink.http.send(h11.Data(data=event.data))
+            if event is h11.NEED_DATA or len(data) > _READ_BYTES:
+                await sink.write(data)
+                data = b""
+            if event is h11.NEED_DATA:
+                source.http.receive_data(await source.read())
+            event = source.next()
+            steps += 1
+            if steps % _STEPS == 0:
+                await asyncio.sleep(0)
+        await sink.write(data + sink.http.send(h11.EndOfMessage()))
+
+    def _key(self, fields: Fields) -> str | None:
         """What binds this client to a member."""
-        backend = self.proxy.dialer.backends.get(self.proxy.front.listener.pool or "")
+        backend = self._dialer.backend(self._front)
         if backend is None or backend.pool.persistence is None:
             return None
         if backend.pool.persistence == "SOURCE_IP":
-            return self.proxy.client
+            return self._client
         with contextlib.suppress(CookieError):
-            found = SimpleCookie(headers.get("Cookie", "")).get(backend.pool.cookie)
+            cookies = b";".join(value for name, value in fields if name.lower() == b"cookie").decode("latin1")
+            found = SimpleCookie(cookies).get(backend.pool.cookie)
             return found.value if found is not None else None
         return None
 
-    def _forwarded(self, headers: HTTPHeaders, upgrade: str | None) -> HTTPHeaders:
-        """The headers that the member gets."""
-        passed = _end_to_end(headers)
-        passed.pop("Expect", None)
-        if self._method in ("POST", "PUT", "PATCH") and not {"Content-Length", "Transfer-Encoding"} & set(headers):
-            passed["Content-Length"] = "0"
-        passed["Connection"] = "close"
-        if upgrade is not None:
-            passed["Connection"], passed["Upgrade"] = "Upgrade", upgrade
-        listener = self.proxy.front.listener
+    def _forwarded(self, fields: Fields, *, whole: bool) -> Fields:
+        """The fields that the member gets. `whole`: the request has no body."""
+        listener = self._front.listener
         values = {
-            "X-Forwarded-For": self.proxy.client,
+            "X-Forwarded-For": self._client,
             "X-Forwarded-Port": str(listener.port),
             "X-Forwarded-Proto": "http",
         }
-        for name in listener.insert_headers:
-            if name != "X-Forwarded-For":  # that one is a list
-                passed.pop(name, None)
-            passed.add(name, values[name])
+        ours = {name.lower().encode() for name in listener.insert_headers if name != "X-Forwarded-For"}  # a list
+        if self._http10:
+            ours.add(b"expect")
+        passed = [each for each in _end_to_end(fields) if each[0].lower() not in ours]
+        passed += [(name.encode(), values[name].encode()) for name in listener.insert_headers]
+        kinds = {name.lower(): value for name, value in fields}
+        if b"transfer-encoding" in kinds:
+            passed.append((b"Transfer-Encoding", b"chunked"))
+        if whole and not self._http10 and b"upgrade" in kinds and b"upgrade" in _connection(fields):
+            passed += [(b"Connection", b"Upgrade"), (b"Upgrade", kinds[b"upgrade"])]
         return passed
 
     # The answer
 
-    async def _relay(self, backend: Backend, member: Member) -> None:
-        assert self.upstream is not None
-        status = 502
+    async def _answer(self, far: Side, backend: Backend, member: Member, cookie: bytes | None) -> None:
+        """Give the client the member's answer, and `cookie` if any. Raises Refused, and OSError as `run` does."""
+        near = self._near
         try:
-            async with asyncio.timeout(self.proxy.front.listener.member_seconds) as self._clock:
-                await self.upstream.read_response(Reply(self, backend, member))
-        except TimeoutError:
-            status = 504
-        except (StreamClosedError, UnsatisfiableReadError, HTTPInputError):
-            pass
-        finally:
-            backend.active[member.id] -= 1
-            self.upstream.close()
-            if not self.done and not self.started:
-                self.refuse(status)
-            elif not self.done:
-                self.client.close()  # cut short: the client must see that it is
+            while isinstance(event := await far.event(), h11.InformationalResponse):
+                if event.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+                    await self._upgrade(far, event)
+                    return
+                if not self._http10:
+                    interim = h11.InformationalResponse(
+                        status_code=event.status_code, headers=_end_to_end(event.headers.raw_items())
+                    )
+                    await near.write(near.http.send(interim))
+            kinds = dict(event.headers) if isinstance(event, h11.Response) else {}
+            if not isinstance(event, h11.Response) or {b"transfer-encoding", b"content-length"} <= set(kinds):
+                raise Refused(502)
+        except Refused as refused:
+            raise Refused(self._fault or refused.status) from None
+        fields = _end_to_end(event.headers.raw_items())
+        if backend.pool.persistence == "APP_COOKIE":
+            for each, value in event.headers:
+                name, _, rest = value.decode("latin1").partition("=")
+                if each == b"set-cookie" and name.strip() == backend.pool.cookie:
+                    backend.bind(rest.split(";")[0].strip().strip('"'), member)
+        if cookie is not None:
+            fields += [(b"Set-Cookie", cookie), (b"Cache-Control", b"private")]
+        if near.http.their_state is h11.SEND_BODY:
+            fields.append((b"Connection", b"close"))  # what the client goes on to send is no further request
+        answer = h11.Response(status_code=event.status_code, headers=fields, reason=event.reason)
+        await self._body(far, near, near.http.send(answer), far.next())
 
-    def refuse(self, status: int) -> None:
-        """Answer in the member's place, and ask the client to hang up."""
-        self.started = self.done = True
-        title, text = _WORDS[status]
-        body = f"<html><body><h1>{status} {title}</h1>\n{text}\n</body></html>\n".encode()
-        headers = HTTPHeaders({"Content-Type": "text/html", "Cache-Control": "no-cache", "Connection": "close"})
-        headers["Content-Length"] = str(len(body))
-        if self.client.stream is not None and not self.client.stream.closed():
-            content = None if self._method == "HEAD" else body
-            self.client.write_headers(ResponseStartLine("HTTP/1.1", status, title), headers, content)
-            self.client.finish()
-
-    def _alive(self) -> None:
-        """Something has moved: the member's time begins anew."""
-        if self._clock is not None:
-            with contextlib.suppress(RuntimeError):  # it has just run out
-                loop = asyncio.get_running_loop()
-                self._clock.reschedule(loop.time() + self.proxy.front.listener.member_seconds)
-
-    # Upgrades
-
-    def _tunnel(
-        self, line: RequestStartLine, headers: HTTPHeaders, stream: IOStream, backend: Backend, member: Member
-    ) -> None:
+    async def _upgrade(self, far: Side, event: h11.InformationalResponse) -> None:
         """From here on it is bytes in both directions."""
-        client = self.client.detach()
-        head = f"{line.method} {line.path} HTTP/1.1\r\n" + "".join(f"{n}: {v}\r\n" for n, v in headers.get_all())
+        near = self._near
+        switch = h11.InformationalResponse(
+            status_code=event.status_code, headers=event.headers.raw_items(), reason=event.reason
+        )
+        await near.write(near.http.send(switch) + far.http.trailing_data[0])
+        await far.write(near.http.trailing_data[0])
+        await tunnel(self._front, near.sock, far.sock)
 
-        async def pump(source: IOStream, sink: IOStream) -> None:
-            try:
-                while True:
-                    await sink.write(await source.read_bytes(_CHUNK_BYTES, partial=True))
-            except StreamClosedError:
-                source.close()
-                sink.close()
+    async def _refuse(self, status: int) -> None:
+        """Answer in the member's place, and ask the client to hang up; nothing where an answer has begun.
 
-        async def both() -> None:
-            try:
-                with contextlib.suppress(StreamClosedError):
-                    await stream.write((head + "\r\n").encode("latin1"))
-                await asyncio.gather(pump(client, stream), pump(stream, client))
-            finally:
-                backend.active[member.id] -= 1
-                stream.close()
-                client.close()
-
-        self.proxy.tunnel = asyncio.get_running_loop().create_task(both())
-
-
-class Reply(HTTPMessageDelegate):
-    """A member's answer."""
-
-    def __init__(self, exchange: Exchange, backend: Backend, member: Member) -> None:
-        self.exchange = exchange
-        self._backend = backend
-        self._member = member
-
-    async def headers_received(self, start_line: RequestStartLine | ResponseStartLine, headers: HTTPHeaders) -> None:
-        """Pass the head on; interim answers are for this connection alone."""
-        assert isinstance(start_line, ResponseStartLine)
-        exchange = self.exchange
-        exchange._alive()
-        if start_line.code < 200:
+        Raises OSError.
+        """
+        http = self._near.http
+        if http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
             return
-        if self._backend.pool.persistence == "APP_COOKIE":
-            for line in headers.get_list("Set-Cookie"):
-                name, _, rest = line.partition("=")
-                if name.strip() == self._backend.pool.cookie:
-                    self._backend.bind(rest.split(";")[0].strip().strip('"'), self._member)
-        passed = _end_to_end(headers)
-        if exchange.new_cookie is not None:
-            passed.add("Set-Cookie", exchange.new_cookie)
-            passed.add("Cache-Control", "private")
-        exchange.started = True
-        await self._pass(lambda: exchange.client.write_headers(start_line, passed))
+        if status not in _MEMBERS:
+            self._front.stats.request_errors += 1
+        title = HTTPStatus(status).phrase
+        body = f"<html><body><h1>{status} {title}</h1>\n{_WORDS[status]}\n</body></html>\n".encode()
+        fields = [
+            ("Content-Type", "text/html"),
+            ("Cache-Control", "no-cache"),
+            ("Content-Length", str(len(body))),
+            ("Connection", "close"),
+        ]
+        data = http.send(h11.Response(status_code=status, headers=fields, reason=title))
+        if not self._bodiless:
+            data += http.send(h11.Data(data=body))
+        await self._near.write(data + http.send(h11.EndOfMessage()))
 
-    async def data_received(self, chunk: bytes) -> None:
-        """A piece of the answer's body."""
-        self.exchange.stats.bytes_out += len(chunk)
-        self.exchange._alive()
-        await self._pass(lambda: self.exchange.client.write(chunk))
-
-    def finish(self) -> None:
-        """The answer is complete."""
-        self.exchange.done = True
-        if self.exchange.client.stream is not None and not self.exchange.client.stream.closed():
-            self.exchange.client.finish()
-
-    async def _pass(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Write to the client; where it has gone, the member need not go on."""
-        try:
-            await write()
-        except StreamClosedError:
-            if self.exchange.upstream is not None:
-                self.exchange.upstream.close()
+    async def _linger(self) -> None:
+        """Let the client read its answer, whatever it still sends."""
+        with contextlib.suppress(OSError):
+            self._near.sock.shutdown(socket.SHUT_WR)
+            async with asyncio.timeout(_LINGER_SECONDS):
+                while await asyncio.get_running_loop().sock_recv(self._near.sock, _READ_BYTES):
+                    await asyncio.sleep(0)
 
 
-def _end_to_end(headers: HTTPHeaders) -> HTTPHeaders:
-    """A copy without what concerns one connection only."""
-    passed = headers.copy()
-    for name in (*_HOP_BY_HOP, *(name.strip() for name in headers.get("Connection", "").split(","))):
-        passed.pop(name, None)
-    return passed
+def _connection(fields: Fields) -> set[bytes]:
+    """What the connection is to do, in small letters."""
+    values = (value for name, value in fields if name.lower() == b"connection")
+    return {each.strip().lower() for value in values for each in value.split(b",")}
+
+
+def _end_to_end(fields: Fields) -> Fields:
+    """What does not concern one connection only."""
+    gone = _HOP_BY_HOP | {name for name in _connection(fields) if not _END_TO_END.fullmatch(name)}
+    return [each for each in fields if each[0].lower() not in gone]
