@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ import pytest
 
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
 from faafo_lab.cloud.emulator.system import sockets, tree
+from faafo_lab.cloud.emulator.system.peers import Socket
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Machine, Room, alive
 from tests.waiting import wait_for
@@ -208,11 +210,12 @@ time.sleep(1000)'
     room.boot("two")
     inode_file = room.disk() / "home/ubuntu/inode"
     inode = int(wait_for("the socket", lambda: inode_file.exists() and inode_file.read_text()))
-    assert room.do(room.hypervisor.owner(inode, ["two", "one"])) == "one"
-    assert room.do(room.hypervisor.owner(inode, ["two"])) is None
-    assert room.do(room.hypervisor.owner(inode, [])) is None
+    assert room.do(room.hypervisor.owner(Socket(inode, os.getuid()))) == "one"
+    with socket.socket() as ours:
+        assert room.do(room.hypervisor.owner(Socket(os.fstat(ours.fileno()).st_ino, os.getuid()))) is None
     room.kill()
-    assert room.do(room.hypervisor.owner(inode, ["one", "two"])) is None
+    with pytest.raises(HypervisorError, match=f"No process is seen to hold socket {inode} open"):
+        room.do(room.hypervisor.owner(Socket(inode, os.getuid())))
 
 
 def test_thirty_instances_boot_at_once(room: Room) -> None:

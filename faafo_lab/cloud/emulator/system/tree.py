@@ -36,6 +36,8 @@ class Stat(NamedTuple):
     cpu_ns: int
     children_ns: int
     threads: int
+    started: int
+    """When, in clock ticks since the machine's boot."""
 
 
 def read(path: str, limit: int = 4096) -> bytes:
@@ -66,6 +68,7 @@ def stat(pid: int) -> Stat | None:
         cpu_ns=(int(fields[11]) + int(fields[12])) * TICK_NS,
         children_ns=(int(fields[13]) + int(fields[14])) * TICK_NS,
         threads=int(fields[17]),
+        started=int(fields[19]),
     )
 
 

@@ -18,12 +18,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from faafo_lab.cloud.emulator.system import channel, sockets, tree
+from faafo_lab.cloud.emulator.system.peers import Socket
 
 log = logging.getLogger(__name__)
 
@@ -180,12 +181,15 @@ class Hypervisor:
         if self._writer is not None:
             await self._ask(verb, limit_seconds, id=id, **details)
 
-    async def owner(self, inode: int, candidates: Collection[str]) -> str | None:
-        """Which of these instances has a process that holds socket:[inode] open."""
-        if self._writer is None or not candidates:
-            return None
-        found: str | None = await self._ask("owner", ANSWER_LIMIT_SECONDS, inode=inode, candidates=list(candidates))
-        return found
+    async def owner(self, end: Socket) -> str | None:
+        """The instance whose process holds this socket open; None where it is a process of no instance.
+
+        Raises HypervisorError where that is not known.
+        """
+        found: str | None = await self._ask("owner", ANSWER_LIMIT_SECONDS, inode=end.inode, uid=end.uid)
+        if found is None:
+            raise HypervisorError(f"No process is seen to hold socket {end.inode} open.")
+        return found or None
 
     async def pids(self, id: str) -> list[int]:
         """An instance's processes, its init first; none for an unknown id."""

@@ -27,7 +27,7 @@ from faafo_lab.cloud.emulator.machinery.hypervisor.freezer import Freezer
 from faafo_lab.cloud.emulator.machinery.hypervisor.governor import BEAT_NS, Governor
 from faafo_lab.cloud.emulator.machinery.hypervisor.memory import BEAT_NS as MEMORY_BEAT_NS
 from faafo_lab.cloud.emulator.machinery.hypervisor.memory import Memory
-from faafo_lab.cloud.emulator.machinery.switch.owners import owner
+from faafo_lab.cloud.emulator.machinery.hypervisor.owners import Owners
 from faafo_lab.cloud.emulator.system import tree
 from faafo_lab.cloud.emulator.system.channel import Channel, Message
 
@@ -73,13 +73,14 @@ class HypervisorProcess:
         self._instances: dict[str, Instance] = {}
         self._governor = Governor()
         self._freezer = Freezer()
+        self._owners = Owners()
         self._preloaded = False
         self._answer: dict[str, Callable[[Message], Any]] = {
             "hello": lambda message: True,
             "freeze": self._freeze,
             "thaw": self._thaw,
             "pids": lambda message: self._governor.pids(message["id"]),
-            "owner": lambda message: owner(message["inode"], self._governor.known(message["candidates"])),
+            "owner": self._owner,
         }
 
     def run(self) -> None:
@@ -143,6 +144,11 @@ class HypervisorProcess:
 
     def _reply(self, number: int, result: Any) -> None:
         self._emulator.send({"number": number, "result": result})
+
+    def _owner(self, message: Message) -> str | None:
+        inits = {one.pid: id for id, one in self._instances.items() if one.status is None}
+        likely = [pid for _, pids in self._governor.known(self._instances) for pid in pids]
+        return self._owners.owner(message["inode"], message["uid"], inits, likely)
 
     def _tell_console(self, id: str, line: str) -> None:
         if instance := self._instances.get(id):

@@ -2,9 +2,9 @@
 
 A real cloud knows an instance by the network that its request comes from; here all share the loopback network, so it
 is known by the process that owns the connection. Whoever is no process of a running instance (another program, another
-user of this machine) is answered 404, whatever they ask. The link-local 169.254.169.254 needs root: the address
-is the cloud's own 127.N.169.254, and the instance finds it in METADATA_URL and in /etc/cloud/cloud.cfg.d, where
-cloud-init looks for it.
+user of this machine) is answered 404, whatever they ask; 503 where it is not known who asks. The link-local
+169.254.169.254 needs root: the address is the cloud's own 127.N.169.254, and the instance finds it in METADATA_URL and
+in /etc/cloud/cloud.cfg.d, where cloud-init looks for it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tornado.web import Application, RequestHandler
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
 from faafo_lab.cloud.emulator.machinery.metadata import datasource
-from faafo_lab.cloud.emulator.machinery.switch.peers import peer_inode
+from faafo_lab.cloud.emulator.system.peers import peer_socket
 
 if TYPE_CHECKING:
     from faafo_lab.cloud.emulator.server import Emulator
@@ -69,20 +69,19 @@ class Metadata:
         return datasource.tree(self._cloud, server)
 
     async def asking(self, sock: socket.socket) -> Row | None:
-        """The server whose process is at the other end of this connection; None for everybody else."""
+        """The server whose process is at the other end of this connection; None for everybody else.
+
+        Raises HypervisorError where it is not known whose process it is.
+        """
         try:
-            inode = peer_inode(sock.getpeername(), sock.getsockname())
-            if inode is None:
-                return None
-            servers = self._cloud.store.table("server")
-            async with self._asking:
-                owner = await self._cloud.hypervisor.owner(inode, [row["id"] for row in servers])
+            found = peer_socket(sock.getpeername(), sock.getsockname())
         except OSError:
+            found = None  # it has hung up already
+        if found is None:
             return None
-        except HypervisorError as error:
-            log.warning("metadata: %s", error)
-            return None
-        return servers.get(owner)
+        async with self._asking:
+            owner = await self._cloud.hypervisor.owner(found)
+        return self._cloud.store.table("server").get(owner)
 
 
 def _bind(host: str, port: int) -> list[socket.socket]:
@@ -113,7 +112,12 @@ class Handler(RequestHandler):
         connection = self.request.connection
         assert isinstance(connection, HTTP1Connection)
         sock = connection.stream.socket
-        server = await self._metadata.asking(sock) if sock is not None else None
+        try:
+            server = await self._metadata.asking(sock) if sock is not None else None
+        except HypervisorError as error:
+            log.warning("metadata: %s", error)
+            self.send_error(503)
+            return
         node = None if server is None else _find(self._metadata.tree(server), self.request.path)
         if node is None:
             self.send_error(404)
