@@ -14,6 +14,7 @@ import sys
 import tarfile
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -49,9 +50,13 @@ class Machine:
         self._thread.start()
         self.hypervisor = Hypervisor(state_dir, self.exits.append)
 
+    def begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start a coroutine in the loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(LIMIT_SECONDS)
+        return self.begin(work).result(LIMIT_SECONDS)
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function in the loop."""

@@ -177,8 +177,7 @@ def end_leftovers(state_dir: Path, limit_seconds: float) -> list[int]:
     """End what a killed emulator has left of its instances, seldom anything; returns those that do not go."""
     deadline = time.monotonic() + limit_seconds
     while (left := leftovers(state_dir)) and time.monotonic() < deadline:
-        for pid in left:
-            send(pid, signal.SIGKILL)
+        kill(left)
         time.sleep(0.02)
     return left
 

@@ -131,8 +131,7 @@ class Agent:
 
     async def _hear(self, reader: asyncio.StreamReader) -> None:
         """Messages of the hypervisor; when there are no more, it is gone."""
-        while line := await reader.readline():
-            message = channel.decode(line)
+        async for message in channel.messages(reader):
             if message["verb"] == "console":
                 self._console.line(message["line"])
             elif message["verb"] == "shutdown":

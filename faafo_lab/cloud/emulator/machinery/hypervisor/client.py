@@ -14,7 +14,6 @@ import contextlib
 import itertools
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -123,17 +122,9 @@ class Hypervisor:
             self._reader.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reader
-        if process is not None:
-            try:
-                await asyncio.to_thread(process.wait, KILL_LIMIT_SECONDS)
-            except subprocess.TimeoutExpired:
-                log.error("The hypervisor did not end within %.0f s: killed.", KILL_LIMIT_SECONDS)
-                process.kill()
-                await asyncio.to_thread(process.wait)
+        await self._end_of(process)
         self._lost("the hypervisor was closed")
         self._process = self._writer = self._reader = None
-        for pid in tree.leftovers(self.state_dir):
-            tree.send(pid, signal.SIGKILL)
         if self._sockets is not None:
             sockets.remove(self._sockets)
 
@@ -221,8 +212,7 @@ class Hypervisor:
             self._answers.pop(number, None)
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
-        while line := await reader.readline():
-            message = channel.decode(line)
+        async for message in channel.messages(reader):
             if "exit" in message:
                 self._exited(message["exit"])
                 continue
@@ -238,11 +228,23 @@ class Hypervisor:
             if self._writer is not None:
                 self._writer.close()
             process, self._process, self._writer, self._reader = self._process, None, None, None
-            if process is not None:
-                await asyncio.to_thread(process.wait)
+            async with self._starting:
+                if self._writer is None:  # otherwise the next one runs already, and has seen to what was left
+                    await self._end_of(process)
             self._lost("The hypervisor has died: boot the server again.")
             for id in list(self._alive):
                 self._exited(id)
+
+    async def _end_of(self, process: subprocess.Popen[bytes] | None) -> None:
+        """Await a hypervisor's end, and end what it leaves."""
+        if process is not None:
+            try:
+                await asyncio.to_thread(process.wait, KILL_LIMIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                log.error("The hypervisor did not end within %.0f s: killed.", KILL_LIMIT_SECONDS)
+                process.kill()
+                await asyncio.to_thread(process.wait)
+        await asyncio.to_thread(tree.end_leftovers, self.state_dir, KILL_LIMIT_SECONDS)
 
     def _exited(self, id: str) -> None:
         if id in self._alive:

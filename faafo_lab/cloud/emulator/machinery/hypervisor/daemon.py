@@ -160,13 +160,13 @@ class HypervisorProcess:
             return
         if not self._preloaded:
             self._preload()
-        ours, theirs = socket.socketpair()
-        pid = os.fork()
-        if not pid:
-            self._become_guest(guest, theirs)
-        theirs.close()
-        memory = Memory(guest.memory_mb << 20)
-        instance = Instance(guest, pid, Channel(ours), memory, waiting=[] if number is None else [number])
+        waiting = [] if number is None else [number]
+        try:
+            pid, lifeline = self._fork(guest)
+        except OSError as error:  # too many processes or files
+            self._fail(guest, waiting, f"The init of {guest.name} cannot be started: {error}.")
+            return
+        instance = Instance(guest, pid, Channel(lifeline), Memory(guest.memory_mb << 20), waiting=waiting)
         self._instances[guest.id] = instance
         self._selector.register(instance.channel, selectors.EVENT_READ, instance)
         try:
@@ -174,6 +174,29 @@ class HypervisorProcess:
         except OSError as error:
             instance.error = f"The gauges of {guest.name} cannot be written: {error}."
             self._kill(instance)
+
+    def _fork(self, guest: Guest) -> tuple[int, socket.socket]:
+        """Start a guest's init; its process, and our end of its lifeline. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                pid = os.fork()
+            except OSError:
+                ours.close()
+                raise
+            if not pid:
+                self._become_guest(guest, theirs)
+        return pid, ours
+
+    def _fail(self, guest: Guest, waiting: list[int], why: str) -> None:
+        """A guest could not boot: tell who waits for it, or, where it has rebooted by itself, its console."""
+        for number in waiting:
+            self._emulator.send({"number": number, "error": why})
+        if not waiting:
+            log.error("%s", why)
+            with contextlib.suppress(OSError), (Path(guest.directory) / "console.log").open("ab") as console:
+                console.write(f"hypervisor: {why}\n".encode(errors="replace"))
+            self._emulator.send({"exit": guest.id})
 
     def _become_guest(self, guest: Guest, lifeline: socket.socket) -> NoReturn:
         """In the child: keep nothing of the hypervisor but its memory."""
@@ -296,9 +319,8 @@ class HypervisorProcess:
             for number in instance.waiting:
                 self._reply(number, True)
         elif not instance.booted:
-            error = instance.error or f"Its init ended with status {instance.status} before it was up."
-            for number in instance.waiting:
-                self._emulator.send({"number": number, "error": error})
+            why = instance.error or f"Its init ended with status {instance.status} before it was up."
+            self._fail(instance.guest, instance.waiting, why)
         elif instance.status == REBOOT_STATUS:
             self._boot(replace(instance.guest, first_boot=False), None)
         else:
