@@ -97,7 +97,7 @@ def _initialise(as_user: list[str], binaries: Path, data: Path) -> None:
     """Create the cluster and the database; a half-made one is never taken for whole."""
     unfinished = data.with_name("unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    with tempfile.NamedTemporaryFile("w", dir=data.parent, prefix="password") as password:
+    with tempfile.NamedTemporaryFile("w", dir=data.parent, prefix="password", encoding="utf-8") as password:
         password.write(settings.secret() or settings.PASSWORD_WITHOUT_SECRET)
         password.flush()
         account = ["--username=faafo", "--auth=scram-sha-256", f"--pwfile={password.name}"]
@@ -131,7 +131,7 @@ def _valkey() -> NoReturn:
         "timeout": "0",
     }
     handle = os.open(configuration, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(handle, "w") as file:
+    with open(handle, "w", encoding="utf-8") as file:
         file.writelines(f"{key} {value}\n" for key, value in lines.items())
     _exec([str(server), str(configuration)])
 
@@ -203,7 +203,13 @@ def _quoted(text: str) -> str:
 
 def _call(words: list[str], text: str = "") -> None:
     done = subprocess.run(
-        words, input=text, capture_output=True, text=True, timeout=INITDB_SECONDS, env=_environment(), check=False
+        words,
+        input=text,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=INITDB_SECONDS,
+        env=_environment(),
+        check=False,
     )
     if done.returncode:
         raise SettingsError(f"Creating the database failed: {(done.stderr or done.stdout).strip()}")

@@ -134,6 +134,18 @@ def test_a_dead_hypervisor_takes_all_instances_along_and_the_next_boot_starts_a_
     assert len(room.pids()) == 1
 
 
+def test_nothing_outlives_hypervisor_and_inits_that_die_together_whatever_it_has_done_to_hide(room: Room) -> None:
+    hidden = "(setsid env -i sh -c 'cd /; echo all-started; exec sleep 1000 </dev/null >/dev/null 2>&1' &)\n"
+    room.boot(user_data=f"#!/bin/sh\n{hidden}exec sleep 1000\n")
+    pids = started(room)
+    assert [pid for pid in pids if b"FAAFO" not in tree.read(f"/proc/{pid}/environ", 1 << 17)]
+    both = (parent(pids[0]), pids[0])
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped, neither has a moment to do anything
+        for pid in both:
+            os.kill(pid, number)
+    wait_for("the end of everything", lambda: not [pid for pid in pids if alive(pid)])
+
+
 def test_a_hypervisor_that_dies_with_an_unread_message_is_noticed(room: Room) -> None:
     room.boot()
     room.boot("two")
@@ -172,8 +184,12 @@ def test_a_guest_that_cannot_reboot_is_told_and_its_neighbours_live_on(room: Roo
     room.boot()
     hypervisor = parent(room.pids()[0])
     files = Path(f"/proc/{hypervisor}/fd")
-    gauges = [int(file.name) for file in files.iterdir() if file.is_symlink() and "/one/procfs/" in str(file.readlink())]
-    with limited(hypervisor, resource.RLIMIT_NOFILE, min(gauges)):  # the lifeline's number will be free, for what needs two
+    gauges = [
+        int(file.name) for file in files.iterdir() if file.is_symlink() and "/one/procfs/" in str(file.readlink())
+    ]
+    with limited(
+        hypervisor, resource.RLIMIT_NOFILE, min(gauges)
+    ):  # the lifeline's number will be free, for what needs two
         reboot(room)
         wait_for("the news", lambda: room.exits == ["one"])
         assert "hypervisor: The init of vm-one cannot be started: [Errno 24] Too many open files." in room.console()

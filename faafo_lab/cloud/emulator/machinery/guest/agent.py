@@ -190,7 +190,7 @@ class Agent:
     def _rename(self, name: str) -> None:
         """Take another host name than the server's."""
         self._environment["HOSTNAME"] = name
-        (self._root / "etc/hostname").write_text(name + "\n")
+        (self._root / "etc/hostname").write_text(name + "\n", encoding="utf-8")
         if self._own_hostname:
             change_hostname(name)
         self._console.line(f"systemd[1]: Hostname set to <{name}>.")

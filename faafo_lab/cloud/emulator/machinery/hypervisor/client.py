@@ -98,6 +98,7 @@ class Hypervisor:
                         "-m",
                         "faafo_lab.cloud.emulator.machinery.hypervisor.daemon",
                         str(theirs.fileno()),
+                        str(self.state_dir),
                     ],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,

@@ -328,12 +328,13 @@ class HypervisorProcess:
 
 
 def main() -> None:
-    """Run the hypervisor; the only argument is the number of the inherited socket to the emulator."""
+    """Run the hypervisor; its arguments: the number of the inherited socket to the emulator, the state directory."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     tree.adopt_orphans()
+    tree.mark_me(Path(sys.argv[2]))
     process = HypervisorProcess(Channel(socket.socket(fileno=int(sys.argv[1]))))
     try:
         process.run()
