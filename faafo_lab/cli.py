@@ -3,17 +3,21 @@
 import argparse
 import logging
 import os
+import shlex
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from faafo_lab.cloud.emulator.control import quota
+from faafo_lab.interpreter import start_again
 from faafo_lab.paths import embedded_state_dir
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit status: 0, or 1 after one sentence on standard error."""
+    if arguments is None:
+        start_again()
     options = parser().parse_args(arguments)
     logging.basicConfig(level=logging.INFO if options.verbose else logging.ERROR)
     from faafo_lab.cloud.emulator.errors import EmulatorError
@@ -88,7 +92,8 @@ def cloud_start(options: argparse.Namespace) -> None:
 
     running = control.start(state_dir(options), port=options.port, quotas=dict(options.quota))
     print(f"auth URL:     {running.auth_url}\nclouds.yaml:  {running.clouds_yaml}  (the cloud is named embedded)")
-    print(f"to use it:    OS_CLIENT_CONFIG_FILE={running.clouds_yaml} openstack --os-cloud embedded server list")
+    settings = f"OS_CLIENT_CONFIG_FILE={shlex.quote(str(running.clouds_yaml))}"
+    print(f"to use it:    {settings} openstack --os-cloud embedded server list")
 
 
 def cloud_status(options: argparse.Namespace) -> int:

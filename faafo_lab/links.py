@@ -72,7 +72,7 @@ def allowed(handler: object, host: str) -> bool:
 
     try:
         address = IPv4Address(host)
-        entries = yaml.safe_load((embedded_state_dir() / "clouds.yaml").read_text())
+        entries = yaml.safe_load((embedded_state_dir() / "clouds.yaml").read_text(encoding="utf-8"))
         own = IPv4Address(urlsplit(entries["clouds"]["embedded"]["auth"]["auth_url"]).hostname or "")
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
         return False

@@ -25,8 +25,17 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
 def make_home(environ: Mapping[str, str] = os.environ) -> Path:
     """The lab's directory, created (mode 0700) where it was missing."""
     path = home(environ)
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(path)
     return path
+
+
+def make_private(directory: Path) -> None:
+    """Make a directory where it is missing, and those above it, for the user alone, whatever the umask. Raises OSError.
+
+    (The modes of the parents that `Path.mkdir` makes are the umask's.)
+    """
+    for each in (*reversed(directory.parents), directory):
+        each.mkdir(mode=0o700, exist_ok=True)
 
 
 def embedded_state_dir(environ: Mapping[str, str] = os.environ) -> Path:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from faafo_lab.interpreter import environment, start_again
 from faafo_lab.paths import embedded_state_dir
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -33,6 +34,8 @@ ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit status."""
+    if arguments is None:
+        start_again()
     parser = argparse.ArgumentParser(prog="python -m faafo_lab.workbook", description="Run the workbook.")
     commands = parser.add_subparsers(dest="command", required=True)
     run_parser = commands.add_parser("run", help="run the scaling-out notebook through each backend")
@@ -168,7 +171,7 @@ def lab() -> int:
         command.append("--allow-root")
     settings = os.pathsep.join(filter(None, [str(ROOT / "binder"), os.environ.get("JUPYTER_CONFIG_PATH")]))
     try:
-        return subprocess.call(command, env={**os.environ, "JUPYTER_CONFIG_PATH": settings})
+        return subprocess.call(command, env={**environment(), "JUPYTER_CONFIG_PATH": settings})
     except KeyboardInterrupt:
         return 0
     finally:

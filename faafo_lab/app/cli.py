@@ -17,6 +17,7 @@ from typing import Any
 from faafo_lab.app import settings
 from faafo_lab.app.client import Client
 from faafo_lab.app.errors import ApiAway, ApiRefused, AppError, SettingsError
+from faafo_lab.interpreter import start_again
 
 WAIT_STEP_SECONDS = 0.5
 BLANK, FAILED = "-", "failed"  # of a fractal that is not made yet, or cannot be
@@ -116,6 +117,7 @@ def delete(client: Client, options: argparse.Namespace) -> None:
 
 def main() -> None:
     """The command ``faafo``."""
+    start_again()
     options = _parser().parse_args()
     try:
         client = Client(options.endpoint_url or settings.endpoint_url(), _secret())
@@ -209,7 +211,7 @@ def _secret() -> str | None:
     if given := settings.secret():
         return given
     try:
-        lines = (settings.root() / "etc/faafo/secret").read_text().splitlines()
+        lines = (settings.root() / "etc/faafo/secret").read_text(encoding="utf-8").splitlines()
     except OSError:
         return None
     return lines[0] if lines else None

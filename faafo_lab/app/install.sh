@@ -133,6 +133,10 @@ units=() changed=()
 service() { # service NAME DESCRIPTION COMMAND EXTRA, its environment on standard input
     local name=$1 command new='' existed=''
     command=$(command -v "$3") || failed "$3 is not on this machine: add -i faafo."
+    # the instance's directory may have a name that would have to be quoted
+    if [ -n "$root" ] && [ "${command#"$root"/}" != "$command" ]; then
+        command="\${INSTANCE_ROOT}/${command#"$root"/}"
+    fi
     [ ! -f "$units_dir/$name.service" ] || existed=yes
     # the secret is in a file that only root reads, not in the unit and not on a command line
     if write "$etc/$name.env" 600; then new=yes; fi

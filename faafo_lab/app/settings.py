@@ -97,7 +97,7 @@ def endpoint_url() -> str:
     if url := os.environ.get("FAAFO_ENDPOINT_URL"):
         return url
     try:
-        lines = (root() / "etc/faafo/faafo.conf").read_text().splitlines()
+        lines = (root() / "etc/faafo/faafo.conf").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
     for line in lines:

@@ -154,7 +154,7 @@ def make(cloud: Cloud, ledger: Ledger) -> Receipt:
 
     servers = cloud.servers()  # which the ledger sees too
     path = allocated_file(cloud.name)
-    allocated = path.read_text().split() if path.exists() else []
+    allocated = path.read_text(encoding="utf-8").split() if path.exists() else []
     ours = {kind: set(ids) for kind, ids in ledger.created.items()}
     left = {
         "servers": [s.name for s in servers if ROLE_KEY in s.metadata or s.id in ours["servers"]],

@@ -135,12 +135,12 @@ class KnownHosts:
 
     def get(self, who: str) -> str | None:
         """The key of `who` in OpenSSH's format, or None."""
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
         return next((line.split(maxsplit=1)[1] for line in lines if line.split(maxsplit=1)[:1] == [who]), None)
 
     def add(self, who: str, key: str) -> None:
         """Remember a key."""
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(f"{who} {key.strip()}\n")
 
 

@@ -173,7 +173,7 @@ class Answer:
 def run_probe(cloud: Cloud, server: Server, targets: Sequence[tuple[str, int]]) -> Answer:
     """Try these (address, port) from a server, which needs a python3 and SSH. Raises CommandFailed."""
     words = " ".join(shlex.quote(f"{host}:{port}") for host, port in targets)
-    source = Path(probe.__file__).read_text()
+    source = Path(probe.__file__).read_text(encoding="utf-8")
     command = f"python3 - {CONNECT_SECONDS} {words} <<'END_OF_PROBE'\n{source}\nEND_OF_PROBE"
     result = cloud.run(server, command, timeout_seconds=COMMAND_SECONDS, check=True)
     try:

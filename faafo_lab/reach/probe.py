@@ -38,7 +38,7 @@ def listening() -> list[int]:
     ports: set[int] = set()
     for table in PROC_TABLES:
         try:
-            with open(table) as file:
+            with open(table, encoding="utf-8") as file:
                 rows = [line.split() for line in file][1:]
         except OSError:
             continue

@@ -465,7 +465,7 @@ class Topology:
     def destroy(self) -> None:
         """Delete all that the lab made: servers, security groups, floating addresses and the key pair."""
         self.remove_old_app()
-        allocated = self._allocated().read_text().split() if self._allocated().exists() else []
+        allocated = self._allocated().read_text(encoding="utf-8").split() if self._allocated().exists() else []
         mine = [ip for ip in self.cloud.floating_ips() if ip.id in allocated and ip.server_id is None]
         for address in mine:
             self.cloud.delete_floating_ip(address)
@@ -579,7 +579,7 @@ class Topology:
             had = {ip.id for ip in self.cloud.floating_ips()}
             address: FloatingIP = self.cloud.free_floating_ip()
             if address.id not in had:
-                with self._allocated().open("a") as file:
+                with self._allocated().open("a", encoding="utf-8") as file:
                     file.write(f"{address.id}\n")
             self.cloud.attach_floating_ip(self.servers[name], address)
             self._report(f"floating address of {name}", "attached")

@@ -93,7 +93,7 @@ def test_all_in_one(machine: Machine) -> None:
     assert machine.calls() == ["daemon-reload", f"enable --now {' '.join(names)}"]
     for name in names:
         service = machine.unit(name)["Service"]
-        assert service["ExecStart"] == str(machine.bin / name)
+        assert service["ExecStart"] == f"${{INSTANCE_ROOT}}/bin/{name}"  # no name of a directory that needs quotes
         assert service["Restart"] == "always"
         assert machine.unit(name)["Install"]["WantedBy"] == "multi-user.target"
         assert machine.variables(name)["FAAFO_SECRET"] == SECRET
@@ -171,7 +171,7 @@ def test_what_the_units_say_runs(machine: Machine) -> None:
     for name in ("faafo-database", "faafo-messaging", "faafo-api", "faafo-worker"):
         with (deployment.place / f"{name}.log").open("wb") as log:
             deployment.processes[name] = subprocess.Popen(
-                [machine.unit(name)["Service"]["ExecStart"]],
+                [machine.unit(name)["Service"]["ExecStart"].replace("${INSTANCE_ROOT}/bin", str(machine.bin))],
                 env=deployment.environment(**machine.variables(name)),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

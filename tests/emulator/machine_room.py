@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import functools
 import io
 import itertools
 import signal
+import subprocess
+import sys
 import tarfile
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -46,9 +50,13 @@ class Machine:
         self._thread.start()
         self.hypervisor = Hypervisor(state_dir, self.exits.append)
 
+    def begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start a coroutine in the loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the loop."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(LIMIT_SECONDS)
+        return self.begin(work).result(LIMIT_SECONDS)
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function in the loop."""
@@ -177,6 +185,28 @@ def _network() -> Claim:
 def an_address() -> str:
     """A loopback address that nobody else uses."""
     return f"127.{_network().number}.0.{next(_hosts)}"
+
+
+_BIRTHS = """
+import _thread
+while True:
+    try:
+        _thread.start_new_thread(int, ())
+    except RuntimeError:
+        pass
+"""
+
+
+@contextlib.contextmanager
+def a_busy_host() -> Iterator[None]:
+    """A program of this machine, no instance's, to which the kernel gives process numbers as fast as it can, some
+    10,000/s: a thread takes one, too."""
+    program = subprocess.Popen([sys.executable, "-IS", "-c", _BIRTHS])
+    try:
+        yield
+    finally:
+        program.kill()
+        program.wait()
 
 
 def alive(pid: int) -> bool:

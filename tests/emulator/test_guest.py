@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from faafo_lab.cloud.emulator.machinery.guest.units import UnitError, read_unit
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Room, alive
-from tests.waiting import wait_for
+from tests.waiting import LIMIT_SECONDS, wait_for
 
 machine, room = machine_room.machine, machine_room.room
 
@@ -230,6 +231,47 @@ def test_a_unit_takes_its_children_along_when_it_stops(room: Room) -> None:
     wait_for("its five processes", lambda: len(room.pids()) == 5)
     assert in_instance(room, "systemctl stop many").returncode == 0
     assert len(room.pids()) == 1
+
+
+STOPPED_WHILE_STRAGGLERS_DIE = """
+import asyncio, os, sys
+from pathlib import Path
+from faafo_lab.cloud.emulator.machinery.guest.children import Children
+from faafo_lab.cloud.emulator.machinery.guest.console import Console
+from faafo_lab.cloud.emulator.machinery.guest.supervisor import Supervisor
+from faafo_lab.cloud.emulator.system import tree
+
+async def main(disk):
+    tree.adopt_orphans()
+    children = Children()
+    children.watch()
+    environment = {"PATH": os.environ["PATH"], "HOME": str(disk)}
+    supervisor = Supervisor(disk, environment, children, Console(disk / "console.log"))
+    await supervisor.start("a")
+    service = supervisor.service("a")
+    await service.child.code
+    while tree.children(os.getpid()):  # its straggler is killed next
+        await asyncio.sleep(0)
+    await supervisor.stop("a")
+    await asyncio.wait([service.keeper], return_when=asyncio.FIRST_COMPLETED, timeout=float(sys.argv[2]))
+    print(supervisor.service("a").state, service.keeper.done(), tree.children(os.getpid()))
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+def test_a_unit_that_is_stopped_while_its_stragglers_die_does_not_start_again(tmp_path: Path) -> None:
+    units = tmp_path / "etc/systemd/system"
+    units.mkdir(parents=True)
+    (tmp_path / "var/log").mkdir(parents=True)
+    (units / "a.service").write_text("[Service]\nExecStart=/bin/sh -c 'sleep 1000 & exit 1'\nRestart=always\n")
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED_WHILE_STRAGGLERS_DIE, str(tmp_path), str(LIMIT_SECONDS)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "inactive True []\n"
 
 
 def test_enabled_units_start_at_every_boot(room: Room) -> None:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+import resource
+import shutil
 import signal
+import socket
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
-from faafo_lab.cloud.emulator.system import sockets, tree
+from faafo_lab.cloud.emulator.system import channel, sockets, tree
+from faafo_lab.cloud.emulator.system.peers import Socket
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Machine, Room, alive
-from tests.waiting import wait_for
+from tests.waiting import LIMIT_SECONDS, wait_for
 
 machine, room = machine_room.machine, machine_room.room
 
@@ -36,6 +42,12 @@ for n in 1 2 3; do fork & done
 echo all-started
 timeout 20 sleep 1000
 """
+
+
+def parent(pid: int) -> int:
+    seen = tree.stat(pid)
+    assert seen is not None
+    return seen.parent
 
 
 def started(room: Room, id: str = "one") -> list[int]:
@@ -115,11 +127,114 @@ def test_a_dead_hypervisor_takes_all_instances_along_and_the_next_boot_starts_a_
     room.boot(user_data=DAEMONS)
     room.boot("two", user_data=DAEMONS)
     pids = started(room) + started(room, "two")
-    os.kill(tree.stat(pids[0]).parent, signal.SIGKILL)  # type: ignore[union-attr]
+    os.kill(parent(pids[0]), signal.SIGKILL)
     wait_for("the end of all instances", lambda: not [pid for pid in pids if alive(pid)])
     wait_for("the news", lambda: sorted(room.exits) == ["one", "two"])
     room.boot(first_boot=False)
     assert len(room.pids()) == 1
+
+
+def test_nothing_outlives_hypervisor_and_inits_that_die_together_whatever_it_has_done_to_hide(room: Room) -> None:
+    hidden = "(setsid env -i sh -c 'cd /; echo all-started; exec sleep 1000 </dev/null >/dev/null 2>&1' &)\n"
+    room.boot(user_data=f"#!/bin/sh\n{hidden}exec sleep 1000\n")
+    pids = started(room)
+    assert [pid for pid in pids if b"FAAFO" not in tree.read(f"/proc/{pid}/environ", 1 << 17)]
+    both = (parent(pids[0]), pids[0])
+    for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped, neither has a moment to do anything
+        for pid in both:
+            os.kill(pid, number)
+    wait_for("the end of everything", lambda: not [pid for pid in pids if alive(pid)])
+
+
+def test_a_hypervisor_that_dies_with_an_unread_message_is_noticed(room: Room) -> None:
+    room.boot()
+    room.boot("two")
+    hypervisor = parent(room.pids()[0])
+    os.kill(hypervisor, signal.SIGSTOP)
+    asked = room.machine.begin(room.hypervisor.kill("one"))
+    room.call(int)  # when the loop has done this, it has sent that
+    os.kill(hypervisor, signal.SIGKILL)
+    wait_for("the news", lambda: room.exits == ["two"])
+    with pytest.raises(HypervisorError, match="has died"):
+        asked.result(LIMIT_SECONDS)
+    room.kill("two")  # as at a deletion: nothing to do
+    room.boot(first_boot=False)
+    assert len(room.pids()) == 1
+
+
+@contextlib.contextmanager
+def limited(pid: int, what: int, limit: int) -> Iterator[None]:
+    """The process has a lower limit of this kind (`resource.RLIMIT_…`)."""
+    before = resource.prlimit(pid, what)
+    resource.prlimit(pid, what, (limit, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, what, before)
+
+
+def reboot(room: Room, id: str = "one") -> None:
+    """Let the instance ask its init for a reboot."""
+    command = str(room.disk(id) / "bin/reboot")
+    assert subprocess.run([command], env={"INSTANCE_PORTS": str(room.ports(id))}, check=False).returncode == 0
+
+
+def test_a_guest_that_cannot_reboot_is_told_and_its_neighbours_live_on(room: Room) -> None:
+    room.boot("neighbour")
+    room.boot()
+    hypervisor = parent(room.pids()[0])
+    files = Path(f"/proc/{hypervisor}/fd")
+    gauges = [
+        int(file.name) for file in files.iterdir() if file.is_symlink() and "/one/procfs/" in str(file.readlink())
+    ]
+    with limited(
+        hypervisor, resource.RLIMIT_NOFILE, min(gauges)
+    ):  # the lifeline's number will be free, for what needs two
+        reboot(room)
+        wait_for("the news", lambda: room.exits == ["one"])
+        assert "hypervisor: The init of vm-one cannot be started: [Errno 24] Too many open files." in room.console()
+    assert room.pids() == []
+    assert len(room.pids("neighbour")) == 1
+    room.boot(first_boot=False)
+    assert len(room.pids()) == 1
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may start as many processes as it likes")
+def test_a_guest_that_has_no_process_to_reboot_into_is_told(room: Room) -> None:
+    room.boot("neighbour")
+    room.boot()
+    with limited(parent(room.pids()[0]), resource.RLIMIT_NPROC, 1):
+        reboot(room)
+        wait_for("the news", lambda: room.exits == ["one"])
+    assert "The init of vm-one cannot be started: [Errno 11]" in room.console()
+    assert len(room.pids("neighbour")) == 1
+
+
+def test_a_guest_whose_disk_is_gone_at_its_reboot_is_told(room: Room) -> None:
+    room.boot()
+    shutil.rmtree(room.disk() / "etc/systemd")
+    (room.disk() / "etc/systemd").write_text("in the way")
+    reboot(room)
+    wait_for("the news", lambda: room.exits == ["one"])
+    assert "hypervisor: The disk of vm-one cannot be prepared" in room.console()
+
+
+@pytest.mark.parametrize("last", [b"", b'{"half'])
+@pytest.mark.parametrize("unread", [b"", b"unread"])
+def test_every_end_of_a_channel_is_an_end(last: bytes, unread: bytes) -> None:
+    async def heard() -> list[channel.Message]:
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=ours)
+        writer.write(unread)
+        theirs.sendall(channel.encode({"whole": 1}) + last)
+        messages = channel.messages(reader)
+        found = [await anext(messages)]
+        theirs.close()
+        found += [message async for message in messages]
+        writer.close()
+        return found
+
+    assert asyncio.run(heard()) == [{"whole": 1}]
 
 
 def test_a_killed_emulator_leaves_no_process(tmp_path: Path) -> None:
@@ -208,16 +323,15 @@ time.sleep(1000)'
     room.boot("two")
     inode_file = room.disk() / "home/ubuntu/inode"
     inode = int(wait_for("the socket", lambda: inode_file.exists() and inode_file.read_text()))
-    assert room.do(room.hypervisor.owner(inode, ["two", "one"])) == "one"
-    assert room.do(room.hypervisor.owner(inode, ["two"])) is None
-    assert room.do(room.hypervisor.owner(inode, [])) is None
+    assert room.do(room.hypervisor.owner(Socket(inode, os.getuid()))) == "one"
+    with socket.socket() as ours:
+        assert room.do(room.hypervisor.owner(Socket(os.fstat(ours.fileno()).st_ino, os.getuid()))) is None
     room.kill()
-    assert room.do(room.hypervisor.owner(inode, ["one", "two"])) is None
+    with pytest.raises(HypervisorError, match=f"No process is seen to hold socket {inode} open"):
+        room.do(room.hypervisor.owner(Socket(inode, os.getuid())))
 
 
 def test_thirty_instances_boot_at_once(room: Room) -> None:
-    import asyncio
-
     guests = [room.guest(f"n{number}") for number in range(30)]
 
     async def boot_all() -> None:
@@ -265,8 +379,12 @@ def test_leftovers_are_this_state_directorys_only(tmp_path: Path) -> None:
 def test_a_slow_guest_does_not_keep_the_others_from_their_end(room: Room) -> None:
     room.boot("slow", user_data="#!/bin/sh\nexec sleep 1000\n")
     room.boot("two")
-    os.kill(room.pids("slow")[0], signal.SIGSTOP)
-    begun = time.monotonic()
+    slow, *_ = room.pids("slow")
+    os.kill(slow, signal.SIGSTOP)
+    shutdown = room.machine.begin(room.hypervisor.shutdown("slow", LIMIT_SECONDS))  # of which it takes no notice
     room.kill("two")
+    assert not shutdown.done()
+    assert alive(slow)
     room.kill("slow")
-    assert time.monotonic() - begun < 10
+    assert not alive(slow)
+    shutdown.result(LIMIT_SECONDS)

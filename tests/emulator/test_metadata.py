@@ -19,9 +19,11 @@ from faafo_lab.cloud.emulator.addresses import port_offset
 from faafo_lab.cloud.emulator.control import Running
 from tests.waiting import wait_for
 
+from . import machine_room
 from .conftest import Api
 
-# In the instance, a program that asks for what it finds in a file and leaves the answer beside it.
+# In the instance, a program that asks for what it finds in a file and leaves the answer beside it: each time a new
+# process does so.
 ASK = """#!/usr/bin/env python3
 import json, os, time, urllib.error, urllib.request
 url = os.environ["METADATA_URL"]
@@ -30,6 +32,9 @@ while True:
         with open(name) as file:
             path = file.read()
         os.remove(name)
+        if os.fork():
+            os.wait()
+            continue
         try:
             with urllib.request.urlopen(url + path) as answer:
                 found = [answer.status, answer.headers["Content-Type"], answer.read().decode()]
@@ -38,6 +43,7 @@ while True:
         with open(name + ".partial", "w") as file:
             json.dump(found, file)
         os.rename(name + ".partial", name.replace(".ask", ".answer"))
+        os._exit(0)
     time.sleep(0.02)
 """
 
@@ -153,6 +159,13 @@ def test_it_follows_the_servers_metadata(api: Api, one: Instance) -> None:
     assert json.loads(one.text("/openstack/latest/meta_data.json"))["meta"] == {"role": "api", "colour": "green"}
     api("DELETE", f"/compute/v2.1/servers/{one.id}/metadata/colour")
     assert json.loads(one.text("/openstack/latest/meta_data.json"))["meta"] == {"role": "api"}
+
+
+def test_an_instance_is_known_however_fast_processes_are_born_on_the_host(one: Instance, two: Instance) -> None:
+    with machine_room.a_busy_host():
+        for _ in range(10):
+            for each in (one, two):
+                assert json.loads(each.text("/openstack/latest/meta_data.json"))["uuid"] == each.id
 
 
 def test_nobody_else_gets_anything(one: Instance) -> None:

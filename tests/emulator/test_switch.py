@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import socket
 import threading
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from faafo_lab.cloud.emulator.machinery.switch import peers
 from faafo_lab.cloud.emulator.machinery.switch.plug import Plug, Rule
 from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
+from faafo_lab.cloud.emulator.system import peers
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Machine, Room
 from tests.waiting import wait_for
@@ -21,6 +22,7 @@ from tests.waiting import wait_for
 machine, room = machine_room.machine, machine_room.room
 
 PORT = 5432
+_OWN_FILES = 0x400  # CLONE_FILES
 ANYBODY = Rule(PORT, PORT)
 
 
@@ -60,12 +62,12 @@ class Net:
 
     def __init__(self, machine: Machine) -> None:
         self.lines: list[tuple[str, str]] = []
-        self.asked: list[int] = []
+        self.asked: list[peers.Socket] = []
         self._machine = machine
 
-        async def owner(inode: int, candidates: Collection[str]) -> str | None:
-            self.asked.append(inode)
-            return await machine.hypervisor.owner(inode, candidates)
+        async def owner(end: peers.Socket) -> str | None:
+            self.asked.append(end)
+            return await machine.hypervisor.owner(end)
 
         self.switch = Switch(owner, 8000, lambda id, line: self.lines.append((id, line)))
 
@@ -312,6 +314,67 @@ def test_an_instance_counts_by_its_own_address_and_the_host_by_its(
     reaches(room, "peer", f"{address}:{PORT}", "out")
 
 
+# In the instance: connections, each of a new process.
+NEWBORN = """import os, socket
+host, port, source = open("target").read().split()
+for _ in range(20):
+    if not os.fork():
+        with socket.socket() as made:
+            try:
+                made.settimeout(10)
+                made.bind((source, 0))
+                made.connect((host, int(port)))
+                answer = "in" if made.recv(6) else "closed"
+            except OSError:
+                answer = "out"
+        print("newborn", answer, flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+def answers(room: Room, id: str, target: str) -> list[str]:
+    """What 20 new processes of a new instance find at the target: `HOST PORT SOURCE`."""
+    room.boot(id, user_data=f"#!/bin/sh\necho {target} > target\npython3 - <<'X'\n{NEWBORN}\nX\n")
+    return [line.split()[-1] for line in room.finished(id).splitlines() if "newborn " in line]
+
+
+def test_an_instance_does_not_pass_by_the_hosts_address_however_new_its_process_is(
+    net: Net, room: Room, ports: Path, address: str
+) -> None:
+    host = Rule(PORT, PORT, remote_prefix="127.0.0.1/32")
+    net.apply(one=plug(ports, address, host), bold=plug(room.ports("bold"), machine_room.an_address()))
+    assert connects(address)
+    with machine_room.a_busy_host():
+        assert answers(room, "bold", f"{address} {PORT} 127.0.0.1") == ["out"] * 20
+    assert answers(room, "unplugged", f"{address} {PORT} 127.0.0.1") == ["out"] * 20  # nor one without an address
+
+
+def test_a_member_passes_however_fast_processes_are_born_on_the_host(
+    net: Net, room: Room, ports: Path, address: str
+) -> None:
+    net.apply(one=plug(ports, address, Rule(PORT, PORT, remote_instances=frozenset({"member"}))))
+    with machine_room.a_busy_host():
+        assert answers(room, "member", f"{address} {PORT} 0.0.0.0") == ["in"] * 20
+
+
+def test_a_connection_is_refused_where_it_is_not_known_whose_it_is(net: Net, ports: Path, address: str) -> None:
+    net.apply(one=plug(ports, address, Rule(PORT, PORT, remote_prefix="127.0.0.0/8")))
+    assert connects(address)
+    found = []
+
+    def hide() -> None:
+        """A thread with a table of files of its own: /proc/PID/fd shows the first thread's."""
+        assert ctypes.CDLL(None, use_errno=True).unshare(_OWN_FILES) == 0
+        found.append(connects(address))
+
+    thread = threading.Thread(target=hide)
+    thread.start()
+    thread.join()
+    assert found == [False]
+    assert net.lines == [("one", f"switch: port {PORT}: who connects is not known: refused.")]
+
+
 def test_rules_for_anybody_ask_nobody(net: Net, ports: Path, address: str) -> None:
     net.apply(one=plug(ports, address, ANYBODY, Rule(PORT, PORT, remote_instances=frozenset({"x"}))))
     assert connects(address)
@@ -338,8 +401,8 @@ def test_a_crowd_is_refused_in_one_clear_line(
 
 @pytest.mark.parametrize("find", [peers.ask_kernel, peers.search_tables])
 @pytest.mark.parametrize("mapped", [False, True])
-def test_the_peers_socket_is_found_by_its_inode(
-    find: Callable[[peers.Address, peers.Address], int | None], mapped: bool, address: str
+def test_the_peers_socket_is_found_with_its_user(
+    find: Callable[[peers.Address, peers.Address], peers.Socket | None], mapped: bool, address: str
 ) -> None:
     with socket.create_server((address, 0)) as server:
         port = server.getsockname()[1]
@@ -347,8 +410,8 @@ def test_the_peers_socket_is_found_by_its_inode(
             socket.create_connection((f"::ffff:{address}" if mapped else address, port)) as client,
             server.accept()[0] as accepted,
         ):
-            inode = os.fstat(client.fileno()).st_ino
-            assert find(accepted.getpeername(), accepted.getsockname()) == inode
+            found = peers.Socket(os.fstat(client.fileno()).st_ino, os.getuid())
+            assert find(accepted.getpeername(), accepted.getsockname()) == found
     assert find(("127.0.0.1", 1), (address, 1)) is None
 
 

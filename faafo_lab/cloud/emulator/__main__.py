@@ -63,7 +63,7 @@ async def _run(options: argparse.Namespace, report: int | None) -> None:
             cloud = Emulator(directory, port=options.port, quotas=quotas)
             try:
                 await cloud.start()
-                (directory / "emulator.pid").write_text(f"{os.getpid()}\n")
+                (directory / "emulator.pid").write_text(f"{os.getpid()}\n", encoding="utf-8")
                 logging.info("The APIs answer at %s/identity (pid %d).", cloud.site.url, os.getpid())
                 if report is not None:
                     _say(report, {"pid": os.getpid(), "auth_url": f"{cloud.site.url}/identity"})
@@ -104,7 +104,7 @@ def _ours(descriptor: int, directory: Path) -> bool:
 
 def _say(report: int, message: dict[str, object]) -> None:
     """Tell the caller, who may have gone."""
-    with contextlib.suppress(BrokenPipeError), os.fdopen(report, "w") as pipe:
+    with contextlib.suppress(BrokenPipeError), os.fdopen(report, "w", encoding="utf-8") as pipe:
         json.dump(message, pipe)
 
 

@@ -35,6 +35,8 @@ from faafo_lab.cloud.emulator.errors import (
     VersionError,
 )
 from faafo_lab.cloud.emulator.system import sockets, tree
+from faafo_lab.interpreter import environment
+from faafo_lab.paths import make_private
 
 LOCK = "lock"
 START_SECONDS = 30
@@ -70,7 +72,7 @@ def open_state_dir(state_dir: Path) -> Path:
     """Make the state directory (0700) where it is missing; returns it without links. Raises `StateError`."""
     try:
         directory = Path(state_dir).expanduser().resolve()
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(directory)
         there = os.listdir(directory)
         if there and LOCK not in there:
             raise StateError(f"{directory} has other things in it: choose a state directory that is new or empty.")
@@ -95,7 +97,7 @@ def status(state_dir: Path) -> Running | None:
     if not _locked(directory):
         return None
     try:
-        pid = int((directory / "emulator.pid").read_text())
+        pid = int((directory / "emulator.pid").read_text(encoding="utf-8"))
         running = Running(pid, _auth_url(directory), directory / "clouds.yaml", directory)
     except (OSError, ValueError):
         return None
@@ -148,7 +150,7 @@ def _sweep(directory: Path) -> None:
     """End and remove what an emulator that was killed has left; seldom anything. Raises `StopError`."""
     with contextlib.ExitStack() as stack:
         try:
-            lock = stack.enter_context((directory / LOCK).open("r+"))
+            lock = stack.enter_context((directory / LOCK).open("r+", encoding="utf-8"))
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # nobody starts here meanwhile
         except OSError:
             return  # there is none, or another one runs already
@@ -173,6 +175,7 @@ def _launch(directory: Path, port: int | None, quotas: Mapping[str, int], deadli
                 stdout=log,
                 stderr=log,
                 pass_fds=[theirs],
+                env=environment(),
                 start_new_session=True,
             ).wait()  # only until it has gone to the background
         os.close(theirs)
@@ -201,7 +204,7 @@ def _read(pipe: int, deadline: float) -> bytes:
 def _locked(directory: Path) -> bool:
     """Whether a process holds the lock of a state directory."""
     try:
-        with (directory / LOCK).open("r+") as file:
+        with (directory / LOCK).open("r+", encoding="utf-8") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
@@ -213,13 +216,13 @@ def _locked(directory: Path) -> bool:
 def _pid(directory: Path) -> int:
     """The pid that the emulator wrote, or, while it starts, 0."""
     try:
-        return int((directory / "emulator.pid").read_text())
+        return int((directory / "emulator.pid").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 0
 
 
 def _auth_url(directory: Path) -> str:
-    for line in (directory / "clouds.yaml").read_text().splitlines():
+    for line in (directory / "clouds.yaml").read_text(encoding="utf-8").splitlines():
         if line.strip().startswith("auth_url: "):
             return line.split(": ", 1)[1].strip()
     raise ValueError("no auth_url")
@@ -247,7 +250,9 @@ def _log(directory: Path):  # type: ignore[no-untyped-def]
 def _log_end(directory: Path) -> str:
     """The end of the log, as a message's last part."""
     try:
-        lines = (directory / "emulator.log").read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
+        lines = (
+            (directory / "emulator.log").read_text(errors="replace", encoding="utf-8").splitlines()[-LOG_LINES_SHOWN:]
+        )
     except OSError:
         return ""
     return f" The end of {directory / 'emulator.log'}:\n" + "\n".join(lines)

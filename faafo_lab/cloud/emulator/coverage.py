@@ -68,7 +68,7 @@ def _words(function: Callable[..., Any]) -> str:
 
 def main() -> None:
     """Write the page."""
-    PAGE.write_text(page())
+    PAGE.write_text(page(), encoding="utf-8")
     print(f"{PAGE} has {page().count('| `')} operations.")
 
 

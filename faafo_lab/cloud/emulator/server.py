@@ -130,7 +130,7 @@ class Emulator:
             }
         path, partial = self.site.directory / "clouds.yaml", self.site.directory / "clouds.yaml.partial"
         partial.unlink(missing_ok=True)
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(
                 "# Written by faafo-lab's embedded cloud at each start. Keep it to yourself: it has passwords.\n"
             )

@@ -1,13 +1,15 @@
 """Messages between the emulator, the hypervisor and the guest agents: one JSON object a line, over a socket pair.
 
-This is the end for a loop of its own (no asyncio): never blocks, keeps what the other side has not taken yet.
+`Channel` is the end for a loop of its own (no asyncio): never blocks, keeps what the other side has not taken yet.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 Message = dict[str, Any]
@@ -24,6 +26,14 @@ def decode(line: bytes) -> Message:
     """The message in a line."""
     message: Message = json.loads(line)
     return message
+
+
+async def messages(reader: asyncio.StreamReader) -> AsyncIterator[Message]:
+    """The messages that arrive, until the other side is gone, in whatever way: what it has left unread or half said
+    is an end, too."""
+    with contextlib.suppress(OSError):
+        while (line := await reader.readline()).endswith(b"\n"):
+            yield decode(line)
 
 
 class Channel:

@@ -21,6 +21,7 @@ from faafo_lab.cloud.emulator.machinery.balancing.health import Monitors
 from faafo_lab.cloud.emulator.machinery.balancing.listeners import Frontend, Listener
 from faafo_lab.cloud.emulator.machinery.balancing.pools import Backend, NobodyThere, Pool
 from faafo_lab.cloud.emulator.machinery.balancing.tunnel import tunnel
+from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
 from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
 from faafo_lab.cloud.emulator.system.sockets import listening
 
@@ -153,11 +154,14 @@ class Balancer:
                 await self._relay(front, connection, client)
         except OSError:
             pass  # one of the two has gone: so does the other
+        except HypervisorError as error:
+            log.warning("a connection through a load balancer is refused: %s", error)
         finally:
             connection.close()
 
     async def _admit(self, front: Frontend, connection: socket.socket) -> str:
-        """The client's address. Raises PermissionError where it may not come in."""
+        """The client's address. Raises PermissionError where it may not come in, HypervisorError where it is not known
+        who it is."""
         listener, backend = front.listener, self._dialer.backend(front)
         peer, local = connection.getpeername(), connection.getsockname()
         fixed = local[0] == listener.addresses[0] if listener.addresses else False

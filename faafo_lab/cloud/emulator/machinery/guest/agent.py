@@ -131,8 +131,7 @@ class Agent:
 
     async def _hear(self, reader: asyncio.StreamReader) -> None:
         """Messages of the hypervisor; when there are no more, it is gone."""
-        while line := await reader.readline():
-            message = channel.decode(line)
+        async for message in channel.messages(reader):
             if message["verb"] == "console":
                 self._console.line(message["line"])
             elif message["verb"] == "shutdown":
@@ -191,7 +190,7 @@ class Agent:
     def _rename(self, name: str) -> None:
         """Take another host name than the server's."""
         self._environment["HOSTNAME"] = name
-        (self._root / "etc/hostname").write_text(name + "\n")
+        (self._root / "etc/hostname").write_text(name + "\n", encoding="utf-8")
         if self._own_hostname:
             change_hostname(name)
         self._console.line(f"systemd[1]: Hostname set to <{name}>.")

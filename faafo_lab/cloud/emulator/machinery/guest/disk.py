@@ -135,39 +135,42 @@ def _write_keys(disk: Path, guest: Guest) -> None:
     directory = disk / "home" / USER / ".ssh"
     directory.mkdir(mode=_PRIVATE, exist_ok=True)
     keys = directory / "authorized_keys"
-    known = keys.read_text().splitlines() if keys.exists() else []
+    known = keys.read_text(encoding="utf-8", errors="surrogateescape").splitlines() if keys.exists() else []
     missing = [key.strip() for key in guest.public_keys if key.strip() not in known]
     if missing or not keys.exists():
-        keys.write_text("".join(f"{key}\n" for key in (*known, *missing)))
+        text = "".join(f"{key}\n" for key in (*known, *missing))
+        keys.write_text(text, encoding="utf-8", errors="surrogateescape")
         keys.chmod(0o600)
 
 
 def _write_metadata(disk: Path, guest: Guest) -> None:
     directory = disk / "var/lib/cloud/instances" / guest.id
     directory.mkdir(parents=True, exist_ok=True)
-    (directory / "meta_data.json").write_text(json.dumps(guest.metadata, indent=1) + "\n")
+    (directory / "meta_data.json").write_text(json.dumps(guest.metadata, indent=1) + "\n", encoding="utf-8")
     link = disk / "var/lib/cloud/instance"
     if not link.is_symlink() or os.readlink(link) != f"instances/{guest.id}":
         link.unlink(missing_ok=True)
         link.symlink_to(f"instances/{guest.id}")
-    (disk / "etc/hostname").write_text(guest.name + "\n")
+    (disk / "etc/hostname").write_text(guest.name + "\n", encoding="utf-8")
     # Where cloud-init looks for the address of its metadata, where that is not the link-local one.
     source = {"datasource_list": ["OpenStack"], "datasource": {"OpenStack": {"metadata_urls": [guest.metadata_url]}}}
-    (disk / "etc/cloud/cloud.cfg.d/90_datasource.cfg").write_text(yaml.safe_dump(source, sort_keys=False))
+    (disk / "etc/cloud/cloud.cfg.d/90_datasource.cfg").write_text(
+        yaml.safe_dump(source, sort_keys=False), encoding="utf-8"
+    )
 
 
 def _write_commands(disk: Path) -> None:
     """The guest's commands, new at every boot: they belong to the cloud, not to the image."""
     source = Path(__file__).with_name("bin")
     for name in _SHELL_COMMANDS:
-        _write_command(disk / "bin" / name, (source / name).read_text())
+        _write_command(disk / "bin" / name, (source / name).read_bytes())
     ask = f"exec {shlex.quote(sys.executable)} -IS {shlex.quote(str(source / 'ask.py'))}"
     for name in _INIT_COMMANDS:
-        _write_command(disk / "bin" / name, f'#!/bin/sh\n{ask} {name} "$@"\n')
+        _write_command(disk / "bin" / name, os.fsencode(f'#!/bin/sh\n{ask} {name} "$@"\n'))
 
 
-def _write_command(place: Path, text: str) -> None:
-    if place.is_symlink() or not place.exists() or place.read_text() != text:
+def _write_command(place: Path, text: bytes) -> None:
+    if place.is_symlink() or not place.exists() or place.read_bytes() != text:
         place.unlink(missing_ok=True)
-        place.write_text(text)
+        place.write_bytes(text)
         place.chmod(0o755)

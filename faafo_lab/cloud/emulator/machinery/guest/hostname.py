@@ -49,9 +49,9 @@ def _unshare(name: str) -> None:
     if libc.unshare(flags):
         raise OSError(ctypes.get_errno(), "unshare")
     if flags & _NEW_USER:
-        Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
-        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+        Path("/proc/self/setgroups").write_text("deny", encoding="utf-8")
+        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1", encoding="utf-8")
+        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1", encoding="utf-8")
     change_hostname(name)
 
 

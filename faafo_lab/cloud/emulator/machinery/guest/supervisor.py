@@ -146,8 +146,8 @@ class Supervisor:
         if service and service.state == "active":
             return
         unit = self.unit(name)
-        if service and service.keeper:
-            service.keeper.cancel()
+        if service:
+            await self._stop(service)  # what is left of its former life
         self._services[name] = service = Service(unit)
         for key in unit.ignored:
             self._console.line(f"systemd[1]: {unit.name}.service: {key}= is not supported here: ignored.")
@@ -183,8 +183,7 @@ class Supervisor:
         while service.child is not None:
             started = time.monotonic()
             code = await self._end_of(service, service.child)
-            if service.state == "deactivating":
-                return
+            service.becomes("deactivating")
             clean = code in (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGPIPE)
             await self._kill_rest(service)
             if unit.restart == "no" or (unit.restart == "on-failure" and clean):
@@ -229,12 +228,11 @@ class Supervisor:
 
     async def _stop(self, service: Service) -> None:
         name = service.unit.name
+        if service.keeper:
+            service.keeper.cancel()  # whatever it is about to do
         if service.state == "activating":
-            if service.keeper:
-                service.keeper.cancel()
             service.becomes("inactive")
-            return
-        if service.state != "active" or service.child is None:
+        if service.state not in ("active", "deactivating") or service.child is None:
             return
         service.becomes("deactivating")
         child = service.child

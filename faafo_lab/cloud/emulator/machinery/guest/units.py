@@ -63,8 +63,8 @@ class Unit:
         for name in self.environment_files:
             path = Path(name.removeprefix("-"))
             try:
-                text = path.read_text()
-            except OSError as error:
+                text = path.read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError) as error:
                 if name.startswith("-"):
                     continue
                 raise UnitError(f"Unit {self.name}: EnvironmentFile {path} cannot be read: {error}.") from error
@@ -86,7 +86,7 @@ def read_unit(path: Path) -> Unit:
     """Read a unit file. Raises UnitError."""
     name = path.name.removesuffix(".service")
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UnitError(f"Unit {name}.service not found.") from None
     except (OSError, UnicodeDecodeError) as error:

@@ -5,5 +5,6 @@ daemon          the process that is the parent of all of them
 governor        holds them to their share of the CPU; clocks: what they have used
 memory          holds them to their memory
 freezer         paused ones
+owners          whose process holds a socket
 load            what they are told of themselves: their own /proc
 """

@@ -14,16 +14,16 @@ import contextlib
 import itertools
 import logging
 import os
-import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from faafo_lab.cloud.emulator.system import channel, sockets, tree
+from faafo_lab.cloud.emulator.system.peers import Socket
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +98,7 @@ class Hypervisor:
                         "-m",
                         "faafo_lab.cloud.emulator.machinery.hypervisor.daemon",
                         str(theirs.fileno()),
+                        str(self.state_dir),
                     ],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
@@ -122,17 +123,9 @@ class Hypervisor:
             self._reader.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._reader
-        if process is not None:
-            try:
-                await asyncio.to_thread(process.wait, KILL_LIMIT_SECONDS)
-            except subprocess.TimeoutExpired:
-                log.error("The hypervisor did not end within %.0f s: killed.", KILL_LIMIT_SECONDS)
-                process.kill()
-                await asyncio.to_thread(process.wait)
+        await self._end_of(process)
         self._lost("the hypervisor was closed")
         self._process = self._writer = self._reader = None
-        for pid in tree.leftovers(self.state_dir):
-            tree.send(pid, signal.SIGKILL)
         if self._sockets is not None:
             sockets.remove(self._sockets)
 
@@ -180,12 +173,15 @@ class Hypervisor:
         if self._writer is not None:
             await self._ask(verb, limit_seconds, id=id, **details)
 
-    async def owner(self, inode: int, candidates: Collection[str]) -> str | None:
-        """Which of these instances has a process that holds socket:[inode] open."""
-        if self._writer is None or not candidates:
-            return None
-        found: str | None = await self._ask("owner", ANSWER_LIMIT_SECONDS, inode=inode, candidates=list(candidates))
-        return found
+    async def owner(self, end: Socket) -> str | None:
+        """The instance whose process holds this socket open; None where it is a process of no instance.
+
+        Raises HypervisorError where that is not known.
+        """
+        found: str | None = await self._ask("owner", ANSWER_LIMIT_SECONDS, inode=end.inode, uid=end.uid)
+        if found is None:
+            raise HypervisorError(f"No process is seen to hold socket {end.inode} open.")
+        return found or None
 
     async def pids(self, id: str) -> list[int]:
         """An instance's processes, its init first; none for an unknown id."""
@@ -217,8 +213,7 @@ class Hypervisor:
             self._answers.pop(number, None)
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
-        while line := await reader.readline():
-            message = channel.decode(line)
+        async for message in channel.messages(reader):
             if "exit" in message:
                 self._exited(message["exit"])
                 continue
@@ -234,11 +229,23 @@ class Hypervisor:
             if self._writer is not None:
                 self._writer.close()
             process, self._process, self._writer, self._reader = self._process, None, None, None
-            if process is not None:
-                await asyncio.to_thread(process.wait)
+            async with self._starting:
+                if self._writer is None:  # otherwise the next one runs already, and has seen to what was left
+                    await self._end_of(process)
             self._lost("The hypervisor has died: boot the server again.")
             for id in list(self._alive):
                 self._exited(id)
+
+    async def _end_of(self, process: subprocess.Popen[bytes] | None) -> None:
+        """Await a hypervisor's end, and end what it leaves."""
+        if process is not None:
+            try:
+                await asyncio.to_thread(process.wait, KILL_LIMIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                log.error("The hypervisor did not end within %.0f s: killed.", KILL_LIMIT_SECONDS)
+                process.kill()
+                await asyncio.to_thread(process.wait)
+        await asyncio.to_thread(tree.end_leftovers, self.state_dir, KILL_LIMIT_SECONDS)
 
     def _exited(self, id: str) -> None:
         if id in self._alive:

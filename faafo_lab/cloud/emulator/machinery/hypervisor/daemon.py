@@ -27,7 +27,7 @@ from faafo_lab.cloud.emulator.machinery.hypervisor.freezer import Freezer
 from faafo_lab.cloud.emulator.machinery.hypervisor.governor import BEAT_NS, Governor
 from faafo_lab.cloud.emulator.machinery.hypervisor.memory import BEAT_NS as MEMORY_BEAT_NS
 from faafo_lab.cloud.emulator.machinery.hypervisor.memory import Memory
-from faafo_lab.cloud.emulator.machinery.switch.owners import owner
+from faafo_lab.cloud.emulator.machinery.hypervisor.owners import Owners
 from faafo_lab.cloud.emulator.system import tree
 from faafo_lab.cloud.emulator.system.channel import Channel, Message
 
@@ -73,13 +73,14 @@ class HypervisorProcess:
         self._instances: dict[str, Instance] = {}
         self._governor = Governor()
         self._freezer = Freezer()
+        self._owners = Owners()
         self._preloaded = False
         self._answer: dict[str, Callable[[Message], Any]] = {
             "hello": lambda message: True,
             "freeze": self._freeze,
             "thaw": self._thaw,
             "pids": lambda message: self._governor.pids(message["id"]),
-            "owner": lambda message: owner(message["inode"], self._governor.known(message["candidates"])),
+            "owner": self._owner,
         }
 
     def run(self) -> None:
@@ -144,6 +145,11 @@ class HypervisorProcess:
     def _reply(self, number: int, result: Any) -> None:
         self._emulator.send({"number": number, "result": result})
 
+    def _owner(self, message: Message) -> str | None:
+        inits = {one.pid: id for id, one in self._instances.items() if one.status is None}
+        likely = [pid for _, pids in self._governor.known(self._instances) for pid in pids]
+        return self._owners.owner(message["inode"], message["uid"], inits, likely)
+
     def _tell_console(self, id: str, line: str) -> None:
         if instance := self._instances.get(id):
             instance.channel.send({"verb": "console", "line": line})
@@ -154,13 +160,13 @@ class HypervisorProcess:
             return
         if not self._preloaded:
             self._preload()
-        ours, theirs = socket.socketpair()
-        pid = os.fork()
-        if not pid:
-            self._become_guest(guest, theirs)
-        theirs.close()
-        memory = Memory(guest.memory_mb << 20)
-        instance = Instance(guest, pid, Channel(ours), memory, waiting=[] if number is None else [number])
+        waiting = [] if number is None else [number]
+        try:
+            pid, lifeline = self._fork(guest)
+        except OSError as error:  # too many processes or files
+            self._fail(guest, waiting, f"The init of {guest.name} cannot be started: {error}.")
+            return
+        instance = Instance(guest, pid, Channel(lifeline), Memory(guest.memory_mb << 20), waiting=waiting)
         self._instances[guest.id] = instance
         self._selector.register(instance.channel, selectors.EVENT_READ, instance)
         try:
@@ -168,6 +174,29 @@ class HypervisorProcess:
         except OSError as error:
             instance.error = f"The gauges of {guest.name} cannot be written: {error}."
             self._kill(instance)
+
+    def _fork(self, guest: Guest) -> tuple[int, socket.socket]:
+        """Start a guest's init; its process, and our end of its lifeline. Raises OSError."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                pid = os.fork()
+            except OSError:
+                ours.close()
+                raise
+            if not pid:
+                self._become_guest(guest, theirs)
+        return pid, ours
+
+    def _fail(self, guest: Guest, waiting: list[int], why: str) -> None:
+        """A guest could not boot: tell who waits for it, or, where it has rebooted by itself, its console."""
+        for number in waiting:
+            self._emulator.send({"number": number, "error": why})
+        if not waiting:
+            log.error("%s", why)
+            with contextlib.suppress(OSError), (Path(guest.directory) / "console.log").open("ab") as console:
+                console.write(f"hypervisor: {why}\n".encode(errors="replace"))
+            self._emulator.send({"exit": guest.id})
 
     def _become_guest(self, guest: Guest, lifeline: socket.socket) -> NoReturn:
         """In the child: keep nothing of the hypervisor but its memory."""
@@ -290,9 +319,8 @@ class HypervisorProcess:
             for number in instance.waiting:
                 self._reply(number, True)
         elif not instance.booted:
-            error = instance.error or f"Its init ended with status {instance.status} before it was up."
-            for number in instance.waiting:
-                self._emulator.send({"number": number, "error": error})
+            why = instance.error or f"Its init ended with status {instance.status} before it was up."
+            self._fail(instance.guest, instance.waiting, why)
         elif instance.status == REBOOT_STATUS:
             self._boot(replace(instance.guest, first_boot=False), None)
         else:
@@ -300,12 +328,13 @@ class HypervisorProcess:
 
 
 def main() -> None:
-    """Run the hypervisor; the only argument is the number of the inherited socket to the emulator."""
+    """Run the hypervisor; its arguments: the number of the inherited socket to the emulator, the state directory."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     tree.adopt_orphans()
+    tree.mark_me(Path(sys.argv[2]))
     process = HypervisorProcess(Channel(socket.socket(fileno=int(sys.argv[1]))))
     try:
         process.run()

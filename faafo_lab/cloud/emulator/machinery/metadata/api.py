@@ -2,9 +2,9 @@
 
 A real cloud knows an instance by the network that its request comes from; here all share the loopback network, so it
 is known by the process that owns the connection. Whoever is no process of a running instance (another program, another
-user of this machine) is answered 404, whatever they ask. The link-local 169.254.169.254 needs root: the address
-is the cloud's own 127.N.169.254, and the instance finds it in METADATA_URL and in /etc/cloud/cloud.cfg.d, where
-cloud-init looks for it.
+user of this machine) is answered 404, whatever they ask; 503 where it is not known who asks. The link-local
+169.254.169.254 needs root: the address is the cloud's own 127.N.169.254, and the instance finds it in METADATA_URL and
+in /etc/cloud/cloud.cfg.d, where cloud-init looks for it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import errno
 import json
 import logging
 import socket
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,8 +24,8 @@ from tornado.web import Application, RequestHandler
 
 from faafo_lab.cloud.emulator.common.service import JSON
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor, HypervisorError
-from faafo_lab.cloud.emulator.machinery.switch.peers import peer_inode
 from faafo_lab.cloud.emulator.site import Site
+from faafo_lab.cloud.emulator.system.peers import peer_socket
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +49,6 @@ Node = dict[str, Any] | Document | str | bytes
 
 class Instances(Protocol):
     """Who knows the instances: the compute service."""
-
-    def ids(self) -> Collection[str]:
-        """All instances."""
 
     def told(self, id: str) -> Node | None:
         """All that an instance is told; None where it is not there any more."""
@@ -85,18 +81,18 @@ class Metadata:
             await self._server.close_all_connections()
 
     async def told(self, sock: socket.socket) -> Node | None:
-        """All that the instance whose process is at the other end of this connection is told; None for others."""
+        """All that the instance whose process is at the other end of this connection is told; None for others.
+
+        Raises HypervisorError where it is not known whose process it is.
+        """
         try:
-            inode = peer_inode(sock.getpeername(), sock.getsockname())
-            if inode is None:
-                return None
-            async with self._asking:
-                owner = await self._hypervisor.owner(inode, self._instances.ids())
+            found = peer_socket(sock.getpeername(), sock.getsockname())
         except OSError:
+            found = None  # it has hung up already
+        if found is None:
             return None
-        except HypervisorError as error:
-            log.warning("metadata: %s", error)
-            return None
+        async with self._asking:
+            owner = await self._hypervisor.owner(found)
         return None if owner is None else self._instances.told(owner)
 
 
@@ -128,7 +124,12 @@ class Handler(RequestHandler):
         connection = self.request.connection
         assert isinstance(connection, HTTP1Connection)
         sock = connection.stream.socket
-        told = await self._metadata.told(sock) if sock is not None else None
+        try:
+            told = await self._metadata.told(sock) if sock is not None else None
+        except HypervisorError as error:
+            log.warning("metadata: %s", error)
+            self.send_error(503)
+            return
         node = None if told is None else _find(told, self.request.path)
         if node is None:
             self.send_error(404)

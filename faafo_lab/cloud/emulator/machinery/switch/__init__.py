@@ -3,5 +3,4 @@
 switch          listens on an instance's addresses where its security groups allow
 plug            what it is told of an instance
 relay           joins a connection and an instance's socket
-owners          which instance a connection comes from; peers: the socket at its other end
 """

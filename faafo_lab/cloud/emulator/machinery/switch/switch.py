@@ -4,7 +4,8 @@ A service in an instance listens on a socket file `PORT` in the instance's ports
 the instance's addresses exactly where that file exists and a rule of its security groups allows the port to
 somebody, and relays. A rule for everybody passes at once. For any other rule the switch asks which instance's
 process has made the connection: that instance must be a member of the rule's group, or its fixed address in the
-rule's prefix; a connection of no instance counts by its own address. Nobody else is answered but by a reset.
+rule's prefix; a connection of no instance counts by its own address. Nobody else is answered but by a reset, nor is a
+connection of which it is not known whose it is.
 An instance on a network of its own, which no router joins to the address's, is nobody, whatever the rules say.
 """
 
@@ -20,18 +21,19 @@ import resource
 import socket
 import stat
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from faafo_lab.cloud.emulator.machinery.switch.peers import peer_inode
+from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
 from faafo_lab.cloud.emulator.machinery.switch.plug import Plug
 from faafo_lab.cloud.emulator.machinery.switch.relay import CONNECT_LIMIT_SECONDS, End, reset
+from faafo_lab.cloud.emulator.system.peers import Socket, peer_socket
 from faafo_lab.cloud.emulator.system.sockets import BACKLOG, listening
 
 log = logging.getLogger(__name__)
 
-Owner = Callable[[int, Collection[str]], Awaitable[str | None]]
+Owner = Callable[[Socket], Awaitable[str | None]]
 
 RELAYS_PER_INSTANCE_MAX = 1000
 PRIVILEGED_PORTS = 1024
@@ -260,6 +262,10 @@ class Switch:
         except (OSError, TimeoutError):
             front.refuse()
             return
+        except HypervisorError:
+            self._complain(front.id, front.outlet, f"switch: port {front.port}: who connects is not known: refused.")
+            front.refuse()
+            return
         except Exception:
             log.exception("A connection to port %d of instance %s could not be judged", front.port, front.id)
             front.refuse()
@@ -282,22 +288,32 @@ class Switch:
         outsiders = front.outlet.plug.outsiders.get(local[0])
         if anybody and not outsiders:
             return True
-        inode = peer_inode(peer, local)
-        if inode is None:
-            return False  # it has hung up already
-        if outsiders and await self._owner(inode, sorted(outsiders)) is not None:
+        owner = await self._instance(peer, local)
+        if outsiders and owner in outsiders:
             return False
-        if anybody:
+        if anybody or any(owner in rule.remote_instances for rule in rules if rule.remote_instances):
             return True
-        by_prefix = [ipaddress.ip_network(rule.remote_prefix, strict=False) for rule in rules if rule.remote_prefix]
-        members: set[str] = set().union(*(rule.remote_instances or () for rule in rules))
-        # A prefix may hold any instance's address, and an instance must not pass by the host's.
-        owner = await self._owner(inode, list(self._outlets) if by_prefix else sorted(members))
-        if owner is not None and owner in members:
-            return True
-        outlet = self._outlets.get(owner) if owner is not None else None
-        address = ipaddress.ip_address(outlet.plug.fixed_address if outlet else peer[0])
-        return any(address in network for network in by_prefix)
+        by_prefix = [rule.remote_prefix for rule in rules if rule.remote_prefix]
+        return bool(by_prefix) and _in_any(ipaddress.ip_network(self._address(owner, peer)), by_prefix)
+
+    async def _instance(self, peer: tuple[str, int], local: tuple[str, int]) -> str | None:
+        """The instance whose process has connected, None for another process.
+
+        Raises ConnectionResetError where it has hung up already, HypervisorError where it is not known who it is.
+        """
+        found = peer_socket(peer, local)
+        if found is None:
+            raise ConnectionResetError(errno.ECONNRESET, "the client has hung up")
+        return await self._owner(found)
+
+    def _address(self, instance: str | None, peer: tuple[str, int]) -> str:
+        """What a client goes by: an instance could connect from any address. Raises PermissionError for one that has
+        none."""
+        if instance is None:
+            return peer[0]
+        if instance not in self._outlets:
+            raise PermissionError(errno.EACCES, f"instance {instance} is at no network")
+        return self._outlets[instance].plug.fixed_address
 
     # For the load balancers
 
@@ -309,7 +325,7 @@ class Switch:
         block = ipaddress.ip_network(source)
         for outlet in self._outlets.values():
             if address in outlet.plug.addresses and any(
-                rule.for_anybody or (rule.remote_prefix and _within(block, rule.remote_prefix))
+                rule.for_anybody or (rule.remote_prefix and _in_any(block, [rule.remote_prefix]))
                 for rule in outlet.plug.rules_for(port)
             ):
                 return outlet.plug.ports / str(port)
@@ -318,14 +334,11 @@ class Switch:
     async def client(self, peer: tuple[str, int], local: tuple[str, int]) -> tuple[str | None, str]:
         """Who has connected: the instance whose process it is, if any, and the address that it goes by.
 
-        Raises ConnectionResetError where it has hung up already.
+        Raises OSError where it has hung up already or is an instance without an address, HypervisorError where it is
+        not known who it is.
         """
-        inode = peer_inode(peer, local)
-        if inode is None:
-            raise ConnectionResetError(errno.ECONNRESET, "the client has hung up")
-        owner = await self._owner(inode, list(self._outlets))
-        outlet = self._outlets.get(owner) if owner is not None else None
-        return owner, outlet.plug.fixed_address if outlet else peer[0]
+        owner = await self._instance(peer, local)
+        return owner, self._address(owner, peer)
 
 
 class Front(End):
@@ -353,9 +366,9 @@ def _nothing() -> None:
     """The back end needs no counting: it lives as long as its front."""
 
 
-def _within(block: ipaddress.IPv4Network | ipaddress.IPv6Network, prefix: str) -> bool:
-    other = ipaddress.ip_network(prefix, strict=False)
-    return block.version == other.version and block.subnet_of(other)  # type: ignore[arg-type]
+def _in_any(block: ipaddress.IPv4Network | ipaddress.IPv6Network, prefixes: Iterable[str]) -> bool:
+    others = [ipaddress.ip_network(prefix, strict=False) for prefix in prefixes]
+    return any(block.version == other.version and block.subnet_of(other) for other in others)  # type: ignore[arg-type]
 
 
 def _why_not(key: tuple[str, int], port: int, error: OSError) -> str:

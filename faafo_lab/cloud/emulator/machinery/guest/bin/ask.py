@@ -15,11 +15,14 @@ def main() -> int:
         except OSError as error:
             print(f"{sys.argv[1]}: this instance's init cannot be reached at {place}: {error}", file=sys.stderr)
             return 1
-        asked.sendall(json.dumps(sys.argv[1:]).encode() + b"\n")
-        with asked.makefile("rb") as answers:
-            line = answers.readline()
-    if not line:
-        return 1
+        try:
+            asked.sendall(json.dumps(sys.argv[1:]).encode() + b"\n")
+            with asked.makefile("rb") as answers:
+                line = answers.readline()
+        except OSError:
+            line = b""
+    if not line.endswith(b"\n"):
+        return 1  # it has ended meanwhile: at a reboot, say
     reply = json.loads(line)
     sys.stdout.write(reply["output"])
     sys.stderr.write(reply["error"])

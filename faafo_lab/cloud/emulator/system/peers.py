@@ -1,4 +1,4 @@
-"""Which socket is at the other end of a loopback connection: its inode, as the kernel tells.
+"""Which socket is at the other end of a loopback connection: its inode and its user, as the kernel tells.
 
 By a question to sock_diag about this one socket (20 us), or, where the kernel has none, from the tables in
 /proc/net, which grow with every connection that the machine has had of late.
@@ -13,6 +13,7 @@ import errno
 import socket
 import struct
 import sys
+from typing import NamedTuple
 
 Address = tuple[str, int]
 
@@ -20,23 +21,31 @@ _NETLINK_SOCK_DIAG, _BY_FAMILY, _REQUEST, _ERROR = 4, 20, 1, 2
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _REQUEST_HEAD = struct.Struct("=BBBBI")  # family, protocol, extensions, padding, states
 _SOCKET_ID = struct.Struct("=2s2s4s12x4s12xIII")  # ports and addresses in network order, interface, cookie
-_INODE_AT = _HEADER.size + 4 + _SOCKET_ID.size + 16
+_USER_AT = _HEADER.size + 4 + _SOCKET_ID.size + 12  # and the inode
 _ANY = 0xFFFFFFFF
 _ANSWER_BYTES = 4096
 _ANSWER_LIMIT_SECONDS = 1.0
 _MAPPED = b"0000000000000000FFFF0000" if sys.byteorder == "little" else b"00000000000000000000FFFF"
 
 
-def peer_inode(peer: Address, local: Address) -> int | None:
-    """The inode of the socket bound to `peer` and connected to `local` (IPv4); None when there is none any more."""
+class Socket(NamedTuple):
+    """A socket that some process has open."""
+
+    inode: int
+    uid: int
+    """Whose it is."""
+
+
+def peer_socket(peer: Address, local: Address) -> Socket | None:
+    """The socket bound to `peer` and connected to `local` (IPv4); None when there is none any more."""
     with contextlib.suppress(OSError):
-        if inode := ask_kernel(peer, local):
-            return inode
+        if found := ask_kernel(peer, local):
+            return found
     # "No such socket" is also what a kernel without tcp_diag says.
     return search_tables(peer, local)
 
 
-def ask_kernel(peer: Address, local: Address) -> int | None:
+def ask_kernel(peer: Address, local: Address) -> Socket | None:
     """The same from sock_diag, mapped IPv6 addresses too. Raises OSError where it does not answer."""
     head = _REQUEST_HEAD.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, 0, _ANY)
     ends = _SOCKET_ID.pack(*_network(peer, local), 0, _ANY, _ANY)
@@ -51,8 +60,8 @@ def ask_kernel(peer: Address, local: Address) -> int | None:
         if -number == errno.ENOENT:
             return None
         raise OSError(-number, "sock_diag")
-    (inode,) = struct.unpack_from("=I", answer, _INODE_AT)
-    return inode or None
+    uid, inode = struct.unpack_from("=II", answer, _USER_AT)
+    return Socket(inode, uid) if inode else None
 
 
 def _network(peer: Address, local: Address) -> tuple[bytes, bytes, bytes, bytes]:
@@ -64,7 +73,7 @@ def _network(peer: Address, local: Address) -> tuple[bytes, bytes, bytes, bytes]
     )
 
 
-def search_tables(peer: Address, local: Address) -> int | None:
+def search_tables(peer: Address, local: Address) -> Socket | None:
     """And from /proc/net/tcp and tcp6."""
     for table, prefix in (("/proc/net/tcp", b""), ("/proc/net/tcp6", _MAPPED)):
         wanted = b" %s%s %s%s " % (prefix, _hex(peer), prefix, _hex(local))
@@ -75,9 +84,9 @@ def search_tables(peer: Address, local: Address) -> int | None:
             continue
         start = text.find(wanted)
         if start >= 0:
-            inode = int(text[start : text.find(b"\n", start)].split()[8])
-            if inode:
-                return inode
+            fields = text[start : text.find(b"\n", start)].split()
+            if inode := int(fields[8]):
+                return Socket(inode, int(fields[6]))
     return None
 
 
