@@ -71,7 +71,7 @@ def test_user_data_that_was_cut_short_runs_at_the_next_boot(room: Room) -> None:
     script = "#!/bin/bash\necho ran >> $HOME/runs\n[ $(wc -l < $HOME/runs) = 2 ] || exec sleep 1000\n"
     room.boot(user_data=script)
     runs = room.disk() / "home/ubuntu/runs"
-    wait_for("the first run", runs.exists)
+    wait_for("the first run", lambda: runs.exists() and runs.read_text() == "ran\n")
     room.kill()
     room.boot(first_boot=False, user_data=script)
     room.finished()
