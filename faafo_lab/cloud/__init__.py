@@ -1,14 +1,17 @@
 """Provisioning: one small interface to an OpenStack, and the backends that implement it.
 
-base.py       Cloud, the interface, and the dataclasses that it hands out
+model.py      the dataclasses: Server, Image, FloatingIP, …
+base.py       Cloud, the interface: the verbs, and what every backend needs alike
 errors.py     everything that can go wrong, as a tree
 config.py     one entry of clouds.yaml
-shade.py      the backend through shade (shade_compat.py mends that library)
+shade.py      the backend through shade (shade_compat.py repairs that library)
 libcloud.py   the backend through Apache Libcloud
 records.py    an OpenStack's JSON records as dataclasses, for both
 tape.py       the HTTP calls that were made
 receipt.py    what was used, and what is left
 marks.py      how the lab marks what is its own
+lookup.py     by name or id
+preflight.py  what is missing, before anything is built
 compare.py    a verb in each backend, side by side
 waiting.py    every wait: a limit, and what it waits for
 progress.py   the line that shows it

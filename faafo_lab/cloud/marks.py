@@ -6,6 +6,7 @@ from pathlib import Path
 
 from faafo_lab.paths import make_home
 
+KEY_PAIR_NAME = "faafo-lab"
 ROLE_KEY = "faafo-lab"  # the metadata key of its servers
 DESCRIPTION = "faafo-lab: "  # how the descriptions of its security groups begin
 

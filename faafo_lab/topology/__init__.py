@@ -35,9 +35,10 @@ from typing import Any
 import requests
 
 from faafo_lab.cloud import keys
-from faafo_lab.cloud.base import Cloud, Flavor, FloatingIP, Image, Server
+from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CloudError, NotFound, TimedOut
 from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY, allocated_file
+from faafo_lab.cloud.model import Flavor, FloatingIP, Image, Server
 from faafo_lab.cloud.waiting import Look
 
 log = logging.getLogger(__name__)

@@ -16,8 +16,9 @@ import asyncssh
 import pytest
 
 from faafo_lab.cloud import connect, keys, ssh
-from faafo_lab.cloud.base import Cloud, Server
+from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CommandFailed, TimedOut, Unreachable
+from faafo_lab.cloud.model import Server
 
 SERVER = Server("server-1", "one", "ACTIVE", addresses=("127.0.0.1",))
 
@@ -93,6 +94,10 @@ def no_known_hosts(lab_home: Path) -> Iterator[None]:
     (lab_home / "known_hosts").unlink(missing_ok=True)
 
 
+def login(port: int) -> ssh.Login:
+    return ssh.Login("lost", "ubuntu", port)
+
+
 def at(port: int) -> Cloud:
     """A cloud whose servers' SSH is published at this port."""
     cloud = connect("lost", "shade")
@@ -123,7 +128,7 @@ def test_the_users_own_ssh_config_plays_no_part(
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "config").write_text("Host *\n    ProxyCommand /bin/false\n")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert ssh.run(at(sshd.port), SERVER, "echo direct", connect_seconds=5).stdout == "direct\n"
+    assert ssh.run(login(sshd.port), SERVER, "echo direct", connect_seconds=5).stdout == "direct\n"
 
 
 def test_a_command_has_a_limit(clouds_yaml: Path, sshd: Sshd) -> None:
@@ -159,17 +164,16 @@ def test_it_tries_again_until_the_server_answers(clouds_yaml: Path) -> None:
 
 
 def test_nobody_there_is_told(clouds_yaml: Path, sshd: Sshd) -> None:
-    cloud = at(sshd.port)
     sshd.acceptor.close()
     with pytest.raises(Unreachable, match=r"No SSH to server 'one' as 'ubuntu' at 127\.0\.0\.1:\d+ within 0.2 s"):
-        ssh.run(cloud, SERVER, "true", connect_seconds=0.2)
+        ssh.run(login(sshd.port), SERVER, "true", connect_seconds=0.2)
 
 
 def test_a_server_without_the_key_is_told(clouds_yaml: Path) -> None:
     server = Sshd(asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode())
     try:
         with pytest.raises(Unreachable, match=r"Permission denied.*key pair 'faafo-lab'"):
-            ssh.run(at(server.port), SERVER, "true", connect_seconds=0.2)
+            ssh.run(login(server.port), SERVER, "true", connect_seconds=0.2)
     finally:
         server.close()
 
