@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
-from faafo_lab.cloud import preflight, receipt, ssh
+from faafo_lab.cloud import direct, preflight, receipt, ssh
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError, Interrupted, NotFound, ServerFailed
 from faafo_lab.cloud.lookup import pick
@@ -422,6 +422,11 @@ class Cloud(ABC):
         return f"<table>{rows}</table>"
 
     # ---- for the backends ----
+
+    def _taped(self, session: Any) -> None:
+        """Put a session of requests on the tape, and let nothing of the environment reach a cloud on this machine."""
+        direct.settle(session, self.config.auth_url)
+        self._recorder.tap(session)
 
     def _image(self, image: Image | str) -> Image:
         return self.image(image) if isinstance(image, str) else image

@@ -5,22 +5,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from http.client import responses
 from typing import Any
 
-import libcloud.security
 import requests
-from libcloud.common.exceptions import BaseHTTPError
-from libcloud.common.types import InvalidCredsError, LibcloudError, MalformedResponseError
-from libcloud.compute.drivers.openstack import OpenStack_2_NodeDriver
-from libcloud.http import LibcloudConnection
 
-from faafo_lab.cloud import records
+from faafo_lab.cloud import direct, records
 from faafo_lab.cloud.base import Cloud, verb
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import BadRequest, CloudError, CloudFailed, ConfigError, from_status, unreachable
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
+
+with direct.without("SSL_CERT_FILE"):  # whose file libcloud wants to find when it is imported, whatever the cloud
+    from libcloud.common.exceptions import BaseHTTPError
+    from libcloud.common.types import InvalidCredsError, LibcloudError, MalformedResponseError
+    from libcloud.compute.drivers.openstack import OpenStack_2_NodeDriver
+    from libcloud.http import LibcloudConnection
 
 
 class Driver(OpenStack_2_NodeDriver):
@@ -63,12 +65,9 @@ class LibcloudCloud(Cloud):
 
     def __init__(self, config: CloudConfig) -> None:
         super().__init__(config)
-        if config.verify is not True:  # libcloud has only one such setting, for all its connections
-            libcloud.security.VERIFY_SSL_CERT = bool(config.verify)
-            libcloud.security.CA_CERTS_PATH = config.verify or None
         self._driver: Any = Driver(**_credentials(config), timeout=config.timeout_seconds)
         for name in [name for name in vars(self._driver) if name.endswith("connection")]:
-            getattr(self._driver, name).conn_class = self._taped  # it makes one when it has logged in
+            getattr(self._driver, name).conn_class = self._connection  # it makes one when it has logged in
 
     # ---- images, flavors, key pairs ----
 
@@ -229,10 +228,14 @@ class LibcloudCloud(Cloud):
         quota = self._driver.network_connection.request(f"/v2.0/quotas/{groups[0].tenant_id}").object["quota"]
         return records.limits(compute, quota, floating_ips=len(self.floating_ips()), security_groups=len(groups))
 
-    def _taped(self, **arguments: Any) -> LibcloudConnection:
-        """One of libcloud's connections (its session of requests), on the tape."""
+    def _connection(self, **arguments: Any) -> LibcloudConnection:
+        """One of libcloud's connections, on the tape, which checks certificates as clouds.yaml says."""
         connection = LibcloudConnection(**arguments)
-        self._recorder.tap(connection.session)
+        verify = self.config.verify
+        # libcloud's default is a file: requests would not look at REQUESTS_CA_BUNDLE.
+        file = os.environ.get("SSL_CERT_FILE") if verify is True else verify
+        connection.verify, connection.ca_cert = bool(verify), file or None
+        self._taped(connection.session)
         return connection
 
     def _libcloud_group(self, group: SecurityGroup | str | None) -> Any:

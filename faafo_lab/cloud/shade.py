@@ -22,12 +22,12 @@ class ShadeCloud(Cloud):
     """An OpenStack through shade: `self._shade` is shade's own cloud object."""
 
     backend = "shade"
-    library_errors = (shade.OpenStackCloudException, keystone.ClientException)
+    library_errors = (shade.OpenStackCloudException, keystone.ClientException, OSError)
 
     def __init__(self, config: CloudConfig) -> None:
         super().__init__(config)
         self._shade = shade.OpenStackCloud(cloud_config=config.loaded)
-        self._recorder.tap(self._shade.keystone_session.session)
+        self._taped(self._shade.keystone_session.session)
 
     # ---- images, flavors, key pairs ----
 
@@ -208,6 +208,8 @@ class ShadeCloud(Cloud):
 
     def _translate(self, error: Exception) -> CloudError:
         """The lab's error for shade's, or for keystoneauth's, which shade may have wrapped in its own."""
+        if isinstance(error, OSError):  # of requests, such as of a file of authorities that is missing
+            return unreachable(self.config.auth_url, str(error))
         cause: BaseException | None = error
         while cause is not None:
             if isinstance(cause, shade.OpenStackCloudHTTPError):
