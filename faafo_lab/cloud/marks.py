@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 from faafo_lab.paths import make_home
 
@@ -13,4 +14,4 @@ DESCRIPTION = "faafo-lab: "  # how the descriptions of its security groups begin
 
 def allocated_file(cloud_name: str) -> Path:
     """The file with the ids of the floating addresses that this lab allocated: those can't be marked on the cloud."""
-    return make_home() / f"floating-ips.{cloud_name}"
+    return make_home() / f"floating-ips.{quote(cloud_name, safe='')}"

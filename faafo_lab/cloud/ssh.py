@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from faafo_lab.cloud import keys
 from faafo_lab.cloud.errors import CommandFailed, Interrupted, TimedOut, Unreachable
@@ -96,7 +97,7 @@ async def _connect(
     import asyncssh
 
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
-    who, port = f"{login.cloud}:{server.id}", login.port
+    who, port = f"{quote(login.cloud)}:{server.id}", login.port
     trusted = known.get(who)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + connect_seconds
@@ -135,7 +136,7 @@ async def _connect(
 
 
 class KnownHosts:
-    """The host keys seen so far: a file with a line "CLOUD:SERVER-ID KEY" for each."""
+    """The host keys seen so far: a file with a line "CLOUD:SERVER-ID KEY" for each, the cloud's name as in a URL."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

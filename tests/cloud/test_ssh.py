@@ -18,7 +18,9 @@ import pytest
 from faafo_lab.cloud import connect, keys, ssh
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CommandFailed, TimedOut, Unreachable
+from faafo_lab.cloud.marks import allocated_file
 from faafo_lab.cloud.model import Server
+from tests.cloud.conftest import STRANGE
 
 SERVER = Server("server-1", "one", "ACTIVE", addresses=("127.0.0.1",))
 
@@ -195,6 +197,31 @@ def test_a_changed_host_key_is_told(clouds_yaml: Path, sshd: Sshd, lab_home: Pat
         at(impostor.port).run(replace(SERVER, id="server-2"), "true")  # another server is another matter
     finally:
         impostor.close()
+
+
+def test_a_cloud_whose_name_has_a_blank_keeps_its_host_keys(sshd: Sshd) -> None:
+    mine = ssh.Login("my cloud", "ubuntu", sshd.port)
+    ssh.run(mine, SERVER, "true")
+    impostor = Sshd(keys.public_key())
+    try:
+        with pytest.raises(CommandFailed, match="another host key than before"):
+            ssh.run(replace(mine, port=impostor.port), SERVER, "true")
+    finally:
+        impostor.close()
+
+
+def test_the_labs_home_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / STRANGE
+    monkeypatch.setenv("FAAFO_LAB_HOME", str(home))
+    server = Sshd(keys.public_key())
+    try:
+        for _ in range(2):
+            assert ssh.run(login(server.port), SERVER, "echo here").stdout == "here\n"
+    finally:
+        server.close()
+    assert {path.name for path in home.iterdir()} == {"id_ed25519", "known_hosts"}
+    allocated_file("team/my cloud").write_text("an-id\n")
+    assert len(list(home.iterdir())) == 3
 
 
 def test_the_private_key_is_private_and_stays_the_same(lab_home: Path) -> None:
