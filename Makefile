@@ -3,7 +3,8 @@ SHELL := bash
 PYTHON ?= $(firstword $(wildcard $(addsuffix /python3.11,$(subst :, ,$(PATH)))) python3)
 VENV := .venv
 BIN := $(VENV)/bin
-UV := $(BIN)/uv
+# Modules, not console scripts: where the checkout's path has blanks or a dollar sign, pip writes scripts that can't run.
+UV := $(BIN)/python -m uv
 STAMP := $(VENV)/.installed
 TEMPEST := build/tempest/.installed
 # What the lab keeps (its embedded cloud, its key pair) stays in the checkout, not in your home.
@@ -58,7 +59,7 @@ notebooks: install  ## run every notebook again and store its outputs
 	@$(BIN)/python -m faafo_lab.workbook store
 
 lint: install  ## ruff and mypy (strict)
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+	@$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check . && $(BIN)/python -m mypy
 
 lock: install  ## update the locked versions (the only way to)
 	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml --output-file requirements.lock
@@ -66,5 +67,5 @@ lock: install  ## update the locked versions (the only way to)
 	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header interop/requirements.in --output-file interop/requirements.txt
 
 clean:  ## stop the lab's embedded cloud and remove everything that make made
-	@if [ -x $(BIN)/faafo-lab ]; then $(BIN)/faafo-lab cloud stop || true; fi
+	@if [ -e $(STAMP) ]; then $(BIN)/python -m faafo_lab.cli cloud stop || true; fi
 	rm -rf $(VENV) .faafo-lab build *.egg-info

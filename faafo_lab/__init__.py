@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from faafo_lab.cloud import Cloud
+    from faafo_lab.cloud.base import Cloud
     from faafo_lab.cloud.compare import Comparison
 
 __all__ = ["__version__", "compare", "connect"]

@@ -18,14 +18,14 @@ import html
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
+from faafo_lab.cloud.emulator.addresses import public_block
 from faafo_lab.paths import embedded_state_dir
 
 PREFIX_VARIABLES = ("FAAFO_LAB_PROXY", "JUPYTERHUB_SERVICE_PREFIX")  # the first that is set counts
 HTTP_PORT = 80
-PUBLIC_NETWORK = 2  # 127.N.2.0/24 has the embedded cloud's floating addresses
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,11 @@ def allowed(handler: object, host: str) -> bool:
     import yaml
 
     try:
-        address = IPv4Address(host)
         entries = yaml.safe_load((embedded_state_dir() / "clouds.yaml").read_text(encoding="utf-8"))
-        own = IPv4Address(urlsplit(entries["clouds"]["embedded"]["auth"]["auth_url"]).hostname or "")
+        own = urlsplit(entries["clouds"]["embedded"]["auth"]["auth_url"]).hostname or ""
+        return IPv4Address(host) in public_block(own)
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
         return False
-    return address in IPv4Network((int(own) & 0xFFFF0000 | PUBLIC_NETWORK << 8, 24))
 
 
 def _parts(url: str) -> SplitResult:

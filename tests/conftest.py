@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from faafo_lab.cloud.direct import spare_proxies
 from faafo_lab.cloud.emulator.addresses import NUMBERS
 from faafo_lab.workbook import own_home
 
@@ -29,8 +30,9 @@ def lab_home() -> Iterator[Path]:
     addresses free again.
     """
     saved = dict(os.environ)
-    for name in [name for name in os.environ if name.startswith(("OS_", "FAAFO_"))]:
+    for name in [name for name in os.environ if name.startswith(("OS_", "FAAFO_", "PG"))]:
         del os.environ[name]
+    spare_proxies()
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     share = len(NUMBERS) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     networks = NUMBERS[number * share : (number + 1) * share]

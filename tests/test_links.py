@@ -1,11 +1,15 @@
 """Links to the instances' pages: right for a browser on this machine, in a JupyterHub, and on Binder."""
 
+from ipaddress import IPv4Address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
+import faafo_lab
 from faafo_lab import links
 from faafo_lab.cloud.emulator import control
+from faafo_lab.cloud.emulator.addresses import public_block
 from faafo_lab.links import allowed, link, page
 from faafo_lab.paths import embedded_state_dir
 from faafo_lab.workbook import own_home
@@ -61,10 +65,12 @@ def test_a_page_is_a_link_in_a_notebook_and_its_address_as_plain_text(monkeypatc
 def test_jupyters_server_fetches_from_this_labs_floating_addresses_alone() -> None:
     with own_home(FAAFO_LAB_CLOUD="embedded"):
         assert not allowed(None, "127.0.0.1")  # no cloud yet, so no address
-        auth_url = control.start(embedded_state_dir()).auth_url
-        number = int(auth_url.split(".")[1])
-        assert allowed(None, f"127.{number}.2.7")
-        others = (f"127.{number}.0.1", f"127.{number}.1.7", f"127.{number + 1}.2.7", "10.0.0.1", "127.1", "::1")
+        own = urlsplit(control.start(embedded_state_dir()).auth_url).hostname or ""
+        cloud = faafo_lab.connect()
+        block = public_block(own)
+        assert IPv4Address(cloud.create_floating_ip().address) in block
+        assert all(allowed(None, str(block[index])) for index in (1, 7, -1))
+        others = (own, str(block[0] - 1), str(block[-1] + 1), "10.0.0.1", "127.1", "::1")
         assert [host for host in (*others, "127.0.0.1", "localhost", "example.org", "") if allowed(None, host)] == []
 
 

@@ -18,8 +18,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Concatenate, ParamSpec
 
 from faafo_lab import connect, load, reach
-from faafo_lab.cloud.base import Cloud, Rule, SecurityGroup, Server
+from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CloudError, NotFound, NotReady
+from faafo_lab.cloud.model import Rule, SecurityGroup, Server
 from faafo_lab.reach import probe
 from faafo_lab.topology import DATABASE_PORT, HTTP_PORT, SSH_PORT, Topology, discover, healthy
 

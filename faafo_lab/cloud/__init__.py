@@ -1,14 +1,18 @@
 """Provisioning: one small interface to an OpenStack, and the backends that implement it.
 
-base.py       Cloud, the interface, and the dataclasses that it hands out
+model.py      the dataclasses: Server, Image, FloatingIP, …
+base.py       Cloud, the interface: the verbs, and what every backend needs alike
 errors.py     everything that can go wrong, as a tree
 config.py     one entry of clouds.yaml
-shade.py      the backend through shade (shade_compat.py mends that library)
+shade.py      the backend through shade (shade_compat.py repairs that library)
 libcloud.py   the backend through Apache Libcloud
 records.py    an OpenStack's JSON records as dataclasses, for both
+direct.py     what is on this machine is asked without proxies and the like
 tape.py       the HTTP calls that were made
 receipt.py    what was used, and what is left
 marks.py      how the lab marks what is its own
+lookup.py     by name or id
+preflight.py  what is missing, before anything is built
 compare.py    a verb in each backend, side by side
 waiting.py    every wait: a limit, and what it waits for
 progress.py   the line that shows it
@@ -21,11 +25,14 @@ from __future__ import annotations
 
 import importlib
 import os
+from typing import TYPE_CHECKING
 
-from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import ConfigError, Unreachable
 
-__all__ = ["BACKENDS", "Cloud", "connect", "start_embedded"]
+if TYPE_CHECKING:  # imported by `connect` alone: every instance's guest agent imports this package
+    from faafo_lab.cloud.base import Cloud
+
+__all__ = ["BACKENDS", "connect", "start_embedded"]
 
 # The module and the class of each backend: what another one (openstacksdk.py) has to add here is a line.
 BACKENDS = {
@@ -39,9 +46,11 @@ def connect(cloud: str | None = None, backend: str | None = None) -> Cloud:
 
     They default to `FAAFO_LAB_CLOUD` (else "embedded") and `FAAFO_LAB_BACKEND` (else "shade").
     The embedded cloud is started where it does not run. Another one is not asked anything yet: wrong credentials show
-    with the first call, or `preflight`. Raises ConfigError.
+    with the first call, or `preflight`. Where the cloud is on this machine, NO_PROXY is set for loopback addresses, for
+    what else this process asks of its servers. Raises ConfigError.
     """
     from faafo_lab.cloud.config import EMBEDDED, load
+    from faafo_lab.cloud.direct import is_local, spare_proxies
 
     cloud = cloud or os.environ.get("FAAFO_LAB_CLOUD") or EMBEDDED
     backend = backend or os.environ.get("FAAFO_LAB_BACKEND") or "shade"
@@ -50,7 +59,10 @@ def connect(cloud: str | None = None, backend: str | None = None) -> Cloud:
     if cloud == EMBEDDED:
         start_embedded()
     module, name = BACKENDS[backend]
-    made: Cloud = getattr(importlib.import_module(module), name)(load(cloud))
+    config = load(cloud)
+    if is_local(config.auth_url):
+        spare_proxies()
+    made: Cloud = getattr(importlib.import_module(module), name)(config)
     return made
 
 

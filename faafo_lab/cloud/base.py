@@ -1,8 +1,9 @@
-"""`Cloud`: the one small interface to an OpenStack, and the plain dataclasses that it hands out.
+"""`Cloud`: the one small interface to an OpenStack.
 
-A backend (`shade.py`, `libcloud.py`) implements the abstract methods: one short method per verb of the tutorial.
-Everything that every backend would need alike is written once, here: looking up by name, get-or-create, waiting,
-checking before building, running commands. Errors are those of `errors.py`.
+A backend (`shade.py`, `libcloud.py`) implements the abstract methods, one short `@verb` per verb of the tutorial, and
+says which errors its library raises and what they mean. Everything that every backend would need alike is written once,
+here: looking up by name, get-or-create, waiting, checking before building, running commands. What the methods take and
+return are the dataclasses of `model.py`, errors those of `errors.py`.
 
 Where a method takes a server, image, flavor, group, … it takes the dataclass, or a name or id.
 """
@@ -11,148 +12,50 @@ from __future__ import annotations
 
 import functools
 import html
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from dataclasses import replace
+from typing import Any, ClassVar, TypeVar
 
-from faafo_lab.cloud.errors import Ambiguous, CloudError, Interrupted, NotFound, ServerFailed
+from faafo_lab.cloud import direct, preflight, receipt, ssh
+from faafo_lab.cloud.config import CloudConfig
+from faafo_lab.cloud.errors import CloudError, Interrupted, NotFound, ServerFailed
+from faafo_lab.cloud.lookup import pick
+from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 from faafo_lab.cloud.receipt import Ledger, Receipt
 from faafo_lab.cloud.tape import Recorder, Tape
 from faafo_lab.cloud.waiting import Look, wait_until
 
-if TYPE_CHECKING:
-    from faafo_lab.cloud.config import CloudConfig
-    from faafo_lab.cloud.ssh import Result
-
 WAIT_SECONDS = 300.0  # the limit of a wait for servers, unless told otherwise
 CONSOLE_LINES = 20  # how much of a failed server's console log its error shows
 
-
-@dataclass(frozen=True)
-class Image:
-    """What a server's disk starts as."""
-
-    id: str
-    name: str
-    status: str  # "active" when it can be used
-    min_ram_mb: int = 0
-    min_disk_gb: int = 0
-    properties: Mapping[str, str] = field(default_factory=dict, hash=False)  # such as os_distro
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True)
-class Flavor:
-    """A size of server."""
+def verb(method: F) -> F:
+    """What every verb of a backend is wrapped in.
 
-    id: str
-    name: str
-    vcpus: int
-    ram_mb: int
-    disk_gb: int
-    cores: float | None = None  # what the vCPUs together may use, in cores (quota:cpu_*); None: unknown or all
+    One call at a time (client libraries are not thread-safe); the tape and the receipt note it; the library's errors
+    become the lab's; an interrupt says what it interrupted.
+    """
 
+    @functools.wraps(method)
+    def wrapper(cloud: Cloud, *args: Any, **kwargs: Any) -> Any:
+        try:
+            with cloud._lock, cloud._recorder.during(method.__name__):
+                result = method(cloud, *args, **kwargs)
+        except cloud.library_errors as error:
+            raise cloud._translate(error) from error
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted(f"{method.__name__} was under way") from None
+        cloud._ledger.note(method.__name__, next(iter((*args, *kwargs.values())), None), result)
+        return result
 
-@dataclass(frozen=True)
-class KeyPair:
-    """An SSH public key that the cloud puts on servers."""
-
-    name: str
-    fingerprint: str  # MD5 of the public key in hexadecimal, as Nova shows it
-    public_key: str
-
-
-@dataclass(frozen=True)
-class Rule:
-    """An ingress (IPv4) rule of a security group: who may connect to which ports."""
-
-    id: str
-    port_min: int | None  # None: all ports
-    port_max: int | None
-    protocol: str | None  # "tcp", "udp", "icmp"; None: all
-    remote_prefix: str | None = None  # a CIDR; None and no remote_group: anybody
-    remote_group: str | None = None  # the id of a security group: only its members
-
-
-@dataclass(frozen=True)
-class SecurityGroup:
-    """A named set of rules; a server is reached only through the rules of its groups."""
-
-    id: str
-    name: str
-    description: str = ""
-    rules: tuple[Rule, ...] = ()
-
-
-@dataclass(frozen=True)
-class Server:
-    """A server (instance)."""
-
-    id: str
-    name: str
-    status: str  # BUILD, ACTIVE, SHUTOFF, REBOOT, ERROR, …
-    addresses: tuple[str, ...] = ()  # private (fixed) ones, IPv4 first
-    floating_addresses: tuple[str, ...] = ()
-    image_id: str | None = None
-    flavor_id: str | None = None
-    security_groups: tuple[str, ...] = ()  # names, in order, each once
-    key_name: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
-    fault: str | None = None  # why it is in ERROR
-    created: datetime | None = None  # UTC
-
-    @property
-    def address(self) -> str | None:
-        """Where it is reached from outside: its floating address, else its private one, else None."""
-        return next(iter((*self.floating_addresses, *self.addresses)), None)
-
-
-@dataclass(frozen=True)
-class FloatingIP:
-    """An address that can be moved from server to server."""
-
-    id: str
-    address: str
-    server_id: str | None = None  # None: free
-    fixed_address: str | None = None  # the server's private address that it leads to
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network that servers, or floating addresses (`external`), can be on."""
-
-    id: str
-    name: str
-    external: bool = False
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the project may have, and has; None where the cloud sets no limit or does not tell."""
-
-    servers: int | None
-    servers_used: int
-    cores: int | None
-    cores_used: int
-    ram_mb: int | None
-    ram_mb_used: int
-    floating_ips: int | None
-    floating_ips_used: int
-    security_groups: int | None
-    security_groups_used: int
-
-
-class Named(Protocol):
-    """Anything with a name (key pairs have no other id)."""
-
-    @property
-    def name(self) -> str:
-        """What people call it."""
-
-
-N = TypeVar("N", bound=Named)
+    return wrapper  # type: ignore[return-value]
 
 
 class Cloud(ABC):
@@ -162,20 +65,20 @@ class Cloud(ABC):
     """
 
     backend: ClassVar[str]  # the name of the client library: "shade" or "libcloud"
+    library_errors: ClassVar[tuple[type[Exception], ...]]  # what it raises, which `_translate` makes the lab's
 
     def __init__(self, config: CloudConfig) -> None:
         self.config = config
         self.name = config.name
         self._recorder = Recorder(self.backend)
         self._ledger = Ledger()
+        self._lock = threading.RLock()
 
-    def __init_subclass__(cls) -> None:
-        """Have the tape and the receipt note what a backend's verbs do."""
-        super().__init_subclass__()
-        for verb in Cloud.__abstractmethods__ & vars(cls).keys():
-            setattr(cls, verb, _noted(getattr(cls, verb)))
+    # ---- what every backend implements: its library's errors, and the verbs ----
 
-    # ---- the verbs that every backend implements ----
+    @abstractmethod
+    def _translate(self, error: Exception) -> CloudError:
+        """The lab's error for one of `library_errors`."""
 
     @abstractmethod
     def images(self) -> list[Image]:
@@ -454,9 +357,16 @@ class Cloud(ABC):
         `security_groups` those to be created. Returns the limits. Raises AuthError or Unreachable when the cloud can't
         be asked, else NotReady with everything that is missing.
         """
-        from faafo_lab.cloud import preflight
-
-        return preflight.check(self, servers, flavor, image, floating_ips, security_groups)
+        offer = preflight.Offer(
+            self.limits(),  # the first call: it shows whether the cloud answers and takes the credentials
+            self.flavors(),
+            [image] if isinstance(image, Image) else self.images(),
+            self.networks(),
+            self.floating_ips() if floating_ips else [],
+        )
+        flavors = [flavor] * servers if isinstance(flavor, str | Flavor) else flavor
+        preflight.check(offer, self.config, servers, flavors, image, floating_ips, security_groups)
+        return offer.limits
 
     # ---- on the servers ----
 
@@ -468,11 +378,10 @@ class Cloud(ABC):
         """
         return port + self.config.port_offset if port < 1024 else port
 
-    def run(self, server: Server | str, command: str, timeout_seconds: float = 60, check: bool = False) -> Result:
+    def run(self, server: Server | str, command: str, timeout_seconds: float = 60, check: bool = False) -> ssh.Result:
         """Run a shell command on a server over SSH: see `ssh.run`."""
-        from faafo_lab.cloud import ssh
-
-        return ssh.run(self, self._server(server), command, timeout_seconds=timeout_seconds, check=check)
+        login = ssh.Login(self.name, self.config.ssh_user, self.published_port(ssh.SSH_PORT))
+        return ssh.run(login, self._server(server), command, timeout_seconds=timeout_seconds, check=check)
 
     # ---- what was done ----
 
@@ -482,9 +391,17 @@ class Cloud(ABC):
 
     def receipt(self) -> Receipt:
         """What was used since this object was made, and what of the lab's is left on the cloud: see `receipt.py`."""
-        from faafo_lab.cloud import receipt
-
-        return receipt.make(self, self._ledger)
+        servers = self.servers()  # which the ledger sees too
+        return receipt.make(
+            self.name,
+            self.backend,
+            self._ledger,
+            servers,
+            self.floating_ips(),
+            self.security_groups(),
+            self.key_pairs(),
+            self.flavors() if self._ledger.lives else [],
+        )
 
     def again(self) -> Cloud:
         """Another connection to the same project, for another thread: on the same receipt, with a tape of its own."""
@@ -505,6 +422,11 @@ class Cloud(ABC):
         return f"<table>{rows}</table>"
 
     # ---- for the backends ----
+
+    def _taped(self, session: Any) -> None:
+        """Put a session of requests on the tape, and let nothing of the environment reach a cloud on this machine."""
+        direct.settle(session, self.config.auth_url)
+        self._recorder.tap(session)
 
     def _image(self, image: Image | str) -> Image:
         return self.image(image) if isinstance(image, str) else image
@@ -550,36 +472,7 @@ class Cloud(ABC):
         return ServerFailed(server.name, server.fault, console)
 
 
-def pick(kind: str, things: Sequence[N], name_or_id: str) -> N:
-    """The one of `things` with this name or id. Raises NotFound (naming the others) or Ambiguous."""
-    for thing in things:
-        if getattr(thing, "id", None) == name_or_id:
-            return thing
-    named = [thing for thing in things if thing.name == name_or_id]
-    if not named:
-        raise NotFound.among(kind, name_or_id, [thing.name for thing in things])
-    if len(named) > 1:
-        ids = ", ".join(str(getattr(thing, "id", "")) for thing in named)
-        raise Ambiguous(f"There are {len(named)} {kind}s named {name_or_id!r}: say which by its id ({ids}).")
-    return named[0]
-
-
-def _noted(verb: Callable[..., Any]) -> Callable[..., Any]:
-    """A verb whose HTTP calls and result are noted: see `Cloud.tape` and `Cloud.receipt`."""
-
-    @functools.wraps(verb)
-    def wrapper(cloud: Cloud, *args: Any, **kwargs: Any) -> Any:
-        with cloud._recorder.during(verb.__name__):
-            try:
-                result = verb(cloud, *args, **kwargs)
-            except Interrupted:
-                raise
-            except KeyboardInterrupt:
-                raise Interrupted(f"{verb.__name__} was under way") from None
-        cloud._ledger.note(verb.__name__, next(iter((*args, *kwargs.values())), None), result)
-        return result
-
-    return wrapper
+VERBS = tuple(name for name in vars(Cloud) if name in Cloud.__abstractmethods__ and not name.startswith("_"))
 
 
 def _many(servers: Server | str | Iterable[Server | str]) -> list[Server | str]:

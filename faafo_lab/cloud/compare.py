@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from faafo_lab.cloud import BACKENDS
-from faafo_lab.cloud.base import Cloud
+from faafo_lab.cloud.base import VERBS, Cloud
 from faafo_lab.cloud.errors import NotFound
 from faafo_lab.cloud.tape import Tape, last_calls
 
@@ -72,9 +72,8 @@ def compare(verb: str | Callable[..., Any]) -> Comparison:
     Raises NotFound, which names the verbs.
     """
     verb = verb if isinstance(verb, str) else getattr(verb, "__name__", repr(verb))
-    verbs = [name for name in vars(Cloud) if name in Cloud.__abstractmethods__]
-    if verb not in verbs:
-        raise _no_such(verb, verbs)
+    if verb not in VERBS:
+        raise _no_such(verb)
     classes = {backend: getattr(importlib.import_module(module), name) for backend, (module, name) in BACKENDS.items()}
     return Comparison(
         verb=verb,
@@ -104,14 +103,14 @@ def _plain_source(function: Any) -> str:
     return "\n".join(text.splitlines()[definition.lineno - 1 :])  # which a decorator stands before
 
 
-def _no_such(name: str, verbs: list[str]) -> NotFound:
+def _no_such(name: str) -> NotFound:
     if hasattr(Cloud, name) and not name.startswith("_"):
         return NotFound(
-            f"{name!r} is the same through every backend: it stands once, in faafo_lab/cloud/base.py. "
-            f"These differ: {', '.join(verbs)}."
+            f"{name!r} is the same through every backend: it is written once, in faafo_lab/cloud/base.py. "
+            f"These differ: {', '.join(VERBS)}."
         )
-    alike = difflib.get_close_matches(name, verbs, n=3, cutoff=0.5)
-    ordered = [*alike, *(other for other in verbs if other not in alike)]
+    alike = difflib.get_close_matches(name, VERBS, n=3, cutoff=0.5)
+    ordered = [*alike, *(other for other in VERBS if other not in alike)]
     hint = f"Did you mean {alike[0]!r}? " if alike else ""
     return NotFound(f"There is no verb {name!r}. {hint}There are: {', '.join(ordered)}.")
 

@@ -69,7 +69,7 @@ class Interrupted(OneLine, KeyboardInterrupt):
 
     def __init__(self, at: str) -> None:
         self.at = at
-        super().__init__(f"{at}. What was begun is not undone: run the cell again to go on.")
+        super().__init__(f"{at}. To go on, run the cell again: it begins with what is there.")
 
 
 class ConfigError(CloudError):

@@ -9,13 +9,28 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
-from faafo_lab.cloud.base import Cloud, KeyPair
 from faafo_lab.cloud.errors import AlreadyExists, NotFound
+from faafo_lab.cloud.marks import KEY_PAIR_NAME
+from faafo_lab.cloud.model import KeyPair
 from faafo_lab.paths import make_home
 
-KEY_PAIR_NAME = "faafo-lab"
+__all__ = ["KEY_PAIR_NAME", "derive_secret", "ensure_key_pair", "private_key_path", "public_key"]
+
 SECRET_BYTES = 32
+
+
+class KeyPairs(Protocol):
+    """What `ensure_key_pair` needs of a `Cloud`."""
+
+    name: str
+
+    def key_pair(self, name: str) -> KeyPair:
+        """The key pair of this name. Raises NotFound."""
+
+    def create_key_pair(self, name: str, public_key: str) -> KeyPair:
+        """Import a public key."""
 
 
 def private_key_path() -> Path:
@@ -31,7 +46,7 @@ def public_key() -> str:
     return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode() + " faafo-lab"
 
 
-def ensure_key_pair(cloud: Cloud, name: str = KEY_PAIR_NAME) -> KeyPair:
+def ensure_key_pair(cloud: KeyPairs, name: str = KEY_PAIR_NAME) -> KeyPair:
     """The lab's key pair on the cloud, imported where it is missing.
 
     Raises AlreadyExists when the cloud has another key by that name: servers of another lab may need it, so it is not

@@ -1,61 +1,28 @@
-"""The backend that drives an OpenStack through Apache Libcloud. What the verbs do stands in `base.py`."""
+"""The backend that drives an OpenStack through Apache Libcloud. What the verbs do is told in `base.py`."""
 
 # ruff: noqa: D102
 # mypy: disable-error-code="no-untyped-call"
 
 from __future__ import annotations
 
-import functools
-import threading
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping
 from http.client import responses
-from typing import Any, TypeVar
+from typing import Any
 
-import libcloud.security
 import requests
-from libcloud.common.exceptions import BaseHTTPError
-from libcloud.common.types import InvalidCredsError, LibcloudError, MalformedResponseError
-from libcloud.compute.drivers.openstack import OpenStack_2_NodeDriver
-from libcloud.http import LibcloudConnection
 
-from faafo_lab.cloud import records
-from faafo_lab.cloud.base import (
-    Cloud,
-    Flavor,
-    FloatingIP,
-    Image,
-    KeyPair,
-    Limits,
-    Network,
-    Rule,
-    SecurityGroup,
-    Server,
-)
+from faafo_lab.cloud import direct, records
+from faafo_lab.cloud.base import Cloud, verb
 from faafo_lab.cloud.config import CloudConfig
-from faafo_lab.cloud.errors import (
-    BadRequest,
-    CloudError,
-    CloudFailed,
-    ConfigError,
-    from_status,
-    unreachable,
-)
+from faafo_lab.cloud.errors import BadRequest, CloudError, CloudFailed, ConfigError, from_status, unreachable
+from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def translated(verb: F) -> F:
-    """A verb that raises the lab's errors for libcloud's, one call at a time (its connections are not thread-safe)."""
-
-    @functools.wraps(verb)
-    def wrapper(self: LibcloudCloud, *args: Any, **kwargs: Any) -> Any:
-        with self._lock:
-            try:
-                return verb(self, *args, **kwargs)
-            except (LibcloudError, BaseHTTPError, requests.RequestException, OSError) as error:
-                raise self._translate(error) from error
-
-    return wrapper  # type: ignore[return-value]
+with direct.without("SSL_CERT_FILE"):  # whose file libcloud wants to find when it is imported, whatever the cloud
+    from libcloud.common.exceptions import BaseHTTPError
+    from libcloud.common.types import InvalidCredsError, LibcloudError, MalformedResponseError
+    from libcloud.compute.drivers.openstack import OpenStack_2_NodeDriver
+    from libcloud.http import LibcloudConnection
 
 
 class Driver(OpenStack_2_NodeDriver):
@@ -94,57 +61,54 @@ class LibcloudCloud(Cloud):
     """An OpenStack through libcloud: `self._driver` is its driver (which takes the lab's dataclasses as they are)."""
 
     backend = "libcloud"
+    library_errors = (LibcloudError, BaseHTTPError, requests.RequestException, OSError)
 
     def __init__(self, config: CloudConfig) -> None:
         super().__init__(config)
-        self._lock = threading.RLock()
-        if config.verify is not True:  # libcloud has only one such setting, for all its connections
-            libcloud.security.VERIFY_SSL_CERT = bool(config.verify)
-            libcloud.security.CA_CERTS_PATH = config.verify or None
         self._driver: Any = Driver(**_credentials(config), timeout=config.timeout_seconds)
         for name in [name for name in vars(self._driver) if name.endswith("connection")]:
-            getattr(self._driver, name).conn_class = self._taped  # it makes one when it has logged in
+            getattr(self._driver, name).conn_class = self._connection  # it makes one when it has logged in
 
     # ---- images, flavors, key pairs ----
 
-    @translated
+    @verb
     def images(self) -> list[Image]:
         return [records.image(image.record) for image in self._driver.list_images()]
 
-    @translated
+    @verb
     def flavors(self) -> list[Flavor]:
         sizes = self._driver.list_sizes()
         flavors = [records.flavor(size.record, self._driver.ex_get_size_extra_specs(size.id)) for size in sizes]
         return sorted(flavors, key=lambda flavor: (flavor.ram_mb, flavor.name))
 
-    @translated
+    @verb
     def key_pairs(self) -> list[KeyPair]:
         return [KeyPair(key.name, key.fingerprint, key.public_key) for key in self._driver.list_key_pairs()]
 
-    @translated
+    @verb
     def create_key_pair(self, name: str, public_key: str) -> KeyPair:
         key = self._driver.import_key_pair_from_string(name, public_key)
         return KeyPair(key.name, key.fingerprint, key.public_key)
 
-    @translated
+    @verb
     def delete_key_pair(self, key_pair: KeyPair | str) -> None:
         self._driver.delete_key_pair(self.key_pair(key_pair) if isinstance(key_pair, str) else key_pair)
 
     # ---- security groups ----
 
-    @translated
+    @verb
     def security_groups(self) -> list[SecurityGroup]:
         return [records.security_group(group.record) for group in self._driver.ex_list_security_groups()]
 
-    @translated
+    @verb
     def create_security_group(self, name: str, description: str = "") -> SecurityGroup:
         return records.security_group(self._driver.ex_create_security_group(name, description).record)
 
-    @translated
+    @verb
     def delete_security_group(self, group: SecurityGroup | str) -> None:
         self._driver.ex_delete_security_group(self._group(group))
 
-    @translated
+    @verb
     def add_rule(
         self,
         group: SecurityGroup | str,
@@ -164,17 +128,17 @@ class LibcloudCloud(Cloud):
         )
         return records.rule(rule.record)
 
-    @translated
+    @verb
     def delete_rule(self, rule: Rule) -> None:
         self._driver.ex_delete_security_group_rule(rule)
 
     # ---- servers ----
 
-    @translated
+    @verb
     def servers(self) -> list[Server]:
         return records.oldest_first([records.server(node.record) for node in self._driver.list_nodes()])
 
-    @translated
+    @verb
     def create_server(
         self,
         name: str,
@@ -202,72 +166,76 @@ class LibcloudCloud(Cloud):
         )
         return records.server(node.record)
 
-    @translated
+    @verb
     def delete_server(self, server: Server | str) -> None:
         self._driver.destroy_node(self._server(server))
 
-    @translated
+    @verb
     def reboot_server(self, server: Server | str, hard: bool = False) -> None:
         reboot = self._driver.ex_hard_reboot_node if hard else self._driver.ex_soft_reboot_node
         reboot(self._server(server))
 
-    @translated
+    @verb
     def stop_server(self, server: Server | str) -> None:
         self._driver.stop_node(self._server(server))
 
-    @translated
+    @verb
     def start_server(self, server: Server | str) -> None:
         self._driver.start_node(self._server(server))
 
-    @translated
+    @verb
     def console(self, server: Server | str, lines: int | None = None) -> str:
         return str(self._driver.ex_get_console_output(self._server(server), length=lines)["output"])
 
     # ---- networks and floating IPs ----
 
-    @translated
+    @verb
     def networks(self) -> list[Network]:
         return [records.network(network.record) for network in self._driver.ex_list_networks()]
 
-    @translated
+    @verb
     def floating_ips(self) -> list[FloatingIP]:
         return [records.floating_ip(ip.record) for ip in self._driver.ex_list_floating_ips()]
 
-    @translated
+    @verb
     def create_floating_ip(self) -> FloatingIP:
         ip = self._driver.ex_create_floating_ip(self._external_network().id)
         return FloatingIP(ip.id, ip.ip_address)
 
-    @translated
+    @verb
     def attach_floating_ip(self, server: Server | str, ip: FloatingIP | str) -> FloatingIP:
         server, ip = self._server(server), self._ip(ip)
         if not self._driver.ex_attach_floating_ip_to_node(server, ip):
             raise BadRequest(f"Server {server.name!r} has no port for {ip.address}: wait until it is ACTIVE.")
         return self.floating_ip(ip.id)
 
-    @translated
+    @verb
     def detach_floating_ip(self, ip: FloatingIP | str) -> FloatingIP:
         ip = self._ip(ip)
         self._driver.ex_detach_floating_ip_from_node(None, ip)
         return self.floating_ip(ip.id)
 
-    @translated
+    @verb
     def delete_floating_ip(self, ip: FloatingIP | str) -> None:
         self._driver.ex_delete_floating_ip(self._ip(ip))
 
     # ---- the project ----
 
-    @translated
+    @verb
     def limits(self) -> Limits:
         compute = self._driver.connection.request("/limits").object["limits"]["absolute"]
         groups = self._driver.ex_list_security_groups()  # every project has one, and it names the project's id
         quota = self._driver.network_connection.request(f"/v2.0/quotas/{groups[0].tenant_id}").object["quota"]
         return records.limits(compute, quota, floating_ips=len(self.floating_ips()), security_groups=len(groups))
 
-    def _taped(self, **arguments: Any) -> LibcloudConnection:
-        """One of libcloud's connections (its session of requests), on the tape."""
+    def _connection(self, **arguments: Any) -> LibcloudConnection:
+        """One of libcloud's connections, on the tape, which checks certificates as clouds.yaml says."""
         connection = LibcloudConnection(**arguments)
-        self._recorder.tap(connection.session)
+        verify = self.config.verify
+        # libcloud's default is a file: requests would not look at REQUESTS_CA_BUNDLE.
+        file = os.environ.get("SSL_CERT_FILE") if verify is True else verify
+        connection.verify, connection.ca_cert = bool(verify), file or None
+        self._taped(connection.session)
         return connection
 
     def _libcloud_group(self, group: SecurityGroup | str | None) -> Any:

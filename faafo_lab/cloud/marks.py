@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import quote
 
 from faafo_lab.paths import make_home
 
+KEY_PAIR_NAME = "faafo-lab"
 ROLE_KEY = "faafo-lab"  # the metadata key of its servers
 DESCRIPTION = "faafo-lab: "  # how the descriptions of its security groups begin
 
 
 def allocated_file(cloud_name: str) -> Path:
     """The file with the ids of the floating addresses that this lab allocated: those can't be marked on the cloud."""
-    return make_home() / f"floating-ips.{cloud_name}"
+    return make_home() / f"floating-ips.{quote(cloud_name, safe='')}"

@@ -3,32 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from faafo_lab.cloud.base import Cloud, Flavor, Image, Limits, Network, pick
+from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import Ambiguous, NotFound, NotReady
+from faafo_lab.cloud.lookup import pick
+from faafo_lab.cloud.model import Flavor, FloatingIP, Image, Limits, Network
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a cloud has for a project."""
+
+    limits: Limits
+    flavors: Sequence[Flavor]
+    images: Sequence[Image]
+    networks: Sequence[Network]
+    floating_ips: Sequence[FloatingIP]
 
 
 def check(
-    cloud: Cloud,
+    offer: Offer,
+    config: CloudConfig,
     servers: int,
-    flavor: Flavor | str | Sequence[Flavor | str],
+    flavors: Sequence[Flavor | str],
     image: Image | str,
     floating_ips: int,
     security_groups: int,
-) -> Limits:
-    """See `Cloud.preflight`."""
-    limits = cloud.limits()  # the first call: it shows whether the cloud answers and takes the credentials
+) -> None:
+    """See `Cloud.preflight`; `flavors` has one for each server. Raises NotReady."""
+    limits = offer.limits
     missing: list[str] = []
-    chosen = _flavors(cloud, [flavor] * servers if isinstance(flavor, str | Flavor) else flavor, missing)
-    _image(cloud, image, chosen, missing)
-    _networks(cloud, floating_ips > 0, missing)
-    if floating_ips:
-        floating_ips -= sum(ip.server_id is None for ip in cloud.floating_ips())
+    chosen = _flavors(offer.flavors, flavors, missing)
+    _image(offer.images, image, chosen, missing)
+    _networks(offer.networks, config, floating_ips > 0, missing)
+    free = sum(ip.server_id is None for ip in offer.floating_ips)
     for what, wanted, limit, used in (
         ("servers", servers, limits.servers, limits.servers_used),
         ("cores", sum(flavor.vcpus for flavor in chosen), limits.cores, limits.cores_used),
         ("MB of memory", sum(flavor.ram_mb for flavor in chosen), limits.ram_mb, limits.ram_mb_used),
-        ("floating IPs", floating_ips, limits.floating_ips, limits.floating_ips_used),
+        ("floating IPs", floating_ips - free, limits.floating_ips, limits.floating_ips_used),
         ("security groups", security_groups, limits.security_groups, limits.security_groups_used),
     ):
         if limit is not None and wanted > 0 and wanted > limit - used:
@@ -38,12 +52,10 @@ def check(
             )
     if missing:
         raise NotReady(missing)
-    return limits
 
 
-def _flavors(cloud: Cloud, wanted: Sequence[Flavor | str], missing: list[str]) -> list[Flavor]:
+def _flavors(known: Sequence[Flavor], wanted: Sequence[Flavor | str], missing: list[str]) -> list[Flavor]:
     """The wanted flavors that exist."""
-    known = cloud.flavors()
     chosen = []
     for each in wanted:
         try:
@@ -54,10 +66,10 @@ def _flavors(cloud: Cloud, wanted: Sequence[Flavor | str], missing: list[str]) -
     return chosen
 
 
-def _image(cloud: Cloud, image: Image | str, flavors: Sequence[Flavor], missing: list[str]) -> None:
+def _image(known: Sequence[Image], image: Image | str, flavors: Sequence[Flavor], missing: list[str]) -> None:
     """That the image exists, can be used, and fits the flavors."""
     try:
-        image = cloud.image(image) if isinstance(image, str) else image
+        image = pick("image", known, image) if isinstance(image, str) else image
     except (NotFound, Ambiguous) as error:
         missing.append(str(error))
         return
@@ -71,19 +83,18 @@ def _image(cloud: Cloud, image: Image | str, flavors: Sequence[Flavor], missing:
     ]
 
 
-def _networks(cloud: Cloud, floating: bool, missing: list[str]) -> None:
+def _networks(networks: Sequence[Network], config: CloudConfig, floating: bool, missing: list[str]) -> None:
     """That there is one network for servers, and one for floating addresses where they are wanted."""
-    networks = cloud.networks()
     inner = [network for network in networks if not network.external]
-    _network("network for servers", cloud.config.network, inner, missing)
-    if len(inner) > 1 and not cloud.config.network:
+    _network("network for servers", config.network, inner, missing)
+    if len(inner) > 1 and not config.network:
         missing.append(
             f"There are several networks ({', '.join(sorted(network.name for network in inner))}): choose one in the "
-            f"entry {cloud.name!r} of clouds.yaml, with `faafo_lab: {{network: NAME}}`."
+            f"entry {config.name!r} of clouds.yaml, with `faafo_lab: {{network: NAME}}`."
         )
     if floating:
         outer = [network for network in networks if network.external]
-        _network("external network", cloud.config.external_network, outer, missing)
+        _network("external network", config.external_network, outer, missing)
 
 
 def _network(kind: str, chosen: str | None, networks: Sequence[Network], missing: list[str]) -> None:

@@ -9,15 +9,13 @@ from __future__ import annotations
 import html
 import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY, allocated_file
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.base import Cloud, Server
+from faafo_lab.cloud.marks import DESCRIPTION, KEY_PAIR_NAME, ROLE_KEY, allocated_file
+from faafo_lab.cloud.model import Flavor, FloatingIP, KeyPair, SecurityGroup, Server
 
 MOST_NAMES_SHOWN = 8
 CREATED = {
@@ -148,39 +146,43 @@ class Receipt:
         return f"<p>{html.escape(self.title)}</p><table>{rows}</table><p><b>{sign} {html.escape(self.ending)}</b></p>"
 
 
-def make(cloud: Cloud, ledger: Ledger) -> Receipt:
-    """Ask the cloud what there is, and put it beside what the ledger knows. Raises CloudErrors."""
-    from faafo_lab.cloud.keys import KEY_PAIR_NAME
-
-    servers = cloud.servers()  # which the ledger sees too
-    path = allocated_file(cloud.name)
+def make(
+    cloud_name: str,
+    backend: str,
+    ledger: Ledger,
+    servers: Sequence[Server],
+    floating_ips: Sequence[FloatingIP],
+    security_groups: Sequence[SecurityGroup],
+    key_pairs: Sequence[KeyPair],
+    flavors: Sequence[Flavor],
+) -> Receipt:
+    """What the cloud says that there is, beside what the ledger knows."""
+    path = allocated_file(cloud_name)
     allocated = path.read_text(encoding="utf-8").split() if path.exists() else []
     ours = {kind: set(ids) for kind, ids in ledger.created.items()}
     left = {
         "servers": [s.name for s in servers if ROLE_KEY in s.metadata or s.id in ours["servers"]],
         "floating addresses": [
-            ip.address for ip in cloud.floating_ips() if ip.id in allocated or ip.id in ours["floating addresses"]
+            ip.address for ip in floating_ips if ip.id in allocated or ip.id in ours["floating addresses"]
         ],
         "security groups": [
             group.name
-            for group in cloud.security_groups()
+            for group in security_groups
             if group.description.startswith(DESCRIPTION) or group.id in ours["security groups"]
         ],
-        "key pairs": [
-            key.name for key in cloud.key_pairs() if key.name == KEY_PAIR_NAME or key.name in ours["key pairs"]
-        ],
+        "key pairs": [key.name for key in key_pairs if key.name == KEY_PAIR_NAME or key.name in ours["key pairs"]],
     }
     now = datetime.now(UTC)
     there = {server.id for server in servers}
-    flavors = {flavor.id: flavor.name for flavor in cloud.flavors()} if ledger.lives else {}
+    names = {flavor.id: flavor.name for flavor in flavors}
     minutes: dict[str, float] = {}
     for id, life in list(ledger.lives.items()):
         whole = replace(life, ended=None) if id in there else life  # asked to go, and still there
-        flavor = flavors.get(life.flavor_id or "", life.flavor_id or "a flavor that is not known")
+        flavor = names.get(life.flavor_id or "", life.flavor_id or "a flavor that is not known")
         minutes[flavor] = minutes.get(flavor, 0.0) + whole.minutes(now)
     return Receipt(
-        cloud=cloud.name,
-        backend=cloud.backend,
+        cloud=cloud_name,
+        backend=backend,
         since=ledger.since,
         until=now,
         created={kind: len(ledger.created[kind]) for kind in KINDS},

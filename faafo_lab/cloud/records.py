@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from faafo_lab.cloud.base import Flavor, FloatingIP, Image, Limits, Network, Rule, SecurityGroup, Server
+from faafo_lab.cloud.model import Flavor, FloatingIP, Image, Limits, Network, Rule, SecurityGroup, Server
 
 # What Glance says of every image; whatever else an image has was set by its owner.
 IMAGE_FIELDS = frozenset(

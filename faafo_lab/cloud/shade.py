@@ -1,83 +1,55 @@
-"""The backend that drives an OpenStack through shade. What the verbs do stands in `base.py`."""
+"""The backend that drives an OpenStack through shade. What the verbs do is told in `base.py`."""
 
 # ruff: noqa: D102
 
 from __future__ import annotations
 
-import functools
 import json
-import threading
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from keystoneauth1 import exceptions as keystone
 
 from faafo_lab.cloud import records
-from faafo_lab.cloud.base import (
-    Cloud,
-    Flavor,
-    FloatingIP,
-    Image,
-    KeyPair,
-    Limits,
-    Network,
-    Rule,
-    SecurityGroup,
-    Server,
-)
+from faafo_lab.cloud.base import Cloud, verb
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import AuthError, CloudError, CloudFailed, NotFound, from_status, unreachable
+from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 from faafo_lab.cloud.shade_compat import shade
-
-F = TypeVar("F", bound=Callable[..., Any])
-
-
-def translated(verb: F) -> F:
-    """A verb that raises the lab's errors for shade's, one call at a time."""
-
-    @functools.wraps(verb)
-    def wrapper(self: ShadeCloud, *args: Any, **kwargs: Any) -> Any:
-        with self._lock:
-            try:
-                return verb(self, *args, **kwargs)
-            except (shade.OpenStackCloudException, keystone.ClientException) as error:
-                raise _translate(error, self.config.auth_url) from error
-
-    return wrapper  # type: ignore[return-value]
 
 
 class ShadeCloud(Cloud):
     """An OpenStack through shade: `self._shade` is shade's own cloud object."""
 
     backend = "shade"
+    library_errors = (shade.OpenStackCloudException, keystone.ClientException, OSError)
 
     def __init__(self, config: CloudConfig) -> None:
         super().__init__(config)
-        self._lock = threading.RLock()
         self._shade = shade.OpenStackCloud(cloud_config=config.loaded)
-        self._recorder.tap(self._shade.keystone_session.session)
+        self._taped(self._shade.keystone_session.session)
 
     # ---- images, flavors, key pairs ----
 
-    @translated
+    @verb
     def images(self) -> list[Image]:
         return [records.image(image, image.properties) for image in self._shade.list_images()]
 
-    @translated
+    @verb
     def flavors(self) -> list[Flavor]:
         flavors = [records.flavor(flavor, flavor.extra_specs) for flavor in self._shade.list_flavors()]
         return sorted(flavors, key=lambda flavor: (flavor.ram_mb, flavor.name))
 
-    @translated
+    @verb
     def key_pairs(self) -> list[KeyPair]:
         return [KeyPair(key.name, key.fingerprint, key.public_key) for key in self._shade.list_keypairs()]
 
-    @translated
+    @verb
     def create_key_pair(self, name: str, public_key: str) -> KeyPair:
         key = self._shade.create_keypair(name, public_key)
         return KeyPair(key.name, key.fingerprint, key.public_key)
 
-    @translated
+    @verb
     def delete_key_pair(self, key_pair: KeyPair | str) -> None:
         name = key_pair if isinstance(key_pair, str) else key_pair.name
         if not self._shade.delete_keypair(name):
@@ -85,21 +57,21 @@ class ShadeCloud(Cloud):
 
     # ---- security groups ----
 
-    @translated
+    @verb
     def security_groups(self) -> list[SecurityGroup]:
         return [records.security_group(group) for group in self._shade.list_security_groups()]
 
-    @translated
+    @verb
     def create_security_group(self, name: str, description: str = "") -> SecurityGroup:
         return records.security_group(self._shade.create_security_group(name, description))
 
-    @translated
+    @verb
     def delete_security_group(self, group: SecurityGroup | str) -> None:
         group = self._group(group)
         if not self._shade.delete_security_group(group.id):
             raise NotFound.among("security group", group.name, [other.name for other in self.security_groups()])
 
-    @translated
+    @verb
     def add_rule(
         self,
         group: SecurityGroup | str,
@@ -119,19 +91,19 @@ class ShadeCloud(Cloud):
         )
         return records.rule(rule)
 
-    @translated
+    @verb
     def delete_rule(self, rule: Rule) -> None:
         if not self._shade.delete_security_group_rule(rule.id):
             raise NotFound(f"There is no security group rule {rule.id}: it may have been deleted already.")
 
     # ---- servers ----
 
-    @translated
+    @verb
     def servers(self) -> list[Server]:
         found = self._shade.list_servers(bare=True)  # not bare, it asks for ports and addresses of each server
         return records.oldest_first([records.server(server) for server in found])
 
-    @translated
+    @verb
     def create_server(
         self,
         name: str,
@@ -162,55 +134,55 @@ class ShadeCloud(Cloud):
             return self.server(error.resource_id)
         return records.server(server)
 
-    @translated
+    @verb
     def delete_server(self, server: Server | str) -> None:
         server = self._server(server)
         if not self._shade.delete_server(server.id):
             raise NotFound.among("server", server.name, [other.name for other in self.servers()])
 
-    @translated
+    @verb
     def reboot_server(self, server: Server | str, hard: bool = False) -> None:
         self._action(server, {"reboot": {"type": "HARD" if hard else "SOFT"}})
 
-    @translated
+    @verb
     def stop_server(self, server: Server | str) -> None:
         self._action(server, {"os-stop": None})
 
-    @translated
+    @verb
     def start_server(self, server: Server | str) -> None:
         self._action(server, {"os-start": None})
 
-    @translated
+    @verb
     def console(self, server: Server | str, lines: int | None = None) -> str:
         return str(self._shade.get_server_console({"id": self._server(server).id}, length=lines))
 
     # ---- networks and floating IPs ----
 
-    @translated
+    @verb
     def networks(self) -> list[Network]:
         return [records.network(network) for network in self._shade.list_networks()]
 
-    @translated
+    @verb
     def floating_ips(self) -> list[FloatingIP]:
         return [records.floating_ip(ip) for ip in self._shade.list_floating_ips()]
 
-    @translated
+    @verb
     def create_floating_ip(self) -> FloatingIP:
         return records.floating_ip(self._shade.create_floating_ip(network=self._external_network().id))
 
-    @translated
+    @verb
     def attach_floating_ip(self, server: Server | str, ip: FloatingIP | str) -> FloatingIP:
         server, ip = self._server(server), self._ip(ip)
         self._shade.add_ip_list(self._shade.get_server_by_id(server.id, bare=True), [ip.address])
         return self.floating_ip(ip.id)
 
-    @translated
+    @verb
     def detach_floating_ip(self, ip: FloatingIP | str) -> FloatingIP:
         ip = self._ip(ip)
         self._shade.detach_ip_from_server(ip.server_id, ip.id)
         return self.floating_ip(ip.id)
 
-    @translated
+    @verb
     def delete_floating_ip(self, ip: FloatingIP | str) -> None:
         ip = self._ip(ip)
         if not self._shade.delete_floating_ip(ip.id):
@@ -218,7 +190,7 @@ class ShadeCloud(Cloud):
 
     # ---- the project ----
 
-    @translated
+    @verb
     def limits(self) -> Limits:
         compute = self._shade._compute_client.get("/limits")["limits"]["absolute"]
         # shade's get_network_quotas() lists all projects first, which only administrators may.
@@ -234,21 +206,22 @@ class ShadeCloud(Cloud):
         """A server action that shade has no method for."""
         self._shade._compute_client.post(f"/servers/{self._server(server).id}/action", json=action)
 
-
-def _translate(error: Exception, auth_url: str | None) -> CloudError:
-    """The lab's error for shade's, or for keystoneauth's, which shade may have wrapped in its own."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, shade.OpenStackCloudHTTPError):
-            return from_status(cause.response.status_code, _words(cause.response))
-        if isinstance(cause, keystone.ConnectionError | keystone.DiscoveryFailure):
-            return unreachable(auth_url, str(cause))
-        if isinstance(cause, keystone.HttpError):
-            return from_status(cause.http_status, str(cause.message))
-        if isinstance(cause, keystone.AuthorizationFailure | keystone.MissingAuthPlugin):
-            return AuthError(f"The cloud refuses the credentials: {cause}. Check them in clouds.yaml.")
-        cause = cause.__cause__ or cause.__context__
-    return CloudFailed(f"shade could not do this: {error}.")
+    def _translate(self, error: Exception) -> CloudError:
+        """The lab's error for shade's, or for keystoneauth's, which shade may have wrapped in its own."""
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, shade.OpenStackCloudHTTPError):
+                return from_status(cause.response.status_code, _words(cause.response))
+            if isinstance(cause, keystone.ConnectionError | keystone.DiscoveryFailure):
+                return unreachable(self.config.auth_url, str(cause))
+            if isinstance(cause, keystone.HttpError):
+                return from_status(cause.http_status, str(cause.message))
+            if isinstance(cause, keystone.AuthorizationFailure | keystone.MissingAuthPlugin):
+                return AuthError(f"The cloud refuses the credentials: {cause}. Check them in clouds.yaml.")
+            cause = cause.__cause__ or cause.__context__
+        if isinstance(error, OSError):  # of requests, such as of a file of authorities that is missing
+            return unreachable(self.config.auth_url, str(error))
+        return CloudFailed(f"shade could not do this: {error}.")
 
 
 def _words(response: Any) -> str:

@@ -16,15 +16,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from faafo_lab.cloud import keys
 from faafo_lab.cloud.errors import CommandFailed, Interrupted, TimedOut, Unreachable
+from faafo_lab.cloud.model import Server
 from faafo_lab.paths import make_home
 
 if TYPE_CHECKING:
     import asyncssh
-
-    from faafo_lab.cloud.base import Cloud, Server
 
 T = TypeVar("T")
 
@@ -32,6 +32,15 @@ SSH_PORT = 22
 CONNECT_SECONDS = 30.0  # how long to go on trying to connect: a fresh server's SSH comes a while after ACTIVE
 RETRY_SECONDS = 0.5
 ERROR_LINES = 10  # how much of stderr an error shows
+
+
+@dataclass(frozen=True)
+class Login:
+    """How a cloud's servers are logged in to."""
+
+    cloud: str  # its name
+    user: str
+    port: int
 
 
 @dataclass(frozen=True)
@@ -44,7 +53,7 @@ class Result:
 
 
 def run(
-    cloud: Cloud,
+    login: Login,
     server: Server,
     command: str,
     *,
@@ -62,11 +71,10 @@ def run(
     host = server.address
     if host is None:
         raise CommandFailed(f"Server {server.name!r} has no address yet: wait for it with cloud.wait_for(server).")
-    port = cloud.published_port(SSH_PORT)
     known = KnownHosts(make_home() / "known_hosts")
 
     async def session() -> Result:
-        connection = await _connect(cloud, server, host, port, known, connect_seconds)
+        connection = await _connect(login, server, host, known, connect_seconds)
         async with connection:
             try:
                 done = await asyncio.wait_for(connection.run(command), timeout_seconds)
@@ -84,12 +92,12 @@ def run(
 
 
 async def _connect(
-    cloud: Cloud, server: Server, host: str, port: int, known: KnownHosts, connect_seconds: float
+    login: Login, server: Server, host: str, known: KnownHosts, connect_seconds: float
 ) -> asyncssh.SSHClientConnection:
     import asyncssh
 
     logging.getLogger("asyncssh").setLevel(logging.WARNING)
-    who = f"{cloud.name}:{server.id}"
+    who, port = f"{quote(login.cloud)}:{server.id}", login.port
     trusted = known.get(who)
     loop = asyncio.get_running_loop()
     deadline = loop.time() + connect_seconds
@@ -100,7 +108,7 @@ async def _connect(
                 connection = await asyncssh.connect(
                     host,
                     port,
-                    username=cloud.config.ssh_user,
+                    username=login.user,
                     client_keys=[str(keys.private_key_path())],
                     known_hosts=([asyncssh.import_public_key(trusted)], [], []) if trusted else None,
                     config=None,  # neither the user's ~/.ssh/config …
@@ -115,7 +123,7 @@ async def _connect(
             # Also when it is refused: a fresh server may get its key and user a while after it answers.
             if loop.time() + RETRY_SECONDS >= deadline:
                 raise Unreachable(
-                    f"No SSH to server {server.name!r} as {cloud.config.ssh_user!r} at {host}:{port} within "
+                    f"No SSH to server {server.name!r} as {login.user!r} at {host}:{port} within "
                     f"{connect_seconds:g} s: {str(error) or type(error).__name__}. See that it is ACTIVE, that its "
                     f"security groups open port 22, and that it has the key pair {keys.KEY_PAIR_NAME!r}."
                 ) from error
@@ -128,7 +136,7 @@ async def _connect(
 
 
 class KnownHosts:
-    """The host keys seen so far: a file with a line "CLOUD:SERVER-ID KEY" for each."""
+    """The host keys seen so far: a file with a line "CLOUD:SERVER-ID KEY" for each, the cloud's name as in a URL."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -186,10 +186,7 @@ class Recorder:
 
 
 class _Tap:
-    """A requests transport adapter around another one, that records what goes through.
-
-    (It does without requests' base class, which has nothing in it: every instance's guest agent imports this module.)
-    """
+    """A requests transport adapter around another one, that records what goes through."""
 
     def __init__(self, inner: Any, recorder: Recorder) -> None:
         self.inner, self.recorder = inner, recorder

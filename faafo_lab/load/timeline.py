@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import requests
+from faafo_lab.cloud import direct
 
 if TYPE_CHECKING:
     from faafo_lab.topology import Topology
@@ -114,7 +114,7 @@ class Timeline:
 
 def completions(endpoint: str) -> list[Done]:
     """The fractals that this API lists as finished."""
-    answer = requests.get(f"{endpoint}/v1/fractal?results_per_page=-1", timeout=ASK_LIMIT_SECONDS)
+    answer = direct.get(f"{endpoint}/v1/fractal?results_per_page=-1", timeout=ASK_LIMIT_SECONDS)
     answer.raise_for_status()
     return [
         Done(

@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from faafo_lab.cloud.base import Cloud, Server
+from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CommandFailed
+from faafo_lab.cloud.model import Server
 from faafo_lab.cloud.waiting import Look
 from faafo_lab.reach import probe
 from faafo_lab.topology import DATABASE_PORT, HTTP_PORT, RABBITMQ_PORT, SSH_PORT, VALKEY_PORT, Topology

@@ -34,10 +34,11 @@ from typing import Any
 
 import requests
 
-from faafo_lab.cloud import keys
-from faafo_lab.cloud.base import Cloud, Flavor, FloatingIP, Image, Server
+from faafo_lab.cloud import direct, keys
+from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CloudError, NotFound, TimedOut
 from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY, allocated_file
+from faafo_lab.cloud.model import Flavor, FloatingIP, Image, Server
 from faafo_lab.cloud.waiting import Look
 
 log = logging.getLogger(__name__)
@@ -601,11 +602,11 @@ class Topology:
         problem = ""
         for url in urls:
             try:
-                answer = requests.request(
+                answer = direct.request(
                     method,
                     url + path,
                     json=json,
-                    headers={"Authorization": f"Bearer {self.secret}"},
+                    auth=direct.bearer(self.secret),
                     timeout=HTTP_TIMEOUT_SECONDS,
                 )
                 answer.raise_for_status()
@@ -626,7 +627,7 @@ def discover(cloud: Cloud, say: Say = print) -> Topology:
 def healthy(url: str) -> bool:
     """Whether the API at this URL says that it, its database and its queue are well."""
     try:
-        return requests.get(f"{url}/health", timeout=HTTP_TIMEOUT_SECONDS).ok
+        return direct.get(f"{url}/health", timeout=HTTP_TIMEOUT_SECONDS).ok
     except requests.RequestException:
         return False
 

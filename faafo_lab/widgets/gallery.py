@@ -13,6 +13,7 @@ from typing import Any
 import ipywidgets
 import requests
 
+from faafo_lab.cloud import direct
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.topology import Topology, TopologyError
 from faafo_lab.widgets.live import first_line, in_thread
@@ -119,7 +120,7 @@ def newest_fractals(endpoint: str, number: int) -> list[Fractal]:
     Raises requests.RequestException (LIMIT_SECONDS over, or the API is away) and OSError (no PNG).
     """
     end = time.monotonic() + LIMIT_SECONDS
-    with requests.Session() as session:
+    with direct.Session() as session:
 
         def ask(path: str) -> requests.Response:
             left = end - time.monotonic()

@@ -19,6 +19,7 @@ from typing import Any
 
 import requests
 
+from faafo_lab.cloud import direct
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.topology import VALKEY_PORT, Topology
@@ -94,7 +95,7 @@ class Watch:
     def __init__(self, topology: Topology) -> None:
         self.topology = in_thread(topology)
         self.last = Moment(0.0)
-        self._session = requests.Session()
+        self._session = direct.Session()
         self._listed = float("-inf")
         self._queue_port = VALKEY_PORT
         self._done: deque[tuple[float, int]] = deque()  # (time, fractals done), as far back as a rate needs

@@ -14,6 +14,7 @@ from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CloudError
 
 BACKENDS = ("shade", "libcloud")
+STRANGE = "a b'c%d$HOME e\\f?g#h \"é"  # a directory's name
 QUOTAS = {"instances": 3, "floatingip": 2, "security_group": 4}
 
 

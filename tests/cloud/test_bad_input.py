@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from faafo_lab.cloud.base import Cloud, Rule, Server
+from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import (
     AlreadyExists,
     Ambiguous,
@@ -21,6 +21,7 @@ from faafo_lab.cloud.errors import (
     TimedOut,
 )
 from faafo_lab.cloud.keys import public_key
+from faafo_lab.cloud.model import Rule, Server
 
 TINY = {"image": "plain-linux", "flavor": "m1.tiny"}
 GONE = "6f70656e-7374-4163-8b00-000000000000"

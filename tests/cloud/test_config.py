@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from faafo_lab.cloud import BACKENDS, config, connect
+from faafo_lab import links
+from faafo_lab.cloud import BACKENDS, config, connect, keys
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import AuthError, ConfigError, Unreachable
 from faafo_lab.paths import embedded_state_dir, home
+from faafo_lab.workbook import stop_cloud
+from tests.cloud.conftest import STRANGE
 
 from .conftest import QUOTAS
 
@@ -208,3 +211,19 @@ def test_a_wrong_password_is_told_as_such(embedded: Path, clouds_yaml: Path, bac
 def test_every_backend_has_its_module() -> None:
     for name, (module, _) in BACKENDS.items():
         assert module.endswith("." + name)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_embedded_clouds_home_may_have_any_name(
+    backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FAAFO_LAB_HOME", str(tmp_path / STRANGE))
+    try:
+        cloud = connect("embedded", backend)
+        assert cloud.images()
+        assert keys.ensure_key_pair(cloud).name == keys.KEY_PAIR_NAME
+        address = cloud.create_floating_ip().address
+        assert links.allowed(None, address)
+        assert cloud.receipt().left == {"floating addresses": (address,), "key pairs": (keys.KEY_PAIR_NAME,)}
+    finally:
+        stop_cloud()

@@ -71,3 +71,8 @@ def test_in_ipython_an_error_shows_its_message_and_no_traceback(capsys: pytest.C
         InteractiveShell.clear_instance()
     shown = "".join(capsys.readouterr())
     assert shown.strip() == "NotFound: There is no server x."
+
+
+def test_an_interrupt_does_not_say_whether_what_was_begun_is_undone() -> None:
+    """Servers of a deployment that is interrupted are removed, a volume that was being made stays: it can't know."""
+    assert "undone" not in str(errors.Interrupted("6 servers: 2 of 6"))

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from faafo_lab.cloud import connect, keys
-from faafo_lab.cloud.base import Cloud, Server
+from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import InUse
 from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY, allocated_file
+from faafo_lab.cloud.model import Server
 from faafo_lab.cloud.receipt import Ledger
 
 NOTHING = "Nothing is left"

@@ -16,8 +16,11 @@ import asyncssh
 import pytest
 
 from faafo_lab.cloud import connect, keys, ssh
-from faafo_lab.cloud.base import Cloud, Server
+from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CommandFailed, TimedOut, Unreachable
+from faafo_lab.cloud.marks import allocated_file
+from faafo_lab.cloud.model import Server
+from tests.cloud.conftest import STRANGE
 
 SERVER = Server("server-1", "one", "ACTIVE", addresses=("127.0.0.1",))
 
@@ -93,6 +96,10 @@ def no_known_hosts(lab_home: Path) -> Iterator[None]:
     (lab_home / "known_hosts").unlink(missing_ok=True)
 
 
+def login(port: int) -> ssh.Login:
+    return ssh.Login("lost", "ubuntu", port)
+
+
 def at(port: int) -> Cloud:
     """A cloud whose servers' SSH is published at this port."""
     cloud = connect("lost", "shade")
@@ -123,7 +130,7 @@ def test_the_users_own_ssh_config_plays_no_part(
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "config").write_text("Host *\n    ProxyCommand /bin/false\n")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert ssh.run(at(sshd.port), SERVER, "echo direct", connect_seconds=5).stdout == "direct\n"
+    assert ssh.run(login(sshd.port), SERVER, "echo direct", connect_seconds=5).stdout == "direct\n"
 
 
 def test_a_command_has_a_limit(clouds_yaml: Path, sshd: Sshd) -> None:
@@ -159,17 +166,16 @@ def test_it_tries_again_until_the_server_answers(clouds_yaml: Path) -> None:
 
 
 def test_nobody_there_is_told(clouds_yaml: Path, sshd: Sshd) -> None:
-    cloud = at(sshd.port)
     sshd.acceptor.close()
     with pytest.raises(Unreachable, match=r"No SSH to server 'one' as 'ubuntu' at 127\.0\.0\.1:\d+ within 0.2 s"):
-        ssh.run(cloud, SERVER, "true", connect_seconds=0.2)
+        ssh.run(login(sshd.port), SERVER, "true", connect_seconds=0.2)
 
 
 def test_a_server_without_the_key_is_told(clouds_yaml: Path) -> None:
     server = Sshd(asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode())
     try:
         with pytest.raises(Unreachable, match=r"Permission denied.*key pair 'faafo-lab'"):
-            ssh.run(at(server.port), SERVER, "true", connect_seconds=0.2)
+            ssh.run(login(server.port), SERVER, "true", connect_seconds=0.2)
     finally:
         server.close()
 
@@ -191,6 +197,31 @@ def test_a_changed_host_key_is_told(clouds_yaml: Path, sshd: Sshd, lab_home: Pat
         at(impostor.port).run(replace(SERVER, id="server-2"), "true")  # another server is another matter
     finally:
         impostor.close()
+
+
+def test_a_cloud_whose_name_has_a_blank_keeps_its_host_keys(sshd: Sshd) -> None:
+    mine = ssh.Login("my cloud", "ubuntu", sshd.port)
+    ssh.run(mine, SERVER, "true")
+    impostor = Sshd(keys.public_key())
+    try:
+        with pytest.raises(CommandFailed, match="another host key than before"):
+            ssh.run(replace(mine, port=impostor.port), SERVER, "true")
+    finally:
+        impostor.close()
+
+
+def test_the_labs_home_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = tmp_path / STRANGE
+    monkeypatch.setenv("FAAFO_LAB_HOME", str(home))
+    server = Sshd(keys.public_key())
+    try:
+        for _ in range(2):
+            assert ssh.run(login(server.port), SERVER, "echo here").stdout == "here\n"
+    finally:
+        server.close()
+    assert {path.name for path in home.iterdir()} == {"id_ed25519", "known_hosts"}
+    allocated_file("team/my cloud").write_text("an-id\n")
+    assert len(list(home.iterdir())) == 3
 
 
 def test_the_private_key_is_private_and_stays_the_same(lab_home: Path) -> None:

@@ -7,8 +7,9 @@ import datetime
 import pytest
 
 from faafo_lab.cloud import keys
-from faafo_lab.cloud.base import Cloud, Flavor, FloatingIP, Limits, Rule, Server
+from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import AlreadyExists, InUse, NotFound
+from faafo_lab.cloud.model import Flavor, FloatingIP, Limits, Rule, Server
 
 
 def new_server(cloud: Cloud, name: str = "one", **arguments: object) -> Server:

@@ -14,10 +14,12 @@ import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
 
 from faafo_lab.cloud.emulator.errors import AddressError
 
 NUMBERS = range(10, 250)
+PUBLIC_OCTET = 2  # 127.N.2.0/24 has the floating addresses
 PRIVILEGED_OFFSET = 8000  # ports below 1024 are published so much higher, where the user may not bind them
 
 
@@ -62,6 +64,11 @@ class Claim:
     def close(self) -> None:
         """Give the number back."""
         self._socket.close()
+
+
+def public_block(host: str) -> IPv4Network:
+    """The floating addresses of the cloud whose APIs are at the address `host`. Raises ValueError for no address."""
+    return IPv4Network((int(IPv4Address(host)) & 0xFFFF0000 | PUBLIC_OCTET << 8, 24))
 
 
 def port_offset() -> int:

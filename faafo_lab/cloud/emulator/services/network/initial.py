@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from faafo_lab.cloud.emulator.addresses import PUBLIC_OCTET
 from faafo_lab.cloud.emulator.common.names import PROJECTS, id_of
 from faafo_lab.cloud.emulator.common.store import Row
 
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from faafo_lab.cloud.emulator.services.network.api import Network
 
 PRIVATE_OCTETS = (1, 3)
-PUBLIC_OCTET = 2
 POOL_OCTET = 64
 
 

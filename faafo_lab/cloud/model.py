@@ -1,0 +1,120 @@
+"""The plain dataclasses that a `Cloud` hands out and takes. This module needs nothing of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a server's disk starts as."""
+
+    id: str
+    name: str
+    status: str  # "active" when it can be used
+    min_ram_mb: int = 0
+    min_disk_gb: int = 0
+    properties: Mapping[str, str] = field(default_factory=dict, hash=False)  # such as os_distro
+
+
+@dataclass(frozen=True)
+class Flavor:
+    """A size of server."""
+
+    id: str
+    name: str
+    vcpus: int
+    ram_mb: int
+    disk_gb: int
+    cores: float | None = None  # what the vCPUs together may use, in cores (quota:cpu_*); None: unknown or all
+
+
+@dataclass(frozen=True)
+class KeyPair:
+    """An SSH public key that the cloud puts on servers."""
+
+    name: str
+    fingerprint: str  # MD5 of the public key in hexadecimal, as Nova shows it
+    public_key: str
+
+
+@dataclass(frozen=True)
+class Rule:
+    """An ingress (IPv4) rule of a security group: who may connect to which ports."""
+
+    id: str
+    port_min: int | None  # None: all ports
+    port_max: int | None
+    protocol: str | None  # "tcp", "udp", "icmp"; None: all
+    remote_prefix: str | None = None  # a CIDR; None and no remote_group: anybody
+    remote_group: str | None = None  # the id of a security group: only its members
+
+
+@dataclass(frozen=True)
+class SecurityGroup:
+    """A named set of rules; a server is reached only through the rules of its groups."""
+
+    id: str
+    name: str
+    description: str = ""
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server (instance)."""
+
+    id: str
+    name: str
+    status: str  # BUILD, ACTIVE, SHUTOFF, REBOOT, ERROR, …
+    addresses: tuple[str, ...] = ()  # private (fixed) ones, IPv4 first
+    floating_addresses: tuple[str, ...] = ()
+    image_id: str | None = None
+    flavor_id: str | None = None
+    security_groups: tuple[str, ...] = ()  # names, in order, each once
+    key_name: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
+    fault: str | None = None  # why it is in ERROR
+    created: datetime | None = None  # UTC
+
+    @property
+    def address(self) -> str | None:
+        """Where it is reached from outside: its floating address, else its private one, else None."""
+        return next(iter((*self.floating_addresses, *self.addresses)), None)
+
+
+@dataclass(frozen=True)
+class FloatingIP:
+    """An address that can be moved from server to server."""
+
+    id: str
+    address: str
+    server_id: str | None = None  # None: free
+    fixed_address: str | None = None  # the server's private address that it leads to
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network that servers, or floating addresses (`external`), can be on."""
+
+    id: str
+    name: str
+    external: bool = False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the project may have, and has; None where the cloud sets no limit or does not tell."""
+
+    servers: int | None
+    servers_used: int
+    cores: int | None
+    cores_used: int
+    ram_mb: int | None
+    ram_mb_used: int
+    floating_ips: int | None
+    floating_ips_used: int
+    security_groups: int | None
+    security_groups_used: int
