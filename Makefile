@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 # Modules, not console scripts: where the checkout's path has blanks or a dollar sign, pip writes scripts that can't run.
 UV := $(BIN)/python -m uv
 STAMP := $(VENV)/.installed
+DEVELOP := $(VENV)/.develop
 TEMPEST := build/tempest/.installed
 # What the lab keeps (its embedded cloud, its key pair) stays in the checkout, not in your home.
 export FAAFO_LAB_HOME ?= $(CURDIR)/.faafo-lab
@@ -14,21 +15,34 @@ BACKENDS ?= shade libcloud
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help install run lab test bench interop coverage notebooks lint lock clean
+.PHONY: help install develop run lab test bench interop coverage notebooks lint lock clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
+# What the lock file that comes first lists; uv installs in seconds what takes pip a minute.
+define install_locked
+@$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' requirements.lock)"
+@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $<
+endef
+
 install: $(STAMP)  ## set up the virtual environment alone (.venv, locked versions)
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): binder/requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else f"faafo-lab needs Python 3.11 or newer and found {v[0]}.{v[1]}: install it, or name one with make PYTHON=/path/to/python3.11")'
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "This Python has no venv module: install it (Debian and Ubuntu: apt install python3-venv), then run make again."; exit 1; }
 	@echo "Setting up $(VENV) (a minute or so the first time) …"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv==0.13.9"
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(install_locked)
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@$(BIN)/python -m pip uninstall --quiet --yes uv
+	@touch $@
+
+develop: $(DEVELOP)  ## add to it what tests, lint, benchmarks and stored notebooks need
+
+$(DEVELOP): requirements.lock $(STAMP)
+	@echo "Adding the developer's tools to $(VENV) …"
+	$(install_locked)
 	@touch $@
 
 run: install  ## the workbook's scaling-out on the embedded cloud, through shade and through libcloud
@@ -37,16 +51,16 @@ run: install  ## the workbook's scaling-out on the embedded cloud, through shade
 lab: install  ## open JupyterLab on the first notebook
 	@$(BIN)/python -m faafo_lab.workbook lab
 
-test: install  ## every test (some: make test ARGS="tests/app -k worker")
+test: develop  ## every test (some: make test ARGS="tests/app -k worker")
 	@$(BIN)/python -m tests $(ARGS)
 
-bench: install  ## measure: a table, and build/bench.json (PARTS="scaling …": those parts alone)
+bench: develop  ## measure: a table, and build/bench.json (PARTS="scaling …": those parts alone)
 	@$(BIN)/python benchmarks/bench.py $(PARTS)
 
-interop: install $(TEMPEST)  ## OpenStack's own tests on an embedded cloud, minutes long (some: ARGS="network", LIST=FILE)
+interop: develop $(TEMPEST)  ## OpenStack's own tests on an embedded cloud, minutes long (some: ARGS="network", LIST=FILE)
 	@$(BIN)/python -m interop $(if $(LIST),--list $(LIST)) $(ARGS)
 
-$(TEMPEST): interop/requirements.txt | $(STAMP)
+$(TEMPEST): interop/requirements.txt | $(DEVELOP)
 	@echo "Setting up build/tempest …"
 	@$(UV) venv --quiet --clear --python $(BIN)/python build/tempest
 	@$(UV) pip install --quiet --python build/tempest/bin/python --require-hashes -r $<
@@ -55,13 +69,13 @@ $(TEMPEST): interop/requirements.txt | $(STAMP)
 coverage: install  ## write what the embedded cloud implements to its COVERAGE.md
 	@$(BIN)/python -m faafo_lab.cloud.emulator.coverage
 
-notebooks: install  ## run every notebook again and store its outputs
+notebooks: develop  ## run every notebook again and store its outputs
 	@$(BIN)/python -m faafo_lab.workbook store
 
-lint: install  ## ruff and mypy (strict)
+lint: develop  ## ruff and mypy (strict)
 	@$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check . && $(BIN)/python -m mypy
 
-lock: install  ## update the locked versions (the only way to)
+lock: develop  ## update the locked versions (the only way to)
 	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml --output-file requirements.lock
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --constraint requirements.lock pyproject.toml --output-file binder/requirements.txt
 	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header interop/requirements.in --output-file interop/requirements.txt

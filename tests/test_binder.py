@@ -5,6 +5,7 @@ filled from binder/requirements.txt, binder/postBuild, and binder/start with Jup
 long one (about a minute); all tests that need it share it.
 """
 
+import ast
 import os
 import pwd
 import re
@@ -17,6 +18,7 @@ import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from urllib.parse import urljoin
 from uuid import uuid4
@@ -52,8 +54,27 @@ def test_binder_installs_the_locked_versions_and_all_that_the_project_needs() ->
     assert names - set(binder) == set()
 
 
+def test_what_the_lab_imports_is_installed_for_a_learner_too() -> None:
+    locked, owners = set(pins(BINDER / "requirements.txt")), packages_distributions()
+    imported: set[str] = set()
+    for path in (ROOT / "faafo_lab").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported.update(name.name for name in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                imported.update(f"{node.module}.{name.name}" for name in node.names)
+    missing = []
+    for module in imported:
+        top = module.split(".")[0]
+        packages = owners.get(top, [module.replace(".", "-")])  # one that isn't installed is called like its module
+        ours = top in sys.stdlib_module_names or top == "faafo_lab"
+        if not ours and locked.isdisjoint(re.sub(r"[-_.]+", "-", package).lower() for package in packages):
+            missing.append(module)
+    assert missing == []
+
+
 def test_repo2docker_accepts_the_configuration_and_can_cache_the_installation() -> None:
-    pytest.importorskip("repo2docker", reason="jupyter-repo2docker is not installed: run make install")
+    pytest.importorskip("repo2docker", reason="jupyter-repo2docker is not installed: run make develop")
     command = [sys.executable, "-m", "repo2docker", "--no-build", "--debug", "."]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=STEP_SECONDS, check=False)
     assert run.returncode == 0, run.stderr

@@ -35,7 +35,7 @@ LOOK_SECONDS = 0.5
 WIDTH, HEIGHT = 1400, 1250
 
 pytestmark = [
-    pytest.mark.alone,
+    pytest.mark.long,
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install Debian's package chromium"),
     pytest.mark.timeout(900),
 ]

@@ -445,8 +445,15 @@ def test_a_name_that_is_a_script_stays_a_name(site: Site, open_page: Callable[..
 
 @needs_chromium
 def test_it_fits_every_window_in_light_and_dark(site: Site, open_page: Callable[..., Any]) -> None:
+    def shot(name: str, page: Any) -> Any:
+        """A picture, and the colour behind it; the page is closed then, or it would go on asking beside the next."""
+        picture(page, name)
+        ground = page.evaluate("() => getComputedStyle(document.body).backgroundColor")
+        page.context.close()
+        return ground
+
     for scheme in ("light", "dark"):
-        picture(open_page(size=WIDE, color_scheme=scheme), f"empty-{scheme}")
+        shot(f"empty-{scheme}", open_page(size=WIDE, color_scheme=scheme))
     for width, height in ((952, 382), (640, 640), (60, 900), (900, 20), (1, 1), (800, 600), (700, 500)):
         site.made("app-worker-1", width=width, height=height, iterations=200)
     site.made("a-worker-with-a-name-as-long-as-names-may-be." * 5)
@@ -466,7 +473,6 @@ def test_it_fits_every_window_in_light_and_dark(site: Site, open_page: Callable[
             page = open_page(size=size, color_scheme=scheme, reduced_motion="reduce")
             assert page.locator("#workers li").count() == 60
             assert page.locator("#workers li").nth(9).inner_text().startswith("app-worker-10")
-            picture(page, f"{name}-{scheme}")
-            picture(open_page("/index/2", size, color_scheme=scheme), f"{name}-{scheme}-page-2")
-            grounds.add(page.evaluate("() => getComputedStyle(document.body).backgroundColor"))
+            grounds.add(shot(f"{name}-{scheme}", page))
+            shot(f"{name}-{scheme}-page-2", open_page("/index/2", size, color_scheme=scheme))
     assert len(grounds) == 2
