@@ -82,7 +82,8 @@ def find() -> Account:
             return Account(words, uid, missing)
     if uid:
         return Account((), uid, "" if known and inside == uid else _line(uid, gid))
-    reach = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")  # of programs and data, below root's home
+    # programs and data may be below root's own home; the bit is for access(2), which else looks without our rights
+    reach = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override", "--securebits=+no_setuid_fixup")
     other = ("setpriv", f"--reuid={inside}", f"--regid={group}", "--clear-groups", *reach, "--")
     if _works(other):
         return Account(other, inside, missing)

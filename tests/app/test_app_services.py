@@ -114,7 +114,19 @@ def test_a_wrong_place_is_one_sentence(bare: Deployment, service: str, environme
 
 
 ROOT, NOBODY = "root:x:0:0::/root:/bin/sh", "nobody:x:65534:65534::/:/bin/sh"
-STOCK_MACHINE = 'mount --bind "$1" /etc/passwd; mount --rbind / "$2"; cd "$3"; shift 3; exec chroot . "$@"'
+STOCK_MACHINE = """
+mount --bind "$1" /etc/passwd
+mount -t tmpfs -o "mode=$4" none "$2"
+for each in /*; do
+    if [ -L "$each" ]; then cp -a "$each" "$2"; elif [ -d "$each" ]; then
+        mkdir "$2$each"
+        mount --rbind "$each" "$2$each"
+    fi
+done
+cd "$3"
+shift 4
+exec chroot . "$@"
+"""  # a new root directory, in which the kernel refuses user namespaces; root's may be closed to all others
 
 
 @pytest.mark.parametrize("uid", [0, 54321])
@@ -127,9 +139,8 @@ def test_the_database_needs_no_account_of_its_own(
     passwd, chroot = tmp_path / "passwd", tmp_path / "chroot"
     passwd.write_text("\n".join(accounts) + "\n")
     chroot.mkdir()
-    # in a root directory of its own, the kernel refuses user namespaces
-    place = "/" if namespaces else str(chroot)
-    words = ["unshare", "--mount", "--", "sh", "-euc", STOCK_MACHINE, "sh", str(passwd), str(chroot), place]
+    place, mode = "/" if namespaces else str(chroot), "755" if uid else "700"
+    words = ["unshare", "--mount", "--", "sh", "-euc", STOCK_MACHINE, "sh", str(passwd), str(chroot), place, mode]
     if uid and namespaces:
         words += ["unshare", "--user", f"--map-user={uid}", f"--map-group={uid}", "--"]
     elif uid:  # what this test has made is root's
