@@ -2,10 +2,8 @@
 
 import os
 import pwd
-import shutil
 import signal
 import stat
-import subprocess
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from faafo_lab.app.errors import DatabaseAway
 from faafo_lab.app.julia import Task
 from faafo_lab.app.store import Store
 from tests.app.deployment import Deployment, a_task
+from tests.programs import possible
 from tests.waiting import LIMIT_SECONDS, wait_for
 
 
@@ -146,9 +145,9 @@ def test_the_database_needs_no_account_of_its_own(
     elif uid:  # what this test has made is root's
         rights = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
         words += ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *rights, "--"]
-    if not possible(words):
+    if not possible(*words, "true"):
         pytest.skip("only root makes a machine with other accounts")
-    assert possible([*words, "unshare", "--user"]) == namespaces
+    assert possible(*words, "unshare", "--user", "true") == namespaces
     bare.command = [*words, *bare.command]
     bare.database()
     database = Store(bare.database_url())
@@ -160,7 +159,7 @@ def test_the_database_needs_no_account_of_its_own(
 
 def test_a_database_moves_to_another_account(bare: Deployment) -> None:
     """Such as a snapshot's, whose files are root's, to a machine without user namespaces, and back."""
-    if os.geteuid() or not possible(["setpriv", "--reuid=65534", "--"]):
+    if os.geteuid() or not possible("setpriv", "--reuid=65534", "true"):
         pytest.skip("only root has several accounts")
     data, path = bare.root / "var/lib/postgresql/data", os.environ["PATH"]
     without = f"{refusing(bare.place, 'unshare')}:{path}"
@@ -193,14 +192,6 @@ def test_an_ordinary_user_can_run_both(bare: Deployment) -> None:
     database = Store(bare.database_url())
     database.create_tables()
     database.close()
-
-
-def possible(words: list[str]) -> bool:
-    """Whether this machine lets us run commands that begin with these words."""
-    return (
-        bool(shutil.which(words[0]))
-        and not subprocess.run([*words, "true"], capture_output=True, check=False).returncode
-    )
 
 
 def refusing(place: Path, *commands: str) -> Path:
