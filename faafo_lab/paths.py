@@ -15,11 +15,17 @@ from pathlib import Path
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
-    """The lab's directory, absolute. It need not exist yet: see `make_home`."""
-    if chosen := environ.get("FAAFO_LAB_HOME"):
+    """The lab's directory, absolute. Need not exist yet: see `make_home`. Raises ConfigError."""
+    chosen = environ.get("FAAFO_LAB_HOME") or (environ.get("XDG_STATE_HOME") or "~/.local/state") + "/faafo-lab"
+    try:
         return Path(chosen).expanduser().absolute()
-    state = environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser().absolute() / "faafo-lab"
+    except RuntimeError:  # in a container, under a user id without an account
+        from faafo_lab.cloud.errors import ConfigError
+
+        raise ConfigError(
+            "There is no home directory (HOME is not set, and this user has no account): "
+            "set FAAFO_LAB_HOME to a directory of your own."
+        ) from None
 
 
 def make_home(environ: Mapping[str, str] = os.environ) -> Path:

@@ -70,6 +70,11 @@ def test_the_home_follows_the_environment() -> None:
     assert embedded_state_dir({"FAAFO_LAB_HOME": "/lab"}) == Path("/lab/embedded")
 
 
+def test_without_any_home_the_variable_to_set_is_named() -> None:
+    with pytest.raises(ConfigError, match="set FAAFO_LAB_HOME to a directory of your own"):
+        home({"XDG_STATE_HOME": "~of-nobody-here/state"})
+
+
 def test_a_missing_entry_names_those_that_exist(clouds_yaml: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         config.load("lots")
