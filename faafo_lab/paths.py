@@ -10,6 +10,7 @@ FAAFO_LAB_HOME          default: $XDG_STATE_HOME/faafo-lab, or ~/.local/state/fa
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -33,6 +34,16 @@ def make_home(environ: Mapping[str, str] = os.environ) -> Path:
     path = home(environ)
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
+
+
+def name_a_stranger() -> None:
+    """Give a user id without an account, as containers may have, the name and the home that openstacksdk and asyncssh
+    want; not where they are set."""
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        os.environ.setdefault("LOGNAME", "faafo-lab")
+        os.environ.setdefault("HOME", str(make_home()))
 
 
 def embedded_state_dir(environ: Mapping[str, str] = os.environ) -> Path:
