@@ -10,6 +10,10 @@ DEVELOP := $(VENV)/.develop
 TEMPEST := build/tempest/.installed
 # What the lab keeps (its embedded cloud, its key pair) stays in the checkout, not in your home.
 export FAAFO_LAB_HOME ?= $(CURDIR)/.faafo-lab
+# In a container you may have no home, or one that you may not write to (docker run --user).
+ifneq ($(shell test -w "$$HOME" && echo yes),yes)
+export HOME := $(FAAFO_LAB_HOME)
+endif
 BACKENDS ?= shade libcloud
 # Instances are many small processes: without Python's bytecode files each would take three times as long to start.
 unexport PYTHONDONTWRITEBYTECODE

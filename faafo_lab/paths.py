@@ -10,16 +10,23 @@ FAAFO_LAB_HOME          default: $XDG_STATE_HOME/faafo-lab, or ~/.local/state/fa
 from __future__ import annotations
 
 import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
 
 def home(environ: Mapping[str, str] = os.environ) -> Path:
-    """The lab's directory, absolute. It need not exist yet: see `make_home`."""
-    if chosen := environ.get("FAAFO_LAB_HOME"):
+    """The lab's directory, absolute. Need not exist yet: see `make_home`. Raises ConfigError."""
+    chosen = environ.get("FAAFO_LAB_HOME") or (environ.get("XDG_STATE_HOME") or "~/.local/state") + "/faafo-lab"
+    try:
         return Path(chosen).expanduser().absolute()
-    state = environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser().absolute() / "faafo-lab"
+    except RuntimeError:  # in a container, under a user id without an account
+        from faafo_lab.cloud.errors import ConfigError
+
+        raise ConfigError(
+            "There is no home directory (HOME is not set, and this user has no account): "
+            "set FAAFO_LAB_HOME to a directory of your own."
+        ) from None
 
 
 def make_home(environ: Mapping[str, str] = os.environ) -> Path:
@@ -36,6 +43,16 @@ def make_private(directory: Path) -> None:
     """
     for each in (*reversed(directory.parents), directory):
         each.mkdir(mode=0o700, exist_ok=True)
+
+
+def name_a_stranger() -> None:
+    """Give a user id without an account, as containers may have, the name and the home that openstacksdk and asyncssh
+    want; not where they are set."""
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        os.environ.setdefault("LOGNAME", "faafo-lab")
+        os.environ.setdefault("HOME", str(make_home()))
 
 
 def embedded_state_dir(environ: Mapping[str, str] = os.environ) -> Path:

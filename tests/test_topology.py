@@ -130,6 +130,21 @@ def test_a_deleted_worker_and_a_deleted_api_lose_nothing(app: Topology, cloud: C
     assert set(app.endpoints) == {"app-api-1", "app-api-2"}
 
 
+def test_a_service_that_cannot_start_is_named_with_its_own_servers_console(app: Topology, cloud: Cloud) -> None:
+    services, data = app.servers["app-services"], "$INSTANCE_ROOT/var/lib/postgresql"
+    cloud.run(services, f"systemctl stop faafo-database && mv {data} {data}.kept && touch {data}", check=True)
+    try:
+        cloud.run(services, "systemctl start faafo-database", check=True)
+        with pytest.raises(TopologyError) as caught:
+            app.wait_serving()
+    finally:
+        cloud.run(services, f"rm {data} && mv {data}.kept {data} && systemctl restart faafo-database", check=True)
+    assert "faafo-database on app-services failed" in str(caught.value)
+    assert "The end of app-services's console log" in str(caught.value)
+    assert "File exists" in str(caught.value)
+    app.wait_serving()  # its console still tells of the failure, but it has started since
+
+
 def test_work_in_the_hand_of_a_deleted_worker_is_taken_up_by_another(app: Topology, cloud: Cloud) -> None:
     [heavy] = load.same_tasks(1, width=6000, height=4000, seed=9)
     load.create(app.endpoints, [heavy], progress=False)

@@ -33,6 +33,7 @@ Its rooms, in the order in which a fractal passes through them:
     metrics      what Prometheus reads
     machine      the load of the machine this runs on
     services     starts PostgreSQL and Valkey on an instance
+    account      the account under which PostgreSQL runs
     install      installs any of these as services
     logs         what the programs log, for people or as JSON
     settings     names, environment variables and defaults they share

@@ -144,6 +144,8 @@ service() { # service NAME DESCRIPTION COMMAND EXTRA, its environment on standar
 [Unit]
 Description=$2
 After=network-online.target
+StartLimitIntervalSec=60
+StartLimitBurst=5
 
 [Service]
 ExecStart=$command

@@ -3,8 +3,7 @@
 Both keep their data in the instance's ``var/lib``, listen on a Unix socket in ``INSTANCE_PORTS`` and nowhere else,
 ask for the deployment's secret, and run in the foreground in place of the command (a service manager's child).
 
-PostgreSQL refuses to run as root. So root gets a user namespace in which it is user 1000: no user to create, no
-file to hand over.
+PostgreSQL refuses to run as root or without a name: see `account`.
 """
 
 import contextlib
@@ -19,7 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
-from faafo_lab.app import settings
+from faafo_lab.app import account, settings
+from faafo_lab.app.account import Account
 from faafo_lab.app.errors import AppError, SettingsError
 
 DATABASE = "faafo"
@@ -81,32 +81,37 @@ def _postgres() -> NoReturn:
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = _lock(home / "lock")
     data = home / "data"
-    as_user = _not_root()
+    user = account.find()
     if not data.exists():
-        _initialise(as_user, binaries, data, ports)
+        _initialise(user, binaries, data, ports)
+    user.own(data)
     # We hold the lock: these are a dead server's, and its process id may be somebody else's by now
     for stale in (data / "postmaster.pid", ports / f".s.PGSQL.{settings.DATABASE_PORT}.lock"):
         stale.unlink(missing_ok=True)
     _link(socket_file, f".s.PGSQL.{settings.DATABASE_PORT}")
     options = [f"--{key}={value}" for key, value in POSTGRES_SETTINGS.items()]
     os.set_inheritable(lock, True)  # held until the last of PostgreSQL's processes has ended
-    _exec([*as_user, str(binaries / "postgres"), "-D", str(data), f"--unix_socket_directories={ports}", *options])
+    _exec([*user.words, str(binaries / "postgres"), "-D", str(data), f"--unix_socket_directories={ports}", *options])
 
 
-def _initialise(as_user: list[str], binaries: Path, data: Path, ports: Path) -> None:
+def _initialise(user: Account, binaries: Path, data: Path, ports: Path) -> None:
     """Create the cluster and the database; a half-made one is never taken for whole."""
     unfinished = data.with_name("unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
-    with tempfile.NamedTemporaryFile("w", dir=data.parent, prefix="password", encoding="utf-8") as password:
+    with (
+        user.named() as named,
+        tempfile.NamedTemporaryFile("w", dir=data.parent, prefix="password", encoding="utf-8") as password,
+    ):
         password.write(settings.secret() or settings.PASSWORD_WITHOUT_SECRET)
         password.flush()
-        account = ["--username=faafo", "--auth=scram-sha-256", f"--pwfile={password.name}"]
+        superuser = ["--username=faafo", "--auth=scram-sha-256", f"--pwfile={password.name}"]
         small = ["--wal-segsize=4", "--set=shared_buffers=16MB", "--set=max_connections=60"]
-        options = ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions", *account, *small]
+        options = ["--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions", *superuser, *small]
         with _plain(binaries, ports) as initdb:
-            _call([*as_user, str(initdb), "-D", str(unfinished), *options])
-    single = ["--single", "-D", str(unfinished), "--io_method=sync", "--dynamic_shared_memory_type=mmap", "postgres"]
-    _call([*as_user, str(binaries / "postgres"), *single], f"CREATE DATABASE {DATABASE} STRATEGY FILE_COPY\n")
+            _call([*user.words, str(initdb), "-D", str(unfinished), *options], named)
+        mapped = ["--io_method=sync", "--dynamic_shared_memory_type=mmap"]
+        single = [*user.words, str(binaries / "postgres"), "--single", "-D", str(unfinished), *mapped, "postgres"]
+        _call(single, named, f"CREATE DATABASE {DATABASE} STRATEGY FILE_COPY\n")
     unfinished.rename(data)
 
 
@@ -180,31 +185,6 @@ def _lock(path: Path) -> int:
     return handle
 
 
-def _not_root() -> list[str]:
-    """What to put before PostgreSQL's commands.
-
-    A namespace of its own for System V memory, too, where the kernel lets us: what a killed server leaves there
-    goes with it.
-    """
-    if os.geteuid() != 0:
-        private = ["unshare", "--user", "--map-current-user", "--ipc", "--"]
-        return private if _works(private) else []
-    mapped = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
-    for words in ([*mapped, "--ipc", "--"], [*mapped, "--"]):
-        if _works(words):
-            return words
-    raise SettingsError(
-        "PostgreSQL does not run as root, and this machine does not let root make a user namespace (unshare --user): "
-        "run this as an ordinary user, or allow user namespaces."
-    )
-
-
-def _works(words: list[str]) -> bool:
-    with contextlib.suppress(OSError):
-        return subprocess.run([*words, "true"], capture_output=True, check=False).returncode == 0
-    return False
-
-
 def _link(path: Path, target: str) -> None:
     """Make ``path`` lead to ``target``, in one step."""
     new = path.with_name(f".{path.name}.new")
@@ -217,14 +197,15 @@ def _quoted(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _call(words: list[str], text: str = "") -> None:
+def _call(words: list[str], variables: dict[str, str], text: str = "") -> None:
     done = subprocess.run(
         words,
         input=text,
         capture_output=True,
         encoding="utf-8",
         timeout=INITDB_SECONDS,
-        env=_environment(),
+        env=_environment() | variables,
+        close_fds=False,  # one of those that are inheritable may be `account.DESCRIPTOR`
         check=False,
     )
     if done.returncode:

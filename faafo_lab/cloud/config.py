@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from faafo_lab.cloud.errors import ConfigError, NotFound
-from faafo_lab.paths import embedded_state_dir
+from faafo_lab.paths import embedded_state_dir, name_a_stranger
 
 EMBEDDED = "embedded"  # the name of the lab's own cloud
 REQUEST_SECONDS = 60.0  # how long one answer of a cloud may take, unless its entry says otherwise (api_timeout)
@@ -74,6 +74,7 @@ class CloudConfig:
 
 def load(name: str) -> CloudConfig:
     """Read the entry `name`. Raises ConfigError, which names the entries that exist."""
+    name_a_stranger()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # "os-client-config is no longer maintained"
         from os_client_config.config import OpenStackConfig

@@ -54,6 +54,7 @@ DRAIN_LIMIT_SECONDS = 60
 CONSOLE_LINES = 8
 CONSOLE_PAUSE_SECONDS = 5
 FAILED_BOOT = re.compile(r"user data failed|scripts[-_]user.* failed|Failed to run module scripts", re.IGNORECASE)
+SERVICE_START = re.compile(r"(Started|Failed to start) (faafo-[\w-]+)\.service")
 HTTP_TIMEOUT_SECONDS = 10
 EMBEDDED_DISTRO = "faafo-lab"  # the Glance property os_distro of an image that has the application on board
 
@@ -350,13 +351,18 @@ class Topology:
         self.say(f"serving: {', '.join(self.servers)}")
 
     def _look_for_failed_boots(self) -> None:
-        """Raise where a server's console log says that its user data failed: waiting would not help."""
+        """Raise where a server's console log says that its user data or a service failed: waiting would not help."""
         for name, server in self.servers.items():
-            if FAILED_BOOT.search(self.cloud.console(server)):
-                raise TopologyError(
-                    f"The user data of {name} failed: does image {self.image.name!r} suit? "
-                    f"Remove the application, mend it, and deploy again.{self._consoles([name])}"
-                )
+            console = self.cloud.console(server)
+            if FAILED_BOOT.search(console):
+                failed = f"The user data of {name} failed: does image {self.image.name!r} suit?"
+            elif services := failed_services(console):
+                failed = f"{' and '.join(services)} on {name} failed: its console log says why."
+            else:
+                continue
+            raise TopologyError(
+                f"{failed} Remove the application, repair it, and deploy again.{self._consoles([name])}"
+            )
 
     def _consoles(self, names: Sequence[str]) -> str:
         """The ends of these servers' console logs, to go with an error."""
@@ -630,6 +636,12 @@ def healthy(url: str) -> bool:
         return direct.get(f"{url}/health", timeout=HTTP_TIMEOUT_SECONDS).ok
     except requests.RequestException:
         return False
+
+
+def failed_services(console: str) -> list[str]:
+    """The application's services that a server could not start, by the last that its console log says of each."""
+    last = {service: word for word, service in SERVICE_START.findall(console)}
+    return [service for service, word in last.items() if word != "Started"]
 
 
 def numbered(name: str) -> tuple[str, int]:

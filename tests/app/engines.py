@@ -20,6 +20,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.app.relay import Address
+from tests.programs import program
 from tests.waiting import wait_for
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class MariaDB(Server):
 
     @staticmethod
     def missing() -> str:
-        return "" if shutil.which("mariadbd") and shutil.which("mariadb-install-db") else "MariaDB is not installed"
+        return "" if program("mariadbd") and program("mariadb-install-db") else "MariaDB is not installed"
 
     def launch(self) -> None:
         data, setup = self.place / "data", self.place / "setup.sql"
@@ -136,7 +137,7 @@ class MariaDB(Server):
         )
         self.machine.launch(
             self.name,
-            *("mariadbd", *_mariadb_options(data), "--skip-networking", f"--socket={self.place / 's'}"),
+            *(str(program("mariadbd")), *_mariadb_options(data), "--skip-networking", f"--socket={self.place / 's'}"),
             *(f"--pid-file={self.place / 'pid'}", f"--init-file={setup}", "--max-allowed-packet=64M"),
         )
 
@@ -150,7 +151,7 @@ def _mariadb_template() -> Path:
     holder = TemporaryDirectory(prefix="faafo-mariadb")
     _kept.append(holder)  # until the tests have ended
     data = Path(holder.name) / "data"
-    words = ["mariadb-install-db", *_mariadb_options(data), "--auth-root-authentication-method=normal"]
+    words = [str(program("mariadb-install-db")), *_mariadb_options(data), "--auth-root-authentication-method=normal"]
     done = subprocess.run([*words, "--skip-test-db"], capture_output=True, text=True, timeout=INSTALL_SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr
     return data
@@ -177,7 +178,7 @@ class RabbitMQ(Broker):
 
     @staticmethod
     def missing() -> str:
-        there = (RABBITMQ_SCRIPTS / "rabbitmq-server").exists() and shutil.which("epmd")
+        there = (RABBITMQ_SCRIPTS / "rabbitmq-server").exists() and program("epmd")
         return "" if there else "RabbitMQ is not installed"
 
     def environment(self) -> dict[str, str]:
@@ -196,7 +197,7 @@ class RabbitMQ(Broker):
         for name, content in files.items():
             (self.place / name).write_text(content)
         if "epmd" not in self.machine.processes:
-            self.machine.launch("epmd", "epmd", "-address", "127.0.0.1", "-port", str(self.epmd_port))
+            self.machine.launch("epmd", str(program("epmd")), "-address", "127.0.0.1", "-port", str(self.epmd_port))
             wait_for("epmd", lambda: _answers(self.epmd_port))
         here = {
             "RABBITMQ_MNESIA_BASE": "mnesia",

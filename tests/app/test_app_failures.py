@@ -1,9 +1,7 @@
 """What cannot be made is tried again ever more rarely, has failed in the end, and can be asked for again."""
 
 import os
-import shutil
 import signal
-import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
@@ -28,6 +26,7 @@ from tests.app.engines import every_pair
 from tests.app.test_app_metrics import Scrape
 from tests.app.test_app_store import complete
 from tests.app.test_app_worker import letters
+from tests.programs import possible
 from tests.waiting import wait_for
 
 # A worker with a mistake: it cannot compute what is 61 pixels wide
@@ -99,7 +98,7 @@ def full_disk(tmp_path: Path) -> list[str]:
     account = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     script = f"mount -t tmpfs -o size=16k none '{tmp_path}'"
     words = ["unshare", *account, "--mount", "--", "sh", "-c", f'{script} && exec "$@"', "sh"]
-    if not shutil.which("unshare") or subprocess.run([*words, "true"], capture_output=True, check=False).returncode:
+    if not possible(*words, "true"):
         pytest.skip("this machine lets nobody mount a disk of their own")
     return words
 

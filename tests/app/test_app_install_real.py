@@ -20,6 +20,7 @@ from faafo_lab.app.install import SCRIPT
 from tests.app.deployment import SECRET, Deployment, done
 from tests.app.engines import RABBITMQ_SCRIPTS, Pair, PostgreSQL, RabbitMQ
 from tests.app.test_app_install import COMMANDS
+from tests.programs import possible
 from tests.waiting import LIMIT_SECONDS, wait_for
 
 NAMESPACE = ["unshare", "--mount", "--"]
@@ -79,7 +80,7 @@ class RealMachine:
 def machine() -> Iterator[RealMachine]:
     if missing := RabbitMQ.missing():
         pytest.skip(missing)
-    if os.geteuid() != 0 or subprocess.run([*NAMESPACE, "mount", "--bind", "/etc", "/etc"], check=False).returncode:
+    if os.geteuid() != 0 or not possible(*NAMESPACE, "mount", "--bind", "/etc", "/etc"):
         pytest.skip("only root can give it an /etc of its own, and only where mounts are allowed")
     deployment = Deployment(pair=Pair(PostgreSQL, RabbitMQ))
     try:

@@ -1,8 +1,10 @@
 """PostgreSQL and Valkey on an instance: durable, private, and without a secret that others can read."""
 
 import os
+import pwd
 import signal
 import stat
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from faafo_lab.app.errors import DatabaseAway
 from faafo_lab.app.julia import Task
 from faafo_lab.app.store import Store
 from tests.app.deployment import Deployment, a_task
+from tests.programs import possible
 from tests.waiting import LIMIT_SECONDS, wait_for
 
 
@@ -109,17 +112,75 @@ def test_a_wrong_place_is_one_sentence(bare: Deployment, service: str, environme
     assert done.stderr.count("\n") == 1
 
 
-def test_root_without_user_namespaces_is_told_so(bare: Deployment) -> None:
-    place = bare.place / "bin"
-    place.mkdir()
-    (place / "unshare").write_text("#!/bin/sh\nexit 1\n")
-    (place / "unshare").chmod(0o755)
-    process = bare.start("database", "services", "database", PATH=f"{place}:{os.environ['PATH']}")
+ROOT, NOBODY = "root:x:0:0::/root:/bin/sh", "nobody:x:65534:65534::/:/bin/sh"
+STOCK_MACHINE = """
+mount --bind "$1" /etc/passwd
+mount -t tmpfs -o "mode=$4" none "$2"
+for each in /*; do
+    if [ -L "$each" ]; then cp -a "$each" "$2"; elif [ -d "$each" ]; then
+        mkdir "$2$each"
+        mount --rbind "$each" "$2$each"
+    fi
+done
+cd "$3"
+shift 4
+exec chroot . "$@"
+"""  # a new root directory, in which the kernel refuses user namespaces; root's may be closed to all others
+
+
+@pytest.mark.parametrize("uid", [0, 54321])
+@pytest.mark.parametrize("accounts", [[ROOT, NOBODY], [ROOT]])
+@pytest.mark.parametrize("namespaces", [True, False])
+def test_the_database_needs_no_account_of_its_own(
+    bare: Deployment, tmp_path: Path, uid: int, accounts: list[str], namespaces: bool
+) -> None:
+    """In a stock container: root and perhaps nobody have one, and whoever it runs under perhaps not; no HOME."""
+    passwd, chroot = tmp_path / "passwd", tmp_path / "chroot"
+    passwd.write_text("\n".join(accounts) + "\n")
+    chroot.mkdir()
+    place, mode = "/" if namespaces else str(chroot), "755" if uid else "700"
+    words = ["unshare", "--mount", "--", "sh", "-euc", STOCK_MACHINE, "sh", str(passwd), str(chroot), place, mode]
+    if uid and namespaces:
+        words += ["unshare", "--user", f"--map-user={uid}", f"--map-group={uid}", "--"]
+    elif uid:  # what this test has made is root's
+        rights = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+        words += ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", *rights, "--"]
+    if not possible(*words, "true"):
+        pytest.skip("only root makes a machine with other accounts")
+    assert possible(*words, "unshare", "--user", "true") == namespaces
+    bare.command = [*words, *bare.command]
+    bare.database()
+    database = Store(bare.database_url())
+    database.create_tables()
+    database.close()
+    assert bare.stop("database", signal.SIGINT) == 0
+    bare.database()  # again, on the same data
+
+
+def test_a_database_moves_to_another_account(bare: Deployment) -> None:
+    """Such as a snapshot's, whose files are root's, to a machine without user namespaces, and back."""
+    if os.geteuid() or not possible("setpriv", "--reuid=65534", "true"):
+        pytest.skip("only root has several accounts")
+    data, path = bare.root / "var/lib/postgresql/data", os.environ["PATH"]
+    without = f"{refusing(bare.place, 'unshare')}:{path}"
+    owners = []
+    for number, commands in enumerate((path, without, path)):
+        name = f"database-{number}"
+        bare.start(name, "services", "database", PATH=commands)
+        wait_for("PostgreSQL", partial(serves, bare, name))
+        owners.append({file.stat().st_uid for file in (data, data / "base", data / "PG_VERSION")})
+        assert bare.stop(name, signal.SIGINT) == 0
+    assert owners == [{0}, {pwd.getpwnam("nobody").pw_uid}, {0}]
+
+
+def test_root_who_cannot_become_anybody_is_told_so(bare: Deployment) -> None:
+    commands = f"{refusing(bare.place, 'unshare', 'setpriv')}:{os.environ['PATH']}"
+    process = bare.start("database", "services", "database", PATH=commands)
     if os.geteuid() == 0:
         assert process.wait(LIMIT_SECONDS) == 1
         assert "PostgreSQL does not run as root" in bare.log("database")
-    else:  # nobody else needs one
-        wait_for("PostgreSQL", lambda: "ready to accept connections" in bare.log("database"))
+    else:  # nobody else needs to
+        wait_for("PostgreSQL", partial(serves, bare, "database"))
 
 
 def test_an_ordinary_user_can_run_both(bare: Deployment) -> None:
@@ -131,3 +192,17 @@ def test_an_ordinary_user_can_run_both(bare: Deployment) -> None:
     database = Store(bare.database_url())
     database.create_tables()
     database.close()
+
+
+def refusing(place: Path, *commands: str) -> Path:
+    """A directory with these commands, which refuse to work."""
+    (place / "bin").mkdir()
+    for name in commands:
+        (place / "bin" / name).write_text("#!/bin/sh\nexit 1\n")
+        (place / "bin" / name).chmod(0o755)
+    return place / "bin"
+
+
+def serves(machine: Deployment, name: str) -> bool:
+    """Whether this database has come up."""
+    return "ready to accept connections" in machine.log(name)

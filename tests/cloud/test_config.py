@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from faafo_lab.paths import embedded_state_dir, home
 from faafo_lab.workbook import stop_cloud
 from tests.cloud.conftest import STRANGE
 
+from ..programs import possible
+from ..waiting import LIMIT_SECONDS
 from .conftest import QUOTAS
 
 
@@ -71,6 +74,36 @@ def test_the_home_follows_the_environment() -> None:
     assert home({"XDG_STATE_HOME": "/state"}) == Path("/state/faafo-lab")
     assert home({}) == Path.home() / ".local/state/faafo-lab"
     assert embedded_state_dir({"FAAFO_LAB_HOME": "/lab"}) == Path("/lab/embedded")
+
+
+def test_without_any_home_the_variable_to_set_is_named() -> None:
+    with pytest.raises(ConfigError, match="set FAAFO_LAB_HOME to a directory of your own"):
+        home({"XDG_STATE_HOME": "~of-nobody-here/state"})
+
+
+def test_a_user_without_an_account_or_a_home_can_use_both_libraries(tmp_path: Path) -> None:
+    stranger = ["unshare", "--user", "--map-user=54321", "--map-group=54321"]
+    if not possible(*stranger, "true"):
+        pytest.skip("this machine allows no user namespaces")
+    code = """
+from faafo_lab.cloud import config, errors
+try:
+    config.load("embedded")
+except errors.ConfigError as error:
+    print(error)
+import asyncssh
+asyncssh.SSHClientConnectionOptions(username="ubuntu")
+"""
+    done = subprocess.run(
+        [*stranger, sys.executable, "-c", code],
+        env={"PATH": os.environ["PATH"], "FAAFO_LAB_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "There is no embedded cloud" in done.stdout
 
 
 def test_a_missing_entry_names_those_that_exist(clouds_yaml: Path) -> None:

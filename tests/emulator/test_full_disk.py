@@ -16,6 +16,7 @@ from faafo_lab.cloud.emulator import control
 from faafo_lab.cloud.emulator.control import Running
 from faafo_lab.cloud.emulator.errors import StateError
 from faafo_lab.cloud.emulator.system import tree
+from tests.programs import possible
 from tests.waiting import wait_for
 
 from .conftest import Api
@@ -32,8 +33,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of its own, of eight megabytes."""
     place = tmp_path / "disk"
     place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)], capture_output=True)
-    if mounted.returncode:
+    if not possible("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)):
         pytest.skip("only root can mount a small disk here")
     try:
         yield place

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
 import subprocess
 import threading
@@ -18,6 +17,7 @@ from faafo_lab.cloud.emulator.machinery.switch.plug import Plug, Rule
 from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Room, alive
+from tests.programs import need
 from tests.waiting import wait_for
 
 machine, room = machine_room.machine, machine_room.room
@@ -164,8 +164,7 @@ def test_files_go_in_and_out_by_sftp(booted: Room, tmp_path: Path) -> None:
 @pytest.fixture
 def openssh(booted: Room, tmp_path: Path) -> Iterator[tuple[list[str], list[str]]]:
     """The options of OpenSSH's ssh and scp for the instance, through a switch."""
-    if shutil.which("ssh") is None or shutil.which("scp") is None:
-        pytest.skip("OpenSSH's client is not installed")
+    need("ssh", "scp", "sftp", "ssh-keygen")
     (tmp_path / "key").write_bytes(KEY.export_private_key("openssh"))
     (tmp_path / "key").chmod(0o600)
 

@@ -21,6 +21,7 @@ from libcloud.storage.types import (
 )
 
 from faafo_lab.cloud.emulator.control import Running
+from tests.programs import need
 from tests.waiting import LIMIT_SECONDS
 
 from .clients import openstack
@@ -136,7 +137,7 @@ def test_openstacksdk_keeps_objects_large_ones_and_temporary_urls(connection: An
     api("POST", f"/v1/AUTH_{api.project}", headers={"X-Remove-Account-Meta-Temp-URL-Key": "x"})
 
 
-def test_openstackclient_and_curl_keep_objects(running: Running, api: Api, data: Path) -> None:
+def test_openstackclient_keeps_objects(running: Running, api: Api, data: Path) -> None:
     script = f"""\
 container create fractals
 container set --property color=blue fractals
@@ -150,6 +151,11 @@ container list
     client = openstack(running, script)
     assert "one\n" in client.stdout, client.stdout + client.stderr
     assert Path(f"{data}.saved").read_bytes() == data.read_bytes()
+    assert api.get(f"/v1/AUTH_{api.project}?format=json") == []
+
+
+def test_curl_keeps_objects(api: Api, data: Path) -> None:
+    need("curl")
     root = f"{api.root}/v1/AUTH_{api.project}"
     token = ["-H", f"X-Auth-Token: {api.token}"]
 

@@ -1,8 +1,8 @@
 """Runs an instance's units: starts them, restarts those that crash, stops them in an orderly way.
 
 Enabled units are links in `multi-user.target.wants`, as systemd has it. A unit's output goes to `var/log/NAME.log`.
-A unit that crashes again and again is restarted ever more slowly instead of being given up: what it misses (its
-database, say) may yet come.
+A unit that ends again and again is given up, by systemd's own rule (StartLimitBurst starts in StartLimitIntervalSec);
+the console shows the end of its log.
 """
 
 from __future__ import annotations
@@ -22,14 +22,12 @@ from faafo_lab.cloud.emulator.machinery.guest.console import Console
 from faafo_lab.cloud.emulator.machinery.guest.units import Unit, UnitError, read_unit, unit_name
 from faafo_lab.cloud.emulator.system import tree
 
-RESTART_SECONDS_MAX = 10.0
-"""The slowest restart of a unit in a crash loop (or its RestartSec, if that is longer)."""
-_BACKOFF_SECONDS = 0.1
 LOG_BYTES_MAX = 8 << 20
 _LOG_BYTES_KEPT = 1 << 20
 _LOG_CHECK_SECONDS = 10.0
-_STEADY_SECONDS = 10.0
-"""A unit that ran for so long is out of its crash loop."""
+_LOG_END_BYTES = 16 * 1024
+_CONSOLE_LINES = 4
+"""How much of its log the console shows when a unit is given up."""
 _STRAGGLERS_POLL_SECONDS = 0.02
 _INVOCATION = "INVOCATION_ID"
 _WANTS = "multi-user.target.wants"
@@ -45,7 +43,6 @@ class Service:
     child: Child | None = None
     invocation: str = ""
     since: float = field(default_factory=time.time)
-    crashes: int = 0
     last_code: int | None = None
     keeper: asyncio.Task[None] | None = None
     """Awaits its end, and restarts it."""
@@ -86,6 +83,15 @@ class Supervisor:
     def log_path(self, name: str) -> Path:
         """Where a unit's output goes."""
         return self._logs / f"{name}.log"
+
+    def log_end(self, name: str, lines: int) -> list[str]:
+        """The last lines of a unit's output."""
+        try:
+            with self.log_path(name).open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_END_BYTES))
+                return log.read().decode(errors="replace").splitlines()[-lines:]
+        except OSError:
+            return []
 
     def is_enabled(self, name: str) -> bool:
         """Whether a unit starts at boot."""
@@ -154,8 +160,7 @@ class Supervisor:
         try:
             self._launch(service)
         except (OSError, UnitError) as error:
-            service.becomes("failed")
-            self._say("FAILED", f"Failed to start {unit.name}.service - {unit.description}: {error}")
+            self._give_up(service, str(error))
             raise UnitError(f"Failed to start {unit.name}.service: {error}") from error
         self._say("  OK  ", f"Started {unit.name}.service - {unit.description}.")
         service.keeper = asyncio.create_task(self._keep(service))
@@ -180,8 +185,9 @@ class Supervisor:
     async def _keep(self, service: Service) -> None:
         """Await the unit's end, again and again, and restart it as its file says."""
         unit = service.unit
+        starts: list[float] = []
         while service.child is not None:
-            started = time.monotonic()
+            starts.append(time.monotonic())
             code = await self._end_of(service, service.child)
             service.becomes("deactivating")
             clean = code in (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGPIPE)
@@ -190,21 +196,28 @@ class Supervisor:
                 service.becomes("inactive" if clean else "failed")
                 self._console.line(f"systemd[1]: {unit.name}.service: ended, {shutdown_code(code)}.")
                 return
-            service.crashes = 1 if time.monotonic() - started > _STEADY_SECONDS else service.crashes + 1
-            backoff = min(RESTART_SECONDS_MAX, _BACKOFF_SECONDS * 2 ** min(service.crashes - 1, 20))
-            delay = max(unit.restart_seconds, backoff)
+            now = time.monotonic() + unit.restart_seconds
+            starts = [start for start in starts if now - start < unit.start_limit_seconds]
+            ended = f"ended, {shutdown_code(code)}"
+            if 0 < unit.start_limit_burst <= len(starts):
+                self._give_up(service, f"it was started {len(starts)} times in {now - starts[0]:.0f} s and {ended}")
+                return
             service.becomes("activating")
-            self._console.line(
-                f"systemd[1]: {unit.name}.service: ended, {shutdown_code(code)}; restart in {delay:.1f} s."
-            )
-            await asyncio.sleep(delay)
+            self._console.line(f"systemd[1]: {unit.name}.service: {ended}; restart in {unit.restart_seconds:.1f} s.")
+            await asyncio.sleep(unit.restart_seconds)
             try:
                 self._launch(service)
             except (OSError, UnitError) as error:
-                service.becomes("failed")
-                self._say("FAILED", f"Failed to restart {unit.name}.service: {error}")
+                self._give_up(service, str(error))
                 return
             self._console.line(f"systemd[1]: {unit.name}.service: started again.")
+
+    def _give_up(self, service: Service, why: str) -> None:
+        unit = service.unit
+        service.becomes("failed")
+        for line in self.log_end(unit.name, _CONSOLE_LINES):
+            self._console.line(f"{unit.name}: {line}")
+        self._say("FAILED", f"Failed to start {unit.name}.service - {unit.description}: {why}")
 
     async def _end_of(self, service: Service, child: Child) -> int:
         while True:

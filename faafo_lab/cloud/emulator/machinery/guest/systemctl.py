@@ -14,7 +14,6 @@ from faafo_lab.cloud.emulator.machinery.guest.supervisor import Service, Supervi
 from faafo_lab.cloud.emulator.machinery.guest.units import UnitError, unit_name
 
 _LOG_LINES = 10
-_LOG_BYTES = 16 * 1024
 _NOT_ACTIVE, _NO_SUCH_UNIT, _NOT_INSTALLED = 3, 4, 5
 _QUIETLY_ACCEPTED = {
     "--no-pager",
@@ -148,12 +147,7 @@ async def _status(supervisor: Supervisor, name: str) -> Reply:
         lines.append(f"   Main PID: {service.child.pid} ({unit.command[0].rsplit('/', 1)[-1]})")
     elif service.last_code is not None:
         lines.append(f"   Main PID: none ({shutdown_code(service.last_code)})")
-    try:
-        with supervisor.log_path(unit.name).open("rb") as log:
-            log.seek(max(0, log.seek(0, 2) - _LOG_BYTES))
-            tail = log.read().decode(errors="replace").splitlines()[-_LOG_LINES:]
-    except OSError:
-        tail = []
+    tail = supervisor.log_end(unit.name, _LOG_LINES)
     text = "\n".join([*lines, *([""] if tail else []), *tail]) + "\n"
     return Reply(0 if service.state == "active" else _NOT_ACTIVE, text)
 

@@ -1,6 +1,7 @@
 """systemd's unit files, a plain subset.
 
-    [Unit]     Description; After and the other orders are accepted, and everything is started at once
+    [Unit]     Description, StartLimitIntervalSec, StartLimitBurst; After and the other orders are accepted, and
+               everything is started at once
     [Service]  ExecStart (shell-like words, `${NAME}` from the environment), Environment, EnvironmentFile,
                WorkingDirectory, Restart=no|on-failure|always, RestartSec, TimeoutStopSec, KillSignal,
                KillMode=control-group|mixed|process, Type=simple|exec
@@ -46,6 +47,9 @@ class Unit:
     directory: str | None = None
     restart: str = "no"
     restart_seconds: float = 0.1
+    start_limit_burst: int = 5
+    start_limit_seconds: float = 10.0
+    """So many starts in so short a time are enough: it is not started again."""
     stop_seconds: float = 90.0
     kill_signal: int = signal.SIGTERM
     kill_mode: str = "control-group"
@@ -113,6 +117,8 @@ def read_unit(path: Path) -> Unit:
         directory=last("Service.WorkingDirectory", "") or None,
         restart=_choice(name, "Restart", last("Service.Restart", "no"), _RESTARTS),
         restart_seconds=_seconds(name, "RestartSec", last("Service.RestartSec", "100ms")),
+        start_limit_burst=_number(name, "StartLimitBurst", last("Unit.StartLimitBurst", "5")),
+        start_limit_seconds=_seconds(name, "StartLimitIntervalSec", last("Unit.StartLimitIntervalSec", "10")),
         stop_seconds=_seconds(name, "TimeoutStopSec", last("Service.TimeoutStopSec", "90")),
         kill_signal=_signal(name, last("Service.KillSignal", "SIGTERM")),
         kill_mode=_choice(name, "KillMode", last("Service.KillMode", "control-group"), _KILL_MODES),
@@ -196,6 +202,12 @@ def _seconds(name: str, key: str, value: str) -> float:
     if not parts or _SPAN.sub("", value):
         raise UnitError(f"Unit {name}: {key}={value} is no time span such as 5, 100ms or 1min 30s.")
     return sum(float(number) * _SPAN_SECONDS[unit] for number, unit in parts)
+
+
+def _number(name: str, key: str, value: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", value):
+        raise UnitError(f"Unit {name}: {key}={value} is no number such as 5.")
+    return int(value)
 
 
 def _signal(name: str, value: str) -> int:
