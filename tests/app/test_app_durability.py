@@ -348,7 +348,6 @@ def test_what_nobody_reports_on_is_queued_again_ever_more_rarely(
     patience(4)
 
 
-@every_pair
 def test_what_fails_behind_an_answer_is_in_the_log(deployment: Deployment) -> None:
     """An order is answered before it is published; what goes wrong then, nobody is told but the log."""
     client = deployment.api()
