@@ -94,7 +94,7 @@ _LEASABLE = (
         sa.and_(sa.func.coalesce(fractals.c.lease_until < now(), sa.true()), _due),
     )
     .where(one_of(fractals.c.uuid, bindparam("uuids")))
-    .order_by(fractals.c.number)
+    .order_by(fractals.c.uuid)
     .with_for_update()
 )
 _LEASE = (
