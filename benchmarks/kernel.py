@@ -36,7 +36,7 @@ START = """
 import time
 started = time.process_time()
 from faafo_lab.app import kernel
-kernel.Machine(False)
+kernel.Compiled(False)
 print(time.process_time() - started)
 """
 
@@ -59,7 +59,7 @@ def figures() -> Figures:
     }
 
 
-def against_c(ours: kernel.Machine) -> Figures:
+def against_c(ours: kernel.Compiled) -> Figures:
     """The kernel and its like in C, alternating; nothing where there is no compiler."""
     if not shutil.which(COMPILER[0]):
         print(f"kernel_vs_c: skipped, there is no {COMPILER[0]} here")
@@ -108,7 +108,7 @@ def rgb(strips: list[memoryview], task: Task) -> bytes:
     return b"".join(bytes(COLOURS[index]) for index in indices)
 
 
-def rendered(machine: kernel.Machine, task: Task) -> float:
+def rendered(machine: kernel.Compiled, task: Task) -> float:
     """Seconds that a machine needs for a picture's pixels; its c is drawn before, in Python for both."""
     constant(task)
     started = perf_counter()
@@ -117,7 +117,7 @@ def rendered(machine: kernel.Machine, task: Task) -> float:
     return perf_counter() - started
 
 
-def shown(machine: kernel.Machine, task: Task) -> bytes:
+def shown(machine: kernel.Compiled, task: Task) -> bytes:
     """What a machine makes of it."""
     return b"".join(bytes(strip) for strip in fractal.strips(task, machine))
 

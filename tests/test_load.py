@@ -111,6 +111,14 @@ def slow(rows: Rows) -> int:
 
 
 @pytest.mark.alone
+def test_the_same_tasks_are_the_same_for_the_same_size_alone() -> None:
+    small = load.same_tasks(4, width=64, height=48)
+    assert load.same_tasks(8, width=64, height=48)[:4] == small
+    others = ({"width": 65}, {"height": 49}, {"iterations": 9}, {"seed": 2})
+    lists = [load.same_tasks(4, **{"width": 64, "height": 48, **other}) for other in others]
+    assert len({task["uuid"] for tasks in (small, *lists) for task in tasks}) == 4 * 5
+
+
 def test_an_open_loop_sees_the_stall_that_a_closed_loop_hides(server: Server) -> None:
     server.expect({10: 1.0})
     closed = load.run(server.endpoints, loop="closed", at_once=1, number=60, progress=False)

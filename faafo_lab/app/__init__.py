@@ -19,6 +19,7 @@ Its rooms, in the order in which a fractal passes through them:
     listing      what the API tells about fractals
     nodes        the rows of APIs and workers
     pieces       the rows of images
+    generations  which order is meant, where a uuid is deleted and ordered anew
     outbox       what is on its way: outbox, queue, leases
     failures     what could not be made: tried again, or failed
     store        all database work

@@ -19,8 +19,8 @@ from tornado.web import Application, RequestHandler
 from faafo_lab.app import logs, rest, settings, validation, web
 from faafo_lab.app.backend import Backend
 from faafo_lab.app.errors import AppError, SettingsError
-from faafo_lab.app.handler import Nowhere
-from faafo_lab.app.transfer import REFUSED_MAX_BYTES, Streamed, TooLong, length_of_body
+from faafo_lab.app.handler import NowhereHandler
+from faafo_lab.app.transfer import REFUSED_MAX_BYTES, StreamedHandler, TooLongHandler, length_of_body
 
 log = logging.getLogger(__name__)
 
@@ -43,9 +43,9 @@ class Bounded(Application):
     ) -> Any:
         """Tornado's hook: what handles a request of which only the head has come."""
         bound = getattr(target_class, "body_max_bytes", 0)
-        streamed = issubclass(target_class, Streamed)
+        streamed = issubclass(target_class, StreamedHandler)
         if length_of_body(request) > bound and not streamed:
-            target_class, target_kwargs = TooLong, {**(target_kwargs or {}), "bound": bound}
+            target_class, target_kwargs = TooLongHandler, {**(target_kwargs or {}), "bound": bound}
         delegate = super().get_handler_delegate(request, target_class, target_kwargs, path_args, path_kwargs)
         if "Transfer-Encoding" in request.headers and not streamed:  # its length is known when all of it has come
             request.connection.set_max_body_size(REFUSED_MAX_BYTES)  # type: ignore[union-attr]
@@ -82,7 +82,7 @@ def application(backend: Backend) -> Application:
     arguments = {"api": backend}
     return Bounded(
         [(pattern, handler, arguments) for pattern, handler in (*rest.ROUTES, *web.ROUTES)],
-        default_handler_class=Nowhere,
+        default_handler_class=NowhereHandler,
         default_handler_args=arguments,
         served_by=backend.name,
         views=web.Views(backend),
@@ -102,7 +102,7 @@ def listen(address: str) -> list[socket.socket]:
     if path := address.removeprefix("unix:") if address.startswith("unix:") else "":
         return [bind_unix_socket(path, mode=0o666, backlog=LISTEN_BACKLOG)]
     host, _, port = address.rpartition(":")
-    if not port.isdecimal():
+    if not (port.isascii() and port.isdecimal()):
         raise SettingsError(f"--listen must be HOST:PORT or unix:PATH: got '{address}'.")
     return bind_sockets(int(port), host.strip("[]") or "0.0.0.0", backlog=LISTEN_BACKLOG)
 

@@ -11,12 +11,12 @@ from typing import Any, ParamSpec, TypeVar
 
 from faafo_lab.app import settings
 from faafo_lab.app.errors import AppError, BrokerAway, DatabaseAway
-from faafo_lab.app.groups import Groups
+from faafo_lab.app.groups import Groups, aside
 from faafo_lab.app.images import open_images
-from faafo_lab.app.julia import Task
+from faafo_lab.app.julia import Order, Task
 from faafo_lab.app.keeper import ROUND_SECONDS, Keeper
-from faafo_lab.app.listing import Page, Wanted
-from faafo_lab.app.machine import Machine
+from faafo_lab.app.listing import FractalsPage, PageQuery
+from faafo_lab.app.machine import LoadMeter
 from faafo_lab.app.metrics import Metrics
 from faafo_lab.app.store import CONNECTIONS, Store
 from faafo_lab.app.tasks import Publisher
@@ -39,7 +39,7 @@ class Backend:
     def __init__(self, database_url: str, queue_url: str, images_url: str, secret: str | None):
         self.name = settings.hostname()
         self.secret = secret
-        self.machine = Machine()
+        self.machine = LoadMeter()
         self.load = self.machine.read()
         self.store = Store(database_url, settings.waiting_max())
         self.images = open_images(images_url, self.store, self.name)
@@ -132,7 +132,7 @@ class Backend:
         """
         return await _in_time(self._accepting.ask(task))
 
-    async def page(self, wanted: Wanted) -> Page:
+    async def page(self, wanted: PageQuery) -> FractalsPage:
         """How many fractals there are, and those of one page. Short pages asked for at the same time go together."""
         if wanted.limit > SHORT_PAGE:
             [page] = await self.ask(self.store.pages, [wanted])
@@ -142,10 +142,12 @@ class Backend:
     def _accept(self, tasks: list[Task]) -> list[tuple[dict[str, Any], bool] | AppError]:
         answers = self.store.add_many(tasks)
         new = [
-            task for task, answer in zip(tasks, answers, strict=True) if not isinstance(answer, AppError) and answer[1]
+            Order(task, answer[0]["generation"])
+            for task, answer in zip(tasks, answers, strict=True)
+            if not isinstance(answer, AppError) and answer[1]
         ]
         if new and self.keeper.accept(new):
-            self._publishing.submit(self.keeper.flush)
+            aside(self._publishing, self.keeper.flush)
         return answers
 
     def close(self) -> None:

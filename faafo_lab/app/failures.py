@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from faafo_lab.app import numbers
+from faafo_lab.app import generations, numbers
 from faafo_lab.app.database import now, one_of
 from faafo_lab.app.errors import NotFound
 from faafo_lab.app.outbox import NO_LEASE, after_attempts
@@ -22,7 +22,9 @@ from faafo_lab.app.validation import Failure
 FAILURES_MAX = 5
 
 _LOCK = (
-    sa.select(fractals.c.lease_run, fractals.c.failures).where(fractals.c.uuid == bindparam("uuid")).with_for_update()
+    sa.select(fractals.c.number, fractals.c.lease_run, fractals.c.failures)
+    .where(fractals.c.uuid == bindparam("uuid"))
+    .with_for_update()
 )
 _this = sa.update(fractals).where(fractals.c.uuid == bindparam("of"))
 _count = {"failure": bindparam("reason"), "failures": fractals.c.failures + bindparam("by", type_=sa.Integer)}
@@ -44,13 +46,13 @@ _ANEW = (
 def note(transaction: Transaction, uuid: str, failure: Failure) -> bool:
     """A run of a worker cannot make what it has a lease of; whether the fractal has failed now.
 
-    Nothing changes where the lease is not its own any more. Raises ``NotFound``.
+    Nothing changes where the lease is not its own (any more), or another order's. Raises ``NotFound``.
     """
     row = transaction.row(_LOCK, uuid=uuid)
     if row is None:
         raise NotFound(f"There is no fractal {uuid}.")
-    run, failures = row
-    if run != failure.run:
+    number, run, failures = row
+    if run != failure.run or not generations.meant(transaction, uuid, number, failure.generation):
         return False
     by = int(failure.fault == "task")
     failed = bool(failures + by >= FAILURES_MAX)

@@ -11,15 +11,15 @@ from typing import IO
 
 from faafo_lab.app import png
 from faafo_lab.app.julia import COLOURS, Task, constant
-from faafo_lab.app.kernel import Machine, escape_for_good
+from faafo_lab.app.kernel import Compiled, escape_for_good
 
 STRIP_BYTES = 128 * 1024  # it stays in a core's cache from the kernel to the compression
 PALETTE = bytes(part for colour in COLOURS for part in colour)
 
-this_machine = functools.cache(Machine)  # made when it is needed first; the returning one hardly ever is
+this_machine = functools.cache(Compiled)  # made when it is needed first; the returning one hardly ever is
 
 
-def strips(task: Task, machine: Machine | None = None) -> Iterator[memoryview]:
+def strips(task: Task, machine: Compiled | None = None) -> Iterator[memoryview]:
     """The picture's rows from the top, some at a time: each a byte 0 and ``width`` palette indices (last step mod 32).
 
     It is the same memory each time, written anew.

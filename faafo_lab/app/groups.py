@@ -5,10 +5,13 @@ the same with its log.)
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Generic, TypeVar
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -34,7 +37,7 @@ class Groups(Generic[T, R]):
             self._waiting.append((item, future))
             start, self._busy = not self._busy, True
         if start:
-            self._thread.submit(self._run, loop)
+            aside(self._thread, self._run, loop)
         return await future
 
     def close(self) -> None:
@@ -54,6 +57,16 @@ class Groups(Generic[T, R]):
             except Exception as error:
                 answers = [error] * len(group)
             loop.call_soon_threadsafe(_deliver, [future for _, future in group], answers)
+
+
+def aside(thread: ThreadPoolExecutor, work: Callable[..., object], *arguments: object) -> None:
+    """Call ``work`` in that thread; nobody waits for it, so the log says where it failed."""
+    thread.submit(work, *arguments).add_done_callback(_say)
+
+
+def _say(ended: Future[Any]) -> None:
+    if not ended.cancelled() and (error := ended.exception()):
+        log.error("what nobody waits for has failed", exc_info=error)
 
 
 def _deliver(futures: Sequence["asyncio.Future[R]"], answers: Sequence[R | Exception]) -> None:

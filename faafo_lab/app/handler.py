@@ -3,7 +3,7 @@
 import hmac
 import json
 import logging
-from typing import Any
+from typing import Any, TypeVar
 
 from tornado.web import HTTPError, RequestHandler
 
@@ -24,6 +24,8 @@ from faafo_lab.app.errors import (
 from faafo_lab.app.metrics import METHODS, OTHER
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 RETRY_AFTER_SECONDS = 1
 JSON = "application/json; charset=utf-8"
@@ -73,6 +75,11 @@ class Handler(RequestHandler):
         if not hmac.compare_digest(as_sent, self.api.secret.encode()):
             raise Forbidden("This is not the deployment's secret.")
 
+    def argument(self, name: str, otherwise: T) -> str | T:
+        """An argument of the address as it was sent: Tornado would strip it, and ``1%00`` is no number."""
+        found = self.get_query_argument(name, None, strip=False)
+        return otherwise if found is None else found
+
     def json_body(self) -> dict[str, Any]:
         """The request's JSON object."""
         return validation.json_object(self.request.body)
@@ -116,7 +123,7 @@ class Handler(RequestHandler):
             log.error("%s %s failed", self.request.method, self.request.path, exc_info=exc_info)
 
 
-class Nowhere(Handler):
+class NowhereHandler(Handler):
     """Every address that is none: 404."""
 
     def prepare(self) -> None:

@@ -11,7 +11,7 @@ and both come to the same pixels, bit for bit. |z| > 2 is tested as zx²+zy² > 
 import functools
 import random
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 COLOURS = tuple((i % 8 * 32, i % 16 * 16, i % 32 * 8) for i in range(32))
@@ -37,6 +37,16 @@ class Task:
     def as_dict(self) -> dict[str, Any]:
         """The message's body."""
         return dict(vars(self))
+
+
+class Order(NamedTuple):
+    """A task as it was ordered; a uuid that is deleted and ordered anew has another generation, a higher one.
+
+    0 where nobody says it: in a message that another version of the API has sent.
+    """
+
+    task: Task
+    generation: int
 
 
 def steps(zx: float, zy: float, cx: float, cy: float, iterations: int) -> int:

@@ -10,9 +10,9 @@ import threading
 import time
 from collections.abc import Sequence
 
-from faafo_lab.app import logs
+from faafo_lab.app import logs, outbox
 from faafo_lab.app.errors import BrokerAway, DatabaseAway
-from faafo_lab.app.julia import Task
+from faafo_lab.app.julia import Order
 from faafo_lab.app.metrics import Metrics
 from faafo_lab.app.store import Store
 from faafo_lab.app.tasks import Publisher
@@ -32,14 +32,14 @@ class Keeper:
         self._publisher = publisher
         self._metrics = metrics
         self._lock = threading.Lock()
-        self._new: list[Task] = []
+        self._new: list[Order] = []
         self._flush_at = 0.0
 
-    def accept(self, tasks: Sequence[Task]) -> bool:
-        """Note tasks that were just accepted; whether ``flush`` has to be called for them."""
+    def accept(self, orders: Sequence[Order]) -> bool:
+        """Note orders that were just accepted; whether ``flush`` has to be called for them."""
         with self._lock:
             first = not self._new
-            self._new += tasks
+            self._new += orders
             return first
 
     def flush(self) -> None:
@@ -52,18 +52,18 @@ class Keeper:
             new, self._new = self._new, []
         try:
             self._publisher.publish(new)
-            self._store.mark_published([task.uuid for task in new])
+            self._store.write(outbox.published, [order.generation for order in new])
         except (BrokerAway, DatabaseAway):
             pass
 
     def round(self) -> None:
         """One round; raises ``BrokerAway`` and ``DatabaseAway``."""
-        for uuid, worker in self._store.take_back_expired():
+        for uuid, worker in self._store.write(outbox.take_back_expired):
             self._metrics.leases_expired.inc()
             with logs.about(uuid):
                 log.warning("%s has not reported on it: queued again", worker)
-        if count := self._store.refill(queue_is_empty=self._publisher.depth() == 0):
+        if count := self._store.write(outbox.refill, queue_is_empty=self._publisher.depth() == 0):
             self._metrics.requeued.inc(count)
             log.warning("the queue has lost %d tasks: queued again", count)
-        while self._store.publish_outbox(self._publisher.publish, OUTBOX_AFTER_SECONDS):
+        while self._store.write(outbox.publish, self._publisher.publish, OUTBOX_AFTER_SECONDS):
             pass

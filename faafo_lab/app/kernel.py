@@ -53,8 +53,8 @@ class Kernel(Protocol):
         """
 
 
-class Machine:
-    """The kernel for the processor at hand.
+class Compiled:
+    """The kernel, compiled for the processor at hand.
 
     ``columns``: how many pixels make a vector (default: a register). Not ``returning``: for orbits that are escaped
     for good, of coordinates that are numbers (see ``escape_for_good``).

@@ -20,8 +20,9 @@ TIME_FIELDS = ("created_at", "published_at", "completed_at", "failed_at")
 ORDERS = ("oldest", "newest")
 ALL = 2**62  # rows
 
-_FIELDS = (*TASK_FIELDS, *MADE_FIELDS)
-COLUMNS = [fractals.c[name] for name in (*_FIELDS, "c_re", "c_im", *TIME_FIELDS)]
+_FIELDS = (*TASK_FIELDS, "generation", *MADE_FIELDS)
+_COLUMN_NAMES = (*TASK_FIELDS, "number", *MADE_FIELDS, "c_re", "c_im", *TIME_FIELDS)
+COLUMNS = [fractals.c[name] for name in _COLUMN_NAMES]
 
 _limit, _offset = (bindparam(name, type_=sa.BigInteger) for name in ("limit", "offset"))
 _oldest = sa.select(*COLUMNS).order_by(fractals.c.number).limit(_limit)
@@ -36,8 +37,8 @@ _BEHIND = _oldest.where(fractals.c.number > bindparam("number", type_=sa.BigInte
 # All, part by part: from one part's last number on
 PART = 1000  # fractals
 _last = bindparam("last", type_=sa.BigInteger)
-_AFTER = _oldest.where(fractals.c.number > _last).add_columns(fractals.c.number)
-_BEFORE = _newest.where(fractals.c.number < _last).add_columns(fractals.c.number)
+_AFTER = _oldest.where(fractals.c.number > _last)
+_BEFORE = _newest.where(fractals.c.number < _last)
 
 _done = sa.select(*COLUMNS, counter(DONE)).where(fractals.c.completed_at.is_not(None)).limit(_limit).offset(_offset)
 _DONE_OLDEST = _done.order_by(fractals.c.completed_at, fractals.c.number)
@@ -45,10 +46,10 @@ _DONE_NEWEST = _done.order_by(fractals.c.completed_at.desc(), fractals.c.number.
 
 FIND = sa.select(*COLUMNS).where(fractals.c.uuid == bindparam("uuid"))
 
-Page = tuple[int, list[dict[str, Any]]]  # how many there are in all, and these
+FractalsPage = tuple[int, list[dict[str, Any]]]  # how many there are in all, and these
 
 
-class Wanted(NamedTuple):
+class PageQuery(NamedTuple):
     """A page that is asked for: so many fractals from ``offset`` (from 0) on, in one of ``ORDERS``."""
 
     offset: int
@@ -56,14 +57,14 @@ class Wanted(NamedTuple):
     order: str
 
 
-def wanted(page: int, results_per_page: int | None, order: str) -> Wanted:
+def wanted(page: int, results_per_page: int | None, order: str) -> PageQuery:
     """The page with this number, from 1 (``results_per_page`` None: all); raises ``BadRequest``."""
     if order not in ORDERS:
         raise BadRequest(f"'order' must be one of {', '.join(ORDERS)}.")
-    return Wanted((page - 1) * (results_per_page or 0), ALL if results_per_page is None else results_per_page, order)
+    return PageQuery((page - 1) * (results_per_page or 0), ALL if results_per_page is None else results_per_page, order)
 
 
-def pages_without_gaps(transaction: Transaction, pages: Sequence[Wanted]) -> list[Page | None]:
+def pages_without_gaps(transaction: Transaction, pages: Sequence[PageQuery]) -> list[FractalsPage | None]:
     """Each page, None where it is not as simple as that: something was deleted, or there is nothing at the offset."""
     asked = [
         (_NEWEST if order == "newest" else _OLDEST, {"offset": offset, "limit": limit})
@@ -75,7 +76,7 @@ def pages_without_gaps(transaction: Transaction, pages: Sequence[Wanted]) -> lis
     ]
 
 
-def page(transaction: Transaction, count: int, wanted: Wanted) -> list[dict[str, Any]]:
+def page(transaction: Transaction, count: int, wanted: PageQuery) -> list[dict[str, Any]]:
     """A page of ``count`` fractals, in a snapshot."""
     offset, limit, order = wanted
     if order == "newest":  # the same page, seen from the other end
@@ -88,7 +89,7 @@ def page(transaction: Transaction, count: int, wanted: Wanted) -> list[dict[str,
     return made[::-1] if order == "newest" else made
 
 
-def page_of_done(transaction: Transaction, wanted: Wanted) -> Page:
+def page_of_done(transaction: Transaction, wanted: PageQuery) -> FractalsPage:
     """A page of the finished ones, in the order in which they were finished."""
     offset, limit, order = wanted
     rows = transaction.rows(_DONE_NEWEST if order == "newest" else _DONE_OLDEST, offset=offset, limit=limit)
@@ -99,7 +100,8 @@ def part(transaction: Transaction, order: str, last: int | None) -> tuple[list[d
     """The next ``PART`` of all fractals, and its last number, to go on from (None: nothing comes after it)."""
     statement, first = (_BEFORE, ALL) if order == "newest" else (_AFTER, 0)
     rows = transaction.rows(statement, last=first if last is None else last, limit=PART)
-    return [shown(row) for row in rows], rows[-1][-1] if len(rows) == PART else None
+    part = [shown(row) for row in rows]
+    return part, part[-1]["generation"] if len(part) == PART else None
 
 
 def shown(row: Row) -> dict[str, Any]:
@@ -110,7 +112,7 @@ def shown(row: Row) -> dict[str, Any]:
     return fields | dict(zip(TIME_FIELDS, map(iso, moments), strict=True))
 
 
-def shown_new(task: Task, created_at: Any) -> dict[str, Any]:
+def shown_new(task: Task, number: int, created_at: Any) -> dict[str, Any]:
     """What the API tells about a fractal that was just accepted."""
     asked: Sequence[Any] = [getattr(task, name) for name in TASK_FIELDS]
-    return shown((*asked, None, None, None, None, 0, 0, None, None, None, None, created_at, None, None, None))
+    return shown((*asked, number, None, None, None, None, 0, 0, None, None, None, None, created_at, None, None, None))

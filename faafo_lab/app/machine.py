@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Load:
+class MachineLoad:
     """``load_average`` over 1, 5 and 15 minutes; ``cpu_percent`` 0 to 100 of all ``cores`` together."""
 
     load_average: tuple[float, float, float]
@@ -17,7 +17,7 @@ class Load:
     cores: int
 
 
-class Machine:
+class LoadMeter:
     """Reads the load; CPU use is that of the time between two readings."""
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class Machine:
         self._percent: float | None = None
         self.read()
 
-    def read(self) -> Load:
+    def read(self) -> MachineLoad:
         """The load now; ``cpu_percent`` is None until the clock has ticked between two readings."""
         one, five, fifteen = (float(word) for word in self._text("loadavg", "0 0 0").split()[:3])
         lines = self._text("stat", "cpu 0 0 0 0").splitlines()
@@ -39,8 +39,8 @@ class Machine:
             busy, total = now[0] - self._before[0], now[1] - self._before[1]
             self._percent = round(min(max(100.0 * busy / total, 0.0), 100.0), 1)
             self._before = now
-        cores = sum(line.startswith("cpu") and line[3:4].isdigit() for line in lines)
-        return Load((one, five, fifteen), self._percent, cores or os.cpu_count() or 1)
+        cores = sum(line.startswith("cpu") and "0" <= line[3:4] <= "9" for line in lines)
+        return MachineLoad((one, five, fifteen), self._percent, cores or os.cpu_count() or 1)
 
     def _text(self, name: str, otherwise: str) -> str:
         try:

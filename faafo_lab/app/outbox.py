@@ -10,13 +10,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from faafo_lab.app import generations
 from faafo_lab.app.database import now, one_of, shifted
-from faafo_lab.app.julia import Task
+from faafo_lab.app.julia import Order, Task
 from faafo_lab.app.listing import TASK_FIELDS
 from faafo_lab.app.schema import fractals
 from faafo_lab.app.settings import LEASE_SECONDS
 from faafo_lab.app.transaction import Transaction
-from faafo_lab.app.validation import Heartbeat
+from faafo_lab.app.validation import Heartbeat, Lease
 
 BATCH = 200
 EMPTY_SECONDS = 4.0  # between a message's end in the queue and its worker's lease
@@ -27,7 +28,7 @@ SILENT_AT_ONCE = 3  # workers may fall silent over a task until its next try has
 
 NO_LEASE = {"leased_by": None, "lease_run": None, "lease_until": None}
 
-_uuids = one_of(fractals.c.uuid, bindparam("uuids"))
+_these = one_of(fractals.c.number, bindparam("numbers"))
 _to_do = sa.and_(fractals.c.completed_at.is_(None), fractals.c.failed_at.is_(None))
 _free = sa.and_(_to_do, fractals.c.lease_until.is_(None))
 _queued = sa.and_(_free, fractals.c.published_at.is_not(None))
@@ -35,10 +36,10 @@ _leased = fractals.c.lease_until.is_not(None)
 
 _PUBLISHED = (
     sa.update(fractals)
-    .where(_uuids, fractals.c.published_at.is_(None))
+    .where(_these, fractals.c.published_at.is_(None))
     .values(published_at=now(), publications=fractals.c.publications + 1)
 )
-_to_outbox = sa.update(fractals).where(_uuids, _to_do)
+_to_outbox = sa.update(fractals).where(_these, _to_do)
 _TO_OUTBOX = _to_outbox.values(published_at=None, retry_at=None, **NO_LEASE)
 
 
@@ -57,14 +58,14 @@ _due = sa.or_(fractals.c.retry_at.is_(None), fractals.c.retry_at < now())
 _new = sa.and_(fractals.c.publications == 0, fractals.c.attempts == 0)  # whoever accepted it will publish it
 _overdue = fractals.c.created_at < shifted(now(), bindparam("seconds", type_=sa.Float))
 _OUTBOX = (
-    sa.select(*(fractals.c[name] for name in TASK_FIELDS), fractals.c.attempts)
+    sa.select(*(fractals.c[name] for name in TASK_FIELDS), fractals.c.number, fractals.c.attempts)
     .where(_free, fractals.c.published_at.is_(None), sa.or_(sa.not_(_new), _overdue), _due)
     .order_by(fractals.c.number)
     .limit(BATCH)
     .with_for_update(skip_locked=True)
 )
 _EXPIRED = (
-    sa.select(fractals.c.uuid, fractals.c.leased_by)
+    sa.select(fractals.c.number, fractals.c.uuid, fractals.c.leased_by)
     .where(fractals.c.lease_until < now())
     .limit(BATCH)
     .with_for_update(skip_locked=True)
@@ -74,14 +75,17 @@ _patience = sa.and_(
     fractals.c.published_at < shifted(now(), -EMPTY_SECONDS),  # which an index finds
     fractals.c.published_at < shifted(now(), -EMPTY_SECONDS * _doubled),
 )
-_LOST = sa.select(fractals.c.uuid).where(_queued, _patience).with_for_update(skip_locked=True)
-_QUEUED_ONCE = sa.select(fractals.c.uuid).where(_queued, fractals.c.publications == 1).with_for_update(skip_locked=True)
+_LOST = sa.select(fractals.c.number).where(_queued, _patience).with_for_update(skip_locked=True)
+_QUEUED_ONCE = (
+    sa.select(fractals.c.number).where(_queued, fractals.c.publications == 1).with_for_update(skip_locked=True)
+)
 _OVERTAKEN = _LOST.where(fractals.c.attempts == 0, fractals.c.published_at < bindparam("overtaker"))
 _OVERTAKER = sa.select(shifted(sa.func.max(fractals.c.published_at), -OVERTAKEN_SECONDS)).where(
     _leased, fractals.c.attempts == 1
 )
 _LEASABLE = (
     sa.select(
+        fractals.c.number,
         fractals.c.uuid,
         fractals.c.completed_at,
         fractals.c.lease_run,
@@ -89,13 +93,13 @@ _LEASABLE = (
         # also for a heartbeat that was on its way when its worker gave up
         sa.and_(sa.func.coalesce(fractals.c.lease_until < now(), sa.true()), _due),
     )
-    .where(_uuids)
+    .where(one_of(fractals.c.uuid, bindparam("uuids")))
     .order_by(fractals.c.uuid)
     .with_for_update()
 )
 _LEASE = (
     sa.update(fractals)
-    .where(_uuids)
+    .where(_these)
     .values(
         leased_by=bindparam("name"),
         lease_run=bindparam("run"),
@@ -104,40 +108,52 @@ _LEASE = (
         attempts=fractals.c.attempts + sa.case((fractals.c.lease_run == bindparam("run"), 0), else_=1),
     )
 )
-_LEASED_BY = sa.select(fractals.c.uuid).where(_leased, fractals.c.lease_run == bindparam("run"))
+_LEASED_BY = sa.select(fractals.c.number).where(_leased, fractals.c.lease_run == bindparam("run"))
 
 
-def published(transaction: Transaction, uuids: Sequence[str]) -> None:
+def published(transaction: Transaction, numbers: Sequence[int]) -> None:
     """These are in the queue."""
-    transaction.run(_PUBLISHED, uuids=list(uuids))
+    transaction.run(_PUBLISHED, numbers=list(numbers))
 
 
-def put_back(transaction: Transaction, uuids: Sequence[str]) -> None:
+def put_back(transaction: Transaction, numbers: Sequence[int]) -> None:
     """Put these into the outbox, unless they are done."""
-    if uuids:
-        transaction.run(_TO_OUTBOX, uuids=list(uuids))
+    if numbers:
+        transaction.run(_TO_OUTBOX, numbers=list(numbers))
 
 
-def publish(transaction: Transaction, publish: Callable[[list[Task], bool], None], after_seconds: float) -> int:
-    """Hand the oldest tasks of the outbox to ``publish``, new ones only after so many seconds; how many."""
+def publish(transaction: Transaction, publish: Callable[[list[Order], bool], None], after_seconds: float) -> int:
+    """Hand the oldest tasks of the outbox to ``publish``, new ones only after so many seconds; how many.
+
+    ``publish(orders, again)`` is told whether they go to the queue ``again``: what a worker has had before, and what
+    the original's workers, which do not serve that queue, cannot report (see ``generations``). Another API skips those
+    that this one holds.
+    """
     rows = transaction.rows(_OUTBOX, seconds=-after_seconds)
     if rows:
-        for had_before in (True, False):
-            publish([Task(*row[:-1]) for row in rows if (row[-1] > 0) is had_before], had_before)
-        published(transaction, [row[0] for row in rows])
+        anew = generations.withdrawn_of(transaction, {row[0] for row in rows})
+        for again in (True, False):
+            some = [row for row in rows if (row[-1] > 0 or row[0] in anew) is again]
+            publish([Order(Task(*row[:-2]), row[-2]) for row in some], again)
+        published(transaction, [row[-2] for row in rows])
     return len(rows)
 
 
 def take_back_expired(transaction: Transaction) -> list[tuple[str, str]]:
     """Put tasks whose lease has expired back into the outbox; their uuids and who had them."""
-    rows = [(uuid, worker) for uuid, worker in transaction.rows(_EXPIRED)]
+    rows = transaction.rows(_EXPIRED)
     if rows:
-        transaction.run(_TO_OUTBOX_LATER, uuids=[uuid for uuid, _ in rows])
-    return rows
+        transaction.run(_TO_OUTBOX_LATER, numbers=[number for number, _, _ in rows])
+    return [(uuid, worker) for _, uuid, worker in rows]
 
 
 def refill(transaction: Transaction, queue_is_empty: bool) -> int:
-    """Put what should be in the queue, and is not, into the outbox; how many."""
+    """Put what should be in the queue, and is not, into the outbox; how many.
+
+    The queue is empty: what was published and nobody has taken. It is not: what was overtaken, for the queue is first
+    in, first out. Both may be in the hands of a worker that takes no lease, such as the original's; so the patience
+    doubles each time.
+    """
     if queue_is_empty:
         rows = transaction.rows(_LOST)
         if rows:  # what came shortly after it is lost, too
@@ -145,22 +161,31 @@ def refill(transaction: Transaction, queue_is_empty: bool) -> int:
     else:
         [[overtaker]] = transaction.rows(_OVERTAKER)
         rows = transaction.rows(_OVERTAKEN, overtaker=overtaker) if overtaker else []
-    lost = {uuid for (uuid,) in rows}
+    lost = {number for (number,) in rows}
     put_back(transaction, sorted(lost))
     return len(lost)
 
 
-def lease(transaction: Transaction, beat: Heartbeat) -> dict[str, str]:
-    """Take or renew the leases of what a worker has in hand: what became of each."""
-    answer = dict.fromkeys(beat.working_on, "gone")
-    for uuid, completed_at, run, failed_at, free in transaction.rows(_LEASABLE, uuids=list(beat.working_on)):
-        to_do = "yours" if free or run == beat.run else "taken"
-        answer[uuid] = "done" if completed_at else "failed" if failed_at else to_do
-    if yours := [uuid for uuid, what in answer.items() if what == "yours"]:
-        transaction.run(_LEASE, uuids=yours, name=beat.name, run=beat.run, seconds=LEASE_SECONDS)
+def lease(transaction: Transaction, beat: Heartbeat) -> dict[str, Lease]:
+    """Take or renew the leases of what a worker works on: what became of each, by uuid."""
+    answer = dict.fromkeys(beat.working_on, Lease.GONE)
+    unsaid = generations.withdrawn_of(transaction, set(beat.working_on) - set(beat.generations))
+    yours = []
+    for number, uuid, completed_at, run, failed_at, free in transaction.rows(_LEASABLE, uuids=list(beat.working_on)):
+        if uuid in unsaid or beat.generations.get(uuid, number) != number:
+            answer[uuid] = Lease.REPLACED
+        elif completed_at or failed_at:
+            answer[uuid] = Lease.DONE if completed_at else Lease.FAILED
+        elif free or run == beat.run:
+            answer[uuid] = Lease.YOURS
+            yours.append(number)
+        else:
+            answer[uuid] = Lease.TAKEN
+    if yours:
+        transaction.run(_LEASE, numbers=yours, name=beat.name, run=beat.run, seconds=LEASE_SECONDS)
     return answer
 
 
 def hand_back(transaction: Transaction, run: str) -> None:
-    """Put what a worker's run has in hand back into the outbox."""
-    put_back(transaction, [uuid for (uuid,) in transaction.rows(_LEASED_BY, run=run)])
+    """Put what a worker's run works on back into the outbox."""
+    put_back(transaction, [number for (number,) in transaction.rows(_LEASED_BY, run=run)])

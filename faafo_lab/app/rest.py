@@ -29,23 +29,23 @@ import json
 import logging
 import math
 from collections.abc import Awaitable
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from tornado.iostream import StreamClosedError
 
-from faafo_lab.app import dead, listing, logs, openapi, tasks, validation
+from faafo_lab.app import dead, listing, logs, nodes, numbers, openapi, tasks, validation
 from faafo_lab.app.errors import AppError, BadRequest, BrokerAway, DatabaseAway, NotFound
 from faafo_lab.app.handler import JSON, RETRY_AFTER_SECONDS, Handler, known_uuid
 from faafo_lab.app.metrics import CONTENT_TYPE
-from faafo_lab.app.transfer import STALLED_SECONDS, Image, Upload
+from faafo_lab.app.transfer import STALLED_SECONDS, ImageHandler, UploadHandler
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
 
-class Fractals(Handler):
+class FractalsHandler(Handler):
     """``/v1/fractal``."""
 
     route = "/v1/fractal"
@@ -53,9 +53,9 @@ class Fractals(Handler):
     async def get(self) -> None:
         """One page of the list."""
         validation.arguments(self.request.query_arguments, "page", "results_per_page", "order")
-        page = validation.page(self.get_query_argument("page", None))
-        per_page = validation.results_per_page(self.get_query_argument("results_per_page", None))
-        order = self.get_query_argument("order", "oldest")
+        page = validation.page(self.argument("page", None))
+        per_page = validation.results_per_page(self.argument("results_per_page", None))
+        order = self.argument("order", "oldest")
         wanted = listing.wanted(page, per_page, order)
         if per_page is None:
             await self._send_all(order)
@@ -66,14 +66,14 @@ class Fractals(Handler):
 
     async def _send_all(self, order: str) -> None:
         """Every fractal, part by part: a long list is not held in memory, and keeps nobody waiting."""
-        objects, last = await self.api.ask(self.api.store.part, order, None)
+        objects, last = await self.api.ask(self.api.store.read, listing.part, order, None)
         count = len(objects)
         self.set_header("Content-Type", JSON)
         self.write('{"objects": [' + json.dumps(objects)[1:-1])
         try:
             while last is not None:
                 await asyncio.wait_for(self.flush(), STALLED_SECONDS)
-                objects, last = await self.api.ask(self.api.store.part, order, last)
+                objects, last = await self.api.ask(self.api.store.read, listing.part, order, last)
                 count += len(objects)
                 self.write("".join(f", {json.dumps(one)}" for one in objects))
         except (StreamClosedError, TimeoutError):
@@ -97,7 +97,7 @@ class Fractals(Handler):
         self.send(fractal, 201)
 
 
-class Fractal(Upload):
+class FractalHandler(UploadHandler):
     """``/v1/fractal/UUID``."""
 
     route = "/v1/fractal/{uuid}"
@@ -114,7 +114,7 @@ class Fractal(Upload):
         self.set_status(204)
 
 
-class Failure(Handler):
+class FailureHandler(Handler):
     """``/v1/fractal/UUID/failure``."""
 
     route = "/v1/fractal/{uuid}/failure"
@@ -130,15 +130,15 @@ class Failure(Handler):
         self.send(fractal)
 
 
-class Nodes(Handler):
+class NodesHandler(Handler):
     """``/v1/node``."""
 
     route = "/v1/node"
 
     async def get(self) -> None:
         """Every API and worker."""
-        nodes = await self.api.ask(self.api.store.nodes)
-        self.send({"num_results": len(nodes), "objects": nodes, "page": 1, "total_pages": 1})
+        found = await self.api.ask(self.api.store.read, nodes.listed)
+        self.send({"num_results": len(found), "objects": found, "page": 1, "total_pages": 1})
 
     async def post(self) -> None:
         """A worker's heartbeat: renew its leases, tell it whether to drain."""
@@ -148,7 +148,7 @@ class Nodes(Handler):
         self.send({"drain": drain, "leases": leases})
 
 
-class Node(Handler):
+class NodeHandler(Handler):
     """``/v1/node/NAME``."""
 
     route = "/v1/node/{name}"
@@ -156,17 +156,18 @@ class Node(Handler):
     async def put(self, name: str) -> None:
         """Ask a worker to drain, or to go on."""
         self.check_secret()
-        self.send(await self.api.ask(self.api.store.drain, known_node(name), validation.drain(self.json_body())))
+        name, wish = known_node(name), validation.drain(self.json_body())
+        self.send(await self.api.ask(self.api.store.write, nodes.wish, name, wish))
 
     async def delete(self, name: str) -> None:
         """A worker leaves."""
         self.check_secret()
-        run = validation.uuid(self.get_query_argument("run", None), "run")
+        run = validation.uuid(self.argument("run", None), "run")
         await self.api.ask(self.api.store.hand_back, known_node(name), run)
         self.set_status(204)
 
 
-class Load(Handler):
+class LoadHandler(Handler):
     """``/v1/load``."""
 
     route = "/v1/load"
@@ -184,7 +185,7 @@ class Load(Handler):
         )
 
 
-class Stats(Handler):
+class StatsHandler(Handler):
     """``/v1/stats``; ``queue_depth`` and ``dead`` (letters) are null while the broker is away."""
 
     route = "/v1/stats"
@@ -202,7 +203,7 @@ class Stats(Handler):
         self.send(stats)
 
 
-class Dead(Handler):
+class DeadHandler(Handler):
     """``/v1/dead``: messages that no worker could process."""
 
     route = "/v1/dead"
@@ -219,7 +220,7 @@ class Dead(Handler):
         self.send({"discarded": await self.api.ask_broker(self.api.publisher.ask, dead.discard)})
 
 
-class Description(Handler):
+class DescriptionHandler(Handler):
     """``/v1/openapi.json``."""
 
     route = "/v1/openapi.json"
@@ -236,7 +237,7 @@ class Description(Handler):
             self.finish(content)
 
 
-class Health(Handler):
+class HealthHandler(Handler):
     """``/health``: 200, or 503 and what is down."""
 
     route = "/health"
@@ -246,7 +247,10 @@ class Health(Handler):
         answer: dict[str, Any] = {"status": "ok", "hostname": self.api.name, "database": "ok", "broker": "ok"}
         down = []
         api = self.api
-        checks = (("database", api.ask, api.store.check), ("broker", api.ask_broker, api.publisher.depth))
+        checks = (
+            ("database", api.ask, partial(api.store.read, numbers.totals)),
+            ("broker", api.ask_broker, api.publisher.depth),
+        )
         for part, ask, check in checks:
             try:
                 await ask(check)
@@ -259,7 +263,7 @@ class Health(Handler):
         self.send(answer, 503 if down else 200)
 
 
-class Metrics(Handler):
+class MetricsHandler(Handler):
     """``/metrics``; says what it can while database or broker are away."""
 
     route = "/metrics"
@@ -267,8 +271,9 @@ class Metrics(Handler):
     async def get(self) -> None:
         """Count."""
         api = self.api
-        fractals, nodes = await unless_away(api.ask(api.store.stats)), await unless_away(api.ask(api.store.nodes))
-        api.metrics.deployment(fractals, nodes, await unless_away(api.ask_broker(api.publisher.depths)))
+        fractals = await unless_away(api.ask(api.store.stats))
+        found = await unless_away(api.ask(api.store.read, nodes.listed))
+        api.metrics.deployment(fractals, found, await unless_away(api.ask_broker(api.publisher.depths)))
         self.set_header("Content-Type", CONTENT_TYPE)
         self.finish(api.metrics.text())
 
@@ -297,16 +302,16 @@ def description() -> tuple[bytes, str]:
 
 
 ROUTES: list[tuple[str, type[Handler]]] = [
-    (r"/v1/fractal/?", Fractals),
-    (r"/v1/fractal/([^/]+)", Fractal),
-    (r"/v1/fractal/([^/]+)/failure", Failure),
-    (r"/v1/node/?", Nodes),
-    (r"/v1/node/([^/]+)", Node),
-    (r"/v1/load", Load),
-    (r"/v1/stats", Stats),
-    (r"/v1/dead", Dead),
-    (r"/v1/openapi\.json", Description),
-    (r"/health", Health),
-    (r"/metrics", Metrics),
-    (r"/fractal/([^/]+)", Image),
+    (r"/v1/fractal/?", FractalsHandler),
+    (r"/v1/fractal/([^/]+)", FractalHandler),
+    (r"/v1/fractal/([^/]+)/failure", FailureHandler),
+    (r"/v1/node/?", NodesHandler),
+    (r"/v1/node/([^/]+)", NodeHandler),
+    (r"/v1/load", LoadHandler),
+    (r"/v1/stats", StatsHandler),
+    (r"/v1/dead", DeadHandler),
+    (r"/v1/openapi\.json", DescriptionHandler),
+    (r"/health", HealthHandler),
+    (r"/metrics", MetricsHandler),
+    (r"/fractal/([^/]+)", ImageHandler),
 ]

@@ -5,7 +5,8 @@ image_pieces   the PNGs that the database keeps, in pieces, apart from the rows 
 loose_images   what is kept outside and no row refers to: not yet, or no more; it is to be deleted
 counters       how many fractals were created, deleted, done and failed: what would take long to count
 gaps           how many of each block of numbers were deleted: see ``numbers``
-nodes          who serves: every API and worker, as they last reported
+withdrawn      which orders were deleted lately: see ``generations``
+runs           who serves: every run of an API or a worker, as it last reported: see ``nodes``
 """
 
 from typing import Any
@@ -124,12 +125,21 @@ gaps = Table(
     **MARIADB,
 )
 
-nodes = Table(
-    "nodes",
+withdrawn = Table(
+    "withdrawn",
+    metadata,
+    Column("uuid", String(UUID_LENGTH), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("withdrawn_at", Time, nullable=False, index=True),
+    **MARIADB,
+)
+
+runs = Table(
+    "runs",
     metadata,
     Column("name", String(NAME_LENGTH), primary_key=True),
     Column("role", String(16), primary_key=True),
-    Column("run", String(UUID_LENGTH), nullable=False),  # a new one each time the program starts
+    Column("run", String(UUID_LENGTH), primary_key=True),  # a new one each time the program starts
     Column("state", String(16), nullable=False),
     Column("drain", Boolean, nullable=False, server_default=text("false")),
     Column("load_average", Text),

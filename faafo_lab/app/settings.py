@@ -6,6 +6,7 @@ On an instance of the embedded cloud ``INSTANCE_PORTS`` is set, and "port 80" is
 
 import contextlib
 import os
+import re
 import socket
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -87,7 +88,7 @@ def images_url() -> str:
 def waiting_max() -> int:
     """``FAAFO_WAITING_MAX``: how many fractals may wait at once; raises ``SettingsError`` for what is no number."""
     text = os.environ.get("FAAFO_WAITING_MAX") or str(WAITING_MAX)
-    if not text.isdecimal() or not 1 <= int(text) <= WAITING_LIMIT:
+    if not re.fullmatch("[0-9]{1,10}", text) or not 1 <= int(text) <= WAITING_LIMIT:
         raise SettingsError(f"FAAFO_WAITING_MAX must be a whole number from 1 to {WAITING_LIMIT}: got '{text[:40]}'.")
     return int(text)
 

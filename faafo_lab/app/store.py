@@ -1,8 +1,11 @@
-"""All database work of the API: plain functions that block, which it calls in a small pool of threads.
+"""All database work of the API: functions that block, which it calls in a small pool of threads.
+
+What one part of the database's work can do alone, such as ``outbox`` or ``pieces``, is run as it is:
+``store.read(nodes.listed)``, ``store.write(outbox.published, numbers)``. The methods are what takes several parts.
 
 (Measured: SQLAlchemy's asyncio half costs every API 8 MB and half a second of CPU at its start, which is two seconds
-on a quarter of a core.) All times are the database's. Every method is one transaction and safe to repeat, so one that
-meets a connection that broke since its last use is tried once more; after that it raises ``DatabaseAway``.
+on a quarter of a core.) All times are the database's. All of it is one transaction each and safe to repeat, so
+what meets a connection that broke since its last use is tried once more; after that it raises ``DatabaseAway``.
 """
 
 import functools
@@ -12,16 +15,16 @@ from typing import IO, Any, Concatenate, ParamSpec, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from faafo_lab.app import database, failures, listing, nodes, numbers, outbox, pieces
+from faafo_lab.app import database, failures, generations, listing, nodes, numbers, outbox, pieces
 from faafo_lab.app.database import Meaning, now, one_of
 from faafo_lab.app.errors import AppError, Conflict, DatabaseAway, ImagesAway, NotFound, TooManyWaiting
 from faafo_lab.app.julia import Task
-from faafo_lab.app.listing import COLUMNS, TASK_FIELDS, Page, Wanted
-from faafo_lab.app.machine import Load
+from faafo_lab.app.listing import COLUMNS, TASK_FIELDS, FractalsPage, PageQuery
+from faafo_lab.app.machine import MachineLoad
 from faafo_lab.app.numbers import Totals
 from faafo_lab.app.schema import fractals, metadata
 from faafo_lab.app.transaction import Database, DatabaseError, Mode, Row, Transaction
-from faafo_lab.app.validation import Failure, Heartbeat, Result
+from faafo_lab.app.validation import Failure, Heartbeat, Lease, Result
 
 CONNECTIONS = 7
 TRIES = 5  # to add what others add or delete at the same time
@@ -35,14 +38,14 @@ _uuid, _uuids = fractals.c.uuid == bindparam("uuid"), one_of(fractals.c.uuid, bi
 
 _ADD = sa.insert(fractals).values({name: bindparam(name) for name in ("number", *TASK_FIELDS, "created_at")})
 _FIND_SOME = sa.select(*COLUMNS).where(_uuids)
-_STATE = sa.select(fractals.c.completed_at, fractals.c.failed_at, fractals.c.image).where(_uuid)
+_STATE = sa.select(fractals.c.number, fractals.c.completed_at, fractals.c.failed_at, fractals.c.image).where(_uuid)
 _LOCK = _STATE.with_for_update()
 _IMAGE = sa.select(fractals.c.checksum, fractals.c.size, fractals.c.image).where(_uuid)
 _RESULT_FIELDS = ("duration", "size", "checksum", "generated_by", "c_re", "c_im", "image")
 _MADE = {"completed_at": now(), "failed_at": None, "failure": None, **outbox.NO_LEASE}
 _COMPLETE = (
     sa.update(fractals)
-    .where(fractals.c.uuid == bindparam("of"))
+    .where(fractals.c.number == bindparam("of"))
     .values(**_MADE, **{name: bindparam(f"new_{name}") for name in _RESULT_FIELDS})
 )
 _DELETE = (
@@ -57,19 +60,12 @@ _STATS = sa.select(_working, *(numbers.counter(name) for name in Totals._fields)
 def _in(
     mode: Mode,
 ) -> Callable[[Callable[Concatenate["Store", Transaction, P], R]], Callable[Concatenate["Store", P], R]]:
-    """Run a method with a transaction of its own; try once more where the connection had broken."""
+    """Run a method with a transaction of its own."""
 
     def decorate(method: Callable[Concatenate["Store", Transaction, P], R]) -> Callable[Concatenate["Store", P], R]:
         @functools.wraps(method)
         def run(self: "Store", /, *args: P.args, **kwargs: P.kwargs) -> R:
-            for may_repeat in (True, False):
-                try:
-                    with self._database.begin(mode) as transaction:
-                        return method(self, transaction, *args, **kwargs)
-                except DatabaseError as error:
-                    if not (may_repeat and error.may_repeat):
-                        raise _said(error) from error.__cause__
-            raise AssertionError("the last try returns or raises")
+            return self._run(mode, lambda transaction: method(self, transaction, *args, **kwargs))
 
         return run
 
@@ -113,10 +109,24 @@ class Store:
         except DatabaseError as error:
             raise _said(error) from error.__cause__
 
-    @_in(Mode.READING)
-    def check(self, transaction: Transaction) -> None:
-        """Raise ``DatabaseAway`` unless the database answers and has the tables."""
-        numbers.totals(transaction)
+    def read(self, do: Callable[Concatenate[Transaction, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """What a part finds out."""
+        return self._run(Mode.READING, lambda transaction: do(transaction, *args, **kwargs))
+
+    def write(self, do: Callable[Concatenate[Transaction, P], R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Let a part change something."""
+        return self._run(Mode.WRITING, lambda transaction: do(transaction, *args, **kwargs))
+
+    def _run(self, mode: Mode, do: Callable[[Transaction], R]) -> R:
+        """Do it in a transaction; try once more where the connection had broken."""
+        for may_repeat in (True, False):
+            try:
+                with self._database.begin(mode) as transaction:
+                    return do(transaction)
+            except DatabaseError as error:
+                if not (may_repeat and error.may_repeat):
+                    raise _said(error) from error.__cause__
+        raise AssertionError("the last try returns or raises")
 
     # Fractals
 
@@ -183,7 +193,9 @@ class Store:
             for number, task in enumerate(tasks, start=before + 1)
         ]
         transaction.run_many(_ADD, rows)
-        return {task.uuid: listing.shown_new(task, moment) for task in tasks}
+        return {
+            task.uuid: listing.shown_new(task, row["number"], moment) for task, row in zip(tasks, rows, strict=True)
+        }
 
     @_in(Mode.READING)
     def _find(self, transaction: Transaction, uuids: list[str]) -> dict[str, dict[str, Any]]:
@@ -207,52 +219,41 @@ class Store:
         """How many fractals there are, and those of one page (from 1; ``results_per_page`` None: all)."""
         wanted = listing.wanted(page, results_per_page, order)
         if completed:
-            return self._page_of_done(wanted)
+            return self.read(listing.page_of_done, wanted)
         [found] = self.pages([wanted])
         return found
 
-    def pages(self, wanted: Sequence[Wanted]) -> list[Page]:
+    def pages(self, wanted: Sequence[PageQuery]) -> list[FractalsPage]:
         """How many fractals there are, and those of each page."""
-        found: list[Page | None] = [None] * len(wanted) if self._gaps else self._pages_without_gaps(wanted)
+        found: list[FractalsPage | None] = (
+            [None] * len(wanted) if self._gaps else self.read(listing.pages_without_gaps, wanted)
+        )
         rest = [one for one, page in zip(wanted, found, strict=True) if page is None]
         behind_gaps = iter(self._pages(rest) if rest else ())
         return [page or next(behind_gaps) for page in found]
 
-    @_in(Mode.READING)
-    def _pages_without_gaps(self, transaction: Transaction, wanted: Sequence[Wanted]) -> list[Page | None]:
-        return listing.pages_without_gaps(transaction, wanted)
-
     @_in(Mode.SNAPSHOT)
-    def _pages(self, transaction: Transaction, wanted: Sequence[Wanted]) -> list[Page]:
+    def _pages(self, transaction: Transaction, wanted: Sequence[PageQuery]) -> list[FractalsPage]:
         totals = numbers.totals(transaction)
         self._gaps = totals.deleted > 0
         return [(totals.all, listing.page(transaction, totals.all, one)) for one in wanted]
-
-    @_in(Mode.READING)
-    def part(self, transaction: Transaction, order: str, last: int | None) -> tuple[list[dict[str, Any]], int | None]:
-        """Some of all fractals: those that follow number ``last`` (None: the first); from where to go on, if at all."""
-        return listing.part(transaction, order, last)
-
-    @_in(Mode.READING)
-    def _page_of_done(self, transaction: Transaction, wanted: Wanted) -> Page:
-        return listing.page_of_done(transaction, wanted)
 
     @_in(Mode.WRITING)
     def complete(
         self, transaction: Transaction, uuid: str, result: Result, image: str, picture: IO[bytes] | None = None
     ) -> tuple[dict[str, Any], bool]:
-        """Keep a result; the fractal, and whether this result won. The first wins, others are dropped.
+        """Keep a result; the fractal, and whether this result won. The first of the order wins, others are dropped.
 
-        ``image`` says where the picture is: outside, where ``expect_image`` announced it, unless ``picture`` is given:
+        ``image`` says where the picture is: outside, where ``pieces.expect`` announced it, unless ``picture`` is given:
         that one goes into the database. Raises ``NotFound``, and ``ImagesAway`` where what was announced is gone.
         """
-        completed_at, _, made = _found(transaction.row(_STATE, uuid=uuid), uuid)
-        if completed_at is not None:
+        number, completed_at, _, made = _found(transaction.row(_STATE, uuid=uuid), uuid)
+        if completed_at is not None or not generations.meant(transaction, uuid, number, result.generation):
             return _fractal(transaction, uuid), made == image
         if picture:  # before the row is locked: a large one takes a while
             pieces.insert(transaction, image, picture)
-        completed_at, failed_at, _ = _found(transaction.row(_LOCK, uuid=uuid), uuid)
-        if completed_at is not None:
+        number, completed_at, failed_at, _ = _found(transaction.row(_LOCK, uuid=uuid), uuid)
+        if completed_at is not None or not generations.meant(transaction, uuid, number, result.generation):
             if picture:
                 pieces.remove(transaction, image)
             return _fractal(transaction, uuid), False
@@ -261,7 +262,7 @@ class Store:
         c_re, c_im = result.c or (None, None)
         transaction.run(
             _COMPLETE,
-            of=uuid,
+            of=number,
             new_duration=result.duration,
             new_size=result.size,
             new_checksum=result.checksum,
@@ -282,6 +283,7 @@ class Store:
         number, completed_at, failed_at, image = _found(transaction.row(_DELETE, uuid=uuid), uuid)
         if image is not None and not pieces.remove(transaction, image):
             pieces.loosen(transaction, image)
+        generations.withdraw(transaction, uuid, number)
         numbers.forget(transaction, number, done=completed_at is not None, failed=failed_at is not None)
         self._gaps = True
 
@@ -296,70 +298,12 @@ class Store:
         return checksum, size, image
 
     @_in(Mode.READING)
-    def image_bytes(self, transaction: Transaction, image: str, start: int, stop: int) -> bytes:
-        """The bytes ``[start, stop)`` of an image in the database, fewer where it ends; raises ``NotFound``."""
-        return pieces.read(transaction, image, start, stop)
-
-    @_in(Mode.WRITING)
-    def expect_image(self, transaction: Transaction, image: str) -> None:
-        """Announce an image that is about to be put outside; it is loose until ``complete``."""
-        pieces.expect(transaction, image)
-
-    @_in(Mode.WRITING)
-    def loosen_image(self, transaction: Transaction, image: str) -> None:
-        """An announced image is of no use."""
-        pieces.give_up(transaction, image)
-
-    @_in(Mode.READING)
-    def loose_images(self, transaction: Transaction, place: str) -> list[str]:
-        """Images to delete, of those whose place begins so."""
-        return pieces.loose(transaction, place)
-
-    @_in(Mode.WRITING)
-    def forget_image(self, transaction: Transaction, image: str) -> None:
-        """A loose image has been deleted."""
-        pieces.forget(transaction, image)
-
-    @_in(Mode.READING)
     def stats(self, transaction: Transaction) -> dict[str, int]:
         """How many fractals are waiting, leased to a worker, done, and failed."""
         [[working, *counted]] = transaction.rows(_STATS)
         totals = Totals(*counted)
         waiting = totals.to_do - working
         return {"waiting": waiting, "working": working, "done": totals.done, "failed": totals.failed}
-
-    # Nothing accepted is lost
-
-    @_in(Mode.WRITING)
-    def mark_published(self, transaction: Transaction, uuids: Sequence[str]) -> None:
-        """These are in the queue."""
-        outbox.published(transaction, uuids)
-
-    @_in(Mode.WRITING)
-    def publish_outbox(
-        self, transaction: Transaction, publish: Callable[[list[Task], bool], None], after_seconds: float
-    ) -> int:
-        """Hand the oldest tasks of the outbox to ``publish``, new ones only after so many seconds; how many.
-
-        ``publish(tasks, again)`` is told whether a worker has had them before. Another API skips those that this
-        one holds.
-        """
-        return outbox.publish(transaction, publish, after_seconds)
-
-    @_in(Mode.WRITING)
-    def take_back_expired(self, transaction: Transaction) -> list[tuple[str, str]]:
-        """Put tasks whose lease has expired back into the outbox; their uuids and who had them."""
-        return outbox.take_back_expired(transaction)
-
-    @_in(Mode.WRITING)
-    def refill(self, transaction: Transaction, queue_is_empty: bool) -> int:
-        """Put what should be in the queue, and is not, into the outbox; how many.
-
-        The queue is empty: what was published and nobody has taken. It is not: what was overtaken, for the queue is
-        first in, first out. Both may be in the hands of a worker that takes no lease, such as the original's; so the
-        patience doubles each time.
-        """
-        return outbox.refill(transaction, queue_is_empty)
 
     @_in(Mode.WRITING)
     def fail(self, transaction: Transaction, uuid: str, failure: Failure) -> tuple[dict[str, Any], bool]:
@@ -373,12 +317,8 @@ class Store:
     # Nodes
 
     @_in(Mode.WRITING)
-    def heard(self, transaction: Transaction, beat: Heartbeat) -> tuple[bool, dict[str, str]]:
-        """A worker's heartbeat: renew or take its leases. Whether it shall drain, and what became of each uuid.
-
-        "yours": go on; "done": somebody else was faster; "taken": another worker has it; "failed": too often; "gone":
-        deleted.
-        """
+    def heard(self, transaction: Transaction, beat: Heartbeat) -> tuple[bool, dict[str, Lease]]:
+        """A worker's heartbeat: renew or take its leases. Whether it shall drain, and what became of each uuid."""
         drain = nodes.write(
             transaction,
             "worker",
@@ -400,8 +340,8 @@ class Store:
         nodes.leave(transaction, name, run)
 
     @_in(Mode.WRITING)
-    def serving(self, transaction: Transaction, name: str, run: str, load: Load, version: str) -> None:
-        """An API's heartbeat; forgets nodes that were silent for long."""
+    def serving(self, transaction: Transaction, name: str, run: str, load: MachineLoad, version: str) -> None:
+        """An API's heartbeat; forgets what was long ago: silent nodes, deleted orders."""
         nodes.write(
             transaction,
             "api",
@@ -415,19 +355,7 @@ class Store:
             version=version,
         )
         nodes.forget_silent(transaction)
-
-    @_in(Mode.READING)
-    def nodes(self, transaction: Transaction) -> list[dict[str, Any]]:
-        """Every API and worker, by role and name."""
-        return nodes.listed(transaction)
-
-    @_in(Mode.WRITING)
-    def drain(self, transaction: Transaction, name: str, wish: bool) -> dict[str, Any]:
-        """Ask a worker to take no more tasks, or to go on; raises ``NotFound``."""
-        node = nodes.wish(transaction, name, wish)
-        if node is None:
-            raise NotFound(f"There is no worker '{name}': GET /v1/node lists them.")
-        return node
+        generations.forget(transaction)
 
 
 def _fractal(transaction: Transaction, uuid: str) -> dict[str, Any]:

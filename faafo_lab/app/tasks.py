@@ -1,5 +1,7 @@
 """The queue: kombu, direct exchange ``tasks``, queue and routing key ``normal``, JSON and nothing else.
 
+The body is the task, as the original has it; the order's generation is in the header ``generation``.
+
 A task that a worker has had before, and lost, goes to a second queue, ``again``, so that it need not wait behind
 everything that came later. Workers serve both in turn. What they cannot process goes to a third, ``dead``.
 
@@ -16,7 +18,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from faafo_lab.app.errors import BrokerAway, SettingsError
-from faafo_lab.app.julia import Task
+from faafo_lab.app.julia import Order
 
 kombu: Any = import_module("kombu")  # as good as untyped
 
@@ -29,6 +31,7 @@ ANSWER_SECONDS = 10  # of a broker; a blocking pop answers within 1 s
 RETRY_SECONDS = 1.0  # a broker that was away is not asked again before
 LETTERS_MAX = 100  # in the queue ``dead``
 KEEPALIVE = {socket.TCP_KEEPIDLE: 5, socket.TCP_KEEPINTVL: 2, socket.TCP_KEEPCNT: 3}  # seconds, seconds, probes
+GENERATION = "generation"  # the header
 SCHEMES = ("redis", "rediss", "redis+socket", "amqp", "amqps")
 
 EXCHANGE = kombu.Exchange("tasks", type="direct", durable=True)
@@ -101,17 +104,21 @@ class Publisher:
         self._away_until = 0.0
         self._away = False
 
-    def publish(self, tasks: Iterable[Task], again: bool = False) -> None:
-        """Put tasks into the queue; when this returns, the broker has them all."""
+    def publish(self, orders: Iterable[Order], again: bool = False) -> None:
+        """Put orders into the queue; when this returns, the broker has them all."""
         queue = AGAIN if again else NORMAL
 
         def send(channel: Any) -> None:
             self._sender = self._sender or self._open_sender()
             producer = self._connection.Producer(self._sender, exchange=EXCHANGE, auto_declare=False)
             with producer.batch():  # Valkey: they go together
-                for task in tasks:
+                for task, generation in orders:
                     producer.publish(
-                        task.as_dict(), serializer="json", routing_key=queue.routing_key, delivery_mode="persistent"
+                        task.as_dict(),
+                        headers={GENERATION: generation},
+                        serializer="json",
+                        routing_key=queue.routing_key,
+                        delivery_mode="persistent",
                     )
             if hasattr(self._sender, "tx_commit"):  # RabbitMQ: none is certain before this
                 self._sender.tx_commit()

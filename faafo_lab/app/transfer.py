@@ -4,7 +4,9 @@ In: ``PUT /v1/fractal/UUID`` takes a worker's result, as JSON with the picture i
 it, or as the PNG itself (``Content-Type: image/png``) with the other fields in the address. The body goes to a file
 while its SHA-256 is taken, and into the images' place when it is what it says.
 
-Out: ``GET /fractal/UUID`` sends the PNG piece by piece, or a range of it (RFC 9110).
+Out: ``GET /fractal/UUID`` sends the PNG piece by piece, or a range of it (RFC 9110). Whoever has it asks again, with
+its ETag, since the uuid may be ordered anew; ``/fractal/UUID?checksum=SHA256``, as the page has it, is that very PNG or
+nothing, so that may be kept for a year.
 """
 
 import asyncio
@@ -20,7 +22,7 @@ from tornado.web import stream_request_body
 
 from faafo_lab.app import validation
 from faafo_lab.app.backend import Backend
-from faafo_lab.app.errors import AppError, ImagesAway, OutOfRange, RequestError, TooLarge
+from faafo_lab.app.errors import AppError, ImagesAway, NotFound, OutOfRange, RequestError, TooLarge
 from faafo_lab.app.handler import Handler, known_uuid
 from faafo_lab.app.schema import PIECE_BYTES
 
@@ -33,7 +35,7 @@ PNG = "image/png"
 
 
 @stream_request_body
-class Streamed(Handler):
+class StreamedHandler(Handler):
     """A handler whose body goes to a file as it comes, and is bounded before and meanwhile."""
 
     def initialize(self, api: Backend) -> None:
@@ -96,7 +98,7 @@ class Streamed(Handler):
             raise TooLarge(f"The body must be at most {self.body_max_bytes} bytes: this one is longer.")
 
 
-class Upload(Streamed):
+class UploadHandler(StreamedHandler):
     """``PUT /v1/fractal/UUID``."""
 
     told: validation.Result | None = None  # what the address says of a PNG
@@ -110,7 +112,7 @@ class Upload(Streamed):
             self.body_max_bytes = validation.IMAGE_MAX_BYTES if is_png else validation.RESULT_BODY_MAX_BYTES
         super().check_head()
         if is_result and is_png:
-            arguments = {name: self.get_query_argument(name) for name in self.request.query_arguments}
+            arguments = {name: self.argument(name, "") for name in self.request.query_arguments}
             self.told = validation.result_beside_png(arguments)
 
     async def put(self, name: str) -> None:
@@ -124,7 +126,7 @@ class Upload(Streamed):
             log.debug("completed by %s", result.generated_by)
         else:
             self.api.metrics.dropped.inc()
-            log.info("it was done already: the result of %s is dropped", result.generated_by)
+            log.info("nobody waits for it any more: the result of %s is dropped", result.generated_by)
         self.send(fractal)
 
     def _result(self, of_uuid: str) -> tuple[validation.Result, IO[bytes]]:
@@ -138,7 +140,7 @@ class Upload(Streamed):
         return self.told, self.body
 
 
-class TooLong(Streamed):
+class TooLongHandler(StreamedHandler):
     """What answers, in place of a handler that holds its body in memory, where the body is too long for that."""
 
     def initialize(self, api: Backend, bound: int = 0) -> None:
@@ -153,7 +155,7 @@ class TooLong(Streamed):
     head = get = post = put = delete = patch = options = refuse
 
 
-class Image(Handler):
+class ImageHandler(Handler):
     """``/fractal/UUID``: the PNG."""
 
     route = "/fractal/{uuid}"
@@ -167,7 +169,10 @@ class Image(Handler):
         uuid = known_uuid(name.removesuffix(".png"))
         checksum, size, image = await self.api.ask(self.api.store.image, uuid)
         self.set_header("Content-Type", PNG)
-        self.set_header("Cache-Control", "public, max-age=31536000, immutable")
+        asked = self.argument("checksum", None)
+        if asked not in (None, checksum):
+            raise NotFound(f"Fractal {uuid} has another checksum by now, or this is none.")
+        self.set_header("Cache-Control", "public, max-age=31536000, immutable" if asked else "public, no-cache")
         self.set_header("Accept-Ranges", "bytes")
         self.set_header("Etag", f'"{checksum}"')
         if self.check_etag_header():
@@ -223,4 +228,4 @@ class Image(Handler):
 def length_of_body(request: HTTPServerRequest) -> int:
     """How long a request's body will be, in bytes; 0 where it does not say."""
     text = request.headers.get("Content-Length", "")
-    return int(text) if text.isdecimal() else 0
+    return int(text) if text.isascii() and text.isdecimal() else 0

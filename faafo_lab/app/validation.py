@@ -7,7 +7,8 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from typing import Any
 
 from faafo_lab.app.errors import BadRequest, OutOfRange
@@ -20,6 +21,7 @@ NAME_MAX_LENGTH = 255
 WORKING_ON_MAX = 64
 RESULTS_PER_PAGE, RESULTS_PER_PAGE_MAX = 10, 1_000
 PAGE_MAX = 1_000_000_000
+GENERATION_MAX = 2**63 - 1
 DURATION_MAX_SECONDS = 1e9
 LOAD_AVERAGE_MAX = 1e6
 CORES_MAX = 65_536
@@ -37,7 +39,9 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NAME = re.compile(NAME_PATTERN)
 _UNFIT = re.compile("[\x00\ud800-\udfff]")  # no database keeps these as text
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_RANGE = re.compile(r"bytes=[ \t]*(?:(\d{1,18})-(\d{1,18})?|-(\d{1,18}))[ \t]*", re.IGNORECASE)
+_RANGE = re.compile(r"bytes=[ \t]*(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))[ \t]*", re.IGNORECASE)
+# Not \d, nor what int() and float() read: they take other scripts' digits for numbers, and 1_0, and blanks around it
+_NUMERAL = re.compile(r"-?(0|[1-9][0-9]{0,400})(\.[0-9]{1,400})?([eE][+-]?[0-9]{1,4})?")  # JSON's
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -45,7 +49,7 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 class Result:
     """What a worker reports beside the PNG: how it came about, its SHA-256 in hexadecimal and its size in bytes.
 
-    ``c`` is None from workers that do not say.
+    ``c`` and ``generation`` (see ``julia.Order``) are None from workers that do not say.
     """
 
     duration: float
@@ -53,6 +57,7 @@ class Result:
     size: int
     generated_by: str
     c: tuple[float, float] | None
+    generation: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,11 +67,23 @@ class Failure:
     run: str
     fault: str
     reason: str
+    generation: int | None = None
+
+
+class Lease(StrEnum):
+    """What became of a task that a worker wants to work on."""
+
+    YOURS = "yours"  # go on
+    DONE = "done"  # somebody else was faster
+    TAKEN = "taken"  # another worker has it
+    FAILED = "failed"  # too often
+    REPLACED = "replaced"  # it was deleted, and its uuid ordered anew: that is another order
+    GONE = "gone"  # it was deleted
 
 
 @dataclass(frozen=True)
 class Heartbeat:
-    """What a worker says of itself; ``run`` is new each time it starts."""
+    """What a worker says of itself; ``run`` is new each time it starts, ``generations`` are those of the uuids."""
 
     name: str
     run: str
@@ -76,6 +93,7 @@ class Heartbeat:
     cpu_percent: float | None
     cores: int | None
     version: str | None
+    generations: dict[str, int] = field(default_factory=dict)
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -91,7 +109,7 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 def task(body: dict[str, Any]) -> Task:
     """A fractal that is asked for."""
-    _only(body, [field.name for field in fields(Task)])
+    _only(body, [one.name for one in fields(Task)])
     wanted = Task(
         uuid=uuid(body.get("uuid")),
         width=_whole(body, "width", 1, SIZE_MAX_PIXELS),
@@ -107,7 +125,7 @@ def task(body: dict[str, Any]) -> Task:
 
 def result(body: dict[str, Any], of_uuid: str) -> tuple[Result, bytes]:
     """A worker's result in JSON for the fractal ``of_uuid``, and its PNG, whose checksum and size are verified."""
-    _only(body, ["uuid", "duration", "image", "checksum", "size", "generated_by", "c"])
+    _only(body, ["uuid", "duration", "image", "checksum", "size", "generated_by", "c", "generation"])
     if uuid(body.get("uuid", of_uuid)) != of_uuid:
         raise BadRequest(f"'uuid' must be that of the address, {of_uuid}: got {body['uuid']}.")
     try:
@@ -125,17 +143,12 @@ def result_beside_png(arguments: dict[str, str]) -> Result:
     The arguments are the fields of the JSON (without ``image``; ``c`` is "REAL,IMAGINARY").
     """
     body: dict[str, Any] = dict(arguments)
-    _only(body, ["duration", "checksum", "size", "generated_by", "c"])
-    for name, kind in (("duration", float), ("size", int)):
-        try:
-            body[name] = kind(arguments.get(name, ""))
-        except ValueError:
-            raise BadRequest(f"'{name}' must be a number: got '{arguments.get(name, '')[:40]}'.") from None
+    _only(body, ["duration", "checksum", "size", "generated_by", "c", "generation"])
+    for name in ("duration", "size", "generation"):
+        if name in body:
+            body[name] = _numeral(name, body[name])
     if "c" in body:
-        try:
-            body["c"] = [float(part) for part in arguments["c"].split(",")]
-        except ValueError:
-            raise BadRequest("'c' must be two numbers with a comma between, its real and its imaginary part.") from None
+        body["c"] = [_numeral("c", part) for part in arguments["c"].split(",")]
     return _result(body)
 
 
@@ -154,6 +167,7 @@ def _result(body: dict[str, Any]) -> Result:
         size=_whole(body, "size", 0, IMAGE_MAX_BYTES),
         generated_by=_text(body, "generated_by", NAME_MAX_LENGTH),
         c=c,
+        generation=generation(body.get("generation")),
     )
 
 
@@ -189,10 +203,11 @@ def byte_range(text: str, size: int) -> tuple[int, int] | None:
 
 def failure(body: dict[str, Any]) -> Failure:
     """Why a worker cannot make what it has."""
-    _only(body, [field.name for field in fields(Failure)])
+    _only(body, [one.name for one in fields(Failure)])
     if body.get("fault") not in FAULTS:
         raise BadRequest(f"'fault' must be one of {', '.join(FAULTS)}.")
-    return Failure(uuid(body.get("run"), "run"), body["fault"], _text(body, "reason", REASON_MAX_LENGTH))
+    run, reason = uuid(body.get("run"), "run"), _text(body, "reason", REASON_MAX_LENGTH)
+    return Failure(run, body["fault"], reason, generation(body.get("generation")))
 
 
 def heartbeat(body: dict[str, Any]) -> Heartbeat:
@@ -200,6 +215,9 @@ def heartbeat(body: dict[str, Any]) -> Heartbeat:
     working_on = body.get("working_on", [])
     if not isinstance(working_on, list) or len(working_on) > WORKING_ON_MAX:
         raise BadRequest(f"'working_on' must be a list of at most {WORKING_ON_MAX} uuids.")
+    told = body.get("generations", {})
+    if not isinstance(told, dict):
+        raise BadRequest("'generations' must be an object, with a generation for each uuid.")
     state = body.get("state")
     if state not in WORKER_STATES:
         raise BadRequest(f"'state' must be one of {', '.join(WORKER_STATES)}.")
@@ -218,6 +236,7 @@ def heartbeat(body: dict[str, Any]) -> Heartbeat:
         cpu_percent=None if percent is None else _number(body, "cpu_percent", 0.0, 100.0),
         cores=None if cores is None else _whole(body, "cores", 1, CORES_MAX),
         version=None if version is None else _text(body, "version", VERSION_MAX_LENGTH),
+        generations={uuid(one, "generations"): _generation(number) for one, number in told.items()},
     )
 
 
@@ -255,6 +274,11 @@ def uuid(value: object, name: str = "uuid") -> str:
     return value.lower()
 
 
+def generation(value: object) -> int | None:
+    """The generation of the order that somebody means; None where it is not said."""
+    return None if value is None else _generation(value)
+
+
 def node_name(value: object) -> str:
     """A node's name: that of its machine."""
     if not isinstance(value, str) or len(value) > NAME_MAX_LENGTH or not _NAME.fullmatch(value):
@@ -262,6 +286,10 @@ def node_name(value: object) -> str:
             f"'name' must be a machine's name: letters, digits, '.', '_' and '-', at most {NAME_MAX_LENGTH}."
         )
     return value
+
+
+def _generation(value: object) -> int:
+    return _whole({"generation": value}, "generation", 1, GENERATION_MAX)
 
 
 def _only(body: dict[str, Any], names: list[str]) -> None:
@@ -293,9 +321,17 @@ def _text(body: dict[str, Any], name: str, longest: int) -> str:
     return value
 
 
+def _numeral(name: str, text: str) -> int | float:
+    """A number that an address says."""
+    if not _NUMERAL.fullmatch(text):
+        raise BadRequest(f"'{name}' must be a number: got '{text[:40]}'.")
+    number: int | float = json.loads(text)
+    return number
+
+
 def _argument(name: str, text: str | None, otherwise: int, least: int, most: int, hint: str = "") -> int:
     if text is None:
         return otherwise
-    if re.fullmatch(r"\d{1,10}", text) and least <= int(text) <= most:
+    if re.fullmatch("[0-9]{1,10}", text) and least <= int(text) <= most:
         return int(text)
     raise BadRequest(f"'{name}' must be a whole number from {least} to {most}{hint}: got '{text[:40]}'.")

@@ -18,6 +18,7 @@ from typing import Any
 
 from tornado.web import StaticFileHandler
 
+from faafo_lab.app import nodes
 from faafo_lab.app.backend import Backend
 from faafo_lab.app.errors import AppError, DatabaseAway, NotFound, RequestError
 from faafo_lab.app.handler import RETRY_AFTER_SECONDS, Handler
@@ -53,8 +54,8 @@ class View:
         pages = max(math.ceil(count / FRACTALS_PER_PAGE), 1)
         if not 1 <= page <= pages:
             raise NotFound(f"There is no page {page}: the last one is {pages}.")
-        nodes = sorted(map(_at_work, store.nodes()), key=_in_order)
-        return cls(page, pages, fractals, store.stats(), nodes)
+        at_work = sorted(map(_at_work, store.read(nodes.listed)), key=_in_order)
+        return cls(page, pages, fractals, store.stats(), at_work)
 
     @cached_property
     def etag(self) -> str:
@@ -82,7 +83,7 @@ class Views:
         return view
 
 
-class Page(Handler):
+class PageHandler(Handler):
     """One page of finished fractals."""
 
     route = "/index/{page}"
@@ -94,7 +95,7 @@ class Page(Handler):
     async def get(self, number: str = "1") -> None:
         """Show it, or say that nothing is new."""
         views: Views = self.settings["views"]
-        accepted = re.search(r"\bmax-age=(\d{1,9})", self.request.headers.get("Cache-Control", ""))  # the script's
+        accepted = re.search(r"\bmax-age=([0-9]{1,9})", self.request.headers.get("Cache-Control", ""))  # the script's
         view = await views.get(int(number[:9]), min(float(accepted[1]), SHARED_SECONDS) if accepted else 0.0)
         self.set_header("Cache-Control", "no-cache")
         self.set_header("Etag", view.etag)
@@ -136,7 +137,7 @@ class Page(Handler):
         self.render("error.html", message=message, away=status_code >= 500)
 
 
-class Static(Handler, StaticFileHandler):
+class StaticHandler(Handler, StaticFileHandler):
     """The page's script, style and icon: for a year where the address says which version of them is meant."""
 
     route = "/static/{name}"
@@ -176,12 +177,12 @@ def _at_work(node: dict[str, Any]) -> dict[str, Any]:
 
 def _in_order(node: dict[str, Any]) -> list[str | int]:
     """worker-2 before worker-10."""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"([0-9]+)", node["name"])]
+    return [int(part) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", node["name"]))]
 
 
 ROUTES: list[tuple[str, type[Handler]]] = [
-    (r"/", Page),
-    (r"/index/?", Page),
-    (r"/index/(\d+)/?", Page),
-    (r"/static/([a-z]+\.(?:css|js|svg))", Static),
+    (r"/", PageHandler),
+    (r"/index/?", PageHandler),
+    (r"/index/([0-9]+)/?", PageHandler),
+    (r"/static/([a-z]+\.(?:css|js|svg))", StaticHandler),
 ]

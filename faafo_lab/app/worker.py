@@ -22,14 +22,15 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from faafo_lab.app import dead, logs, settings, tasks, validation
 from faafo_lab.app.client import Client
 from faafo_lab.app.errors import ApiAway, ApiError, ApiRefused, AppError, BadRequest
-from faafo_lab.app.julia import Task, constant
-from faafo_lab.app.machine import Machine
+from faafo_lab.app.julia import Order, Task, constant
+from faafo_lab.app.machine import LoadMeter
+from faafo_lab.app.validation import Lease
 
 log = logging.getLogger(__name__)
 
@@ -84,9 +85,9 @@ class Heart:
         self._client = Client(endpoint, secret, HEARTBEAT_TIMEOUT_SECONDS)
         self._claims = Client(endpoint, secret)
         self._farewell = Client(endpoint, secret, HEARTBEAT_TIMEOUT_SECONDS)
-        self._machine = Machine()
+        self._machine = LoadMeter()
         self._version = settings.version()
-        self._working_on: list[str] = []
+        self._working_on: list[Order] = []
         self._wake = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heart", daemon=True)
@@ -95,21 +96,24 @@ class Heart:
         """Begin to beat."""
         self._thread.start()
 
-    def claim(self, uuids: list[str]) -> dict[str, str]:
-        """Take tasks' leases: for each "yours", "done", "taken", "failed" or "gone". Raises ``ApiError``."""
-        self._working_on = uuids
+    def claim(self, orders: Iterable[Order]) -> dict[Order, Lease]:
+        """Take orders' leases: what became of each. Raises ``ApiError``."""
+        claimed = dict.fromkeys(orders, Lease.REPLACED)
+        # of several orders of one uuid only the last may still be meant
+        latest = {order.task.uuid: order for order in sorted(claimed, key=lambda order: order.generation)}
+        self._working_on = list(latest.values())
         try:
             leases = self._tell(self._claims)["leases"]
         except ApiError:
             self._working_on = []
             raise
-        claimed = {uuid: str(leases.get(uuid, "gone")) for uuid in uuids}
-        self._working_on = [uuid for uuid, what in claimed.items() if what == "yours"]
+        claimed |= {order: Lease(leases.get(uuid, Lease.GONE)) for uuid, order in latest.items()}
+        self._working_on = [order for order, lease in claimed.items() if lease is Lease.YOURS]
         return claimed
 
-    def done(self, *uuids: str) -> None:
+    def done(self, *orders: Order) -> None:
         """These are no longer in hand; the API learns it at the next beat, or at once when we drain."""
-        self._working_on = [uuid for uuid in self._working_on if uuid not in uuids]
+        self._working_on = [order for order in self._working_on if order not in orders]
         if not self._working_on and self.drain.is_set():
             self._wake.set()
 
@@ -153,7 +157,8 @@ class Heart:
                 "name": self.name,
                 "run": self.run,
                 "state": ("draining" if working_on else "drained") if leaving else "working" if working_on else "idle",
-                "working_on": working_on,
+                "working_on": [order.task.uuid for order in working_on],
+                "generations": {task.uuid: generation for task, generation in working_on if generation},
                 "load_average": load.load_average,
                 "cpu_percent": load.cpu_percent,
                 "cores": load.cores,
@@ -162,10 +167,10 @@ class Heart:
         )
 
 
-class Order(NamedTuple):
-    """A task, and the message that asks for it."""
+class Delivery(NamedTuple):
+    """An order, and the message that brought it."""
 
-    task: Task
+    order: Order
     message: Any
 
 
@@ -211,7 +216,7 @@ class Worker:
             backoff.worked()
             while self._ready():
                 if taken:
-                    self._handle(channel, self._orders(channel, taken.popleft()))
+                    self._handle(channel, self._deliveries(channel, taken.popleft()))
                     continue
                 try:
                     self._connection.drain_events(timeout=1.0)
@@ -224,23 +229,24 @@ class Worker:
         leaving = self._stop.is_set() or self._heart.drain.is_set()
         return self._heart.welcome.is_set() and not leaving and time.monotonic() >= self._rests_until
 
-    def _orders(self, channel: Any, message: Any) -> list[Order]:
-        """The task of a message; while it is small, also those that wait behind it, to claim together."""
+    def _deliveries(self, channel: Any, message: Any) -> list[Delivery]:
+        """The order of a message; while it is small, also those that wait behind it, to claim together."""
         queue = next((one for one in tasks.QUEUES if one.name == _queue_of(message)), tasks.NORMAL)
-        orders: list[Order] = []
+        deliveries: list[Delivery] = []
         steps = 0
         while message:
             try:
                 task = validation.task(_object(message.decode()))
+                generation = validation.generation((message.headers or {}).get(tasks.GENERATION)) or 0
             except Exception as error:  # ours, or kombu's of a body that is not what its headers say
                 self._give_up(channel, message, str(error))
                 break
-            orders.append(Order(task, message))
+            deliveries.append(Delivery(Order(task, generation), message))
             steps += task.width * task.height * task.iterations
-            if steps > BATCH_STEPS or len(orders) == BATCH_MAX:
+            if steps > BATCH_STEPS or len(deliveries) == BATCH_MAX:
                 break
             message = self._next(channel, queue)
-        return orders
+        return deliveries
 
     def _next(self, channel: Any, queue: Any) -> Any:
         """Another message, None where none waits."""
@@ -250,27 +256,32 @@ class Worker:
             self._bury(channel, f"The message is not JSON: {error}.", error.doc)
             return None
 
-    def _handle(self, channel: Any, orders: Sequence[Order]) -> None:
-        """Claim tasks, make one after the other; whatever is wrong with one, the worker goes on."""
-        left = deque(orders)
+    def _handle(self, channel: Any, deliveries: Sequence[Delivery]) -> None:
+        """Claim orders, make one after the other; whatever is wrong with one, the worker goes on."""
+        left = deque(deliveries)
         try:
-            claimed = self._claim([order.task.uuid for order in orders]) if orders else {}
+            claimed = self._claim([order for order, _ in deliveries]) if deliveries else {}
             while left:
-                task, message = left[0]
-                with logs.about(task.uuid):
-                    if reason := self._work(task, claimed[task.uuid]):
-                        self._give_up(channel, message, reason)
-                    else:
+                order, message = left[0]
+                with logs.about(order.task.uuid):
+                    try:
+                        self._work(order, claimed[order])
                         message.ack()
+                    except _Hopeless as error:
+                        self._give_up(channel, message, str(error))
                 left.popleft()
-                self._heart.done(task.uuid)
+                self._heart.done(order)
                 if time.monotonic() < self._rests_until:
                     raise _NotNow
+        except _Hopeless as error:
+            for order, message in left:
+                with logs.about(order.task.uuid):
+                    self._give_up(channel, message, str(error))
         except _NotNow:
-            for order in left:
-                order.message.requeue()
+            for _, message in left:
+                message.requeue()
         finally:
-            self._heart.done(*(order.task.uuid for order in left))
+            self._heart.done(*(order for order, _ in left))
 
     def _give_up(self, channel: Any, message: Any, reason: str) -> None:
         """To the dead letters."""
@@ -281,54 +292,51 @@ class Worker:
         log.warning("a message goes to the dead letters: %s", reason)
         dead.bury(channel, reason, self._heart.name, *of_the_message)
 
-    def _claim(self, uuids: list[str]) -> dict[str, str]:
-        """What became of each: as ``Heart.claim`` says it, or why it can't be done, ever."""
+    def _claim(self, orders: Sequence[Order]) -> dict[Order, Lease]:
+        """What became of each. Raises as ``_work``, about all of them."""
         try:
-            return self._insist(lambda: self._heart.claim(uuids))
+            return self._insist(lambda: self._heart.claim(orders))
         except ApiRefused as error:
-            self._check_welcome(error)
-            return dict.fromkeys(uuids, str(error))
+            raise self._refused(error) from error
 
-    def _work(self, task: Task, claimed: str) -> str:
-        """Compute, report. "" when the task is done or not ours; else why it can't be done, ever.
+    def _work(self, order: Order, lease: Lease) -> None:
+        """Compute and report what is ours to make.
 
-        Raises ``_NotNow`` where somebody else shall do it.
+        Raises ``_Hopeless`` where it can't be done, ever, ``_NotNow`` where somebody else shall do it.
         """
-        if claimed == "gone":
-            return "There is no such fractal: it was deleted."
-        if claimed in ("done", "taken", "failed"):
-            log.info("not ours to make: %s", claimed)
-            return ""
-        if claimed != "yours":
-            return claimed
+        if lease is Lease.GONE:
+            raise _Hopeless("There is no such fractal: it was deleted.")
+        if lease is not Lease.YOURS:
+            log.info("not ours to make: %s", lease)
+            return
         try:
             try:
-                self._make_and_report(task)
+                self._make_and_report(order)
                 self._rest_seconds = REST_SECONDS
             except _Failed as failed:
                 if failed.fault == "worker":
                     self._rest()
-                return self._report(task, failed)
+                self._report(order, failed)
         except ApiRefused as error:
-            self._check_welcome(error)
-            return str(error)
-        return ""
+            raise self._refused(error) from error
 
     def _rest(self) -> None:
         self._rests_until = time.monotonic() + self._rest_seconds
         self._rest_seconds = min(self._rest_seconds * 2, REST_MAX_SECONDS)
 
-    def _check_welcome(self, error: ApiRefused) -> None:
+    def _refused(self, error: ApiRefused) -> Exception:
+        """What an API's refusal means for the task."""
         if error.status in NOT_WELCOME:
             self._heart.welcome.clear()  # until a heartbeat is answered
-            raise _NotNow from error
+            return _NotNow()
+        return _Hopeless(str(error))
 
-    def _make_and_report(self, task: Task) -> None:
+    def _make_and_report(self, order: Order) -> None:
         """Compute it and send it; raises ``_Failed`` where one of them does not work, and may not ever."""
         try:
             with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as png:
-                made = self._make(task, png)
-                self._insist(lambda: self._client.upload(f"/v1/fractal/{task.uuid}", made, png, made["size"]))
+                made = self._make(order.task, png) | _meant(order)
+                self._insist(lambda: self._client.upload(f"/v1/fractal/{order.task.uuid}", made, png, made["size"]))
         except ApiRefused as error:
             if error.status in (*NOT_WELCOME, NOT_FOUND):
                 raise
@@ -343,11 +351,12 @@ class Worker:
             raise _Failed("task", f"It cannot be computed: {type(error).__name__}: {error}") from error
         log.info("made in %.3f s", made["duration"])
 
-    def _report(self, task: Task, failed: "_Failed") -> str:
-        """Tell the API; "" where it is tried again, else the reason."""
-        body = {"run": self._heart.run, "fault": failed.fault, "reason": failed.reason}
-        fractal = self._insist(lambda: self._client.call("POST", f"/v1/fractal/{task.uuid}/failure", body))
-        return failed.reason if fractal.get("failed_at") else ""
+    def _report(self, order: Order, failed: "_Failed") -> None:
+        """Tell the API; raises ``_Hopeless`` where it is tried no more."""
+        body = {"run": self._heart.run, "fault": failed.fault, "reason": failed.reason, **_meant(order)}
+        fractal = self._insist(lambda: self._client.call("POST", f"/v1/fractal/{order.task.uuid}/failure", body))
+        if fractal.get("failed_at"):
+            raise _Hopeless(failed.reason)
 
     def _make(self, task: Task, png: "tempfile.SpooledTemporaryFile[bytes]") -> dict[str, Any]:
         """Write the picture to a file; what the API shall know of it."""
@@ -383,6 +392,11 @@ class Worker:
                 backoff.failed(error)
 
 
+def _meant(order: Order) -> dict[str, Any]:
+    """Which order a result or a failure is of, as far as the message has said it."""
+    return {"generation": order.generation} if order.generation else {}
+
+
 def _queue_of(message: Any) -> str:
     return (message.delivery_info or {}).get("routing_key") or ""
 
@@ -399,6 +413,10 @@ class _Failed(Exception):
     def __init__(self, fault: str, reason: str):
         super().__init__(reason)
         self.fault, self.reason = fault, reason[: validation.REASON_MAX_LENGTH]
+
+
+class _Hopeless(Exception):
+    """It can't be done, ever, for the reason that is said: the message goes to the dead letters."""
 
 
 class _NotNow(Exception):

@@ -5,6 +5,7 @@ A `Deployment` is one machine of the application: its own INSTANCE_ROOT and INST
 
 import contextlib
 import io
+import math
 import os
 import re
 import shutil
@@ -12,8 +13,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from tests.app.engines import FROM_WHEELS, Pair
 from tests.app.relay import Relay
 from tests.waiting import LIMIT_SECONDS, wait_for
 
+SAMPLE_SECONDS = 0.005  # of a core's work, from which `lasting` reckons
 SECRET = 'a secret: with / and @ and "quotes"'
 
 
@@ -191,17 +194,26 @@ def a_task(**changes: Any) -> dict[str, Any]:
     return task | {"xa": -2.0, "xb": 2.0, "ya": -1.5, "yb": 1.5} | changes
 
 
-def a_slow_task(**changes: Any) -> dict[str, Any]:
-    """A fractal's request that keeps a worker busy for a while: some tens of nanoseconds for each of its pixels."""
-    slow = {"width": 1200, "height": 1000, "iterations": 320, "xa": -0.8, "xb": -0.5, "ya": -0.1, "yb": 0.1}
-    return a_task(**slow | changes)
-
-
 def picture(task: dict[str, Any]) -> bytes:
     """The PNG that a worker makes of it."""
     file = io.BytesIO()
     fractal.write_png(Task(**task), file)
     return file.getvalue()
+
+
+def lasting(seconds: float, make: Callable[[dict[str, Any]], bytes] = picture, **changes: Any) -> dict[str, Any]:
+    """A fractal's request that takes a core of this machine about so long: larger until `make` needs long enough."""
+    task = a_task(iterations=320, xa=-0.8, xb=-0.5, ya=-0.1, yb=0.1, **changes)
+    make(task)  # it loads what it needs
+    while True:
+        began = time.process_time()
+        make(task)
+        took = time.process_time() - began
+        if took > SAMPLE_SECONDS:
+            break
+        task |= {name: 2 * task[name] for name in ("width", "height")}
+    factor = math.sqrt(seconds / took)
+    return task | {name: math.ceil(factor * task[name]) for name in ("width", "height")}
 
 
 def node(client: httpx.Client, name: str) -> dict[str, Any]:

@@ -107,6 +107,8 @@ def test_an_address_that_is_no_text_is_refused_by_its_part(client: httpx.Client,
         ({"uuid": "0b8a1f2e-3c4d-4e5f-8a9b-1c2d3e4f5a6b"}, "'uuid'"),
         ({"c": [1]}, "'c'"),
         ({"c": ["a", "b"]}, "'c'"),
+        ({"generation": 0}, "'generation'"),
+        ({"generation": "1"}, "'generation'"),
     ],
 )
 def test_a_bad_result_is_refused_and_the_fractal_stays_to_do(
@@ -133,6 +135,8 @@ def test_a_bad_result_is_refused_and_the_fractal_stays_to_do(
         {"load_average": [1]},
         {"cpu_percent": 101},
         {"cores": 0},
+        {"generations": ["x"]},
+        {"generations": {"x": 1}},
     ],
 )
 def test_a_bad_heartbeat_is_refused_by_name(client: httpx.Client, changes: dict[str, Any]) -> None:
@@ -146,6 +150,14 @@ def test_a_bad_heartbeat_is_refused_by_name(client: httpx.Client, changes: dict[
     [
         ("GET", "/v1/fractal?page=0", 400),
         ("GET", "/v1/fractal?page=x", 400),
+        ("GET", "/v1/fractal?page=%D9%A1", 400),  # an Arabic 1
+        ("GET", "/v1/fractal?page=1%00", 400),
+        ("GET", "/v1/fractal?page=%201", 400),
+        ("GET", "/v1/fractal?page=1_0", 400),
+        ("GET", "/v1/fractal?results_per_page=%EF%BC%95", 400),  # a wide 5
+        ("GET", "/v1/fractal?results_per_page=-1%00", 400),
+        ("GET", "/v1/fractal?order=newest%00", 400),
+        ("DELETE", "/v1/node/nobody?run=0b8a1f2e-3c4d-4e5f-8a9b-1c2d3e4f5a6b%00", 400),
         ("GET", "/v1/fractal?results_per_page=0", 400),
         ("GET", "/v1/fractal?results_per_page=-2", 400),
         ("GET", "/v1/fractal?results_per_page=99999", 400),

@@ -13,12 +13,13 @@ import sqlalchemy as sa
 
 from faafo_lab.app import outbox, tasks
 from faafo_lab.app.database import connect, now, shifted
-from faafo_lab.app.julia import Task
+from faafo_lab.app.julia import Order, Task
 from faafo_lab.app.schema import fractals
 from faafo_lab.app.store import Store
 from faafo_lab.app.validation import Heartbeat
-from tests.app.deployment import AUTHORIZED, Deployment, a_slow_task, a_task, done, node, status
+from tests.app.deployment import AUTHORIZED, Deployment, a_task, done, lasting, node, status
 from tests.app.engines import every_pair
+from tests.app.test_app_store import accept
 from tests.waiting import wait_for
 
 
@@ -36,7 +37,7 @@ def test_the_work_of_a_killed_worker_is_done_by_another(deployment: Deployment) 
     client = deployment.api()
     deployment.worker("killed")
     wait_for("the worker", lambda: node(client, "killed"))
-    uuids = [client.post("/v1/fractal", json=a_slow_task()).json()["uuid"] for _ in range(12)]
+    uuids = [client.post("/v1/fractal", json=lasting(0.2)).json()["uuid"] for _ in range(12)]
     in_hand = wait_for("a task in its hands", lambda: stopped_with_a_task(deployment, client, "killed"))
     left = [one for one in uuids if one != in_hand and not done(client, [one])]
     assert len(left) > 3
@@ -174,7 +175,7 @@ def test_a_worker_outlasts_its_api_and_loses_nothing(deployment: Deployment) -> 
     client = deployment.api()
     deployment.worker("worker")
     wait_for("the worker", lambda: node(client, "worker"))
-    uuids = [client.post("/v1/fractal", json=a_slow_task()).json()["uuid"] for _ in range(10)]
+    uuids = [client.post("/v1/fractal", json=lasting(0.2)).json()["uuid"] for _ in range(10)]
     wait_for("a task in its hands", lambda: node(client, "worker").get("working_on"))
     deployment.stop("api", signal.SIGKILL)
     wait_for("the worker to notice", lambda: "waiting for the API" in deployment.log("worker"))
@@ -248,8 +249,7 @@ def database(bare: Deployment) -> Iterator[Store]:
 def test_a_lease_lasts_as_long_as_its_worker_reports(database: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outbox, "LEASE_SECONDS", 1.0)
     task = Task(**a_task())
-    database.add(task)
-    database.mark_published([task.uuid])
+    accept(database, task)
     mine, other = (
         Heartbeat(name, str(uuid.uuid4()), "working", (task.uuid,), None, None, None, None) for name in ("one", "two")
     )
@@ -257,9 +257,9 @@ def test_a_lease_lasts_as_long_as_its_worker_reports(database: Store, monkeypatc
     while time.monotonic() - began < 2.0:  # twice the lease
         assert database.heard(mine)[1] == {task.uuid: "yours"}
         assert database.heard(other)[1] == {task.uuid: "taken"}
-        assert database.take_back_expired() == []
+        assert database.write(outbox.take_back_expired) == []
         time.sleep(0.05)
-    assert wait_for("the lease to expire", database.take_back_expired) == [(task.uuid, "one")]
+    assert wait_for("the lease to expire", lambda: database.write(outbox.take_back_expired)) == [(task.uuid, "one")]
     assert database.heard(other)[1] == {task.uuid: "yours"}
     assert database.get(task.uuid)["attempts"] == 2
     assert database.get(task.uuid)["leased_by"] == "two"
@@ -270,23 +270,23 @@ def test_two_apis_publish_each_task_of_the_outbox_once(database: Store) -> None:
     wanted = [Task(**a_task()) for _ in range(20)]
     for task in wanted:
         database.add(task)
-    published: list[Task] = []
+    published: list[Order] = []
     both = threading.Barrier(2, timeout=30)
 
-    def publish(some: list[Task], again: bool) -> None:
+    def publish(some: list[Order], again: bool) -> None:
         if some:
             both.wait()  # the first holds its rows while the second looks
             published.extend(some)
 
-    first = threading.Thread(target=database.publish_outbox, args=(publish, 0.0))
+    first = threading.Thread(target=database.write, args=(outbox.publish, publish, 0.0))
     first.start()
     more = [Task(**a_task()) for _ in range(3)]
     wait_for("the first to hold its rows", lambda: both.n_waiting == 1)
     for task in more:
         database.add(task)
-    assert database.publish_outbox(publish, 0.0) == 3
+    assert database.write(outbox.publish, publish, 0.0) == 3
     first.join(30)
-    assert sorted(task.uuid for task in published) == sorted(task.uuid for task in wanted + more)
+    assert sorted(order.task.uuid for order in published) == sorted(task.uuid for task in wanted + more)
 
 
 @pytest.fixture
@@ -309,14 +309,13 @@ def test_a_message_that_was_lost_from_a_busy_queue_is_noticed(
 ) -> None:
     lost, *others = [Task(**a_task()) for _ in range(4)]
     for task in (lost, *others):
-        database.add(task)
-        database.mark_published([task.uuid])
+        accept(database, task)
     published_ago(lost.uuid, 60)
-    assert database.refill(queue_is_empty=False) == 0
+    assert database.write(outbox.refill, queue_is_empty=False) == 0
     database.heard(Heartbeat("one", str(uuid.uuid4()), "working", (others[0].uuid,), None, None, None, None))
-    assert database.refill(queue_is_empty=False) == 1
+    assert database.write(outbox.refill, queue_is_empty=False) == 1
     assert database.get(lost.uuid)["published_at"] is None
-    assert database.refill(queue_is_empty=True) == 0, "the others have just been published"
+    assert database.write(outbox.refill, queue_is_empty=True) == 0, "the others have just been published"
 
 
 @every_pair
@@ -325,27 +324,37 @@ def test_what_nobody_reports_on_is_queued_again_ever_more_rarely(
 ) -> None:
     """A worker of the original's may have it, which reports nothing."""
     task = Task(**a_task())
-    database.add(task)
-    database.mark_published([task.uuid])
+    accept(database, task)
 
     def patience(seconds: float) -> None:
         published_ago(task.uuid, seconds / 2)
-        assert database.refill(queue_is_empty=True) == 0
+        assert database.write(outbox.refill, queue_is_empty=True) == 0
         published_ago(task.uuid, seconds + 1)
-        assert database.refill(queue_is_empty=True) == 1
-        assert database.publish_outbox(lambda some, again: None, 0.0) == 1
+        assert database.write(outbox.refill, queue_is_empty=True) == 1
+        assert database.write(outbox.publish, lambda some, again: None, 0.0) == 1
 
     for seconds in (4, 8, 16, 32, 64, 64, 64):
         patience(seconds)
     later = Task(**a_task())
-    database.add(later)
-    database.mark_published([later.uuid])
+    accept(database, later)
     published_ago(task.uuid, 65)
-    assert database.refill(queue_is_empty=True) == 2, "what came after what is lost is lost, too"
-    assert database.publish_outbox(lambda some, again: None, 0.0) == 2
+    assert database.write(outbox.refill, queue_is_empty=True) == 2, "what came after what is lost is lost, too"
+    assert database.write(outbox.publish, lambda some, again: None, 0.0) == 2
     database.delete(later.uuid)
     run = str(uuid.uuid4())
     assert database.heard(Heartbeat("one", run, "working", (task.uuid,), None, None, None, None))[1]
     database.hand_back("one", run)
-    assert database.publish_outbox(lambda some, again: None, 0.0) == 1
+    assert database.write(outbox.publish, lambda some, again: None, 0.0) == 1
     patience(4)
+
+
+def test_what_fails_behind_an_answer_is_in_the_log(deployment: Deployment) -> None:
+    """An order is answered before it is published; what goes wrong then, nobody is told but the log."""
+    client = deployment.api()
+    engine = connect(deployment.database_url(), 1)
+    with engine.begin() as connection:
+        connection.execute(sa.text("ALTER TABLE fractals ADD CONSTRAINT never CHECK (published_at IS NULL)"))
+    engine.dispose()
+    assert client.post("/v1/fractal", json=a_task()).status_code == 201
+    wait_for("the log", lambda: "what nobody waits for has failed" in deployment.log("api"))
+    assert "Traceback" in deployment.log("api")

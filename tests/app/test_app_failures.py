@@ -24,7 +24,7 @@ from faafo_lab.app.validation import Failure, Heartbeat
 from tests.app.deployment import AUTHORIZED, Deployment, a_task, done
 from tests.app.engines import every_pair
 from tests.app.test_app_metrics import Scrape
-from tests.app.test_app_store import complete
+from tests.app.test_app_store import accept, complete
 from tests.app.test_app_worker import letters
 from tests.programs import possible
 from tests.waiting import wait_for
@@ -200,15 +200,14 @@ class Run:
 def published(store: Store) -> list[str]:
     """Publish the outbox: the uuids."""
     uuids: list[str] = []
-    store.publish_outbox(lambda tasks, again: uuids.extend(task.uuid for task in tasks), 0.0)
+    store.write(outbox.publish, lambda orders, again: uuids.extend(order.task.uuid for order in orders), 0.0)
     return uuids
 
 
 def failed(store: Store, clock: Clock) -> Task:
     """A fractal that has failed."""
     task = Task(**a_task())
-    store.add(task)
-    store.mark_published([task.uuid])
+    accept(store, task)
     for number in range(1, failures.FAILURES_MAX + 1):
         run = Run(store)
         assert run.lease(task) == "yours"
@@ -220,8 +219,7 @@ def failed(store: Store, clock: Clock) -> Task:
 @every_pair
 def test_each_try_waits_longer_than_the_one_before(store: Store, clock: Clock) -> None:
     task = Task(**a_task())
-    store.add(task)
-    store.mark_published([task.uuid])
+    accept(store, task)
     for seconds in (1, 2, 4, 8, 16, 32, 64, 64, 64):
         run = Run(store)
         assert run.lease(task) == "yours"
@@ -250,12 +248,11 @@ def test_a_task_over_which_workers_fall_silent_waits_from_the_fourth_on(
 ) -> None:
     monkeypatch.setattr(outbox, "LEASE_SECONDS", 0.0)
     task = Task(**a_task())
-    store.add(task)
-    store.mark_published([task.uuid])
+    accept(store, task)
     for seconds in (None, None, None, 1, 2, 4):
         assert Run(store).lease(task) == "yours"
         began = clock.now()
-        assert wait_for("the lease to expire", store.take_back_expired) == [(task.uuid, "one")]
+        assert wait_for("the lease to expire", lambda: store.write(outbox.take_back_expired)) == [(task.uuid, "one")]
         told = clock.wait(task, began)
         assert (told is None) if seconds is None else (told is not None and told[0] <= seconds and told[1] > 0)
         assert store.get(task.uuid)["failed_at"] is None
@@ -268,7 +265,7 @@ def test_what_has_failed_is_in_no_queue_and_no_hands(store: Store, clock: Clock)
     task = failed(store, clock)
     assert store.stats() == {"waiting": 0, "working": 0, "done": 0, "failed": 1}
     assert Run(store).lease(task) == "failed"
-    assert store.refill(queue_is_empty=True) == 0
+    assert store.write(outbox.refill, queue_is_empty=True) == 0
     assert published(store) == []
     store.delete(task.uuid)
     assert store.stats() == {"waiting": 0, "working": 0, "done": 0, "failed": 0}

@@ -25,7 +25,7 @@ def task(width: int = 40, height: int = 30, iterations: int = 200, uuid: str = U
     return Task(uuid, width, height, iterations, **{"xa": -2.3, "xb": 1.9, "ya": -1.4, "yb": 1.7} | box)
 
 
-def rows(wanted: Task, by: kernel.Machine | None = None) -> list[list[int]]:
+def rows(wanted: Task, by: kernel.Compiled | None = None) -> list[list[int]]:
     """The kernel's rows, without their filter bytes, all of which have to be 0."""
     flat = b"".join(bytes(strip) for strip in fractal.strips(wanted, by))
     assert len(flat) == wanted.height * (wanted.width + 1)
@@ -45,8 +45,8 @@ def png(wanted: Task) -> bytes:
 
 
 @functools.cache
-def machine(returning: bool, columns: int) -> kernel.Machine:
-    return kernel.Machine(returning, columns)
+def machine(returning: bool, columns: int) -> kernel.Compiled:
+    return kernel.Compiled(returning, columns)
 
 
 @pytest.mark.parametrize("returning", [True, False])

@@ -23,9 +23,9 @@ from faafo_lab.app.errors import ImagesAway
 from faafo_lab.app.images.base import Images
 from faafo_lab.app.schema import PIECE_BYTES, image_pieces, loose_images
 from faafo_lab.app.store import Store
-from tests.app import swift
 from tests.app.deployment import AUTHORIZED, Deployment, a_task, wait_for
 from tests.app.engines import Pair, every_pair
+from tests.app.object_store import ObjectStore, running
 from tests.app.test_app_rest import a_result
 
 PNG = {"Content-Type": "image/png"}
@@ -72,14 +72,14 @@ def client(services: Deployment) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module")
-def object_store() -> Iterator[swift.Swift]:
-    with swift.running() as server:
+def object_store() -> Iterator[ObjectStore]:
+    with running() as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def place_of(
-    shared: Callable[[Pair], Deployment], object_store: swift.Swift
+    shared: Callable[[Pair], Deployment], object_store: ObjectStore
 ) -> Iterator[Callable[[str, Deployment], Place]]:
     """Places by their name, each with an API of its own; it lasts as long as the module's tests."""
     with contextlib.ExitStack() as stack:
@@ -99,7 +99,7 @@ def place_of(
                     "database": lambda: pieces(machine),
                     "file": lambda: sorted(one.name for one in directory.iterdir()),
                     "local": lambda: sorted(one.name for one in (machine.place / "objects/fractals").iterdir()),
-                    "swift": lambda: sorted(object_store.containers.get("fractals", {})),
+                    "swift": object_store.names,
                 }
                 port = 100 + len(started)
                 client = machine.api(f"{name}-api", port, FAAFO_IMAGES_URL=urls[name])
@@ -255,6 +255,11 @@ def test_a_deleted_fractals_image_goes_with_it(place: Place, services: Deploymen
         ({"size": LARGE_BYTES - 1}, f"'size' must be the image's length, {LARGE_BYTES} bytes"),
         ({"size": validation.IMAGE_MAX_BYTES + 1}, f"from 0 to {validation.IMAGE_MAX_BYTES}"),
         ({"size": "x"}, "'size' must be a number: got 'x'"),
+        ({"size": "\u0661"}, "'size' must be a number: got '\u0661'"),  # an Arabic 1
+        ({"size": " 1"}, "'size' must be a number"),
+        ({"size": "1_0"}, "'size' must be a number"),
+        ({"generation": "1\0"}, "'generation' must be a number"),
+        ({"duration": "\u0661"}, "'duration'"),
         ({"duration": "nan"}, "'duration'"),
         ({"duration": ""}, "'duration'"),
         ({"generated_by": ""}, "'generated_by'"),
@@ -555,21 +560,22 @@ def test_images_of_earlier_days_in_the_database_are_still_served(
 def test_an_object_store_that_forgets_its_tokens_or_is_full_or_away(
     place_of: Callable[[str, Deployment], Place], services: Deployment
 ) -> None:
-    with swift.running() as server:
+    with running() as server:
+        container = server.path("made-when-missing")
         client = services.api("forgetful", 90, FAAFO_IMAGES_URL=server.url("made-when-missing"))
         uuid, png = accepted(client), a_png(1000)
         assert put(client, uuid, png).status_code == 200
-        server.tokens.clear()
+        server.forget_tokens()
         assert client.get(f"/fractal/{uuid}").content == png
-        server.full = True
+        full = server.api("POST", container, headers={"X-Container-Meta-Quota-Bytes": "1"})
+        assert full.status_code == 204
         answer = put(client, accepted(client), png)
         assert (answer.status_code, "object store" in answer.json()["error"]) == (503, True)
         assert answer.headers["Retry-After"]
-        server.full = False
-        gone = server.containers["made-when-missing"].popitem()
+        [name] = server.names("made-when-missing")
+        server.api("DELETE", f"{container}/{name}")
         answer = client.get(f"/fractal/{uuid}")
         assert (answer.status_code, "is missing at swift://made-when-missing" in answer.json()["error"]) == (404, True)
-        server.containers["made-when-missing"][gone[0]] = gone[1]
     answer = client.get(f"/fractal/{uuid}")
     assert (answer.status_code, "object store" in answer.json()["error"]) == (503, True)
     assert services.stop("forgetful") == 0
@@ -614,12 +620,16 @@ def test_a_wrong_images_url_is_one_sentence_without_the_password(bare: Deploymen
 
 
 def test_objects_are_asked_for_one_request_a_piece(
-    place_of: Callable[[str, Deployment], Place], services: Deployment, object_store: swift.Swift
+    place_of: Callable[[str, Deployment], Place], services: Deployment, caplog: pytest.LogCaptureFixture
 ) -> None:
     place = place_of("swift", services)
     uuid, png = accepted(place.client), a_png(LARGE_BYTES)
     put(place.client, uuid, png)
-    place.client.get(f"/fractal/{uuid}")
-    object_store.calls.clear()
-    place.client.get(f"/fractal/{uuid}")
-    assert [call.split()[0] for call in object_store.calls if uuid in call] == ["GET"] * 3
+    with library(place, services) as opened:
+        [image] = [f"swift://fractals/{name}" for name in place.files() if uuid in name]
+        opened.read(image, 0, 1)  # it connects
+        with caplog.at_level("DEBUG", "urllib3.connectionpool"):  # a line for each request
+            parts = [opened.read(image, start, start + PIECE_BYTES) for start in range(0, len(png), PIECE_BYTES)]
+    assert b"".join(parts) == png
+    lines = [one.getMessage() for one in caplog.records if uuid in one.getMessage()]
+    assert ['"GET /v1/' in line for line in lines] == [True] * len(parts), lines

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from faafo_lab.app import rest, web
 from faafo_lab.app.metrics import OTHER
-from tests.app.deployment import AUTHORIZED, SECRET, Deployment, a_slow_task, a_task, done, node, status
+from tests.app.deployment import AUTHORIZED, SECRET, Deployment, a_task, done, lasting, node, status
 from tests.app.test_app_rest import a_result
 from tests.waiting import wait_for
 
@@ -99,7 +99,7 @@ def test_workers_are_counted_by_state_and_an_expired_lease_is_counted(deployment
     with closing(deployment.api()) as client:
         deployment.worker("worker-1")
         wait_for("an idle worker", lambda: Scrape(client)("faafo_nodes", role="worker", state="idle") == 1)
-        client.post("/v1/fractal", json=a_slow_task(width=8000, height=8000))
+        client.post("/v1/fractal", json=lasting(2.0))
         wait_for("it to work", lambda: Scrape(client)("faafo_fractals", state="working") == 1)
         deployment.stop("worker-1", signal.SIGKILL)
         wait_for("its lease to expire", lambda: Scrape(client)("faafo_leases_expired_total") == 1)

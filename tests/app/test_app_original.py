@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.app import original_worker
-from tests.app.deployment import Deployment, a_task, done
+from tests.app.deployment import Deployment, a_task, done, lasting
 from tests.app.engines import every_pair
 from tests.waiting import wait_for
 
@@ -156,7 +156,7 @@ def test_an_original_worker_that_takes_long_keeps_its_result(services: Deploymen
     lost = "the queue has lost 1 tasks"
     before = sum(services.log(name).count(lost) for name in ("api", "open-api"))
     original(services, "slow")
-    task = a_task(width=200, height=200)
+    task = lasting(0.5, original_worker.picture)
     api.post("/v1/fractal", json=task)
     wait_for("it to begin", lambda: f"processing task {task['uuid']}" in services.log("slow"))
     services.processes["slow"].send_signal(signal.SIGSTOP)
@@ -173,7 +173,7 @@ def test_an_original_worker_that_takes_long_keeps_its_result(services: Deploymen
 
 def test_what_a_killed_original_worker_had_is_made_by_ours(services: Deployment, api: httpx.Client) -> None:
     original(services, "killed")
-    task = a_task(width=400, height=400)
+    task = lasting(0.5, original_worker.picture)
     api.post("/v1/fractal", json=task)
     wait_for("it to begin", lambda: f"processing task {task['uuid']}" in services.log("killed"))
     services.stop("killed", signal.SIGKILL)

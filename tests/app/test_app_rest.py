@@ -190,13 +190,13 @@ def test_load_health_and_stats(client: httpx.Client) -> None:
 
 
 def test_load_is_that_of_the_instance(bare: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
-    from faafo_lab.app.machine import Machine
+    from faafo_lab.app.machine import LoadMeter
 
     stat = bare.place / "stat"
     (bare.place / "loadavg").write_text("1.50 0.75 0.25 2/40 999\n")
     stat.write_text("cpu  100 0 50 800 50 0 0 0\ncpu0 100 0 50 800 50 0 0 0\n")
     monkeypatch.setenv("PROCFS", str(bare.place))
-    machine = Machine()
+    machine = LoadMeter()
     assert machine.read().cpu_percent is None
     stat.write_text("cpu  160 0 70 810 60 0 0 0\ncpu0 160 0 70 810 60 0 0 0\n")
     load = machine.read()
@@ -214,7 +214,7 @@ def test_the_page_shows_five_finished_fractals_the_newest_first(client: httpx.Cl
     first, second = client.get("/"), client.get("/index/2")
     assert first.headers["Content-Type"].startswith("text/html")
     for page, shown in ((first, uuids[2:][::-1]), (second, uuids[:2][::-1])):
-        assert re.findall(r'<img src="\.{1,2}/fractal/([^"]+)"', page.text) == shown
+        assert re.findall(r'<img src="\.{1,2}/fractal/([^"?]+)\?checksum=', page.text) == shown
     assert "<b>me</b>" not in first.text
     assert "http" not in first.text.replace("<!doctype html>", "")  # nothing from another host
     assert client.get("/index/3").status_code == 404

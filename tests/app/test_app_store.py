@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from faafo_lab.app import database, numbers
+from faafo_lab.app import database, numbers, outbox, pieces
 from faafo_lab.app.errors import BadRequest, Conflict, DatabaseAway, NotFound, TooManyWaiting
 from faafo_lab.app.julia import Task
 from faafo_lab.app.store import Store
@@ -27,6 +27,13 @@ pytestmark = every_pair
 
 def new_task() -> Task:
     return Task(**a_task())
+
+
+def accept(store: Store, task: Task) -> int:
+    """Accept a task as an API does that has put it into the queue, too; its generation."""
+    generation: int = store.add(task)[0]["generation"]
+    store.write(outbox.published, [generation])
+    return generation
 
 
 def complete(store: Store, task: Task) -> tuple[dict[str, Any], bool]:
@@ -171,7 +178,7 @@ def test_numbers_moments_and_text_come_back_as_they_went_in(store: Store) -> Non
     )
     assert made["created_at"] == before < made["completed_at"]
     assert store.image(task.uuid) == (result.checksum, len(image), "database:a")
-    assert store.image_bytes("database:a", 0, 100) == image
+    assert store.read(pieces.read, "database:a", 0, 100) == image
 
 
 def test_a_connection_that_breaks_while_tables_are_made_says_what_is_wrong(bare: Deployment, store: Store) -> None:

@@ -10,7 +10,8 @@ import pytest
 import redis
 
 from faafo_lab.app import dead, tasks
-from tests.app.deployment import AUTHORIZED, Deployment, a_slow_task, a_task, done, node
+from faafo_lab.app.settings import HEARTBEAT_SECONDS
+from tests.app.deployment import AUTHORIZED, Deployment, a_task, done, lasting, node
 from tests.app.engines import FROM_WHEELS, Pair, every_pair
 from tests.waiting import wait_for
 
@@ -95,14 +96,15 @@ def test_the_newest_dead_letters_are_kept(services: Deployment, client: httpx.Cl
 def test_a_worker_is_drained_by_the_api_and_takes_tasks_again(services: Deployment, client: httpx.Client) -> None:
     services.worker("drainer")
     wait_for("the worker", lambda: node(client, "drainer").get("state") == "idle")
-    uuids = [client.post("/v1/fractal", json=a_slow_task()).json()["uuid"] for _ in range(25)]
+    work = [lasting(HEARTBEAT_SECONDS / 8) for _ in range(24)]  # it hears of the wish at its next heartbeat
+    uuids = [client.post("/v1/fractal", json=task).json()["uuid"] for task in work]
     wait_for("a task in its hands", lambda: node(client, "drainer").get("working_on"))
     answer = client.put("/v1/node/drainer", json={"drain": True}, headers=AUTHORIZED)
     assert (answer.status_code, answer.json()["drain"]) == (200, True)
     wait_for("the worker to be drained", lambda: node(client, "drainer")["state"] == "drained")
     stats = client.get("/v1/stats").json()
     assert stats["working"] == 0
-    assert stats["waiting"] > 0, "it was drained after its work had run out: give it more"
+    assert stats["waiting"] > 0, "it was drained after its work had run out"
     assert node(client, "drainer")["working_on"] == []
     client.put("/v1/node/drainer", json={"drain": False}, headers=AUTHORIZED)
     wait_for("the rest", lambda: done(client, uuids))
@@ -119,7 +121,7 @@ def test_a_worker_that_is_told_to_stop_finishes_what_it_has_and_exits_0(
 ) -> None:
     services.worker("stopper")
     wait_for("the worker", lambda: node(client, "stopper"))
-    uuids = [client.post("/v1/fractal", json=a_slow_task()).json()["uuid"] for _ in range(10)]
+    uuids = [client.post("/v1/fractal", json=lasting(0.2)).json()["uuid"] for _ in range(10)]
     in_hand = wait_for("a task in its hands", lambda: node(client, "stopper").get("working_on"))
     assert services.stop("stopper") == 0
     assert done(client, in_hand)
@@ -136,7 +138,7 @@ def test_what_takes_a_stopped_worker_too_long_is_handed_back_at_once(
     hurried = "from faafo_lab.app import worker; worker.DRAIN_SECONDS = 0.0; worker.main()"
     process = services.launch("hurried", sys.executable, "-c", hurried, HOSTNAME="hurried")
     wait_for("the worker", lambda: node(client, "hurried"))
-    large = a_slow_task(width=8000, height=8000)
+    large = lasting(2.0)
     address = client.post("/v1/fractal", json=large).headers["Location"]
     wait_for("the task in its hands", lambda: client.get(address).json()["leased_by"] == "hurried")
     assert services.stop("hurried") == 0
@@ -168,7 +170,7 @@ def test_small_tasks_that_are_taken_together_are_not_lost_with_their_worker(
 
 
 def test_large_tasks_are_taken_one_by_one(services: Deployment, client: httpx.Client) -> None:
-    uuids = [client.post("/v1/fractal", json=a_task(width=900, height=900)).json()["uuid"] for _ in range(8)]
+    uuids = [client.post("/v1/fractal", json=lasting(0.2)).json()["uuid"] for _ in range(8)]
     services.worker("worker")
     seen = set()
 

@@ -5,6 +5,7 @@ import secrets
 from abc import ABC, abstractmethod
 from typing import IO, Any
 
+from faafo_lab.app import pieces
 from faafo_lab.app.errors import ImagesAway, NotFound
 from faafo_lab.app.store import Store
 from faafo_lab.app.validation import Result
@@ -49,7 +50,7 @@ class DatabaseImages(Images):
         """The bytes ``[start, stop)`` of an image."""
         if not image.startswith(f"{DATABASE}:"):
             raise elsewhere(image, DATABASE)
-        return self._store.image_bytes(image, start, stop)
+        return self._store.read(pieces.read, image, start, stop)
 
 
 class OutsideImages(Images):
@@ -79,12 +80,12 @@ class OutsideImages(Images):
         """Keep a result and its PNG."""
         name = new_name(uuid)
         image = f"{self._place}/{name}"
-        self._store.expect_image(image)
+        self._store.write(pieces.expect, image)
         picture.seek(0)
         self.put_file(name, picture)
         fractal, won = self._store.complete(uuid, result, image)
         if not won:
-            self._store.loosen_image(image)
+            self._store.write(pieces.give_up, image)
         return fractal, won
 
     def read(self, image: str, start: int, stop: int) -> bytes:
@@ -100,13 +101,13 @@ class OutsideImages(Images):
 
     def sweep(self) -> None:
         """Delete what no row refers to."""
-        for image in self._store.loose_images(f"{self._place}/"):
+        for image in self._store.read(pieces.loose, f"{self._place}/"):
             try:
                 self.delete_file(image.rpartition("/")[2])
             except ImagesAway as error:
                 log.warning("%s stays for now: %s", image, error)
                 return
-            self._store.forget_image(image)
+            self._store.write(pieces.forget, image)
 
 
 def new_name(uuid: str) -> str:

@@ -3,7 +3,7 @@
 from faafo_lab.app import validation
 from faafo_lab.app.handler import RETRY_AFTER_SECONDS
 from faafo_lab.app.listing import ORDERS
-from faafo_lab.app.openapi.schemas import NAME, NODE_NAME, UUID, Json, integer, ref, schemas
+from faafo_lab.app.openapi.schemas import CHECKSUM, MEANT, NAME, NODE_NAME, UUID, Json, integer, ref, schemas
 
 
 def headers() -> Json:
@@ -122,8 +122,8 @@ def paths() -> Json:
             "get": _operation("showFractal", "One fractal.", {"200": _answer("it", ref("Fractal"))}, (404,)),
             "put": _operation(
                 "putResult",
-                "A worker's result: all of it as JSON, or the PNG with the rest in the address. The first one wins, a "
-                "second is acknowledged and dropped.",
+                "A worker's result: all of it as JSON, or the PNG with the rest in the address. The first one of an "
+                "order wins; a second, or one of an earlier order of this uuid, is acknowledged and dropped.",
                 {"200": _answer("the fractal, done", ref("Fractal"))},
                 (404,),
                 {**_json("Result"), "image/png": {}},
@@ -227,10 +227,12 @@ def _beside_png() -> tuple[Json, ...]:
     """What the address says of a result whose body is the PNG itself."""
     outcome = schemas()["Result"]["properties"]
     c = {"type": "string", "description": "REAL,IMAGINARY"}
-    return tuple(
-        _argument(name, c if name == "c" else outcome[name], f"with image/png only{'' if name == 'c' else ': needed'}")
-        for name in ("duration", "checksum", "size", "generated_by", "c")
-    )
+    needed = [
+        _argument(name, outcome[name], "with image/png only: needed")
+        for name in ("duration", "checksum", "size", "generated_by")
+    ]
+    may = [_argument(name, schema, "with image/png only") for name, schema in (("c", c), ("generation", MEANT))]
+    return (*needed, *may)
 
 
 def _image(name: str, what: str) -> Json:
@@ -242,8 +244,9 @@ def _image(name: str, what: str) -> Json:
         "schema": {"type": "string"},
         "description": "RFC 9110, one range of bytes",
     }
+    checksum = _argument("checksum", CHECKSUM, "this very PNG, or 404: it may be kept for ever")
     good = {"200": _answer("the PNG", png, "image/png", *names), "304": _answer("you have it", None, "", *names)}
-    operation = _operation(name, what, good, (404,), None, (asked,))
+    operation = _operation(name, what, good, (404,), None, (asked, checksum))
     if name == "showImage":
         operation["responses"]["206"] = _answer("the range", png, "image/png", *names, "Content-Range")
         operation["responses"]["416"] = _answer(

@@ -42,6 +42,12 @@ def ref(name: str, kind: str = "schemas") -> Json:
 
 UUID: Json = {"type": "string", "format": "uuid"}
 TIME: Json = {"type": "string", "format": "date-time"}
+GENERATION = integer(
+    1,
+    validation.GENERATION_MAX,
+    description="which order it is: a uuid that is deleted and ordered anew has a higher one",
+)
+MEANT = GENERATION | {"description": "of the order that is meant; what is of an earlier one is dropped"}
 CHECKSUM: Json = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the PNG, in hexadecimal"}
 COORDINATE = _number(-validation.COORDINATE_MAX, validation.COORDINATE_MAX)
 NAME = _text(validation.NAME_MAX_LENGTH)
@@ -83,6 +89,7 @@ def schemas() -> Json:
     }
     fractal = {
         **task,
+        "generation": GENERATION,
         **{name: _or_null(schema) for name, schema in outcome.items()},
         "c": _or_null(CONSTANT),
         "attempts": integer(0, description="how often a worker has taken it"),
@@ -111,6 +118,12 @@ def schemas() -> Json:
     beat |= {"state": {"enum": list(validation.WORKER_STATES)}}
     told = {name: node[name] for name in ("load_average", "cpu_percent", "cores", "version")}
     beat |= {"working_on": node["working_on"], **told}
+    beat["generations"] = {
+        "type": "object",
+        "propertyNames": UUID,
+        "additionalProperties": MEANT,
+        "description": 'by uuid: which orders are meant; the lease of an earlier one is "replaced"',
+    }
     count = integer(0)
     return {
         "Task": _object(task),
@@ -128,25 +141,28 @@ def schemas() -> Json:
                     "minLength": 1,
                 },
                 "c": _or_null(CONSTANT),
+                "generation": _or_null(MEANT),
             },
-            optional=("uuid", "c"),
+            optional=("uuid", "c", "generation"),
         ),
         "Failure": _object(
             {
                 "run": UUID | {"description": "the worker's, as its heartbeats have it"},
                 "fault": {"enum": list(validation.FAULTS), "description": "the worker's own does not count"},
                 "reason": REASON,
-            }
+                "generation": _or_null(MEANT),
+            },
+            optional=("generation",),
         ),
         "Node": _object(node),
         "Nodes": _page("Node"),
-        "Heartbeat": _object(beat, optional=("working_on", *told)) | {"additionalProperties": True},
+        "Heartbeat": _object(beat, optional=("working_on", "generations", *told)) | {"additionalProperties": True},
         "Leases": _object(
             {
                 "drain": {"type": "boolean", "description": "whether the worker shall take no more tasks"},
                 "leases": {
                     "type": "object",
-                    "additionalProperties": {"enum": ["yours", "done", "taken", "failed", "gone"]},
+                    "additionalProperties": {"enum": list(validation.Lease)},
                     "description": "what became of each uuid that the worker works on",
                 },
             }
