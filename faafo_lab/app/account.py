@@ -114,6 +114,7 @@ def _works(words: tuple[str, ...]) -> bool:
 
 def _c_library() -> dict[str, bytes]:
     """The parts of the C library that may read accounts, as this process has loaded them, by the names they go by."""
-    paths = {line.split(maxsplit=5)[-1].rstrip() for line in Path("/proc/self/maps").read_text(encoding="utf-8").splitlines()}
+    maps = Path("/proc/self/maps").read_text(encoding="utf-8")
+    paths = {line.split(maxsplit=5)[-1].rstrip() for line in maps.splitlines()}
     found = {match[1]: Path(path) for path in paths if (match := C_LIBRARY.search(path))}
     return {SONAMES[name]: path.read_bytes() for name, path in found.items()}
