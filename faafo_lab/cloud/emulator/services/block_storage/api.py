@@ -34,14 +34,14 @@ class Volume(VolumeActions, Snapshots):
 
     # Metadata, of volumes and of snapshots
 
-    def _with_metadata(self, request: Request, kind: str, id: str) -> tuple[Table, Row]:
+    def _with_metadata(self, request: Request, kind: str, id: str) -> tuple[Table[Row], Row]:
         if kind == "volumes":
             return self.volumes, self.volume(request, id)
         if kind == "snapshots":
             return self.snapshots, self.snapshot(request, id)
         raise Fault(404, "The resource could not be found.")
 
-    def _keep(self, table: Table, id: str, metadata: JSON) -> JSON:
+    def _keep(self, table: Table[Row], id: str, metadata: JSON) -> JSON:
         if len(metadata) > METADATA_ITEMS_MAX:
             raise Fault(413, f"Maximum number of metadata items exceeds {METADATA_ITEMS_MAX}")
         table.update(id, metadata=metadata, updated_at=moment())

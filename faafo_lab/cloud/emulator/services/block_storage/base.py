@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Found, Request, Service, nova_error, route
-from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.common.store import Row, Table
 from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.site import Site
 
@@ -70,8 +70,8 @@ class Cinder(Service):
 
     def __init__(self, site: Site, tokens: Tokens) -> None:
         super().__init__(site, tokens)
-        self.volumes = self.store.table("volume")
-        self.snapshots = self.store.table("volume_snapshot")
+        self.volumes: Table[Row] = self.store.table("volume")
+        self.snapshots: Table[Row] = self.store.table("volume_snapshot")
 
     # Words, paths and versions
 

@@ -56,10 +56,11 @@ class Credentials(Service):
 
     def user(self, id: str) -> Row:
         """A user. Raises KeyError."""
-        return self.store.table("user")[id]
+        row: Row = self.store.table("user")[id]
+        return row
 
     @property
-    def credentials(self) -> Table:
+    def credentials(self) -> Table[Row]:
         """All users' application credentials."""
         return self.store.table("application_credential")
 

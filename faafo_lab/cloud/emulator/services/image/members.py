@@ -17,7 +17,7 @@ class Members(Service):
     """An image's members."""
 
     @property
-    def members(self) -> Table:
+    def members(self) -> Table[Row]:
         """All images' members, by image and project."""
         return self.store.table("image_member")
 

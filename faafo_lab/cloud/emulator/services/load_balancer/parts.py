@@ -61,7 +61,7 @@ class Parts(Service):
 
     # Rows
 
-    def table(self, kind: Kind) -> Table:
+    def table(self, kind: Kind) -> Table[Row]:
         """The rows of a kind."""
         return self.store.table(kind.name)
 
