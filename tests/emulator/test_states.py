@@ -17,7 +17,7 @@ def row(vm_state: str, task_state: str | None, power_state: int = states.RUNNING
     return cast(ServerRow, {"id": "1", "vm_state": vm_state, "task_state": task_state, "power_state": power_state})
 
 
-@pytest.mark.parametrize(("state", "task"), itertools.product(sorted(states.STATES), TASKS))
+@pytest.mark.parametrize(("state", "task"), list(itertools.product(sorted(states.STATES), TASKS)))
 def test_what_a_start_takes_up_is_taken_up_again_where_that_start_is_cut_short(state: str, task: str | None) -> None:
     action = states.at_start(row(state, task))
     if action not in (None, states.OFF):  # these two are done at once

@@ -58,7 +58,7 @@ class Volume(VolumeActions, Snapshots):
         """Add to the metadata (POST), or replace all of it (PUT)."""
         table, row = self._with_metadata(request, kind, id)
         definition = {"type": "object", "required": ["metadata"], "properties": {"metadata": METADATA}}
-        wanted = self.parse(request, definition)["metadata"] or {}
+        wanted = request.parse(definition)["metadata"] or {}
         return {
             "metadata": self._keep(table, id, {**row["metadata"], **wanted} if request.method == "POST" else wanted)
         }
@@ -78,7 +78,7 @@ class Volume(VolumeActions, Snapshots):
         """Set one item of the metadata."""
         table, row = self._with_metadata(request, kind, id)
         one = {**METADATA, "type": "object", "minProperties": 1, "maxProperties": 1}
-        wanted = self.parse(request, {"type": "object", "required": ["meta"], "properties": {"meta": one}})["meta"]
+        wanted = request.parse({"type": "object", "required": ["meta"], "properties": {"meta": one}})["meta"]
         if key not in wanted:
             raise Fault(400, "Request body and URI mismatch")
         self._keep(table, id, {**row["metadata"], **wanted})

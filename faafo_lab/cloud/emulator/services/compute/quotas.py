@@ -26,18 +26,33 @@ QUOTAS = {
     "security_groups": -1,
     "security_group_rules": -1,
 }
-VERSIONS = {  # which of them are not in all versions, and the names of the same in the limits
-    versions.PROXIES: (
-        ("fixed_ips", "floating_ips", "security_groups", "security_group_rules"),
-        ("maxSecurityGroupRules", "maxSecurityGroups", "maxTotalFloatingIps", "totalFloatingIpsUsed",
-         "totalSecurityGroupsUsed"),
-    ),
-    versions.IMAGE_METADATA: ((), ("maxImageMeta",)),
-    versions.FILES: (
-        ("injected_files", "injected_file_content_bytes", "injected_file_path_bytes"),
-        ("maxPersonality", "maxPersonalitySize"),
-    ),
-}  # fmt: skip
+SOME_VERSIONS = {  # what is not a quota in all versions
+    versions.PROXIES: ("fixed_ips", "floating_ips", "security_groups", "security_group_rules"),
+    versions.FILES: ("injected_files", "injected_file_content_bytes", "injected_file_path_bytes"),
+}
+MOST = {  # the limits' names for quotas
+    "maxServerMeta": "metadata_items",
+    "maxImageMeta": "metadata_items",
+    "maxPersonality": "injected_files",
+    "maxPersonalitySize": "injected_file_content_bytes",
+    "maxTotalKeypairs": "key_pairs",
+    "maxServerGroups": "server_groups",
+    "maxServerGroupMembers": "server_group_members",
+    "maxTotalCores": "cores",
+    "maxTotalInstances": "instances",
+    "maxTotalRAMSize": "ram",
+    "maxTotalFloatingIps": "floating_ips",
+    "maxSecurityGroups": "security_groups",
+    "maxSecurityGroupRules": "security_group_rules",
+}
+USED = {  # and for what is used of them
+    "totalServerGroupsUsed": "server_groups",
+    "totalCoresUsed": "cores",
+    "totalInstancesUsed": "instances",
+    "totalRAMUsed": "ram",
+    "totalFloatingIpsUsed": "floating_ips",
+    "totalSecurityGroupsUsed": "security_groups",
+}
 
 
 class Limits:
@@ -98,36 +113,18 @@ class Limits:
     # The operations
 
     def _limits_of(self, request: Request) -> dict[str, int]:
-        gone = {name for there, (names, _) in VERSIONS.items() if request.version not in there for name in names}
+        gone = {name for there, names in SOME_VERSIONS.items() if request.version not in there for name in names}
         return {name: self._limit(name) for name in QUOTAS if name not in gone}
 
     @route("GET", "/v2.1/limits")
     def limits(self, request: Request) -> JSON:
         """The project's limits, and what it uses of them."""
-        used = self.used(request.project)
-        absolute = {
-            "maxServerMeta": self._limit("metadata_items"),
-            "maxPersonality": self._limit("injected_files"),
-            "totalServerGroupsUsed": used["server_groups"],
-            "maxImageMeta": self._limit("metadata_items"),
-            "maxPersonalitySize": self._limit("injected_file_content_bytes"),
-            "maxTotalKeypairs": self._limit("key_pairs"),
-            "maxSecurityGroupRules": self._limit("security_group_rules"),
-            "maxServerGroups": self._limit("server_groups"),
-            "totalCoresUsed": used["cores"],
-            "totalRAMUsed": used["ram"],
-            "totalInstancesUsed": used["instances"],
-            "maxSecurityGroups": self._limit("security_groups"),
-            "totalFloatingIpsUsed": 0,
-            "maxTotalCores": self._limit("cores"),
-            "maxServerGroupMembers": self._limit("server_group_members"),
-            "maxTotalFloatingIps": self._limit("floating_ips"),
-            "totalSecurityGroupsUsed": 0,
-            "maxTotalInstances": self._limit("instances"),
-            "maxTotalRAMSize": self._limit("ram"),
-        }
-        gone = {name for there, (_, names) in VERSIONS.items() if request.version not in there for name in names}
-        return {"limits": {"rate": [], "absolute": {k: v for k, v in absolute.items() if k not in gone}}}
+        most, used = self._limits_of(request), self.used(request.project)
+        absolute = {shown: most[name] for shown, name in MOST.items() if name in most}
+        absolute |= {shown: used.get(name, 0) for shown, name in USED.items() if name in most}
+        if request.version not in versions.IMAGE_METADATA:
+            del absolute["maxImageMeta"]
+        return {"limits": {"rate": [], "absolute": absolute}}
 
     def _own(self, request: Request, project: str) -> None:
         if project != request.project:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -50,14 +49,6 @@ class Parts(Service):
         """Octavia's form: {"faultcode", "faultstring", "debuginfo"}."""
         code = "Client" if fault.status < 500 else "Server"
         return {"faultcode": code, "faultstring": fault.message, "debuginfo": None}
-
-    @contextmanager
-    def checked(self) -> Iterator[None]:
-        """What does not fit its schema is a 400 `Fault`."""
-        try:
-            yield
-        except schema.Invalid as error:
-            raise self.invalid(error) from None
 
     # Rows
 
