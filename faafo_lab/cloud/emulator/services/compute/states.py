@@ -123,7 +123,7 @@ def status(row: ServerRow) -> str:
 def at_start(row: ServerRow) -> Action | None:
     """What is to be done with a server at the emulator's start; None: nothing."""
     doing = _DOING.get(row["task_state"])
-    if doing is not None:
+    if doing is not None and doing.restart:
         return doing.restart if isinstance(doing.restart, Action) else doing
     if row["vm_state"] == "resized" and row["power_state"] != RUNNING:
         return None  # it was off
