@@ -32,7 +32,7 @@ class VolumeActions(Volumes):
     async def action(self, request: Request, id: str) -> Answer | JSON:
         """Do something with a volume; the body's only key says what."""
         row = self.volume(request, id)
-        body = self.parse(request)
+        body = request.parse()
         if len(body) != 1:
             raise Fault(400, "There should be exactly one action in the request body.")
         name, value = next(iter(body.items()))
@@ -93,7 +93,7 @@ class VolumeActions(Volumes):
         return {"metadata": row["image_metadata"]}
 
     def _set_image_metadata(self, request: Request, row: Row, value: JSON) -> JSON:
-        wanted = self.parse(request, SET_IMAGE_METADATA)["os-set_image_metadata"]["metadata"]
+        wanted = request.parse(SET_IMAGE_METADATA)["os-set_image_metadata"]["metadata"]
         metadata = {**row["image_metadata"], **wanted}
         if len(metadata) > METADATA_ITEMS_MAX:
             raise Fault(413, f"Maximum number of metadata items exceeds {METADATA_ITEMS_MAX}")

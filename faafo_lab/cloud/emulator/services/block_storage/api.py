@@ -34,14 +34,14 @@ class Volume(VolumeActions, Snapshots):
 
     # Metadata, of volumes and of snapshots
 
-    def _with_metadata(self, request: Request, kind: str, id: str) -> tuple[Table, Row]:
+    def _with_metadata(self, request: Request, kind: str, id: str) -> tuple[Table[Row], Row]:
         if kind == "volumes":
             return self.volumes, self.volume(request, id)
         if kind == "snapshots":
             return self.snapshots, self.snapshot(request, id)
         raise Fault(404, "The resource could not be found.")
 
-    def _keep(self, table: Table, id: str, metadata: JSON) -> JSON:
+    def _keep(self, table: Table[Row], id: str, metadata: JSON) -> JSON:
         if len(metadata) > METADATA_ITEMS_MAX:
             raise Fault(413, f"Maximum number of metadata items exceeds {METADATA_ITEMS_MAX}")
         table.update(id, metadata=metadata, updated_at=moment())
@@ -58,7 +58,7 @@ class Volume(VolumeActions, Snapshots):
         """Add to the metadata (POST), or replace all of it (PUT)."""
         table, row = self._with_metadata(request, kind, id)
         definition = {"type": "object", "required": ["metadata"], "properties": {"metadata": METADATA}}
-        wanted = self.parse(request, definition)["metadata"] or {}
+        wanted = request.parse(definition)["metadata"] or {}
         return {
             "metadata": self._keep(table, id, {**row["metadata"], **wanted} if request.method == "POST" else wanted)
         }
@@ -78,7 +78,7 @@ class Volume(VolumeActions, Snapshots):
         """Set one item of the metadata."""
         table, row = self._with_metadata(request, kind, id)
         one = {**METADATA, "type": "object", "minProperties": 1, "maxProperties": 1}
-        wanted = self.parse(request, {"type": "object", "required": ["meta"], "properties": {"meta": one}})["meta"]
+        wanted = request.parse({"type": "object", "required": ["meta"], "properties": {"meta": one}})["meta"]
         if key not in wanted:
             raise Fault(400, "Request body and URI mismatch")
         self._keep(table, id, {**row["metadata"], **wanted})

@@ -7,8 +7,8 @@ import re
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Route, Service, nova_error, route
-from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Found, Request, Service, nova_error, route
+from faafo_lab.cloud.emulator.common.store import Row, Table
 from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.site import Site
 
@@ -70,8 +70,8 @@ class Cinder(Service):
 
     def __init__(self, site: Site, tokens: Tokens) -> None:
         super().__init__(site, tokens)
-        self.volumes = self.store.table("volume")
-        self.snapshots = self.store.table("volume_snapshot")
+        self.volumes: Table[Row] = self.store.table("volume")
+        self.snapshots: Table[Row] = self.store.table("volume_snapshot")
 
     # Words, paths and versions
 
@@ -83,11 +83,11 @@ class Cinder(Service):
         """A slash at the end of a resource's path would be a resource without an id: there is none."""
         return path.rstrip("/") or "/" if path.count("/") <= 2 else path
 
-    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+    def find(self, method: str, path: str) -> Found:
         """The route; the project in the path is no part of it for the handlers."""
-        each, parts = super().find(method, path)
-        parts.pop("project", None)
-        return each, parts
+        found = super().find(method, path)
+        found.values.pop("project", None)
+        return found
 
     def authenticate(self, request: Request) -> None:
         """The path's project must be the token's."""

@@ -53,12 +53,12 @@ class VolumeLife:
         self._stop = threading.Event()
 
     @property
-    def volumes(self) -> Table:
+    def volumes(self) -> Table[Row]:
         """The volumes' rows."""
         return self._site.store.table("volume")
 
     @property
-    def snapshots(self) -> Table:
+    def snapshots(self) -> Table[Row]:
         """The snapshots' rows."""
         return self._site.store.table("volume_snapshot")
 
@@ -72,7 +72,7 @@ class VolumeLife:
 
     # Work
 
-    def _begin(self, table: Table, id: str, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, table: Table[Row], id: str, work: Coroutine[Any, Any, None]) -> None:
         async def run() -> None:
             try:
                 await work
@@ -91,11 +91,11 @@ class VolumeLife:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _set(self, table: Table, id: str, **changes: Any) -> None:
+    def _set(self, table: Table[Row], id: str, **changes: Any) -> None:
         if id in table:
             table.update(id, **changes, updated_at=moment())
 
-    async def _settle(self, table: Table, id: str, **changes: Any) -> None:
+    async def _settle(self, table: Table[Row], id: str, **changes: Any) -> None:
         """Write how the work ended, as soon as the state can be written: the disk may be full."""
         while True:
             try:
@@ -104,7 +104,7 @@ class VolumeLife:
                 log.error("%s %s: the state could not be written: %s", table.kind, id, error)
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _fail(self, table: Table, id: str) -> None:
+    async def _fail(self, table: Table[Row], id: str) -> None:
         deleting = id in table and table[id]["status"] == "deleting"
         await self._settle(table, id, status="error_deleting" if deleting else "error")
 
@@ -179,7 +179,7 @@ class VolumeLife:
         self._set(self.snapshots, id, status="deleting")
         self._begin(self.snapshots, id, self._delete(self.snapshots, id, self.snapshot_place(id)))
 
-    async def _delete(self, table: Table, id: str, place: Path) -> None:
+    async def _delete(self, table: Table[Row], id: str, place: Path) -> None:
         async with self._lock(id):
             await asyncio.to_thread(files.remove, place)
             table.delete(id)

@@ -29,7 +29,7 @@ class Mounts:
         self._console = console
 
     @property
-    def volumes(self) -> Table:
+    def volumes(self) -> Table[Row]:
         """The volumes' rows."""
         return self._site.store.table("volume")
 

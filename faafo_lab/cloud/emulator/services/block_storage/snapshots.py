@@ -38,7 +38,7 @@ class Snapshots(Volumes):
     @route("POST", "/v3/{project}/snapshots")
     def create_snapshot(self, request: Request) -> Answer:
         """Take a snapshot, with `force` of an attached volume too: of its files as they are, open or not."""
-        wanted = self.parse(request, CREATE)["snapshot"]
+        wanted = request.parse(CREATE)["snapshot"]
         force = wanted.get("force") is not None and truth(wanted["force"], "force")
         volume = self.volume(request, wanted["volume_id"])
         if volume["status"] != "available" and not (force and volume["status"] == "in-use"):
@@ -101,7 +101,7 @@ class Snapshots(Volumes):
     def update_snapshot(self, request: Request, id: str) -> JSON:
         """Change a snapshot's name or description."""
         self.snapshot(request, id)
-        wanted = self.parse(request, UPDATE)["snapshot"]
+        wanted = request.parse(UPDATE)["snapshot"]
         return {"snapshot": self._snapshot_view(self.snapshots.update(id, **named(wanted), updated_at=moment()))}
 
     @route("DELETE", "/v3/{project}/snapshots/{id}")
@@ -116,7 +116,7 @@ class Snapshots(Volumes):
     def snapshot_action(self, request: Request, id: str) -> Answer:
         """What can be told to a snapshot, only an administrator may."""
         self.snapshot(request, id)
-        name = next(iter(self.parse(request)), "")
+        name = next(iter(request.parse()), "")
         if name in ("os-reset_status", "os-force_delete", "os-update_snapshot_status", "os-unmanage"):
             raise self.forbidden(f"snapshot_extension:{name.removeprefix('os-')}")
         raise Fault(400, f"There is no such action: {name[:120]}")

@@ -77,7 +77,7 @@ class Volumes(Cinder):
     @route("POST", "/v3/{project}/volumes")
     def create(self, request: Request) -> Answer:
         """Create a volume; it is filled in the background."""
-        wanted = self.parse(request, CREATE)["volume"]
+        wanted = request.parse(CREATE)["volume"]
         if wanted.get("multiattach") is not None and truth(wanted["multiattach"], "multiattach"):
             raise Fault(400, "Invalid input received: this cloud attaches a volume to one server at a time.")
         if wanted.get("volume_type") not in (None, "", TYPE, TYPE_ID):
@@ -229,7 +229,7 @@ class Volumes(Cinder):
     def update(self, request: Request, id: str) -> JSON:
         """Change a volume's name, description or metadata."""
         self.volume(request, id)
-        wanted = self.parse(request, UPDATE)["volume"]
+        wanted = request.parse(UPDATE)["volume"]
         changes = named(wanted)
         if wanted.get("metadata") is not None:
             changes["metadata"] = wanted["metadata"]

@@ -56,10 +56,11 @@ class Credentials(Service):
 
     def user(self, id: str) -> Row:
         """A user. Raises KeyError."""
-        return self.store.table("user")[id]
+        row: Row = self.store.table("user")[id]
+        return row
 
     @property
-    def credentials(self) -> Table:
+    def credentials(self) -> Table[Row]:
         """All users' application credentials."""
         return self.store.table("application_credential")
 
@@ -129,7 +130,7 @@ class Credentials(Service):
     def create_credential(self, request: Request, user: str) -> Answer:
         """Create an application credential for the token's project."""
         self._check_owner(request, user, "create", manages=True)
-        wanted = self.parse(request, CREDENTIAL)["application_credential"]
+        wanted = request.parse(CREDENTIAL)["application_credential"]
         if request.token.project_id is None:
             raise _invalid("the token must be scoped to a project")
         if wanted.get("access_rules"):

@@ -156,7 +156,7 @@ class Authentication(Credentials):
     @route("POST", "/v3/auth/tokens", open=True)
     def login(self, request: Request) -> Answer:
         """Issue a token for a password, or for another token."""
-        auth = self.parse(request, AUTH)["auth"]
+        auth = request.parse(AUTH)["auth"]
         user, before, credential = self._user(auth["identity"])
         if credential is not None and "scope" in auth:
             raise Fault(401, "Application credentials cannot request a scope.")

@@ -169,7 +169,7 @@ class Image(Schemas, Members):
     @route("POST", "/v2/images")
     def create(self, request: Request) -> Answer:
         """Make an image without data."""
-        body = self.parse(request, SCHEMA)
+        body = request.parse(SCHEMA)
         fields = self._attributes(body)
         id = str(uuid.UUID(fields.get("id") or new_id()))
         if id in self.rows:
@@ -184,10 +184,7 @@ class Image(Schemas, Members):
         row = self.own(request, id, "modify_image")
         view = {**row["properties"], **{name: row[name] for name in BASE if name != "id"}}
         apply_patch(view, changes)
-        try:
-            schema.check(view, SCHEMA)
-        except schema.Invalid as error:
-            raise self.invalid(error) from None
+        schema.check(view, SCHEMA)
         fields = {**self._attributes(view), "updated_at": now()}
         return self.view(self.store.table("image").update(id, **fields))
 

@@ -17,7 +17,7 @@ class Members(Service):
     """An image's members."""
 
     @property
-    def members(self) -> Table:
+    def members(self) -> Table[Row]:
         """All images' members, by image and project."""
         return self.store.table("image_member")
 
@@ -82,7 +82,7 @@ class Members(Service):
     def add_member(self, request: Request, id: str) -> JSON:
         """Share an image with a project."""
         self._shared(request, id, "add_member")
-        project = self.parse(request).get("member")
+        project = request.parse().get("member")
         if not isinstance(project, str) or not project or len(project) > 255:
             raise Fault(400, "Member can't be empty: the body must have 'member', the id of a project.")
         if f"{id}/{project}" in self.members:
@@ -104,7 +104,7 @@ class Members(Service):
         row = self._member(request, id, project)
         if request.project != project:
             raise Fault(403, "You are not authorized to complete modify_member action.")
-        status = self.parse(request).get("status")
+        status = request.parse().get("status")
         if status not in STATUSES:
             raise Fault(400, f"Invalid status: it must be one of {', '.join(STATUSES)}.")
         return self._shown(self.members.update(row["id"], status=status, updated_at=now()))

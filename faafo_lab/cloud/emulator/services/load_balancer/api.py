@@ -34,7 +34,7 @@ class LoadBalancing(Members):
 
     prefix, type, name = "/load-balancer", "load-balancer", "octavia"
     malformed = "Invalid input: the body is not a JSON object."
-    parts: ClassVar[Mapping[str, tuple[str, ...]]] = {"plural": tuple(_BY_PLURAL)}
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"plural": tuple(_BY_PLURAL)}
 
     def path(self, path: str) -> str:
         """Both /v2 and /v2.0 are spoken."""
@@ -115,7 +115,7 @@ class LoadBalancing(Members):
         body = self.parse_part(request, kind.key)
         if any(body.get(name) not in (None, request.project) for name in ("project_id", "tenant_id")):
             raise Fault(403, "Policy does not allow this request to be performed.")
-        with self.checked(), self.store.transaction():
+        with self.store.transaction():
             if kind is LOAD_BALANCER:
                 row = self._new_balancer(request, body)
                 return Answer(

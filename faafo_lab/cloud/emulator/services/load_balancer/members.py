@@ -20,7 +20,7 @@ class Members(Changes):
 
     def parse_part(self, request: Request, key: str) -> JSON:
         """The object that a body has under its one key. Raises a 400 `Fault`."""
-        found = self.parse(request).get(key)
+        found = request.parse().get(key)
         if not isinstance(found, dict):
             raise Fault(400, f"Invalid input for field/attribute {key}. It must be a JSON object.")
         return found
@@ -36,7 +36,7 @@ class Members(Changes):
     def update_part(self, request: Request, kind: Kind, row: Row) -> JSON:
         """Change a part; what it is then. Raises a `Fault`."""
         body = self.parse_part(request, kind.key)
-        with self.checked(), self.store.transaction():
+        with self.store.transaction():
             self.whose(request, row["id"] if kind is LOAD_BALANCER else row["loadbalancer_id"])
             changes = kind.changes(body)
             if kind is LISTENER:
@@ -66,7 +66,7 @@ class Members(Changes):
         """Another member."""
         row = self.part(POOL, request.project, pool)
         body = self.parse_part(request, "member")
-        with self.checked(), self.store.transaction():
+        with self.store.transaction():
             self.whose(request, row["loadbalancer_id"])
             return Answer(201, {"member": self.view(MEMBER, self.add_member(row, body))})
 
@@ -88,8 +88,8 @@ class Members(Changes):
     def replace_members(self, request: Request, pool: str) -> Answer:
         """Make these, all of them, the members; with additive_only, take none away."""
         row = self.part(POOL, request.project, pool)
-        body = self.parse(request, {"type": "object", "required": ["members"]})
-        with self.checked(), self.store.transaction():
+        body = request.parse({"type": "object", "required": ["members"]})
+        with self.store.transaction():
             self.whose(request, row["loadbalancer_id"])
             left = {(each["address"], each["protocol_port"]): each for each in self.table(MEMBER).where(pool_id=pool)}
             for wanted in parts_of(body, "members"):

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any, ClassVar
 from urllib.parse import urlencode
@@ -51,17 +50,9 @@ class Parts(Service):
         code = "Client" if fault.status < 500 else "Server"
         return {"faultcode": code, "faultstring": fault.message, "debuginfo": None}
 
-    @contextmanager
-    def checked(self) -> Iterator[None]:
-        """What does not fit its schema is a 400 `Fault`."""
-        try:
-            yield
-        except schema.Invalid as error:
-            raise self.invalid(error) from None
-
     # Rows
 
-    def table(self, kind: Kind) -> Table:
+    def table(self, kind: Kind) -> Table[Row]:
         """The rows of a kind."""
         return self.store.table(kind.name)
 
