@@ -178,9 +178,9 @@ def test_a_server_and_a_group_that_the_lab_did_not_make_stay_untouched(app: Topo
 
 def test_with_a_disk_of_its_own_an_api_has_only_the_images_it_was_given(app: Topology, cloud: Cloud) -> None:
     with pytest.raises(TopologyError, match="'database' or 'file:///DIRECTORY', not 'nfs://x'"):
-        app.deploy(api=2, worker=2, images="nfs://x")
-    assert app.images == "database"
-    app.deploy(api=2, worker=2, images="file:///var/lib/faafo/images")
+        app.deploy(api=2, worker=2, pictures="nfs://x")
+    assert app.pictures == "database"
+    app.deploy(api=2, worker=2, pictures="file:///var/lib/faafo/images")
     made = app.stats()["done"]
     uuids = [task["uuid"] for task in load.same_tasks(3, seed=11)]
     load.create(app.endpoints, load.same_tasks(3, seed=11), progress=False)
@@ -192,11 +192,11 @@ def test_with_a_disk_of_its_own_an_api_has_only_the_images_it_was_given(app: Top
     assert answers == {"app-api-1": {200}, "app-api-2": {404}}, "the workers report to app-api-1"
     said: list[str] = []
     found = discover(faafo_lab.connect(), say=said.append)
-    assert found.images == "file:///var/lib/faafo/images"
+    assert found.pictures == "file:///var/lib/faafo/images"
     found.scale(api=2)
     assert "server app-api-1: as it should be" in said, "a new session knows where the images are"
-    app.deploy(api=2, worker=2, images="database")
-    assert discover(cloud).images == "database"
+    app.deploy(api=2, worker=2, pictures="database")
+    assert discover(cloud).pictures == "database"
 
 
 def test_impossible_sizes_get_one_sentence(app: Topology) -> None:

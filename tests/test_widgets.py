@@ -18,10 +18,9 @@ import pytest
 import faafo_lab
 from faafo_lab import load, widgets
 from faafo_lab.cloud.base import Cloud
-from faafo_lab.topology import Topology
+from faafo_lab.topology import Machine, Moment, Topology
 from faafo_lab.widgets import picture
 from faafo_lab.widgets.gallery import THUMBNAIL_PIXELS
-from faafo_lab.widgets.live import Machine, Moment
 from faafo_lab.widgets.panel import THREAD_NAME, controls
 from faafo_lab.workbook import own_home, stop_cloud
 from tests.waiting import LIMIT_SECONDS, wait_for
@@ -197,7 +196,7 @@ def test_an_api_is_added_with_an_address_and_the_last_one_stays(board: widgets.D
 def test_what_the_dashboard_builds_is_on_the_receipt_and_not_on_the_tape(
     board: widgets.Dashboard, app: Topology
 ) -> None:
-    assert board._watch.topology.cloud is not app.cloud
+    assert board._follower.topology.cloud is not app.cloud
     assert app.cloud.receipt().created["servers"] > 3
     assert not any("app-worker-3" in call.url for call in app.cloud.tape(last=1).calls)
 
