@@ -82,6 +82,41 @@ def test_deploying_again_changes_nothing_and_says_so(app: Topology, cloud: Cloud
     assert sum("as it should be" in line for line in said) == 3 + 5
 
 
+def listings(cloud: Cloud, after: int) -> list[bool]:
+    """The calls since this one: whether each lists the servers, up to the first that makes one."""
+    calls = [call for call in cloud.tape(last=1000).calls if call.number > after]
+    made = [call.method == "POST" and call.url.endswith("/servers") for call in calls]
+    return ["/servers/detail" in call.url for call in calls[: made.index(True) if True in made else None]]
+
+
+def test_one_listing_is_enough_to_scale(app: Topology, cloud: Cloud) -> None:
+    before = cloud.tape(last=1).calls[-1].number
+    app.scale(api=2, worker=2)
+    assert listings(cloud, before).count(True) == 1, "nothing had to be done"
+    before = cloud.tape(last=1).calls[-1].number
+    app.scale(api=2, worker=3)
+    assert listings(cloud, before).count(True) == 1, "before a worker was made"
+    app.scale(worker=2)
+
+
+def test_a_worker_that_is_replaced_finishes_its_work_first(app: Topology, cloud: Cloud) -> None:
+    done = app.stats()["done"]
+    heavy = load.same_tasks(2, width=3000, height=2000, seed=12)
+    load.create(app.endpoints, heavy, progress=False)
+
+    def at_work() -> set[str]:
+        return {uuid for node in app.nodes() for uuid in node["working_on"]}
+
+    cloud.wait_until(lambda: len(at_work()) == 2, "both workers to take a task", timeout_seconds=60)
+    said: list[str] = []
+    Topology(cloud, flavor="m1.small", say=said.append).scale(worker=2)
+    assert "server app-worker-2: made from something else: replacing it" in said
+    load.watch(app, done=done + 2)
+    made = [fractal for fractal in app.fractals() if fractal["uuid"] in {task["uuid"] for task in heavy}]
+    assert [fractal["attempts"] for fractal in made] == [1, 1]
+    app.deploy(api=2, worker=2)
+
+
 def test_no_secret_stands_on_a_command_line_of_a_server_that_boots(app: Topology) -> None:
     for role in ("services", "api", "worker"):
         secret = [line for line in app.user_data(role).splitlines() if app.secret in line]

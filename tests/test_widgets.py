@@ -105,6 +105,25 @@ def test_every_server_is_drawn_inside_the_picture_and_none_on_another(apis: int,
     assert {machine.name for machine in moment.machines} <= texts
 
 
+def small(role: str, workers: int) -> Moment:
+    machines = [Machine(f"app-{role}", role, "ACTIVE", "10.0.0.1", "serving", 10.0)]
+    machines += [Machine(f"app-worker-{n}", "worker", "ACTIVE", f"10.0.2.{n}", "idle") for n in range(1, workers + 1)]
+    return Moment(1.0, (*machines, Machine("watcher", "exercise", "ACTIVE", "10.0.0.9")))
+
+
+@pytest.mark.parametrize(
+    ("role", "title", "workers"), [("all-in-one", "All in one", 0), ("controller", "Controller", 2)]
+)
+def test_the_smaller_layouts_are_drawn_too(role: str, title: str, workers: int) -> None:
+    moment = small(role, workers)
+    [svg] = svgs(picture.topology(moment))
+    boxes = [rect for rect in svg.iter(f"{SVG}rect") if rect.attrib["width"] == str(picture.BOX_WIDTH)]
+    assert len(boxes) == 1 + workers
+    assert not [box for box in boxes if "dasharray" in box.attrib["style"]]
+    assert {title, f"app-{role}"} <= {text.text for text in svg.iter(f"{SVG}text")}
+    assert f"1 API server, {max(workers, int(role == 'all-in-one'))} worker" in str(moment)
+
+
 def test_names_that_look_like_markup_stay_text() -> None:
     [svg] = svgs(picture.topology(crowd(1, 1, name='<b>"&')))
     assert '<b>"&-api-1' in {text.text for text in svg.iter(f"{SVG}text")}
