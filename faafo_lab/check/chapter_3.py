@@ -28,7 +28,7 @@ def exercise_3_2(cloud: Cloud) -> str:
     app = discover(cloud)
     names = {server.name: server for server in app.apis}
     if "app-api-1" not in names:
-        return "app-api-1 is gone, and the workers have nobody to report to: deploy again, and it is mended."
+        return "app-api-1 is gone, and the workers have nobody to report to: deploy again, which repairs that."
     if "app-api-2" not in names:
         return "There is no app-api-2: deploy the application with two API servers first."
     first, second = names["app-api-1"].created, names["app-api-2"].created
@@ -47,7 +47,7 @@ def exercise_3_3(cloud: Cloud) -> str:
     names = {server.name for server in app.workers}
     states = {node["name"]: node["state"] for node in app.nodes() if node["role"] == "worker" and node["name"] in names}
     if "draining" in states.values():
-        return "A worker is draining, and has not finished what it has in hand: ask again in a moment."
+        return "A worker is draining, and has not finished what it works on: ask again in a moment."
     if "drained" not in states.values():
         return "No worker is drained yet: app.drain does it, and leaves the server where it is."
     if not {"idle", "working"} & set(states.values()):

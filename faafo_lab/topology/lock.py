@@ -39,15 +39,15 @@ def alone(cloud: Cloud, what: str, limit_seconds: float = LIMIT_SECONDS) -> Iter
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                return Look(0, 1, path.read_text())
+                return Look(0, 1, path.read_text() or "another process")
             return Look(1)
 
-        if look().done == 0:
+        if holder := look().seen:
             try:
-                cloud.wait_until(look, f"the end of another change of the application, to {what}", limit_seconds)
+                cloud.wait_until(look, f"{holder} to finish", limit_seconds)
             except TimedOut as error:
                 raise Busy(
-                    f"Can't {what}: {error.last_seen or 'another process'} changes the application on cloud "
+                    f"Can't {what}: {error.last_seen} changes the application on cloud "
                     f"{cloud.name!r}, and did not end within {limit_seconds:g} s. Wait for it, then try again."
                 ) from None
         file.truncate(0)

@@ -7,7 +7,7 @@ import os
 import re
 from base64 import b64decode
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from faafo_lab.cloud import keys
 from faafo_lab.cloud.base import Cloud, Flavor, Image, Server
@@ -352,9 +352,14 @@ class Topology:
     @contextmanager
     def _changing(self, what: str) -> Iterator[Undo]:
         """Nobody else on this machine changes the application meanwhile; on failure what was made is undone."""
-        with alone(self.cloud, what), Undo(self.say) as undo:
-            undo.add("the list of servers", self.refresh)
-            yield undo
+        with alone(self.cloud, what):
+            try:
+                with Undo(self.say) as undo:
+                    yield undo
+            except BaseException:
+                with suppress(CloudError):
+                    self.refresh()
+                raise
 
     def _plan(self, layout: Layout) -> Plan:
         return plans.make(layout, list(self.servers.values()), self.digest)
