@@ -10,7 +10,7 @@ import faafo_lab
 from faafo_lab import load
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import NotReady
-from faafo_lab.topology import Topology, TopologyError, discover
+from faafo_lab.topology import Api, NoAnswer, Topology, TopologyError, discover
 
 CONNECT = """python3 - <<'P'
 import socket
@@ -232,6 +232,13 @@ def test_with_a_disk_of_its_own_an_api_has_only_the_images_it_was_given(app: Top
     assert "server app-api-1: as it should be" in said, "a new session knows where the images are"
     app.deploy(api=2, worker=2, pictures="database")
     assert discover(cloud).pictures == "database"
+
+
+def test_what_the_application_refuses_is_said_in_its_own_words(app: Topology) -> None:
+    with pytest.raises(TopologyError, match=r"The application refuses \(404\): There is no .*nobody"):
+        app.drain(["nobody"])
+    with pytest.raises(NoAnswer, match="No API of the application answers"):
+        Api(lambda: ["http://127.0.0.1:1"]).stats()
 
 
 def test_impossible_sizes_get_one_sentence(app: Topology) -> None:

@@ -9,16 +9,19 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import requests
 
 import faafo_lab
 from faafo_lab import load, widgets
-from faafo_lab.cloud.base import Cloud
+from faafo_lab.cloud.base import Cloud, Server
 from faafo_lab.topology import Machine, Moment, Topology
+from faafo_lab.topology.moment import observe
 from faafo_lab.widgets import picture
 from faafo_lab.widgets.gallery import THUMBNAIL_PIXELS
 from faafo_lab.widgets.panel import THREAD_NAME, controls
@@ -229,6 +232,19 @@ def test_a_dashboard_says_that_the_cloud_is_away_and_recovers(board: widgets.Das
     faafo_lab.connect()
     wait_for("the dashboard to recover", lambda: not board.moment.problem)
     wait_for("the application to be back", lambda: board.moment.of_role("worker")[0].state == "idle")
+
+
+def test_a_worker_that_does_not_measure_its_machine_is_drawn_without_its_load(app: Topology) -> None:
+    run, headers = str(uuid.uuid4()), {"Authorization": f"Bearer {app.secret}"}
+    beat = {"name": "app-worker-99", "run": run, "state": "idle"}
+    requests.post(f"{app.endpoint}/v1/node", json=beat, headers=headers, timeout=30).raise_for_status()
+    server = Server("99", "app-worker-99", "ACTIVE", metadata={"faafo-lab": "worker"})
+    moment = observe([server], app.api)
+    requests.delete(f"{app.endpoint}/v1/node/app-worker-99?run={run}", headers=headers, timeout=30).raise_for_status()
+    assert moment.machines[0].state == "idle"
+    assert moment.load == moment.cpu == {}
+    [svg] = svgs(picture.topology(moment))
+    assert "app-worker-99" in {text.text for text in svg.iter(f"{SVG}text")}
 
 
 def test_the_same_cell_run_again_closes_the_older_dashboard(board: widgets.Dashboard, app: Topology) -> None:
