@@ -9,7 +9,7 @@ A plan comes from one listing of the cloud's servers. Making it changes nothing.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 
 from faafo_lab.cloud.base import Server
 from faafo_lab.cloud.marks import ROLE_KEY
@@ -47,7 +47,7 @@ class Layout:
     @classmethod
     def only(cls, **counts: int | None) -> "Layout":
         """So many servers of these roles, and all else as it is."""
-        return cls(**{field.name: counts.get(field.name) for field in fields(cls)})
+        return replace(cls(None, None, None, None, None), **counts)
 
     def count(self, role: Role) -> int | None:
         """How many servers of this role are wanted."""
@@ -129,7 +129,7 @@ class Plan:
 def make(layout: Layout, servers: Sequence[Server], digest: Callable[[Role], str]) -> Plan:
     """The plan from this listing to the layout. `digest` says what a server of a role is made from by now."""
     create: list[Step] = []
-    replace: list[Step] = []
+    renew: list[Step] = []
     remove: list[Step] = []
     keep: list[Step] = []
     anew: set[Part] = set()  # parts of the application that get another address
@@ -146,12 +146,12 @@ def make(layout: Layout, servers: Sequence[Server], digest: Callable[[Role], str
             faults.sort(key=lambda pair: pair[0])  # what is right comes first, then the oldest
             why, best = faults[0] if faults else ("", None)
             step = Step(role, name, best, why)
-            (create if best is None else replace if why else keep).append(step)
+            (create if best is None else renew if why else keep).append(step)
             if (best is None or why) and name == role.server_names(1)[0]:
                 anew.update(role.offers)
             remove += [Step(role, name, server, "one of two with this name") for _, server in faults[1:]]
         remove += [Step(role, server.name, server) for server in there if server.name not in names]
-    return Plan(tuple(create), tuple(replace), tuple(remove), tuple(keep))
+    return Plan(tuple(create), tuple(renew), tuple(remove), tuple(keep))
 
 
 def _fault(server: Server, moved: bool, right: str | None) -> str:
