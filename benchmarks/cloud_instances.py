@@ -24,7 +24,7 @@ from faafo_lab.cloud.emulator.machinery.hypervisor.client import Guest, Hypervis
 from faafo_lab.cloud.emulator.machinery.hypervisor.governor import LAUNCH_CREDIT_SECONDS
 from faafo_lab.cloud.emulator.services.image.base_images import BASE_IMAGES, pack
 from faafo_lab.cloud.emulator.system import tree
-from faafo_lab.topology import Topology, roles
+from faafo_lab.topology import ROLES, Topology
 from faafo_lab.workbook import own_home
 
 BOOTS = 7
@@ -55,7 +55,7 @@ def figures() -> Figures:
 def boot_seconds(app: Topology, role: str) -> list[float]:
     """Boot a server of this role, again and again."""
     times = []
-    group = roles(app.queue_port)[role].group
+    group = ROLES[role].group
     for number in range(BOOTS):
         name = f"boot-{role}-{number}"
         started = monotonic()

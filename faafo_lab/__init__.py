@@ -4,8 +4,22 @@
     cloud = faafo_lab.connect()        # the embedded cloud, started where it does not run
     cloud.servers()
 
-Rooms: `app` (the Fractals application, which runs on the instances), `cloud` (provisioning, and the embedded cloud),
-`topology` (services, APIs, workers), `load`, `plots`.
+Its rooms, each after those that it builds on:
+
+    paths       where the lab keeps what it must remember
+    app         the Fractals application: what runs on the instances
+    cloud       provisioning: one small interface, its backends, and the embedded OpenStack
+    topology    the application on a cloud: deploy, scale, discover, destroy; the client of its API
+    load        requests in closed and open loops, and what became of them
+    reach       who can connect to whom, measured
+    plots       pictures of what happened
+    widgets     live controls for the notebook
+    check       whether all is ready, and whether an exercise is solved
+    links       links to the instances' pages that are right where the reader's browser is
+    workbook    runs the notebooks
+    cli         the command `faafo-lab`
+
+`app` imports nothing of `cloud`, and `cloud` nothing of `app`: they meet only in an instance's user data.
 """
 
 from __future__ import annotations

@@ -81,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     scale_out.add_argument("--worker", type=int, default=3, help="workers (default: %(default)s)")
     scale_out.add_argument("--image", help="what the servers boot from (default: FAAFO_LAB_IMAGE, else faafo-lab)")
     scale_out.add_argument("--flavor", help="the servers' size (default: FAAFO_LAB_FLAVOR, else m1.tiny)")
+    scale_out.add_argument("--plan", action="store_true", help="say what would be done, and do nothing")
     scale_out.set_defaults(run=scale_out_run)
     clean_up.set_defaults(run=clean_up_run)
     return top
@@ -119,13 +120,15 @@ def cloud_stop(options: argparse.Namespace) -> None:
 def scale_out_run(options: argparse.Namespace) -> None:
     """Build the application, or scale what is there."""
     import faafo_lab
-    from faafo_lab.topology import Topology
+    from faafo_lab.topology import Layout, Topology
 
+    layout = Layout.scaled_out(options.api, options.worker)  # what can't be is refused before anything is started
     started = time.monotonic()
     cloud = faafo_lab.connect(cloud=options.cloud, backend=options.backend)
-    app = Topology(cloud, image=options.image, flavor=options.flavor).refresh()
-    if app.of_role("services"):
-        app.scale(api=min(options.api, len(app.apis)) or 1, worker=min(options.worker, len(app.workers)))
+    app = Topology(cloud, image=options.image, flavor=options.flavor)
+    if options.plan:
+        print(app.plan(layout))
+        return
     app.deploy(api=options.api, worker=options.worker)
     print(f"{len(app.servers)} servers serve after {time.monotonic() - started:.1f} s:")
     for name, url in app.endpoints.items():

@@ -10,6 +10,7 @@ from faafo_lab import check, load, reach
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.reach import probe
 from faafo_lab.topology import SSH_PORT, Topology
+from faafo_lab.topology.moment import observe
 
 LIMIT_SECONDS = 120
 
@@ -74,6 +75,15 @@ def test_setup_names_everything_that_is_missing(cloud: Cloud, monkeypatch: pytes
     assert "nowhere" in repr(nowhere)
 
 
+def test_setup_raises_nothing_whatever_fails(cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    monkeypatch.setenv("FAAFO_LAB_HOME", str(file))
+    for setup in (check.setup(cloud), check.setup()):
+        assert not setup.passed
+        assert len(setup.findings) > 2
+
+
 def test_chapter_0_sees_a_group_that_is_missing_shut_or_too_wide(cloud: Cloud) -> None:
     assert "no security group named 'hello'" in hint(check.exercise_0_1, cloud=cloud)
     assert "0.1 first" in hint(check.exercise_0_2, cloud=cloud)
@@ -96,6 +106,9 @@ def test_chapter_0_sees_a_group_that_is_missing_shut_or_too_wide(cloud: Cloud) -
 
 def test_chapter_1_sees_a_server_without_a_greeting_and_a_page_that_is_shut_too(cloud: Cloud, app: Topology) -> None:
     app.deploy_all_in_one()
+    [machine] = observe(app.servers.values(), app.api).machines
+    assert machine.is_well
+    assert machine.state in ("idle", "working")
     assert "no server named 'greeter'" in hint(check.exercise_1_1, cloud=cloud)
     assert "1.1 first" in hint(check.exercise_1_2, cloud=cloud)
     add_server(app, "greeter", "all-in-one")

@@ -333,3 +333,42 @@ def test_steady_orders_go_on_until_the_block_ends_past_an_api_that_is_gone(app: 
     assert {row.api for row in rows if not row.ok} == {"http://127.0.0.1:1"}
     load.watch(app, done=done + len(accepted))
     assert {item.uuid for item in load.completions(app.endpoint)} >= {row.uuid for row in accepted}
+
+
+@pytest.mark.parametrize(
+    ("endpoints", "per_second", "words"),
+    [({}, 5, "deploy the application"), ({"api": "http://127.0.0.1:1"}, 0, "above 0")],
+)
+def test_steady_orders_that_can_not_be_are_refused_at_once(
+    endpoints: dict[str, str], per_second: float, words: str
+) -> None:
+    with (
+        pytest.raises(load.LoadError, match=words),
+        load.steady(lambda: endpoints, load.new_tasks(), per_second=per_second),
+    ):
+        pytest.fail("the block was begun")
+
+
+def test_steady_orders_wait_for_an_api_that_comes_back(server: Server) -> None:
+    server.expect({})
+    endpoints = dict(server.endpoints)
+    with load.steady(lambda: dict(endpoints), load.new_tasks(), per_second=50) as rows:
+        wait_for("an order", lambda: any(row.ok for row in rows))
+        endpoints.clear()
+        wait_for("an order without an API", lambda: rows[-1].error == "no API")
+        endpoints.update(server.endpoints)
+        wait_for("another order", lambda: rows[-1].ok)
+
+
+def test_what_stops_steady_orders_is_raised_when_their_block_ends(server: Server) -> None:
+    server.expect({})
+
+    def tasks() -> Iterator[load.tasks.Task]:
+        yield from load.same_tasks(1)
+        raise RuntimeError("no more paper")
+
+    with (
+        pytest.raises(RuntimeError, match="no more paper"),
+        load.steady(lambda: server.endpoints, tasks(), per_second=50) as rows,
+    ):
+        wait_for("its end", lambda: rows and "steady load" not in senders())

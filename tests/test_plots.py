@@ -15,6 +15,8 @@ from faafo_lab import plots
 from faafo_lab.load import Done, Timeline
 from faafo_lab.load.rows import Request, Rows
 from faafo_lab.plots import usl
+from faafo_lab.plots.events import mark_events
+from faafo_lab.plots.over_time import _lanes, _looks
 
 EVENTS = [(2.0, "worker 1 deleted"), (2.2, "API 2 deleted"), (2.3, "API 2 is back"), (9.8, "all of them are done")]
 
@@ -62,8 +64,8 @@ def test_gantt_says_how_much_each_worker_made_and_how_busy_it_was(timeline: Time
 
 def test_tasks_that_overlap_get_rows_of_their_own() -> None:
     one = [Done("a", 1.0, "w", 1.0), Done("b", 1.98, "w", 1.0), Done("c", 3.0, "w", 1.0)]  # 0.02 s: the API's delay
-    assert [len(lane) for lane in plots._lanes(one)] == [3]
-    assert [len(lane) for lane in plots._lanes([*one, Done("d", 2.5, "w", 2.0)])] == [3, 1]
+    assert [len(lane) for lane in _lanes(one)] == [3]
+    assert [len(lane) for lane in _lanes([*one, Done("d", 2.5, "w", 2.0)])] == [3, 1]
 
 
 def test_latency_names_the_percentiles_of_each_run_and_its_failures() -> None:
@@ -99,9 +101,15 @@ def test_pictures_of_nothing_are_drawn_too() -> None:
         plots.throughput(Timeline(), [("quiet", 0, 3)]),
         plots.gantt([]),
         plots.latency({"nobody asked": rows(), "all failed": rows(failed=3)}),
+        plots.throughput(Timeline(), []),
+        plots.latency({}),
         plots.scaling({}),
     ):
         check(picture)
+    assert plots.throughput(Timeline(), []).alt.endswith("No phase was given: there is nothing to show.")
+    assert plots.latency({}).alt.endswith("No run was given: there is nothing to show.")
+    assert plots.scaling({}).alt.endswith("nothing was measured or predicted yet.")
+    assert plots.gantt([]).alt.endswith("Nothing was finished.")
 
 
 def test_a_picture_is_saved_as_it_is_shown(tmp_path: Path) -> None:
@@ -114,7 +122,7 @@ def test_labels_of_events_overlap_neither_each_other_nor_the_data() -> None:
     axis = figure.subplots()
     axis.set_xlim(0, 10)
     axis.set_ylim(0, 8)
-    plots._mark_events(figure, [(axis, EVENTS)])
+    mark_events(figure, [(axis, EVENTS)])
     canvas: Any = FigureCanvasAgg(figure)
     canvas.draw()
     boxes = [
@@ -127,5 +135,5 @@ def test_labels_of_events_overlap_neither_each_other_nor_the_data() -> None:
 
 
 def test_more_workers_than_colours_still_look_different() -> None:
-    looks = plots._looks([f"app-worker-{number}" for number in range(20)])
+    looks = _looks([f"app-worker-{number}" for number in range(20)])
     assert len({(look["facecolor"], look["hatch"]) for look in looks.values()}) == 20

@@ -10,7 +10,7 @@ import faafo_lab
 from faafo_lab import load
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import NotReady
-from faafo_lab.topology import Topology, TopologyError, discover
+from faafo_lab.topology import Api, NoAnswer, Topology, TopologyError, discover
 
 CONNECT = """python3 - <<'P'
 import socket
@@ -80,6 +80,41 @@ def test_deploying_again_changes_nothing_and_says_so(app: Topology, cloud: Cloud
     assert again.built == 0
     assert all("as it should be" in line or line.startswith("serving") for line in said)
     assert sum("as it should be" in line for line in said) == 3 + 5
+
+
+def listings(cloud: Cloud, after: int) -> list[bool]:
+    """The calls since this one: whether each lists the servers, up to the first that makes one."""
+    calls = [call for call in cloud.tape(last=1000).calls if call.number > after]
+    made = [call.method == "POST" and call.url.endswith("/servers") for call in calls]
+    return ["/servers/detail" in call.url for call in calls[: made.index(True) if True in made else None]]
+
+
+def test_one_listing_is_enough_to_scale(app: Topology, cloud: Cloud) -> None:
+    before = cloud.tape(last=1).calls[-1].number
+    app.scale(api=2, worker=2)
+    assert listings(cloud, before).count(True) == 1, "nothing had to be done"
+    before = cloud.tape(last=1).calls[-1].number
+    app.scale(api=2, worker=3)
+    assert listings(cloud, before).count(True) == 1, "before a worker was made"
+    app.scale(worker=2)
+
+
+def test_a_worker_that_is_replaced_finishes_its_work_first(app: Topology, cloud: Cloud) -> None:
+    done = app.stats()["done"]
+    heavy = load.same_tasks(2, width=3000, height=2000, seed=12)
+    load.create(app.endpoints, heavy, progress=False)
+
+    def at_work() -> set[str]:
+        return {uuid for node in app.nodes() for uuid in node["working_on"]}
+
+    cloud.wait_until(lambda: len(at_work()) == 2, "both workers to take a task", timeout_seconds=60)
+    said: list[str] = []
+    Topology(cloud, flavor="m1.small", say=said.append).scale(worker=2)
+    assert "server app-worker-2: made from something else: replacing it" in said
+    load.watch(app, done=done + 2)
+    made = [fractal for fractal in app.fractals() if fractal["uuid"] in {task["uuid"] for task in heavy}]
+    assert [fractal["attempts"] for fractal in made] == [1, 1]
+    app.deploy(api=2, worker=2)
 
 
 def test_no_secret_stands_on_a_command_line_of_a_server_that_boots(app: Topology) -> None:
@@ -193,9 +228,9 @@ def test_a_server_and_a_group_that_the_lab_did_not_make_stay_untouched(app: Topo
 
 def test_with_a_disk_of_its_own_an_api_has_only_the_images_it_was_given(app: Topology, cloud: Cloud) -> None:
     with pytest.raises(TopologyError, match="'database' or 'file:///DIRECTORY', not 'nfs://x'"):
-        app.deploy(api=2, worker=2, images="nfs://x")
-    assert app.images == "database"
-    app.deploy(api=2, worker=2, images="file:///var/lib/faafo/images")
+        app.deploy(api=2, worker=2, pictures="nfs://x")
+    assert app.pictures == "database"
+    app.deploy(api=2, worker=2, pictures="file:///var/lib/faafo/images")
     made = app.stats()["done"]
     uuids = [task["uuid"] for task in load.same_tasks(3, seed=11)]
     load.create(app.endpoints, load.same_tasks(3, seed=11), progress=False)
@@ -207,11 +242,18 @@ def test_with_a_disk_of_its_own_an_api_has_only_the_images_it_was_given(app: Top
     assert answers == {"app-api-1": {200}, "app-api-2": {404}}, "the workers report to app-api-1"
     said: list[str] = []
     found = discover(faafo_lab.connect(), say=said.append)
-    assert found.images == "file:///var/lib/faafo/images"
+    assert found.pictures == "file:///var/lib/faafo/images"
     found.scale(api=2)
     assert "server app-api-1: as it should be" in said, "a new session knows where the images are"
-    app.deploy(api=2, worker=2, images="database")
-    assert discover(cloud).images == "database"
+    app.deploy(api=2, worker=2, pictures="database")
+    assert discover(cloud).pictures == "database"
+
+
+def test_what_the_application_refuses_is_said_in_its_own_words(app: Topology) -> None:
+    with pytest.raises(TopologyError, match=r"The application refuses \(404\): There is no .*nobody"):
+        app.drain(["nobody"])
+    with pytest.raises(NoAnswer, match="No API of the application answers"):
+        Api(lambda: ["http://127.0.0.1:1"]).stats()
 
 
 def test_impossible_sizes_get_one_sentence(app: Topology) -> None:

@@ -9,19 +9,22 @@ import signal
 import subprocess
 import sys
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+import requests
 
 import faafo_lab
 from faafo_lab import load, widgets
 from faafo_lab.cloud.base import Cloud
-from faafo_lab.topology import Topology
+from faafo_lab.cloud.model import Server
+from faafo_lab.topology import Machine, Moment, Topology
+from faafo_lab.topology.moment import observe
 from faafo_lab.widgets import picture
 from faafo_lab.widgets.gallery import THUMBNAIL_PIXELS
-from faafo_lab.widgets.live import Machine, Moment
 from faafo_lab.widgets.panel import THREAD_NAME, controls
 from faafo_lab.workbook import own_home, stop_cloud
 from tests.waiting import LIMIT_SECONDS, wait_for
@@ -104,6 +107,25 @@ def test_every_server_is_drawn_inside_the_picture_and_none_on_another(apis: int,
             assert abs(x - other_x) >= picture.BOX_WIDTH or abs(y - other_y) >= picture.BOX_HEIGHT
     texts = {text.text for text in svg.iter(f"{SVG}text")}
     assert {machine.name for machine in moment.machines} <= texts
+
+
+def small(role: str, workers: int) -> Moment:
+    machines = [Machine(f"app-{role}", role, "ACTIVE", "10.0.0.1", "serving", 10.0)]
+    machines += [Machine(f"app-worker-{n}", "worker", "ACTIVE", f"10.0.2.{n}", "idle") for n in range(1, workers + 1)]
+    return Moment(1.0, (*machines, Machine("watcher", "exercise", "ACTIVE", "10.0.0.9")))
+
+
+@pytest.mark.parametrize(
+    ("role", "title", "workers"), [("all-in-one", "All in one", 0), ("controller", "Controller", 2)]
+)
+def test_the_smaller_layouts_are_drawn_too(role: str, title: str, workers: int) -> None:
+    moment = small(role, workers)
+    [svg] = svgs(picture.topology(moment))
+    boxes = [rect for rect in svg.iter(f"{SVG}rect") if rect.attrib["width"] == str(picture.BOX_WIDTH)]
+    assert len(boxes) == 1 + workers
+    assert not [box for box in boxes if "dasharray" in box.attrib["style"]]
+    assert {title, f"app-{role}"} <= {text.text for text in svg.iter(f"{SVG}text")}
+    assert f"1 API server, {max(workers, int(role == 'all-in-one'))} worker" in str(moment)
 
 
 def test_names_that_look_like_markup_stay_text() -> None:
@@ -197,7 +219,7 @@ def test_an_api_is_added_with_an_address_and_the_last_one_stays(board: widgets.D
 def test_what_the_dashboard_builds_is_on_the_receipt_and_not_on_the_tape(
     board: widgets.Dashboard, app: Topology
 ) -> None:
-    assert board._watch.topology.cloud is not app.cloud
+    assert board._follower.topology.cloud is not app.cloud
     assert app.cloud.receipt().created["servers"] > 3
     assert not any("app-worker-3" in call.url for call in app.cloud.tape(last=1).calls)
 
@@ -211,6 +233,19 @@ def test_a_dashboard_says_that_the_cloud_is_away_and_recovers(board: widgets.Das
     faafo_lab.connect()
     wait_for("the dashboard to recover", lambda: not board.moment.problem)
     wait_for("the application to be back", lambda: board.moment.of_role("worker")[0].state == "idle")
+
+
+def test_a_worker_that_does_not_measure_its_machine_is_drawn_without_its_load(app: Topology) -> None:
+    run, headers = str(uuid.uuid4()), {"Authorization": f"Bearer {app.secret}"}
+    beat = {"name": "app-worker-99", "run": run, "state": "idle"}
+    requests.post(f"{app.endpoint}/v1/node", json=beat, headers=headers, timeout=30).raise_for_status()
+    server = Server("99", "app-worker-99", "ACTIVE", metadata={"faafo-lab": "worker"})
+    moment = observe([server], app.api)
+    requests.delete(f"{app.endpoint}/v1/node/app-worker-99?run={run}", headers=headers, timeout=30).raise_for_status()
+    assert moment.machines[0].state == "idle"
+    assert moment.load == moment.cpu == {}
+    [svg] = svgs(picture.topology(moment))
+    assert "app-worker-99" in {text.text for text in svg.iter(f"{SVG}text")}
 
 
 def test_the_same_cell_run_again_closes_the_older_dashboard(board: widgets.Dashboard, app: Topology) -> None:

@@ -12,18 +12,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from faafo_lab.cloud.progress import Progress
 from faafo_lab.load.rows import Request, Rows
+from faafo_lab.load.tasks import Task
 from faafo_lab.load.wire import Client
+from faafo_lab.topology.api import FRACTALS
 
 STOP_GRACE_SECONDS = 1.0  # for the answers under way, when a run is stopped
 CUT_SECONDS = 0.2  # for the senders, to see that their connections are gone
 LOOK_SECONDS = 0.1
-CREATE_PATH = "/v1/fractal"
-
-Task = Mapping[str, Any]
 Endpoints = Mapping[str, str] | Callable[[], Mapping[str, str]]
 Job = tuple[int, float | None, Task | None]  # its number, when it is due (seconds after the start), what to order
 
@@ -223,7 +221,7 @@ class Run:
 
     def _send(self, client: Client, job: Job) -> None:
         number, due, task = job
-        method, path, body = ("GET", self.path, None) if task is None else ("POST", CREATE_PATH, _json(task))
+        method, path, body = ("GET", self.path, None) if task is None else ("POST", FRACTALS, _json(task))
         urls = list((self.endpoints() if callable(self.endpoints) else self.endpoints).values())
         endpoint = urls[number % len(urls)] if urls else ""
         started = self._now()

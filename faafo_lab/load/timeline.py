@@ -1,7 +1,7 @@
 """What became of the orders: fractals that got done, by whom and when, on one clock with what you did meanwhile.
 
     timeline = Timeline(); timeline.mark("three workers")
-    watch(app, done=40)                                # wait until so many are done; a sample at every look
+    watch(app, done=40)                                # wait until so many are done; a moment at every look
     timeline.collect(app.endpoint)                     # ask the API what is done
     timeline.rate(start, end), timeline.makers(start, end)
 
@@ -10,15 +10,13 @@
 
 import time
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-from faafo_lab.cloud import direct
-
-if TYPE_CHECKING:
-    from faafo_lab.topology import Topology
+from faafo_lab.cloud.waiting import Look
+from faafo_lab.load.rows import Rows
+from faafo_lab.topology import Api, Moment, NoAnswer, Topology
+from faafo_lab.topology.moment import observe
 
 ASK_LIMIT_SECONDS = 30
 WATCH_LIMIT_SECONDS = 300
@@ -34,47 +32,23 @@ class Done:
     duration: float
 
 
-@dataclass(frozen=True)
-class Sample:
-    """The application at one moment: tasks waiting, in work and done, and each node's load average and CPU use (%)."""
-
-    at: float
-    waiting: int
-    working: int
-    done: int
-    load: Mapping[str, float]
-    cpu: Mapping[str, float]
-
-
-def watch(app: "Topology", done: int, *, timeout_seconds: float = WATCH_LIMIT_SECONDS) -> list[Sample]:
-    """Watch the application until it has finished `done` fractals in all; a sample every look, the last one at the end.
+def watch(app: Topology, done: int, *, timeout_seconds: float = WATCH_LIMIT_SECONDS) -> list[Moment]:
+    """Watch the application until it has finished `done` fractals in all; a moment every look, the last one at the end.
 
     An API that is too busy to answer in time is asked again. Raises TimedOut at the limit.
     """
-    from faafo_lab.cloud.waiting import Look
-    from faafo_lab.topology import TopologyError
-
-    samples: list[Sample] = []
+    moments: list[Moment] = []
 
     def look() -> Look:
         try:
-            stats, nodes = app.stats(), [node for node in app.nodes() if node["state"] != "lost"]
-        except TopologyError:
-            return Look(samples[-1].done if samples else 0, done, "the API does not answer")
-        samples.append(
-            Sample(
-                time.time(),
-                stats["waiting"],
-                stats["working"],
-                stats["done"],
-                {node["name"]: node["load_average"][0] for node in nodes},
-                {node["name"]: node["cpu_percent"] or 0.0 for node in nodes},
-            )
-        )
-        return Look(min(done, stats["done"]), done, f"{stats['waiting']} waiting, {stats['working']} in work")
+            moment = observe(app.servers.values(), app.api)
+        except NoAnswer:
+            return Look(moments[-1].done or 0 if moments else 0, done, "the API does not answer")
+        moments.append(moment)
+        return Look(min(done, moment.done or 0), done, f"{moment.waiting} waiting, {moment.working} in work")
 
     app.cloud.wait_until(look, f"{done} fractals to be done", timeout_seconds=timeout_seconds)
-    return samples
+    return moments
 
 
 @dataclass
@@ -113,16 +87,24 @@ class Timeline:
 
 
 def completions(endpoint: str) -> list[Done]:
-    """The fractals that this API lists as finished."""
-    answer = direct.get(f"{endpoint}/v1/fractal?results_per_page=-1", timeout=ASK_LIMIT_SECONDS)
-    answer.raise_for_status()
+    """The fractals that this API lists as finished. Raises NoAnswer."""
     return [
         Done(
-            item["uuid"],
-            datetime.fromisoformat(item["completed_at"]).timestamp(),
-            item["generated_by"],
-            item["duration"],
+            fractal["uuid"],
+            datetime.fromisoformat(fractal["completed_at"]).timestamp(),
+            fractal["generated_by"] or "",
+            fractal["duration"] or 0.0,
         )
-        for item in answer.json()["objects"]
-        if item["completed_at"]
+        for fractal in Api(lambda: [endpoint], timeout_seconds=ASK_LIMIT_SECONDS).fractals()
+        if fractal["completed_at"]
     ]
+
+
+def workers_of(rows: Rows, endpoint: str) -> Rows:
+    """Fill in, row by row, which worker made the fractal that was ordered; "" where it isn't finished.
+
+    Changes the rows and returns them. Raises NoAnswer where the API doesn't answer.
+    """
+    makers = {item.uuid: item.worker for item in completions(endpoint)}
+    rows[:] = [replace(row, worker=makers.get(row.uuid, "")) if row.uuid else row for row in rows]
+    return rows

@@ -1,4 +1,4 @@
-"""Who answers where: real TCP connections from this machine. `reach.py` sends this file to servers: stdlib alone.
+"""Who answers where: real TCP connections from this machine. `connections.py` sends this file to servers: stdlib alone.
 
 python3 probe.py 2.0 10.0.0.5:22 10.0.0.5:6379      {"listening": [22], "answers": [["10.0.0.5", 22, true, ""], …]}
 """

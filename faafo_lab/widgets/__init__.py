@@ -7,15 +7,22 @@
 Each works in the background while cells run (`panel.py` says how), uses its own connection to the cloud, and ends with
 its Close button, `.close()`, or the kernel. A session learns of servers that a button added by `app.refresh()`.
 What a button does, a method does too (`board.add("worker")`).
+
+Its rooms:
+
+    dashboard, load_panel, gallery   the three panels; the functions of these names make them
+    panel      what they have in common: work in the background, and a form for every kind of reader
+    live       following the application: a look about once a second
+    picture    the application, and its last minute, as SVG
 """
 
 from faafo_lab.topology import Topology
 from faafo_lab.widgets.dashboard import Dashboard
-from faafo_lab.widgets.gallery import Fractal, Gallery
+from faafo_lab.widgets.gallery import Gallery, Thumbnail
 from faafo_lab.widgets.load_panel import LoadPanel
 from faafo_lab.widgets.panel import Panel
 
-__all__ = ["Dashboard", "Fractal", "Gallery", "LoadPanel", "Panel", "dashboard", "gallery", "load_panel"]
+__all__ = ["Dashboard", "Gallery", "LoadPanel", "Panel", "Thumbnail", "dashboard", "gallery", "load_panel"]
 
 
 def dashboard(topology: Topology) -> Dashboard:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import html
-import itertools
 
 import ipywidgets
 
 from faafo_lab import load
-from faafo_lab.topology import Topology, TopologyError, numbered
+from faafo_lab.topology import ROLES, Topology, TopologyError
 from faafo_lab.widgets import picture
-from faafo_lab.widgets.live import Watch, in_thread
+from faafo_lab.widgets.live import Follower, in_thread
 from faafo_lab.widgets.panel import BANNER, FAINT, TEXT, Closed, Job, Panel, button, row
 
 LOOK_PAUSE_SECONDS = 1.0
@@ -24,11 +23,11 @@ class Dashboard(Panel):
     def __init__(self, topology: Topology) -> None:
         super().__init__(topology.cloud.name)
         self._topology = topology
-        self._watch = Watch(topology)
+        self._follower = Follower(topology)
         self._picture, self._numbers = ipywidgets.HTML(), ipywidgets.HTML()
         self._victim = ipywidgets.Dropdown(options=[], layout={"width": "150px"})
         self._count = ipywidgets.BoundedIntText(value=30, min=1, max=FRACTALS_MOST, layout={"width": "80px"})
-        self.moment = self._watch.look()
+        self.moment = self._follower.look()
         self._show()
         buttons = row(
             button("Add a worker", "plus", lambda: self.add("worker")),
@@ -52,22 +51,15 @@ class Dashboard(Panel):
         """Add a server of this role ("worker" or "api"), and wait until it serves. Returns at once."""
 
         def work(job: Job) -> str:
-            app = in_thread(self._topology).refresh()
-            name, place = self._free_place(app, role)
+            name = in_thread(self._topology).add(role)
             job.what = f"add {name}"
-            app.check(servers=1, addresses=int(role == "api"))
-            if role == "api":
-                app.add_apis(place)
-            else:
-                app.add_workers(place)
-            self._watch.look_closer()
-            app.wait_serving()
+            self._follower.look_closer()
             return f"{name} serves"
 
         self._act(f"add {_a(role)}", work, in_turn=True)
 
     def remove(self, role: str) -> None:
-        """Remove the last server of this role; a worker finishes first what it has in hand. Returns at once."""
+        """Remove the last server of this role; a worker finishes what it works on first. Returns at once."""
 
         def work(job: Job) -> str:
             app = in_thread(self._topology).refresh()
@@ -79,13 +71,13 @@ class Dashboard(Panel):
             name = servers[-1].name
             job.what = f"remove {name}"
             words = app.remove([servers[-1]])[name]
-            self._watch.look_closer()
+            self._follower.look_closer()
             return words
 
         self._act(f"remove {_a(role)}", work, in_turn=True)
 
     def delete(self, name: str) -> None:
-        """Delete this server at once, with all that it has in hand. Returns at once."""
+        """Delete this server at once, with all that it works on. Returns at once."""
 
         def work(job: Job) -> str:
             if not name:
@@ -94,8 +86,8 @@ class Dashboard(Panel):
             if name not in app.servers:
                 raise TopologyError(f"There is no server {name} any more.")
             app.cloud.delete_servers([app.servers[name]])
-            self._watch.look_closer()
-            return "gone; the tasks it had in hand go back to the queue"
+            self._follower.look_closer()
+            return "gone; the tasks it worked on go back to the queue"
 
         self._act(f"delete {name} the hard way", work)
 
@@ -117,33 +109,24 @@ class Dashboard(Panel):
 
         self._act(f"order {number} fractal{'s' * (number != 1)}", work)
 
-    def _free_place(self, app: Topology, role: str) -> tuple[str, int]:
-        """The name and the number of the next server of this role: the first number that is free."""
-        if not app.servers:
-            raise TopologyError("There is no application to scale: deploy it first, for instance by app.deploy().")
-        if role == "api" and not app.of_role("services"):
-            raise TopologyError("This small application has a controller: app.deploy() makes one with API servers.")
-        taken = {numbered(server.name)[1] for server in app.of_role(role)}
-        place = next(number for number in itertools.count(1) if number not in taken)
-        return f"app-{role}-{place}", place
-
     # -- what it shows ---------------------------------------------------------------------------------------------
 
     def _follow(self) -> None:
         """Look about once a second until the panel is closed."""
         try:
             while not self._stop.wait(LOOK_PAUSE_SECONDS):
-                self.moment = self._watch.look()
+                self.moment = self._follower.look()
                 self._show()
                 if any(job.running for job in tuple(self.jobs)):
                     self._show_jobs()
         finally:
-            self._watch.close()
+            self._follower.close()
 
     def _show(self) -> None:
         self._picture.value = self._picture_html()
         self._numbers.value = self._numbers_html()
-        names = tuple(machine.name for machine in self.moment.machines if machine.role in ("api", "worker"))
+        several = [role.name for role in ROLES.values() if role.numbered]
+        names = tuple(machine.name for machine in self.moment.of_role(*several))
         if names != tuple(self._victim.options):
             chosen = self._victim.value
             self._victim.options = names

@@ -5,28 +5,25 @@ from __future__ import annotations
 import base64
 import html
 import io
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import ipywidgets
-import requests
 
 from faafo_lab.cloud import direct
 from faafo_lab.cloud.errors import CloudError
-from faafo_lab.topology import Topology, TopologyError
-from faafo_lab.widgets.live import first_line, in_thread
+from faafo_lab.topology import Api, Topology, TopologyError
+from faafo_lab.topology.errors import first_line
+from faafo_lab.widgets.live import in_thread
 from faafo_lab.widgets.panel import FAINT, TEXT, Job, Panel, button, row
 
-PAGE, PAGES = 50, 4  # how far back finished fractals are looked for
 LIMIT_SECONDS = 20.0
 THUMBNAIL_PIXELS = (180, 135)
 THUMBNAIL_COLOURS = 64
 
 
 @dataclass(frozen=True)
-class Fractal:
+class Thumbnail:
     """A finished fractal: who made it in how many seconds, and a small picture (PNG)."""
 
     uuid: str
@@ -50,7 +47,7 @@ class Gallery(Panel):
             raise ValueError(f"A gallery shows at least 1 fractal, not {newest}.")
         super().__init__(topology.cloud.name)
         self._topology, self.newest = topology, newest
-        self.fractals: Sequence[Fractal] = ()
+        self.fractals: Sequence[Thumbnail] = ()
         self._problem = ""
         self._tiles = ipywidgets.HTML()
         try:
@@ -76,16 +73,7 @@ class Gallery(Panel):
 
     def _load(self, app: Topology) -> None:
         """Ask the first API that answers. Raises TopologyError where none does."""
-        if not app.endpoints:
-            raise TopologyError("No API server is here to ask: deploy the application first.")
-        problem = ""
-        for url in app.endpoints.values():
-            try:
-                self.fractals = newest_fractals(url, self.newest)
-                return
-            except (requests.RequestException, ValueError, OSError) as error:
-                problem = first_line(error)
-        raise TopologyError(f"No API of the application answers ({problem}).")
+        self.fractals = newest_fractals(app, self.newest)
 
     def _show(self) -> None:
         self._tiles.value = self.html()
@@ -114,48 +102,35 @@ class Gallery(Panel):
         return "\n".join([f"Gallery: the newest {len(self.fractals)} fractals", *lines])
 
 
-def newest_fractals(endpoint: str, number: int) -> list[Fractal]:
-    """The fractals that were finished last, the newest first, as this API has them.
+def newest_fractals(app: Topology, number: int) -> list[Thumbnail]:
+    """The fractals that were finished last, the newest first.
 
-    Raises requests.RequestException (LIMIT_SECONDS over, or the API is away) and OSError (no PNG).
+    Raises TopologyError (LIMIT_SECONDS over, no API answers, or what it gives for a picture is none).
     """
-    end = time.monotonic() + LIMIT_SECONDS
     with direct.Session() as session:
-
-        def ask(path: str) -> requests.Response:
-            left = end - time.monotonic()
-            if left <= 0:
-                raise requests.Timeout(f"the pictures took longer than {LIMIT_SECONDS:.0f} s")
-            answer = session.get(endpoint + path, timeout=left)
-            answer.raise_for_status()
-            return answer
-
-        found: list[dict[str, Any]] = []
-        for page in range(1, PAGES + 1):  # the last ones ordered may still wait
-            answer = ask(f"/v1/fractal?order=newest&results_per_page={PAGE}&page={page}").json()
-            found += [item for item in answer["objects"] if item["completed_at"]]
-            if len(found) >= number or page >= answer["total_pages"]:
-                break
-        found.sort(key=lambda item: str(item["completed_at"]), reverse=True)
+        api = Api(lambda: app.endpoints.values(), within_seconds=LIMIT_SECONDS, session=session)
         return [
-            Fractal(
-                item["uuid"],
-                item["generated_by"],
-                item["duration"],
-                item["width"],
-                item["height"],
-                thumbnail(ask(f"/fractal/{item['uuid']}").content),
+            Thumbnail(
+                fractal["uuid"],
+                fractal["generated_by"] or "",
+                fractal["duration"] or 0.0,
+                fractal["width"],
+                fractal["height"],
+                thumbnail(api.picture(fractal["uuid"])),
             )
-            for item in found[:number]
+            for fractal in api.newest(number)
         ]
 
 
 def thumbnail(png: bytes) -> bytes:
-    """The same picture, at most twice THUMBNAIL_PIXELS (for fine screens), as a PNG. Raises OSError for no picture."""
+    """The same picture, at most twice THUMBNAIL_PIXELS (for fine screens), as a PNG. Raises TopologyError."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(png)) as image:
-        small = image.convert("RGB")
+    try:
+        with Image.open(io.BytesIO(png)) as image:
+            small = image.convert("RGB")
+    except OSError as error:
+        raise TopologyError(f"What the application gives for a picture is none ({first_line(error)}).") from None
     width, height = THUMBNAIL_PIXELS
     small.thumbnail((2 * width, 2 * height))
     buffer = io.BytesIO()

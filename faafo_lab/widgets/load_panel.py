@@ -7,12 +7,11 @@ import time
 from pathlib import Path
 
 import ipywidgets
-import requests
 
 from faafo_lab.load import HEIGHT_PIXELS, WIDTH_PIXELS, Load, LoadError, workers_of
 from faafo_lab.load.rows import Rows, human
 from faafo_lab.load.runner import Run
-from faafo_lab.topology import Topology
+from faafo_lab.topology import Topology, TopologyError
 from faafo_lab.widgets import picture
 from faafo_lab.widgets.live import in_thread
 from faafo_lab.widgets.panel import FAINT, TEXT, Closed, Job, Panel, button, row
@@ -144,7 +143,7 @@ class LoadPanel(Panel):
         while rows is self.rows and time.monotonic() < end:
             try:
                 workers_of(rows, endpoint)
-            except requests.RequestException:
+            except TopologyError:
                 return  # the table says that nobody is known
             self._show()
             if all(request.worker for request in rows if request.ok) or self._stop.wait(WORKERS_PAUSE_SECONDS):

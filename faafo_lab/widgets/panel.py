@@ -26,7 +26,7 @@ import ipywidgets
 from faafo_lab.cloud import progress
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.load import LoadError
-from faafo_lab.widgets.live import first_line
+from faafo_lab.topology.errors import first_line
 
 log = logging.getLogger(__name__)
 

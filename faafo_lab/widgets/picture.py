@@ -1,16 +1,18 @@
 """The application drawn: servers by role, how busy each is, and who may talk to whom; and a line of the last minute.
 
-Pure functions from a `live.Moment` to SVG, which is valid XML and stands on its own: its colours are JupyterLab's (CSS
+Pure functions from a `Moment` to SVG, which is valid XML and stands on its own: its colours are JupyterLab's (CSS
 variables, with a light theme's as fallback), and what a colour says, a word says too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
-from faafo_lab.widgets.live import HISTORY_SECONDS, Machine, Moment
+from faafo_lab.topology import ROLES, Machine, Moment
+from faafo_lab.topology.roles import Column
+from faafo_lab.widgets.live import HISTORY_SECONDS
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"  # Okabe and Ito's, as in `plots`
-ROLE_COLOURS = {"api": BLUE, "controller": BLUE, "services": GREEN, "worker": ORANGE}
+COLUMN_COLOURS: Mapping[Column, str] = {"API": BLUE, "Services": GREEN, "Workers": ORANGE}
 GROUND = "var(--jp-layout-color1,#fff)"
 SHADE = "var(--jp-layout-color3,#ddd)"
 INK = "var(--jp-ui-font-color1,#222)"
@@ -29,19 +31,18 @@ READABLE = 0.75  # of its size: no smaller than this is the picture drawn
 
 def topology(moment: Moment) -> str:
     """The servers, left to right as a request goes: you, the APIs, the services, the workers."""
-    left = moment.of_role("api", "controller")
-    middle = moment.of_role("services")
-    right = moment.of_role("worker")
+    left, middle, right = (_of_column(moment, name) for name in COLUMN_COLOURS)
     rows = min(max(len(left), len(middle), min(len(right), ROWS_A_COLUMN), 1), max(ROWS_A_COLUMN, len(left)))
     height = HEAD + rows * (BOX_HEIGHT + GAP) + FOOT
     parts: list[str] = []
     x: float = YOU_WIDTH + COLUMN_GAP
     places: dict[str, tuple[float, float]] = {}
 
-    def column(title: str, machines: Sequence[Machine], x: float) -> float:
+    def column(machines: Sequence[Machine], x: float) -> float:
         """Place the machines; returns where the next column begins."""
         columns = [machines[at : at + max(rows, 1)] for at in range(0, len(machines), max(rows, 1))] or [[]]
         if machines:
+            title = ROLES[machines[0].role].title
             parts.append(_text(x, HEAD - 12, title, size=12, colour=FAINT))
         for stack in columns:
             top = HEAD + (rows - len(stack)) * (BOX_HEIGHT + GAP) / 2
@@ -50,10 +51,10 @@ def topology(moment: Moment) -> str:
             x += BOX_WIDTH + GAP
         return x - GAP + COLUMN_GAP
 
-    x = column("API" if not any(m.role == "controller" for m in left) else "Controller", left, x)
+    x = column(left, x)
     if middle:
-        x = column("Services", middle, x)
-    end = column("Workers", right, x) - COLUMN_GAP if right else x - COLUMN_GAP
+        x = column(middle, x)
+    end = column(right, x) - COLUMN_GAP if right else x - COLUMN_GAP
     middle_y = HEAD + rows * (BOX_HEIGHT + GAP) / 2 - GAP / 2
 
     arrows: list[str] = []
@@ -62,7 +63,7 @@ def topology(moment: Moment) -> str:
     for machine in left:
         to_x, to_y = places[machine.name]
         arrows.append(_arrow(YOU_WIDTH, middle_y, to_x, to_y + BOX_HEIGHT / 2, BLUE))
-    hub = middle or [machine for machine in left if machine.role == "controller"]
+    hub = [machine for machine in (*middle, *left) if "queue" in ROLES[machine.role].offers]
     for target in hub[:1]:
         hub_x, hub_y = places[target.name][0], places[target.name][1] + BOX_HEIGHT / 2
         for machine in left if middle else []:
@@ -130,10 +131,14 @@ def throughput(moment: Moment) -> str:
 # -- the parts -----------------------------------------------------------------------------------------------------
 
 
+def _of_column(moment: Moment, column: Column) -> list[Machine]:
+    """The servers that are drawn in this column."""
+    return moment.of_role(*(role.name for role in ROLES.values() if role.column == column))
+
+
 def _box(machine: Machine, x: float, y: float) -> str:
-    colour = ROLE_COLOURS.get(machine.role, FAINT)
-    well = machine.status == "ACTIVE" and machine.state != "lost" and (machine.state or machine.role == "services")
-    dashes = "" if well else ";stroke-dasharray:5 4"
+    colour = COLUMN_COLOURS[ROLES[machine.role].column]
+    dashes = "" if machine.is_well else ";stroke-dasharray:5 4"
     parts = [
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="6" '
         f'style="fill:{GROUND};stroke:{colour};stroke-width:1.6{dashes}"/>',

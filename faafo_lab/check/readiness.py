@@ -1,0 +1,117 @@
+"""Whether all is there that the workbook needs."""
+
+import html
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from faafo_lab import connect
+from faafo_lab.cloud.base import Cloud
+from faafo_lab.cloud.errors import CloudError, NotReady
+from faafo_lab.topology import Topology
+
+PYTHON_NEEDED = (3, 11)
+LIBRARIES = ("jupyterlab", "ipywidgets", "matplotlib", "shade", "apache-libcloud")
+# What the largest chapter builds at once.
+SERVERS_NEEDED, ADDRESSES_NEEDED, GROUPS_NEEDED = 6, 2, 3
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the workbook needs: whether it is there, and what was found or is to do."""
+
+    what: str
+    ready: bool
+    words: str
+
+
+@dataclass(frozen=True)
+class Setup:
+    """Everything that the workbook needs."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the workbook can begin."""
+        return all(finding.ready for finding in self.findings)
+
+    def __repr__(self) -> str:
+        width = max(len(finding.what) for finding in self.findings)
+        return "\n".join(f"{'✔' if f.ready else '✘'} {f.what:<{width}}  {f.words}" for f in self.findings)
+
+    def _repr_html_(self) -> str:
+        left = 'style="text-align:left;vertical-align:top"'
+        rows = "".join(
+            f"<tr><td {left}>{'✔' if finding.ready else '<b>✘</b>'}</td><th {left}>{html.escape(finding.what)}</th>"
+            f"<td {left}>{html.escape(finding.words)}</td></tr>"
+            for finding in self.findings
+        )
+        return f"<table>{rows}</table>"
+
+
+def setup(cloud: Cloud | None = None) -> Setup:
+    """Look at Python, the libraries, the cloud, its image and flavor, and the room in its quota. Raises nothing."""
+    here = sys.version_info[:2]
+    new_enough = here >= PYTHON_NEEDED
+    python = f"{here[0]}.{here[1]}" + ("" if new_enough else ": the lab needs 3.11 or newer")
+    return Setup((Finding("Python", new_enough, python), _libraries(), *_of_cloud(cloud)))
+
+
+def _of_cloud(cloud: Cloud | None) -> Iterator[Finding]:
+    """What of the cloud is ready. What fails is a finding too, and what needs it is not looked at."""
+    what = "cloud"
+    try:
+        cloud = cloud or connect()
+        limits = cloud.limits()
+        words = f"{cloud.name} answers through {cloud.backend}; {limits.servers_used} servers are there"
+        yield Finding(what, True, words)
+        what = "lab's home"
+        app = Topology(cloud)
+        ready = True
+        for what, name, find in (("image", app.image_name, cloud.image), ("flavor", app.flavor_name, cloud.flavor)):
+            yield (found := _named(what, name, find))
+            ready = ready and found.ready
+        if ready:
+            what = "room"
+            yield _room(app.refresh())
+    except NotReady as error:
+        yield Finding(what, False, " ".join(error.missing))
+    except (CloudError, OSError) as error:
+        yield Finding(what, False, str(error))
+
+
+def _named(what: str, name: str, find: Callable[[str], object]) -> Finding:
+    try:
+        find(name)
+    except CloudError as error:
+        return Finding(what, False, f"{error} Set FAAFO_LAB_{what.upper()} to one of them.")
+    return Finding(what, True, name)
+
+
+def _libraries() -> Finding:
+    there, missing = [], []
+    for name in LIBRARIES:
+        try:
+            there.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            missing.append(name)
+    if missing:
+        return Finding("libraries", False, f"{', '.join(missing)} not installed: run `make install`, or pip install.")
+    return Finding("libraries", True, ", ".join(there))
+
+
+def _room(app: Topology) -> Finding:
+    """Whether the largest chapter fits beside what is there, with what the lab itself has built counted as room.
+
+    Raises NotReady where it does not.
+    """
+    app.cloud.preflight(
+        image=app.image_name,
+        flavor=app.flavor_name,
+        servers=max(0, SERVERS_NEEDED - len(app.servers)),
+        floating_ips=max(0, ADDRESSES_NEEDED - len(app.endpoints)),
+        security_groups=GROUPS_NEEDED,
+    )
+    return Finding("room", True, f"for {SERVERS_NEEDED} servers and {ADDRESSES_NEEDED} floating addresses")

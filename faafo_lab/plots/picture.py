@@ -1,0 +1,69 @@
+"""A picture: a PNG with its alt text and its data; and what all pictures share, colours above all.
+
+The ground is white, in dark JupyterLab too: the colours are chosen for it, and so a picture looks the same wherever it
+is pasted. Colours are never the only sign: lines differ in their dashes, workers in their rows or hatches.
+"""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+WIDTH_INCHES, HEIGHT_INCHES, DOTS_PER_INCH = 9.6, 4.4, 110
+NARROW_INCHES = 7.2
+# Okabe and Ito's colours, which people with any colour vision can tell apart.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
+BLUE, ORANGE, GREEN, PINK, SKY, RED, YELLOW, BLACK = COLOURS
+DARK_RED, GREY = "#7F3300", "#666666"
+DASHES = ("-", "--", "-.", ":")
+ALT_TITLE_CHARACTERS = 200
+
+
+class Picture:
+    """A plot that shows itself in a notebook, with its alt text and its data as a table.
+
+    `png`: the picture; `alt`: what it shows, in words; `columns`, `rows`: the data that it was drawn from.
+    """
+
+    def __init__(self, figure: Any, alt: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        buffer = io.BytesIO()
+        canvas: Any = FigureCanvasAgg(figure)
+        canvas.print_png(buffer, metadata={"Title": alt[:ALT_TITLE_CHARACTERS]})
+        self.png, self.alt, self.columns, self.rows = buffer.getvalue(), alt, tuple(columns), list(rows)
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        return {"image/png": self.png, "text/plain": self.alt}, {
+            "image/png": {"alt": self.alt},
+            "alt": self.alt,
+        }
+
+    def __repr__(self) -> str:
+        return self.alt
+
+    def table(self) -> str:
+        """The picture's data as text, a row a line."""
+        from prettytable import PrettyTable
+
+        table = PrettyTable(list(self.columns))
+        table.add_rows([list(row) for row in self.rows])
+        return str(table)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the PNG to this file; returns its path."""
+        path = Path(path)
+        path.write_bytes(self.png)
+        return path
+
+
+def new_figure(width: float, height: float) -> Any:
+    """A figure of this size (inches), on white."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained", facecolor="white")
+
+
+def say_empty(axis: Any, words: str) -> None:
+    """Write into a picture without data why it has none."""
+    axis.text(0.5, 0.5, words, transform=axis.transAxes, ha="center", va="center", color=GREY)

@@ -1,0 +1,189 @@
+"""The one client of the application's API.
+
+    api = Api(app.endpoints.values, app.secret)
+    api.stats()["waiting"]
+    [node["name"] for node in api.nodes() if node["state"] == "idle"]
+
+It asks the API that answered last, at first the first one, and where that does not answer the others in turn. What it
+returns is the API's JSON as it is, typed (`/v1/openapi.json` describes it). Load is sent by `faafo_lab.load` alone:
+that measures, and asks nobody else when an API is away.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, TypedDict
+
+import requests
+
+from faafo_lab.cloud import direct
+from faafo_lab.topology.errors import NoAnswer, TopologyError
+
+FRACTALS = "/v1/fractal"
+FIRST_PAGE = f"{FRACTALS}?page=1"
+TIMEOUT_SECONDS = 10.0
+PAGE, PAGES = 50, 4  # how far back finished fractals are looked for
+LOST = "lost"  # the state of a node that was silent for long
+
+
+class Stats(TypedDict):
+    """How many fractals wait, are in work, are done and have failed; None: the broker is away."""
+
+    waiting: int
+    working: int
+    done: int
+    failed: int
+    queue_depth: int | None
+    dead: int | None
+
+
+class Node(TypedDict):
+    """An API or a worker, as it reported last. A program that does not measure its machine reports None."""
+
+    name: str
+    role: str  # "api" or "worker"
+    state: str  # "serving", "idle", "working", "draining", "drained" or "lost"
+    drain: bool
+    working_on: list[str]  # uuids
+    load_average: list[float] | None  # over 1, 5 and 15 minutes
+    cpu_percent: float | None  # 0 to 100 of all cores together
+    cores: float | None
+    version: str | None
+    started_at: str  # ISO 8601
+    last_heard: str
+    seconds_since_heard: float
+
+
+class Fractal(TypedDict):
+    """A fractal that was ordered. What is not known yet is None."""
+
+    uuid: str
+    width: int
+    height: int
+    iterations: int
+    xa: float
+    xb: float
+    ya: float
+    yb: float
+    c: list[float] | None
+    duration: float | None  # seconds
+    size: int | None  # bytes
+    checksum: str | None
+    generated_by: str | None
+    attempts: int
+    failures: int
+    failure: str | None
+    leased_by: str | None
+    created_at: str  # ISO 8601
+    published_at: str | None
+    completed_at: str | None
+    failed_at: str | None
+
+
+class Api:
+    """The APIs at these URLs (asked for anew each time, as they may change), with the deployment's secret.
+
+    Each request has a time limit, and `within_seconds` limits all of them together. `session` keeps connections; it
+    must be of one thread. Every method raises NoAnswer where no API answers, and TopologyError with the API's own
+    words where it refuses.
+    """
+
+    def __init__(
+        self,
+        endpoints: Callable[[], Iterable[str]],
+        secret: str = "",
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        within_seconds: float | None = None,
+        session: requests.Session | None = None,
+    ) -> None:
+        self._endpoints, self._secret, self._timeout_seconds = endpoints, secret, timeout_seconds
+        self._end = None if within_seconds is None else time.monotonic() + within_seconds
+        self._request = (session or direct).request
+        self._last = ""  # who answered last
+
+    def stats(self) -> Stats:
+        """How many fractals wait, are in work and are done."""
+        answer: Stats = self._ask("/v1/stats")
+        return answer
+
+    def nodes(self) -> list[Node]:
+        """Every API and worker as the application itself knows it."""
+        answer: list[Node] = self._ask("/v1/node")["objects"]
+        return answer
+
+    def fractals(self) -> list[Fractal]:
+        """Every fractal that was ordered, the oldest first."""
+        answer: list[Fractal] = self._ask(f"{FRACTALS}?results_per_page=-1")["objects"]
+        return answer
+
+    def newest(self, number: int) -> list[Fractal]:
+        """The fractals that were finished last, the newest first, of the PAGE * PAGES that were ordered last."""
+        found: list[Fractal] = []
+        for page in range(1, PAGES + 1):  # the last ones ordered may still wait
+            answer = self._ask(f"{FRACTALS}?order=newest&results_per_page={PAGE}&page={page}")
+            found += [fractal for fractal in answer["objects"] if fractal["completed_at"]]
+            if len(found) >= number or page >= answer["total_pages"]:
+                break
+        return sorted(found, key=lambda fractal: str(fractal["completed_at"]), reverse=True)[:number]
+
+    def picture(self, uuid: str) -> bytes:
+        """A fractal's picture (PNG), from the first API that has it."""
+        png: bytes = self._ask(f"/fractal/{uuid}", read=lambda answer: answer.content)
+        return png
+
+    def drain(self, worker: str, drain: bool = True) -> None:
+        """Ask a worker to take no new task, or to go on."""
+        self._ask(f"/v1/node/{worker}", "PUT", {"drain": drain})
+
+    def healthy(self) -> bool:
+        """Whether an API says that it, its database and its queue are well."""
+        try:
+            self._ask("/health")
+        except TopologyError:
+            return False
+        return True
+
+    def _ask(
+        self,
+        path: str,
+        method: str = "GET",
+        body: Any = None,
+        read: Callable[[requests.Response], Any] = requests.Response.json,
+    ) -> Any:
+        urls = sorted(self._endpoints(), key=lambda url: url != self._last)
+        problem: TopologyError = NoAnswer("There is no API to ask: deploy the application first.")
+        for url in urls:
+            left = self._timeout_seconds if self._end is None else self._end - time.monotonic()
+            if left <= 0:
+                raise NoAnswer(f"The application's answers took too long (the last asked for: {path}).")
+            try:
+                answer = self._request(
+                    method,
+                    url + path,
+                    json=body,
+                    auth=direct.bearer(self._secret) if self._secret else None,
+                    timeout=min(left, self._timeout_seconds),
+                )
+                if answer.ok:
+                    content, self._last = read(answer), url
+                    return content
+                problem = _refusal(answer)
+            except requests.RequestException as error:
+                problem = NoAnswer(f"No API of the application answers ({url}{path}: {error}).")
+        raise problem
+
+
+def healthy(url: str) -> bool:
+    """Whether the API at this URL says that it, its database and its queue are well."""
+    return Api(lambda: [url]).healthy()
+
+
+def _refusal(answer: requests.Response) -> TopologyError:
+    """What an API that does not do as asked says: a refusal, or that it can't answer now."""
+    try:
+        words = str(answer.json()["error"])
+    except (ValueError, KeyError, TypeError):
+        words = answer.reason
+    if answer.status_code < 500:
+        return TopologyError(f"The application refuses ({answer.status_code}): {words}")
+    return NoAnswer(f"No API of the application answers ({answer.url}: {answer.status_code}, {words}).")

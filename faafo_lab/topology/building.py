@@ -1,0 +1,155 @@
+"""Building: security groups and servers as a plan wants them, each with its way back."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from faafo_lab.cloud import keys
+from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY, allocated_file
+from faafo_lab.cloud.model import KeyPair, Server
+from faafo_lab.topology.errors import TopologyError
+from faafo_lab.topology.plan import DIGEST_KEY, Layout, Plan, Step
+from faafo_lab.topology.roles import QUEUE, ROLES, Role
+from faafo_lab.topology.undo import Undo
+from faafo_lab.topology.user_data import PICTURES_IN_DATABASE
+
+if TYPE_CHECKING:
+    from faafo_lab.topology.topology import Topology
+
+log = logging.getLogger(__name__)
+
+PICTURES_KEY = "faafo-lab-images"  # the metadata key of where an API keeps pictures
+
+
+class Builder:
+    """Builds for one topology; `undo` takes it all back where the call fails."""
+
+    def __init__(self, app: Topology, undo: Undo) -> None:
+        self._app, self._undo, self._cloud = app, undo, app.cloud
+
+    def groups(self, roles: Iterable[Role], without: Collection[int] = ()) -> None:
+        """Make the security groups of these roles where they are missing, and rules but for the ports `without`."""
+        for role in roles:
+            group, made = self._cloud.get_or_create_security_group(role.group, group_description(role))
+            if made:
+                self._undo.add(
+                    f"security group {role.group}", functools.partial(self._cloud.delete_security_group, group)
+                )
+            if group.description != group_description(role):
+                raise TopologyError(
+                    f"A security group named {role.group!r} exists that the lab did not make "
+                    f"({group.description or 'no description'}): rename or delete it, then run this again."
+                )
+            rules = []
+            for opening in role.openings:
+                port = self._app.queue_port if opening.port == QUEUE else opening.port
+                if port not in without:
+                    rule, added = self._cloud.get_or_create_rule(group, port, remote_group=opening.source)
+                    rules += [rule] * added
+            if not made:
+                for rule in rules:
+                    self._undo.add(f"a rule of {role.group}", functools.partial(self._cloud.delete_rule, rule))
+            self._app.report(
+                f"security group {role.group}", "created" if made else f"{len(rules)} rules added" if rules else ""
+            )
+
+    def servers(self, plan: Plan, layout: Layout) -> None:
+        """Make what the plan creates and replaces, role after role, and wait until each is ACTIVE and has addresses."""
+        if plan.made:
+            key = self._key_pair()
+            self._note_gone([step.name for step in plan.made])
+            self._drain_replaced(plan)
+        for role in ROLES.values():
+            steps = [step for step in plan.made if step.role is role]
+            kept = [step for step in plan.keep if step.role is role]
+            for step in kept if layout.count(role) is not None else []:
+                self._app.report(f"server {step.name}", "")
+            if steps:
+                self._make(role, steps, key)
+            if booting := [step.server for step in kept if step.server and step.server.status == "BUILD"]:
+                self._app.know(self._cloud.wait_for(booting))
+            if role.serves:
+                self._publish([step.name for step in (*kept, *steps)])
+
+    def _make(self, role: Role, steps: Sequence[Step], key: KeyPair) -> None:
+        """Servers of one role, together."""
+        if old := [step.server for step in steps if step.server]:
+            for step in steps:
+                if step.server:
+                    self._app.say(f"server {step.name}: {step.why}: replacing it")
+            self._cloud.delete_servers(old)
+        made: list[Server] = []
+        self._undo.add(f"servers of role {role.name}", lambda: self._cloud.delete_servers(made))
+        script, metadata = self._app.user_data(role.name), {ROLE_KEY: role.name, DIGEST_KEY: self._app.digest(role)}
+        if role.chooses_pictures and self._app.pictures != PICTURES_IN_DATABASE:
+            metadata[PICTURES_KEY] = self._app.pictures
+        for step in steps:
+            made.append(
+                self._cloud.create_server(
+                    step.name,
+                    image=self._app.image,
+                    flavor=self._app.flavor,
+                    key_pair=key.name,
+                    security_groups=[role.group],
+                    user_data=script,
+                    metadata=metadata,
+                )
+            )
+            self._app.built += 1
+            self._app.report(f"server {step.name}", "created")
+        self._app.know(self._cloud.wait_for(made))
+
+    def _key_pair(self) -> KeyPair:
+        """The lab's key pair on the cloud."""
+        if keys.KEY_PAIR_NAME not in {pair.name for pair in self._cloud.key_pairs()}:
+            self._undo.add("key pair", lambda: self._cloud.delete_key_pair(keys.KEY_PAIR_NAME))
+        return keys.ensure_key_pair(self._cloud)
+
+    def _publish(self, names: Iterable[str]) -> None:
+        """Give each of these servers a floating address: a free one, else a new one."""
+        for name in names:
+            if self._app.servers[name].floating_addresses:
+                continue
+            had = {ip.id for ip in self._cloud.floating_ips()}
+            address = self._cloud.free_floating_ip()
+            if address.id not in had:
+                self._undo.add(f"floating address {address.address}", functools.partial(self._release, address.id))
+                with allocated_file(self._cloud.name).open("a", encoding="utf-8") as file:
+                    file.write(f"{address.id}\n")
+            address = self._cloud.attach_floating_ip(self._app.servers[name], address)
+            self._app.know([replace(self._app.servers[name], floating_addresses=(address.address,))])
+            self._app.report(f"floating address of {name}", "attached")
+
+    def _release(self, address_id: str) -> None:
+        """Give back a floating address that this lab allocated."""
+        self._cloud.delete_floating_ip(address_id)
+        file = allocated_file(self._cloud.name)
+        left = [id for id in file.read_text(encoding="utf-8").split() if id != address_id]
+        file.write_text("".join(f"{id}\n" for id in left), encoding="utf-8")
+
+    def _drain_replaced(self, plan: Plan) -> None:
+        """Drain the workers that are replaced, where the API that they report to is there to tell them."""
+        first = [role.server_names(1)[0] for role in ROLES.values() if "endpoint" in role.offers]
+        if any(name in self._app.servers and self._app.servers[name].status == "ACTIVE" for name in first):
+            for worker in self._app.drain_workers([step.server for step in plan.replace if step.server]):
+                self._undo.add(f"drained {worker}", functools.partial(self._app.api.drain, worker, False))
+
+    def _note_gone(self, names: Collection[str]) -> None:
+        """Remember what the application still tells of servers that are to be made anew under the same names."""
+        if not self._app.endpoints:
+            return
+        try:
+            nodes = [node for node in self._app.nodes() if node["name"] in names]
+        except TopologyError as error:
+            log.debug("nothing is known of earlier nodes: %s", error)
+        else:
+            self._app.gone |= {(node["name"], node["started_at"]) for node in nodes}
+
+
+def group_description(role: Role) -> str:
+    """How the lab marks the security groups that it made, which have no metadata."""
+    return f"{DESCRIPTION}{role.description}"

@@ -1,0 +1,28 @@
+"""What can go wrong with the application on a cloud.
+
+    CloudError (see `faafo_lab.cloud.errors`)
+    └── TopologyError       the application can't be built, found, scaled or asked as wanted
+        ├── Busy            somebody else on this machine changes the application now
+        └── NoAnswer        none of the application's APIs answers
+
+Each message is one clear sentence that says why, and what to do.
+"""
+
+from faafo_lab.cloud.errors import CloudError
+
+
+class TopologyError(CloudError):
+    """The application can't be built, found or scaled as wanted."""
+
+
+class Busy(TopologyError):
+    """Another process or thread changes the same application, and did not end in time."""
+
+
+class NoAnswer(TopologyError):
+    """None of the application's APIs answers."""
+
+
+def first_line(error: BaseException) -> str:
+    """An error as one line."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)

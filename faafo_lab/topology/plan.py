@@ -1,0 +1,172 @@
+"""A wanted layout, and what it takes to get there: a plan, which can be shown before it is done.
+
+    plan = app.plan(Layout.scaled_out(api=2, worker=3))
+    print(plan)          # create app-worker-3 …; replace …; remove …; keep …
+
+A plan comes from one listing of the cloud's servers. Making it changes nothing.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from faafo_lab.cloud.marks import ROLE_KEY
+from faafo_lab.cloud.model import Server
+from faafo_lab.topology.errors import TopologyError
+from faafo_lab.topology.roles import ROLES, Part, Role
+
+DIGEST_KEY = "faafo-lab-digest"  # the metadata key of what a server was made from
+FINE = ("ACTIVE", "BUILD")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How many servers of each role are wanted; None: as many as there are, as they are."""
+
+    all_in_one: int | None = 0
+    controller: int | None = 0
+    services: int | None = 0
+    api: int | None = 0
+    worker: int | None = 0
+
+    @classmethod
+    def scaled_out(cls, api: int, worker: int) -> "Layout":
+        """A server for database and queue, `api` API servers, `worker` workers. Raises TopologyError."""
+        if api < 1 or worker < 0:
+            raise TopologyError(f"An application has at least 1 API server and 0 workers, not {api} and {worker}.")
+        return cls(services=1, api=api, worker=worker)
+
+    @classmethod
+    def small(cls, worker: int) -> "Layout":
+        """A controller (API, database and queue), and its workers. Raises TopologyError."""
+        if worker < 0:
+            raise TopologyError(f"An application has at least 0 workers, not {worker}.")
+        return cls(controller=1, worker=worker)
+
+    @classmethod
+    def only(cls, **counts: int | None) -> "Layout":
+        """So many servers of these roles, and all else as it is."""
+        return replace(cls(None, None, None, None, None), **counts)
+
+    def count(self, role: Role) -> int | None:
+        """How many servers of this role are wanted."""
+        number: int | None = getattr(self, role.name.replace("-", "_"))
+        return number
+
+    @property
+    def roles(self) -> list[str]:
+        """The names of the roles that have servers in it."""
+        return [role.name for role in ROLES.values() if self.count(role)]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One server of a plan: the one that is there (None: none), and why it can't stay as it is."""
+
+    role: Role
+    name: str
+    server: Server | None = None
+    why: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.why})" if self.why else self.name
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a layout takes: servers to create, to replace, to remove and to keep."""
+
+    create: tuple[Step, ...] = ()
+    replace: tuple[Step, ...] = ()
+    remove: tuple[Step, ...] = ()
+    keep: tuple[Step, ...] = ()
+
+    @property
+    def made(self) -> list[Step]:
+        """The servers that are made, in the order of their roles."""
+        order = list(ROLES.values())
+        return sorted((*self.create, *self.replace), key=lambda step: order.index(step.role))
+
+    @property
+    def wanted(self) -> list[Step]:
+        """The servers that are there afterwards."""
+        return [*self.made, *self.keep]
+
+    @property
+    def changes(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.create or self.replace or self.remove)
+
+    def without_removing(self) -> "Plan":
+        """The same plan, with the servers that are too many kept."""
+        return Plan(self.create, self.replace, (), (*self.keep, *self.remove))
+
+    def difference(self, servers: Iterable[Server]) -> str:
+        """How this listing differs from what the plan wants, in words; "" where it does not."""
+        wanted = Counter(step.name for step in self.wanted)
+        there = Counter(server.name for server in servers if server.metadata.get(ROLE_KEY) in ROLES)
+        words = [f"{', '.join(sorted(missing))} missing" for missing in [wanted - there] if missing]
+        words += [f"{', '.join(sorted(extra.elements()))} too many" for extra in [there - wanted] if extra]
+        return " and ".join(words)
+
+    def __str__(self) -> str:
+        lines = [
+            f"{verb:8} {', '.join(map(str, sorted(steps, key=lambda step: numbered(step.name))))}"
+            for verb, steps in (
+                ("create", self.create),
+                ("replace", self.replace),
+                ("remove", self.remove),
+                ("keep", self.keep),
+            )
+            if steps
+        ]
+        return "\n".join(lines) or "nothing is there, and nothing is wanted"
+
+    __repr__ = __str__
+
+
+def make(layout: Layout, servers: Sequence[Server], digest: Callable[[Role], str]) -> Plan:
+    """The plan from this listing to the layout. `digest` says what a server of a role is made from by now."""
+    create: list[Step] = []
+    renew: list[Step] = []
+    remove: list[Step] = []
+    keep: list[Step] = []
+    anew: set[Part] = set()  # parts of the application that get another address
+    for role in ROLES.values():
+        there = [server for server in servers if server.metadata.get(ROLE_KEY) == role.name]
+        moved = bool(anew.intersection(role.needs))
+        count = layout.count(role)
+        names = list(dict.fromkeys(server.name for server in there)) if count is None else role.server_names(count)
+        right = None
+        if count is not None and not moved and any(server.name in names for server in there):
+            right = digest(role)
+        for name in names:
+            faults = [(_fault(server, moved, right), server) for server in there if server.name == name]
+            faults.sort(key=lambda pair: pair[0])  # what is right comes first, then the oldest
+            why, best = faults[0] if faults else ("", None)
+            step = Step(role, name, best, why)
+            (create if best is None else renew if why else keep).append(step)
+            if (best is None or why) and name == role.server_names(1)[0]:
+                anew.update(role.offers)
+            remove += [Step(role, name, server, "one of two with this name") for _, server in faults[1:]]
+        remove += [Step(role, server.name, server) for server in there if server.name not in names]
+    return Plan(tuple(create), tuple(renew), tuple(remove), tuple(keep))
+
+
+def _fault(server: Server, moved: bool, right: str | None) -> str:
+    """Why this server can't stay, "" where it can; `right` is its digest, None where any is."""
+    if moved:
+        return "what it connects to is made anew"
+    if right is None:
+        return ""
+    if server.status not in FINE:
+        return server.status
+    return "made from something else" if server.metadata.get(DIGEST_KEY) != right else ""
+
+
+def numbered(name: str) -> tuple[str, int]:
+    """`app-worker-10` as ("app-worker", 10): sorts after 9."""
+    match = re.fullmatch(r"(.*?)-?(\d*)", name)
+    assert match is not None
+    return match[1], int(match[2] or 0)

@@ -1,0 +1,131 @@
+"""The kinds of server. What a role is, is written here and nowhere else.
+
+User data, security groups, plan, picture, dashboard and checks read it: another role is another entry of `ROLES`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+SSH_PORT, HTTP_PORT, DATABASE_PORT = 22, 80, 5432
+VALKEY_PORT, RABBITMQ_PORT = 6379, 5672
+QUEUE = 0  # in an `Opening`: the queue's port, VALKEY_PORT or RABBITMQ_PORT as the image has it
+
+Part = Literal["endpoint", "queue", "database"]
+Column = Literal["API", "Services", "Workers"]
+
+
+@dataclass(frozen=True)
+class Opening:
+    """A TCP port that a security group opens: to anybody, or only to the members of the group `source`."""
+
+    port: int
+    source: str | None = None
+
+
+@dataclass(frozen=True)
+class Role:
+    """A kind of server.
+
+    `install`: what `faafo-install` is told. `needs`: the parts of the application whose address it is told as well,
+    and `offers`: those that other servers reach on its first server. `nodes`: as what the application lists it.
+    """
+
+    name: str
+    group: str  # its security group, …
+    description: str  # … what that is for, …
+    openings: tuple[Opening, ...]  # … and what it opens
+    install: str
+    needs: tuple[Part, ...] = ()
+    offers: tuple[Part, ...] = ()
+    nodes: tuple[Literal["api", "worker"], ...] = ()
+    numbered: bool = False  # whether there may be several
+    chooses_pictures: bool = False  # whether it may be told where pictures go
+    column: Column = "API"  # where the picture draws it, …
+    title: str = ""  # … and under which title
+    words: str = ""  # what it does, where the application does not list it
+
+    @property
+    def serves(self) -> bool:
+        """Whether people ask it for fractals: such a server has a floating IP."""
+        return "api" in self.nodes
+
+    @property
+    def has_database(self) -> bool:
+        """Whether the application's data is on it: another such server is another application."""
+        return "-i database" in self.install
+
+    def server_names(self, count: int) -> list[str]:
+        """The names of `count` servers of this role."""
+        return [f"app-{self.name}-{number + 1}" if self.numbered else f"app-{self.name}" for number in range(count)]
+
+
+_SSH, _HTTP = Opening(SSH_PORT), Opening(HTTP_PORT)
+
+# In the order in which servers are built: each after those that offer what it needs.
+ROLES: Mapping[str, Role] = {
+    role.name: role
+    for role in (
+        Role(
+            "all-in-one",
+            group="all-in-one",
+            description="for all of the application on one server",
+            openings=(_HTTP, _SSH),
+            install="-i database -i messaging -i faafo -r api -r worker -r demo",
+            nodes=("api", "worker"),
+            title="All in one",
+        ),
+        Role(
+            "controller",
+            group="control",
+            description="for services that run on a control node",
+            openings=(_HTTP, _SSH, Opening(QUEUE, "worker")),
+            install="-i database -i messaging -i faafo -r api",
+            offers=("endpoint", "queue"),
+            nodes=("api",),
+            title="Controller",
+        ),
+        Role(
+            "services",
+            group="services",
+            description="for the database and the message queue only",
+            openings=(_SSH, Opening(DATABASE_PORT, "api"), Opening(QUEUE, "worker"), Opening(QUEUE, "api")),
+            install="-i database -i messaging",
+            offers=("queue", "database"),
+            column="Services",
+            title="Services",
+            words="database and queue",
+        ),
+        Role(
+            "api",
+            group="api",
+            description="for API services only",
+            openings=(_HTTP, _SSH),
+            install="-i faafo -r api",
+            needs=("queue", "database"),
+            offers=("endpoint",),
+            nodes=("api",),
+            numbered=True,
+            chooses_pictures=True,
+            title="API",
+        ),
+        Role(
+            "worker",
+            group="worker",
+            description="for services that run on a worker node",
+            openings=(_SSH,),
+            install="-i faafo -r worker",
+            needs=("endpoint", "queue"),
+            nodes=("worker",),
+            numbered=True,
+            column="Workers",
+            title="Workers",
+        ),
+    )
+}
+
+
+def by_group(names: Iterable[str]) -> list[Role]:
+    """These roles in an order in which their security groups can be made: a group that a rule names comes first."""
+    chosen = [ROLES[name] for name in names]
+    return sorted(chosen, key=lambda role: any(opening.source for opening in role.openings))

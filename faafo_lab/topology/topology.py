@@ -1,0 +1,465 @@
+"""`Topology`: the application's servers on one cloud. See the package."""
+
+import functools
+import hashlib
+import logging
+import os
+import re
+from base64 import b64decode
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from faafo_lab.cloud import keys
+from faafo_lab.cloud.base import Cloud
+from faafo_lab.cloud.errors import CloudError, NotFound
+from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY, allocated_file
+from faafo_lab.cloud.model import Flavor, Image, Server
+from faafo_lab.cloud.waiting import Look
+from faafo_lab.topology import plan as plans
+from faafo_lab.topology import serving, user_data
+from faafo_lab.topology.api import LOST, Api, Fractal, Node, Stats
+from faafo_lab.topology.building import Builder
+from faafo_lab.topology.errors import TopologyError
+from faafo_lab.topology.lock import alone
+from faafo_lab.topology.plan import Layout, Plan, Step, numbered
+from faafo_lab.topology.roles import HTTP_PORT, RABBITMQ_PORT, ROLES, VALKEY_PORT, Part, Role, by_group
+from faafo_lab.topology.undo import Undo
+from faafo_lab.topology.user_data import PICTURES_IN_DATABASE
+
+log = logging.getLogger(__name__)
+
+DIGEST_CHARACTERS = 16
+PICTURES_KEY = "faafo-lab-images"  # the metadata key of where an API keeps pictures
+OWN_DISK = re.compile(r"file:///[\w./-]{1,200}")
+DRAIN_LIMIT_SECONDS = 60
+LISTED_LIMIT_SECONDS = 60  # a real cloud lists a floating IP seconds after a server has it
+EMBEDDED_DISTRO = "faafo-lab"  # the Glance property os_distro of an image that has the application on board
+
+Say = Callable[[str], None]
+
+
+class Topology:
+    """The application's servers on one cloud.
+
+    Arguments: the cloud; the names of an image and a flavor (default: the environment's FAAFO_LAB_IMAGE and
+    FAAFO_LAB_FLAVOR, else those of the embedded cloud); `say`, which gets a line for each thing done.
+
+    `servers` are those of the lab as they were listed last, by name. Each change makes it anew, so that another thread
+    may go through it meanwhile. Where two have one name, the younger's key has its id, too: "app-api-1 (ID)".
+    """
+
+    def __init__(self, cloud: Cloud, *, image: str | None = None, flavor: str | None = None, say: Say = print) -> None:
+        self.cloud = cloud
+        self.image_name = image or os.environ.get("FAAFO_LAB_IMAGE") or "faafo-lab"
+        self.flavor_name = flavor or os.environ.get("FAAFO_LAB_FLAVOR") or "m1.tiny"
+        self.say = say
+        self.secret = keys.derive_secret("faafo")
+        self._image: Image | None = None
+        self._flavor: Flavor | None = None
+        self._pictures: str | None = None
+        self.servers: dict[str, Server] = {}
+        self.built = 0  # how many servers this object created
+        self.gone: set[tuple[str, str]] = set()  # name and start of the programs whose servers this object replaced
+
+    def __repr__(self) -> str:
+        return (
+            f"<Topology on {self.cloud.name} through {self.cloud.backend}: {', '.join(self.servers) or 'no servers'}>"
+        )
+
+    # -- what is there ---------------------------------------------------------------------------------------------
+
+    def refresh(self) -> "Topology":
+        """Ask the cloud which servers of the lab exist."""
+        found: dict[str, Server] = {}
+        for server in self.cloud.servers():  # the oldest first
+            if ROLE_KEY in server.metadata:
+                found[f"{server.name} ({server.id})" if server.name in found else server.name] = server
+        self.servers = dict(sorted(found.items(), key=lambda item: numbered(item[1].name)))
+        return self
+
+    @property
+    def doubles(self) -> list[str]:
+        """The names that several servers have: somebody else built this application at the same time."""
+        return sorted({server.name for name, server in self.servers.items() if name != server.name})
+
+    def of_role(self, role: str) -> list[Server]:
+        """The servers of this role, by number."""
+        return [server for server in self.servers.values() if server.metadata[ROLE_KEY] == role]
+
+    @property
+    def apis(self) -> list[Server]:
+        """The servers that serve the API, those of the smaller layouts included."""
+        return [server for role in ROLES.values() if role.serves for server in self.of_role(role.name)]
+
+    @property
+    def workers(self) -> list[Server]:
+        """The servers that only compute fractals."""
+        return self.of_role("worker")
+
+    @property
+    def pictures(self) -> str:
+        """Where the APIs keep the pictures: "database", or "file:///DIRECTORY" of their own disks."""
+        known = (server.metadata[PICTURES_KEY] for server in self.apis if PICTURES_KEY in server.metadata)
+        return self._pictures or next(known, PICTURES_IN_DATABASE)
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """The API's URLs as the learner reaches them (floating IPs), by server name."""
+        return {
+            server.name: self._url(server.floating_addresses[0]) for server in self.apis if server.floating_addresses
+        }
+
+    @property
+    def endpoint(self) -> str:
+        """The first API's URL."""
+        try:
+            return next(iter(self.endpoints.values()))
+        except StopIteration:
+            raise TopologyError(
+                "No API server with a floating address is running: deploy the application first."
+            ) from None
+
+    @property
+    def api(self) -> Api:
+        """The application's API: whichever of its servers answers."""
+        return Api(lambda: self.endpoints.values(), self.secret)
+
+    def nodes(self) -> list[Node]:
+        """Every API and worker as the application itself knows it: role, state, load, what it works on."""
+        return self.api.nodes()
+
+    def fractals(self) -> list[Fractal]:
+        """Every fractal that was ordered, oldest first, as the API lists it."""
+        return self.api.fractals()
+
+    def stats(self) -> Stats:
+        """How many fractals wait, are in work and are done."""
+        return self.api.stats()
+
+    # -- three layouts of the application --------------------------------------------------------------------------
+
+    def deploy(self, api: int = 2, worker: int = 3, pictures: str | None = None) -> "Topology":
+        """Build services, `api` API servers and `worker` workers, and return when all of them serve.
+
+        `pictures` says where the APIs keep them: "database", which they share, or "file:///DIRECTORY", a disk of
+        each API's own, so that the others do not have what it was given. None: as it is, at first in the database.
+
+        What is right already stays as it is, a worker that is replaced or too many is drained first, and an application
+        of another layout is removed. On failure what this call made is removed again; what it replaced stays away.
+        Raises NotReady (before anything is built), ServerFailed, TimedOut, QuotaExceeded …: see `cloud.errors`; and
+        TopologyError where somebody else changed the application at the same time.
+        """
+        layout = Layout.scaled_out(api, worker)
+        if pictures is not None and pictures != PICTURES_IN_DATABASE and not OWN_DISK.fullmatch(pictures):
+            raise TopologyError(f"pictures must be 'database' or 'file:///DIRECTORY', not {pictures!r}.")
+        return self._become(layout, "deploy the application", pictures)
+
+    def deploy_controller(self, worker: int = 1) -> "Topology":
+        """As `deploy`, the small layout of the chapter before: a controller (API, queue, database) and its workers."""
+        return self._become(Layout.small(worker), "deploy a controller and workers")
+
+    def deploy_all_in_one(self) -> "Topology":
+        """As `deploy`, the smallest layout: all of the application on one server, which makes some fractals."""
+        return self._become(Layout(all_in_one=1), "deploy the application on one server")
+
+    def scale(self, *, api: int | None = None, worker: int | None = None) -> "Topology":
+        """Add or remove API servers and workers until there are so many; None: as many as there are.
+
+        As `deploy`, but for security groups and the server with database and queue, which stay as they are.
+        """
+        if (api is not None and api < 1) or (worker is not None and worker < 0):
+            raise TopologyError(f"Scale to at least 1 API server and 0 workers, not api={api}, worker={worker}.")
+        return self._become(Layout.only(api=api, worker=worker), "scale the application", scales=True)
+
+    def plan(self, layout: Layout) -> Plan:
+        """What it takes to get from the servers that are there now to this layout. Nothing is changed."""
+        self.refresh()
+        return self._plan(layout)
+
+    # -- step by step ----------------------------------------------------------------------------------------------
+
+    def check(self, servers: int, addresses: int, groups: int = 0) -> None:
+        """Credentials, image, flavor and quota: raise NotReady naming everything that is missing."""
+        self.cloud.preflight(
+            image=self.image_name,
+            flavor=self.flavor_name,
+            servers=servers,
+            floating_ips=max(0, addresses),
+            security_groups=groups,
+        )
+
+    def make_groups(self, *names: str, without: Collection[int] = ()) -> None:
+        """Make the security groups of these roles (all of them, where none is named), rule by rule.
+
+        Rules for the ports `without` are not added. On failure what this call made is removed again.
+        """
+        with self._changing("make security groups") as undo:
+            Builder(self, undo).groups(by_group(names or ROLES), without)
+
+    def add_controller(self) -> None:
+        """The API, the database and the message queue on one server, with a floating address."""
+        self._add(Layout.only(controller=1), "add the controller")
+
+    def add_services(self) -> None:
+        """The database and the message queue, on a server of their own."""
+        self._add(Layout.only(services=1), "add the services")
+
+    def add_apis(self, count: int) -> None:
+        """API servers app-api-1 … app-api-`count`, each with a floating address."""
+        self._add(Layout.only(api=count), "add API servers")
+
+    def add_workers(self, count: int) -> None:
+        """Workers app-worker-1 … app-worker-`count`."""
+        self._add(Layout.only(worker=count), "add workers")
+
+    def add(self, role: str) -> str:
+        """One server more of this role ("api" or "worker"), of the first free number; its name, once it serves."""
+        with self._changing(f"add a server of role {role}") as undo:
+            self.refresh()
+            kind, there = ROLES[role], {server.name for server in self.of_role(role)}
+            try:
+                self.user_data(role)
+            except NotFound as error:
+                raise TopologyError(f"{error} app.deploy() builds an application that can be scaled.") from None
+            name = next(name for name in kind.server_names(len(there) + 1) if name not in there)
+            plan = Plan(create=(Step(kind, name),))
+            self._check(plan)
+            Builder(self, undo).servers(plan, Layout.only())
+            self._wait_serving([name])
+            return name
+
+    def wait_serving(self) -> None:
+        """Wait until every API answers that it is healthy, and the application lists every API and worker."""
+        self.refresh()
+        self._wait_serving(list(self.servers))
+        self.say(f"serving: {', '.join(self.servers)}")
+
+    def drain(self, names: Sequence[str]) -> None:
+        """Ask these workers to take no new task, and wait until they have finished what they work on."""
+        api = self.api
+        for name in names:
+            api.drain(name)
+
+        def look() -> Look:
+            busy = [n["name"] for n in api.nodes() if n["name"] in names and n["state"] not in ("drained", LOST)]
+            return Look(len(names) - len(busy), len(names), ", ".join(busy))
+
+        self.cloud.wait_until(look, f"{', '.join(names)} to finish", timeout_seconds=DRAIN_LIMIT_SECONDS)
+
+    def remove(self, servers: Sequence[Server]) -> dict[str, str]:
+        """Delete these servers, workers when they have finished what they work on; what became of each."""
+        if not servers:
+            return {}
+        with self._changing("remove servers"):
+            drained = self.drain_workers(servers)
+            self.cloud.delete_servers(servers)
+            became = {server.name: drained.get(server.name, "deleted") for server in servers}
+            for name, done in became.items():
+                self.report(f"server {name}", done)
+            self.refresh()
+        return became
+
+    def remove_old_app(self) -> None:
+        """Delete the servers and security groups of the lab, earlier chapters' too; keep the floating addresses."""
+        with self._changing("remove the application"):
+            self.refresh()
+            servers = list(self.servers.values())
+            if servers:
+                self.cloud.delete_servers(servers)
+            for server in servers:
+                self.report(f"server {server.name}", "deleted")
+            groups = [group for group in self.cloud.security_groups() if group.description.startswith(DESCRIPTION)]
+            # A group that another group's rule names goes after it.
+            for group in sorted(groups, key=lambda group: not any(rule.remote_group for rule in group.rules)):
+                self.cloud.delete_security_group(group)
+                self.report(f"security group {group.name}", "deleted")
+            if not servers and not groups:
+                self.say("nothing to remove: no server and no security group of the lab is here")
+            self.servers = {}
+
+    def destroy(self) -> None:
+        """Delete all that the lab made: servers, security groups, floating addresses and the key pair."""
+        with self._changing("remove all of the lab"):
+            self.remove_old_app()
+            file = allocated_file(self.cloud.name)
+            allocated = file.read_text(encoding="utf-8").split() if file.exists() else []
+            mine = [ip for ip in self.cloud.floating_ips() if ip.id in allocated and ip.server_id is None]
+            for address in mine:
+                self.cloud.delete_floating_ip(address)
+            if mine:
+                self.report(f"{len(mine)} floating address{'es' * (len(mine) != 1)}", "released")
+            file.unlink(missing_ok=True)
+            if any(pair.name == keys.KEY_PAIR_NAME for pair in self.cloud.key_pairs()):
+                self.cloud.delete_key_pair(keys.KEY_PAIR_NAME)
+                self.report(f"key pair {keys.KEY_PAIR_NAME}", "deleted")
+
+    # -- what servers are made from --------------------------------------------------------------------------------
+
+    @property
+    def image(self) -> Image:
+        """The image that servers boot from."""
+        self._image = self._image or self.cloud.image(self.image_name)
+        return self._image
+
+    @property
+    def flavor(self) -> Flavor:
+        """The flavor of every server."""
+        self._flavor = self._flavor or self.cloud.flavor(self.flavor_name)
+        return self._flavor
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the image has the application on board, as the embedded cloud's has."""
+        return self.image.properties.get("os_distro") == EMBEDDED_DISTRO
+
+    @property
+    def queue_port(self) -> int:
+        """Valkey's port on the embedded image, RabbitMQ's on a distribution that installs it."""
+        return VALKEY_PORT if self.embedded else RABBITMQ_PORT
+
+    def user_data(self, role: str) -> str:
+        """What a fresh server of this role runs at its first boot: a script, with the deployment's secret in it.
+
+        Raises NotFound where it must name a server that is not there yet.
+        """
+        kind = ROLES[role]
+        urls = {part: self._part_url(part) for part in kind.needs}
+        return user_data.script(kind, urls, embedded=self.embedded, secret=self.secret, pictures=self.pictures)
+
+    def _part_url(self, part: Part) -> str:
+        """Where servers reach this part of the application: on the first server of a role that offers it."""
+        names = [role.server_names(1)[0] for role in ROLES.values() if part in role.offers]
+        name = next((name for name in names if name in self.servers), names[-1])
+        if name not in self.servers or not self.servers[name].addresses:
+            raise NotFound(f"There is no server {name} with an address: build it first.")
+        host = self.servers[name].addresses[0]
+        if part == "endpoint":
+            return self._url(host)
+        if part == "queue":
+            return user_data.queue_url(host, self.secret, embedded=self.embedded)
+        return user_data.database_url(host, self.secret)
+
+    def digest(self, role: Role) -> str:
+        """What a server of this role is made from by now, in short; "" where what it needs is not there."""
+        try:
+            script = self.user_data(role.name)
+        except NotFound:
+            return ""
+        made_from = "\n".join([self.image.id, self.flavor.id, role.group, fingerprint(keys.public_key()), script])
+        return hashlib.sha256(made_from.encode()).hexdigest()[:DIGEST_CHARACTERS]
+
+    # -- how a layout is reached -----------------------------------------------------------------------------------
+
+    @contextmanager
+    def _changing(self, what: str) -> Iterator[Undo]:
+        """Nobody else on this machine changes the application meanwhile; on failure what was made is undone."""
+        with alone(self.cloud, what):
+            try:
+                with Undo(self.say) as undo:
+                    yield undo
+            except BaseException:
+                with suppress(CloudError):
+                    self.refresh()
+                raise
+
+    def _plan(self, layout: Layout) -> Plan:
+        return plans.make(layout, list(self.servers.values()), self.digest)
+
+    def _become(self, layout: Layout, what: str, pictures: str | None = None, scales: bool = False) -> "Topology":
+        """Reach this layout: plan, check, build, serve, remove what is too many, look whether it is as wanted."""
+        with self._changing(what) as undo:
+            self.refresh()
+            if scales and not self.of_role("services"):
+                raise TopologyError("There is no app-services to scale: deploy the application first.")
+            if pictures:
+                undo.add("where pictures go", functools.partial(setattr, self, "_pictures", self._pictures))
+                self._pictures = pictures
+            plan = self._plan(layout)
+            groups = by_group([] if scales else layout.roles)
+            if any(step.role.has_database and not step.why for step in plan.remove):  # it is another application
+                plan = plans.make(layout, [], self.digest)
+                self._check(plan, groups, list(self.servers.values()))
+                self.remove_old_app()
+            elif groups or plan.made:
+                self._check(plan, groups)
+            builder = Builder(self, undo)
+            builder.groups(groups)
+            builder.servers(plan, layout)
+            names = [step.name for step in plan.wanted]
+            self._wait_serving(names)
+            self.remove([step.server for step in plan.remove if step.server])
+            if plan.changes:
+                self._confirm(plan, names)
+            self.say(f"serving: {', '.join(self.servers)}")
+        return self
+
+    def _add(self, layout: Layout, what: str) -> None:
+        """Build what this layout has, and remove nothing. Does not wait until it serves."""
+        with self._changing(what) as undo:
+            self.refresh()
+            Builder(self, undo).servers(self._plan(layout).without_removing(), layout)
+
+    def _check(self, plan: Plan, groups: Sequence[Role] = (), freed: Sequence[Server] = ()) -> None:
+        """Whether there is room for what the plan creates, once the servers `freed` are gone."""
+        have = {group.name for group in self.cloud.security_groups()} if groups else set()
+        there = [step.server.floating_addresses if step.server else () for step in plan.wanted if step.role.serves]
+        self.check(
+            servers=max(0, len(plan.create) - len(freed)),
+            addresses=there.count(()) - sum(len(server.floating_addresses) for server in freed),
+            groups=len({role.group for role in groups} - have),
+        )
+
+    def know(self, servers: Iterable[Server]) -> None:
+        """Have these servers in `servers`, as they are now."""
+        known = {**self.servers, **{server.name: server for server in servers}}
+        self.servers = dict(sorted(known.items(), key=lambda item: numbered(item[1].name)))
+
+    def drain_workers(self, servers: Sequence[Server]) -> dict[str, str]:
+        """Drain the workers among these servers, as far as they and an API run; what then is to be said of each."""
+        names = [s.name for s in servers if s.metadata[ROLE_KEY] == "worker" and s.status == "ACTIVE"]
+        if not names:
+            return {}
+        words = "drained and deleted"
+        try:
+            self.drain(names)
+        except CloudError as error:
+            words = f"deleted, but not drained ({str(error).splitlines()[0]})"
+            self.say(f"not drained ({error}) What they worked on goes back to the queue.")
+        return dict.fromkeys(names, words)
+
+    def _wait_serving(self, names: Sequence[str]) -> None:
+        serving.wait_serving(self, names, lambda node: (node["name"], node["started_at"]) in self.gone)
+
+    def _confirm(self, plan: Plan, names: Sequence[str]) -> None:
+        """Look whether the cloud lists just what was wanted. Raises TopologyError where somebody else interfered."""
+
+        def look() -> Look:
+            self.refresh()
+            if difference := plan.difference(self.servers.values()):
+                raise TopologyError(
+                    f"The application is not as wanted: {difference}. Somebody else changed it at the same time: "
+                    f"agree on one of you, and run this again."
+                )
+            late = [name for name in names if self.servers[name] in self.apis and name not in self.endpoints]
+            return Look(len(names) - len(late), len(names), ", ".join(f"{name} without its address" for name in late))
+
+        self.cloud.wait_until(look, "the cloud to list all of it", LISTED_LIMIT_SECONDS, progress=False)
+
+    def _url(self, address: str) -> str:
+        port = self.cloud.published_port(HTTP_PORT)
+        return f"http://{address}" if port == HTTP_PORT else f"http://{address}:{port}"
+
+    def report(self, what: str, done: str) -> None:
+        """Say in a line what was done to a server or a group; "": it was right already."""
+        self.say(f"{what}: {done or 'as it should be'}")
+
+
+def discover(cloud: Cloud, say: Say = print) -> Topology:
+    """The application as it runs on this cloud, found from nothing but the cloud; no servers where there is none."""
+    return Topology(cloud, say=say).refresh()
+
+
+def fingerprint(public_key: str) -> str:
+    """What Nova shows for an OpenSSH public key: its MD5 sum."""
+    digest = hashlib.md5(b64decode(public_key.split()[1]), usedforsecurity=False).hexdigest()
+    return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))

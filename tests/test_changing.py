@@ -1,0 +1,213 @@
+"""Changes of the application: one at a time, undone where they fail, and never another outcome than was asked for."""
+
+import fcntl
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import faafo_lab
+from faafo_lab import cli
+from faafo_lab.cloud import keys
+from faafo_lab.cloud.base import Cloud
+from faafo_lab.cloud.emulator import control
+from faafo_lab.cloud.errors import CloudError, ServerFailed
+from faafo_lab.cloud.marks import allocated_file
+from faafo_lab.paths import embedded_state_dir
+from faafo_lab.topology import Busy, Layout, Topology, TopologyError, discover
+from faafo_lab.topology.lock import alone
+from faafo_lab.topology.topology import fingerprint
+from faafo_lab.workbook import own_home
+from tests.waiting import wait_for
+
+PORTS = 6  # one of the network's own, and five servers: preflight does not ask for that quota
+NOTHING: tuple[Any, ...] = ([], [], [], [], "")
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    with own_home(FAAFO_LAB_CLOUD="embedded"):
+        control.start(embedded_state_dir(), quotas={"port": PORTS})
+        yield faafo_lab.connect()
+
+
+@pytest.fixture
+def app(cloud: Cloud) -> Iterator[Topology]:
+    """An API and a worker, serving."""
+    app = Topology(cloud, say=lambda line: None).deploy(api=1, worker=1)
+    yield app
+    app.destroy()
+    assert all_there(cloud) == NOTHING
+
+
+def all_there(cloud: Cloud) -> tuple[Any, ...]:
+    """Everything that a deployment makes, as it is on the cloud and in the lab's home."""
+    file = allocated_file(cloud.name)
+    return (
+        sorted((server.name, server.id) for server in cloud.servers()),
+        sorted(
+            (group.name, tuple(sorted(rule.id for rule in group.rules)))
+            for group in cloud.security_groups()
+            if group.name != "default"
+        ),
+        sorted((ip.address, ip.server_id or "") for ip in cloud.floating_ips()),
+        [pair.name for pair in cloud.key_pairs()],
+        file.read_text() if file.exists() else "",
+    )
+
+
+def scale_out(*arguments: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "faafo_lab.cli", "scale-out", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def twin(app: Topology, name: str) -> None:
+    """A second server of this name, as somebody else's deployment makes it."""
+    there = app.cloud.server(name)
+    made = app.cloud.create_server(
+        name,
+        image=app.image,
+        flavor=app.flavor,
+        security_groups=there.security_groups,
+        metadata=there.metadata,
+    )
+    app.cloud.wait_for(made)
+
+
+def test_what_can_not_be_is_refused_before_the_cloud_is_started(capsys: pytest.CaptureFixture[str]) -> None:
+    with own_home(FAAFO_LAB_CLOUD="embedded"):
+        assert cli.main(["scale-out", "--api", "0"]) == 1
+        assert control.status(embedded_state_dir()) is None
+    assert "at least 1 API server and 0 workers, not 0 and 3" in capsys.readouterr().err
+
+
+def test_a_plan_is_shown_and_nothing_is_done(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["scale-out", "--api", "1", "--worker", "2", "--plan"]) == 0
+    assert capsys.readouterr().out == "create   app-api-1, app-services, app-worker-1, app-worker-2\n"
+    assert all_there(cloud) == NOTHING
+
+
+def test_a_deployment_whose_user_data_fails_leaves_nothing(cloud: Cloud) -> None:
+    said: list[str] = []
+    with pytest.raises(TopologyError, match=r"The user data of app-.* failed: does image 'plain-linux' suit"):
+        Topology(cloud, image="plain-linux", say=said.append).deploy(api=1, worker=1)
+    assert "server app-worker-1: created" in said, "it failed late"
+    assert "floating address of app-api-1: attached" in said
+    assert all_there(cloud) == NOTHING
+
+
+def test_a_change_that_fails_late_leaves_what_was_there_and_nothing_else(app: Topology, cloud: Cloud) -> None:
+    cloud.delete_rule(cloud.security_group("api").rules[0])
+    before, said = all_there(cloud), list[str]()
+    with pytest.raises(ServerFailed, match="Quota exceeded"):
+        Topology(cloud, say=said.append).deploy(api=2, worker=4)
+    assert "floating address of app-api-2: attached" in said, "it failed late"
+    assert all_there(cloud) == before
+    app.refresh().wait_serving()
+
+
+def test_a_servers_digest_has_the_key_that_the_cloud_has(app: Topology, cloud: Cloud) -> None:
+    assert fingerprint(keys.public_key()) == cloud.key_pair(keys.KEY_PAIR_NAME).fingerprint
+
+
+def test_of_two_scale_outs_at_once_each_gets_what_it_asked_for(cloud: Cloud) -> None:
+    wanted = ("1", "3")
+    commands = [scale_out("--api", "1", "--worker", workers) for workers in wanted]
+    outputs = [command.communicate() for command in commands]
+    assert [command.returncode for command in commands] == [0, 0], outputs
+    assert ["3 servers serve" in outputs[0][0], "5 servers serve" in outputs[1][0]] == [True, True]
+    app = discover(cloud, say=lambda line: None)
+    assert not app.doubles
+    assert str(len(app.workers)) in wanted
+    app.destroy()
+
+
+def test_who_changes_the_application_is_named_to_who_wants_to(cloud: Cloud) -> None:
+    with alone(cloud, "deploy the application"):
+        with alone(cloud, "add workers"):
+            pass  # the same thread may, in several steps
+        busy: list[BaseException] = []
+
+        def want() -> None:
+            try:
+                with alone(cloud, "scale the application", limit_seconds=0.2):
+                    pass
+            except Busy as error:
+                busy.append(error)
+
+        thread = threading.Thread(target=want)
+        thread.start()
+        thread.join()
+    [error] = busy
+    assert "Can't scale the application: process " in str(error)
+    assert "(to deploy the application, since " in str(error)
+    assert len(str(error).splitlines()) == 1
+    with alone(cloud, "scale the application", limit_seconds=0.2):
+        pass
+
+
+def test_a_lock_goes_with_its_process(cloud: Cloud) -> None:
+    script = (
+        "import faafo_lab, sys; from faafo_lab.topology.lock import alone\n"
+        "with alone(faafo_lab.connect(), 'wait'): print('locked', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        assert child.stdout.readline() == b"locked\n"
+        [path] = Path(allocated_file(cloud.name)).parent.glob("changing.*")
+        with path.open() as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        child.kill()
+    with alone(cloud, "go on", limit_seconds=30):
+        pass
+
+
+def test_two_servers_of_one_name_are_seen_and_the_next_deployment_leaves_one(app: Topology, cloud: Cloud) -> None:
+    twin(app, "app-worker-1")
+    assert app.refresh().doubles == ["app-worker-1"]
+    assert [server.name for server in app.workers] == ["app-worker-1", "app-worker-1"]
+    assert "remove   app-worker-1 (one of two with this name)" in str(app.plan(Layout.scaled_out(1, 1)))
+    app.deploy(api=1, worker=1)
+    assert app.doubles == []
+    assert sorted(server.name for server in cloud.servers()) == ["app-api-1", "app-services", "app-worker-1"]
+
+
+def test_clean_up_removes_both_of_two_servers_with_one_name(app: Topology, cloud: Cloud) -> None:
+    twin(app, "app-services")
+    assert cli.main(["clean-up"]) == 0
+    assert all_there(cloud) == NOTHING
+
+
+def test_a_deployment_into_which_somebody_interferes_says_so(cloud: Cloud) -> None:
+    def say(line: str) -> None:
+        if line == "server app-worker-1: created":
+            twin(app, "app-services")
+
+    app = Topology(cloud, say=say)
+    with pytest.raises(TopologyError, match="not as wanted: app-services too many"):
+        app.deploy(api=1, worker=1)
+    assert [server.name for server in cloud.servers()] == ["app-services"], "what it made is gone, the other stays"
+    Topology(cloud, say=lambda line: None).destroy()
+
+
+def test_another_thread_may_go_through_the_servers_while_they_change(app: Topology) -> None:
+    seen = iter(app.servers.items())
+    first = next(seen)
+    with pytest.raises(CloudError):
+        app.scale(worker=4)  # more than the quota of ports allows
+    app.remove(app.workers)
+    app.add_workers(1)
+    assert len([first, *seen]) == 3
+
+
+def test_a_server_added_by_hand_takes_the_first_number_that_is_free(app: Topology) -> None:
+    app.remove(app.workers)
+    assert app.add("worker") == "app-worker-1"
+    wait_for("it to be listed", lambda: app.servers["app-worker-1"].name in {node["name"] for node in app.nodes()})
+    app.remove_old_app()
+    with pytest.raises(TopologyError, match="There is no server app-services"):
+        app.add("api")
