@@ -77,7 +77,7 @@ def _operations() -> Iterator[Operation]:
     for service in sorted(_leaves(Service), key=lambda each: each.__name__):
         if not service.__module__.startswith("faafo_lab."):
             continue
-        routes = {each for name in dir(service) for each in getattr(getattr(service, name), "routes", ())}
+        routes = {each for _, _, each in service.operations()}
         for each in sorted(routes, key=lambda each: (each.template, each.method)):
             templates = [each.template]
             for (name, variable), kinds in KINDS.items():

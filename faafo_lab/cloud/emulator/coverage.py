@@ -40,7 +40,7 @@ def _section(service: type[Service]) -> Iterator[str]:
     """A service's heading and table."""
     names = ((service.type, service.name), *service.aliases)
     yield f"## {', '.join(f'{type} ({name})' for type, name in names)}\n"
-    for name, values in service.parts.items():
+    for name, values in service.choices.items():
         yield f"`{{{name}}}` is one of {', '.join(values)}.\n"
     yield "| | path | |\n|---|---|---|"
     rows = set(_operations(service))
@@ -50,15 +50,11 @@ def _section(service: type[Service]) -> Iterator[str]:
 
 
 def _operations(service: type[Service]) -> Iterator[tuple[str, str, str]]:
-    """Each operation's path, method, and what it does; a server's actions by their names, too."""
+    """Each operation's path, method, and what it does."""
     roots = getattr(service, "roots", ())  # paths beside the service's prefix
-    for _, function in inspect.getmembers(service, inspect.isfunction):
-        for route in getattr(function, "routes", ()):
-            path = route.template if route.template in roots else service.prefix + route.template
-            yield path, route.method, _words(function)
-        if hasattr(function, "action"):
-            name, _ = function.action
-            yield f"{service.prefix}/v2.1/servers/{{id}}/action {name}", "POST", _words(function)
+    for owner, name, route in service.operations():
+        path = route.template if route.template in roots else service.prefix + route.template
+        yield path, route.method, _words(getattr(owner, name))
 
 
 def _words(function: Callable[..., Any]) -> str:

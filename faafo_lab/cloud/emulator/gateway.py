@@ -51,7 +51,7 @@ class Gateway(RequestHandler):
         path = self.service.path(own if own in self.service.roots else "/" + rest)
         self.asked = Request(self.request.method or "GET", path, query, self.request.headers)
         self.found = self.service.find(self.asked.method, path)
-        if self.found[0].stream:
+        if self.found.route.stream:
             connection = self.request.connection
             assert isinstance(connection, HTTP1Connection)
             connection.set_max_body_size(MAX_UPLOAD_BYTES)

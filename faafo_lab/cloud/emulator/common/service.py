@@ -1,14 +1,21 @@
 """What all of the embedded cloud's services have in common: routes, tokens, JSON in and out, errors, request ids.
 
-A service is a class with a handler for each operation. A handler gets the request and the path's parts, and returns a
-JSON object (status 200) or a `Answer`, or raises a `Fault`, which the service words in its own error form:
+A service collects parts: objects, each with the handlers of one kind of resource, that are given what they use. A
+handler gets the request and the path's variables, and returns a JSON object (status 200) or an `Answer`, or raises a
+`Fault`, which the service words in its own error form:
+
+    class Flavors:
+        @route("GET", "/v2.1/flavors/{id}")
+        def show(self, request: Request, id: str) -> JSON:
+            return {"flavor": …}
 
     class Compute(Service):
         prefix, type, name = "/compute", "compute", "nova"
+        PARTS = (Flavors,)
 
-        @route("GET", "/v2.1/servers/{id}")
-        def show(self, request: Request, id: str) -> JSON:
-            return {"server": …}
+        def __init__(self, site: Site, tokens: Tokens) -> None:
+            super().__init__(site, tokens)
+            self.flavors = Flavors()
 """
 
 from __future__ import annotations
@@ -20,12 +27,13 @@ import logging
 import re
 import sqlite3
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, ClassVar, NoReturn, TypeVar
+from typing import Any, ClassVar, NamedTuple, NoReturn, TypeAlias, TypeVar
 from urllib.parse import unquote
 
 from faafo_lab.cloud.emulator.common import schema
@@ -33,6 +41,7 @@ from faafo_lab.cloud.emulator.common.token import Token, Tokens
 from faafo_lab.cloud.emulator.site import Site
 
 JSON = dict[str, Any]
+PartClass: TypeAlias = type[Any]
 F = TypeVar("F", bound=Callable[..., Any])
 log = logging.getLogger(__name__)
 
@@ -133,6 +142,34 @@ class Request:
             raise ValueError("not a JSON object")
         return value
 
+    def parse(self, definition: schema.Schema | None = None) -> JSON:
+        """The body as a JSON object, checked. Raises `Malformed` or `schema.Invalid`, which the service words."""
+        try:
+            body = self.json()
+        except ValueError as error:
+            raise Malformed(str(error)) from None
+        if definition is not None:
+            schema.check(body, definition)
+        return body
+
+
+class Malformed(Exception):
+    """A body that is no JSON object."""
+
+
+@dataclass(frozen=True)
+class Versions:
+    """The microversions that have a feature, the first and the last one included: `request.version in TAGS`."""
+
+    since: tuple[int, int] = (0, 0)
+    until: tuple[int, int] = (1 << 20, 0)
+
+    def __contains__(self, version: tuple[int, int]) -> bool:
+        return self.since <= version <= self.until
+
+
+ALL_VERSIONS = Versions()
+
 
 def _no_number(text: str) -> None:
     raise ValueError(f"{text} is no number in JSON")
@@ -140,13 +177,13 @@ def _no_number(text: str) -> None:
 
 @dataclass(frozen=True)
 class Route:
-    """An operation: its method and path template, and the name of the handler."""
+    """An operation: its method and path template."""
 
     method: str
     template: str
-    handler: str
-    open: bool  # needs no token
-    stream: bool  # takes its body in pieces
+    open: bool = False  # needs no token
+    stream: bool = False  # takes its body in pieces
+    versions: Versions = ALL_VERSIONS  # the microversions that have it
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -155,15 +192,24 @@ class Route:
         return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", whole))
 
 
-MISSING = Route("", "", "no_resource", open=True, stream=False)
-NOT_ALLOWED = Route("", "", "no_method", open=True, stream=False)
+class Found(NamedTuple):
+    """Where a request goes: its route, the handler, and the path's variables."""
+
+    route: Route
+    handler: Callable[..., Any]
+    values: dict[str, str]
 
 
-def route(method: str, template: str, *, open: bool = False, stream: bool = False) -> Callable[[F], F]:
+NO_ROUTE = Route("", "", open=True)
+
+
+def route(
+    method: str, template: str, *, open: bool = False, stream: bool = False, versions: Versions = ALL_VERSIONS
+) -> Callable[[F], F]:
     """Say which operation a handler answers. A handler may answer several."""
 
     def mark(function: F) -> F:
-        routes = [*getattr(function, "routes", ()), Route(method, template, function.__name__, open, stream)]
+        routes = [*getattr(function, "routes", ()), Route(method, template, open, stream, versions)]
         function.routes = routes  # type: ignore[attr-defined]
         return function
 
@@ -171,7 +217,7 @@ def route(method: str, template: str, *, open: bool = False, stream: bool = Fals
 
 
 class Service:
-    """One OpenStack service. Subclasses have the routes and the words of its errors."""
+    """One OpenStack service: its parts, routes of its own, and the words of its errors."""
 
     prefix: ClassVar[str]
     type: ClassVar[str]
@@ -181,7 +227,8 @@ class Service:
     endpoint: ClassVar[str] = ""  # what the catalogue's URL has after the prefix
     malformed: ClassVar[str] = "Malformed request body"
     needs_project: ClassVar[bool] = True
-    parts: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # what a {name} of the templates may be, where that is known
+    PARTS: ClassVar[tuple[PartClass, ...]] = ()  # classes with routes; an attribute of the service has one of each
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # what a {name} of the templates may be, where that is known
     QUOTAS: ClassVar[Mapping[str, int]] = {}  # how much a project may have, by name; -1: any number
     ADDRESSES: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # tables: the fields that have addresses of the cloud's
 
@@ -189,11 +236,24 @@ class Service:
         self.site = site
         self.tokens = tokens
         self.store = site.store
-        self._routes: list[tuple[Route, re.Pattern[str]]] = []
-        for _, function in inspect.getmembers(type(self), inspect.isfunction):
-            self._routes += [(each, each.pattern) for each in getattr(function, "routes", ())]
+
+    @classmethod
+    def operations(cls) -> Iterator[tuple[PartClass, str, Route]]:
+        """Each operation of the service: the class and the name of its handler, and its route."""
+        for owner in (cls, *cls.PARTS):
+            for name, function in inspect.getmembers(owner, inspect.isfunction):
+                for each in getattr(function, "routes", ()):
+                    yield owner, name, each
+
+    @cached_property
+    def _routes(self) -> list[tuple[Route, re.Pattern[str], Callable[..., Any]]]:
+        """The routes in the order in which they are tried, each with its handler."""
+        owners = {
+            type(each): each for each in (self, *vars(self).values()) if isinstance(each, (type(self), *self.PARTS))
+        }
+        found = [(each, each.pattern, getattr(owners[owner], name)) for owner, name, each in self.operations()]
         # A literal path goes before a template: /servers/detail before /servers/{id}
-        self._routes.sort(key=lambda each: (each[0].template.count("{"), each[0].template))
+        return sorted(found, key=lambda each: (each[0].template.count("{"), each[0].template))
 
     @property
     def url(self) -> str:
@@ -225,15 +285,15 @@ class Service:
 
     # What is the same everywhere
 
-    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
-        """The route for a path below the prefix, and the path's parts; `MISSING` or `NOT_ALLOWED` if there is none."""
+    def find(self, method: str, path: str) -> Found:
+        """Where a request for a path below the prefix goes; if there is no such route, to an answer that says so."""
         known = False
-        for each, pattern in self._routes:
+        for each, pattern, handler in self._routes:
             if match := pattern.fullmatch(path):
                 if each.method == method:
-                    return each, {name: unquote(part) for name, part in match.groupdict().items()}
+                    return Found(each, handler, {name: unquote(part) for name, part in match.groupdict().items()})
                 known = True
-        return NOT_ALLOWED if known else MISSING, {}
+        return Found(NO_ROUTE, self.no_method if known else self.no_resource, {})
 
     def no_resource(self, request: Request) -> NoReturn:
         """The path is not known here."""
@@ -263,36 +323,31 @@ class Service:
         request._token = token
 
     def parse(self, request: Request, definition: schema.Schema | None = None) -> JSON:
-        """The request's JSON object, checked. Raises a 400 `Fault`."""
-        try:
-            body = request.json()
-        except ValueError:
-            raise Fault(400, self.malformed, type="HTTPBadRequest") from None
-        if definition is not None:
-            try:
-                schema.check(body, definition)
-            except schema.Invalid as error:
-                raise self.invalid(error) from None
-        return body
+        """The request's JSON object, checked: see `Request.parse`."""
+        return request.parse(definition)
 
     def limit(self, name: str) -> int:
         """How much of something a project may have; -1: any number."""
         return self.site.quotas.get(name, self.QUOTAS[name])
 
-    async def handle(self, request: Request, found: tuple[Route, dict[str, str]] | None = None) -> Answer:
+    async def handle(self, request: Request, found: Found | None = None) -> Answer:
         """Answer a request, whose route the caller may have `found`: every exception becomes an answer too."""
         try:
-            each, parts = found or self.find(request.method, request.path)
+            each, handler, values = found or self.find(request.method, request.path)
             self.negotiate(request)
             if not each.open:
                 self.authenticate(request)
-            result: JSON | Answer | Awaitable[JSON | Answer] = getattr(self, each.handler)(request, **parts)
+            if request.version not in each.versions:
+                self.no_resource(request)
+            result: JSON | Answer | Awaitable[JSON | Answer] = handler(request, **values)
             if inspect.isawaitable(result):
                 result = await result
             answer = result if isinstance(result, Answer) else Answer(200, result)
         except Fault as fault:
             answer = self.refuse(fault)
-        except RecursionError:
+        except schema.Invalid as error:
+            answer = self.refuse(self.invalid(error))
+        except (Malformed, RecursionError):
             answer = self.refuse(Fault(400, self.malformed, type="HTTPBadRequest"))
         except Exception as error:
             if _no_room(error):

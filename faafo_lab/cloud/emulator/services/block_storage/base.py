@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Route, Service, nova_error, route
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Found, Request, Service, nova_error, route
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.site import Site
@@ -83,11 +83,11 @@ class Cinder(Service):
         """A slash at the end of a resource's path would be a resource without an id: there is none."""
         return path.rstrip("/") or "/" if path.count("/") <= 2 else path
 
-    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+    def find(self, method: str, path: str) -> Found:
         """The route; the project in the path is no part of it for the handlers."""
-        each, parts = super().find(method, path)
-        parts.pop("project", None)
-        return each, parts
+        found = super().find(method, path)
+        found.values.pop("project", None)
+        return found
 
     def authenticate(self, request: Request) -> None:
         """The path's project must be the token's."""

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from faafo_lab.cloud.emulator.common import schema
-from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, Route, Service, nova_error, route
+from faafo_lab.cloud.emulator.common.service import JSON, Fault, Found, Request, Service, nova_error, route
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
@@ -125,7 +125,7 @@ class Nova(Service):
         }
         return {"versions": [old, self._version()]}
 
-    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]]:
+    def find(self, method: str, path: str) -> Found:
         """Nova's old v2 has the same operations, without microversions."""
         return super().find(method, "/v2.1" + path[3:] if _is_old(path) else path)
 

@@ -34,7 +34,7 @@ class LoadBalancing(Members):
 
     prefix, type, name = "/load-balancer", "load-balancer", "octavia"
     malformed = "Invalid input: the body is not a JSON object."
-    parts: ClassVar[Mapping[str, tuple[str, ...]]] = {"plural": tuple(_BY_PLURAL)}
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"plural": tuple(_BY_PLURAL)}
 
     def path(self, path: str) -> str:
         """Both /v2 and /v2.0 are spoken."""

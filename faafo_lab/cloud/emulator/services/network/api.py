@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar, NoReturn
 
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
@@ -48,11 +48,12 @@ APPLY_REST = 9  # times as long as it took, before the switch is told again: man
 KINDS = (Networks, Subnets, SubnetPools, Ports, Routers, SecurityGroups, SecurityGroupRules, FloatingIps)
 
 
-class Network(Tags, Extensions):
+class Network(Service):
     """The network service."""
 
     prefix, type, name = "/networking", "network", "neutron"
-    parts: ClassVar[Mapping[str, tuple[str, ...]]] = {"kind": tuple(kind.path() for kind in KINDS)}
+    PARTS = (*KINDS, Tags, Extensions)
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"kind": tuple(kind.path() for kind in KINDS)}
     QUOTAS = QUOTAS
     ADDRESSES: ClassVar[Mapping[str, tuple[str, ...]]] = {kind.name: kind.addressed for kind in KINDS}
     malformed = (
@@ -75,6 +76,8 @@ class Network(Tags, Extensions):
         self.floating_ips = FloatingIps(self)
         kinds = [each for each in vars(self).values() if isinstance(each, Collection)]
         self.collections = {kind.path(): kind for kind in kinds}
+        self.tags = Tags(self.collection)
+        self.extensions = Extensions()
         self._applying: asyncio.Handle | None = None
         self._apply_at = 0.0  # by the loop's clock
         self.store.watch({"port", "floatingip", "security_group", "security_group_rule"}, self.changed)
@@ -225,7 +228,8 @@ class Network(Tags, Extensions):
 
     # The resources
 
-    def _kind(self, kind: str) -> Collection:
+    def collection(self, kind: str) -> Collection:
+        """The resources of a kind, by the word that paths have for it. Raises a 404 `Fault`."""
         if kind not in self.collections:
             raise Fault(404, "The resource could not be found.", type="HTTPNotFound")
         return self.collections[kind]
@@ -233,44 +237,24 @@ class Network(Tags, Extensions):
     @route("GET", "/v2.0/{kind}")
     def index(self, request: Request, kind: str) -> JSON:
         """List."""
-        return self._kind(kind).index(request)
+        return self.collection(kind).index(request)
 
     @route("POST", "/v2.0/{kind}")
     def create(self, request: Request, kind: str) -> Answer:
         """Create one or several."""
-        return self._kind(kind).create(request)
+        return self.collection(kind).create(request)
 
     @route("GET", "/v2.0/{kind}/{id}")
     def show(self, request: Request, kind: str, id: str) -> JSON:
         """Show."""
-        return self._kind(kind).show(request, id)
+        return self.collection(kind).show(request, id)
 
     @route("PUT", "/v2.0/{kind}/{id}")
     def update(self, request: Request, kind: str, id: str) -> JSON:
         """Change."""
-        return self._kind(kind).update(request, id)
+        return self.collection(kind).update(request, id)
 
     @route("DELETE", "/v2.0/{kind}/{id}")
     def delete(self, request: Request, kind: str, id: str) -> Answer:
         """Delete."""
-        return self._kind(kind).delete(request, id)
-
-    @route("PUT", "/v2.0/routers/{id}/add_router_interface")
-    def add_interface(self, request: Request, id: str) -> JSON:
-        """Connect a router to a subnet."""
-        return self.routers.add_interface(request, id)
-
-    @route("PUT", "/v2.0/routers/{id}/remove_router_interface")
-    def remove_interface(self, request: Request, id: str) -> JSON:
-        """Take a router off a subnet."""
-        return self.routers.remove_interface(request, id)
-
-    @route("PUT", "/v2.0/routers/{id}/add_extraroutes")
-    def add_routes(self, request: Request, id: str) -> JSON:
-        """Add routes to a router."""
-        return self.routers.change_routes(request, id, add=True)
-
-    @route("PUT", "/v2.0/routers/{id}/remove_extraroutes")
-    def remove_routes(self, request: Request, id: str) -> JSON:
-        """Remove routes from a router."""
-        return self.routers.change_routes(request, id, add=False)
+        return self.collection(kind).delete(request, id)

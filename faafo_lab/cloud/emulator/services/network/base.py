@@ -112,7 +112,7 @@ class Collection:
 
     def create(self, request: Request) -> Answer:
         """Create one, or, where the body has the plural, several: all or none."""
-        body = self.network.parse(request)
+        body = request.parse()
         several = self.plural in body
         wanted = body.get(self.plural if several else self.name)
         items = wanted if several else [wanted]
@@ -159,7 +159,7 @@ class Collection:
     def update(self, request: Request, id: str) -> JSON:
         """Change one."""
         row = self.own(request, id)
-        item = self.network.parse(request).get(self.name)
+        item = request.parse().get(self.name)
         if not isinstance(item, dict):
             raise Fault(400, f"Resource body required: it must have {self.name!r}.", type="HTTPBadRequest")
         with self.network.store.transaction():

@@ -5,7 +5,7 @@ Source: https://docs.openstack.org/api-ref/network/v2/#extensions
 
 from __future__ import annotations
 
-from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, Service, route
+from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
 
 EXTENSIONS = {
     "security-group": "security-group",
@@ -36,29 +36,20 @@ EXTENSIONS = {
 }
 
 
-class Extensions(Service):
+class Extensions:
     """What the network service has beyond networks, subnets and ports."""
-
-    def _extension(self, alias: str) -> JSON:
-        return {
-            "alias": alias,
-            "name": EXTENSIONS[alias],
-            "description": EXTENSIONS[alias],
-            "updated": "2017-01-01T00:00:00-00:00",
-            "links": [],
-        }
 
     @route("GET", "/v2.0/extensions")
     def extensions(self, request: Request) -> JSON:
         """Which extensions there are."""
-        return {"extensions": [self._extension(alias) for alias in EXTENSIONS]}
+        return {"extensions": [_extension(alias) for alias in EXTENSIONS]}
 
     @route("GET", "/v2.0/extensions/{alias}")
     def extension(self, request: Request, alias: str) -> JSON:
         """One extension."""
         if alias not in EXTENSIONS:
             raise Fault(404, f"Extension with alias {alias} does not exist", type="HTTPNotFound")
-        return {"extension": self._extension(alias)}
+        return {"extension": _extension(alias)}
 
     @route("GET", "/v2.0/availability_zones")
     def zones(self, request: Request) -> JSON:
@@ -73,3 +64,13 @@ class Extensions(Service):
     def agents(self, request: Request) -> JSON:
         """An ordinary user sees no agents."""
         return {"agents": []}
+
+
+def _extension(alias: str) -> JSON:
+    return {
+        "alias": alias,
+        "name": EXTENSIONS[alias],
+        "description": EXTENSIONS[alias],
+        "updated": "2017-01-01T00:00:00-00:00",
+        "links": [],
+    }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
+from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.network.base import Collection, invalid
 from faafo_lab.cloud.emulator.services.network.ports import new_mac
@@ -48,8 +48,12 @@ class Interfaces(Collection):
         fixed = [{"subnet_id": subnet["id"], "ip_address": subnet["gateway_ip"]}]
         return self.network.ports.table.put(self.port(router, INTERFACE, subnet["network_id"], fixed))
 
+    @route("PUT", "/v2.0/routers/{id}/add_router_interface")
     def add_interface(self, request: Request, id: str) -> JSON:
-        """Connect the router to a subnet at its gateway address, or by a port at the port's. Raises a `Fault`."""
+        """Connect a router to a subnet.
+
+        At its gateway address, or by a port at the port's. Raises a `Fault`.
+        """
         router = self.own(request, id)
         subnet, port = self._meant(request)
         if port is None:
@@ -79,8 +83,12 @@ class Interfaces(Collection):
         owned = {"device_id": id, "device_owner": INTERFACE, "security_groups": [], "status": "ACTIVE"}
         return _interface(router, self.network.ports.touch(port["id"], **owned))
 
+    @route("PUT", "/v2.0/routers/{id}/remove_router_interface")
     def remove_interface(self, request: Request, id: str) -> JSON:
-        """Take the router off a subnet; the port that connected it goes. Raises a `Fault`."""
+        """Take a router off a subnet.
+
+        The port that connected it goes. Raises a `Fault`.
+        """
         router = self.own(request, id)
         subnet, port = self._meant(request)
         if port is not None and port["device_id"] != id:
@@ -103,7 +111,7 @@ class Interfaces(Collection):
 
     def _meant(self, request: Request) -> tuple[Row | None, Row | None]:
         """The subnet and the port that a request names: one of them at least. Raises a `Fault`."""
-        body = self.network.parse(request)
+        body = request.parse()
         subnet_id, port_id = body.get("subnet_id"), body.get("port_id")
         for name, value in body.items():
             if not isinstance(value, str):

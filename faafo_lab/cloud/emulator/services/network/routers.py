@@ -10,7 +10,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import ClassVar
 
-from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
+from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.network.attributes import Attribute, boolean, each, mapping, optional, text
 from faafo_lab.cloud.emulator.services.network.base import invalid
@@ -46,8 +46,8 @@ class Routers(Interfaces):
             if (changes["external_gateway_info"] or {}).get("network_id") != before.get("network_id"):
                 self.unused(row)
             changes["external_gateway_info"] = self._gateway(request, row, changes)
-        for route in changes.get("routes", ()):
-            self._check_route(row, route)
+        for wanted in changes.get("routes", ()):
+            self._check_route(row, wanted)
         return changes
 
     def view(self, row: Row) -> JSON:
@@ -107,18 +107,28 @@ class Routers(Interfaces):
 
     # Routes, one by one
 
-    def change_routes(self, request: Request, id: str, *, add: bool) -> JSON:
+    @route("PUT", "/v2.0/routers/{id}/add_extraroutes")
+    def add_routes(self, request: Request, id: str) -> JSON:
+        """Add routes to a router."""
+        return self._change_routes(request, id, add=True)
+
+    @route("PUT", "/v2.0/routers/{id}/remove_extraroutes")
+    def remove_routes(self, request: Request, id: str) -> JSON:
+        """Remove routes from a router."""
+        return self._change_routes(request, id, add=False)
+
+    def _change_routes(self, request: Request, id: str, *, add: bool) -> JSON:
         """Add routes to those that there are, or remove some: either way it may be done already. Raises a `Fault`."""
         row = self.own(request, id)
-        item = self.network.parse(request).get("router")
+        item = request.parse().get("router")
         changed = self._checked(item if isinstance(item, dict) else {}, request, new=False).get("routes")
         if changed is None:
             raise Fault(400, "Resource body required: it must have 'router' with 'routes'.", type="HTTPBadRequest")
-        kept = [route for route in row["routes"] if route not in changed]
+        kept = [had for had in row["routes"] if had not in changed]
         if add:
             kept += changed
-            for route in changed:
-                self._check_route(row, route)
+            for one in changed:
+                self._check_route(row, one)
             if len(kept) > MAX_ROUTES:
                 raise invalid("routes", f"At most {MAX_ROUTES} routes are allowed.")
         return {"router": self.view(self.touch(id, routes=kept))}
@@ -159,8 +169,8 @@ class Routers(Interfaces):
                 )
             if ipaddress.ip_address(row["fixed_ip_address"]) in block:
                 raise self._needed(router, subnet, "floating IPs", "RouterInterfaceInUseByFloatingIP")
-        for route in router["routes"]:
-            if block is not None and ipaddress.ip_address(route["nexthop"]) in block:
+        for each_route in router["routes"]:
+            if block is not None and ipaddress.ip_address(each_route["nexthop"]) in block:
                 raise self._needed(router, subnet, "routes", "RouterInterfaceInUseByRoute")
 
     def _needed(self, router: Row, subnet: Row | None, what: str, type: str) -> Fault:

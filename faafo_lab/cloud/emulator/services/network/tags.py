@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
+from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.network.attributes import each, text
 from faafo_lab.cloud.emulator.services.network.base import Collection, invalid
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.common.store import Row
 
 TAG_CHARACTERS = 255
 MAX_TAGS = 50
 
 
-class Tags(Service):
+class Tags:
     """The tags of any resource of the network service."""
 
-    def _kind(self, kind: str) -> Collection:
-        raise NotImplementedError
+    def __init__(self, kind: Callable[[str], Collection]) -> None:
+        """`kind` finds the collection by its path's name. Raises a 404 `Fault`."""
+        self._kind = kind
 
     def _tagged(self, request: Request, kind: str, id: str, *, own: bool = False) -> tuple[Collection, Row]:
         """The resource that is meant; `own`: that the project may change. Raises a 404 or 403 `Fault`."""
@@ -37,7 +36,6 @@ class Tags(Service):
         return tags
 
     def _one(self, row: Row, tag: str) -> str:
-
         if tag not in row["tags"]:
             raise Fault(404, f"Tag {tag} could not be found.", type="TagNotFound")
         return tag
@@ -52,7 +50,7 @@ class Tags(Service):
     def replace_tags(self, request: Request, kind: str, id: str) -> JSON:
         """Replace all of a resource's tags."""
         found, row = self._tagged(request, kind, id, own=True)
-        body = self.parse(request)
+        body = request.parse()
         if "tags" not in body:
             raise Fault(400, "Invalid tags body: it must have 'tags'.", type="HTTPBadRequest")
         return {"tags": self._set(found, row, body["tags"])}
