@@ -7,7 +7,7 @@ from collections.abc import Callable
 from faafo_lab.cloud.emulator.common.forwarding import ask
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, moment, truth
+from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, forbidden, moment, truth
 from faafo_lab.cloud.emulator.services.block_storage.volumes import GIGABYTES_MAX, TYPE, TYPE_ID, Volumes
 from faafo_lab.cloud.emulator.services.image.attributes import DISK_FORMATS
 
@@ -37,7 +37,7 @@ class VolumeActions(Volumes):
             raise Fault(400, "There should be exactly one action in the request body.")
         name, value = next(iter(body.items()))
         if name in ADMINISTRATORS:
-            raise self.forbidden(f"volume_extension:volume_admin_actions:{name.removeprefix('os-')}")
+            raise forbidden(f"volume_extension:volume_admin_actions:{name.removeprefix('os-')}")
         if name == "os-volume_upload_image":
             return await self._upload(request, row, value if isinstance(value, dict) else {})
         actions: dict[str, Callable[[Request, Row, JSON], Answer | JSON]] = {
@@ -69,8 +69,7 @@ class VolumeActions(Volumes):
         if size <= row["size"]:
             why = f"New size for extend must be greater than current size. (current: {row['size']}, extended: {size})."
             raise Fault(400, f"Invalid input received: {why}")
-        self._claim_size(size)
-        self._claim(request.project, "", size - row["size"])
+        self.quotas.claim(request.project, {"per_volume_gigabytes": size, "gigabytes": size - row["size"]})
         self.volumes.update(row["id"], size=size, updated_at=moment())
         return Answer(202)
 

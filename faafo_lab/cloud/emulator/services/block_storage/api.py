@@ -1,13 +1,12 @@
-"""Block storage (Cinder 3.0): the service. Metadata, types, zones, limits and quotas are here."""
+"""Block storage (Cinder 3.0): the service. Metadata, types and zones are here."""
 
 from __future__ import annotations
-
-from typing import Any
 
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Row, Table
 from faafo_lab.cloud.emulator.services.block_storage.actions import METADATA_ITEMS_MAX, VolumeActions
-from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, QUOTAS, ZONE, moment, truth
+from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, ZONE, forbidden, moment
+from faafo_lab.cloud.emulator.services.block_storage.quotas import QUOTAS, QuotaSets
 from faafo_lab.cloud.emulator.services.block_storage.snapshots import Snapshots
 from faafo_lab.cloud.emulator.services.block_storage.volumes import TYPE, TYPE_ID
 
@@ -27,6 +26,9 @@ EXTENSIONS = {  # those that are here, by alias; hosts and services are an admin
 
 class Volume(VolumeActions, Snapshots):
     """The block storage service."""
+
+    PARTS = (QuotaSets,)
+    QUOTAS = QUOTAS
 
     def setup(self) -> None:
         """Make the places of volumes and snapshots."""
@@ -135,48 +137,4 @@ class Volume(VolumeActions, Snapshots):
     @route("GET", "/v3/{project}/os-services")
     def infrastructure(self, request: Request) -> JSON:
         """What only an administrator may see or make."""
-        raise self.forbidden("volume_extension:" + request.path.rsplit("/", 1)[-1])
-
-    # Limits and quotas
-
-    @route("GET", "/v3/{project}/limits")
-    def limits(self, request: Request) -> JSON:
-        """The project's limits, and what it uses of them."""
-        used = self.used(request.project)
-        absolute = {
-            "totalSnapshotsUsed": used["snapshots"],
-            "maxTotalBackups": self.limit("backups"),
-            "maxTotalVolumeGigabytes": self.limit("gigabytes"),
-            "maxTotalSnapshots": self.limit("snapshots"),
-            "maxTotalBackupGigabytes": self.limit("backup_gigabytes"),
-            "totalBackupGigabytesUsed": 0,
-            "maxTotalVolumes": self.limit("volumes"),
-            "totalVolumesUsed": used["volumes"],
-            "totalBackupsUsed": 0,
-            "totalGigabytesUsed": used["gigabytes"],
-        }
-        return {"limits": {"rate": [], "absolute": absolute}}
-
-    @route("GET", "/v3/{project}/os-quota-sets/{id}")
-    def quota(self, request: Request, id: str) -> JSON:
-        """The project's limits, and with `usage` what it uses of them."""
-        if id != request.project:
-            raise self.forbidden("volume_extension:quotas:show")
-        limits: dict[str, Any] = {name: self.limit(name) for name in QUOTAS}
-        if request.one("usage") is not None and truth(request.one("usage"), "usage"):
-            used = self.used(id)
-            limits = {
-                name: {"limit": limit, "in_use": used.get(name, 0), "reserved": 0} for name, limit in limits.items()
-            }
-        return {"quota_set": {"id": id, **limits}}
-
-    @route("GET", "/v3/{project}/os-quota-sets/{id}/defaults")
-    def default_quota(self, request: Request, id: str) -> JSON:
-        """Every project's limits."""
-        return {"quota_set": {"id": id, **{name: self.limit(name) for name in QUOTAS}}}
-
-    @route("PUT", "/v3/{project}/os-quota-sets/{id}")
-    @route("DELETE", "/v3/{project}/os-quota-sets/{id}")
-    def change_quota(self, request: Request, id: str) -> JSON:
-        """What only an administrator may change."""
-        raise self.forbidden("volume_extension:quotas:update")
+        raise forbidden("volume_extension:" + request.path.rsplit("/", 1)[-1])

@@ -1,32 +1,42 @@
-"""What all of Cinder's operations have in common: its words, its microversion, lists and their pages, and quotas."""
+"""What all of Cinder's operations have in common: its words, its microversion, lists and their pages, and metadata."""
 
 from __future__ import annotations
 
 import ast
 import re
 from datetime import UTC, datetime
-from urllib.parse import urlencode
 
+from faafo_lab.cloud.emulator.common.pages import Pager, pairs
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Found, Request, Service, nova_error, route
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.site import Site
 
 VERSION = (3, 0)  # the first and the last
-PAGE_MAX = 1000
 ZONE = "nova"
 SORT_KEYS = ("id", "name", "status", "size", "bootable", "created_at", "updated_at")
+
+
+def _pager(title: str) -> Pager:
+    def bad_sort(key: str, direction: str) -> Fault:
+        what = f"{key}:{direction}" if key in SORT_KEYS else key
+        return Fault(400, f"Invalid input received: there is no sort key {what[:60]!r}.")
+
+    return Pager(
+        bad_number=lambda name, value: Fault(
+            400, f"Invalid input received: {name} must be a whole number, not {value}."
+        ),
+        no_marker=lambda marker: Fault(404, f"{title} {marker} could not be found."),
+        bad_sort=bad_sort,
+        most=1000,
+        keys=SORT_KEYS,
+        full=True,
+    )
+
+
+_PAGERS = {"volumes": _pager("Volume"), "snapshots": _pager("Snapshot")}
 FILTER_CHARACTERS_MAX = 4096
 
-QUOTAS = {
-    "volumes": 10,
-    "snapshots": 10,
-    "gigabytes": 1000,  # of volumes and snapshots together
-    "per_volume_gigabytes": -1,
-    "backups": 0,  # there are none of these two
-    "backup_gigabytes": 0,
-    "groups": 0,
-}
 _TEXT = {"type": ["string", "null"], "maxLength": 255}
 NAMES: JSON = {"name": _TEXT, "display_name": _TEXT, "description": _TEXT, "display_description": _TEXT}
 METADATA: JSON = {
@@ -61,12 +71,16 @@ def truth(value: object, name: str) -> bool:
     raise Fault(400, f"Invalid input for field/attribute {name}. Value: {text[:120]}. It must be true or false.")
 
 
+def forbidden(action: str) -> Fault:
+    """What only an administrator may do: there is none."""
+    return Fault(403, f"Policy doesn't allow {action} to be performed.")
+
+
 class Cinder(Service):
     """The block storage service, without its resources. Its paths have the project's id: /v3/PROJECT/volumes."""
 
     prefix, type, name, endpoint = "/volume", "volumev3", "cinderv3", "/v3/{project}"
     aliases = (("block-storage", "cinder"),)
-    QUOTAS = QUOTAS
 
     def __init__(self, site: Site, tokens: Tokens) -> None:
         super().__init__(site, tokens)
@@ -182,57 +196,8 @@ class Cinder(Service):
 
     def _page(self, request: Request, rows: list[Row], kind: str) -> tuple[list[Row], JSON]:
         """The rows after marker and offset, at most `limit`, and, where the page is full, the link to the next."""
-        try:
-            limit, offset = request.number("limit"), request.number("offset") or 0
-        except ValueError as error:
-            raise Fault(400, f"Invalid input received: {error}.") from None
-        if marker := request.one("marker"):
-            ids = [row["id"] for row in rows]
-            if marker not in ids:
-                raise Fault(404, f"{kind[:-1].capitalize()} {marker} could not be found.")
-            offset += ids.index(marker) + 1
-        most = min(PAGE_MAX if limit is None else limit, PAGE_MAX)
-        page = rows[offset : offset + most]
-        if not page or len(page) < most:
-            return page, {}
-        query = {**request.query, "marker": [page[-1]["id"]]}
-        query.pop("offset", None)
-        href = f"{self.url}{request.path}?{urlencode(query, doseq=True)}"
-        return page, {f"{kind}_links": [{"rel": "next", "href": href}]}
-
-    # Quotas
-
-    def used(self, project: str) -> dict[str, int]:
-        """How many volumes, snapshots and gigabytes a project has."""
-        volumes, snapshots = self.volumes.where(project_id=project), self.snapshots.where(project_id=project)
-        gigabytes = sum(row["size"] for row in (*volumes, *snapshots))
-        return {"volumes": len(volumes), "snapshots": len(snapshots), "gigabytes": gigabytes}
-
-    def _claim(self, project: str, kind: str, gigabytes: int) -> None:
-        """Check that the project may have one more volume or snapshot ("" for none). Raises a 413 `Fault`."""
-        used = self.used(project)
-        if kind and 0 <= self.limit(kind) <= used[kind]:
-            title = {"volumes": "VolumeLimitExceeded", "snapshots": "SnapshotLimitExceeded"}[kind]
-            why = f"Maximum number of {kind} allowed ({self.limit(kind)}) exceeded for quota '{kind}'."
-            raise Fault(413, f"{title}: {why}", headers={"Retry-After": "0"})
-        if 0 <= self.limit("gigabytes") < used["gigabytes"] + gigabytes:
-            raise Fault(
-                413,
-                "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes quota. "
-                f"Requested {gigabytes}G, quota is {self.limit('gigabytes')}G and {used['gigabytes']}G has been "
-                "consumed.",
-                headers={"Retry-After": "0"},
-            )
-
-    def _claim_size(self, size: int) -> None:
-        """Check that a volume may be so large. Raises a 413 `Fault`."""
-        if 0 <= self.limit("per_volume_gigabytes") < size:
-            raise Fault(
-                413,
-                f"VolumeSizeExceedsLimit: Requested volume size {size}G is larger than maximum allowed limit "
-                f"{self.limit('per_volume_gigabytes')}G.",
-                headers={"Retry-After": "0"},
-            )
+        pager = _PAGERS[kind]
+        return pager.page(rows, request, self.url, kind, pager.number(request, "offset") or 0)
 
 
 def _mapping(text: str) -> dict[str, str] | None:
@@ -254,13 +219,6 @@ def _sorted(rows: list[Row], request: Request) -> list[Row]:
     if text is None:
         text = f"{request.one('sort_key') or 'created_at'}:{request.one('sort_dir') or 'desc'}"
     rows = sorted(rows, key=lambda row: str(row["id"]), reverse=True)
-    for part in reversed(text.split(",")):
-        name, _, direction = part.strip().partition(":")
-        key = {"display_name": "name"}.get(name, name)
-        if key not in SORT_KEYS or direction not in ("", "asc", "desc"):
-            raise Fault(400, f"Invalid input received: there is no sort key {part[:60]!r}.")
-        rows.sort(
-            key=lambda row: (row.get(key) is not None, row.get(key) or 0 if key == "size" else str(row.get(key))),
-            reverse=direction != "asc",
-        )
-    return rows
+    return _PAGERS["volumes"].sort(
+        rows, [({"display_name": "name"}.get(key, key), way) for key, way in pairs(text, "desc")]
+    )

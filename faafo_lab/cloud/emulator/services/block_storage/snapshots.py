@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, route
 from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, NAMES, moment, named, truth
+from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, NAMES, forbidden, moment, named, truth
 from faafo_lab.cloud.emulator.services.block_storage.volumes import GONE, Volumes
 
 FILTERS = ("name", "status", "volume_id", "metadata")
@@ -47,7 +47,7 @@ class Snapshots(Volumes):
                 f"Invalid volume: Volume {volume['id']} status must be available, but current status is: "
                 f"{volume['status']}.",
             )
-        self._claim(request.project, "snapshots", volume["size"])
+        self.quotas.claim(request.project, {"snapshots": 1, "gigabytes": volume["size"]})
         created = moment()
         row = self.snapshots.put(
             {
@@ -118,5 +118,5 @@ class Snapshots(Volumes):
         self.snapshot(request, id)
         name = next(iter(self.parse(request)), "")
         if name in ("os-reset_status", "os-force_delete", "os-update_snapshot_status", "os-unmanage"):
-            raise self.forbidden(f"snapshot_extension:{name.removeprefix('os-')}")
+            raise forbidden(f"snapshot_extension:{name.removeprefix('os-')}")
         raise Fault(400, f"There is no such action: {name[:120]}")

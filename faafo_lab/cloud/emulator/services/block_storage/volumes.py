@@ -9,12 +9,23 @@ import uuid
 from collections.abc import Callable
 
 from faafo_lab.cloud.emulator.common.names import id_of
+from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, route
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.common.token import Tokens
-from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, NAMES, ZONE, Cinder, moment, named, truth
+from faafo_lab.cloud.emulator.services.block_storage.base import (
+    METADATA,
+    NAMES,
+    ZONE,
+    Cinder,
+    forbidden,
+    moment,
+    named,
+    truth,
+)
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
 from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
+from faafo_lab.cloud.emulator.services.block_storage.quotas import QUOTAS, QuotaSets, refusal, used
 from faafo_lab.cloud.emulator.services.image.api import Image
 from faafo_lab.cloud.emulator.site import Site
 
@@ -68,6 +79,8 @@ class Volumes(Cinder):
     def __init__(self, site: Site, tokens: Tokens, images: Image, console: Callable[[str, str], None]) -> None:
         """`console` writes a line on an instance's console."""
         super().__init__(site, tokens)
+        self.quotas = Quotas(site, QUOTAS, refusal, used(site.store))
+        self.quota_sets = QuotaSets(self.quotas)
         self.images = images
         self.life = VolumeLife(site, images)
         self.mounts = Mounts(site, console)
@@ -90,8 +103,7 @@ class Volumes(Cinder):
         if size is None:
             raise Fault(400, "Invalid input received: 'size' is a required property of an empty volume.")
         content.pop("size", None)
-        self._claim_size(size)
-        self._claim(request.project, "volumes", size)
+        self.quotas.claim(request.project, {"per_volume_gigabytes": size, "volumes": 1, "gigabytes": size})
         created = moment()
         row = self.volumes.put(
             {
@@ -241,7 +253,7 @@ class Volumes(Cinder):
         """Delete a volume, with `cascade` its snapshots too; it is gone when its content is."""
         row = self.volume(request, id)
         if request.one("force") is not None and truth(request.one("force"), "force"):
-            raise self.forbidden("volume:force_delete")
+            raise forbidden("volume:force_delete")
         cascade = request.one("cascade") is not None and truth(request.one("cascade"), "cascade")
         snapshots = self.snapshots.where(volume_id=id)
         busy = [each for each in snapshots if each["status"] not in GONE]
@@ -256,7 +268,3 @@ class Volumes(Cinder):
             self.life.delete_snapshot(each["id"])
         self.life.delete(id)
         return Answer(202)
-
-    def forbidden(self, action: str) -> Fault:
-        """What only an administrator may do: there is none."""
-        return Fault(403, f"Policy doesn't allow {action} to be performed.")

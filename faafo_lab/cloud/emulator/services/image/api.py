@@ -21,7 +21,7 @@ from faafo_lab.cloud.emulator.services.image.attributes import BASE, READ_ONLY, 
 from faafo_lab.cloud.emulator.services.image.base_images import BASE_IMAGES, pack
 from faafo_lab.cloud.emulator.services.image.members import Members
 from faafo_lab.cloud.emulator.services.image.patch import apply_patch, read_patch
-from faafo_lab.cloud.emulator.services.image.query import cut, matches, ordered
+from faafo_lab.cloud.emulator.services.image.query import PAGER, matches, ordered
 from faafo_lab.cloud.emulator.system import durable
 
 
@@ -129,13 +129,10 @@ class Image(Schemas, Members):
         views = [self.view(row) for row in self.rows.values() if self.listed(row, request)]
         views = [view for view in views if matches(view, request)]
         views = ordered(views, request)
-        query = {name: values for name, values in request.query.items() if name != "marker"}
-        first = "/v2/images" + (f"?{urlencode(query, doseq=True)}" if query else "")
-        page, more = cut(views, request)
-        body = {"images": page, "first": first, "schema": "/v2/schemas/images"}
-        if more:
-            body["next"] = "/v2/images?" + urlencode({**query, "marker": [page[-1]["id"]]}, doseq=True)
-        return body
+        page, following = PAGER.cut(views, request)
+        first = urlencode({name: each for name, each in request.query.items() if name != "marker"}, doseq=True)
+        body = {"images": page, "first": f"/v2/images?{first}".rstrip("?"), "schema": "/v2/schemas/images"}
+        return {**body, "next": f"/v2/images?{following}"} if following else body
 
     @route("GET", "/v2/images/{id}")
     def show(self, request: Request, id: str) -> JSON:

@@ -21,7 +21,6 @@ from faafo_lab.cloud.emulator.services.load_balancer.kinds import (
     Kind,
 )
 from faafo_lab.cloud.emulator.services.load_balancer.members import Members
-from faafo_lab.cloud.emulator.services.load_balancer.parts import QUOTAS
 
 _BY_PLURAL = {kind.plural: kind for kind in KINDS if kind is not MEMBER}
 VERSIONS = ("v2.0", "v2.5", "v2.10", "v2.12")
@@ -40,7 +39,7 @@ class LoadBalancing(Members):
         """Both /v2 and /v2.0 are spoken."""
         return re.sub(r"^/v2\.0(?=/|$)", "/v2", super().path(path))
 
-    # Versions, providers, quotas
+    # Versions, providers
 
     @route("GET", "/", open=True)
     def versions(self, request: Request) -> JSON:
@@ -71,14 +70,6 @@ class LoadBalancing(Members):
     def no_policies(self, request: Request) -> NoReturn:
         """Policies of layer 7 are not there: every project's quota of them is 0."""
         raise Fault(403, "Quota has been met for resources: L7policy (the embedded cloud has none)")
-
-    @route("GET", "/v2/lbaas/quotas/{id}")
-    @route("GET", "/v2/lbaas/quotas/{id}/default")
-    def quotas(self, request: Request, id: str) -> JSON:
-        """How much a project may have."""
-        if id not in (request.project, "defaults"):
-            raise Fault(403, "Policy does not allow this request to be performed.")
-        return {"quota": {**{name: self.limit(name) for name in QUOTAS}, "l7policy": 0, "l7rule": 0}}
 
     @route("PUT", "/v2/lbaas/quotas/{id}")
     @route("DELETE", "/v2/lbaas/quotas/{id}")

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, ClassVar
-from urllib.parse import urlencode
 
-from faafo_lab.cloud.emulator.common import lists, schema
+from faafo_lab.cloud.emulator.common import pages, schema
+from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, Service, new_id, now
 from faafo_lab.cloud.emulator.common.store import Row, Table
 from faafo_lab.cloud.emulator.common.token import Tokens
@@ -23,17 +23,25 @@ from faafo_lab.cloud.emulator.services.load_balancer.kinds import (
     POOL,
     Kind,
 )
+from faafo_lab.cloud.emulator.services.load_balancer.quotas import QUOTAS, QuotaSets, refusal
 from faafo_lab.cloud.emulator.services.network.api import Network
 from faafo_lab.cloud.emulator.site import Site
 
-QUOTAS = {"load_balancer": 10, "listener": 50, "pool": 50, "member": 200, "health_monitor": 50}
 _HIDDEN = ("loadbalancer_id", "pool_id", "listener_id", "own_port", "order")
+_PAGER = pages.Pager(
+    bad_number=lambda name, value: Fault(400, f"Invalid page limit: {name} must be a whole number, not {value}"),
+    no_marker=lambda marker: Fault(400, f"The marker {schema.shown(marker)} could not be found."),
+    bad_sort=lambda key, way: Fault(400, f"Invalid sort direction: {schema.shown(way)}. It is asc or desc."),
+    rank=lambda value: str(value or ""),
+    reversible=True,
+)
 _NOT_FILTERS = frozenset(("limit", "marker", "page_reverse", "sort", "fields"))
 
 
 class Parts(Service):
     """What all operations on load balancers share."""
 
+    PARTS = (QuotaSets,)
     QUOTAS = QUOTAS
     ADDRESSES: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "load_balancer": ("vip_address",),
@@ -44,6 +52,8 @@ class Parts(Service):
     def __init__(self, site: Site, tokens: Tokens, network: Network) -> None:
         super().__init__(site, tokens)
         self.network = network
+        self.quotas = Quotas(site, QUOTAS, refusal)
+        self.quota_sets = QuotaSets(self.quotas)
         self.balancer: Balancer | None = None
 
     def error(self, fault: Fault) -> JSON:
@@ -74,9 +84,7 @@ class Parts(Service):
 
     def new(self, kind: Kind, project: str, balancer: str, values: JSON) -> Row:
         """Keep a new part. Raises a 403 `Fault` where the project has as many as it may."""
-        limit = self.limit(kind.name)
-        if 0 <= limit <= len(self.table(kind).where(project_id=project)):
-            raise Fault(403, f"Quota has been met for resources: {kind.title}")
+        self.quotas.claim(project, {kind.name: 1})
         row = {
             "id": new_id(),
             "project_id": project,
@@ -209,38 +217,18 @@ class Parts(Service):
         own = sorted((row for row in rows if row["project_id"] == request.project), key=lambda row: row["order"])
         views = [self.view(kind, row) for row in own]
         views = [view for view in views if _matches(view, request)]
-        for key, _, direction in reversed([each.partition(":") for each in (request.one("sort") or "").split(",")]):
-            if direction not in ("", "asc", "desc"):
-                raise Fault(400, f"Invalid sort direction: {schema.shown(direction)}. It is asc or desc.")
-            views.sort(key=lambda view: str(view.get(key) or ""), reverse=direction == "desc")
-        page, more = _page(views, request)
-        body: JSON = {kind.plural: [lists.fields(view, request) for view in page]}
-        if more:
-            href = f"{self.url}{request.path}?{urlencode({**request.query, 'marker': [page[-1]['id']]}, doseq=True)}"
-            body[f"{kind.plural}_links"] = [{"rel": "next", "href": href}]
-        return body
+        views = _PAGER.sort(views, pages.pairs(request.one("sort") or "", "asc"))
+        page, links = _PAGER.page(views, request, self.url, kind.plural)
+        return {kind.plural: [pages.fields(view, request) for view in page], **links}
 
 
 def _matches(view: JSON, request: Request) -> bool:
     for name, values in request.query.items():
-        if name in lists.TAG_FILTERS:
-            if not lists.tagged(view["tags"], name, values):
+        if name in pages.TAG_FILTERS:
+            if not pages.tagged(view["tags"], name, values):
                 return False
         elif name in view and name not in _NOT_FILTERS and not isinstance(view[name], list | dict):
             texts = [str(view[name]), str(view[name]).lower()] if view[name] is not None else ["", "None"]
             if not any(value in texts for value in values):
                 return False
     return True
-
-
-def _page(views: list[JSON], request: Request) -> tuple[list[JSON], bool]:
-    if (request.one("page_reverse") or "").lower() == "true":
-        views = views[::-1]
-    try:
-        limit = request.number("limit")
-    except ValueError as error:
-        raise Fault(400, f"Invalid page limit: {error}") from None
-    try:
-        return lists.page(views, request, limit or None)
-    except KeyError as error:
-        raise Fault(400, f"The marker {schema.shown(error.args[0])} could not be found.") from None
