@@ -5,34 +5,24 @@ A volume's size is a promise that quotas count: the directory that it is may hol
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable
-
-from faafo_lab.cloud.emulator.common.names import id_of
 from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, route
 from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.services.block_storage.base import (
+    GONE,
     METADATA,
     NAMES,
     ZONE,
-    Cinder,
+    Collection,
     forbidden,
     moment,
     named,
     truth,
 )
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
-from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
-from faafo_lab.cloud.emulator.services.block_storage.quotas import QUOTAS, QuotaSets, refusal, used
+from faafo_lab.cloud.emulator.services.block_storage.types import TYPE, TYPE_ID
 from faafo_lab.cloud.emulator.services.image.api import Image
-from faafo_lab.cloud.emulator.site import Site
 
-TYPE = "__DEFAULT__"  # as Cinder calls it where nobody has made another
-TYPE_ID = str(uuid.UUID(id_of("volume_type", TYPE)))
-FILTERS = ("name", "status", "metadata", "bootable", "availability_zone", "size")
-GONE = ("available", "error", "error_deleting")  # what may be deleted
 GIGABYTES_MAX = 2**31 - 1
 
 SIZE: JSON = {
@@ -73,24 +63,21 @@ UPDATE: JSON = {
 }
 
 
-class Volumes(Cinder):
+class Volumes:
     """The operations on volumes, but for their actions."""
 
-    def __init__(self, site: Site, tokens: Tokens, images: Image, console: Callable[[str, str], None]) -> None:
-        """`console` writes a line on an instance's console."""
-        super().__init__(site, tokens)
-        self.quotas = Quotas(site, QUOTAS, refusal, used(site.store))
-        self.quota_sets = QuotaSets(self.quotas)
-        self.images = images
-        self.life = VolumeLife(site, images)
-        self.mounts = Mounts(site, console)
+    def __init__(
+        self, volumes: Collection, snapshots: Collection, life: VolumeLife, quotas: Quotas, images: Image
+    ) -> None:
+        self._volumes, self._snapshots = volumes, snapshots
+        self._life, self._quotas, self._images = life, quotas, images
 
     # Create
 
     @route("POST", "/v3/{project}/volumes")
     def create(self, request: Request) -> Answer:
         """Create a volume; it is filled in the background."""
-        wanted = self.parse(request, CREATE)["volume"]
+        wanted = request.parse(CREATE)["volume"]
         if wanted.get("multiattach") is not None and truth(wanted["multiattach"], "multiattach"):
             raise Fault(400, "Invalid input received: this cloud attaches a volume to one server at a time.")
         if wanted.get("volume_type") not in (None, "", TYPE, TYPE_ID):
@@ -103,9 +90,9 @@ class Volumes(Cinder):
         if size is None:
             raise Fault(400, "Invalid input received: 'size' is a required property of an empty volume.")
         content.pop("size", None)
-        self.quotas.claim(request.project, {"per_volume_gigabytes": size, "volumes": 1, "gigabytes": size})
+        self._quotas.claim(request.project, {"per_volume_gigabytes": size, "volumes": 1, "gigabytes": size})
         created = moment()
-        row = self.volumes.put(
+        row = self._volumes.table.put(
             {
                 "id": new_id(),
                 "project_id": request.project,
@@ -131,7 +118,7 @@ class Volumes(Cinder):
                 **content,
             }
         )
-        self.life.fill(row["id"])
+        self._life.fill(row["id"])
         return Answer(202, {"volume": self._view(request, row)})
 
     def _wanted_content(self, request: Request, wanted: JSON, size: int | None) -> JSON:
@@ -144,10 +131,10 @@ class Volumes(Cinder):
         if "imageRef" in sources:
             return self._from_image(request, str(sources["imageRef"]), size)
         if "snapshot_id" in sources:
-            source, kind = self.snapshot(request, sources["snapshot_id"]), "snapshot"
+            source, kind = self._snapshots.find(request, sources["snapshot_id"]), "snapshot"
             good = source["status"] == "available"
         elif "source_volid" in sources:
-            source, kind = self.volume(request, sources["source_volid"]), "volume"
+            source, kind = self._volumes.find(request, sources["source_volid"]), "volume"
             good = source["status"] in ("available", "in-use")
         else:
             return {}
@@ -164,8 +151,8 @@ class Volumes(Cinder):
 
     def _from_image(self, request: Request, reference: str, size: int | None) -> JSON:
         id = reference.rstrip("/").rsplit("/", 1)[-1]
-        image = self.images.rows.get(id)
-        if image is None or not self.images.visible(image, request.project):
+        image = self._images.rows.get(id)
+        if image is None or not self._images.visible(image, request.project):
             raise Fault(400, "Invalid image identifier or unable to access requested image.")
         if image["status"] != "active":
             raise Fault(400, f"Invalid input received: Image {id} is not active.")
@@ -197,7 +184,7 @@ class Volumes(Cinder):
             "bootable": row["bootable"],
             "consistencygroup_id": None,
             "encrypted": False,
-            "links": self._links(request, "volumes", row["id"]),
+            "links": self._volumes.links(request, row["id"]),
             "metadata": row["metadata"]
             if row["readonly"] is None
             else {**row["metadata"], "readonly": row["readonly"]},
@@ -211,51 +198,47 @@ class Volumes(Cinder):
                 view["volume_image_metadata"] = row["image_metadata"]
         return view
 
-    def _volumes(self, request: Request) -> tuple[list[Row], JSON]:
-        rows = self._listed(request, self.volumes.where(project_id=request.project), FILTERS)
-        return self._page(request, rows, "volumes")
-
     @route("GET", "/v3/{project}/volumes")
     def index(self, request: Request) -> JSON:
         """List volumes."""
-        page, links = self._volumes(request)
+        page, links = self._volumes.page(request)
         views = [
-            {"id": row["id"], "name": row["name"], "links": self._links(request, "volumes", row["id"])} for row in page
+            {"id": row["id"], "name": row["name"], "links": self._volumes.links(request, row["id"])} for row in page
         ]
         return {"volumes": views, **links}
 
     @route("GET", "/v3/{project}/volumes/detail")
     def detail(self, request: Request) -> JSON:
         """List volumes, with everything."""
-        page, links = self._volumes(request)
+        page, links = self._volumes.page(request)
         return {"volumes": [self._view(request, row, whole=True) for row in page], **links}
 
     @route("GET", "/v3/{project}/volumes/{id}")
     def show(self, request: Request, id: str) -> JSON:
         """Show a volume."""
-        return {"volume": self._view(request, self.volume(request, id), whole=True)}
+        return {"volume": self._view(request, self._volumes.find(request, id), whole=True)}
 
     # Change
 
     @route("PUT", "/v3/{project}/volumes/{id}")
     def update(self, request: Request, id: str) -> JSON:
         """Change a volume's name, description or metadata."""
-        self.volume(request, id)
-        wanted = self.parse(request, UPDATE)["volume"]
+        self._volumes.find(request, id)
+        wanted = request.parse(UPDATE)["volume"]
         changes = named(wanted)
         if wanted.get("metadata") is not None:
             changes["metadata"] = wanted["metadata"]
-        row = self.volumes.update(id, **changes, updated_at=moment())
+        row = self._volumes.update(id, **changes)
         return {"volume": self._view(request, row)}
 
     @route("DELETE", "/v3/{project}/volumes/{id}")
     def delete(self, request: Request, id: str) -> Answer:
         """Delete a volume, with `cascade` its snapshots too; it is gone when its content is."""
-        row = self.volume(request, id)
+        row = self._volumes.find(request, id)
         if request.one("force") is not None and truth(request.one("force"), "force"):
             raise forbidden("volume:force_delete")
         cascade = request.one("cascade") is not None and truth(request.one("cascade"), "cascade")
-        snapshots = self.snapshots.where(volume_id=id)
+        snapshots = self._snapshots.table.where(volume_id=id)
         busy = [each for each in snapshots if each["status"] not in GONE]
         if row["status"] not in GONE or row["attachment"] or (snapshots and not cascade) or busy:
             raise Fault(
@@ -265,6 +248,6 @@ class Volumes(Cinder):
                 "transfer, or be disassociated from snapshots after volume transfer.",
             )
         for each in snapshots:
-            self.life.delete_snapshot(each["id"])
-        self.life.delete(id)
+            self._life.delete_snapshot(each["id"])
+        self._life.delete(id)
         return Answer(202)
