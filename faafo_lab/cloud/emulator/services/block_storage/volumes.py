@@ -151,7 +151,7 @@ class Volumes:
 
     def _from_image(self, request: Request, reference: str, size: int | None) -> JSON:
         id = reference.rstrip("/").rsplit("/", 1)[-1]
-        image = self._images.rows.get(id)
+        image = self._images.get(id)
         if image is None or not self._images.visible(image, request.project):
             raise Fault(400, "Invalid image identifier or unable to access requested image.")
         if image["status"] != "active":

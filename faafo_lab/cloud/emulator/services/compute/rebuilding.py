@@ -87,7 +87,7 @@ class Rebuilding(Actions):
         self._in_state(row, "resize", "active", "stopped")
         if flavor.id == row["flavor_id"]:
             raise Fault(400, "When resizing, instances must change flavor!")
-        image = self.images.rows.get(row["image_id"])
+        image = self.images.get(row["image_id"])
         if image is not None and image["min_ram"] > flavor.ram_mb:
             raise Fault(400, "Flavor's memory is too small for requested image.")
         self._claim_resize(row, flavor)

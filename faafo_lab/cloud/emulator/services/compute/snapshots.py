@@ -46,7 +46,7 @@ class Snapshots(Actions):
         wanted = self.valid(value, CREATE_IMAGE)
         self._check_metadata(wanted)
         self._in_state(row, "createImage", "active", "stopped", "paused", "suspended")
-        base = self.images.rows.get(row["image_id"])
+        base = self.images.get(row["image_id"])
         properties = {
             **(base["properties"] if base else {}),
             "image_type": "snapshot",
@@ -67,7 +67,7 @@ class Snapshots(Actions):
             "min_disk": FLAVORS[row["flavor_id"]].disk_gb,
             "min_ram": base["min_ram"] if base else 0,
         }
-        answer = self.images.create(forward(request, "POST", "/v2/images", {**taken, **fields}))
+        answer = self.images.images.create(forward(request, "POST", "/v2/images", {**taken, **fields}))
         assert isinstance(answer.body, dict)
         image = str(answer.body["id"])
         self.life.history.begin(request, row["id"], "createImage")
@@ -84,7 +84,7 @@ class Snapshots(Actions):
         try:
             async with self._still(row):
                 upload.chunks = pack(self.life.directory(id) / "disk")
-                await self.images.upload(upload, image)
+                await self.images.data.upload(upload, image)
         except Exception as error:
             log.warning("The snapshot %s of server %s failed: %r", image, id, error)
             self.life.history.end(id, self.life.history.open(id), "Error")

@@ -141,7 +141,7 @@ class Wanted(Nova):
         if "imageRef" not in wanted:
             raise Fault(400, "Missing imageRef attribute")
         id = wanted["imageRef"].rstrip("/").rsplit("/", 1)[-1]
-        image = self.images.rows.get(id)
+        image = self.images.get(id)
         if image is None or not self.images.visible(image, request.project):
             raise Fault(400, "Invalid imageRef provided.")
         if image["status"] != "active":
