@@ -114,7 +114,7 @@ class Network(Service):
             for ip in port["fixed_ips"]
             if network in (None, port["network_id"]) or ip["ip_address"].startswith(own)
         }
-        return fixed | {row["floating_ip_address"] for row in self.floating_ips.table}
+        return fixed | self.floating_ips.addresses()
 
     def ports_of(self, server: str) -> list[Row]:
         """An instance's ports, in the order in which it got them."""

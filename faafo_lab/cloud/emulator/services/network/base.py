@@ -74,6 +74,10 @@ class Collection:
         """The answer for an id that is not there."""
         return Fault(404, f"{self.title} {id} could not be found.", type=f"{self.title}NotFound")
 
+    def get(self, id: str | None) -> Row | None:
+        """The row with this id, whoever may see it; or None."""
+        return self.table.get(id)
+
     def find(self, request: Request, id: str) -> Row:
         """The row that the project may see. Raises a 404 `Fault`."""
         row = self.table.get(id)

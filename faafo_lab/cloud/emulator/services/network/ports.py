@@ -186,6 +186,10 @@ class Ports(Collection):
         self.network.quotas.claim(project, {self.name: 1})
         return self.table.put({**row, **owned})
 
+    def networks(self) -> dict[str, str]:
+        """The network of each fixed address."""
+        return {ip["ip_address"]: port["network_id"] for port in self.table for ip in port["fixed_ips"]}
+
     def release(self, id: str) -> None:
         """Take a floating IP off this port."""
         for row in self.network.floating_ips.table.where(port_id=id):
