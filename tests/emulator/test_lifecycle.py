@@ -8,7 +8,7 @@ from typing import Any
 from faafo_lab.cloud.emulator.common.store import Store
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
 from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
-from faafo_lab.cloud.emulator.services.compute.transitions import Transitions
+from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
 from faafo_lab.cloud.emulator.services.identity.api import Identity
 from faafo_lab.cloud.emulator.services.image.api import Image
 from faafo_lab.cloud.emulator.services.network.api import Network
@@ -18,7 +18,7 @@ from tests.waiting import LIMIT_SECONDS
 Work = Coroutine[Any, Any, None]
 
 
-def deleted_amid(directory: Path, *works: Callable[[Transitions, asyncio.Event], Work]) -> list[str | None]:
+def deleted_amid(directory: Path, *works: Callable[[Lifecycle, asyncio.Event], Work]) -> list[str | None]:
     """The task states that a server shows from its deletion to its end, each work's event being set just before."""
     (directory / "instances").mkdir(parents=True)
 
@@ -26,13 +26,13 @@ def deleted_amid(directory: Path, *works: Callable[[Transitions, asyncio.Event],
         site = Site(directory, Store(directory / "state.sqlite"), {}, 9, 5000, 0)
         hypervisor, tokens = Hypervisor(directory, lambda id: None), Identity(site, tuple)
         network, images = Network(site, tokens, lambda id: None), Image(site, tokens)
-        life = Transitions(site, network, images, Mounts(site, hypervisor.console), hypervisor)
+        life = Lifecycle(site, network, images, Mounts(site, hypervisor.console), hypervisor)
         table = life.servers
         try:
             table.put({"id": "one", "vm_state": "building", "task_state": "spawning", "networks": []})
             moment = asyncio.Event()
             for work in works:
-                life._begin("one", work(life, moment))
+                life.tasks.begin("one", work(life, moment))
             await asyncio.sleep(0)  # the first one has begun
             moment.set()  # it may go on, and has not yet
             life.delete("one")
@@ -49,13 +49,13 @@ def deleted_amid(directory: Path, *works: Callable[[Transitions, asyncio.Event],
     return asyncio.run(main())
 
 
-async def boot(life: Transitions, moment: asyncio.Event) -> None:
+async def boot(life: Lifecycle, moment: asyncio.Event) -> None:
     """As a boot ends: what it has waited for is there, and the server is active."""
     await moment.wait()
-    life._set("one", vm_state="active", task_state=None)
+    life.servers.update("one", vm_state="active", task_state=None)
 
 
-async def nothing(life: Transitions, moment: asyncio.Event) -> None:
+async def nothing(life: Lifecycle, moment: asyncio.Event) -> None:
     """What waits for its turn."""
 
 

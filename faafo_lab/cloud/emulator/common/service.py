@@ -322,10 +322,6 @@ class Service:
             raise Fault(403, "This operation needs the role member.", type="PolicyNotAuthorized")
         request._token = token
 
-    def parse(self, request: Request, definition: schema.Schema | None = None) -> JSON:
-        """The request's JSON object, checked: see `Request.parse`."""
-        return request.parse(definition)
-
     def limit(self, name: str) -> int:
         """How much of something a project may have; -1: any number."""
         return self.site.quotas.get(name, self.QUOTAS[name])

@@ -15,16 +15,17 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar, cast
 
 from faafo_lab.cloud.emulator.errors import StateError, VersionError
 
 SCHEMA_VERSION = 1
 
 Row = dict[str, Any]
+R = TypeVar("R", bound=Mapping[str, Any])  # a row of one kind: a TypedDict says its fields
 
 
 class Store:
@@ -36,8 +37,8 @@ class Store:
         Raises `VersionError` where another version wrote it (and leaves it as it is), `StateError` where it cannot be
         read or written.
         """
-        self._tables: dict[str, Table] = {}
-        self._undo: list[tuple[Table, str, Row | None]] | None = None
+        self._tables: dict[str, Table[Any]] = {}
+        self._undo: list[tuple[Table[Any], str, Row | None]] | None = None
         self._watchers: list[tuple[frozenset[str], Callable[[], None]]] = []
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
@@ -67,7 +68,7 @@ class Store:
         for kind, id, body in self._db.execute("SELECT kind, id, body FROM row ORDER BY kind, id"):
             self.table(kind).rows[id] = json.loads(body)
 
-    def table(self, kind: str) -> Table:
+    def table(self, kind: str) -> Table[Any]:
         """The table of this kind of resource; it need not be declared first."""
         if kind not in self._tables:
             self._tables[kind] = Table(self, kind)
@@ -122,7 +123,7 @@ class Store:
                 self._db.execute("ROLLBACK")
             raise
 
-    def changing(self, table: Table, id: str) -> None:
+    def changing(self, table: Table[Any], id: str) -> None:
         """Remember the row as it is before a change; `Table` calls this."""
         assert self._undo is not None
         self._undo.append((table, id, table.rows.get(id)))
@@ -132,15 +133,15 @@ class Store:
         self._db.close()
 
 
-class Table:
+class Table(Generic[R]):
     """The rows of one kind, by id."""
 
     def __init__(self, store: Store, kind: str) -> None:
         self.kind = kind
-        self.rows: dict[str, Row] = {}
+        self.rows: dict[str, R] = {}
         self._store = store
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[R]:
         return iter(list(self.rows.values()))
 
     def __len__(self) -> int:
@@ -149,27 +150,27 @@ class Table:
     def __contains__(self, id: str) -> bool:
         return id in self.rows
 
-    def __getitem__(self, id: str) -> Row:
+    def __getitem__(self, id: str) -> R:
         return self.rows[id]
 
-    def get(self, id: str | None) -> Row | None:
+    def get(self, id: str | None) -> R | None:
         """The row with this id, or None."""
         return self.rows.get(id) if id is not None else None
 
-    def where(self, **equal: Any) -> list[Row]:
+    def where(self, **equal: Any) -> list[R]:
         """The rows whose fields have these values."""
         return [row for row in self.rows.values() if all(row.get(key) == value for key, value in equal.items())]
 
-    def put(self, row: Row) -> Row:
+    def put(self, row: R) -> R:
         """Insert or replace the row with `row["id"]`; returns it."""
         with self._store.transaction():
             self._store.changing(self, row["id"])
             self.rows[row["id"]] = row
         return row
 
-    def update(self, id: str, **changes: Any) -> Row:
+    def update(self, id: str, **changes: Any) -> R:
         """Change these fields of the row; returns the new row. Raises KeyError where there is none."""
-        return self.put({**self.rows[id], **changes})
+        return self.put(cast(R, {**self.rows[id], **changes}))
 
     def delete(self, id: str) -> None:
         """Remove the row, if it is there."""

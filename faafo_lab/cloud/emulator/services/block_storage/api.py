@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Found, Request, Service, nova_error, route
-from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.services.block_storage.actions import VolumeActions
-from faafo_lab.cloud.emulator.services.block_storage.base import PREFIX, Collection
+from faafo_lab.cloud.emulator.services.block_storage.base import PREFIX, AllSnapshots, AllVolumes
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
 from faafo_lab.cloud.emulator.services.block_storage.metadata import Metadata
 from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
 from faafo_lab.cloud.emulator.services.block_storage.quotas import QUOTAS, QuotaSets, refusal, used
+from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
 from faafo_lab.cloud.emulator.services.block_storage.snapshots import Snapshots
 from faafo_lab.cloud.emulator.services.block_storage.types import Types
 from faafo_lab.cloud.emulator.services.block_storage.volumes import Volumes
@@ -38,10 +38,8 @@ class Volume(Service):
         super().__init__(site, tokens)
         self.life = VolumeLife(site, images)
         self.mounts = Mounts(site, console)
-        self._volumes = volumes = Collection(
-            site, "volumes", ("name", "status", "metadata", "bootable", "availability_zone", "size")
-        )
-        snapshots = Collection(site, "snapshots", ("name", "status", "volume_id", "metadata"))
+        self._volumes = volumes = AllVolumes(site, "volumes", FILTERS)
+        snapshots = AllSnapshots(site, "snapshots", ("name", "status", "volume_id", "metadata"))
         quotas = Quotas(site, QUOTAS, refusal, used(site.store))
         self.volumes = Volumes(volumes, snapshots, self.life, quotas, images)
         self.actions = VolumeActions(volumes, self.life, quotas, images)
@@ -54,7 +52,7 @@ class Volume(Service):
         """Make the places of volumes and snapshots."""
         self.life.setup()
 
-    def volume(self, request: Request, id: str | None) -> Row:
+    def volume(self, request: Request, id: str | None) -> VolumeRow:
         """The project's volume. Raises a 404 `Fault`."""
         return self._volumes.find(request, id)
 

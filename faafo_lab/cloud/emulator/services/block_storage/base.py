@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ast
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, TypeAlias
 
 from faafo_lab.cloud.emulator.common.pages import Pager, pairs
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
-from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.common.store import R, Table
+from faafo_lab.cloud.emulator.services.block_storage.rows import SnapshotRow, VolumeRow
 from faafo_lab.cloud.emulator.site import Site
 
 PREFIX = "/volume"
@@ -76,26 +77,26 @@ def forbidden(action: str) -> Fault:
     return Fault(403, f"Policy doesn't allow {action} to be performed.")
 
 
-class Collection:
+class Collection(Generic[R]):
     """All volumes, or all snapshots."""
 
     def __init__(self, site: Site, name: str, filters: tuple[str, ...]) -> None:
         """`name` is volumes or snapshots; `filters` are the fields that a list can be filtered by."""
         self.name = name
         self.title = name.removesuffix("s").capitalize()
-        self.table = site.store.table({"volumes": "volume", "snapshots": "volume_snapshot"}[name])
+        self.table: Table[R] = site.store.table({"volumes": "volume", "snapshots": "volume_snapshot"}[name])
         self._url = site.url + PREFIX
         self._filters = filters
         self._pager = _pager(self.title)
 
-    def find(self, request: Request, id: str | None) -> Row:
+    def find(self, request: Request, id: str | None) -> R:
         """The project's own. Raises a 404 `Fault`."""
         row = self.table.get(id)
         if row is None or row["project_id"] != request.project:
             raise Fault(404, f"{self.title} {id} could not be found.")
         return row
 
-    def update(self, id: str, **changes: Any) -> Row:
+    def update(self, id: str, **changes: Any) -> R:
         """Change these fields, and the date."""
         return self.table.update(id, **changes, updated_at=moment())
 
@@ -106,12 +107,12 @@ class Collection:
             {"rel": "bookmark", "href": f"{self._url}/{request.project}/{self.name}/{id}"},
         ]
 
-    def page(self, request: Request) -> tuple[list[Row], JSON]:
+    def page(self, request: Request) -> tuple[list[R], JSON]:
         """Those that fit the query, sorted, after marker and offset; where the page is full, the link to the next."""
         rows = self._sorted(request, self._fitting(request))
         return self._pager.page(rows, request, self._url, self.name, self._pager.number(request, "offset") or 0)
 
-    def _fitting(self, request: Request) -> list[Row]:
+    def _fitting(self, request: Request) -> list[R]:
         """A filter that an ordinary user may not use counts for nothing."""
         wanted = {name: request.one(name) for name in self._filters if request.one(name) is not None}
         if "name" not in wanted and request.one("display_name") is not None:
@@ -126,7 +127,7 @@ class Collection:
             and metadata.items() <= row["metadata"].items()
         ]
 
-    def _sorted(self, request: Request, rows: list[Row]) -> list[Row]:
+    def _sorted(self, request: Request, rows: list[R]) -> list[R]:
         """Sorted by `sort=name:asc,…` or by `sort_key` and `sort_dir`; the newest first where nothing is said."""
         text = request.one("sort")
         if text is not None and (request.one("sort_key") or request.one("sort_dir")):
@@ -136,6 +137,10 @@ class Collection:
         rows = sorted(rows, key=lambda row: str(row["id"]), reverse=True)
         by = [({"display_name": "name"}.get(key, key), way) for key, way in pairs(text, "desc")]
         return self._pager.sort(rows, by)
+
+
+AllVolumes: TypeAlias = Collection[VolumeRow]
+AllSnapshots: TypeAlias = Collection[SnapshotRow]
 
 
 def _mapping(text: str) -> dict[str, str] | None:

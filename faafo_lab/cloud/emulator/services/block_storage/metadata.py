@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, METADATA_ITEMS_MAX, Collection
@@ -10,15 +12,15 @@ from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, METAD
 class Metadata:
     """Operations on metadata."""
 
-    def __init__(self, *kinds: Collection) -> None:
+    def __init__(self, *kinds: Collection[Any]) -> None:
         self._kinds = {kind.name: kind for kind in kinds}
 
-    def _of(self, request: Request, kind: str, id: str) -> tuple[Collection, Row]:
+    def _of(self, request: Request, kind: str, id: str) -> tuple[Collection[Any], Row]:
         if kind not in self._kinds:
             raise Fault(404, "The resource could not be found.")
         return self._kinds[kind], self._kinds[kind].find(request, id)
 
-    def _keep(self, kind: Collection, id: str, metadata: JSON) -> JSON:
+    def _keep(self, kind: Collection[Any], id: str, metadata: JSON) -> JSON:
         if len(metadata) > METADATA_ITEMS_MAX:
             raise Fault(413, f"Maximum number of metadata items exceeds {METADATA_ITEMS_MAX}")
         kind.update(id, metadata=metadata)

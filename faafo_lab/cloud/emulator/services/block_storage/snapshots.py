@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, route
-from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.block_storage.base import (
     GONE,
     METADATA,
     NAMES,
-    Collection,
+    AllSnapshots,
+    AllVolumes,
     forbidden,
     moment,
     named,
     truth,
 )
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
+from faafo_lab.cloud.emulator.services.block_storage.rows import SnapshotRow
 
 CREATE: JSON = {
     "type": "object",
@@ -43,7 +44,7 @@ UPDATE: JSON = {
 class Snapshots:
     """The operations on snapshots."""
 
-    def __init__(self, volumes: Collection, snapshots: Collection, life: VolumeLife, quotas: Quotas) -> None:
+    def __init__(self, volumes: AllVolumes, snapshots: AllSnapshots, life: VolumeLife, quotas: Quotas) -> None:
         self._volumes, self._snapshots, self._life, self._quotas = volumes, snapshots, life, quotas
 
     @route("POST", "/v3/{project}/snapshots")
@@ -59,15 +60,14 @@ class Snapshots:
                 f"{volume['status']}.",
             )
         self._quotas.claim(request.project, {"snapshots": 1, "gigabytes": volume["size"]})
-        created = moment()
+        texts, created = named(wanted), moment()
         row = self._snapshots.table.put(
             {
                 "id": new_id(),
                 "project_id": request.project,
                 "volume_id": volume["id"],
-                "name": None,
-                "description": None,
-                **named(wanted),
+                "name": texts.get("name"),
+                "description": texts.get("description"),
                 "size": volume["size"],
                 "status": "creating",
                 "metadata": wanted.get("metadata") or {},
@@ -80,9 +80,9 @@ class Snapshots:
         self._life.take(row["id"])
         return Answer(202, {"snapshot": self._view(row)})
 
-    def _view(self, row: Row, *, whole: bool = False) -> JSON:
+    def _view(self, row: SnapshotRow, *, whole: bool = False) -> JSON:
         names = ("id", "volume_id", "status", "size", "metadata", "name", "description", "created_at", "updated_at")
-        view = {name: row[name] for name in names}
+        view = {name: each for name, each in row.items() if name in names}
         if whole:
             view["os-extended-snapshot-attributes:project_id"] = row["project_id"]
             view["os-extended-snapshot-attributes:progress"] = "100%" if row["status"] == "available" else "0%"

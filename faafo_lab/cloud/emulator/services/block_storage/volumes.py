@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, route
-from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.block_storage.base import (
     GONE,
     METADATA,
     NAMES,
     ZONE,
-    Collection,
+    AllSnapshots,
+    AllVolumes,
     forbidden,
     moment,
     named,
     truth,
 )
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
+from faafo_lab.cloud.emulator.services.block_storage.rows import SnapshotRow, VolumeRow
 from faafo_lab.cloud.emulator.services.block_storage.types import TYPE, TYPE_ID
 from faafo_lab.cloud.emulator.services.image.api import Image
 
@@ -67,7 +68,7 @@ class Volumes:
     """The operations on volumes, but for their actions."""
 
     def __init__(
-        self, volumes: Collection, snapshots: Collection, life: VolumeLife, quotas: Quotas, images: Image
+        self, volumes: AllVolumes, snapshots: AllSnapshots, life: VolumeLife, quotas: Quotas, images: Image
     ) -> None:
         self._volumes, self._snapshots = volumes, snapshots
         self._life, self._quotas, self._images = life, quotas, images
@@ -86,36 +87,33 @@ class Volumes:
             raise Fault(400, f"Availability zone '{wanted['availability_zone']}' is invalid.")
         size = int(wanted["size"]) if wanted.get("size") is not None else None
         content = self._wanted_content(request, wanted, size)
-        size = size or content.pop("size", None)
+        size = size or content.get("size")
         if size is None:
             raise Fault(400, "Invalid input received: 'size' is a required property of an empty volume.")
-        content.pop("size", None)
         self._quotas.claim(request.project, {"per_volume_gigabytes": size, "volumes": 1, "gigabytes": size})
-        created = moment()
+        texts, created = named(wanted), moment()
         row = self._volumes.table.put(
             {
                 "id": new_id(),
                 "project_id": request.project,
                 "user_id": request.token.user_id,
-                "name": None,
-                "description": None,
-                **named(wanted),
+                "name": texts.get("name"),
+                "description": texts.get("description"),
                 "size": size,
                 "status": "creating",
                 "metadata": wanted.get("metadata") or {},
                 "readonly": None,
-                "bootable": "false",
+                "bootable": content.get("bootable", "false"),
                 "availability_zone": ZONE,
-                "snapshot_id": None,
-                "source_volid": None,
-                "image_id": None,
-                "image_metadata": {},
+                "snapshot_id": content.get("snapshot_id"),
+                "source_volid": content.get("source_volid"),
+                "image_id": content.get("image_id"),
+                "image_metadata": content.get("image_metadata", {}),
                 "attachment": None,
                 "tag": None,
                 "uploading": None,
                 "created_at": created,
                 "updated_at": created,
-                **content,
             }
         )
         self._life.fill(row["id"])
@@ -130,6 +128,7 @@ class Volumes:
             raise Fault(400, f"Invalid input received: give one of {', '.join(sorted(sources))}.")
         if "imageRef" in sources:
             return self._from_image(request, str(sources["imageRef"]), size)
+        source: SnapshotRow | VolumeRow
         if "snapshot_id" in sources:
             source, kind = self._snapshots.find(request, sources["snapshot_id"]), "snapshot"
             good = source["status"] == "available"
@@ -146,8 +145,8 @@ class Volumes:
                 f"Invalid input received: Volume size '{size}'GB cannot be smaller than the {kind} size "
                 f"{source['size']}GB. They must be >= original {kind} size.",
             )
-        inherited = {name: source[name] for name in ("bootable", "image_metadata", "size")}
-        return {**inherited, **{name: value for name, value in sources.items() if value}}
+        inherited = {"bootable": source["bootable"], "image_metadata": source["image_metadata"], "size": source["size"]}
+        return {**inherited, **sources}
 
     def _from_image(self, request: Request, reference: str, size: int | None) -> JSON:
         id = reference.rstrip("/").rsplit("/", 1)[-1]
@@ -162,19 +161,19 @@ class Volumes:
             least = image["min_disk"]
             why = f"Volume size {size}GB cannot be smaller than the image minDisk size {least}GB."
             raise Fault(400, f"Invalid input received: {why}")
-        if size << 30 < (image["virtual_size"] or image["size"]):
+        if size << 30 < (image["virtual_size"] or image["size"] or 0):
             raise Fault(
                 400, f"Invalid input received: Size of specified image {id} is larger than volume size {size}GB."
             )
         told = ("checksum", "container_format", "disk_format", "min_disk", "min_ram", "size")
-        metadata = {**image["properties"], **{name: image[name] for name in told}}
+        metadata = {**image["properties"], **{name: each for name, each in image.items() if name in told}}
         metadata |= {"image_id": id, "image_name": image["name"] or ""}
         words = {name: str(value) for name, value in metadata.items()}
         return {"image_id": id, "bootable": "true", "image_metadata": words}
 
     # Look
 
-    def _view(self, request: Request, row: Row, *, whole: bool = False) -> JSON:
+    def _view(self, request: Request, row: VolumeRow, *, whole: bool = False) -> JSON:
         """A volume as Cinder 3.0 shows it; `whole`: where it is looked at, not where it is created or changed."""
         attachment = row["attachment"]
         view = {

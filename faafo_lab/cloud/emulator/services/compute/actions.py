@@ -1,10 +1,10 @@
-"""Actions on servers: start, stop, reboot, lock, pause, security groups, the console log.
+"""Actions on servers: where they arrive; reboot, lock, the console log.
 
-    @action("os-start")
-    def _start(self, request, row, value): …      # {"os-start": null}
+    @action("reboot")
+    def reboot(self, request, row, value): …      # {"reboot": {"type": "SOFT"}}
 
-An action's handler gets the request, the server's row and what the body has under the action's name; it returns a body,
-an `Answer`, or nothing (202).
+An action's handler is a part's method. It gets the request, the server's row and what the body has under the action's
+name; it returns a body, an `Answer`, or nothing (202). A plain action is no more than its row in the table of `states`.
 """
 
 from __future__ import annotations
@@ -13,183 +13,123 @@ import inspect
 import os
 import re
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
-from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.common.service import ALL_VERSIONS, JSON, Answer, Fault, Request, Versions, route
+from faafo_lab.cloud.emulator.services.compute import states, versions
+from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
+from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
 from faafo_lab.cloud.emulator.services.compute.servers import Servers
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 CONSOLE_BYTES_MAX = 102_400
-PAUSED, SHUT_DOWN = 3, 4  # power states
+PLAIN = {
+    "os-start": states.START,
+    "os-stop": states.STOP,
+    "pause": states.PAUSE,
+    "unpause": states.UNPAUSE,
+    "suspend": states.SUSPEND,
+    "resume": states.RESUME,
+    "revertResize": states.REVERT,
+}
 
 
-def action(name: str, *, until: int | None = None) -> Callable[[F], F]:
-    """Say which action a handler does, and which microversion 2.N was the last to have it."""
+def action(name: str, *, versions: Versions = ALL_VERSIONS) -> Callable[[F], F]:
+    """Say which action a handler does. A handler may do several."""
 
     def mark(function: F) -> F:
-        actions = {**getattr(function, "actions", {}), name: until}
-        function.actions = actions  # type: ignore[attr-defined]
+        function.actions = {**getattr(function, "actions", {}), name: versions}  # type: ignore[attr-defined]
         return function
 
     return mark
 
 
-class Actions(Servers):
-    """What a server can be told to do."""
+class Actions:
+    """Takes each action to its handler."""
 
-    @cached_property
-    def _actions(self) -> dict[str, tuple[str, int | None]]:
-        """Each action's method, and the last microversion 2.N that has it."""
-        return {
-            name: (method, until)
-            for method, function in inspect.getmembers(type(self), inspect.isfunction)
-            for name, until in getattr(function, "actions", {}).items()
+    def __init__(self, servers: Servers, life: Lifecycle, *parts: object) -> None:
+        """The handlers of those that are not plain are methods of `parts`."""
+        self._servers, self._life = servers, life
+        self._handlers = {
+            name: (handler, there)
+            for part in parts
+            for _, handler in inspect.getmembers(part, inspect.ismethod)
+            for name, there in getattr(handler, "actions", {}).items()
         }
 
     @route("POST", "/v2.1/servers/{id}/action")
     async def act(self, request: Request, id: str) -> Answer | JSON:
         """Do something with a server; the body's only key says what."""
-        row = self._find(request, id)
-        body = self.parse(request)
+        row = self._servers.find(request, id)
+        body = request.parse()
         if len(body) != 1:
             raise Fault(400, "There should be exactly one action in the request body.")
         name, value = next(iter(body.items()))
-        if name not in self._actions:
+        if name in PLAIN:
+            self._life.do(request, row, PLAIN[name])
+            return Answer(202)
+        if name not in self._handlers:
             raise Fault(400, f"There is no such action: {name}")
-        method, until = self._actions[name]
-        self._until(request, until)
-        done: Answer | JSON | None = getattr(self, method)(request, row, value)
+        handler, there = self._handlers[name]
+        if request.version not in there:
+            raise Fault(404, "The resource could not be found.")
+        done: Answer | JSON | None = handler(request, row, value)
         if inspect.isawaitable(done):
             done = await done
         return done or Answer(202)
 
-    def _in_state(self, row: Row, action: str, *states: str) -> None:
-        """Check that an action makes sense now. Raises a 409 `Fault`."""
-        self._unlocked(row)
-        if row["vm_state"] not in states:
-            raise Fault(409, f"Cannot '{action}' instance {row['id']} while it is in vm_state {row['vm_state']}")
-        if row["task_state"] is not None:
-            raise Fault(409, f"Cannot '{action}' instance {row['id']} while it is in task_state {row['task_state']}")
 
-    # Power
+class SmallActions:
+    """Reboot, lock, and the console."""
+
+    def __init__(self, servers: Servers, life: Lifecycle) -> None:
+        self._servers, self._life = servers, life
 
     @action("reboot")
-    def _reboot(self, request: Request, row: Row, value: Any) -> None:
+    def reboot(self, request: Request, row: ServerRow, value: Any) -> None:
+        """Stop it and boot it again; a hard reboot may follow on a soft one that takes long."""
         kind = value.get("type") if isinstance(value, dict) else None
         if not isinstance(kind, str) or kind.upper() not in ("SOFT", "HARD"):
             raise Fault(400, "Invalid input for field/attribute type: it must be SOFT or HARD.")
-        hard = kind.upper() == "HARD"
-        states = ("active", "stopped", "paused", "suspended", "error") if hard else ("active",)
-        if not (hard and row["task_state"] == "rebooting"):
-            self._in_state(row, "reboot", *states)
-        self._unlocked(row)
-        self.life.history.begin(request, row["id"], "reboot")
-        self.life.reboot(row["id"], hard=hard)
-
-    @action("os-start")
-    def _start(self, request: Request, row: Row, value: Any) -> None:
-        self._in_state(row, "start", "stopped")
-        self.life.history.begin(request, row["id"], "start")
-        self.life.start(row["id"])
-
-    @action("os-stop")
-    def _stop(self, request: Request, row: Row, value: Any) -> None:
-        self._in_state(row, "stop", "active", "error")
-        self.life.history.begin(request, row["id"], "stop")
-        self.life.stop(row["id"])
-
-    @action("pause")
-    def _pause(self, request: Request, row: Row, value: Any) -> None:
-        self._in_state(row, "pause", "active")
-        self.life.history.begin(request, row["id"], "pause")
-        self.life.freeze(row["id"], "pausing", "paused", PAUSED)
-
-    @action("unpause")
-    def _unpause(self, request: Request, row: Row, value: Any) -> None:
-        self._in_state(row, "unpause", "paused")
-        self.life.history.begin(request, row["id"], "unpause")
-        self.life.thaw(row["id"], "unpausing")
-
-    @action("suspend")
-    def _suspend(self, request: Request, row: Row, value: Any) -> None:
-        self._in_state(row, "suspend", "active")
-        self.life.history.begin(request, row["id"], "suspend")
-        self.life.freeze(row["id"], "suspending", "suspended", SHUT_DOWN)
-
-    @action("resume")
-    def _resume(self, request: Request, row: Row, value: Any) -> None:
-        self._in_state(row, "resume", "suspended")
-        self.life.history.begin(request, row["id"], "resume")
-        self.life.thaw(row["id"], "resuming")
+        self._life.do(request, row, states.HARD_REBOOT if kind.upper() == "HARD" else states.REBOOT)
 
     @action("forceDelete")
-    def _force_delete(self, request: Request, row: Row, value: Any) -> None:
-        self.delete(request, row["id"])
-
-    # Lock
+    def force_delete(self, request: Request, row: ServerRow, value: Any) -> None:
+        """Delete it."""
+        self._servers.delete(request, row["id"])
 
     @action("lock")
-    def _lock(self, request: Request, row: Row, value: Any) -> None:
-        self.servers.update(row["id"], locked=True)
-        self.life.history.begin(request, row["id"], "lock")
+    def lock(self, request: Request, row: ServerRow, value: Any) -> None:
+        """Have most other actions refused."""
+        self._servers.table.update(row["id"], locked=True)
+        self._life.history.begin(request, row["id"], states.LOCK)
 
     @action("unlock")
-    def _unlock(self, request: Request, row: Row, value: Any) -> None:
-        self.servers.update(row["id"], locked=False)
-        self.life.history.begin(request, row["id"], "unlock")
+    def unlock(self, request: Request, row: ServerRow, value: Any) -> None:
+        """Allow them again."""
+        self._servers.table.update(row["id"], locked=False)
+        self._life.history.begin(request, row["id"], states.UNLOCK)
 
-    # Groups and the console
+    # The console
 
-    def _named_group(self, request: Request, value: Any) -> Row:
-        name = value.get("name") if isinstance(value, dict) else None
-        if not isinstance(name, str) or not name.strip():
-            raise Fault(400, "Missing parameter dict: the security group's name is required.")
-        group = self._group(request.project, name)
-        if group is None:
-            raise Fault(404, f"Security group {name} not found for project {request.project}.")
-        return group
-
-    @action("addSecurityGroup")
-    def _add_group(self, request: Request, row: Row, value: Any) -> None:
-        group = self._named_group(request, value)
-        ports = self.network.ports
-        with self.store.transaction():
-            for port in self.network.ports_of(row["id"]):
-                ports.touch(port["id"], security_groups=list(dict.fromkeys([*port["security_groups"], group["id"]])))
-
-    @action("removeSecurityGroup")
-    def _remove_group(self, request: Request, row: Row, value: Any) -> None:
-        group = self._named_group(request, value)
-        ports = self.network.ports
-        mine = [port for port in self.network.ports_of(row["id"]) if group["id"] in port["security_groups"]]
-        if not mine:
-            raise Fault(409, f"Security group {group['id']} not associated with the instance {row['id']}")
-        with self.store.transaction():
-            for port in mine:
-                ports.touch(port["id"], security_groups=[id for id in port["security_groups"] if id != group["id"]])
-
-    @action("os-getVNCConsole", until=5)
-    @action("os-getSPICEConsole", until=5)
-    @action("os-getSerialConsole", until=5)
-    def _no_screen(self, request: Request, row: Row, value: Any) -> None:
+    @action("os-getVNCConsole", versions=versions.SCREENS)
+    @action("os-getSPICEConsole", versions=versions.SCREENS)
+    @action("os-getSerialConsole", versions=versions.SCREENS)
+    def no_screen(self, request: Request, row: ServerRow, value: Any) -> None:
+        """An instance has a console log and SSH, but no screen to look at."""
         kind = value.get("type") if isinstance(value, dict) else None
         raise Fault(400, f"Unavailable console type {kind}.")
 
-    @route("POST", "/v2.1/servers/{id}/remote-consoles")
-    def remote_console(self, request: Request, id: str) -> JSON:
+    @route("POST", "/v2.1/servers/{id}/remote-consoles", versions=versions.REMOTE_CONSOLES)
+    def remote_console(self, request: Request, id: str) -> None:
         """An instance has a console log and SSH, but no screen to look at."""
-        self._since(request, 6)
-        self._find(request, id)
-        wanted = self.parse(request).get("remote_console")
-        kind = wanted.get("type") if isinstance(wanted, dict) else None
-        raise Fault(400, f"Unavailable console type {kind}.")
+        self.no_screen(request, self._servers.find(request, id), request.parse().get("remote_console"))
 
     @action("os-getConsoleOutput")
-    def _console(self, request: Request, row: Row, value: Any) -> JSON:
+    def console(self, request: Request, row: ServerRow, value: Any) -> JSON:
+        """The console log, or its last lines."""
         length = value.get("length") if isinstance(value, dict) else None
         if isinstance(length, str) and re.fullmatch(r"-?[0-9]{1,9}", length):
             length = int(length)
@@ -197,7 +137,7 @@ class Actions(Servers):
             raise Fault(
                 400, f"Invalid input for field/attribute length. Value: {length}. It must be a number of lines."
             )
-        lines = _tail(self.life.directory(row["id"]) / "console.log")
+        lines = _tail(self._life.guests.directory(row["id"]) / "console.log")
         if length is not None and length >= 0:
             lines = lines[-length:] if length else []
         return {"output": "".join(lines)}

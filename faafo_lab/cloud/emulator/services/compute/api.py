@@ -1,58 +1,152 @@
-"""Compute (Nova 2.1 to 2.60): the service, which is the sum of its operations; zones and extensions."""
+"""Compute (Nova 2.1 to 2.60): the service, which puts its parts together; its words, zones and extensions."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import ClassVar
 
-from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
+from faafo_lab.cloud.emulator.common.service import JSON, Fault, Found, Request, Service, nova_error, route
+from faafo_lab.cloud.emulator.common.token import Tokens
+from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
 from faafo_lab.cloud.emulator.machinery.metadata.api import Node
-from faafo_lab.cloud.emulator.services.compute import datasource
+from faafo_lab.cloud.emulator.services.block_storage.api import Volume
+from faafo_lab.cloud.emulator.services.compute import states, versions
+from faafo_lab.cloud.emulator.services.compute.actions import Actions, SmallActions
 from faafo_lab.cloud.emulator.services.compute.attachments import Attachments
-from faafo_lab.cloud.emulator.services.compute.flavor_views import FlavorViews
+from faafo_lab.cloud.emulator.services.compute.base import PREFIX, Links
+from faafo_lab.cloud.emulator.services.compute.flavors import Flavors
 from faafo_lab.cloud.emulator.services.compute.image_proxies import ImageProxies
 from faafo_lab.cloud.emulator.services.compute.instance_actions import InstanceActions
 from faafo_lab.cloud.emulator.services.compute.interfaces import Interfaces
+from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
 from faafo_lab.cloud.emulator.services.compute.network_proxies import NetworkProxies
-from faafo_lab.cloud.emulator.services.compute.quotas import Limits
+from faafo_lab.cloud.emulator.services.compute.quotas import QUOTAS, Limits
 from faafo_lab.cloud.emulator.services.compute.rebuilding import Rebuilding
+from faafo_lab.cloud.emulator.services.compute.server_groups import ServerGroups, ServerTags
 from faafo_lab.cloud.emulator.services.compute.server_metadata import ServerMetadata
+from faafo_lab.cloud.emulator.services.compute.servers import Servers
 from faafo_lab.cloud.emulator.services.compute.snapshots import Snapshots
 from faafo_lab.cloud.emulator.services.compute.user_keys import UserKeys
+from faafo_lab.cloud.emulator.services.compute.wanted import Wanted
+from faafo_lab.cloud.emulator.services.image.api import Image
+from faafo_lab.cloud.emulator.services.network.api import Network
+from faafo_lab.cloud.emulator.site import Site
 
-CONNECTED = ("building", "active", "resized", "paused", "suspended")  # states with something to connect to
 
-
-class Compute(
-    Rebuilding,
-    Snapshots,
-    Interfaces,
-    Attachments,
-    ServerMetadata,
-    InstanceActions,
-    FlavorViews,
-    Limits,
-    UserKeys,
-    NetworkProxies,
-    ImageProxies,
-):
+class Compute(Service):
     """The compute service."""
+
+    prefix, type, name, endpoint = PREFIX, "compute", "nova", "/v2.1"
+    PARTS = (
+        *(Servers, ServerMetadata, ServerTags, Actions, SmallActions, Interfaces, Attachments, InstanceActions),
+        *(Flavors, UserKeys, ServerGroups, Limits, NetworkProxies, ImageProxies),
+    )
+    QUOTAS = QUOTAS
+    ADDRESSES: ClassVar[Mapping[str, tuple[str, ...]]] = {"server": ("networks", "access_ipv4")}
+
+    def __init__(
+        self, site: Site, tokens: Tokens, network: Network, images: Image, volumes: Volume, hypervisor: Hypervisor
+    ) -> None:
+        super().__init__(site, tokens)
+        self.life = life = Lifecycle(site, network, images, volumes.mounts, hypervisor)
+        self._hypervisor = hypervisor
+        links, wanted = Links(site), Wanted(site.store, network, images, self.limit)
+        self.limits = Limits(site.store, self.limit)
+        self.servers = servers = Servers(site, links, life, network, volumes.mounts, wanted, self.limits)
+        self.metadata = ServerMetadata(servers, self.limit)
+        self.tags = ServerTags(links, servers)
+        self.small = SmallActions(servers, life)
+        self.interfaces = Interfaces(servers, life, network, wanted)
+        rebuilding = Rebuilding(links, servers, life, images, wanted, self.limits)
+        snapshots = Snapshots(life, images, hypervisor, wanted)
+        self.actions = Actions(servers, life, self.small, self.interfaces, rebuilding, snapshots)
+        self.attachments = Attachments(links, servers, volumes)
+        self.instance_actions = InstanceActions(links, life)
+        self.flavors = Flavors(links)
+        self.keys = UserKeys(site.store, links, self.limit)
+        self.groups = ServerGroups(site.store, self.limit)
+        self.network_proxies = NetworkProxies(servers, network)
+        self.image_proxies = ImageProxies(links, images, volumes)
+        self.store.watch({"server"}, network.changed)
+
+    def setup(self) -> None:
+        """Make the place of the instances."""
+        self.life.setup()
 
     # What others ask of an instance
 
     def ids(self) -> Collection[str]:
         """All servers."""
-        return list(self.servers.rows)
+        return list(self.life.servers.rows)
 
     def told(self, id: str) -> Node | None:
         """All that a server's metadata address tells it; None where it is not there."""
-        row = self.servers.get(id)
-        return None if row is None else datasource.tree(row, self.life.metadata(row), self.network)
+        row = self.life.servers.get(id)
+        return None if row is None else self.life.guests.told(row)
 
     def sockets(self, id: str) -> Path | None:
         """Where the ports of an instance are; None where there is nothing to connect to."""
-        row = self.servers.get(id)
-        return self.hypervisor.ports_dir(id) if row is not None and row["vm_state"] in CONNECTED else None
+        row = self.life.servers.get(id)
+        return self._hypervisor.ports_dir(id) if row is not None and row["vm_state"] in states.CONNECTED else None
+
+    # Words and versions
+
+    def error(self, fault: Fault) -> JSON:
+        """Nova's form: {"itemNotFound": {"code", "message"}}."""
+        return nova_error(fault)
+
+    def answer_headers(self, request: Request) -> dict[str, str]:
+        """Every answer says which microversion it is of."""
+        version = versions.shown(request.version)
+        return {
+            "Openstack-Api-Version": f"compute {version}",
+            "X-Openstack-Nova-Api-Version": version,
+            "Vary": "OpenStack-API-Version, X-OpenStack-Nova-API-Version",
+            "X-Openstack-Request-Id": request.id,
+            "X-Compute-Request-Id": request.id,
+        }
+
+    def negotiate(self, request: Request) -> None:
+        """The microversion that the headers ask for. Raises a 400 or 406 `Fault`."""
+        request.version = versions.OLDEST
+        if not _is_old(request.path):
+            request.version = versions.asked(request.headers)
+
+    def find(self, method: str, path: str) -> Found:
+        """Nova's old v2 has the same operations, without microversions."""
+        return super().find(method, "/v2.1" + path[3:] if _is_old(path) else path)
+
+    def _version(self) -> JSON:
+        return {
+            "id": "v2.1",
+            "status": "CURRENT",
+            "version": versions.shown(versions.NEWEST),
+            "min_version": versions.shown(versions.OLDEST),
+            "updated": "2013-07-23T11:33:21Z",
+            "links": [{"rel": "self", "href": f"{self.url}/v2.1/"}],
+        }
+
+    @route("GET", "/", open=True)
+    def versions(self, request: Request) -> JSON:
+        """Which versions there are."""
+        old = {
+            "id": "v2.0",
+            "status": "SUPPORTED",
+            "version": "",
+            "min_version": "",
+            "updated": "2011-01-21T11:33:21Z",
+            "links": [{"rel": "self", "href": f"{self.url}/v2/"}],
+        }
+        return {"versions": [old, self._version()]}
+
+    @route("GET", "/v2.1", open=True)
+    def version(self, request: Request) -> JSON:
+        """The version that there is."""
+        media = [{"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}]
+        return {"version": {**self._version(), "media-types": media}}
+
+    # What the cloud is made of
 
     @route("GET", "/v2.1/os-availability-zone")
     def zones(self, request: Request) -> JSON:
@@ -99,3 +193,7 @@ class Compute(
                 for name, alias in found.items()
             ]
         }
+
+
+def _is_old(path: str) -> bool:
+    return path == "/v2" or path.startswith("/v2/")

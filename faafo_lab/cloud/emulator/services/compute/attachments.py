@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from faafo_lab.cloud.emulator.common.schema import UUID
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
-from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.compute.actions import Actions
-
-STATES = ("active", "paused", "suspended", "stopped", "resized", "shelved", "shelved_offloaded")
-TAGS = (2, 49)  # the first version with a tag
+from faafo_lab.cloud.emulator.services.block_storage.api import Volume
+from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
+from faafo_lab.cloud.emulator.services.compute import states, versions
+from faafo_lab.cloud.emulator.services.compute.base import Links, form, only
+from faafo_lab.cloud.emulator.services.compute.servers import Servers
+from faafo_lab.cloud.emulator.services.compute.wanted import TAG
 
 ATTACH: JSON = {
     "volumeId": {"type": "string", "pattern": UUID},
@@ -16,46 +20,39 @@ ATTACH: JSON = {
 }
 
 
-class Attachments(Actions):
+class Attachments:
     """The operations on servers' volumes."""
 
-    def _attachment_view(self, row: Row) -> JSON:
-        attachment = row["attachment"]
-        id, server, device = row["id"], attachment["server_id"], attachment["device"]
-        return {"id": id, "volumeId": id, "serverId": server, "device": device}
+    def __init__(self, links: Links, servers: Servers, volumes: Volume) -> None:
+        self._links, self._servers, self._volumes = links, servers, volumes
 
     @route("GET", "/v2.1/servers/{id}/os-volume_attachments")
     def list_attachments(self, request: Request, id: str) -> JSON:
         """A server's volumes."""
-        self._find(request, id)
-        page, _ = self._page(self.volumes.mounts.of(id), request)
-        return {"volumeAttachments": [self._attachment_view(row) for row in page]}
+        self._servers.find(request, id)
+        page, _ = self._links.page(request, self._volumes.mounts.of(id), lambda row: row["id"], "")
+        return {"volumeAttachments": [attachment_view(row["id"], row["attachment"]) for row in page]}
 
     @route("POST", "/v2.1/servers/{id}/os-volume_attachments")
     def attach(self, request: Request, id: str) -> JSON:
         """Attach a volume to a server. As with Nova's libvirt driver, it gets the next device, whatever it asks for."""
-        server = self._find(request, id)
-        self._unlocked(server)
-        fields = dict(ATTACH)
-        if request.version >= TAGS:
-            fields["tag"] = {"type": "string", "minLength": 1, "maxLength": 60, "pattern": "^[^,/]*$"}
-        one = {"type": "object", "required": ["volumeId"], "additionalProperties": False, "properties": fields}
-        definition = {"type": "object", "required": ["volumeAttachment"], "properties": {"volumeAttachment": one}}
-        wanted = self.parse(request, definition)["volumeAttachment"]
-        volume = self.volumes.volume(request, wanted["volumeId"])
-        self._in_state(server, "attach_volume", *STATES)
+        server = self._servers.find_unlocked(request, id)
+        fields = {**ATTACH, "tag": TAG} if request.version in versions.VOLUME_TAGS else ATTACH
+        wanted = request.parse(form("volumeAttachment", only(fields, ["volumeId"])))["volumeAttachment"]
+        volume = self._volumes.volume(request, wanted["volumeId"])
+        states.ATTACH_VOLUME.check(server)
         if volume["status"] != "available":
             raise Fault(
                 400,
                 f"Invalid input received: Invalid volume: Volume {volume['id']} status must be available or "
                 f"downloading to reserve, but the current status is {volume['status']}.",
             )
-        row = self.volumes.mounts.attach(volume["id"], id, tag=wanted.get("tag"))
-        return {"volumeAttachment": self._attachment_view(row)}
+        row = self._volumes.mounts.attach(volume["id"], id, tag=wanted.get("tag"))
+        return {"volumeAttachment": attachment_view(row["id"], row["attachment"])}
 
-    def _attached(self, request: Request, id: str, volume: str) -> Row:
-        self._find(request, id)
-        for row in self.volumes.mounts.of(id):
+    def _attached(self, request: Request, id: str, volume: str) -> VolumeRow:
+        self._servers.find(request, id)
+        for row in self._volumes.mounts.of(id):
             if row["id"] == volume:
                 return row
         raise Fault(404, f"Instance {id} is not attached to volume {volume}")
@@ -63,7 +60,7 @@ class Attachments(Actions):
     @route("GET", "/v2.1/servers/{id}/os-volume_attachments/{volume}")
     def show_attachment(self, request: Request, id: str, volume: str) -> JSON:
         """One of a server's volumes."""
-        return {"volumeAttachment": self._attachment_view(self._attached(request, id, volume))}
+        return {"volumeAttachment": attachment_view(volume, self._attached(request, id, volume)["attachment"])}
 
     @route("PUT", "/v2.1/servers/{id}/os-volume_attachments/{volume}")
     def swap(self, request: Request, id: str, volume: str) -> JSON:
@@ -75,8 +72,12 @@ class Attachments(Actions):
     def detach(self, request: Request, id: str, volume: str) -> Answer:
         """Detach a volume from a server."""
         row = self._attached(request, id, volume)
-        server = self._find(request, id)
-        self._unlocked(server)
-        self._in_state(server, "detach_volume", *STATES)
-        self.volumes.mounts.detach(row["id"])
+        states.DETACH_VOLUME.check(self._servers.find(request, id))
+        self._volumes.mounts.detach(row["id"])
         return Answer(202)
+
+
+def attachment_view(volume: str, attachment: Mapping[str, Any] | None) -> JSON:
+    """An attachment, as Nova shows it."""
+    assert attachment is not None
+    return {"id": volume, "volumeId": volume, "serverId": attachment["server_id"], "device": attachment["device"]}

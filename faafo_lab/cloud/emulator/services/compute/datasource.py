@@ -17,6 +17,7 @@ from faafo_lab.cloud.emulator.common.service import JSON
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.machinery.metadata.api import Document, Node
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
+from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
 from faafo_lab.cloud.emulator.services.network.api import Network
 
 OPENSTACK_VERSIONS = (
@@ -37,7 +38,7 @@ LATEST = "latest"
 _SEED_BYTES = 512
 
 
-def tree(server: Row, told: JSON, network: Network) -> Node:
+def tree(server: ServerRow, told: JSON, network: Network) -> Node:
     """All that a server is told, from the root of its metadata address; `told` is what its agent knows too."""
     user_data = base64.b64decode(server["user_data"]) if server["user_data"] else None
     openstack = {version: _openstack(server, told, network, user_data, version) for version in OPENSTACK_VERSIONS}
@@ -51,7 +52,9 @@ def tree(server: Row, told: JSON, network: Network) -> Node:
 # OpenStack's own form
 
 
-def _openstack(server: Row, told: JSON, network: Network, user_data: bytes | None, version: str) -> dict[str, Any]:
+def _openstack(
+    server: ServerRow, told: JSON, network: Network, user_data: bytes | None, version: str
+) -> dict[str, Any]:
     """The documents of one version: a later one has all that an earlier one has."""
     meta_data = dict(told)
     if version < "2015-10-15":
@@ -72,7 +75,7 @@ def _openstack(server: Row, told: JSON, network: Network, user_data: bytes | Non
     return found
 
 
-def _network_data(server: Row, network: Network) -> JSON:
+def _network_data(server: ServerRow, network: Network) -> JSON:
     """The server's ports as links, their addresses as networks, the name servers as services."""
     links: list[JSON] = []
     networks: list[JSON] = []
@@ -118,7 +121,7 @@ def _route(destination: str, gateway: str) -> JSON:
 # The EC2 form
 
 
-def _ec2(server: Row, told: JSON, network: Network) -> dict[str, Any]:
+def _ec2(server: ServerRow, told: JSON, network: Network) -> dict[str, Any]:
     """meta-data: short ids are made of the long ones."""
     ports = network.ports_of(server["id"])
     addresses = [each for items in network.addresses(ports).values() for each in items]

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
+from faafo_lab.cloud.emulator.services.compute import versions
+from faafo_lab.cloud.emulator.services.compute.base import Links, number
 
 CPU_PERIOD_MICROSECONDS = 100_000
 
@@ -38,3 +43,67 @@ FLAVORS = {
         Flavor("4", "m1.large", vcpus=2, ram_mb=4096, disk_gb=20, cpu_quota=100_000),
     )
 }
+
+
+class Flavors:
+    """The operations on flavors."""
+
+    def __init__(self, links: Links) -> None:
+        self._links = links
+
+    def _flavor_view(self, request: Request, flavor: Flavor) -> JSON:
+        view = {
+            "id": flavor.id,
+            "name": flavor.name,
+            "ram": flavor.ram_mb,
+            "disk": flavor.disk_gb,
+            "swap": "",
+            "OS-FLV-EXT-DATA:ephemeral": 0,
+            "OS-FLV-DISABLED:disabled": False,
+            "vcpus": flavor.vcpus,
+            "os-flavor-access:is_public": True,
+            "rxtx_factor": 1.0,
+            "links": self._links.of("flavors", flavor.id),
+        }
+        return {**view, "description": None} if request.version in versions.FLAVOR_DESCRIPTION else view
+
+    def _flavors(self, request: Request) -> tuple[Sequence[Flavor], JSON]:
+        ram, disk = number(request, "minRam") or 0, number(request, "minDisk") or 0
+        found = [each for each in FLAVORS.values() if each.ram_mb >= ram and each.disk_gb >= disk]
+        return self._links.page(request, found, lambda each: each.id, "flavors_links")
+
+    @route("GET", "/v2.1/flavors")
+    def flavors(self, request: Request) -> JSON:
+        """List flavors."""
+        page, more = self._flavors(request)
+        views = [{"id": each.id, "name": each.name, "links": self._links.of("flavors", each.id)} for each in page]
+        return {"flavors": views, **more}
+
+    @route("GET", "/v2.1/flavors/detail")
+    def flavors_detail(self, request: Request) -> JSON:
+        """List flavors, with everything."""
+        page, more = self._flavors(request)
+        return {"flavors": [self._flavor_view(request, each) for each in page], **more}
+
+    def _flavor(self, id: str) -> Flavor:
+        if id not in FLAVORS:
+            raise Fault(404, f"Flavor {id} could not be found.")
+        return FLAVORS[id]
+
+    @route("GET", "/v2.1/flavors/{id}")
+    def flavor(self, request: Request, id: str) -> JSON:
+        """Show a flavor."""
+        return {"flavor": self._flavor_view(request, self._flavor(id))}
+
+    @route("GET", "/v2.1/flavors/{id}/os-extra_specs")
+    def extra_specs(self, request: Request, id: str) -> JSON:
+        """A flavor's extra specs: its CPU cap."""
+        return {"extra_specs": self._flavor(id).extra_specs}
+
+    @route("GET", "/v2.1/flavors/{id}/os-extra_specs/{key}")
+    def extra_spec(self, request: Request, id: str, key: str) -> JSON:
+        """One of a flavor's extra specs."""
+        specs = self._flavor(id).extra_specs
+        if key not in specs:
+            raise Fault(404, f"Flavor {id} has no extra specs with key {key}.")
+        return {key: specs[key]}

@@ -8,34 +8,16 @@ Source: https://docs.openstack.org/api-ref/compute/#servers-actions-servers-os-i
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import Any
 
 from faafo_lab.cloud.emulator.common.service import Request, now
-from faafo_lab.cloud.emulator.common.store import Row
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.common.store import Store
+from faafo_lab.cloud.emulator.common.store import Store, Table
+from faafo_lab.cloud.emulator.services.compute.rows import RecordRow, ServerRow
+from faafo_lab.cloud.emulator.services.compute.states import NO_STATE, Action
 
 ACTIONS_MAX = 100  # of a server
 DELETED_MAX = 500  # servers
 DELETED_KEPT = 400  # of them, where there were more
-
-EVENTS = {
-    "create": "compute__do_build_and_run_instance",
-    "delete": "compute_terminate_instance",
-    "start": "compute_start_instance",
-    "stop": "compute_stop_instance",
-    "reboot": "compute_reboot_instance",
-    "rebuild": "compute_rebuild_instance",
-    "resize": "compute_resize_instance",
-    "confirmResize": "compute_confirm_resize",
-    "revertResize": "compute_revert_resize",
-    "pause": "compute_pause_instance",
-    "unpause": "compute_unpause_instance",
-    "suspend": "compute_suspend_instance",
-    "resume": "compute_resume_instance",
-    "createImage": "compute_snapshot_instance",
-}
 
 
 def moment() -> str:
@@ -47,23 +29,23 @@ class History:
     """The actions on all servers, and the rows of deleted ones."""
 
     def __init__(self, store: Store) -> None:
-        self._actions = store.table("server_action")
-        self._deleted = store.table("deleted_server")
+        self._actions: Table[RecordRow] = store.table("server_action")
+        self._deleted: Table[ServerRow] = store.table("deleted_server")
         self._store = store
 
-    def begin(self, request: Request, server: str, action: str) -> None:
+    def begin(self, request: Request, server: str, action: Action) -> None:
         """Keep that a client has asked for this. Its event, if it has one, is open until `end`."""
-        event = EVENTS.get(action)
         begun = moment()
+        event = {"event": f"compute_{action.event}", "start_time": begun, "finish_time": None, "result": None}
         record = {
-            "action": action,
+            "action": action.name,
             "request_id": request.id,
             "user_id": request.token.user_id,
             "project_id": request.project,
             "start_time": begun,
             "updated_at": begun,
             "message": None,
-            "event": {"event": event, "start_time": begun, "finish_time": None, "result": None} if event else None,
+            "event": event if action.event else None,
         }
         self._actions.put({"id": server, "actions": [*self.of(server), record][-ACTIONS_MAX:]})
 
@@ -88,26 +70,35 @@ class History:
                 actions[number] = {**record, "event": event, "updated_at": ended, "message": message}
                 self._actions.put({"id": server, "actions": actions})
 
-    def of(self, server: str) -> list[Row]:
+    def of(self, server: str) -> list[dict[str, Any]]:
         """A server's actions, the oldest first."""
         row = self._actions.get(server)
         return list(row["actions"]) if row else []
 
-    def bury(self, server: Row) -> None:
+    def bury(self, server: ServerRow) -> None:
         """Remember a server that is deleted now."""
-        gone = {"vm_state": "deleted", "task_state": None, "power_state": 0, "user_data": None, "public_key": None}
+        gone: ServerRow = {
+            **server,
+            "vm_state": "deleted",
+            "task_state": None,
+            "power_state": NO_STATE,
+            "user_data": None,
+            "public_key": None,
+            "terminated_at": moment(),
+            "updated": now(),
+        }
         with self._store.transaction():
-            self._deleted.put({**server, **gone, "terminated_at": moment(), "updated": now()})
+            self._deleted.put(gone)
             if len(self._deleted) > DELETED_MAX:
                 oldest = sorted(self._deleted, key=lambda row: str(row["terminated_at"]))
                 for row in oldest[: len(oldest) - DELETED_KEPT]:
                     self._deleted.delete(row["id"])
                     self._actions.delete(row["id"])
 
-    def deleted(self, project: str) -> list[Row]:
+    def deleted(self, project: str) -> list[ServerRow]:
         """The project's deleted servers, as far as they are remembered."""
         return self._deleted.where(project_id=project)
 
-    def was(self, server: str) -> Row | None:
+    def was(self, server: str) -> ServerRow | None:
         """A deleted server's row."""
         return self._deleted.get(server)

@@ -1,31 +1,27 @@
-"""A server's life: building, stopping, starting, rebooting, deleting, each as a task beside the APIs.
-
-    building ──boot──► active ◄──start/reboot──► stopped
-        └────────────► error (with a fault)          any ──delete──► gone
-
-`vm_state` is what a server is, `task_state` what is being done with it; both are kept, so that an emulator that was
-killed takes up at its next start what it was doing. A server's tasks run one after the other.
-"""
+"""What becomes of a server: the steps of each action, taken beside the APIs. `states` has the actions' table."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import re
 import shutil
-import sqlite3
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from faafo_lab.cloud.emulator.common.service import JSON, Fault, now
+from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, now
 from faafo_lab.cloud.emulator.common.store import Row, Table
-from faafo_lab.cloud.emulator.machinery.hypervisor.client import Guest, Hypervisor, HypervisorError
+from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
 from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
-from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
+from faafo_lab.cloud.emulator.services.compute import states
+from faafo_lab.cloud.emulator.services.compute.guests import Guests
 from faafo_lab.cloud.emulator.services.compute.history import History
+from faafo_lab.cloud.emulator.services.compute.rows import GroupRow, ServerRow
+from faafo_lab.cloud.emulator.services.compute.states import NO_STATE, RUNNING, SHUT_DOWN, Action
+from faafo_lab.cloud.emulator.services.compute.tasks import Tasks, Work
 from faafo_lab.cloud.emulator.services.image.api import Image
 from faafo_lab.cloud.emulator.services.network.api import Network
 from faafo_lab.cloud.emulator.site import Site
@@ -34,126 +30,87 @@ log = logging.getLogger(__name__)
 
 BOOTS_AT_ONCE = 8
 STOP_GRACE_SECONDS = 10.0  # a service's time to end by itself at a stop or a soft reboot
-ROOM_SECONDS = 1.0  # between two looks whether a full disk has room again
 CLOSE_GRACE_SECONDS = 3.0  # the same, when the whole cloud stops
-
-
-def hostname(name: str) -> str:
-    """A server's name as a hostname, as Nova makes it."""
-    name = re.sub(r"[^a-z0-9.-]+", "", re.sub(r"[ _]", "-", name.lower())).strip(".-")[:63]
-    return name or "server"
+Changes = dict[str, Any]  # of a server's row
+IS_OFF: Changes = {"vm_state": states.OFF.vm_state, "power_state": states.OFF.power}
 
 
 class Lifecycle:
-    """The tasks of all servers."""
+    """All servers' lives."""
 
     def __init__(self, site: Site, network: Network, images: Image, mounts: Mounts, hypervisor: Hypervisor) -> None:
-        self.site, self.network, self.images, self.mounts, self.hypervisor = site, network, images, mounts, hypervisor
+        self.servers: Table[ServerRow] = site.store.table("server")
         self.history = History(site.store)
-        self._tasks: dict[str, list[asyncio.Task[None]]] = {}
+        self.tasks = Tasks(self.history, self._fail)
+        self.guests = Guests(site, network, images, mounts, hypervisor)
+        self._site, self._network, self._images, self._mounts = site, network, images, mounts
+        self._hypervisor = hypervisor
         self._boots = asyncio.Semaphore(BOOTS_AT_ONCE)
+        self._steps: dict[Action, Callable[[str], Awaitable[Changes | None]]] = {
+            states.CREATE: self._build,
+            states.DELETE: self._delete,
+            states.BOOT: self._again,
+            states.START: self._boot,
+            states.STOP: self._shutdown,
+            states.REBOOT: partial(self._reboot, self._shutdown),
+            states.HARD_REBOOT: partial(self._reboot, hypervisor.kill),
+            states.PAUSE: hypervisor.freeze,
+            states.UNPAUSE: hypervisor.thaw,
+            states.SUSPEND: hypervisor.freeze,
+            states.RESUME: hypervisor.thaw,
+            states.REBUILD: self._rebuild,
+            states.RESIZE: self._resize,
+            states.FINISH_RESIZE: self._finish_resize,
+            states.REVERT: self._revert,
+        }
 
-    @property
-    def servers(self) -> Table:
-        """The servers' rows."""
-        return self.site.store.table("server")
+    # What a client asks for
 
-    def directory(self, id: str) -> Path:
-        """A server's own directory: its disk and its console log."""
-        return self.site.directory / "instances" / id
+    def do(self, request: Request, row: ServerRow, action: Action) -> None:
+        """Check that an action may be done with a server now, and begin it. Raises a 409 `Fault`."""
+        action.check(row)
+        self.begin(request, row["id"], action)
 
-    # Tasks
-
-    def _begin(self, id: str, work: Coroutine[Any, Any, None], *, now: bool = False) -> None:
-        """Do this after what is being done with the server; with `now`, instead of it: that does not a step more."""
-        earlier = tuple(self._tasks.get(id, ()))
-        action = self.history.open(id)
-        result = "Error"
-        if now:
-            for each in earlier:
-                each.cancel()
-
-        async def run() -> None:
-            nonlocal result
-            try:
-                if earlier:
-                    await asyncio.wait(earlier)
-                await work
-                result = "Success"
-            except HypervisorError as error:
-                await self._fail_at_last(id, str(error))
-            except sqlite3.Error as error:
-                await self._fail_at_last(id, f"The state could not be written ({error}): was the disk full?")
-            except Fault as fault:
-                await self._fail_at_last(id, fault.message)
-            except OSError as error:
-                await self._fail_at_last(id, f"The instance's files could not be written: {error}.")
-            except Exception as error:
-                log.exception("server %s", id)
-                await self._fail_at_last(id, f"Unexpected error: {error!r}; see emulator.log.")
-
-        def ended(task: asyncio.Task[None]) -> None:
-            work.close()  # where it was cancelled before it began
-            self._tasks[id].remove(task)
-            if not self._tasks[id]:
-                del self._tasks[id]
-            with contextlib.suppress(sqlite3.Error):
-                self.history.end(id, action, result)
-
-        task = asyncio.get_running_loop().create_task(run(), name=f"server {id}")
-        self._tasks.setdefault(id, []).append(task)
-        task.add_done_callback(ended)
-
-    async def _fail_at_last(self, id: str, message: str) -> None:
-        """Keep the fault; while the disk is full, again and again, so that no server hangs in what it was doing."""
-        while True:
-            try:
-                return self._fail(id, message)
-            except sqlite3.Error as error:
-                log.error("server %s: %s The state could not be written: %s", id, message, error)
-            await asyncio.sleep(ROOM_SECONDS)
-
-    def _fail(self, id: str, message: str) -> None:
-        log.warning("server %s: %s", id, message)
-        if id in self.servers:
-            fault = {"code": 500, "created": now(), "message": message}
-            self.servers.update(id, vm_state="error", task_state=None, power_state=0, fault=fault, updated=now())
-
-    def _set(self, id: str, **changes: Any) -> None:
-        self.servers.update(id, **changes, updated=now())
-
-    # Building
+    def begin(self, request: Request, id: str, action: Action, work: Work | None = None, **changes: Any) -> None:
+        """Note that a client has asked for an action that is allowed, change the row, and begin the `work` or steps."""
+        self.history.begin(request, id, action)
+        self._set(id, task_state=action.task, **changes)
+        self.tasks.begin(id, work or self._do(id, action))
 
     def build(self, id: str) -> None:
         """Build a new server."""
-        self._begin(id, self._build(id))
+        self.tasks.begin(id, self._do(id, states.CREATE))
 
-    async def _build(self, id: str) -> None:
-        async with self._boots:
-            self._set(id, task_state="networking")
-            self._connect(self.servers[id])
-            self._set(id, task_state="spawning")
-            await self._clear(id)
-            await self._boot(id)
+    def confirm(self, request: Request, row: ServerRow) -> None:
+        """Forget the old flavor of a server that was resized. Raises a 409 `Fault`."""
+        states.CONFIRM.check(row)
+        self.history.begin(request, row["id"], states.CONFIRM)
+        state = "active" if row["power_state"] == RUNNING else "stopped"
+        self._set(row["id"], vm_state=state, old_flavor_id=None, old_vm_state=None)
+        self.history.end(row["id"], request.id, "Success")
 
-    async def _clear(self, id: str) -> None:
-        """Remove what a build that was cut short left behind."""
-        if self.directory(id).exists():
-            await self.hypervisor.kill(id)
-            await asyncio.to_thread(shutil.rmtree, self.directory(id), ignore_errors=True)
+    def delete(self, id: str) -> None:
+        """Kill it and remove all that it had, whatever is being done with it; a snapshot that is being taken, too."""
+        if self.servers[id]["task_state"] != states.DELETE.task:
+            self._set(id, task_state=states.DELETE.task)
+            self.tasks.begin(id, self._do(id, states.DELETE), now=True)
+        self.forget_snapshot(id)
 
-    def _connect(self, row: Row) -> None:
-        """Give the server the ports that it wants and has not. Raises a `Fault`."""
-        network = self.network
-        with self.site.store.transaction():
-            for wanted in row["networks"]:
-                had = {port["network_id"] for port in network.ports_of(row["id"])}
-                if wanted.get("port") in network.ports.table or wanted.get("uuid") not in had:
-                    self.connect(row, wanted)
+    def forget_snapshot(self, id: str) -> None:
+        """A snapshot has ended: an image without data goes, and the server may be told other things."""
+        row = self.servers.get(id)
+        if row is None or (image := row.get("snapshot_id")) is None:
+            return
+        with self._site.store.transaction():
+            self._images.discard(image)
+            task = None if row["task_state"] == states.SNAPSHOT.task else row["task_state"]
+            self.servers.update(id, task_state=task, snapshot_id=None)
 
-    def connect(self, row: Row, wanted: JSON) -> Row:
+    # A server's ports
+
+    def connect(self, row: ServerRow, wanted: JSON) -> Row:
         """Give the server a port: one that it brings, or a new one. Raises a `Fault`."""
-        network = self.network
+        network = self._network
         owned = {"device_id": row["id"], "device_owner": "compute:nova", "status": "ACTIVE"}
         if port := network.ports.table.get(wanted.get("port")):
             return network.ports.touch(port["id"], **owned)
@@ -164,105 +121,114 @@ class Lifecycle:
         values |= {"network_id": wanted["uuid"], "fixed_ips": fixed, "security_groups": row["groups"]}
         return network.ports.plug(row["project_id"], values, owned)
 
-    def disconnect(self, row: Row, port: Row) -> None:
+    def disconnect(self, row: ServerRow, port: Row) -> None:
         """Take a port off the server: one that its owner made stays."""
-        ports = self.network.ports
+        ports = self._network.ports
         if any(wanted.get("port") == port["id"] for wanted in row["networks"]):
             ports.touch(port["id"], device_id="", device_owner="", status="DOWN")
         else:
             ports.remove(port["id"])
 
-    async def _boot(self, id: str, **changes: Any) -> None:
-        """Boot the server, new or not; then it is active, or what `changes` say."""
-        guest = self._guest(self.servers[id])
-        Path(guest.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.mounts.plug(id)
-        await self.hypervisor.boot(guest)
+    # The steps
+
+    def _set(self, id: str, **changes: Any) -> None:
+        self.servers.update(id, **changes, updated=now())
+
+    async def _do(self, id: str, action: Action) -> None:
+        """Take an action's steps; then the server is what the table says, but for what they say."""
+        changes = await self._steps[action](id) or {}
+        if id in self.servers:
+            up = {"vm_state": action.vm_state, "task_state": None, "power_state": action.power}
+            self._set(id, **{**up, **changes})
+
+    def _fail(self, id: str, message: str) -> None:
+        log.warning("server %s: %s", id, message)
+        if id in self.servers:
+            fault = {"code": 500, "created": now(), "message": message}
+            self._set(id, vm_state="error", task_state=None, power_state=NO_STATE, fault=fault)
+
+    async def _build(self, id: str) -> Changes:
         row = self.servers[id]
-        launched = row["launched_at"] or now()[:-1] + ".000000"
-        up = {"vm_state": "active", "task_state": None, "power_state": 1, "booted": True, "fault": None}
-        self._set(id, **{**up, "launched_at": launched, **changes})
+        groups: Table[GroupRow] = self._site.store.table("server_group")
+        group = groups.get(row.get("server_group_id"))
+        if group is not None and group["policy"] == "anti-affinity":  # this cloud is one host
+            others = self.servers.where(server_group_id=group["id"])
+            if any(other["id"] != id and other["launched_at"] for other in others):
+                raise Fault(500, "No valid host was found. There are not enough hosts available.")
+        async with self._boots:
+            self._set(id, task_state="networking")
+            with self._site.store.transaction():
+                for wanted in row["networks"]:
+                    had = {port["network_id"] for port in self._network.ports_of(id)}
+                    if wanted.get("port", "") in self._network.ports.table or wanted.get("uuid") not in had:
+                        self.connect(row, wanted)
+            self._set(id, task_state="spawning")
+            await self._clear(id)
+            return await self._boot(id)
 
-    def _guest(self, row: Row) -> Guest:
-        flavor = FLAVORS[row["flavor_id"]]
-        keys = {row["key_name"]: row["public_key"]} if row["public_key"] else {}
-        return Guest(
-            id=row["id"],
-            name=hostname(row["name"]),
-            directory=str(self.directory(row["id"])),
-            ports=str(self.hypervisor.ports_dir(row["id"])),
-            image_path=str(self.images.file(row["image_id"])),
-            cores=flavor.cores,
-            memory_mb=flavor.ram_mb,
-            public_keys=tuple(keys.values()),
-            user_data=row["user_data"],
-            metadata=self.metadata(row),
-            metadata_url=self.site.metadata_url,
-            first_boot=not row["booted"],
-        )
+    async def _clear(self, id: str) -> None:
+        """Remove the disk, or what a build that was cut short left of it."""
+        directory = self.guests.directory(id)
+        if directory.exists():
+            await self._hypervisor.kill(id)
+            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
 
-    def metadata(self, row: Row) -> JSON:
-        """What the server is told of itself: meta_data.json, and its addresses."""
-        keys = {row["key_name"]: row["public_key"]} if row["public_key"] else {}
-        network = self.network
-        return {
-            "uuid": row["id"],
-            "name": row["name"],
-            "hostname": hostname(row["name"]),
-            "availability_zone": "nova",
-            "launch_index": row["launch_index"],
-            "project_id": row["project_id"],
-            "meta": row["metadata"],
-            "public_keys": keys,
-            "keys": [{"name": name, "type": "ssh", "data": key} for name, key in keys.items()],
-            "addresses": [ip["ip_address"] for port in network.ports_of(row["id"]) for ip in port["fixed_ips"]],
-            "devices": self.mounts.devices(row["id"]),
-            "published_port_offset": self.site.port_offset,
-        }
+    async def _boot(self, id: str) -> Changes:
+        """Boot the server, new or not."""
+        guest = self.guests.guest(self.servers[id])
+        Path(guest.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._mounts.plug(id)
+        await self._hypervisor.boot(guest)
+        launched = self.servers[id]["launched_at"] or now()[:-1] + ".000000"
+        return {"booted": True, "fault": None, "launched_at": launched}
 
-    # Actions on a server that is there; the caller has checked its state
+    async def _again(self, id: str) -> Changes:
+        async with self._boots:
+            return await self._boot(id)
 
-    def stop(self, id: str) -> None:
-        """Stop it: its services get time to end."""
-        self._set(id, task_state="powering-off")
-        self._begin(id, self._stop(id))
+    async def _shutdown(self, id: str) -> None:
+        """Its services get time to end."""
+        await self._hypervisor.shutdown(id, STOP_GRACE_SECONDS)
 
-    async def _stop(self, id: str) -> None:
-        await self.hypervisor.shutdown(id, STOP_GRACE_SECONDS)
-        self._set(id, vm_state="stopped", task_state=None, power_state=4)
+    async def _reboot(self, end: Callable[[str], Awaitable[None]], id: str) -> Changes:
+        await end(id)
+        return await self._boot(id)
 
-    def start(self, id: str) -> None:
-        """Boot it again."""
-        self._set(id, task_state="powering-on")
-        self._begin(id, self._boot(id))
+    async def _rebuild(self, id: str) -> Changes:
+        """Begin again with a new disk; what was off stays off."""
+        off = self.servers[id]["vm_state"] == "stopped"
+        await self._clear(id)
+        return IS_OFF if off else await self._boot(id)
 
-    def reboot(self, id: str, *, hard: bool) -> None:
-        """Stop and boot it again; a hard reboot gives its services no time."""
-        self._set(id, task_state="rebooting_hard" if hard else "rebooting")
-        self._begin(id, self._reboot(id, hard))
+    async def _resize(self, id: str) -> Changes:
+        """Shut it down and boot it with another flavor; the old one is kept until the resize is confirmed."""
+        row = self.servers[id]
+        if row.get("old_vm_state") == "active":
+            await self._shutdown(id)
+        flavors = {"flavor_id": row.get("new_flavor_id"), "old_flavor_id": row["flavor_id"], "new_flavor_id": None}
+        self._set(id, **flavors, task_state=states.FINISH_RESIZE.task, power_state=SHUT_DOWN)
+        return await self._finish_resize(id)
 
-    async def _reboot(self, id: str, hard: bool) -> None:
-        if hard:
-            await self.hypervisor.kill(id)
-        else:
-            await self.hypervisor.shutdown(id, STOP_GRACE_SECONDS)
-        await self._boot(id)
+    async def _finish_resize(self, id: str) -> Changes:
+        was_active = self.servers[id].get("old_vm_state") == "active"
+        return await self._boot(id) if was_active else {"power_state": SHUT_DOWN}
 
-    # The end
-
-    def delete(self, id: str) -> None:
-        """Kill it and remove all that it had, whatever is being done with it."""
-        if self.servers[id]["task_state"] != "deleting":
-            self._set(id, task_state="deleting")
-            self._begin(id, self._delete(id), now=True)
+    async def _revert(self, id: str) -> Changes:
+        """Go back to the old flavor."""
+        await self._shutdown(id)
+        row = self.servers[id]
+        flavor = row.get("old_flavor_id") or row["flavor_id"]
+        self._set(id, flavor_id=flavor, old_flavor_id=None, power_state=SHUT_DOWN)
+        was_active = row.get("old_vm_state") == "active"
+        return {**(await self._boot(id) if was_active else IS_OFF), "old_vm_state": None}
 
     async def _delete(self, id: str) -> None:
-        await self.hypervisor.kill(id)
-        await asyncio.to_thread(_remove, self.directory(id))
-        self.mounts.release(id)
+        await self._hypervisor.kill(id)
+        await asyncio.to_thread(_remove, self.guests.directory(id))
+        self._mounts.release(id)
         row = self.servers[id]
-        with self.site.store.transaction():
-            for port in self.network.ports_of(id):
+        with self._site.store.transaction():
+            for port in self._network.ports_of(id):
                 self.disconnect(row, port)
             self.servers.delete(id)
             self.history.bury(row)
@@ -270,50 +236,42 @@ class Lifecycle:
     def exited(self, id: str) -> None:
         """The hypervisor says that the server's init ended by itself."""
         row = self.servers.get(id)
-        if row is not None and row["task_state"] is None and self.site.running:
-            self._begin(id, self._off(id))
+        if row is not None and row["task_state"] is None and self._site.running:
+            self.tasks.begin(id, self._off(id))
 
     async def _off(self, id: str) -> None:
         state = self.servers[id]["vm_state"] if id in self.servers else None
         if state in ("active", "paused", "suspended"):
-            self._set(id, vm_state="stopped", power_state=4)
+            self._set(id, **IS_OFF)
         elif state == "resized":
-            self._set(id, power_state=4)
+            self._set(id, power_state=SHUT_DOWN)
 
     # The cloud's own start and stop
 
+    def setup(self) -> None:
+        """Make the place of the instances' directories."""
+        self.guests.directories.mkdir(mode=0o700, exist_ok=True)
+
     def resume(self) -> None:
         """At the emulator's start: boot what was active, finish what was begun, remove what nobody has."""
-        for directory in (self.site.directory / "instances").iterdir():
+        for directory in self.guests.directories.iterdir():
             if directory.name not in self.servers:
                 shutil.rmtree(directory, ignore_errors=True)
-        for row in sorted(self.servers, key=lambda row: str(row["created"])):
-            if row["id"] in self._tasks:
-                continue
-            if row["task_state"] == "deleting":
-                self._begin(row["id"], self._delete(row["id"]))
-            elif row["vm_state"] == "building":
-                self.build(row["id"])
-            elif row["task_state"] == "powering-off":
-                self._set(row["id"], vm_state="stopped", task_state=None, power_state=4)
-            elif row["vm_state"] == "active" or row["task_state"] in ("powering-on", "rebooting", "rebooting_hard"):
-                self._set(row["id"], task_state="rebooting", power_state=0)
-                self._begin(row["id"], self._again(row["id"]))
-
-    async def _again(self, id: str) -> None:
-        async with self._boots:
-            await self._boot(id)
+        for id in [row["id"] for row in sorted(self.servers, key=lambda row: row["created"])]:
+            self.forget_snapshot(id)
+            action = states.at_start(self.servers[id])
+            if action is states.OFF:
+                self._set(id, **IS_OFF, task_state=None)
+            elif action is not None:
+                self._set(id, task_state=action.task, power_state=NO_STATE)
+                self.tasks.begin(id, self._do(id, action))
 
     async def close(self) -> None:
         """At the emulator's end: stop what is being done, and give the servers' services a little time."""
-        tasks = [task for each in self._tasks.values() for task in each]
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-        active = [row["id"] for row in self.servers if row["power_state"] == 1]
+        await self.tasks.close()
+        active = [row["id"] for row in self.servers if row["power_state"] == RUNNING]
         if active:
-            stops = (self.hypervisor.shutdown(id, CLOSE_GRACE_SECONDS) for id in active)
+            stops = (self._hypervisor.shutdown(id, CLOSE_GRACE_SECONDS) for id in active)
             await asyncio.gather(*stops, return_exceptions=True)
 
 

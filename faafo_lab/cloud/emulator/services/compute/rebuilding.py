@@ -5,111 +5,93 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
+from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request
-from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.compute.actions import Actions, action
-from faafo_lab.cloud.emulator.services.compute.wanted import IPV4, IPV6, METADATA, NAME, USER_DATA
+from faafo_lab.cloud.emulator.services.compute import states, versions
+from faafo_lab.cloud.emulator.services.compute.actions import action
+from faafo_lab.cloud.emulator.services.compute.base import Links, only
+from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
+from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
+from faafo_lab.cloud.emulator.services.compute.quotas import Limits
+from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
+from faafo_lab.cloud.emulator.services.compute.servers import Servers, settable
+from faafo_lab.cloud.emulator.services.compute.wanted import DESCRIPTION, IPV4, IPV6, METADATA, NAME, USER_DATA, Wanted
+from faafo_lab.cloud.emulator.services.image.api import Image
 
+DISK_CONFIG = {"type": "string", "enum": ["AUTO", "MANUAL"]}
 REBUILD: JSON = {
-    "type": "object",
-    "required": ["imageRef"],
-    "additionalProperties": False,
-    "properties": {
-        "imageRef": {"type": "string", "minLength": 1},
-        "name": NAME,
-        "metadata": METADATA,
-        "adminPass": {"type": "string"},
-        "accessIPv4": IPV4,
-        "accessIPv6": IPV6,
-        "OS-DCF:diskConfig": {"type": "string", "enum": ["AUTO", "MANUAL"]},
-        "preserve_ephemeral": {"type": "boolean"},
-        "personality": {"type": "array", "maxItems": 0},
-    },
+    "imageRef": {"type": "string", "minLength": 1},
+    "name": NAME,
+    "metadata": METADATA,
+    "adminPass": {"type": "string"},
+    "accessIPv4": IPV4,
+    "accessIPv6": IPV6,
+    "OS-DCF:diskConfig": DISK_CONFIG,
+    "preserve_ephemeral": {"type": "boolean"},
 }
-SINCE: dict[int, JSON] = {  # what a microversion 2.N added
-    19: {"description": {"type": ["string", "null"], "maxLength": 255}},
-    54: {"key_name": {"type": ["string", "null"]}},
-    57: {"user_data": USER_DATA},
+ADDED = {
+    versions.DESCRIPTION: ("description", DESCRIPTION),
+    versions.REBUILD_KEY: ("key_name", {"type": ["string", "null"]}),
+    versions.REBUILD_USER_DATA: ("user_data", USER_DATA),
+    versions.FILES: ("personality", {"type": "array", "maxItems": 0}),
 }
-RESIZE: JSON = {
-    "type": "object",
-    "required": ["flavorRef"],
-    "additionalProperties": False,
-    "properties": {
-        "flavorRef": {"type": ["string", "integer"], "minLength": 1},
-        "OS-DCF:diskConfig": {"type": "string", "enum": ["AUTO", "MANUAL"]},
-    },
-}
+RESIZE = only(
+    {"flavorRef": {"type": ["string", "integer"], "minLength": 1}, "OS-DCF:diskConfig": DISK_CONFIG}, ["flavorRef"]
+)
 
 
-class Rebuilding(Actions):
+class Rebuilding:
     """Rebuild and resize."""
 
+    def __init__(
+        self, links: Links, servers: Servers, life: Lifecycle, images: Image, wanted: Wanted, limits: Limits
+    ) -> None:
+        self._links, self._servers, self._life, self._images = links, servers, life, images
+        self._wanted, self._limits = wanted, limits
+
     @action("rebuild")
-    def _rebuild(self, request: Request, row: Row, value: Any) -> Answer:
-        properties = dict(REBUILD["properties"])
-        for minor, more in SINCE.items():
-            if request.version >= (2, minor):
-                properties |= more
-        if request.version >= (2, 57):
-            del properties["personality"]
-        wanted = self.valid(value, {**REBUILD, "properties": properties})
-        self._in_state(row, "rebuild", "active", "stopped", "error")
-        image = self._wanted_image(request, wanted, self._wanted_flavor({"flavorRef": row["flavor_id"]}))
-        self._check_metadata(wanted)
-        names = {
-            "name": "name",
-            "metadata": "metadata",
-            "accessIPv4": "access_ipv4",
-            "accessIPv6": "access_ipv6",
-            "OS-DCF:diskConfig": "disk_config",
-            "description": "description",
-            "user_data": "user_data",
+    def rebuild(self, request: Request, row: ServerRow, value: Any) -> Answer:
+        """Begin again with a new disk."""
+        more = dict(form for there, form in ADDED.items() if request.version in there)
+        schema.check(value, only({**REBUILD, **more}, ["imageRef"]))
+        wanted, id = value, row["id"]
+        states.REBUILD.check(row)
+        image = self._wanted.image(request, wanted, FLAVORS[row["flavor_id"]])
+        self._wanted.check_metadata(wanted)
+        changes: JSON = {
+            **settable(wanted),
+            **{name: wanted[name] for name in ("metadata", "user_data") if name in wanted},
         }
-        changes = {field: wanted[name] for name, field in names.items() if name in wanted}
         if "key_name" in wanted:
-            key = self._wanted_key(request, wanted)
+            key = self._wanted.key(request, wanted)
             changes |= {"key_name": key["name"] if key else None, "public_key": key["public_key"] if key else None}
-        self.life.history.begin(request, row["id"], "rebuild")
-        self.life.rebuild(row["id"], image_id=image["id"], **changes)
-        view = self._short_view(request, self.servers[row["id"]])
+        self._life.begin(request, id, states.REBUILD, booted=False, fault=None, image_id=image["id"], **changes)
+        row = self._servers.table[id]
+        view = self._servers.short_view(request, row)
         view["adminPass"] = wanted.get("adminPass") or secrets.token_urlsafe(9)
-        if request.version >= (2, 57):
-            view["user_data"] = self.servers[row["id"]]["user_data"]
-        if request.version >= (2, 54):
-            view["key_name"] = self.servers[row["id"]]["key_name"]
-        return Answer(202, {"server": view}, {"Location": f"{self.url}/v2.1/servers/{row['id']}"})
+        if request.version in versions.REBUILD_USER_DATA:
+            view["user_data"] = row["user_data"]
+        if request.version in versions.REBUILD_KEY:
+            view["key_name"] = row["key_name"]
+        return Answer(202, {"server": view}, {"Location": f"{self._links.root}/v2.1/servers/{id}"})
 
     @action("resize")
-    def _resize(self, request: Request, row: Row, value: Any) -> None:
-        wanted = self.valid(value, RESIZE)
-        flavor = self._wanted_flavor(wanted)
-        self._in_state(row, "resize", "active", "stopped")
+    def resize(self, request: Request, row: ServerRow, value: Any) -> None:
+        """Boot it with another flavor, and keep the old one until that is confirmed."""
+        schema.check(value, RESIZE)
+        flavor = self._wanted.flavor(value)
+        states.RESIZE.check(row)
         if flavor.id == row["flavor_id"]:
             raise Fault(400, "When resizing, instances must change flavor!")
-        image = self.images.get(row["image_id"])
+        image = self._images.get(row["image_id"])
         if image is not None and image["min_ram"] > flavor.ram_mb:
             raise Fault(400, "Flavor's memory is too small for requested image.")
-        self._claim_resize(row, flavor)
-        self.life.history.begin(request, row["id"], "resize")
-        self.life.resize(row["id"], flavor.id)
+        self._limits.claim_resize(row, flavor)
+        id, state = row["id"], row["vm_state"]
+        self._life.begin(request, id, states.RESIZE, new_flavor_id=flavor.id, old_vm_state=state)
 
     @action("confirmResize")
-    def _confirm(self, request: Request, row: Row, value: Any) -> Answer:
-        self._in_resize(row, "confirmResize")
-        self.life.history.begin(request, row["id"], "confirmResize")
-        self.life.confirm(row["id"])
-        self.life.history.end(row["id"], request.id, "Success")
+    def confirm(self, request: Request, row: ServerRow, value: Any) -> Answer:
+        """Forget the old flavor."""
+        self._life.confirm(request, row)
         return Answer(204)
-
-    @action("revertResize")
-    def _revert(self, request: Request, row: Row, value: Any) -> None:
-        self._in_resize(row, "revertResize")
-        self.life.history.begin(request, row["id"], "revertResize")
-        self.life.revert(row["id"])
-
-    def _in_resize(self, row: Row, name: str) -> None:
-        if row["vm_state"] != "resized":
-            self._unlocked(row)
-            raise Fault(409, f"Cannot '{name}' instance {row['id']} while it is in vm_state {row['vm_state']}")
-        self._in_state(row, name, "resized")

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from faafo_lab.cloud.emulator.common.service import Fault, Request
-from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.services.compute import states, versions
+from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
 
 STATUSES = frozenset(
     (
@@ -23,27 +24,23 @@ SORT_KEYS = {  # Nova's name: the row's
     "access_ip_v4": "access_ipv4",
     "access_ip_v6": "access_ipv6",
     "auto_disk_config": "disk_config",
-    "config_drive": "config_drive",
     "created_at": "created",
     "display_description": "description",
     "display_name": "name",
     "image_ref": "image_id",
     "instance_type_id": "flavor_id",
-    "key_name": "key_name",
-    "launch_index": "launch_index",
-    "launched_at": "launched_at",
-    "power_state": "power_state",
-    "project_id": "project_id",
-    "task_state": "task_state",
-    "terminated_at": "terminated_at",
     "updated_at": "updated",
-    "user_id": "user_id",
     "uuid": "id",
-    "vm_state": "vm_state",
+} | {
+    name: name
+    for name in (
+        *("config_drive", "key_name", "launch_index", "launched_at", "power_state", "project_id", "task_state"),
+        *("terminated_at", "user_id", "vm_state"),
+    )
 }
 
 
-def in_order(rows: list[Row], request: Request) -> list[Row]:
+def in_order(rows: list[ServerRow], request: Request) -> list[ServerRow]:
     """The servers by the query's sort_key and sort_dir, or the newest first. Raises a 400 `Fault`."""
     keys, directions = request.query.get("sort_key", ["created_at"]), request.query.get("sort_dir", [])
     for name, values, allowed in (("sort_key", keys, SORT_KEYS), ("sort_dir", directions, ("asc", "desc"))):
@@ -60,10 +57,9 @@ def in_order(rows: list[Row], request: Request) -> list[Row]:
 class Filters:
     """A list's query, checked once for all servers."""
 
-    def __init__(self, request: Request, status: Callable[[Row], str], fixed: Callable[[Row], list[str]]) -> None:
-        """`status` says a server's status, `fixed` its fixed addresses. Raises a `Fault` for a query that can't be."""
+    def __init__(self, request: Request, fixed: Callable[[ServerRow], list[str]]) -> None:
+        """`fixed` says a server's fixed addresses. Raises a `Fault` for a query that can't be."""
         self._query = request.query
-        self._status = status
         self._fixed = fixed
         self._version = request.version
         self.since = moment_of(request.one("changes-since"))
@@ -72,12 +68,12 @@ class Filters:
         if "DELETED" in self._statuses:
             raise Fault(403, "Only administrators may list deleted instances")
         if unknown := self._statuses - STATUSES:
-            if request.version >= (2, 38):
+            if request.version in versions.STRICT_STATUS:
                 raise Fault(400, f"Invalid status filter: {', '.join(sorted(unknown))}")
             if not self._statuses & STATUSES:
                 self._statuses = unknown  # nothing has it
 
-    def __call__(self, row: Row) -> bool:
+    def __call__(self, row: ServerRow) -> bool:
         """Whether a server fits; as in Nova, names and addresses are regular expressions."""
         equal = {
             "image": row["image_id"],
@@ -88,7 +84,7 @@ class Filters:
         }
         if any(name in self._query and value not in self._query[name] for name, value in equal.items()):
             return False
-        if self._statuses and self._status(row) not in self._statuses:
+        if self._statuses and states.status(row) not in self._statuses:
             return False
         if self.since is not None and datetime.fromisoformat(row["updated"]).timestamp() < self.since:
             return False
@@ -96,9 +92,9 @@ class Filters:
             return False
         if "ip" in self._query and not any(_search(self._query["ip"][-1], each) for each in self._fixed(row)):
             return False
-        if "ip6" in self._query and self._version >= (2, 5):
+        if "ip6" in self._query and self._version in versions.ADDRESS6_FILTER:
             return False  # no server has an IPv6 address
-        return self._version < (2, 26) or self._tagged(row.get("tags", []))
+        return self._version not in versions.TAGS or self._tagged(row.get("tags", []))
 
     def _tagged(self, tags: list[str]) -> bool:
         for name in ("tags", "tags-any", "not-tags", "not-tags-any"):

@@ -9,33 +9,22 @@ import hashlib
 import ipaddress
 import secrets
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, now, route
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Versions, new_id, now, route
 from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.compute.base import MIN_VERSION
+from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
+from faafo_lab.cloud.emulator.services.compute import states, versions
+from faafo_lab.cloud.emulator.services.compute.base import Links, form, only
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
+from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
+from faafo_lab.cloud.emulator.services.compute.quotas import Limits
+from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
 from faafo_lab.cloud.emulator.services.compute.server_filters import Filters, in_order
 from faafo_lab.cloud.emulator.services.compute.wanted import DESCRIPTION, IPV4, IPV6, NAME, Wanted, create_schema
-
-STATUS = {
-    "building": "BUILD",
-    "active": "ACTIVE",
-    "stopped": "SHUTOFF",
-    "paused": "PAUSED",
-    "suspended": "SUSPENDED",
-    "resized": "VERIFY_RESIZE",
-    "error": "ERROR",
-    "deleted": "DELETED",
-}
-DOING = {  # what is being done shows before what the server is
-    "rebooting": "REBOOT",
-    "rebooting_hard": "HARD_REBOOT",
-    "rebuilding": "REBUILD",
-    "resize_migrating": "RESIZE",
-    "resize_finish": "RESIZE",
-    "resize_reverting": "REVERT_RESIZE",
-}
+from faafo_lab.cloud.emulator.services.network.api import Network
+from faafo_lab.cloud.emulator.site import Site
 
 PROGRESSING = frozenset(("ACTIVE", "BUILD", "MIGRATING", "REBUILD", "RESIZE", "VERIFY_RESIZE"))  # those that show it
 CHANGED = frozenset(  # what the answer to a change shows
@@ -46,57 +35,64 @@ CHANGED = frozenset(  # what the answer to a change shows
     )
 )
 
+LATER: tuple[
+    tuple[Versions, str, Any], ...
+] = (  # the microversions that show a field, and what it is in rows that have none
+    (versions.LOCKED, "locked", False),
+    (versions.DESCRIPTION, "description", None),
+    (versions.TAGS, "tags", []),
+)
 UPDATE: JSON = {
-    "type": "object",
-    "required": ["server"],
-    "properties": {
-        "server": {
-            "type": "object",
-            "minProperties": 1,
-            "additionalProperties": False,
-            "properties": {
-                "name": NAME,
-                "accessIPv4": IPV4,
-                "accessIPv6": IPV6,
-                "OS-DCF:diskConfig": {"type": "string", "enum": ["AUTO", "MANUAL"]},
-            },
-        }
-    },
+    "name": NAME,
+    "accessIPv4": IPV4,
+    "accessIPv6": IPV6,
+    "OS-DCF:diskConfig": {"type": "string", "enum": ["AUTO", "MANUAL"]},
 }
 
 
-class Servers(Wanted):
+class Servers:
     """The operations on servers, but for their actions."""
 
-    def setup(self) -> None:
-        """Make the place of the instances' directories."""
-        (self.site.directory / "instances").mkdir(mode=0o700, exist_ok=True)
+    def __init__(
+        self,
+        site: Site,
+        links: Links,
+        life: Lifecycle,
+        network: Network,
+        mounts: Mounts,
+        wanted: Wanted,
+        limits: Limits,
+    ) -> None:
+        self.table = life.servers
+        self._site, self._links, self._life, self._network, self._mounts = site, links, life, network, mounts
+        self._wanted, self._limits = wanted, limits
 
     # Create
 
     @route("POST", "/v2.1/servers")
     def create(self, request: Request) -> Answer:
         """Create one or several servers; they are built in the background."""
-        body = self.parse(request, create_schema(request.version))
-        wanted, group = body["server"], self._wanted_server_group(request, body)
+        body, checked = request.parse(create_schema(request.version)), self._wanted
+        wanted, group = body["server"], checked.server_group(request, body)
         least = int(wanted.get("min_count", 1))
         most = int(wanted.get("max_count", least))
         if least > most:
             raise Fault(400, "min_count must be <= max_count")
-        flavor = self._wanted_flavor(wanted)
-        image = self._wanted_image(request, wanted, flavor)
-        key = self._wanted_key(request, wanted)
-        groups = self._wanted_groups(request, wanted)
-        networks = self._wanted_networks(request, wanted, most)
-        self._check_metadata(wanted)
-        self._check_zone(wanted)
-        count = self._claim(request.project, flavor, least, most)
+        flavor = checked.flavor(wanted)
+        image = checked.image(request, wanted, flavor)
+        key = checked.key(request, wanted)
+        groups = checked.groups(request, wanted)
+        networks = checked.networks(request, wanted, most)
+        checked.check_metadata(wanted)
+        checked.check_zone(wanted)
+        count = self._limits.claim(request.project, flavor, least, most)
         password = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(12))
-        created, rows = now(), []
+        created = now()
+        rows: list[ServerRow] = []
         reservation = "r-" + secrets.token_hex(4)
-        with self.store.transaction():
+        with self._site.store.transaction():
             for number in range(count):
-                row = {
+                row: ServerRow = {
                     "id": new_id(),
                     "project_id": request.project,
                     "user_id": request.token.user_id,
@@ -112,8 +108,7 @@ class Servers(Wanted):
                     "disk_config": "MANUAL",
                     "access_ipv4": "",
                     "access_ipv6": "",
-                    "description": None if request.version >= (2, 19) else wanted["name"],
-                    **_fields(wanted),
+                    "description": None if request.version in versions.DESCRIPTION else wanted["name"],
                     "name": wanted["name"] if most == 1 else f"{wanted['name']}-{number + 1}",
                     "tags": list(dict.fromkeys(wanted.get("tags", []))),
                     "server_group_id": group["id"] if group else None,
@@ -124,66 +119,63 @@ class Servers(Wanted):
                     "updated": created,
                     "launched_at": None,
                     "vm_state": "building",
-                    "task_state": "scheduling",
-                    "power_state": 0,
+                    "task_state": states.CREATE.task,
+                    "power_state": states.NO_STATE,
                     "booted": False,
                     "fault": None,
                 }
-                rows.append(self.servers.put(row))
-                self.life.history.begin(request, row["id"], "create")
+                rows.append(self.table.update(self.table.put(row)["id"], **{**settable(wanted), "name": row["name"]}))
+                self._life.history.begin(request, row["id"], states.CREATE)
         for row in rows:
-            self.life.build(row["id"])
+            self._life.build(row["id"])
         if str(wanted.get("return_reservation_id", "")).lower() == "true":
             return Answer(202, {"reservation_id": reservation})
         first = rows[0]
         view = {
             "id": first["id"],
-            "links": self._links("servers", first["id"]),
+            "links": self._links.of("servers", first["id"]),
             "OS-DCF:diskConfig": first["disk_config"],
             "security_groups": [{"name": each["name"]} for each in groups],
             "adminPass": wanted.get("adminPass", password),
         }
-        return Answer(202, {"server": view}, {"Location": f"{self.url}/v2.1/servers/{first['id']}"})
+        return Answer(202, {"server": view}, {"Location": f"{self._links.root}/v2.1/servers/{first['id']}"})
 
     # Look
 
-    def _find(self, request: Request, id: str) -> Row:
-        row = self.servers.get(id)
+    def find(self, request: Request, id: str) -> ServerRow:
+        """The project's server. Raises a 404 `Fault`."""
+        row = self.table.get(id)
         if row is None or row["project_id"] != request.project:
             raise Fault(404, f"Instance {id} could not be found.")
         return row
 
-    def _unlocked(self, row: Row) -> None:
-        """Check that a server is not locked. Raises a 409 `Fault`."""
-        if row.get("locked"):
-            raise Fault(409, f"Instance {row['id']} is locked")
+    def find_unlocked(self, request: Request, id: str) -> ServerRow:
+        """The project's server, which is not locked. Raises a 404 or 409 `Fault`."""
+        row = self.find(request, id)
+        states.unlocked(row)
+        return row
 
-    def _status(self, row: Row) -> str:
-        status = STATUS[row["vm_state"]]
-        quiet = row["vm_state"] == "building" or (row["vm_state"] == "stopped" and "boot" in str(row["task_state"]))
-        return status if quiet else DOING.get(row["task_state"], status)
-
-    def _view(self, row: Row, ports: list[Row], version: tuple[int, int] = MIN_VERSION) -> JSON:
+    def _view(self, row: ServerRow, ports: list[Row], version: tuple[int, int]) -> JSON:
         """A server as Nova shows it."""
         placed = row["vm_state"] != "building" or row["task_state"] == "spawning"
-        host = hashlib.sha224(f"{row['project_id']}{self.site.name}".encode()).hexdigest()
-        volumes = self.volumes.mounts.of(row["id"])
+        host = hashlib.sha224(f"{row['project_id']}{self._site.name}".encode()).hexdigest()
+        volumes = self._mounts.of(row["id"])
         view = {
             "id": row["id"],
             "name": row["name"],
-            "status": self._status(row),
+            "status": states.status(row),
             "tenant_id": row["project_id"],
             "user_id": row["user_id"],
             "metadata": row["metadata"],
             "hostId": host if placed else "",
-            "image": {"id": row["image_id"], "links": self._links("images", row["image_id"])[1:]},
-            "flavor": {"id": row["flavor_id"], "links": self._links("flavors", row["flavor_id"])[1:]},
+            "image": {"id": row["image_id"], "links": self._links.of("images", row["image_id"])[1:]},
+            "flavor": {"id": row["flavor_id"], "links": self._links.of("flavors", row["flavor_id"])[1:]},
             "created": row["created"],
             "updated": row["updated"],
-            "addresses": self.network.addresses(ports),
+            "addresses": self._network.addresses(ports),
             "accessIPv4": row["access_ipv4"],
             "accessIPv6": row["access_ipv6"],
-            "links": self._links("servers", row["id"]),
+            "links": self._links.of("servers", row["id"]),
             "OS-DCF:diskConfig": row["disk_config"],
             "OS-EXT-AZ:availability_zone": "nova" if placed else "",
             "config_drive": "True" if row["config_drive"] else "",
@@ -200,19 +192,13 @@ class Servers(Wanted):
         if view["status"] in PROGRESSING:
             view["progress"] = 100 if row["vm_state"] == "active" else 0
         if ports:
-            view["security_groups"] = [{"name": group["name"]} for group in self._groups_of(ports)]
+            view["security_groups"] = [{"name": group["name"]} for group in self.groups_of(ports)]
         return {**view, **self._later(row, version)}
 
-    def _later(self, row: Row, version: tuple[int, int]) -> JSON:
+    def _later(self, row: ServerRow, version: tuple[int, int]) -> JSON:
         """What later microversions show of a server besides."""
-        more: JSON = {}
-        if version >= (2, 9):
-            more["locked"] = row.get("locked", False)
-        if version >= (2, 19):
-            more["description"] = row.get("description")
-        if version >= (2, 26):
-            more["tags"] = row.get("tags", [])
-        if version >= (2, 47):
+        more: JSON = {name: row.get(name, old) for there, name, old in LATER if version in there}
+        if version in versions.FLAVOR_INSIDE:
             flavor = FLAVORS[row["flavor_id"]]
             more["flavor"] = {
                 "original_name": flavor.name,
@@ -225,57 +211,57 @@ class Servers(Wanted):
             }
         return more
 
-    def _short_view(self, request: Request, row: Row) -> JSON:
+    def short_view(self, request: Request, row: ServerRow) -> JSON:
         """A server as the answer to a change shows it."""
-        view = self._view(row, self.network.ports_of(row["id"]), request.version)
+        view = self._view(row, self._network.ports_of(row["id"]), request.version)
         short = {name: value for name, value in view.items() if name in CHANGED}
         return {**short, "addresses": _plain(view["addresses"])}
 
-    def _groups_of(self, ports: Iterable[Row]) -> list[Row]:
-        table = self.network.groups.table
+    def groups_of(self, ports: Iterable[Row]) -> list[Row]:
+        """The security groups of these ports."""
+        table = self._network.groups.table
         ids = dict.fromkeys(id for port in ports for id in port["security_groups"])
         return [table[id] for id in ids]
 
-    def _listed(self, request: Request) -> tuple[list[Row], list[JSON]]:
+    def _listed(self, request: Request) -> tuple[Sequence[ServerRow], JSON]:
         if request.one("all_tenants") not in (None, "0", "False", "false"):
             raise Fault(403, "Policy doesn't allow os_compute_api:servers:index:get_all_tenants to be performed.")
-        ports = self.network.ports_by_server() if "ip" in request.query else {}
+        ports = self._network.ports_by_server() if "ip" in request.query else {}
         fits = Filters(
             request,
-            self._status,
             lambda row: [ip["ip_address"] for port in ports.get(row["id"], ()) for ip in port["fixed_ips"]],
         )
-        rows = self.servers.where(project_id=request.project)
+        rows = self.table.where(project_id=request.project)
         if fits.since is not None:
-            rows += self.life.history.deleted(request.project)
+            rows += self._life.history.deleted(request.project)
         found = [row for row in rows if fits(row)]
-        return self._page(in_order(found, request), request)
+        return self._links.page(request, in_order(found, request), lambda row: row["id"], "servers_links")
 
     @route("GET", "/v2.1/servers")
     def index(self, request: Request) -> JSON:
         """List servers."""
-        page, links = self._listed(request)
-        views = [{"id": row["id"], "name": row["name"], "links": self._links("servers", row["id"])} for row in page]
-        return {"servers": views, **({"servers_links": links} if links else {})}
+        page, more = self._listed(request)
+        views = [{"id": row["id"], "name": row["name"], "links": self._links.of("servers", row["id"])} for row in page]
+        return {"servers": views, **more}
 
     @route("GET", "/v2.1/servers/detail")
     def detail(self, request: Request) -> JSON:
         """List servers, with everything."""
-        page, links = self._listed(request)
-        ports = self.network.ports_by_server()
+        page, more = self._listed(request)
+        ports = self._network.ports_by_server()
         views = [self._view(row, ports.get(row["id"], []), request.version) for row in page]
-        return {"servers": views, **({"servers_links": links} if links else {})}
+        return {"servers": views, **more}
 
     @route("GET", "/v2.1/servers/{id}")
     def show(self, request: Request, id: str) -> JSON:
         """Show a server."""
-        return {"server": self._view(self._find(request, id), self.network.ports_of(id), request.version)}
+        return {"server": self._view(self.find(request, id), self._network.ports_of(id), request.version)}
 
     @route("GET", "/v2.1/servers/{id}/ips")
     def addresses(self, request: Request, id: str) -> JSON:
         """A server's addresses."""
-        self._find(request, id)
-        return {"addresses": _plain(self.network.addresses(self.network.ports_of(id)))}
+        self.find(request, id)
+        return {"addresses": _plain(self._network.addresses(self._network.ports_of(id)))}
 
     @route("GET", "/v2.1/servers/{id}/ips/{network}")
     def addresses_there(self, request: Request, id: str, network: str) -> JSON:
@@ -290,24 +276,19 @@ class Servers(Wanted):
     @route("PUT", "/v2.1/servers/{id}")
     def update(self, request: Request, id: str) -> JSON:
         """Change a server's name, description or access addresses."""
-        self._find(request, id)
-        definition = UPDATE
-        if request.version >= (2, 19):
-            properties = {**UPDATE["properties"]["server"]["properties"], "description": DESCRIPTION}
-            server = {**UPDATE["properties"]["server"], "properties": properties}
-            definition = {**UPDATE, "properties": {"server": server}}
-        wanted = self.parse(request, definition)["server"]
-        row = self.servers.update(id, **_fields(wanted), updated=now())
-        return {"server": self._short_view(request, row)}
+        self.find(request, id)
+        fields = {**UPDATE, "description": DESCRIPTION} if request.version in versions.DESCRIPTION else UPDATE
+        wanted = request.parse(form("server", only(fields, minProperties=1)))["server"]
+        row = self.table.update(id, **settable(wanted), updated=now())
+        return {"server": self.short_view(request, row)}
 
     @route("DELETE", "/v2.1/servers/{id}")
     def delete(self, request: Request, id: str) -> Answer:
         """Delete a server; it is gone when all its processes are."""
-        row = self._find(request, id)
-        self._unlocked(row)
-        if row["task_state"] != "deleting":
-            self.life.history.begin(request, id, "delete")
-        self.life.delete(id)
+        row = self.find_unlocked(request, id)
+        if row["task_state"] != states.DELETE.task:
+            self._life.history.begin(request, id, states.DELETE)
+        self._life.delete(id)
         return Answer(204)
 
 
@@ -319,17 +300,12 @@ def _plain(addresses: JSON) -> JSON:
     }
 
 
-def _fields(wanted: JSON) -> JSON:
+def settable(wanted: JSON) -> JSON:
     """What a client may set of a server at any time, as its row has it."""
-    fields = {
-        "name": "name",
-        "description": "description",
-        "accessIPv4": "access_ipv4",
-        "accessIPv6": "access_ipv6",
-        "OS-DCF:diskConfig": "disk_config",
-    }
-    found = {field: wanted[name] for name, field in fields.items() if name in wanted}
-    for field in ("access_ipv4", "access_ipv6"):
-        if field in found:
-            found[field] = str(ipaddress.ip_address(found[field]))
-    return found
+    fields: JSON = {name: wanted[name] for name in ("name", "description") if name in wanted}
+    for name, field in (("accessIPv4", "access_ipv4"), ("accessIPv6", "access_ipv6")):
+        if name in wanted:
+            fields[field] = str(ipaddress.ip_address(wanted[name]))
+    if "OS-DCF:diskConfig" in wanted:
+        fields["disk_config"] = wanted["OS-DCF:diskConfig"]
+    return fields

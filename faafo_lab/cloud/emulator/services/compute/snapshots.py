@@ -17,36 +17,41 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from faafo_lab.cloud.emulator.common.forwarding import forward
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Request
-from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.common import schema
+from faafo_lab.cloud.emulator.common.forwarding import ask, forward
+from faafo_lab.cloud.emulator.common.service import Answer, Request
 from faafo_lab.cloud.emulator.machinery.guest import relocation
-from faafo_lab.cloud.emulator.services.compute.actions import Actions, action
+from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
+from faafo_lab.cloud.emulator.services.compute import states, versions
+from faafo_lab.cloud.emulator.services.compute.actions import action
+from faafo_lab.cloud.emulator.services.compute.base import only
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
-from faafo_lab.cloud.emulator.services.compute.transitions import SNAPSHOT
-from faafo_lab.cloud.emulator.services.compute.wanted import METADATA
+from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
+from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
+from faafo_lab.cloud.emulator.services.compute.wanted import METADATA, Wanted
+from faafo_lab.cloud.emulator.services.image.api import Image
 
 log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 1 << 18
 COMPRESSION = 1  # the disk's files are small or compressed already: speed is what the frozen instance waits for
-CREATE_IMAGE: JSON = {
-    "type": "object",
-    "required": ["name"],
-    "additionalProperties": False,
-    "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 255}, "metadata": METADATA},
-}
+CREATE_IMAGE = only({"name": {"type": "string", "minLength": 1, "maxLength": 255}, "metadata": METADATA}, ["name"])
 
 
-class Snapshots(Actions):
+class Snapshots:
     """The action createImage."""
 
+    def __init__(self, life: Lifecycle, images: Image, hypervisor: Hypervisor, wanted: Wanted) -> None:
+        self._life, self._images, self._hypervisor, self._wanted = life, images, hypervisor, wanted
+
     @action("createImage")
-    def _create_image(self, request: Request, row: Row, value: Any) -> Answer:
-        wanted = self.valid(value, CREATE_IMAGE)
-        self._check_metadata(wanted)
-        self._in_state(row, "createImage", "active", "stopped", "paused", "suspended")
-        base = self.images.get(row["image_id"])
+    async def create_image(self, request: Request, row: ServerRow, value: Any) -> Answer:
+        """Make an image of its disk."""
+        schema.check(value, CREATE_IMAGE)
+        wanted, id = value, row["id"]
+        self._wanted.check_metadata(wanted)
+        states.SNAPSHOT.check(row)
+        base = self._images.get(row["image_id"])
         properties = {
             **(base["properties"] if base else {}),
             "image_type": "snapshot",
@@ -67,40 +72,36 @@ class Snapshots(Actions):
             "min_disk": FLAVORS[row["flavor_id"]].disk_gb,
             "min_ram": base["min_ram"] if base else 0,
         }
-        answer = self.images.images.create(forward(request, "POST", "/v2/images", {**taken, **fields}))
-        assert isinstance(answer.body, dict)
-        image = str(answer.body["id"])
-        self.life.history.begin(request, row["id"], "createImage")
-        self.servers.update(row["id"], task_state=SNAPSHOT, snapshot_id=image)
+        image = str((await ask(self._images, request, "POST", "/v2/images", {**taken, **fields}))["id"])
         upload = forward(request, "PUT", f"/v2/images/{image}/file")
-        self.life.begin(row["id"], self._take(row, image, upload))
-        if request.version >= (2, 45):
+        self._life.begin(request, id, states.SNAPSHOT, self._take(row, image, upload), snapshot_id=image)
+        if request.version in versions.SNAPSHOT_ID:
             return Answer(202, {"image_id": image})
-        return Answer(202, None, {"Location": f"{self.images.url}/images/{image}"})
+        return Answer(202, None, {"Location": f"{self._images.url}/images/{image}"})
 
-    async def _take(self, row: Row, image: str, upload: Request) -> None:
+    async def _take(self, row: ServerRow, image: str, upload: Request) -> None:
         """Upload the disk; without success there is no image, and the server is as before."""
         id = row["id"]
         try:
             async with self._still(row):
-                upload.chunks = pack(self.life.directory(id) / "disk")
-                await self.images.data.upload(upload, image)
+                upload.chunks = pack(self._life.guests.directory(id) / "disk")
+                await self._images.data.upload(upload, image)
         except Exception as error:
             log.warning("The snapshot %s of server %s failed: %r", image, id, error)
-            self.life.history.end(id, self.life.history.open(id), "Error")
+            self._life.history.end(id, self._life.history.open(id), "Error")
         finally:
-            self.life.forget_snapshot(id)
+            self._life.forget_snapshot(id)
 
     @contextlib.asynccontextmanager
-    async def _still(self, row: Row) -> AsyncIterator[None]:
+    async def _still(self, row: ServerRow) -> AsyncIterator[None]:
         if row["vm_state"] != "active":
             yield
             return
-        await self.hypervisor.freeze(row["id"])
+        await self._hypervisor.freeze(row["id"])
         try:
             yield
         finally:
-            await self.hypervisor.thaw(row["id"])
+            await self._hypervisor.thaw(row["id"])
 
 
 _GLANCE = frozenset(

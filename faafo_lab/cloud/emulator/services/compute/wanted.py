@@ -9,9 +9,14 @@ from collections.abc import Callable
 
 from faafo_lab.cloud.emulator.common.schema import UUID
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
-from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.compute.base import Nova
+from faafo_lab.cloud.emulator.common.store import Row, Store, Table
+from faafo_lab.cloud.emulator.services.compute import versions
+from faafo_lab.cloud.emulator.services.compute.base import only
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS, Flavor
+from faafo_lab.cloud.emulator.services.compute.rows import GroupRow, KeyRow, ServerRow
+from faafo_lab.cloud.emulator.services.image.api import Image
+from faafo_lab.cloud.emulator.services.image.rows import ImageRow
+from faafo_lab.cloud.emulator.services.network.api import Network
 
 USER_DATA_CHARACTERS_MAX = 65_535
 ZONE = "nova"
@@ -53,120 +58,109 @@ USER_DATA: JSON = {
 }
 HINTS: JSON = {"type": "object", "properties": {"group": {"type": "string", "pattern": UUID}}}
 COUNT = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^[1-9][0-9]{0,8}$"}]}
-CREATE: JSON = {
-    "type": "object",
-    "required": ["server"],
-    "additionalProperties": False,
-    "properties": {
-        "server": {
-            "type": "object",
-            "required": ["name", "flavorRef"],
-            "additionalProperties": False,
-            "properties": {
-                "name": NAME,
-                "flavorRef": {"type": ["string", "integer"], "minLength": 1},
-                "imageRef": {"type": "string"},
-                "key_name": {"type": ["string", "null"]},
-                "user_data": USER_DATA,
-                "security_groups": {
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 255}},
-                        "additionalProperties": False,
-                    },
-                },
-                "networks": {
-                    "type": "array",
-                    "items": {
-                        "type": "object",
-                        "properties": {
-                            "uuid": {"type": "string", "pattern": UUID},
-                            "port": {"type": ["string", "null"], "pattern": UUID},
-                            "fixed_ip": {"type": "string", "pattern": r"^[0-9.]{7,15}$"},
-                        },
-                        "additionalProperties": False,
-                    },
-                },
-                "metadata": METADATA,
-                "min_count": COUNT,
-                "max_count": COUNT,
-                "config_drive": {"type": ["boolean", "string", "null"]},
-                "adminPass": {"type": "string"},
-                "accessIPv4": IPV4,
-                "accessIPv6": IPV6,
-                "availability_zone": {"type": ["string", "null"]},
-                "return_reservation_id": {"type": ["boolean", "string"]},
-                "OS-DCF:diskConfig": {"type": "string", "enum": ["AUTO", "MANUAL"]},
-                "block_device_mapping": {"type": "array"},
-                "block_device_mapping_v2": {"type": "array"},
-                "personality": {"type": "array", "maxItems": 0},
-            },
-        },
-        "os:scheduler_hints": HINTS,
-        "OS-SCH-HNT:scheduler_hints": HINTS,
+SERVER: JSON = {
+    "name": NAME,
+    "flavorRef": {"type": ["string", "integer"], "minLength": 1},
+    "imageRef": {"type": "string"},
+    "key_name": {"type": ["string", "null"]},
+    "user_data": USER_DATA,
+    "security_groups": {
+        "type": "array",
+        "items": only({"name": {"type": "string", "minLength": 1, "maxLength": 255}}),
     },
+    "networks": {
+        "type": "array",
+        "items": only(
+            {
+                "uuid": {"type": "string", "pattern": UUID},
+                "port": {"type": ["string", "null"], "pattern": UUID},
+                "fixed_ip": {"type": "string", "pattern": r"^[0-9.]{7,15}$"},
+            }
+        ),
+    },
+    "metadata": METADATA,
+    "min_count": COUNT,
+    "max_count": COUNT,
+    "config_drive": {"type": ["boolean", "string", "null"]},
+    "adminPass": {"type": "string"},
+    "accessIPv4": IPV4,
+    "accessIPv6": IPV6,
+    "availability_zone": {"type": ["string", "null"]},
+    "return_reservation_id": {"type": ["boolean", "string"]},
+    "OS-DCF:diskConfig": {"type": "string", "enum": ["AUTO", "MANUAL"]},
+    "block_device_mapping": {"type": "array"},
+    "block_device_mapping_v2": {"type": "array"},
 }
 
 
 def create_schema(version: tuple[int, int]) -> JSON:
     """The form of a request for servers, by microversion."""
-    server = CREATE["properties"]["server"]
-    required, properties = server["required"], dict(server["properties"])
-    if version >= (2, 19):
+    required, properties = ["name", "flavorRef"], dict(SERVER)
+    if version in versions.DESCRIPTION:
         properties["description"] = DESCRIPTION
-    if version >= (2, 37):
+    if version in versions.NETWORKS_NEEDED:
         properties["networks"] = {"anyOf": [properties["networks"], {"type": "string", "enum": ["auto", "none"]}]}
-        required = [*required, "networks"]
-    if version >= (2, 52):
+        required.append("networks")
+    if version in versions.TAGS_AT_CREATE:
         properties["tags"] = TAGS
-    if version >= (2, 57):
-        del properties["personality"]
-    server = {**server, "required": required, "properties": properties}
-    return {**CREATE, "properties": {**CREATE["properties"], "server": server}}
+    if version in versions.FILES:
+        properties["personality"] = {"type": "array", "maxItems": 0}
+    hints = {"os:scheduler_hints": HINTS, "OS-SCH-HNT:scheduler_hints": HINTS}
+    return only({"server": only(properties, required), **hints}, ["server"])
 
 
-class Wanted(Nova):
-    """The checks of a new server."""
+class Wanted:
+    """The checks of a new server. Each raises a `Fault`."""
 
-    def _wanted_flavor(self, wanted: JSON) -> Flavor:
+    def __init__(self, store: Store, network: Network, images: Image, limit: Callable[[str], int]) -> None:
+        """`limit` says a quota by its name."""
+        self._servers: Table[ServerRow] = store.table("server")
+        self._keys: Table[KeyRow] = store.table("keypair")
+        self._groups: Table[GroupRow] = store.table("server_group")
+        self._network, self._images, self._limit = network, images, limit
+
+    def flavor(self, wanted: JSON) -> Flavor:
+        """The flavor."""
         id = str(wanted["flavorRef"]).rstrip("/").rsplit("/", 1)[-1]
         if id not in FLAVORS:
             raise Fault(400, f"Flavor {id} could not be found.")
         return FLAVORS[id]
 
-    def _wanted_image(self, request: Request, wanted: JSON, flavor: Flavor) -> Row:
+    def image(self, request: Request, wanted: JSON, flavor: Flavor) -> ImageRow:
+        """The image, which has to fit the flavor."""
         if wanted.get("block_device_mapping") or not _boots_from_image(wanted):
             raise Fault(400, "Block Device Mapping is Invalid: this cloud boots servers from images.")
         if "imageRef" not in wanted:
             raise Fault(400, "Missing imageRef attribute")
         id = wanted["imageRef"].rstrip("/").rsplit("/", 1)[-1]
-        image = self.images.get(id)
-        if image is None or not self.images.visible(image, request.project):
+        image = self._images.get(id)
+        if image is None or not self._images.visible(image, request.project):
             raise Fault(400, "Invalid imageRef provided.")
         if image["status"] != "active":
             raise Fault(400, f"Image {id} is not active.")
         if image["min_ram"] > flavor.ram_mb:
             raise Fault(400, "Flavor's memory is too small for requested image.")
-        if max(image["min_disk"] << 30, image["size"]) > flavor.disk_gb << 30:
+        least = max(image["min_disk"] << 30, image["size"] or 0)
+        if least > flavor.disk_gb << 30:
             raise Fault(
                 400,
                 "Flavor's disk is too small for requested image. Flavor disk is "
-                f"{flavor.disk_gb << 30} bytes, minimum size is {max(image['min_disk'] << 30, image['size'])} bytes.",
+                f"{flavor.disk_gb << 30} bytes, minimum size is {least} bytes.",
             )
         return image
 
-    def _wanted_key(self, request: Request, wanted: JSON) -> Row | None:
+    def key(self, request: Request, wanted: JSON) -> KeyRow | None:
+        """The user's key pair, if one is named."""
         if wanted.get("key_name") is None:
             return None
-        row = self.keys.get(f"{request.token.user_id}/{wanted['key_name']}")
+        row = self._keys.get(f"{request.token.user_id}/{wanted['key_name']}")
         if row is None:
             raise Fault(400, "Invalid key_name provided.")
         return row
 
-    def _group(self, project: str, name: str) -> Row | None:
+    def group(self, project: str, name: str) -> Row | None:
         """The project's security group with this id or name. Raises a 409 `Fault` where there are several."""
-        groups = self.network.groups.table
+        groups = self._network.groups.table
         row = groups.get(name)
         if row is not None and row["project_id"] == project:
             return row
@@ -175,21 +169,22 @@ class Wanted(Nova):
             raise Fault(409, f"Multiple security groups found matching '{name}'. Use an ID to be more specific.")
         return found[0] if found else None
 
-    def _wanted_groups(self, request: Request, wanted: JSON) -> list[Row]:
+    def groups(self, request: Request, wanted: JSON) -> list[Row]:
+        """The security groups; without a word, the default one."""
         names = [item["name"] for item in wanted.get("security_groups", []) if "name" in item] or ["default"]
         found = []
         for name in dict.fromkeys(names):
             if name == "default":
-                self.network.groups.default(request.project)
-            group = self._group(request.project, name)
+                self._network.groups.default(request.project)
+            group = self.group(request.project, name)
             if group is None:
                 raise Fault(400, f"Security group {name} not found for project {request.project}.")
             found.append(group)
         return found
 
-    def _wanted_networks(self, request: Request, wanted: JSON, count: int) -> list[JSON]:
+    def networks(self, request: Request, wanted: JSON, count: int) -> list[JSON]:
         """The networks and ports asked for, checked; without a word, the project's only network."""
-        network = self.network
+        network = self._network
         items = wanted.get("networks")
         if items == "none":
             return []
@@ -202,7 +197,7 @@ class Wanted(Nova):
         found: list[JSON] = []
         for item in items:
             if item.get("port"):
-                found.append({"port": self._wanted_port(request, item["port"], count)["id"]})
+                found.append({"port": self._port(request, item["port"], count)["id"]})
                 continue
             row = network.networks.table.get(item.get("uuid"))
             if row is None or row["project_id"] != request.project:
@@ -214,32 +209,35 @@ class Wanted(Nova):
             found.append({name: item[name] for name in ("uuid", "fixed_ip") if name in item})
         return found
 
-    def _wanted_server_group(self, request: Request, body: JSON) -> Row | None:
+    def server_group(self, request: Request, body: JSON) -> GroupRow | None:
+        """The server group, if one is named."""
         hints: JSON = body.get("os:scheduler_hints") or body.get("OS-SCH-HNT:scheduler_hints") or {}
         if "group" not in hints:
             return None
-        row = self.store.table("server_group").get(hints["group"])
+        row = self._groups.get(hints["group"])
         if row is None or row["project_id"] != request.project:
             raise Fault(400, f"Instance group {hints['group']} could not be found.")
-        members = len(self.servers.where(server_group_id=row["id"]))
-        limit = self.limit("server_group_members")
+        members = len(self._servers.where(server_group_id=row["id"]))
+        limit = self._limit("server_group_members")
         if 0 <= limit < members + int(body["server"].get("min_count", 1)):
             raise Fault(403, "Quota exceeded, too many servers in group")
         return row
 
-    def _check_metadata(self, wanted: JSON) -> None:
-        if 0 <= self.limit("metadata_items") < len(wanted.get("metadata", {})):
+    def check_metadata(self, wanted: JSON) -> None:
+        """Not too many items."""
+        if 0 <= self._limit("metadata_items") < len(wanted.get("metadata", {})):
             raise Fault(403, "Quota exceeded, too many metadata items in request.")
 
-    def _check_zone(self, wanted: JSON) -> None:
+    def check_zone(self, wanted: JSON) -> None:
+        """The one zone."""
         zone, _, host = (wanted.get("availability_zone") or ZONE).partition(":")
         if host:
             raise Fault(403, "Policy doesn't allow os_compute_api:servers:create:forced_host to be performed.")
         if zone != ZONE:
             raise Fault(400, "The requested availability zone is not available")
 
-    def _wanted_port(self, request: Request, id: str, count: int) -> Row:
-        port = self.network.ports.table.get(id)
+    def _port(self, request: Request, id: str, count: int) -> Row:
+        port = self._network.ports.table.get(id)
         if port is None or port["project_id"] != request.project:
             raise Fault(400, f"Port id {id} could not be found.")
         if port["device_id"]:

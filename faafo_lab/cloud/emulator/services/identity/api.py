@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from faafo_lab.cloud.emulator.common.names import PROJECTS, id_of
 from faafo_lab.cloud.emulator.common.schema import Invalid
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, keystone_error, route
-from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.common.token import Token
 from faafo_lab.cloud.emulator.services.identity.base import PREFIX, Directory
 from faafo_lab.cloud.emulator.services.identity.credentials import Credentials
 from faafo_lab.cloud.emulator.services.identity.projects import Projects
+from faafo_lab.cloud.emulator.services.identity.rows import UserRow
 from faafo_lab.cloud.emulator.services.identity.tokens import Authentication
 from faafo_lab.cloud.emulator.site import Site
 
@@ -43,7 +43,7 @@ class Identity(Service):
         """The valid token with this text."""
         return self.authentication.find_token(text)
 
-    def user(self, id: str) -> Row:
+    def user(self, id: str) -> UserRow:
         """A user, with the password. Raises KeyError."""
         return self.directory.users[id]
 

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 from faafo_lab.cloud.emulator.common.names import DOMAIN
 from faafo_lab.cloud.emulator.common.service import JSON, Fault
-from faafo_lab.cloud.emulator.common.store import Row, Table
+from faafo_lab.cloud.emulator.common.store import R, Table
+from faafo_lab.cloud.emulator.services.identity.rows import ProjectRow, UserRow
 from faafo_lab.cloud.emulator.site import Site
 
 PREFIX = "/identity"
@@ -26,15 +27,15 @@ class Directory:
     """The users and projects, and where the service has them."""
 
     def __init__(self, site: Site) -> None:
-        self.users = site.store.table("user")
-        self.projects = site.store.table("project")
+        self.users: Table[UserRow] = site.store.table("user")
+        self.projects: Table[ProjectRow] = site.store.table("project")
         self.url = site.url + PREFIX
 
-    def user(self, reference: JSON) -> Row | None:
+    def user(self, reference: JSON) -> UserRow | None:
         """The user that a request means: by id, or by name in its domain."""
         return _named(self.users, reference)
 
-    def project(self, reference: JSON) -> Row | None:
+    def project(self, reference: JSON) -> ProjectRow | None:
         """The project that a request means: by id, or by name in its domain."""
         return _named(self.projects, reference)
 
@@ -43,7 +44,7 @@ class Directory:
         return {"next": None, "self": self.url + path, "previous": None}
 
 
-def _named(table: Table, reference: JSON) -> Row | None:
+def _named(table: Table[R], reference: JSON) -> R | None:
     if "id" in reference:
         return table.get(reference["id"])
     domain = reference.get("domain", {})

@@ -19,8 +19,9 @@ from datetime import UTC, datetime
 from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.names import ROLES, id_of
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
-from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.common.store import Table
 from faafo_lab.cloud.emulator.services.identity.base import Directory, forbidden, moment
+from faafo_lab.cloud.emulator.services.identity.rows import CredentialRow
 from faafo_lab.cloud.emulator.site import Site
 
 MAX_CREDENTIALS = 100  # of a user
@@ -52,10 +53,10 @@ class Credentials:
     """Application credentials."""
 
     def __init__(self, site: Site, directory: Directory) -> None:
-        self.table = site.store.table("application_credential")
+        self.table: Table[CredentialRow] = site.store.table("application_credential")
         self._directory = directory
 
-    def proven(self, claim: JSON) -> Row | None:
+    def proven(self, claim: JSON) -> CredentialRow | None:
         """The credential that a login has the secret of, if it has not expired."""
         if "id" in claim:
             row = self.table.get(claim["id"])
@@ -78,14 +79,14 @@ class Credentials:
                 "Using method 'application_credential' is not allowed for managing additional application credentials.",
             )
 
-    def _own(self, request: Request, user: str, id: str, action: str, *, manages: bool = False) -> Row:
+    def _own(self, request: Request, user: str, id: str, action: str, *, manages: bool = False) -> CredentialRow:
         self._check_owner(request, user, action, manages=manages)
         row = self.table.get(id)
         if row is None or row["user_id"] != user:
             raise Fault(404, f"Could not find Application Credential: {id}.")
         return row
 
-    def _view(self, row: Row) -> JSON:
+    def _view(self, row: CredentialRow) -> JSON:
         return {
             "id": row["id"],
             "name": row["name"],
@@ -114,7 +115,7 @@ class Credentials:
         if len(self.table.where(user_id=user)) >= MAX_CREDENTIALS:
             raise forbidden(f"create_application_credential: there are {MAX_CREDENTIALS} already")
         secret, salt = wanted.get("secret") or secrets.token_urlsafe(64), secrets.token_hex(16)
-        row = {
+        row: CredentialRow = {
             "id": uuid.uuid4().hex,
             "name": wanted["name"],
             "description": wanted.get("description"),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from faafo_lab.cloud.emulator.common.names import DOMAIN
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
-from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.identity.base import Directory, forbidden
+from faafo_lab.cloud.emulator.services.identity.rows import ProjectRow
 
 
 class Projects:
@@ -14,7 +14,7 @@ class Projects:
     def __init__(self, directory: Directory) -> None:
         self._directory = directory
 
-    def _project_view(self, row: Row) -> JSON:
+    def _project_view(self, row: ProjectRow) -> JSON:
         return {
             "id": row["id"],
             "name": row["name"],

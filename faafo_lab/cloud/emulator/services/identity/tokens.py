@@ -13,10 +13,11 @@ from collections.abc import Callable, Sequence
 
 from faafo_lab.cloud.emulator.common.names import DOMAIN, REGION, ROLES, id_of
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
-from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.common.store import Table
 from faafo_lab.cloud.emulator.common.token import Token
 from faafo_lab.cloud.emulator.services.identity.base import Directory, forbidden, moment
 from faafo_lab.cloud.emulator.services.identity.credentials import Credentials
+from faafo_lab.cloud.emulator.services.identity.rows import CredentialRow, ProjectRow, TokenRow, UserRow
 from faafo_lab.cloud.emulator.site import Site
 
 TOKEN_SECONDS = 3600
@@ -98,7 +99,7 @@ class Authentication:
     ) -> None:
         """`services` says what the catalogue has."""
         self._store = site.store
-        self._table = site.store.table("token")
+        self._table: Table[TokenRow] = site.store.table("token")
         self._directory = directory
         self._credentials = credentials
         self._services = services
@@ -110,8 +111,8 @@ class Authentication:
         row = self._table.get(_hash(text))
         if row is None or row["expires_at"] <= time.time():
             return None
-        fields = {name: row[name] for name in Token.__annotations__ if name in row}
-        fields.update({name: tuple(row[name]) for name in ("methods", "roles") if name in row})
+        fields: JSON = {name: each for name, each in row.items() if name in Token.__annotations__}
+        fields |= {name: tuple(fields[name]) for name in ("methods", "roles") if name in fields}
         project = self._directory.projects.get(row["project_id"])
         fields |= {
             "user_name": self._directory.users[row["user_id"]]["name"],
@@ -120,19 +121,19 @@ class Authentication:
         token, credential = Token(**fields), fields.get("application_credential")
         return token if credential is None or credential in self._credentials.table else None
 
-    def _user(self, identity: JSON) -> tuple[Row, Token | None, Row | None]:
+    def _user(self, identity: JSON) -> tuple[UserRow, Token | None, CredentialRow | None]:
         """The user that the methods prove; the token and the application credential where they were the proof.
 
         Raises a 401 `Fault`.
         """
-        credential: Row | None = None
+        credential: CredentialRow | None = None
         before: Token | None = None
-        user: Row | None = None
+        user: UserRow | None = None
         for method in identity["methods"]:
             if method == "password":
                 claim = identity.get("password", {}).get("user", {})
                 user = self._directory.user(claim)
-                given, right = claim.get("password", ""), (user or {}).get("password", "")
+                given, right = claim.get("password", ""), user["password"] if user else ""
                 if not hmac.compare_digest(given.encode(), right.encode()) or user is None:
                     raise Fault(401, UNAUTHORIZED)
             elif method == "token":
@@ -148,7 +149,7 @@ class Authentication:
         assert user is not None
         return user, before, credential
 
-    def _project(self, auth: JSON, user: Row) -> Row | None:
+    def _project(self, auth: JSON, user: UserRow) -> ProjectRow | None:
         """The project that a token is asked for. Raises a 401 `Fault` where it isn't the user's."""
         scope = auth.get("scope")
         if scope == "unscoped":
@@ -174,7 +175,10 @@ class Authentication:
         expires = before.expires_at if before else issued + TOKEN_SECONDS
         if credential is not None and credential["expires_at"] is not None:
             expires = min(expires, credential["expires_at"])
-        row = {
+        used = credential["id"] if credential else before.application_credential if before else None
+        text = secrets.token_urlsafe(32)
+        row: TokenRow = {
+            "id": _hash(text),
             "user_id": user["id"],
             "project_id": project["id"] if project else None,
             "issued_at": issued,
@@ -182,14 +186,13 @@ class Authentication:
             "methods": sorted({*auth["identity"]["methods"], *(before.methods if before else ())}),
             "audit_id": secrets.token_urlsafe(16),
             "roles": credential["roles"] if credential else list(before.roles if before else ROLES),
-            "application_credential": credential["id"] if credential else before and before.application_credential,
+            "application_credential": used,
         }
-        text = secrets.token_urlsafe(32)
         with self._store.transaction():
             for old in self._table:
                 if old["expires_at"] <= issued:
                     self._table.delete(old["id"])
-            self._table.put({"id": _hash(text), **row})
+            self._table.put(row)
         token = self.find_token(text)
         if token is None:  # what it was issued for has expired meanwhile
             raise Fault(401, UNAUTHORIZED)

@@ -11,13 +11,13 @@ from pathlib import Path
 from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.names import id_of
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
-from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.services.image.base import Collection, new
 from faafo_lab.cloud.emulator.services.image.base_images import BASE_IMAGES, pack
 from faafo_lab.cloud.emulator.services.image.data import Data
 from faafo_lab.cloud.emulator.services.image.images import Images
 from faafo_lab.cloud.emulator.services.image.members import Members
+from faafo_lab.cloud.emulator.services.image.rows import ImageRow
 from faafo_lab.cloud.emulator.services.image.schemas import Schemas
 from faafo_lab.cloud.emulator.site import Site
 from faafo_lab.cloud.emulator.system import durable
@@ -74,11 +74,11 @@ class Image(Service):
 
     # What other services ask
 
-    def get(self, id: str | None) -> Row | None:
+    def get(self, id: str | None) -> ImageRow | None:
         """An image, whoever may see it."""
         return self._images.table.get(id)
 
-    def visible(self, row: Row, project: str) -> bool:
+    def visible(self, row: ImageRow, project: str) -> bool:
         """Whether a project may see an image."""
         return self._images.visible(row, project)
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, now
-from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.common.store import Table
+from faafo_lab.cloud.emulator.services.image.rows import ImageRow, MemberRow
 from faafo_lab.cloud.emulator.site import Site
 
 
@@ -14,38 +15,38 @@ class Collection:
     """All images, with the projects that they are shared with."""
 
     def __init__(self, site: Site) -> None:
-        self.table = site.store.table("image")
-        self.members = site.store.table("image_member")
+        self.table: Table[ImageRow] = site.store.table("image")
+        self.members: Table[MemberRow] = site.store.table("image_member")
         self.directory = site.directory / "images"
 
     def file(self, id: str) -> Path:
         """Where an image's data is, or will be."""
         return self.directory / id
 
-    def visible(self, row: Row, project: str) -> bool:
+    def visible(self, row: ImageRow, project: str) -> bool:
         """Whether a project may see an image."""
         shared = row["visibility"] == "shared" and f"{row['id']}/{project}" in self.members
         return bool(row["visibility"] in ("public", "community") or row["owner"] == project or shared)
 
-    def find(self, request: Request, id: str) -> Row:
+    def find(self, request: Request, id: str) -> ImageRow:
         """The image with this id that the project may see. Raises a 404 `Fault`."""
         row = self.table.get(id)
         if row is None or not self.visible(row, request.project):
             raise Fault(404, f"No image found with ID {id}")
         return row
 
-    def own(self, request: Request, id: str, action: str) -> Row:
+    def own(self, request: Request, id: str, action: str) -> ImageRow:
         """The image, where the project may change it. Raises a 404 or 403 `Fault`."""
         row = self.find(request, id)
         if row["owner"] != request.project:
             raise Fault(403, f"You are not authorized to complete {action} action.")
         return row
 
-    def update(self, id: str, **changes: Any) -> Row:
+    def update(self, id: str, **changes: Any) -> ImageRow:
         """Change these fields, and the date."""
         return self.table.update(id, **changes, updated_at=now())
 
-    def view(self, row: Row) -> JSON:
+    def view(self, row: ImageRow) -> JSON:
         """An image as Glance shows it: properties stand beside the attributes."""
         attributes = {name: value for name, value in row.items() if name != "properties"}
         path = f"/v2/images/{row['id']}"
@@ -59,7 +60,7 @@ class Collection:
         }
 
 
-def new(id: str, name: str | None, owner: str) -> Row:
+def new(id: str, name: str | None, owner: str) -> ImageRow:
     """A row with Glance's defaults."""
     moment = now()
     return {

@@ -26,7 +26,7 @@ class Data:
         row = self._images.find(request, id)
         if row["status"] != "active":
             return Answer(204)
-        headers = {"Content-Type": "application/octet-stream", "Content-MD5": row["checksum"]}
+        headers = {"Content-Type": "application/octet-stream", "Content-MD5": row["checksum"] or ""}
         return Answer(200, self._images.file(id), headers)
 
     @route("PUT", "/v2/images/{id}/file", stream=True)

@@ -7,12 +7,12 @@ from urllib.parse import urlencode
 
 from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, route
-from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.image.attributes import BASE, READ_ONLY, SCHEMA, STATUSES
 from faafo_lab.cloud.emulator.services.image.base import Collection, new
 from faafo_lab.cloud.emulator.services.image.members import Members
 from faafo_lab.cloud.emulator.services.image.patch import apply_patch, read_patch
 from faafo_lab.cloud.emulator.services.image.query import PAGER, matches, ordered
+from faafo_lab.cloud.emulator.services.image.rows import ImageRow
 from faafo_lab.cloud.emulator.site import Site
 
 
@@ -23,7 +23,7 @@ class Images:
         """`url` is the service's."""
         self._store, self._url, self._images, self._members = site.store, url, images, members
 
-    def _listed(self, row: Row, request: Request) -> bool:
+    def _listed(self, row: ImageRow, request: Request) -> bool:
         """Whether a list has an image: not others' community images, nor shared ones that were not accepted."""
         status = request.one("member_status") or "accepted"
         if status not in (*STATUSES, "all"):
@@ -72,7 +72,9 @@ class Images:
         id = str(uuid.UUID(fields.get("id") or new_id()))
         if id in self._images.table:
             raise Fault(409, f"Image ID {id} already exists!")
-        row = self._images.table.put({**new(id, None, request.project), **fields, "id": id})
+        with self._store.transaction():
+            self._images.table.put(new(id, None, request.project))
+            row = self._images.table.update(id, **{**fields, "id": id})
         return Answer(201, self._images.view(row), {"Location": f"{self._url}/v2/images/{id}"})
 
     @route("PATCH", "/v2/images/{id}")
@@ -80,7 +82,8 @@ class Images:
         """Change an image by a JSON patch of its top level."""
         changes = read_patch(request)
         row = self._images.own(request, id, "modify_image")
-        view = {**row["properties"], **{name: row[name] for name in BASE if name != "id"}}
+        attributes = {name: each for name, each in row.items() if name in BASE and name != "id"}
+        view: JSON = {**row["properties"], **attributes}
         apply_patch(view, changes)
         schema.check(view, SCHEMA)
         return self._images.view(self._images.update(id, **self._attributes(view)))

@@ -7,9 +7,9 @@ Source: https://docs.openstack.org/api-ref/image/v2/#sharing
 from __future__ import annotations
 
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, now, route
-from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.image.attributes import STATUSES
 from faafo_lab.cloud.emulator.services.image.base import Collection
+from faafo_lab.cloud.emulator.services.image.rows import ImageRow, MemberRow
 
 MAX_MEMBERS = 128
 
@@ -25,17 +25,17 @@ class Members:
         for row in self._images.members.where(image_id=image):
             self._images.members.delete(row["id"])
 
-    def _view(self, row: Row) -> JSON:
+    def _view(self, row: MemberRow) -> JSON:
         return {**{name: value for name, value in row.items() if name != "id"}, "schema": "/v2/schemas/member"}
 
-    def _shared(self, request: Request, id: str, action: str) -> Row:
+    def _shared(self, request: Request, id: str, action: str) -> ImageRow:
         """The project's own image, which is for sharing. Raises a `Fault`."""
         row = self._images.own(request, id, action)
         if row["visibility"] != "shared":
             raise Fault(403, "Only shared images have members.")
         return row
 
-    def _member(self, request: Request, id: str, project: str) -> Row:
+    def _member(self, request: Request, id: str, project: str) -> MemberRow:
         """An image's member, as its owner and the member itself may see it. Raises a 404 `Fault`."""
         image, row = self._images.find(request, id), self._images.members.get(f"{id}/{project}")
         if row is None or request.project not in (image["owner"], project):
@@ -64,8 +64,15 @@ class Members:
         if len(self._images.members.where(image_id=id)) >= MAX_MEMBERS:
             raise Fault(413, f"The limit has been exceeded on the number of allowed image members: {MAX_MEMBERS}.")
         moment = now()
-        row = {"image_id": id, "member_id": project, "status": "pending", "created_at": moment, "updated_at": moment}
-        return self._view(self._images.members.put({"id": f"{id}/{project}", **row}))
+        row: MemberRow = {
+            "id": f"{id}/{project}",
+            "image_id": id,
+            "member_id": project,
+            "status": "pending",
+            "created_at": moment,
+            "updated_at": moment,
+        }
+        return self._view(self._images.members.put(row))
 
     @route("GET", "/v2/images/{id}/members/{project}")
     def show(self, request: Request, id: str, project: str) -> JSON:

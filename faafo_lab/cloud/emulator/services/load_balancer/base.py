@@ -46,7 +46,7 @@ class Collection:
 
     # Rows
 
-    def table(self, kind: Kind) -> Table:
+    def table(self, kind: Kind) -> Table[Row]:
         """The rows of a kind."""
         return self.store.table(kind.name)
 

@@ -40,7 +40,7 @@ class Collection:
         return cls.plural.replace("_", "-")
 
     @property
-    def table(self) -> Table:
+    def table(self) -> Table[Row]:
         """The rows of this kind."""
         return self.network.store.table(self.name)
 

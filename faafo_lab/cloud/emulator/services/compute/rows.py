@@ -1,0 +1,77 @@
+"""The fields of compute's rows."""
+
+from __future__ import annotations
+
+from typing import Any, NotRequired, TypedDict
+
+from faafo_lab.cloud.emulator.common.service import JSON
+
+
+class ServerRow(TypedDict):
+    """A server."""
+
+    id: str
+    project_id: str
+    user_id: str
+    name: str
+    description: NotRequired[str | None]
+    image_id: str
+    flavor_id: str
+    key_name: str | None
+    public_key: str | None
+    user_data: str | None  # in base64
+    metadata: dict[str, str]
+    tags: NotRequired[list[str]]
+    groups: list[str]  # the ids of the security groups that new ports have
+    networks: list[JSON]  # what it wants ports on: {"port"} or {"uuid", "fixed_ip"}
+    access_ipv4: str
+    access_ipv6: str
+    disk_config: str
+    config_drive: bool
+    server_group_id: NotRequired[str | None]
+    locked: NotRequired[bool]
+    launch_index: int
+    reservation_id: str
+    created: str
+    updated: str
+    launched_at: str | None
+    terminated_at: NotRequired[str]
+    vm_state: str
+    task_state: str | None
+    power_state: int
+    booted: bool  # from its disk, before
+    fault: JSON | None
+    snapshot_id: NotRequired[str | None]  # the image that its disk becomes now
+    new_flavor_id: NotRequired[str | None]  # the flavor to come
+    old_flavor_id: NotRequired[str | None]  # what a resize that is reverted brings back
+    old_vm_state: NotRequired[str | None]
+
+
+class KeyRow(TypedDict):
+    """A user's key pair; its id is USER/NAME."""
+
+    id: str
+    number: int
+    name: str
+    type: NotRequired[str]
+    public_key: str
+    fingerprint: str
+    user_id: str
+    created_at: str
+
+
+class GroupRow(TypedDict):
+    """A server group."""
+
+    id: str
+    name: str
+    policy: str
+    project_id: str
+    user_id: str
+
+
+class RecordRow(TypedDict):
+    """A server's actions, the oldest first; the id is the server's."""
+
+    id: str
+    actions: list[dict[str, Any]]

@@ -1,0 +1,79 @@
+"""Nova's microversions: which one a request is of, and which ones have each feature.
+
+    if request.version in versions.TAGS:                                    # an answer has more, or a form allows more
+    @route("GET", "/v2.1/servers/{id}/tags", versions=versions.TAGS)        # there is the operation at all
+
+Source: https://docs.openstack.org/nova/latest/reference/api-microversion-history.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from faafo_lab.cloud.emulator.common.service import Fault, Versions
+
+OLDEST, NEWEST = (2, 1), (2, 60)
+
+
+def _since(minor: int) -> Versions:
+    return Versions((2, minor), NEWEST)
+
+
+def _until(minor: int) -> Versions:
+    return Versions(OLDEST, (2, minor))
+
+
+KEY_TYPES = _since(2)
+ADDRESS6_FILTER = _since(5)
+SCREENS, REMOTE_CONSOLES = _until(5), _since(6)
+LOCKED = _since(9)
+KEY_USERS = _since(10)
+GROUP_OWNERS = _since(13)
+SOFT_POLICIES = _since(15)
+DESCRIPTION = _since(19)
+DELETED_ACTIONS = _since(21)
+TAGS = _since(26)
+KEY_PAGES = _since(35)
+PROXIES = _until(35)  # the old doors to other services, and their quotas
+NETWORKS_NEEDED = _since(37)
+STRICT_STATUS = _since(38)
+IMAGE_METADATA = _until(38)
+FLOATING_ACTIONS = _until(43)
+SNAPSHOT_ID = _since(45)
+FLAVOR_INSIDE = _since(47)
+VOLUME_TAGS = _since(49)
+EVENTS = _since(51)
+TAGS_AT_CREATE = _since(52)
+REBUILD_KEY = _since(54)
+FLAVOR_DESCRIPTION = _since(55)
+FILES = _until(56)  # injected into a server, and their quotas
+REBUILD_USER_DATA = _since(57)
+ACTION_PAGES = _since(58)
+
+
+def asked(headers: Mapping[str, str]) -> tuple[int, int]:
+    """The microversion that headers ask for; without a word, the oldest. Raises a 400 or 406 `Fault`."""
+    text = headers.get("X-OpenStack-Nova-API-Version")
+    for part in headers.get("OpenStack-API-Version", "").split(","):
+        service, _, version = part.strip().partition(" ")
+        if service == "compute" and version:
+            text = version.strip()
+    if text is None:
+        return OLDEST
+    if text == "latest":
+        return NEWEST
+    if not re.fullmatch(r"[1-9][0-9]{0,5}\.(0|[1-9][0-9]{0,5})", text):
+        raise Fault(400, f"API Version String {text} is of invalid format. Must be of format MajorNum.MinorNum.")
+    major, minor = (int(number) for number in text.split("."))
+    if not OLDEST <= (major, minor) <= NEWEST:
+        raise Fault(
+            406,
+            f"Version {text} is not supported by the API. Minimum is {shown(OLDEST)} and maximum is {shown(NEWEST)}.",
+        )
+    return major, minor
+
+
+def shown(version: tuple[int, int]) -> str:
+    """A microversion as texts have it: 2.60."""
+    return f"{version[0]}.{version[1]}"
