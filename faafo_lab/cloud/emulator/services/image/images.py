@@ -69,12 +69,12 @@ class Images:
         """Make an image without data."""
         body = request.parse(SCHEMA)
         fields = self._attributes(body)
-        id = str(uuid.UUID(fields.get("id") or new_id()))
+        id = str(uuid.UUID(fields.pop("id", None) or new_id()))
         if id in self._images.table:
             raise Fault(409, f"Image ID {id} already exists!")
         with self._store.transaction():
             self._images.table.put(new(id, None, request.project))
-            row = self._images.table.update(id, **{**fields, "id": id})
+            row = self._images.table.update(id, **fields)
         return Answer(201, self._images.view(row), {"Location": f"{self._url}/v2/images/{id}"})
 
     @route("PATCH", "/v2/images/{id}")
