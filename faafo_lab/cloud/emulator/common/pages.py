@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
@@ -17,6 +18,7 @@ from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
 
 TAG_FILTERS = ("tags", "tags-any", "not-tags", "not-tags-any")
 R = TypeVar("R", bound=Mapping[str, Any])
+T = TypeVar("T")
 
 
 def tagged(tags: Sequence[str], name: str, values: Sequence[str]) -> bool:
@@ -52,7 +54,9 @@ class Pager:
     """The answer to a limit or offset, by its name, with this value, which is shown as in Python."""
     no_marker: Callable[[str], Fault]
     """The answer to a marker that is none of the rows."""
-    bad_sort: Callable[[str, str], Fault]
+    bad_sort: Callable[[str, str], Fault] = lambda key, direction: Fault(
+        400, f"Nothing is sorted by {key}:{direction}."
+    )
     """The answer to a key and a direction by which rows are not sorted."""
     most: int | None = None
     """The rows of a page; None: any number, and a limit of 0 is none."""
@@ -86,10 +90,13 @@ class Pager:
         except ValueError:
             raise self.bad_number(name, schema.shown(request.one(name))) from None
 
-    def cut(self, rows: Sequence[R], request: Request, offset: int = 0) -> tuple[list[R], str]:
+    def cut(
+        self, rows: Sequence[T], request: Request, offset: int = 0, key: Callable[[Any], str] = itemgetter("id")
+    ) -> tuple[list[T], str]:
         """The rows after the marker, at most `limit`, and the query of the following page, "" where there is none.
 
-        `offset` is how many rows are left out before a page. Raises `bad_number` or `no_marker`.
+        `offset` is how many rows are left out before a page, `key` what a marker says of a row. Raises `bad_number` or
+        `no_marker`.
         """
         if self.reversible and (request.one("page_reverse") or "").lower() == "true":
             rows = rows[::-1]
@@ -100,7 +107,7 @@ class Pager:
             size = min(limit if limit is not None else self.usual or self.most, self.most)
         start = offset
         if marker := request.one("marker"):
-            ids = [row["id"] for row in rows]
+            ids = [key(row) for row in rows]
             if marker not in ids:
                 raise self.no_marker(marker)
             start += ids.index(marker) + 1
@@ -108,7 +115,7 @@ class Pager:
         if not page or (len(page) < size if self.full else start + size >= len(rows)):
             return page, ""
         query = {name: values for name, values in request.query.items() if name != "offset"}
-        return page, urlencode({**query, "marker": [page[-1]["id"]]}, doseq=True)
+        return page, urlencode({**query, "marker": [key(page[-1])]}, doseq=True)
 
     def page(self, rows: Sequence[R], request: Request, url: str, plural: str, offset: int = 0) -> tuple[list[R], JSON]:
         """The rows of a page, and what an answer of the service at `url` has beside them: the link to the next one."""
