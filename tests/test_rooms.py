@@ -51,7 +51,9 @@ def test_no_module_needs_itself() -> None:
 
 
 def test_the_application_and_the_cloud_meet_only_in_user_data() -> None:
-    assert not [name for name in needs_of("faafo_lab.app") if name.startswith("faafo_lab.cloud")]
+    beside = {name for name in needs_of("faafo_lab.app") if not f"{name}.".startswith("faafo_lab.app.")}
+    assert beside <= {"faafo_lab.interpreter"}
+    assert GRAPH["faafo_lab.interpreter"] == set()
     assert not [name for name in needs_of("faafo_lab.cloud") if name.startswith("faafo_lab.app")]
 
 

@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import termios
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -182,9 +181,3 @@ def test_the_command_does_not_load_what_only_servers_need(bare: Deployment) -> N
             [sys.executable, "-c", code], env=bare.environment(), capture_output=True, text=True, check=True
         )
         assert not forbidden & set(done.stdout.split()), module
-
-
-def test_the_application_imports_nothing_of_the_cloud() -> None:
-    place = Path(__file__).parents[2] / "faafo_lab/app"
-    for file in place.rglob("*.py"):
-        assert not re.search(r"^\s*(from|import) faafo_lab\.(?!app)", file.read_text(), re.MULTILINE), file

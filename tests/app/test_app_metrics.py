@@ -99,7 +99,7 @@ def test_workers_are_counted_by_state_and_an_expired_lease_is_counted(deployment
     with closing(deployment.api()) as client:
         deployment.worker("worker-1")
         wait_for("an idle worker", lambda: Scrape(client)("faafo_nodes", role="worker", state="idle") == 1)
-        client.post("/v1/fractal", json=lasting(2.0))
+        client.post("/v1/fractal", json=lasting(10.0))  # nobody ends it
         wait_for("it to work", lambda: Scrape(client)("faafo_fractals", state="working") == 1)
         deployment.stop("worker-1", signal.SIGKILL)
         wait_for("its lease to expire", lambda: Scrape(client)("faafo_leases_expired_total") == 1)
