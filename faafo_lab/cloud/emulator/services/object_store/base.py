@@ -6,11 +6,11 @@ temporary URL let them do.
 
 from __future__ import annotations
 
-import string
 import time
 from collections.abc import AsyncIterator
 from html import escape
 from http import HTTPStatus
+from typing import NoReturn
 from urllib.parse import quote
 
 from faafo_lab.cloud.emulator.common.names import ROLES
@@ -19,7 +19,6 @@ from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.services.object_store import acl, tempurl
 from faafo_lab.cloud.emulator.services.object_store.files import Files
-from faafo_lab.cloud.emulator.services.object_store.metadata import meant
 from faafo_lab.cloud.emulator.services.object_store.records import Records
 from faafo_lab.cloud.emulator.site import Site
 
@@ -42,8 +41,12 @@ class Swift(Service):
     # Words
 
     def path(self, path: str) -> str:
-        """Slashes at the end are part of an object's name; bytes that should be quoted are."""
-        return quote(path.encode("latin-1"), safe=string.punctuation)
+        """Slashes at the end are part of an object's name."""
+        return path
+
+    def no_text(self, request: Request) -> NoReturn:
+        """Swift's answer to a path with bytes that are no text."""
+        raise Fault(412, "Invalid UTF8 or contains NULL")
 
     def answer_headers(self, request: Request) -> dict[str, str]:
         """Swift names its transactions tx…, and gives even an empty answer a type."""
@@ -67,7 +70,6 @@ class Swift(Service):
         """Find out who asks, and whether they may. Raises 401, 403 and 412 `Fault`s."""
         request._token = self.tokens.find_token(request.headers.get("X-Auth-Token"))
         account, container, name = (*request.path[1:].split("/", 2), "", "")[:3]
-        account, container, name = meant(account), meant(container), meant(name)
         if tempurl.is_signed(request.query) and name:
             request._token, request.scope = None, self._scope(request, account, container, name)
         right = "own" if not container else RIGHTS[request.method]
