@@ -14,6 +14,7 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler, stream_request_body
 
+from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.service import MAX_JSON_BYTES, Answer, Fault, Request, Service, unquoted
 
 CHUNK_BYTES = 1 << 18
@@ -58,8 +59,7 @@ class Gateway(RequestHandler):
             self.asked.chunks = self._chunks()
             self.working = asyncio.ensure_future(self.service.handle(self.asked, self.found))
             return
-        length = self.request.headers.get("Content-Length", "0")
-        if length.isdecimal() and int(length) > MAX_JSON_BYTES:
+        if (whole(self.request.headers.get("Content-Length", "0")) or 0) > MAX_JSON_BYTES:
             self.set_header("Connection", "close")
             self._send(self.service.refuse(Fault(413, f"The body may have {MAX_JSON_BYTES} bytes at most.")))
             self.finish()

@@ -37,6 +37,7 @@ from typing import Any, ClassVar, NamedTuple, NoReturn, TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from faafo_lab.cloud.emulator.common import schema
+from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.token import Token, Tokens
 from faafo_lab.cloud.emulator.site import Site
 
@@ -131,9 +132,9 @@ class Request:
         text = self.one(name)
         if text is None:
             return None
-        if not re.fullmatch(r"[0-9]{1,18}", text):
+        if (number := whole(text)) is None:
             raise ValueError(f"{name} must be a whole number, not {schema.shown(text)}")
-        return int(text)
+        return number
 
     def json(self) -> JSON:
         """The body as a JSON object. Raises ValueError where it is none."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from faafo_lab.cloud.emulator.common.forwarding import ask
+from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, moment, truth
@@ -61,8 +62,7 @@ class VolumeActions(Volumes):
 
     def _extend(self, request: Request, row: Row, value: JSON) -> Answer:
         size = value.get("new_size")
-        if isinstance(size, str) and size.isascii() and size.isdecimal() and len(size) < 11:
-            size = int(size)
+        size = whole(size) if isinstance(size, str) else size
         if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= GIGABYTES_MAX:
             raise Fault(400, "Invalid input for field/attribute new_size: it must be a number of gigabytes.")
         self._is_available(row, "extend")
