@@ -127,5 +127,5 @@ ROLES: Mapping[str, Role] = {
 
 def by_group(names: Iterable[str]) -> list[Role]:
     """These roles in an order in which their security groups can be made: a group that a rule names comes first."""
-    chosen = [ROLES[name] for name in names]
+    chosen = [ROLES[name] for name in dict.fromkeys(names)]
     return sorted(chosen, key=lambda role: any(opening.source for opening in role.openings))
