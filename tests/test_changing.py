@@ -19,8 +19,8 @@ from faafo_lab.cloud.errors import CloudError, ServerFailed
 from faafo_lab.cloud.marks import allocated_file
 from faafo_lab.paths import embedded_state_dir
 from faafo_lab.topology import Busy, Layout, Topology, TopologyError, discover
+from faafo_lab.topology.application import fingerprint
 from faafo_lab.topology.lock import alone
-from faafo_lab.topology.topology import fingerprint
 from faafo_lab.workbook import own_home
 from tests.waiting import wait_for
 

@@ -21,16 +21,18 @@ The layout is that of the First App guide's chapter on scaling out:
 
 Its rooms:
 
-    topology   Topology: deploy, scale, destroy, and each of their steps
-    roles      the kinds of server: what a role is, is written there and nowhere else
-    user_data  the script that makes a server what its role says
-    plan       a wanted Layout against one listing gives a Plan: create, replace, remove, keep
-    undo       what a call that fails has made is taken back
-    lock       one change at a time
-    serving    waiting until servers serve; failed boots
-    api        the one client of the application's API
-    moment     the application at one moment: what the cloud says and what the application says, put together
-    errors     what can go wrong
+    topology     Topology: deploy, scale, destroy, and each of their steps
+    application  Application, which a Topology is: its servers as they are, and what they are made from
+    building     security groups and servers as a plan wants them
+    roles        the kinds of server: what a role is, is written there and nowhere else
+    user_data    the script that makes a server what its role says
+    plan         a wanted Layout against one listing gives a Plan: create, replace, remove, keep
+    undo         what a call that fails has made is taken back
+    lock         one change at a time
+    serving      waiting until servers serve; failed boots
+    api          the one client of the application's API
+    moment       the application at one moment: what the cloud says and what the application says, put together
+    errors       what can go wrong
 """
 
 from faafo_lab.topology.api import Api, Fractal, Node, Stats, healthy

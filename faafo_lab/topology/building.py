@@ -6,30 +6,25 @@ import functools
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from faafo_lab.cloud import keys
 from faafo_lab.cloud.lookup import pick
 from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY, allocated_file
 from faafo_lab.cloud.model import KeyPair, Server
+from faafo_lab.topology.application import PICTURES_KEY, Application
 from faafo_lab.topology.errors import TopologyError
 from faafo_lab.topology.plan import DIGEST_KEY, Layout, Plan, Step
 from faafo_lab.topology.roles import QUEUE, ROLES, Role
 from faafo_lab.topology.undo import Undo
 from faafo_lab.topology.user_data import PICTURES_IN_DATABASE
 
-if TYPE_CHECKING:
-    from faafo_lab.topology.topology import Topology
-
 log = logging.getLogger(__name__)
-
-PICTURES_KEY = "faafo-lab-images"  # the metadata key of where an API keeps pictures
 
 
 class Builder:
     """Builds for one topology; `undo` takes it all back where the call fails."""
 
-    def __init__(self, app: Topology, undo: Undo) -> None:
+    def __init__(self, app: Application, undo: Undo) -> None:
         self._app, self._undo, self._cloud = app, undo, app.cloud
 
     def groups(self, roles: Iterable[Role], without: Collection[int] = ()) -> None:

@@ -5,17 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING
 
 from faafo_lab.cloud.errors import TimedOut
 from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.cloud.waiting import Look
 from faafo_lab.topology.api import LOST, Node, healthy
+from faafo_lab.topology.application import Application
 from faafo_lab.topology.errors import NoAnswer, TopologyError
 from faafo_lab.topology.roles import ROLES
-
-if TYPE_CHECKING:
-    from faafo_lab.topology.topology import Topology
 
 LIMIT_SECONDS = 300  # a real cloud boots a machine and installs packages in this time
 CONSOLE_LINES = 8
@@ -24,7 +21,7 @@ FAILED_BOOT = re.compile(r"user data failed|scripts[-_]user.* failed|Failed to r
 SERVICE_START = re.compile(r"(Started|Failed to start) (faafo-[\w-]+)\.service")
 
 
-def wait_serving(app: Topology, names: Sequence[str], is_old: Callable[[Node], bool]) -> None:
+def wait_serving(app: Application, names: Sequence[str], is_old: Callable[[Node], bool]) -> None:
     """Wait until these servers serve; what the application says of a node that `is_old` does not count.
 
     Raises TopologyError at the limit, and where a server's user data or a service on it failed.
@@ -46,7 +43,7 @@ def wait_serving(app: Topology, names: Sequence[str], is_old: Callable[[Node], b
         raise TopologyError(f"{error}{_consoles(app, waiting)}") from error
 
 
-def _not_serving(app: Topology, names: Sequence[str], is_old: Callable[[Node], bool]) -> list[str]:
+def _not_serving(app: Application, names: Sequence[str], is_old: Callable[[Node], bool]) -> list[str]:
     endpoints = app.endpoints
     missing = [name for name in names if name in endpoints and not healthy(endpoints[name])]
     if missing or not endpoints:
@@ -60,13 +57,13 @@ def _not_serving(app: Topology, names: Sequence[str], is_old: Callable[[Node], b
     ]
 
 
-def _listed_as(app: Topology, name: str) -> Collection[str]:
+def _listed_as(app: Application, name: str) -> Collection[str]:
     """As what the application lists this server."""
     role = app.servers[name].metadata[ROLE_KEY]
     return ROLES[role].nodes if role in ROLES else ()
 
 
-def _look_for_failed_boots(app: Topology, names: Sequence[str]) -> None:
+def _look_for_failed_boots(app: Application, names: Sequence[str]) -> None:
     """Raise where a server's console log says that its user data or a service failed: waiting would not help."""
     for name in names:
         console = app.cloud.console(app.servers[name])
@@ -85,7 +82,7 @@ def failed_services(console: str) -> list[str]:
     return [service for service, word in last.items() if word != "Started"]
 
 
-def _consoles(app: Topology, names: Sequence[str]) -> str:
+def _consoles(app: Application, names: Sequence[str]) -> str:
     """The ends of these servers' console logs, to go with an error."""
     return "".join(
         f"\nThe end of {name}'s console log:\n{app.cloud.console(app.servers[name], CONSOLE_LINES)}"

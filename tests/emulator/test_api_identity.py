@@ -131,7 +131,7 @@ def test_a_token_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     claim = {"user": {"id": user["id"], "password": user["password"]}}
     request = Request("POST", "/v3/auth/tokens", {}, {})
     request.json = lambda: {"auth": {"identity": {"methods": ["password"], "password": claim}}}  # type: ignore[method-assign]
-    text = identity.login(request).headers["X-Subject-Token"]
+    text = identity.authentication.login(request).headers["X-Subject-Token"]
     assert identity.find_token(text) is not None
     later = time.time() + 3601
     monkeypatch.setattr(time, "time", lambda: later)

@@ -3,7 +3,8 @@
 service      routes, JSON in and out, error forms; token: who asks
 store        the state
 schema       checks of requests
-lists        tags and pages
+pages        lists: sorted, and a page at a time
+quotas       how much a project may have
 names        what every cloud has
 forwarding   how one service asks another
 """

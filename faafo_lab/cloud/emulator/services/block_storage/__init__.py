@@ -1,8 +1,10 @@
 """Block storage (Cinder 3.0): volumes. Source: https://docs.openstack.org/api-ref/block-storage/v3/
 
-api             the service; metadata, types, zones, limits and quotas
-base            what its operations share: words, pages, quotas
+api             the service, its words and its microversion
+base            what volumes and snapshots share: names, lists
+quotas          what a project may have, and has
 volumes         create, list, show, change, delete; actions: extend, read-only, upload as an image …
+metadata        of both; types: the one type, the zone
 snapshots       copies that stay as they are
 life            what happens to volumes after their requests; files: how, on disk
 mounts          where they meet servers

@@ -6,14 +6,23 @@ from collections.abc import Callable
 
 from faafo_lab.cloud.emulator.common.forwarding import ask
 from faafo_lab.cloud.emulator.common.numbers import whole
+from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
-from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, moment, truth
-from faafo_lab.cloud.emulator.services.block_storage.volumes import GIGABYTES_MAX, TYPE, TYPE_ID, Volumes
+from faafo_lab.cloud.emulator.services.block_storage.base import (
+    METADATA,
+    METADATA_ITEMS_MAX,
+    AllVolumes,
+    forbidden,
+    truth,
+)
+from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
+from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
+from faafo_lab.cloud.emulator.services.block_storage.types import TYPE, TYPE_ID
+from faafo_lab.cloud.emulator.services.block_storage.volumes import GIGABYTES_MAX
+from faafo_lab.cloud.emulator.services.image.api import Image
 from faafo_lab.cloud.emulator.services.image.attributes import DISK_FORMATS
 
 ADMINISTRATORS = ("os-reset_status", "os-force_delete", "os-force_detach", "os-migrate_volume", "os-unmanage")
-METADATA_ITEMS_MAX = 128
 SET_IMAGE_METADATA: JSON = {
     "type": "object",
     "properties": {
@@ -26,22 +35,25 @@ SET_IMAGE_METADATA: JSON = {
 }
 
 
-class VolumeActions(Volumes):
+class VolumeActions:
     """What a volume can be told to do."""
+
+    def __init__(self, volumes: AllVolumes, life: VolumeLife, quotas: Quotas, images: Image) -> None:
+        self._volumes, self._life, self._quotas, self._images = volumes, life, quotas, images
 
     @route("POST", "/v3/{project}/volumes/{id}/action")
     async def action(self, request: Request, id: str) -> Answer | JSON:
         """Do something with a volume; the body's only key says what."""
-        row = self.volume(request, id)
+        row = self._volumes.find(request, id)
         body = request.parse()
         if len(body) != 1:
             raise Fault(400, "There should be exactly one action in the request body.")
         name, value = next(iter(body.items()))
         if name in ADMINISTRATORS:
-            raise self.forbidden(f"volume_extension:volume_admin_actions:{name.removeprefix('os-')}")
+            raise forbidden(f"volume_extension:volume_admin_actions:{name.removeprefix('os-')}")
         if name == "os-volume_upload_image":
             return await self._upload(request, row, value if isinstance(value, dict) else {})
-        actions: dict[str, Callable[[Request, Row, JSON], Answer | JSON]] = {
+        actions: dict[str, Callable[[Request, VolumeRow, JSON], Answer | JSON]] = {
             "os-extend": self._extend,
             "os-update_readonly_flag": self._set_readonly,
             "os-set_bootable": self._set_bootable,
@@ -53,14 +65,14 @@ class VolumeActions(Volumes):
             raise Fault(400, f"There is no such action: {name[:120]}")
         return actions[name](request, row, value if isinstance(value, dict) else {})
 
-    def _is_available(self, row: Row, action: str) -> None:
+    def _is_available(self, row: VolumeRow, action: str) -> None:
         if row["status"] != "available":
             raise Fault(
                 400,
                 f"Invalid volume: Volume {row['id']} status must be available to {action}, but it is {row['status']}.",
             )
 
-    def _extend(self, request: Request, row: Row, value: JSON) -> Answer:
+    def _extend(self, request: Request, row: VolumeRow, value: JSON) -> Answer:
         size = value.get("new_size")
         size = whole(size) if isinstance(size, str) else size
         if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= GIGABYTES_MAX:
@@ -69,48 +81,47 @@ class VolumeActions(Volumes):
         if size <= row["size"]:
             why = f"New size for extend must be greater than current size. (current: {row['size']}, extended: {size})."
             raise Fault(400, f"Invalid input received: {why}")
-        self._claim_size(size)
-        self._claim(request.project, "", size - row["size"])
-        self.volumes.update(row["id"], size=size, updated_at=moment())
+        self._quotas.claim(request.project, {"per_volume_gigabytes": size, "gigabytes": size - row["size"]})
+        self._volumes.update(row["id"], size=size)
         return Answer(202)
 
-    def _set_readonly(self, request: Request, row: Row, value: JSON) -> Answer:
+    def _set_readonly(self, request: Request, row: VolumeRow, value: JSON) -> Answer:
         """Note that a volume is read-only, as its metadata then say. Nothing keeps the instance from writing."""
         if "readonly" not in value:
             raise Fault(400, "'readonly' is a required property")
         readonly = truth(value["readonly"], "readonly")
         self._is_available(row, "change its flag")
-        self.volumes.update(row["id"], readonly=str(readonly), updated_at=moment())
+        self._volumes.update(row["id"], readonly=str(readonly))
         return Answer(202)
 
-    def _set_bootable(self, request: Request, row: Row, value: JSON) -> Answer:
+    def _set_bootable(self, request: Request, row: VolumeRow, value: JSON) -> Answer:
         if "bootable" not in value:
             raise Fault(400, "'bootable' is a required property")
-        self.volumes.update(row["id"], bootable=str(truth(value["bootable"], "bootable")).lower(), updated_at=moment())
+        self._volumes.update(row["id"], bootable=str(truth(value["bootable"], "bootable")).lower())
         return Answer(200)
 
-    def _show_image_metadata(self, request: Request, row: Row, value: JSON) -> JSON:
+    def _show_image_metadata(self, request: Request, row: VolumeRow, value: JSON) -> JSON:
         return {"metadata": row["image_metadata"]}
 
-    def _set_image_metadata(self, request: Request, row: Row, value: JSON) -> JSON:
+    def _set_image_metadata(self, request: Request, row: VolumeRow, value: JSON) -> JSON:
         wanted = request.parse(SET_IMAGE_METADATA)["os-set_image_metadata"]["metadata"]
         metadata = {**row["image_metadata"], **wanted}
         if len(metadata) > METADATA_ITEMS_MAX:
             raise Fault(413, f"Maximum number of metadata items exceeds {METADATA_ITEMS_MAX}")
-        self.volumes.update(row["id"], image_metadata=metadata, updated_at=moment())
+        self._volumes.update(row["id"], image_metadata=metadata)
         return {"metadata": metadata}
 
-    def _unset_image_metadata(self, request: Request, row: Row, value: JSON) -> Answer:
+    def _unset_image_metadata(self, request: Request, row: VolumeRow, value: JSON) -> Answer:
         key = value.get("key")
         if not isinstance(key, str):
             raise Fault(400, "'key' is a required property, and a string")
         if key not in row["image_metadata"]:
             raise Fault(404, f"Metadata item {key[:120]} was not found.")
         kept = {name: text for name, text in row["image_metadata"].items() if name != key}
-        self.volumes.update(row["id"], image_metadata=kept, updated_at=moment())
+        self._volumes.update(row["id"], image_metadata=kept)
         return Answer(200)
 
-    async def _upload(self, request: Request, row: Row, value: JSON) -> Answer:
+    async def _upload(self, request: Request, row: VolumeRow, value: JSON) -> Answer:
         """Make an image of a volume: a tar.gz of its files, whatever the format is called, which an instance boots."""
         name, disk_format = value.get("image_name"), value.get("disk_format") or "raw"
         container_format = value.get("container_format") or "bare"
@@ -120,8 +131,8 @@ class VolumeActions(Volumes):
             raise Fault(400, f"Invalid input for field/attribute disk_format: it must be one of {list(DISK_FORMATS)}.")
         self._is_available(row, "be uploaded")
         wanted = {"name": name, "disk_format": disk_format, "container_format": container_format}
-        image = await ask(self.images, request, "POST", "/v2/images", wanted)
-        self.life.upload(request, row["id"], image["id"])
+        image = await ask(self._images, request, "POST", "/v2/images", wanted)
+        self._life.upload(request, row["id"], image["id"])
         view = {
             "id": row["id"],
             "updated_at": row["updated_at"],

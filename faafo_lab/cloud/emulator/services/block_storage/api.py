@@ -1,182 +1,126 @@
-"""Block storage (Cinder 3.0): the service. Metadata, types, zones, limits and quotas are here."""
+"""Block storage (Cinder 3.0): the service, which puts its parts together; its words and its microversion."""
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from collections.abc import Callable
 
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
-from faafo_lab.cloud.emulator.common.store import Row, Table
-from faafo_lab.cloud.emulator.services.block_storage.actions import METADATA_ITEMS_MAX, VolumeActions
-from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, QUOTAS, ZONE, moment, truth
+from faafo_lab.cloud.emulator.common.quotas import Quotas
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Found, Request, Service, nova_error, route
+from faafo_lab.cloud.emulator.common.token import Tokens
+from faafo_lab.cloud.emulator.services.block_storage.actions import VolumeActions
+from faafo_lab.cloud.emulator.services.block_storage.base import PREFIX, AllSnapshots, AllVolumes
+from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
+from faafo_lab.cloud.emulator.services.block_storage.metadata import Metadata
+from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
+from faafo_lab.cloud.emulator.services.block_storage.quotas import QUOTAS, QuotaSets, refusal, used
+from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
 from faafo_lab.cloud.emulator.services.block_storage.snapshots import Snapshots
-from faafo_lab.cloud.emulator.services.block_storage.volumes import TYPE, TYPE_ID
+from faafo_lab.cloud.emulator.services.block_storage.types import Types
+from faafo_lab.cloud.emulator.services.block_storage.volumes import Volumes
+from faafo_lab.cloud.emulator.services.image.api import Image
+from faafo_lab.cloud.emulator.site import Site
 
-EXTENSIONS = {  # those that are here, by alias; hosts and services are an administrator's
-    "os-availability-zone": "AvailabilityZones",
-    "os-hosts": "Hosts",
-    "os-quota-sets": "Quotas",
-    "os-services": "Services",
-    "os-types-manage": "TypesManage",
-    "os-used-limits": "UsedLimits",
-    "os-vol-tenant-attr": "VolumeTenantAttribute",
-    "os-volume-actions": "VolumeActions",
-    "os-extended-snapshot-attributes": "ExtendedSnapshotAttributes",
-    "os-vol-image-meta": "VolumeImageMetadata",
-}
+VERSION = (3, 0)  # the first and the last
+FILTERS = ("name", "status", "metadata", "bootable", "availability_zone", "size")  # of lists of volumes
 
 
-class Volume(VolumeActions, Snapshots):
-    """The block storage service."""
+class Volume(Service):
+    """The block storage service. Its paths have the project's id: /v3/PROJECT/volumes."""
+
+    prefix, type, name, endpoint = PREFIX, "volumev3", "cinderv3", "/v3/{project}"
+    aliases = (("block-storage", "cinder"),)
+    PARTS = (Volumes, VolumeActions, Snapshots, Metadata, Types, QuotaSets)
+    QUOTAS = QUOTAS
+
+    def __init__(self, site: Site, tokens: Tokens, images: Image, console: Callable[[str, str], None]) -> None:
+        """`console` writes a line on an instance's console."""
+        super().__init__(site, tokens)
+        self.life = VolumeLife(site, images)
+        self.mounts = Mounts(site, console)
+        self._volumes = volumes = AllVolumes(site, "volumes", FILTERS)
+        snapshots = AllSnapshots(site, "snapshots", ("name", "status", "volume_id", "metadata"))
+        quotas = Quotas(site, QUOTAS, refusal, used(site.store))
+        self.volumes = Volumes(volumes, snapshots, self.life, quotas, images)
+        self.actions = VolumeActions(volumes, self.life, quotas, images)
+        self.snapshots = Snapshots(volumes, snapshots, self.life, quotas)
+        self.metadata = Metadata(volumes, snapshots)
+        self.types = Types()
+        self.quota_sets = QuotaSets(quotas)
 
     def setup(self) -> None:
         """Make the places of volumes and snapshots."""
         self.life.setup()
 
-    # Metadata, of volumes and of snapshots
+    def volume(self, request: Request, id: str | None) -> VolumeRow:
+        """The project's volume. Raises a 404 `Fault`."""
+        return self._volumes.find(request, id)
 
-    def _with_metadata(self, request: Request, kind: str, id: str) -> tuple[Table[Row], Row]:
-        if kind == "volumes":
-            return self.volumes, self.volume(request, id)
-        if kind == "snapshots":
-            return self.snapshots, self.snapshot(request, id)
-        raise Fault(404, "The resource could not be found.")
+    # Words, paths and versions
 
-    def _keep(self, table: Table[Row], id: str, metadata: JSON) -> JSON:
-        if len(metadata) > METADATA_ITEMS_MAX:
-            raise Fault(413, f"Maximum number of metadata items exceeds {METADATA_ITEMS_MAX}")
-        table.update(id, metadata=metadata, updated_at=moment())
-        return metadata
+    def error(self, fault: Fault) -> JSON:
+        """Cinder's form, which is Nova's."""
+        return nova_error(fault)
 
-    @route("GET", "/v3/{project}/{kind}/{id}/metadata")
-    def metadata(self, request: Request, kind: str, id: str) -> JSON:
-        """A volume's or snapshot's metadata."""
-        return {"metadata": self._with_metadata(request, kind, id)[1]["metadata"]}
+    def path(self, path: str) -> str:
+        """A slash at the end of a resource's path would be a resource without an id: there is none."""
+        return path.rstrip("/") or "/" if path.count("/") <= 2 else path
 
-    @route("POST", "/v3/{project}/{kind}/{id}/metadata")
-    @route("PUT", "/v3/{project}/{kind}/{id}/metadata")
-    def set_metadata(self, request: Request, kind: str, id: str) -> JSON:
-        """Add to the metadata (POST), or replace all of it (PUT)."""
-        table, row = self._with_metadata(request, kind, id)
-        definition = {"type": "object", "required": ["metadata"], "properties": {"metadata": METADATA}}
-        wanted = request.parse(definition)["metadata"] or {}
+    def find(self, method: str, path: str) -> Found:
+        """The route; the project in the path is no part of it for the handlers."""
+        found = super().find(method, path)
+        found.values.pop("project", None)
+        return found
+
+    def authenticate(self, request: Request) -> None:
+        """The path's project must be the token's."""
+        super().authenticate(request)
+        if request.path.split("/")[2] != request.project:
+            raise Fault(400, "Malformed request url")
+
+    def answer_headers(self, request: Request) -> dict[str, str]:
+        """Every answer says which microversion it is of."""
         return {
-            "metadata": self._keep(table, id, {**row["metadata"], **wanted} if request.method == "POST" else wanted)
+            "Openstack-Api-Version": f"volume {VERSION[0]}.{VERSION[1]}",
+            "Vary": "OpenStack-API-Version",
+            "X-Openstack-Request-Id": request.id,
+            "X-Compute-Request-Id": request.id,
         }
 
-    def _item(self, row: Row, key: str) -> JSON:
-        if key not in row["metadata"]:
-            raise Fault(404, f"Metadata item {key} was not found.")
-        return {key: row["metadata"][key]}
+    def negotiate(self, request: Request) -> None:
+        """There is one microversion, 3.0. Raises a 400 or 406 `Fault` for another."""
+        request.version = VERSION
+        for part in request.headers.get("OpenStack-API-Version", "").split(","):
+            service, _, version = (word.strip() for word in part.strip().partition(" "))
+            if service != "volume" or version in ("", "latest", "3.0"):
+                continue
+            if not re.fullmatch(r"[1-9][0-9]{0,5}\.(0|[1-9][0-9]{0,5})", version):
+                raise Fault(
+                    400, f"API Version String {version[:40]} is of invalid format. Must be of format MajorNum.MinorNum."
+                )
+            raise Fault(406, f"Version {version} is not supported by the API. Minimum is 3.0 and maximum is 3.0.")
 
-    @route("GET", "/v3/{project}/{kind}/{id}/metadata/{key}")
-    def metadata_item(self, request: Request, kind: str, id: str, key: str) -> JSON:
-        """One item of the metadata."""
-        return {"meta": self._item(self._with_metadata(request, kind, id)[1], key)}
-
-    @route("PUT", "/v3/{project}/{kind}/{id}/metadata/{key}")
-    def set_metadata_item(self, request: Request, kind: str, id: str, key: str) -> JSON:
-        """Set one item of the metadata."""
-        table, row = self._with_metadata(request, kind, id)
-        one = {**METADATA, "type": "object", "minProperties": 1, "maxProperties": 1}
-        wanted = request.parse({"type": "object", "required": ["meta"], "properties": {"meta": one}})["meta"]
-        if key not in wanted:
-            raise Fault(400, "Request body and URI mismatch")
-        self._keep(table, id, {**row["metadata"], **wanted})
-        return {"meta": wanted}
-
-    @route("DELETE", "/v3/{project}/{kind}/{id}/metadata/{key}")
-    def delete_metadata_item(self, request: Request, kind: str, id: str, key: str) -> Answer:
-        """Remove one item of the metadata."""
-        table, row = self._with_metadata(request, kind, id)
-        gone = self._item(row, key)
-        self._keep(table, id, {name: value for name, value in row["metadata"].items() if name not in gone})
-        return Answer(200)
-
-    # Types, zones, extensions
-
-    def _type(self) -> JSON:
-        return {
-            "id": TYPE_ID,
-            "name": TYPE,
-            "description": "A directory of the embedded cloud's state",
-            "is_public": True,
-            "os-volume-type-access:is_public": True,
-            "extra_specs": {},
+    def _versions(self) -> JSON:
+        version = {
+            "id": "v3.0",
+            "status": "CURRENT",
+            "version": "3.0",
+            "min_version": "3.0",
+            "updated": "2023-08-31T00:00:00Z",
+            "links": [
+                {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/"},
+                {"rel": "self", "href": f"{self.url}/v3/"},
+            ],
+            "media-types": [{"base": "application/json", "type": "application/vnd.openstack.volume+json;version=3"}],
         }
+        return {"versions": [version]}
 
-    @route("GET", "/v3/{project}/types")
-    def types(self, request: Request) -> JSON:
-        """The one volume type."""
-        return {"volume_types": [self._type()]}
+    @route("GET", "/", open=True)
+    def versions(self, request: Request) -> Answer:
+        """Which versions there are."""
+        return Answer(300, self._versions())
 
-    @route("GET", "/v3/{project}/types/{id}")
-    def type_(self, request: Request, id: str) -> JSON:
-        """Show the volume type, which is the default one, too."""
-        if id not in (TYPE_ID, "default"):
-            raise Fault(404, f"Volume type {id} could not be found.")
-        return {"volume_type": self._type()}
-
-    @route("GET", "/v3/{project}/os-availability-zone")
-    def zones(self, request: Request) -> JSON:
-        """The one availability zone."""
-        return {"availabilityZoneInfo": [{"zoneName": ZONE, "zoneState": {"available": True}}]}
-
-    @route("GET", "/v3/{project}/extensions")
-    def extensions(self, request: Request) -> JSON:
-        """Cinder's extensions are history: those that are here."""
-        views = [
-            {"alias": alias, "name": name, "description": name, "links": [], "updated": "2013-04-18T00:00:00+00:00"}
-            for alias, name in EXTENSIONS.items()
-        ]
-        return {"extensions": views}
-
-    @route("POST", "/v3/{project}/types")
-    @route("GET", "/v3/{project}/os-hosts")
-    @route("GET", "/v3/{project}/os-services")
-    def infrastructure(self, request: Request) -> JSON:
-        """What only an administrator may see or make."""
-        raise self.forbidden("volume_extension:" + request.path.rsplit("/", 1)[-1])
-
-    # Limits and quotas
-
-    @route("GET", "/v3/{project}/limits")
-    def limits(self, request: Request) -> JSON:
-        """The project's limits, and what it uses of them."""
-        used = self.used(request.project)
-        absolute = {
-            "totalSnapshotsUsed": used["snapshots"],
-            "maxTotalBackups": self.limit("backups"),
-            "maxTotalVolumeGigabytes": self.limit("gigabytes"),
-            "maxTotalSnapshots": self.limit("snapshots"),
-            "maxTotalBackupGigabytes": self.limit("backup_gigabytes"),
-            "totalBackupGigabytesUsed": 0,
-            "maxTotalVolumes": self.limit("volumes"),
-            "totalVolumesUsed": used["volumes"],
-            "totalBackupsUsed": 0,
-            "totalGigabytesUsed": used["gigabytes"],
-        }
-        return {"limits": {"rate": [], "absolute": absolute}}
-
-    @route("GET", "/v3/{project}/os-quota-sets/{id}")
-    def quota(self, request: Request, id: str) -> JSON:
-        """The project's limits, and with `usage` what it uses of them."""
-        if id != request.project:
-            raise self.forbidden("volume_extension:quotas:show")
-        limits: dict[str, Any] = {name: self.limit(name) for name in QUOTAS}
-        if request.one("usage") is not None and truth(request.one("usage"), "usage"):
-            used = self.used(id)
-            limits = {
-                name: {"limit": limit, "in_use": used.get(name, 0), "reserved": 0} for name, limit in limits.items()
-            }
-        return {"quota_set": {"id": id, **limits}}
-
-    @route("GET", "/v3/{project}/os-quota-sets/{id}/defaults")
-    def default_quota(self, request: Request, id: str) -> JSON:
-        """Every project's limits."""
-        return {"quota_set": {"id": id, **{name: self.limit(name) for name in QUOTAS}}}
-
-    @route("PUT", "/v3/{project}/os-quota-sets/{id}")
-    @route("DELETE", "/v3/{project}/os-quota-sets/{id}")
-    def change_quota(self, request: Request, id: str) -> JSON:
-        """What only an administrator may change."""
-        raise self.forbidden("volume_extension:quotas:update")
+    @route("GET", "/v3", open=True)
+    def version(self, request: Request) -> JSON:
+        """The version that there is."""
+        return self._versions()

@@ -23,11 +23,12 @@ from typing import Any
 
 from faafo_lab.cloud.emulator.common.forwarding import ask
 from faafo_lab.cloud.emulator.common.service import Fault, Request
-from faafo_lab.cloud.emulator.common.store import Row, Table
+from faafo_lab.cloud.emulator.common.store import Table
 from faafo_lab.cloud.emulator.machinery.guest import disk
 from faafo_lab.cloud.emulator.services.block_storage import files
 from faafo_lab.cloud.emulator.services.block_storage.base import moment
 from faafo_lab.cloud.emulator.services.block_storage.files import Stopped
+from faafo_lab.cloud.emulator.services.block_storage.rows import SnapshotRow, VolumeRow
 from faafo_lab.cloud.emulator.services.image.api import Image
 from faafo_lab.cloud.emulator.site import Site
 from faafo_lab.cloud.emulator.system import durable
@@ -53,12 +54,12 @@ class VolumeLife:
         self._stop = threading.Event()
 
     @property
-    def volumes(self) -> Table[Row]:
+    def volumes(self) -> Table[VolumeRow]:
         """The volumes' rows."""
         return self._site.store.table("volume")
 
     @property
-    def snapshots(self) -> Table[Row]:
+    def snapshots(self) -> Table[SnapshotRow]:
         """The snapshots' rows."""
         return self._site.store.table("volume_snapshot")
 
@@ -72,7 +73,7 @@ class VolumeLife:
 
     # Work
 
-    def _begin(self, table: Table[Row], id: str, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, table: Table[Any], id: str, work: Coroutine[Any, Any, None]) -> None:
         async def run() -> None:
             try:
                 await work
@@ -91,11 +92,11 @@ class VolumeLife:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _set(self, table: Table[Row], id: str, **changes: Any) -> None:
+    def _set(self, table: Table[Any], id: str, **changes: Any) -> None:
         if id in table:
             table.update(id, **changes, updated_at=moment())
 
-    async def _settle(self, table: Table[Row], id: str, **changes: Any) -> None:
+    async def _settle(self, table: Table[Any], id: str, **changes: Any) -> None:
         """Write how the work ended, as soon as the state can be written: the disk may be full."""
         while True:
             try:
@@ -104,7 +105,7 @@ class VolumeLife:
                 log.error("%s %s: the state could not be written: %s", table.kind, id, error)
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _fail(self, table: Table[Row], id: str) -> None:
+    async def _fail(self, table: Table[Any], id: str) -> None:
         deleting = id in table and table[id]["status"] == "deleting"
         await self._settle(table, id, status="error_deleting" if deleting else "error")
 
@@ -143,7 +144,7 @@ class VolumeLife:
             await self._make(self.place(id), self._content(row))
         await self._settle(self.volumes, id, status="available")
 
-    def _content(self, row: Row) -> Make:
+    def _content(self, row: VolumeRow) -> Make:
         if row["snapshot_id"]:
             source = self.snapshot_place(row["snapshot_id"])
         elif row["source_volid"]:
@@ -179,7 +180,7 @@ class VolumeLife:
         self._set(self.snapshots, id, status="deleting")
         self._begin(self.snapshots, id, self._delete(self.snapshots, id, self.snapshot_place(id)))
 
-    async def _delete(self, table: Table[Row], id: str, place: Path) -> None:
+    async def _delete(self, table: Table[Any], id: str, place: Path) -> None:
         async with self._lock(id):
             await asyncio.to_thread(files.remove, place)
             table.delete(id)
@@ -222,13 +223,13 @@ class VolumeLife:
         """Go on with what was begun before the emulator ended."""
         for row in self.volumes.where(status="creating"):
             self.fill(row["id"])
-        for row in self.snapshots.where(status="creating"):
-            self.take(row["id"])
+        for snapshot in self.snapshots.where(status="creating"):
+            self.take(snapshot["id"])
         for row in self.volumes.where(status="uploading"):
             self._images.discard(row["uploading"])
             self._set(self.volumes, row["id"], status="available", uploading=None)
-        for row in self.snapshots.where(status="deleting"):
-            self.delete_snapshot(row["id"])
+        for snapshot in self.snapshots.where(status="deleting"):
+            self.delete_snapshot(snapshot["id"])
         for row in self.volumes.where(status="deleting"):
             self.delete(row["id"])
 

@@ -13,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, new_id
-from faafo_lab.cloud.emulator.common.store import Row, Table
+from faafo_lab.cloud.emulator.common.store import Table
 from faafo_lab.cloud.emulator.services.block_storage.base import moment
+from faafo_lab.cloud.emulator.services.block_storage.rows import Attachment, VolumeRow
 from faafo_lab.cloud.emulator.site import Site
 
 DEVICES = tuple(f"/dev/vd{letter}" for letter in string.ascii_lowercase[1:])  # vda is the instance's own disk
@@ -29,22 +30,28 @@ class Mounts:
         self._console = console
 
     @property
-    def volumes(self) -> Table[Row]:
+    def volumes(self) -> Table[VolumeRow]:
         """The volumes' rows."""
         return self._site.store.table("volume")
 
-    def of(self, server: str) -> list[Row]:
+    def of(self, server: str) -> list[VolumeRow]:
         """A server's volumes, by device."""
-        found = [row for row in self.volumes if row["attachment"] and row["attachment"]["server_id"] == server]
-        return sorted(found, key=lambda row: str(row["attachment"]["device"]))
+        return [row for _, row in self._attached(server)]
 
-    def attach(self, id: str, server: str, *, tag: str | None = None) -> Row:
+    def _attached(self, server: str) -> list[tuple[str, VolumeRow]]:
+        """The devices of a server, sorted, each with its volume."""
+        found = [(row["attachment"], row) for row in self.volumes if row["attachment"]]
+        return sorted(
+            ((each["device"], row) for each, row in found if each["server_id"] == server), key=lambda pair: pair[0]
+        )
+
+    def attach(self, id: str, server: str, *, tag: str | None = None) -> VolumeRow:
         """Attach a volume that is available to a server, at the first free device. Raises a `Fault`."""
-        taken = {row["attachment"]["device"] for row in self.of(server)}
+        taken = {device for device, _ in self._attached(server)}
         device = next((each for each in DEVICES if each not in taken), None)
         if device is None:
             raise Fault(403, f"The maximum allowed number of volumes ({len(DEVICES)}) of server {server} is reached.")
-        attachment = {
+        attachment: Attachment = {
             "attachment_id": new_id(),
             "server_id": server,
             "host_name": None,
@@ -63,6 +70,7 @@ class Mounts:
     def detach(self, id: str) -> None:
         """Detach a volume: it is gone from the instance at once; files that are open there stay open."""
         attachment = self.volumes[id]["attachment"]
+        assert attachment is not None
         self.volumes.update(id, status="available", attachment=None, updated_at=moment())
         self.plug(attachment["server_id"])
         self._tell(attachment["server_id"], f"virtio_blk: {attachment['device'][5:]} is detached")
@@ -78,7 +86,7 @@ class Mounts:
         if not place.parent.is_dir():
             return  # it will boot first
         place.mkdir(mode=0o700, exist_ok=True)
-        wanted = {row["attachment"]["device"][5:]: f"../../../volumes/{row['id']}" for row in self.of(server)}
+        wanted = {device[5:]: f"../../../volumes/{row['id']}" for device, row in self._attached(server)}
         for link in place.iterdir():
             if link.is_symlink() and (link.name not in wanted or str(link.readlink()) != wanted[link.name]):
                 link.unlink()
@@ -93,10 +101,10 @@ class Mounts:
                 "type": "disk",
                 "bus": "virtio",
                 "serial": row["id"],
-                "path": str(self._path(server, row["attachment"]["device"])),
+                "path": str(self._path(server, device)),
                 "tags": [row["tag"]] if row["tag"] else [],
             }
-            for row in self.of(server)
+            for device, row in self._attached(server)
         ]
 
     def _place(self, server: str) -> Path:

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, route
-from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, NAMES, moment, named, truth
-from faafo_lab.cloud.emulator.services.block_storage.volumes import GONE, Volumes
-
-FILTERS = ("name", "status", "volume_id", "metadata")
+from faafo_lab.cloud.emulator.services.block_storage.base import (
+    GONE,
+    METADATA,
+    NAMES,
+    AllSnapshots,
+    AllVolumes,
+    forbidden,
+    moment,
+    named,
+    truth,
+)
+from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
+from faafo_lab.cloud.emulator.services.block_storage.rows import SnapshotRow
 
 CREATE: JSON = {
     "type": "object",
@@ -32,31 +41,33 @@ UPDATE: JSON = {
 }
 
 
-class Snapshots(Volumes):
+class Snapshots:
     """The operations on snapshots."""
 
+    def __init__(self, volumes: AllVolumes, snapshots: AllSnapshots, life: VolumeLife, quotas: Quotas) -> None:
+        self._volumes, self._snapshots, self._life, self._quotas = volumes, snapshots, life, quotas
+
     @route("POST", "/v3/{project}/snapshots")
-    def create_snapshot(self, request: Request) -> Answer:
+    def create(self, request: Request) -> Answer:
         """Take a snapshot, with `force` of an attached volume too: of its files as they are, open or not."""
         wanted = request.parse(CREATE)["snapshot"]
         force = wanted.get("force") is not None and truth(wanted["force"], "force")
-        volume = self.volume(request, wanted["volume_id"])
+        volume = self._volumes.find(request, wanted["volume_id"])
         if volume["status"] != "available" and not (force and volume["status"] == "in-use"):
             raise Fault(
                 400,
                 f"Invalid volume: Volume {volume['id']} status must be available, but current status is: "
                 f"{volume['status']}.",
             )
-        self._claim(request.project, "snapshots", volume["size"])
-        created = moment()
-        row = self.snapshots.put(
+        self._quotas.claim(request.project, {"snapshots": 1, "gigabytes": volume["size"]})
+        texts, created = named(wanted), moment()
+        row = self._snapshots.table.put(
             {
                 "id": new_id(),
                 "project_id": request.project,
                 "volume_id": volume["id"],
-                "name": None,
-                "description": None,
-                **named(wanted),
+                "name": texts.get("name"),
+                "description": texts.get("description"),
                 "size": volume["size"],
                 "status": "creating",
                 "metadata": wanted.get("metadata") or {},
@@ -66,57 +77,56 @@ class Snapshots(Volumes):
                 "updated_at": created,
             }
         )
-        self.life.take(row["id"])
-        return Answer(202, {"snapshot": self._snapshot_view(row)})
+        self._life.take(row["id"])
+        return Answer(202, {"snapshot": self._view(row)})
 
-    def _snapshot_view(self, row: Row, *, whole: bool = False) -> JSON:
+    def _view(self, row: SnapshotRow, *, whole: bool = False) -> JSON:
         names = ("id", "volume_id", "status", "size", "metadata", "name", "description", "created_at", "updated_at")
-        view = {name: row[name] for name in names}
+        view = {name: each for name, each in row.items() if name in names}
         if whole:
             view["os-extended-snapshot-attributes:project_id"] = row["project_id"]
             view["os-extended-snapshot-attributes:progress"] = "100%" if row["status"] == "available" else "0%"
         return view
 
-    def _snapshots(self, request: Request, whole: bool) -> JSON:
-        rows = self._listed(request, self.snapshots.where(project_id=request.project), FILTERS)
-        page, links = self._page(request, rows, "snapshots")
-        return {"snapshots": [self._snapshot_view(row, whole=whole) for row in page], **links}
+    def _list(self, request: Request, *, whole: bool) -> JSON:
+        page, links = self._snapshots.page(request)
+        return {"snapshots": [self._view(row, whole=whole) for row in page], **links}
 
     @route("GET", "/v3/{project}/snapshots")
-    def list_snapshots(self, request: Request) -> JSON:
+    def index(self, request: Request) -> JSON:
         """List snapshots."""
-        return self._snapshots(request, whole=False)
+        return self._list(request, whole=False)
 
     @route("GET", "/v3/{project}/snapshots/detail")
-    def detail_snapshots(self, request: Request) -> JSON:
+    def detail(self, request: Request) -> JSON:
         """List snapshots, with everything."""
-        return self._snapshots(request, whole=True)
+        return self._list(request, whole=True)
 
     @route("GET", "/v3/{project}/snapshots/{id}")
-    def show_snapshot(self, request: Request, id: str) -> JSON:
+    def show(self, request: Request, id: str) -> JSON:
         """Show a snapshot."""
-        return {"snapshot": self._snapshot_view(self.snapshot(request, id), whole=True)}
+        return {"snapshot": self._view(self._snapshots.find(request, id), whole=True)}
 
     @route("PUT", "/v3/{project}/snapshots/{id}")
-    def update_snapshot(self, request: Request, id: str) -> JSON:
+    def update(self, request: Request, id: str) -> JSON:
         """Change a snapshot's name or description."""
-        self.snapshot(request, id)
+        self._snapshots.find(request, id)
         wanted = request.parse(UPDATE)["snapshot"]
-        return {"snapshot": self._snapshot_view(self.snapshots.update(id, **named(wanted), updated_at=moment()))}
+        return {"snapshot": self._view(self._snapshots.update(id, **named(wanted)))}
 
     @route("DELETE", "/v3/{project}/snapshots/{id}")
-    def delete_snapshot(self, request: Request, id: str) -> Answer:
+    def delete(self, request: Request, id: str) -> Answer:
         """Delete a snapshot; volumes that were made from it stay."""
-        if self.snapshot(request, id)["status"] not in GONE:
+        if self._snapshots.find(request, id)["status"] not in GONE:
             raise Fault(400, "Invalid snapshot: Snapshot status must be available or error.")
-        self.life.delete_snapshot(id)
+        self._life.delete_snapshot(id)
         return Answer(202)
 
     @route("POST", "/v3/{project}/snapshots/{id}/action")
-    def snapshot_action(self, request: Request, id: str) -> Answer:
+    def action(self, request: Request, id: str) -> Answer:
         """What can be told to a snapshot, only an administrator may."""
-        self.snapshot(request, id)
+        self._snapshots.find(request, id)
         name = next(iter(request.parse()), "")
         if name in ("os-reset_status", "os-force_delete", "os-update_snapshot_status", "os-unmanage"):
-            raise self.forbidden(f"snapshot_extension:{name.removeprefix('os-')}")
+            raise forbidden(f"snapshot_extension:{name.removeprefix('os-')}")
         raise Fault(400, f"There is no such action: {name[:120]}")

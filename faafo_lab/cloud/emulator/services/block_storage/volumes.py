@@ -5,23 +5,25 @@ A volume's size is a promise that quotas count: the directory that it is may hol
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable
-
-from faafo_lab.cloud.emulator.common.names import id_of
+from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, route
-from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.common.token import Tokens
-from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, NAMES, ZONE, Cinder, moment, named, truth
+from faafo_lab.cloud.emulator.services.block_storage.base import (
+    GONE,
+    METADATA,
+    NAMES,
+    ZONE,
+    AllSnapshots,
+    AllVolumes,
+    forbidden,
+    moment,
+    named,
+    truth,
+)
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
-from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
+from faafo_lab.cloud.emulator.services.block_storage.rows import SnapshotRow, VolumeRow
+from faafo_lab.cloud.emulator.services.block_storage.types import TYPE, TYPE_ID
 from faafo_lab.cloud.emulator.services.image.api import Image
-from faafo_lab.cloud.emulator.site import Site
 
-TYPE = "__DEFAULT__"  # as Cinder calls it where nobody has made another
-TYPE_ID = str(uuid.UUID(id_of("volume_type", TYPE)))
-FILTERS = ("name", "status", "metadata", "bootable", "availability_zone", "size")
-GONE = ("available", "error", "error_deleting")  # what may be deleted
 GIGABYTES_MAX = 2**31 - 1
 
 SIZE: JSON = {
@@ -62,15 +64,14 @@ UPDATE: JSON = {
 }
 
 
-class Volumes(Cinder):
+class Volumes:
     """The operations on volumes, but for their actions."""
 
-    def __init__(self, site: Site, tokens: Tokens, images: Image, console: Callable[[str, str], None]) -> None:
-        """`console` writes a line on an instance's console."""
-        super().__init__(site, tokens)
-        self.images = images
-        self.life = VolumeLife(site, images)
-        self.mounts = Mounts(site, console)
+    def __init__(
+        self, volumes: AllVolumes, snapshots: AllSnapshots, life: VolumeLife, quotas: Quotas, images: Image
+    ) -> None:
+        self._volumes, self._snapshots = volumes, snapshots
+        self._life, self._quotas, self._images = life, quotas, images
 
     # Create
 
@@ -86,40 +87,36 @@ class Volumes(Cinder):
             raise Fault(400, f"Availability zone '{wanted['availability_zone']}' is invalid.")
         size = int(wanted["size"]) if wanted.get("size") is not None else None
         content = self._wanted_content(request, wanted, size)
-        size = size or content.pop("size", None)
+        size = size or content.get("size")
         if size is None:
             raise Fault(400, "Invalid input received: 'size' is a required property of an empty volume.")
-        content.pop("size", None)
-        self._claim_size(size)
-        self._claim(request.project, "volumes", size)
-        created = moment()
-        row = self.volumes.put(
+        self._quotas.claim(request.project, {"per_volume_gigabytes": size, "volumes": 1, "gigabytes": size})
+        texts, created = named(wanted), moment()
+        row = self._volumes.table.put(
             {
                 "id": new_id(),
                 "project_id": request.project,
                 "user_id": request.token.user_id,
-                "name": None,
-                "description": None,
-                **named(wanted),
+                "name": texts.get("name"),
+                "description": texts.get("description"),
                 "size": size,
                 "status": "creating",
                 "metadata": wanted.get("metadata") or {},
                 "readonly": None,
-                "bootable": "false",
+                "bootable": content.get("bootable", "false"),
                 "availability_zone": ZONE,
-                "snapshot_id": None,
-                "source_volid": None,
-                "image_id": None,
-                "image_metadata": {},
+                "snapshot_id": content.get("snapshot_id"),
+                "source_volid": content.get("source_volid"),
+                "image_id": content.get("image_id"),
+                "image_metadata": content.get("image_metadata", {}),
                 "attachment": None,
                 "tag": None,
                 "uploading": None,
                 "created_at": created,
                 "updated_at": created,
-                **content,
             }
         )
-        self.life.fill(row["id"])
+        self._life.fill(row["id"])
         return Answer(202, {"volume": self._view(request, row)})
 
     def _wanted_content(self, request: Request, wanted: JSON, size: int | None) -> JSON:
@@ -131,11 +128,12 @@ class Volumes(Cinder):
             raise Fault(400, f"Invalid input received: give one of {', '.join(sorted(sources))}.")
         if "imageRef" in sources:
             return self._from_image(request, str(sources["imageRef"]), size)
+        source: SnapshotRow | VolumeRow
         if "snapshot_id" in sources:
-            source, kind = self.snapshot(request, sources["snapshot_id"]), "snapshot"
+            source, kind = self._snapshots.find(request, sources["snapshot_id"]), "snapshot"
             good = source["status"] == "available"
         elif "source_volid" in sources:
-            source, kind = self.volume(request, sources["source_volid"]), "volume"
+            source, kind = self._volumes.find(request, sources["source_volid"]), "volume"
             good = source["status"] in ("available", "in-use")
         else:
             return {}
@@ -147,13 +145,13 @@ class Volumes(Cinder):
                 f"Invalid input received: Volume size '{size}'GB cannot be smaller than the {kind} size "
                 f"{source['size']}GB. They must be >= original {kind} size.",
             )
-        inherited = {name: source[name] for name in ("bootable", "image_metadata", "size")}
-        return {**inherited, **{name: value for name, value in sources.items() if value}}
+        inherited = {"bootable": source["bootable"], "image_metadata": source["image_metadata"], "size": source["size"]}
+        return {**inherited, **sources}
 
     def _from_image(self, request: Request, reference: str, size: int | None) -> JSON:
         id = reference.rstrip("/").rsplit("/", 1)[-1]
-        image = self.images.rows.get(id)
-        if image is None or not self.images.visible(image, request.project):
+        image = self._images.get(id)
+        if image is None or not self._images.visible(image, request.project):
             raise Fault(400, "Invalid image identifier or unable to access requested image.")
         if image["status"] != "active":
             raise Fault(400, f"Invalid input received: Image {id} is not active.")
@@ -163,19 +161,19 @@ class Volumes(Cinder):
             least = image["min_disk"]
             why = f"Volume size {size}GB cannot be smaller than the image minDisk size {least}GB."
             raise Fault(400, f"Invalid input received: {why}")
-        if size << 30 < (image["virtual_size"] or image["size"]):
+        if size << 30 < (image["virtual_size"] or image["size"] or 0):
             raise Fault(
                 400, f"Invalid input received: Size of specified image {id} is larger than volume size {size}GB."
             )
         told = ("checksum", "container_format", "disk_format", "min_disk", "min_ram", "size")
-        metadata = {**image["properties"], **{name: image[name] for name in told}}
+        metadata = {**image["properties"], **{name: each for name, each in image.items() if name in told}}
         metadata |= {"image_id": id, "image_name": image["name"] or ""}
         words = {name: str(value) for name, value in metadata.items()}
         return {"image_id": id, "bootable": "true", "image_metadata": words}
 
     # Look
 
-    def _view(self, request: Request, row: Row, *, whole: bool = False) -> JSON:
+    def _view(self, request: Request, row: VolumeRow, *, whole: bool = False) -> JSON:
         """A volume as Cinder 3.0 shows it; `whole`: where it is looked at, not where it is created or changed."""
         attachment = row["attachment"]
         view = {
@@ -185,7 +183,7 @@ class Volumes(Cinder):
             "bootable": row["bootable"],
             "consistencygroup_id": None,
             "encrypted": False,
-            "links": self._links(request, "volumes", row["id"]),
+            "links": self._volumes.links(request, row["id"]),
             "metadata": row["metadata"]
             if row["readonly"] is None
             else {**row["metadata"], "readonly": row["readonly"]},
@@ -199,51 +197,47 @@ class Volumes(Cinder):
                 view["volume_image_metadata"] = row["image_metadata"]
         return view
 
-    def _volumes(self, request: Request) -> tuple[list[Row], JSON]:
-        rows = self._listed(request, self.volumes.where(project_id=request.project), FILTERS)
-        return self._page(request, rows, "volumes")
-
     @route("GET", "/v3/{project}/volumes")
     def index(self, request: Request) -> JSON:
         """List volumes."""
-        page, links = self._volumes(request)
+        page, links = self._volumes.page(request)
         views = [
-            {"id": row["id"], "name": row["name"], "links": self._links(request, "volumes", row["id"])} for row in page
+            {"id": row["id"], "name": row["name"], "links": self._volumes.links(request, row["id"])} for row in page
         ]
         return {"volumes": views, **links}
 
     @route("GET", "/v3/{project}/volumes/detail")
     def detail(self, request: Request) -> JSON:
         """List volumes, with everything."""
-        page, links = self._volumes(request)
+        page, links = self._volumes.page(request)
         return {"volumes": [self._view(request, row, whole=True) for row in page], **links}
 
     @route("GET", "/v3/{project}/volumes/{id}")
     def show(self, request: Request, id: str) -> JSON:
         """Show a volume."""
-        return {"volume": self._view(request, self.volume(request, id), whole=True)}
+        return {"volume": self._view(request, self._volumes.find(request, id), whole=True)}
 
     # Change
 
     @route("PUT", "/v3/{project}/volumes/{id}")
     def update(self, request: Request, id: str) -> JSON:
         """Change a volume's name, description or metadata."""
-        self.volume(request, id)
+        self._volumes.find(request, id)
         wanted = request.parse(UPDATE)["volume"]
         changes = named(wanted)
         if wanted.get("metadata") is not None:
             changes["metadata"] = wanted["metadata"]
-        row = self.volumes.update(id, **changes, updated_at=moment())
+        row = self._volumes.update(id, **changes)
         return {"volume": self._view(request, row)}
 
     @route("DELETE", "/v3/{project}/volumes/{id}")
     def delete(self, request: Request, id: str) -> Answer:
         """Delete a volume, with `cascade` its snapshots too; it is gone when its content is."""
-        row = self.volume(request, id)
+        row = self._volumes.find(request, id)
         if request.one("force") is not None and truth(request.one("force"), "force"):
-            raise self.forbidden("volume:force_delete")
+            raise forbidden("volume:force_delete")
         cascade = request.one("cascade") is not None and truth(request.one("cascade"), "cascade")
-        snapshots = self.snapshots.where(volume_id=id)
+        snapshots = self._snapshots.table.where(volume_id=id)
         busy = [each for each in snapshots if each["status"] not in GONE]
         if row["status"] not in GONE or row["attachment"] or (snapshots and not cascade) or busy:
             raise Fault(
@@ -253,10 +247,6 @@ class Volumes(Cinder):
                 "transfer, or be disassociated from snapshots after volume transfer.",
             )
         for each in snapshots:
-            self.life.delete_snapshot(each["id"])
-        self.life.delete(id)
+            self._life.delete_snapshot(each["id"])
+        self._life.delete(id)
         return Answer(202)
-
-    def forbidden(self, action: str) -> Fault:
-        """What only an administrator may do: there is none."""
-        return Fault(403, f"Policy doesn't allow {action} to be performed.")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from faafo_lab.cloud.emulator.common.schema import UUID
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
-from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.block_storage.api import Volume
+from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
 from faafo_lab.cloud.emulator.services.compute import states, versions
 from faafo_lab.cloud.emulator.services.compute.base import Links, form, only
 from faafo_lab.cloud.emulator.services.compute.servers import Servers
@@ -47,7 +50,7 @@ class Attachments:
         row = self._volumes.mounts.attach(volume["id"], id, tag=wanted.get("tag"))
         return {"volumeAttachment": attachment_view(row["id"], row["attachment"])}
 
-    def _attached(self, request: Request, id: str, volume: str) -> Row:
+    def _attached(self, request: Request, id: str, volume: str) -> VolumeRow:
         self._servers.find(request, id)
         for row in self._volumes.mounts.of(id):
             if row["id"] == volume:
@@ -74,6 +77,7 @@ class Attachments:
         return Answer(202)
 
 
-def attachment_view(volume: str, attachment: JSON) -> JSON:
+def attachment_view(volume: str, attachment: Mapping[str, Any] | None) -> JSON:
     """An attachment, as Nova shows it."""
+    assert attachment is not None
     return {"id": volume, "volumeId": volume, "serverId": attachment["server_id"], "device": attachment["device"]}

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
-from urllib.parse import urlencode
 
+from faafo_lab.cloud.emulator.common.pages import Pager
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
 from faafo_lab.cloud.emulator.site import Site
 
 PREFIX = "/compute"
-PAGE_MAX = 1000
 T = TypeVar("T")
 
 
-def number(request: Request, name: str) -> int | None:
-    """A query parameter that is a whole number. Raises a 400 `Fault`."""
-    try:
-        return request.number(name)
-    except ValueError as error:
-        raise Fault(400, f"Invalid input for query parameters {name}: {error}.") from None
+PAGER = Pager(
+    bad_number=lambda name, value: Fault(
+        400, f"Invalid input for query parameters {name}: {name} must be a whole number, not {value}."
+    ),
+    no_marker=lambda marker: Fault(400, f"marker [{marker}] not found"),
+    most=1000,
+)
+number = PAGER.number
 
 
 def only(properties: JSON, required: Sequence[str] = (), **more: Any) -> JSON:
@@ -52,15 +53,6 @@ class Links:
 
     def page(self, request: Request, rows: Sequence[T], key: Callable[[T], Any], name: str) -> tuple[Sequence[T], JSON]:
         """The rows after the marker, at most `limit`, and, under a name, the link to the rest. Raises a 400 `Fault`."""
-        limit, marker = number(request, "limit"), request.one("marker")
-        start = 0
-        if marker:
-            keys = [key(row) for row in rows]
-            if marker not in keys:
-                raise Fault(400, f"marker [{marker}] not found")
-            start = keys.index(marker) + 1
-        page = rows[start:][: PAGE_MAX if limit is None else min(limit, PAGE_MAX)]
-        if not page or start + len(page) >= len(rows):
-            return page, {}
-        query = {**request.query, "marker": [key(page[-1])]}
-        return page, {name: [{"rel": "next", "href": f"{self.root}{request.path}?{urlencode(query, doseq=True)}"}]}
+        page, query = PAGER.cut(rows, request, key=key)
+        href = f"{self.root}{request.path}?{query}"
+        return page, {name: [{"rel": "next", "href": href}]} if query else {}

@@ -83,7 +83,7 @@ class Rebuilding:
         states.RESIZE.check(row)
         if flavor.id == row["flavor_id"]:
             raise Fault(400, "When resizing, instances must change flavor!")
-        image = self._images.rows.get(row["image_id"])
+        image = self._images.get(row["image_id"])
         if image is not None and image["min_ram"] > flavor.ram_mb:
             raise Fault(400, "Flavor's memory is too small for requested image.")
         self._limits.claim_resize(row, flavor)

@@ -51,7 +51,7 @@ class Snapshots:
         wanted, id = value, row["id"]
         self._wanted.check_metadata(wanted)
         states.SNAPSHOT.check(row)
-        base = self._images.rows.get(row["image_id"])
+        base = self._images.get(row["image_id"])
         properties = {
             **(base["properties"] if base else {}),
             "image_type": "snapshot",
@@ -85,7 +85,7 @@ class Snapshots:
         try:
             async with self._still(row):
                 upload.chunks = pack(self._life.guests.directory(id) / "disk")
-                await self._images.upload(upload, image)
+                await self._images.data.upload(upload, image)
         except Exception as error:
             log.warning("The snapshot %s of server %s failed: %r", image, id, error)
             self._life.history.end(id, self._life.history.open(id), "Error")

@@ -15,6 +15,7 @@ from faafo_lab.cloud.emulator.services.compute.base import only
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS, Flavor
 from faafo_lab.cloud.emulator.services.compute.rows import GroupRow, KeyRow, ServerRow
 from faafo_lab.cloud.emulator.services.image.api import Image
+from faafo_lab.cloud.emulator.services.image.rows import ImageRow
 from faafo_lab.cloud.emulator.services.network.api import Network
 
 USER_DATA_CHARACTERS_MAX = 65_535
@@ -125,25 +126,26 @@ class Wanted:
             raise Fault(400, f"Flavor {id} could not be found.")
         return FLAVORS[id]
 
-    def image(self, request: Request, wanted: JSON, flavor: Flavor) -> Row:
+    def image(self, request: Request, wanted: JSON, flavor: Flavor) -> ImageRow:
         """The image, which has to fit the flavor."""
         if wanted.get("block_device_mapping") or not _boots_from_image(wanted):
             raise Fault(400, "Block Device Mapping is Invalid: this cloud boots servers from images.")
         if "imageRef" not in wanted:
             raise Fault(400, "Missing imageRef attribute")
         id = wanted["imageRef"].rstrip("/").rsplit("/", 1)[-1]
-        image = self._images.rows.get(id)
+        image = self._images.get(id)
         if image is None or not self._images.visible(image, request.project):
             raise Fault(400, "Invalid imageRef provided.")
         if image["status"] != "active":
             raise Fault(400, f"Image {id} is not active.")
         if image["min_ram"] > flavor.ram_mb:
             raise Fault(400, "Flavor's memory is too small for requested image.")
-        if max(image["min_disk"] << 30, image["size"]) > flavor.disk_gb << 30:
+        least = max(image["min_disk"] << 30, image["size"] or 0)
+        if least > flavor.disk_gb << 30:
             raise Fault(
                 400,
                 "Flavor's disk is too small for requested image. Flavor disk is "
-                f"{flavor.disk_gb << 30} bytes, minimum size is {max(image['min_disk'] << 30, image['size'])} bytes.",
+                f"{flavor.disk_gb << 30} bytes, minimum size is {least} bytes.",
             )
         return image
 

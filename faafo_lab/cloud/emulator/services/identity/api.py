@@ -1,33 +1,55 @@
-"""Identity (Keystone v3): versions, and what an ordinary user may see of projects and users.
+"""Identity (Keystone v3): the service, which puts its parts together; its words and versions.
 
-There are two projects, each with a user of the same name, who is a member; passwords are random. `tokens` and
-`credentials` have the rest. Source: https://docs.openstack.org/api-ref/identity/v3/
+There are two projects, each with a user of the same name, who is a member; passwords are random. Source: https://docs.openstack.org/api-ref/identity/v3/
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable, Sequence
 
-from faafo_lab.cloud.emulator.common.names import DOMAIN, PROJECTS, id_of
+from faafo_lab.cloud.emulator.common.names import PROJECTS, id_of
 from faafo_lab.cloud.emulator.common.schema import Invalid
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, keystone_error, route
-from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, keystone_error, route
+from faafo_lab.cloud.emulator.common.token import Token
+from faafo_lab.cloud.emulator.services.identity.base import PREFIX, Directory
+from faafo_lab.cloud.emulator.services.identity.credentials import Credentials
+from faafo_lab.cloud.emulator.services.identity.projects import Projects
+from faafo_lab.cloud.emulator.services.identity.rows import UserRow
 from faafo_lab.cloud.emulator.services.identity.tokens import Authentication
+from faafo_lab.cloud.emulator.site import Site
 
 
-class Identity(Authentication):
-    """The identity service."""
+class Identity(Service):
+    """The identity service, which knows all tokens."""
 
-    prefix, type, name = "/identity", "identity", "keystone"
+    prefix, type, name = PREFIX, "identity", "keystone"
+    PARTS = (Authentication, Credentials, Projects)
     needs_project = False
     malformed = (
         "Expecting to find valid JSON in request body. The server could not comply with the request since it is"
         " either malformed or otherwise incorrect. The client is assumed to be in error."
     )
 
+    def __init__(self, site: Site, services: Callable[[], Sequence[Service]]) -> None:
+        """`services` says what the catalogue has."""
+        super().__init__(site, self)
+        self.directory = Directory(site)
+        self.credentials = Credentials(site, self.directory)
+        self.authentication = Authentication(site, self.directory, self.credentials, services)
+        self.projects = Projects(self.directory)
+
+    def find_token(self, text: str | None) -> Token | None:
+        """The valid token with this text."""
+        return self.authentication.find_token(text)
+
+    def user(self, id: str) -> UserRow:
+        """A user, with the password. Raises KeyError."""
+        return self.directory.users[id]
+
     def setup(self) -> None:
         """Make the projects and their users, where the state is new."""
-        projects, users = self.store.table("project"), self.store.table("user")
+        projects, users = self.directory.projects, self.directory.users
         with self.store.transaction():
             for name in PROJECTS:
                 if id_of("project", name) in projects:
@@ -78,73 +100,3 @@ class Identity(Authentication):
     def version(self, request: Request) -> JSON:
         """The version that there is."""
         return {"version": self._version()}
-
-    # Projects, users, domains, as an ordinary user may see them
-
-    def _project_view(self, row: Row) -> JSON:
-        return {
-            "id": row["id"],
-            "name": row["name"],
-            "domain_id": DOMAIN["id"],
-            "description": "",
-            "enabled": True,
-            "parent_id": DOMAIN["id"],
-            "is_domain": False,
-            "tags": [],
-            "options": {},
-            "links": {"self": f"{self.url}/v3/projects/{row['id']}"},
-        }
-
-    def _own_projects(self, request: Request) -> list[JSON]:
-        user = self.store.table("user")[request.token.user_id]
-        return [self._project_view(self.store.table("project")[user["project_id"]])]
-
-    @route("GET", "/v3/auth/projects")
-    def auth_projects(self, request: Request) -> JSON:
-        """The projects that the user may have a token for."""
-        return {"projects": self._own_projects(request), "links": self.links("/v3/auth/projects")}
-
-    @route("GET", "/v3/auth/domains")
-    def auth_domains(self, request: Request) -> JSON:
-        """The domains that the user may have a token for: none."""
-        return {"domains": [], "links": self.links("/v3/auth/domains")}
-
-    @route("GET", "/v3/users/{id}/projects")
-    def user_projects(self, request: Request, id: str) -> JSON:
-        """The user's own projects."""
-        if id != request.token.user_id:
-            raise self.forbidden("list_user_projects")
-        return {"projects": self._own_projects(request), "links": self.links(f"/v3/users/{id}/projects")}
-
-    @route("GET", "/v3/projects/{id}")
-    def show_project(self, request: Request, id: str) -> JSON:
-        """The token's own project."""
-        row = self.store.table("project").get(id)
-        if row is None or id != request.token.project_id:
-            raise self.forbidden("get_project")
-        return {"project": self._project_view(row)}
-
-    @route("GET", "/v3/users/{id}")
-    def show_user(self, request: Request, id: str) -> JSON:
-        """The user who asks."""
-        row = self.store.table("user").get(id)
-        if row is None or id != request.token.user_id:
-            raise self.forbidden("get_user")
-        view = {
-            "id": row["id"],
-            "name": row["name"],
-            "domain_id": DOMAIN["id"],
-            "default_project_id": row["project_id"],
-            "enabled": True,
-            "options": {},
-            "password_expires_at": None,
-            "links": {"self": f"{self.url}/v3/users/{id}"},
-        }
-        return {"user": view}
-
-    @route("GET", "/v3/{collection}")
-    def list_all(self, request: Request, collection: str) -> JSON:
-        """An ordinary user may list nothing of these."""
-        if collection in ("projects", "users", "domains", "roles", "services", "endpoints", "groups"):
-            raise self.forbidden(f"list_{collection}")
-        raise Fault(404, "The resource could not be found.")

@@ -17,9 +17,12 @@ import uuid
 from datetime import UTC, datetime
 
 from faafo_lab.cloud.emulator.common import schema
-from faafo_lab.cloud.emulator.common.names import DOMAIN, ROLES, id_of
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
-from faafo_lab.cloud.emulator.common.store import Row, Table
+from faafo_lab.cloud.emulator.common.names import ROLES, id_of
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
+from faafo_lab.cloud.emulator.common.store import Table
+from faafo_lab.cloud.emulator.services.identity.base import Directory, forbidden, moment
+from faafo_lab.cloud.emulator.services.identity.rows import CredentialRow
+from faafo_lab.cloud.emulator.site import Site
 
 MAX_CREDENTIALS = 100  # of a user
 _NAME = {"type": "string", "minLength": 1, "maxLength": 255}
@@ -46,49 +49,20 @@ CREDENTIAL: schema.Schema = {
 }
 
 
-def moment(seconds: float) -> str:
-    """A moment as Keystone writes it."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
-
-
-class Credentials(Service):
+class Credentials:
     """Application credentials."""
 
-    def user(self, id: str) -> Row:
-        """A user. Raises KeyError."""
-        row: Row = self.store.table("user")[id]
-        return row
+    def __init__(self, site: Site, directory: Directory) -> None:
+        self.table: Table[CredentialRow] = site.store.table("application_credential")
+        self._directory = directory
 
-    @property
-    def credentials(self) -> Table[Row]:
-        """All users' application credentials."""
-        return self.store.table("application_credential")
-
-    def links(self, path: str) -> JSON:
-        """The links of a list."""
-        return {"next": None, "self": self.url + path, "previous": None}
-
-    def forbidden(self, action: str) -> Fault:
-        """The answer to who may not."""
-        return Fault(403, f"You are not authorized to perform the requested action: identity:{action}.")
-
-    def named(self, kind: str, reference: JSON) -> Row | None:
-        """The user or project that a request means: by id, or by name in its domain."""
-        if "id" in reference:
-            return self.store.table(kind).get(reference["id"])
-        domain = reference.get("domain", {})
-        if domain.get("id") != DOMAIN["id"] and domain.get("name") != DOMAIN["name"]:
-            return None
-        found = self.store.table(kind).where(name=reference.get("name"))
-        return found[0] if found else None
-
-    def proven(self, claim: JSON) -> Row | None:
+    def proven(self, claim: JSON) -> CredentialRow | None:
         """The credential that a login has the secret of, if it has not expired."""
         if "id" in claim:
-            row = self.credentials.get(claim["id"])
+            row = self.table.get(claim["id"])
         else:
-            user = self.named("user", claim.get("user", {}))
-            found = self.credentials.where(user_id=user["id"], name=claim.get("name")) if user else []
+            user = self._directory.user(claim.get("user", {}))
+            found = self.table.where(user_id=user["id"], name=claim.get("name")) if user else []
             row = found[0] if found else None
         if row is None or (row["expires_at"] is not None and row["expires_at"] <= time.time()):
             return None
@@ -97,22 +71,22 @@ class Credentials(Service):
     def _check_owner(self, request: Request, user: str, action: str, *, manages: bool = False) -> None:
         """Check that a user asks for his own, and may manage them. Raises a 403 `Fault`."""
         if user != request.token.user_id:
-            raise self.forbidden(f"{action}_application_credential")
-        used = self.credentials.get(request.token.application_credential)
+            raise forbidden(f"{action}_application_credential")
+        used = self.table.get(request.token.application_credential)
         if manages and used is not None and not used["unrestricted"]:
             raise Fault(
                 403,
                 "Using method 'application_credential' is not allowed for managing additional application credentials.",
             )
 
-    def _own(self, request: Request, user: str, id: str, action: str, *, manages: bool = False) -> Row:
+    def _own(self, request: Request, user: str, id: str, action: str, *, manages: bool = False) -> CredentialRow:
         self._check_owner(request, user, action, manages=manages)
-        row = self.credentials.get(id)
+        row = self.table.get(id)
         if row is None or row["user_id"] != user:
             raise Fault(404, f"Could not find Application Credential: {id}.")
         return row
 
-    def _shown(self, row: Row) -> JSON:
+    def _view(self, row: CredentialRow) -> JSON:
         return {
             "id": row["id"],
             "name": row["name"],
@@ -123,11 +97,11 @@ class Credentials(Service):
             "roles": [{"id": id_of("role", name), "name": name, "domain_id": None} for name in row["roles"]],
             "expires_at": None if row["expires_at"] is None else moment(row["expires_at"]),
             "unrestricted": row["unrestricted"],
-            "links": {"self": f"{self.url}/v3/users/{row['user_id']}/application_credentials/{row['id']}"},
+            "links": {"self": f"{self._directory.url}/v3/users/{row['user_id']}/application_credentials/{row['id']}"},
         }
 
     @route("POST", "/v3/users/{user}/application_credentials")
-    def create_credential(self, request: Request, user: str) -> Answer:
+    def create(self, request: Request, user: str) -> Answer:
         """Create an application credential for the token's project."""
         self._check_owner(request, user, "create", manages=True)
         wanted = request.parse(CREDENTIAL)["application_credential"]
@@ -135,13 +109,13 @@ class Credentials(Service):
             raise _invalid("the token must be scoped to a project")
         if wanted.get("access_rules"):
             raise _invalid("access rules are not supported by this cloud")
-        if self.credentials.where(user_id=user, name=wanted["name"]):
+        if self.table.where(user_id=user, name=wanted["name"]):
             reason = f"Duplicate entry found with name {wanted['name']}."
             raise Fault(409, f"Conflict occurred attempting to store application_credential - {reason}")
-        if len(self.credentials.where(user_id=user)) >= MAX_CREDENTIALS:
-            raise self.forbidden(f"create_application_credential: there are {MAX_CREDENTIALS} already")
+        if len(self.table.where(user_id=user)) >= MAX_CREDENTIALS:
+            raise forbidden(f"create_application_credential: there are {MAX_CREDENTIALS} already")
         secret, salt = wanted.get("secret") or secrets.token_urlsafe(64), secrets.token_hex(16)
-        row = {
+        row: CredentialRow = {
             "id": uuid.uuid4().hex,
             "name": wanted["name"],
             "description": wanted.get("description"),
@@ -153,27 +127,27 @@ class Credentials(Service):
             "salt": salt,
             "hash": _hashed(secret, salt),
         }
-        self.credentials.put(row)
-        return Answer(201, {"application_credential": {**self._shown(row), "secret": secret}})
+        self.table.put(row)
+        return Answer(201, {"application_credential": {**self._view(row), "secret": secret}})
 
     @route("GET", "/v3/users/{user}/application_credentials")
-    def list_credentials(self, request: Request, user: str) -> JSON:
+    def index(self, request: Request, user: str) -> JSON:
         """The user's application credentials; `name` chooses one."""
         self._check_owner(request, user, "list")
         name = request.one("name")
-        rows = [row for row in self.credentials.where(user_id=user) if name in (None, row["name"])]
+        rows = [row for row in self.table.where(user_id=user) if name in (None, row["name"])]
         path = f"/v3/users/{user}/application_credentials"
-        return {"application_credentials": [self._shown(row) for row in rows], "links": self.links(path)}
+        return {"application_credentials": [self._view(row) for row in rows], "links": self._directory.links(path)}
 
     @route("GET", "/v3/users/{user}/application_credentials/{id}")
-    def show_credential(self, request: Request, user: str, id: str) -> JSON:
+    def show(self, request: Request, user: str, id: str) -> JSON:
         """One application credential, without its secret."""
-        return {"application_credential": self._shown(self._own(request, user, id, "get"))}
+        return {"application_credential": self._view(self._own(request, user, id, "get"))}
 
     @route("DELETE", "/v3/users/{user}/application_credentials/{id}")
-    def delete_credential(self, request: Request, user: str, id: str) -> Answer:
+    def delete(self, request: Request, user: str, id: str) -> Answer:
         """Delete an application credential; tokens that were issued for it open nothing any more."""
-        self.credentials.delete(self._own(request, user, id, "delete", manages=True)["id"])
+        self.table.delete(self._own(request, user, id, "delete", manages=True)["id"])
         return Answer(204)
 
 

@@ -13,9 +13,11 @@ from collections.abc import Callable, Sequence
 
 from faafo_lab.cloud.emulator.common.names import DOMAIN, REGION, ROLES, id_of
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
-from faafo_lab.cloud.emulator.common.store import Row
+from faafo_lab.cloud.emulator.common.store import Table
 from faafo_lab.cloud.emulator.common.token import Token
-from faafo_lab.cloud.emulator.services.identity.credentials import Credentials, moment
+from faafo_lab.cloud.emulator.services.identity.base import Directory, forbidden, moment
+from faafo_lab.cloud.emulator.services.identity.credentials import Credentials
+from faafo_lab.cloud.emulator.services.identity.rows import CredentialRow, ProjectRow, TokenRow, UserRow
 from faafo_lab.cloud.emulator.site import Site
 
 TOKEN_SECONDS = 3600
@@ -89,49 +91,57 @@ AUTH = {
 }
 
 
-class Authentication(Credentials):
+class Authentication:
     """Tokens and the catalogue that comes with them."""
 
-    def __init__(self, site: Site, services: Callable[[], Sequence[Service]]) -> None:
+    def __init__(
+        self, site: Site, directory: Directory, credentials: Credentials, services: Callable[[], Sequence[Service]]
+    ) -> None:
         """`services` says what the catalogue has."""
-        super().__init__(site, self)
-        self.services = services
+        self._store = site.store
+        self._table: Table[TokenRow] = site.store.table("token")
+        self._directory = directory
+        self._credentials = credentials
+        self._services = services
 
     def find_token(self, text: str | None) -> Token | None:
         """The valid token with this text."""
         if not text:
             return None
-        row = self.store.table("token").get(_hash(text))
+        row = self._table.get(_hash(text))
         if row is None or row["expires_at"] <= time.time():
             return None
-        fields = {name: row[name] for name in Token.__annotations__ if name in row}
-        fields.update({name: tuple(row[name]) for name in ("methods", "roles") if name in row})
-        project = self.store.table("project").get(row["project_id"])
-        fields |= {"user_name": self.user(row["user_id"])["name"], "project_name": project and project["name"]}
+        fields: JSON = {name: each for name, each in row.items() if name in Token.__annotations__}
+        fields |= {name: tuple(fields[name]) for name in ("methods", "roles") if name in fields}
+        project = self._directory.projects.get(row["project_id"])
+        fields |= {
+            "user_name": self._directory.users[row["user_id"]]["name"],
+            "project_name": project and project["name"],
+        }
         token, credential = Token(**fields), fields.get("application_credential")
-        return token if credential is None or credential in self.credentials else None
+        return token if credential is None or credential in self._credentials.table else None
 
-    def _user(self, identity: JSON) -> tuple[Row, Token | None, Row | None]:
+    def _user(self, identity: JSON) -> tuple[UserRow, Token | None, CredentialRow | None]:
         """The user that the methods prove; the token and the application credential where they were the proof.
 
         Raises a 401 `Fault`.
         """
-        credential: Row | None = None
+        credential: CredentialRow | None = None
         before: Token | None = None
-        user: Row | None = None
+        user: UserRow | None = None
         for method in identity["methods"]:
             if method == "password":
                 claim = identity.get("password", {}).get("user", {})
-                user = self.named("user", claim)
-                given, right = claim.get("password", ""), (user or {}).get("password", "")
+                user = self._directory.user(claim)
+                given, right = claim.get("password", ""), user["password"] if user else ""
                 if not hmac.compare_digest(given.encode(), right.encode()) or user is None:
                     raise Fault(401, UNAUTHORIZED)
             elif method == "token":
                 before = self.find_token(identity.get("token", {}).get("id"))
-                user = self.store.table("user").get(before.user_id) if before else None
+                user = self._directory.users.get(before.user_id) if before else None
             elif method == "application_credential":
-                credential = self.proven(identity.get("application_credential", {}))
-                user = self.store.table("user").get(credential["user_id"]) if credential else None
+                credential = self._credentials.proven(identity.get("application_credential", {}))
+                user = self._directory.users.get(credential["user_id"]) if credential else None
             else:
                 user = None
             if user is None:
@@ -139,16 +149,16 @@ class Authentication(Credentials):
         assert user is not None
         return user, before, credential
 
-    def _project(self, auth: JSON, user: Row) -> Row | None:
+    def _project(self, auth: JSON, user: UserRow) -> ProjectRow | None:
         """The project that a token is asked for. Raises a 401 `Fault` where it isn't the user's."""
         scope = auth.get("scope")
         if scope == "unscoped":
             return None
         if scope is None:  # as Keystone does: the user's default project
-            return self.store.table("project").get(user["project_id"])
+            return self._directory.projects.get(user["project_id"])
         if "project" not in scope:
             raise Fault(401, UNAUTHORIZED)
-        project = self.named("project", scope["project"])
+        project = self._directory.project(scope["project"])
         if project is None or project["id"] != user["project_id"]:
             raise Fault(401, UNAUTHORIZED)
         return project
@@ -165,7 +175,10 @@ class Authentication(Credentials):
         expires = before.expires_at if before else issued + TOKEN_SECONDS
         if credential is not None and credential["expires_at"] is not None:
             expires = min(expires, credential["expires_at"])
-        row = {
+        used = credential["id"] if credential else before.application_credential if before else None
+        text = secrets.token_urlsafe(32)
+        row: TokenRow = {
+            "id": _hash(text),
             "user_id": user["id"],
             "project_id": project["id"] if project else None,
             "issued_at": issued,
@@ -173,15 +186,13 @@ class Authentication(Credentials):
             "methods": sorted({*auth["identity"]["methods"], *(before.methods if before else ())}),
             "audit_id": secrets.token_urlsafe(16),
             "roles": credential["roles"] if credential else list(before.roles if before else ROLES),
-            "application_credential": credential["id"] if credential else before and before.application_credential,
+            "application_credential": used,
         }
-        text = secrets.token_urlsafe(32)
-        tokens = self.store.table("token")
-        with self.store.transaction():
-            for old in tokens:
+        with self._store.transaction():
+            for old in self._table:
                 if old["expires_at"] <= issued:
-                    tokens.delete(old["id"])
-            tokens.put({"id": _hash(text), **row})
+                    self._table.delete(old["id"])
+            self._table.put(row)
         token = self.find_token(text)
         if token is None:  # what it was issued for has expired meanwhile
             raise Fault(401, UNAUTHORIZED)
@@ -207,7 +218,7 @@ class Authentication(Credentials):
     def revoke(self, request: Request) -> Answer:
         """Revoke a token of the same user."""
         text, _ = self._subject(request)
-        self.store.table("token").delete(_hash(text))
+        self._table.delete(_hash(text))
         return Answer(204)
 
     def _view(self, token: Token, *, catalog: bool) -> JSON:
@@ -228,7 +239,7 @@ class Authentication(Credentials):
             body["is_domain"] = False
             body["roles"] = [{"id": id_of("role", name), "name": name} for name in token.roles]
             if token.application_credential is not None:
-                row = self.credentials[token.application_credential]
+                row = self._credentials.table[token.application_credential]
                 body["application_credential"] = {
                     "id": row["id"],
                     "name": row["name"],
@@ -241,7 +252,7 @@ class Authentication(Credentials):
     def catalog(self, token: Token) -> list[JSON]:
         """Every service, with its three interfaces on the one URL."""
         entries = []
-        named = [(each, *name) for each in self.services() for name in ((each.type, each.name), *each.aliases)]
+        named = [(each, *name) for each in self._services() for name in ((each.type, each.name), *each.aliases)]
         for service, type_, name in named:
             url = service.url + service.endpoint.format(project=token.project_id)
             endpoints = [
@@ -268,8 +279,8 @@ class Authentication(Credentials):
     def show_catalog(self, request: Request) -> JSON:
         """The catalogue of the token's project."""
         if request.token.project_id is None:
-            raise self.forbidden("get_auth_catalog")
-        return {"catalog": self.catalog(request.token), "links": self.links("/v3/auth/catalog")}
+            raise forbidden("get_auth_catalog")
+        return {"catalog": self.catalog(request.token), "links": self._directory.links("/v3/auth/catalog")}
 
 
 def _hash(text: str) -> str:

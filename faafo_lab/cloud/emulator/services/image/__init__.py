@@ -1,7 +1,9 @@
 """Images (Glance v2): what servers boot from. Source: https://docs.openstack.org/api-ref/image/v2/
 
-api             the service: list, show, create, upload, download, change, delete
-attributes      what an image is: its attributes, versions and schemas
-query           lists, filtered and sorted; patch: changes; members: who may see an image
-base_images     those there from the start
+api             the service, its words and versions; base_images: those there from the start
+base            what its operations share: the images, who may see and change them
+images          list, show, create, change, delete; query: lists, filtered and sorted; patch: changes
+data            upload and download
+members         the projects that an image is shared with
+attributes      what a client may set of an image; schemas: what images look like
 """

@@ -1,8 +1,4 @@
-"""Images (Glance v2): list, show, create, upload, download, change and delete.
-
-An image's data is a file in the state directory's `images/`; it is written beside its place and moved there, so an
-upload that is cut short leaves nothing. Source: https://docs.openstack.org/api-ref/image/v2/
-"""
+"""Image (Glance v2): the service, which puts its parts together; its words, its versions, and its first images."""
 
 from __future__ import annotations
 
@@ -11,53 +7,51 @@ import os
 import uuid
 from http import HTTPStatus
 from pathlib import Path
-from urllib.parse import urlencode
 
 from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.names import id_of
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, now, route
-from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.image.attributes import BASE, READ_ONLY, SCHEMA, Schemas
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
+from faafo_lab.cloud.emulator.common.token import Tokens
+from faafo_lab.cloud.emulator.services.image.base import Collection, new
 from faafo_lab.cloud.emulator.services.image.base_images import BASE_IMAGES, pack
+from faafo_lab.cloud.emulator.services.image.data import Data
+from faafo_lab.cloud.emulator.services.image.images import Images
 from faafo_lab.cloud.emulator.services.image.members import Members
-from faafo_lab.cloud.emulator.services.image.patch import apply_patch, read_patch
-from faafo_lab.cloud.emulator.services.image.query import cut, matches, ordered
+from faafo_lab.cloud.emulator.services.image.rows import ImageRow
+from faafo_lab.cloud.emulator.services.image.schemas import Schemas
+from faafo_lab.cloud.emulator.site import Site
 from faafo_lab.cloud.emulator.system import durable
 
+VERSIONS = ("v2.9", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0")
 
-class Image(Schemas, Members):
+
+class Image(Service):
     """The image service."""
 
     prefix, type, name = "/image", "image", "glance"
+    PARTS = (Images, Data, Members, Schemas)
 
-    @property
-    def rows(self) -> dict[str, Row]:
-        """All images, by id."""
-        return self.store.table("image").rows
-
-    def file(self, id: str) -> Path:
-        """Where an image's data is, or will be."""
-        return self.site.directory / "images" / id
-
-    def discard(self, id: str | None) -> None:
-        """Remove an image that got no data, if it is there."""
-        row = self.store.table("image").get(id)
-        if row is not None and row["status"] != "active":
-            self.store.table("image").delete(row["id"])
+    def __init__(self, site: Site, tokens: Tokens) -> None:
+        super().__init__(site, tokens)
+        self._images = Collection(site)
+        self.members = Members(self._images)
+        self.images = Images(site, self.url, self._images, self.members)
+        self.data = Data(self._images)
+        self.schemas = Schemas()
 
     def setup(self) -> None:
         """Make the images that every embedded cloud has, and remove what cut-short uploads left."""
-        folder = self.site.directory / "images"
+        folder = self._images.directory
         folder.mkdir(mode=0o700, exist_ok=True)
         for base in BASE_IMAGES:
             id = str(uuid.UUID(id_of("image", base.name)))
-            if id in self.rows and self.file(id).exists():
+            if id in self._images.table and self._images.file(id).exists():
                 continue
             data = pack(base)
-            _write(self.file(id), data)
-            self.store.table("image").put(
+            _write(self._images.file(id), data)
+            self._images.table.put(
                 {
-                    **_new(id, base.name, id_of("project", "service")),
+                    **new(id, base.name, id_of("project", "service")),
                     "status": "active",
                     "visibility": "public",
                     "protected": True,
@@ -73,10 +67,30 @@ class Image(Schemas, Members):
                 }
             )
         for path in folder.iterdir():
-            if path.name not in self.rows:
+            if path.name not in self._images.table:
                 path.unlink()
-        for row in self.store.table("image").where(status="saving"):
-            self.store.table("image").update(row["id"], status="queued")
+        for row in self._images.table.where(status="saving"):
+            self._images.table.update(row["id"], status="queued")
+
+    # What other services ask
+
+    def get(self, id: str | None) -> ImageRow | None:
+        """An image, whoever may see it."""
+        return self._images.table.get(id)
+
+    def visible(self, row: ImageRow, project: str) -> bool:
+        """Whether a project may see an image."""
+        return self._images.visible(row, project)
+
+    def file(self, id: str) -> Path:
+        """Where an image's data is, or will be."""
+        return self._images.file(id)
+
+    def discard(self, id: str | None) -> None:
+        """Remove an image that got no data, if it is there."""
+        row = self.get(id)
+        if row is not None and row["status"] != "active":
+            self._images.table.delete(row["id"])
 
     # Words
 
@@ -94,197 +108,22 @@ class Image(Schemas, Members):
         """An image without an id is none: only the roots may end in a slash."""
         return path if path.startswith("/v2/images/") else super().path(path)
 
-    # Looking
+    # Versions
 
-    def image(self, request: Request, id: str) -> Row:
-        """The image with this id that the project may see. Raises a 404 `Fault`."""
-        row = self.rows.get(id)
-        if row is None or not self.visible(row, request.project):
-            raise Fault(404, f"No image found with ID {id}")
-        return row
+    @route("GET", "/", open=True)
+    def versions(self, request: Request) -> Answer:
+        """Which versions there are."""
+        link = [{"rel": "self", "href": f"{self.url}/v2/"}]
+        found = [
+            {"id": version, "status": "SUPPORTED" if number else "CURRENT", "links": link}
+            for number, version in enumerate(VERSIONS)
+        ]
+        return Answer(300, {"versions": found})
 
-    def own(self, request: Request, id: str, action: str) -> Row:
-        """The image, where the project may change it. Raises a 404 or 403 `Fault`."""
-        row = self.image(request, id)
-        if row["owner"] != request.project:
-            raise Fault(403, f"You are not authorized to complete {action} action.")
-        return row
-
-    def view(self, row: Row) -> JSON:
-        """An image as Glance shows it: properties stand beside the attributes."""
-        attributes = {name: value for name, value in row.items() if name != "properties"}
-        path = f"/v2/images/{row['id']}"
-        return {
-            **row["properties"],
-            **attributes,
-            "self": path,
-            "file": f"{path}/file",
-            "schema": "/v2/schemas/image",
-            "stores": "file",
-        }
-
-    @route("GET", "/v2/images")
-    def index(self, request: Request) -> JSON:
-        """List images, filtered, sorted, a page at a time."""
-        views = [self.view(row) for row in self.rows.values() if self.listed(row, request)]
-        views = [view for view in views if matches(view, request)]
-        views = ordered(views, request)
-        query = {name: values for name, values in request.query.items() if name != "marker"}
-        first = "/v2/images" + (f"?{urlencode(query, doseq=True)}" if query else "")
-        page, more = cut(views, request)
-        body = {"images": page, "first": first, "schema": "/v2/schemas/images"}
-        if more:
-            body["next"] = "/v2/images?" + urlencode({**query, "marker": [page[-1]["id"]]}, doseq=True)
-        return body
-
-    @route("GET", "/v2/images/{id}")
-    def show(self, request: Request, id: str) -> JSON:
-        """Show an image."""
-        return self.view(self.image(request, id))
-
-    @route("GET", "/v2/images/{id}/file")
-    def download(self, request: Request, id: str) -> Answer:
-        """An image's data."""
-        row = self.image(request, id)
-        if row["status"] != "active":
-            return Answer(204)
-        headers = {"Content-Type": "application/octet-stream", "Content-MD5": row["checksum"]}
-        return Answer(200, self.file(id), headers)
-
-    # Changing
-
-    def _attributes(self, body: JSON) -> JSON:
-        """A checked body as a row's fields. Raises a `Fault` for what a client may not set."""
-        for name in body:
-            if name in READ_ONLY and name != "id":
-                raise Fault(403, f"Attribute '{name}' is read-only.")
-        if body.get("visibility") == "public":
-            raise Fault(403, "You are not authorized to complete publicize_image action.")
-        fields = {name: body[name] for name in BASE if name in body}
-        if "tags" in fields:
-            fields["tags"] = sorted(set(fields["tags"]))
-        fields["properties"] = {name: value for name, value in body.items() if name not in BASE}
-        return fields
-
-    @route("POST", "/v2/images")
-    def create(self, request: Request) -> Answer:
-        """Make an image without data."""
-        body = request.parse(SCHEMA)
-        fields = self._attributes(body)
-        id = str(uuid.UUID(fields.get("id") or new_id()))
-        if id in self.rows:
-            raise Fault(409, f"Image ID {id} already exists!")
-        row = self.store.table("image").put({**_new(id, None, request.project), **fields, "id": id})
-        return Answer(201, self.view(row), {"Location": f"{self.url}/v2/images/{id}"})
-
-    @route("PATCH", "/v2/images/{id}")
-    def update(self, request: Request, id: str) -> JSON:
-        """Change an image by a JSON patch of its top level."""
-        changes = read_patch(request)
-        row = self.own(request, id, "modify_image")
-        view = {**row["properties"], **{name: row[name] for name in BASE if name != "id"}}
-        apply_patch(view, changes)
-        schema.check(view, SCHEMA)
-        fields = {**self._attributes(view), "updated_at": now()}
-        return self.view(self.store.table("image").update(id, **fields))
-
-    @route("PUT", "/v2/images/{id}/file", stream=True)
-    async def upload(self, request: Request, id: str) -> Answer:
-        """Give an image its data."""
-        row = self.own(request, id, "upload_image")
-        if row["status"] != "queued":
-            raise Fault(409, f"Image status transition from {row['status']} to saving is not allowed")
-        if not row["disk_format"] or not row["container_format"]:
-            raise Fault(400, "Properties disk_format, container_format must be set prior to saving data.")
-        images = self.store.table("image")
-        images.update(id, status="saving")
-        size, md5, sha512 = 0, hashlib.md5(usedforsecurity=False), hashlib.sha512()
-        partial = self.file(id).with_suffix(".partial")
-        try:
-            assert request.chunks is not None
-            with partial.open("wb") as file:
-                async for chunk in request.chunks:
-                    size += len(chunk)
-                    md5.update(chunk)
-                    sha512.update(chunk)
-                    file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            if id not in self.rows:
-                raise Fault(410, f"Image {id} was deleted during its upload.")
-            durable.move(partial, self.file(id))
-            images.update(
-                id,
-                status="active",
-                size=size,
-                virtual_size=size,
-                checksum=md5.hexdigest(),
-                os_hash_value=sha512.hexdigest(),
-                updated_at=now(),
-            )
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            if id in self.rows and self.rows[id]["status"] == "saving":
-                images.update(id, status="queued")
-            raise
-        return Answer(204)
-
-    @route("DELETE", "/v2/images/{id}")
-    def delete(self, request: Request, id: str) -> Answer:
-        """Delete an image and its data."""
-        row = self.own(request, id, "delete_image")
-        if row["protected"]:
-            raise Fault(403, f"Image {id} is protected and cannot be deleted.")
-        with self.store.transaction():
-            self.store.table("image").delete(id)
-            self.forget(id)
-        self.file(id).unlink(missing_ok=True)
-        return Answer(204)
-
-    @route("PUT", "/v2/images/{id}/tags/{tag}")
-    def add_tag(self, request: Request, id: str, tag: str) -> Answer:
-        """Add a tag."""
-        row = self.own(request, id, "modify_image")
-        if len(tag) > 255:
-            raise Fault(400, "A tag may have 255 characters at most.")
-        self.store.table("image").update(id, tags=sorted({*row["tags"], tag}), updated_at=now())
-        return Answer(204)
-
-    @route("DELETE", "/v2/images/{id}/tags/{tag}")
-    def remove_tag(self, request: Request, id: str, tag: str) -> Answer:
-        """Remove a tag."""
-        row = self.own(request, id, "modify_image")
-        if tag not in row["tags"]:
-            raise Fault(404, f"Tag {tag} was not found on image {id}.")
-        self.store.table("image").update(id, tags=[each for each in row["tags"] if each != tag], updated_at=now())
-        return Answer(204)
-
-
-def _new(id: str, name: str | None, owner: str) -> Row:
-    """A row with Glance's defaults."""
-    moment = now()
-    return {
-        "id": id,
-        "name": name,
-        "status": "queued",
-        "visibility": "shared",
-        "protected": False,
-        "os_hidden": False,
-        "owner": owner,
-        "container_format": None,
-        "disk_format": None,
-        "min_ram": 0,
-        "min_disk": 0,
-        "checksum": None,
-        "os_hash_algo": "sha512",
-        "os_hash_value": None,
-        "size": None,
-        "virtual_size": None,
-        "created_at": moment,
-        "updated_at": moment,
-        "tags": [],
-        "properties": {},
-    }
+    @route("GET", "/versions", open=True)
+    def versions_again(self, request: Request) -> Answer:
+        """The same, with status 200."""
+        return Answer(200, self.versions(request).body)
 
 
 def _write(path: Path, data: bytes) -> None:

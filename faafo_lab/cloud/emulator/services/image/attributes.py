@@ -1,4 +1,4 @@
-"""What an image is: the attributes that a client may set, and the versions and schemas that say so.
+"""What an image is: the attributes that a client may set, and the schema that says so.
 
 Source: https://docs.openstack.org/api-ref/image/v2/#image-schemas
 """
@@ -6,10 +6,9 @@ Source: https://docs.openstack.org/api-ref/image/v2/#image-schemas
 from __future__ import annotations
 
 from faafo_lab.cloud.emulator.common import schema
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Request, Service, route
+from faafo_lab.cloud.emulator.common.service import JSON
 
 STATUSES = ("pending", "accepted", "rejected")  # of a member
-VERSIONS = ("v2.9", "v2.7", "v2.6", "v2.5", "v2.4", "v2.3", "v2.2", "v2.1", "v2.0")
 DISK_FORMATS = ("ami", "ari", "aki", "vhd", "vhdx", "vmdk", "raw", "qcow2", "vdi", "ploop", "iso")
 CONTAINER_FORMATS = ("ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed")
 READ_ONLY = frozenset(
@@ -40,68 +39,3 @@ SCHEMA: JSON = {
     "keys": {"type": "string", "minLength": 1, "maxLength": 255},
     "maxProperties": 128 + len(BASE),
 }
-
-
-class Schemas(Service):
-    """The image service's versions and schemas."""
-
-    @route("GET", "/", open=True)
-    def versions(self, request: Request) -> Answer:
-        """Which versions there are."""
-        link = [{"rel": "self", "href": f"{self.url}/v2/"}]
-        found = [
-            {"id": version, "status": "SUPPORTED" if number else "CURRENT", "links": link}
-            for number, version in enumerate(VERSIONS)
-        ]
-        return Answer(300, {"versions": found})
-
-    @route("GET", "/versions", open=True)
-    def versions_again(self, request: Request) -> Answer:
-        """The same, with status 200."""
-        return Answer(200, self.versions(request).body)
-
-    @route("GET", "/v2/schemas/image")
-    def show_schema(self, request: Request) -> JSON:
-        """What an image looks like."""
-        read_only = {name: {"type": ["null", "string", "integer"], "readOnly": True} for name in sorted(READ_ONLY)}
-        return {
-            "name": "image",
-            "properties": {**read_only, **BASE},
-            "additionalProperties": {"type": "string"},
-            "links": [
-                {"rel": "self", "href": "{self}"},
-                {"rel": "enclosure", "href": "{file}"},
-                {"rel": "describedby", "href": "{schema}"},
-            ],
-        }
-
-    @route("GET", "/v2/schemas/images")
-    def show_list_schema(self, request: Request) -> JSON:
-        """What a list of images looks like."""
-        return {
-            "name": "images",
-            "properties": {
-                "images": {"type": "array", "items": self.show_schema(request)},
-                "first": {"type": "string"},
-                "next": {"type": "string"},
-                "schema": {"type": "string"},
-            },
-            "links": [
-                {"rel": "first", "href": "{first}"},
-                {"rel": "next", "href": "{next}"},
-                {"rel": "describedby", "href": "{schema}"},
-            ],
-        }
-
-    @route("GET", "/v2/schemas/member")
-    def show_member_schema(self, request: Request) -> JSON:
-        """What a member of an image looks like."""
-        texts = ("created_at", "updated_at", "image_id", "member_id", "schema")
-        properties: JSON = {name: {"type": "string"} for name in texts}
-        return {"name": "member", "properties": {**properties, "status": {"type": "string", "enum": list(STATUSES)}}}
-
-    @route("GET", "/v2/schemas/members")
-    def show_members_schema(self, request: Request) -> JSON:
-        """What a list of members looks like."""
-        items = {"type": "array", "items": self.show_member_schema(request)}
-        return {"name": "members", "properties": {"members": items, "schema": {"type": "string"}}, "links": []}

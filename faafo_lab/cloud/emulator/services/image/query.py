@@ -6,12 +6,18 @@ import operator
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from faafo_lab.cloud.emulator.common import lists, schema
+from faafo_lab.cloud.emulator.common import pages, schema
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
 
-PAGE = 25
-PAGE_MAX = 1000
-SORT_KEYS = ("name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at")
+PAGER = pages.Pager(
+    bad_number=lambda name, value: Fault(400, f"{name} param must be an integer"),
+    no_marker=lambda marker: Fault(400, f"Marker {marker} could not be found."),
+    bad_sort=lambda key, direction: Fault(400, f"Invalid sort key or direction: {key}:{direction}"),
+    usual=25,
+    most=1000,
+    keys=("name", "status", "container_format", "disk_format", "size", "id", "created_at", "updated_at"),
+    rank=lambda value: (value is None, value),
+)
 _PAGING = frozenset(("limit", "marker", "sort", "sort_key", "sort_dir", "member_status"))
 _OPERATORS: dict[str, Callable[[datetime, datetime], bool]] = {
     "gt": operator.gt,
@@ -72,31 +78,9 @@ def _compares(moment: str, text: str) -> bool:
 
 def ordered(views: list[JSON], request: Request) -> list[JSON]:
     """Sorted by `sort=name:asc,…` or by `sort_key` and `sort_dir`; the newest first where nothing is said."""
-    if text := request.one("sort"):
-        pairs = [[*part.split(":"), "desc"][:2] for part in text.split(",")]
-    else:
-        keys = request.query.get("sort_key", ["created_at"])
-        directions = request.query.get("sort_dir", ["desc"])
-        pairs = [[key, directions[min(number, len(directions) - 1)]] for number, key in enumerate(keys)]
     views = sorted(views, key=lambda view: str(view["id"]))
-    for key, direction in reversed(pairs):
-        if key not in SORT_KEYS or direction not in ("asc", "desc"):
-            raise Fault(400, f"Invalid sort key or direction: {key}:{direction}")
-        views.sort(
-            key=lambda view: (view[key] is None, 0 if view[key] is None else view[key]), reverse=direction == "desc"
-        )
-    return views
-
-
-def cut(views: list[JSON], request: Request) -> tuple[list[JSON], bool]:
-    """The images after the marker, at most `limit`, and whether there are more."""
-    try:
-        limit = request.number("limit")
-    except ValueError:
-        raise Fault(400, "limit param must be an integer") from None
-    limit = min(PAGE if limit is None else limit, PAGE_MAX)
-    try:
-        page, more = lists.page(views, request, limit)
-    except KeyError as error:
-        raise Fault(400, f"Marker {error.args[0]} could not be found.") from None
-    return page, limit > 0 and more
+    if text := request.one("sort"):
+        return PAGER.sort(views, pages.pairs(text, "desc"))
+    keys = request.query.get("sort_key", ["created_at"])
+    directions = request.query.get("sort_dir", ["desc"])
+    return PAGER.sort(views, list(zip(keys, directions + directions[-1:] * len(keys), strict=False)))

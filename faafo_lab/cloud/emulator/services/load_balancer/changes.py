@@ -11,11 +11,11 @@ import sqlite3
 from collections.abc import Iterable
 
 from faafo_lab.cloud.emulator.common import schema
-from faafo_lab.cloud.emulator.common.service import JSON, Fault, now
+from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, now
 from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.machinery.balancing.balancer import Balancer
 from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
+from faafo_lab.cloud.emulator.services.load_balancer.base import Collection
 from faafo_lab.cloud.emulator.services.load_balancer.kinds import (
     HEALTH_MONITOR,
     HTTP_CHECK,
@@ -24,11 +24,12 @@ from faafo_lab.cloud.emulator.services.load_balancer.kinds import (
     LOAD_BALANCER,
     MEMBER,
     POOL,
+    PROVIDER,
     Kind,
     unsupported,
 )
-from faafo_lab.cloud.emulator.services.load_balancer.parts import Parts
 from faafo_lab.cloud.emulator.services.load_balancer.plan import Plan
+from faafo_lab.cloud.emulator.services.load_balancer.vips import Vips
 from faafo_lab.cloud.emulator.services.network.api import Network
 from faafo_lab.cloud.emulator.site import Site
 
@@ -39,11 +40,14 @@ SETTLE_SECONDS = 0.2
 _TRY_AGAIN_SECONDS = 5.0
 
 
-class Changes(Parts):
+class Changes:
     """Changes of load balancers and their parts, and the data path that follows them."""
 
-    def __init__(self, site: Site, tokens: Tokens, network: Network) -> None:
-        super().__init__(site, tokens, network)
+    def __init__(self, site: Site, collection: Collection, network: Network) -> None:
+        self._site = site
+        self._all = collection
+        self._network = network
+        self._vips = Vips(collection, network)
         self._settling: dict[str, asyncio.Task[None]] = {}
         self._applying: asyncio.Handle | None = None
 
@@ -51,32 +55,32 @@ class Changes(Parts):
 
     def setup(self) -> None:
         """Finish what was going on when the emulator ended."""
-        for row in self.table(LOAD_BALANCER):
+        for row in self._all.table(LOAD_BALANCER):
             self._settled(row["id"])
 
     def begin(self, switch: Switch) -> None:
         """Balance from now on."""
-        self.balancer = Balancer(switch)
-        self.store.watch({kind.name for kind in KINDS} | {"port", "floatingip"}, self._changed)
+        self._all.balancer = Balancer(switch)
+        self._site.store.watch({kind.name for kind in KINDS} | {"port", "floatingip"}, self._changed)
         self._apply()
 
     async def close(self) -> None:
         """Close every listener and connection."""
         for task in self._settling.values():
             task.cancel()
-        balancer, self.balancer = self.balancer, None
+        balancer, self._all.balancer = self._all.balancer, None
         if balancer is not None:
             await balancer.close()
 
     def _changed(self) -> None:
-        if self._applying is None and self.balancer is not None:
+        if self._applying is None and self._all.balancer is not None:
             self._applying = asyncio.get_running_loop().call_soon(self._apply)
 
     def _apply(self) -> None:
         self._applying = None
-        if self.balancer is not None:
-            plan = Plan(self)
-            self.balancer.apply(plan.listeners, plan.pools)
+        if self._all.balancer is not None:
+            plan = Plan(self._all, self._network)
+            self._all.balancer.apply(plan.listeners, plan.pools)
 
     # A load balancer's state
 
@@ -87,16 +91,16 @@ class Changes(Parts):
 
     def change(self, kind: Kind, row: Row, status: str = "PENDING_UPDATE", **changes: object) -> Row:
         """Change a row; its load balancer, and a member's or monitor's pool, are busy for a moment."""
-        row = self.table(kind).update(row["id"], **changes, provisioning_status=status, updated_at=now()[:-1])
+        row = self._all.table(kind).update(row["id"], **changes, provisioning_status=status, updated_at=now()[:-1])
         self.busy(row["id"] if kind is LOAD_BALANCER else row["loadbalancer_id"], row.get("pool_id"))
         return row
 
     def busy(self, id: str, pool: str | None = None) -> None:
         """A load balancer, and perhaps one of its pools, is busy for a moment."""
         for kind, each in ((LOAD_BALANCER, id), (POOL, pool)):
-            row = self.table(kind).get(each)
+            row = self._all.table(kind).get(each)
             if row is not None and not row["provisioning_status"].startswith("PENDING_"):
-                self.table(kind).update(row["id"], provisioning_status="PENDING_UPDATE")
+                self._all.table(kind).update(row["id"], provisioning_status="PENDING_UPDATE")
         if id not in self._settling:
             self._settling[id] = asyncio.get_running_loop().create_task(self._settle(id))
 
@@ -114,20 +118,20 @@ class Changes(Parts):
 
     def _settled(self, id: str) -> None:
         """What was pending has come about."""
-        with self.store.transaction():
-            balancer = self.table(LOAD_BALANCER).get(id)
+        with self._site.store.transaction():
+            balancer = self._all.table(LOAD_BALANCER).get(id)
             if balancer is None:
                 return
             gone = balancer["provisioning_status"] == "PENDING_DELETE"
             for kind in KINDS:
-                rows = [balancer] if kind is LOAD_BALANCER else self.table(kind).where(loadbalancer_id=id)
+                rows = [balancer] if kind is LOAD_BALANCER else self._all.table(kind).where(loadbalancer_id=id)
                 for row in rows:
                     if gone or row["provisioning_status"] == "PENDING_DELETE":
-                        self.table(kind).delete(row["id"])
+                        self._all.table(kind).delete(row["id"])
                     elif row["provisioning_status"] != "ACTIVE":
-                        self.table(kind).update(row["id"], provisioning_status="ACTIVE")
+                        self._all.table(kind).update(row["id"], provisioning_status="ACTIVE")
             if gone and balancer["own_port"]:
-                self.network.ports.remove(balancer["vip_port_id"])
+                self._vips.release(balancer)
 
     # New parts. All of these are called in a transaction.
 
@@ -135,7 +139,7 @@ class Changes(Parts):
         """A new listener, and the pool that comes along with it."""
         values = LISTENER.values(body)
         values.pop("loadbalancer_id")
-        for other in self.table(LISTENER).where(loadbalancer_id=balancer["id"]):
+        for other in self._all.table(LISTENER).where(loadbalancer_id=balancer["id"]):
             if other["protocol_port"] == values["protocol_port"]:
                 raise Fault(409, "Another Listener on this Load Balancer is already using protocol_port "
                                  f"{values['protocol_port']}")  # fmt: skip
@@ -145,12 +149,12 @@ class Changes(Parts):
             values["default_pool_id"] = self._pool_like(balancer, nested)["id"]
         self.check_pool(balancer["id"], values, values["default_pool_id"])
         self.busy(balancer["id"])
-        return self.new(LISTENER, balancer["project_id"], balancer["id"], values)
+        return self._all.new(LISTENER, balancer["project_id"], balancer["id"], values)
 
     def _pool_like(self, balancer: Row, body: JSON) -> Row:
         """The pool that has this name, where the body says no more; or a new one."""
         if set(body) == {"name"}:
-            for row in self.table(POOL).where(loadbalancer_id=balancer["id"], name=body["name"]):
+            for row in self._all.table(POOL).where(loadbalancer_id=balancer["id"], name=body["name"]):
                 return row
             raise Fault(400, f"Pool {schema.shown(body['name'])} not found.")
         return self.add_pool(balancer, body)
@@ -159,7 +163,7 @@ class Changes(Parts):
         """Whether a listener can have this default pool. Raises a `Fault`."""
         if id is None:
             return
-        pool = self.table(POOL).get(id)
+        pool = self._all.table(POOL).get(id)
         if pool is None or pool["loadbalancer_id"] != balancer:
             raise Fault(404, f"Pool {id} not found.")
         if listener["protocol"] == "HTTP" and pool["protocol"] != "HTTP":
@@ -174,7 +178,7 @@ class Changes(Parts):
         check_persistence(values)
         if listener is not None and listener["default_pool_id"] is not None:
             raise Fault(409, f"Listener {listener['id']} already has a default pool.")
-        row = self.new(POOL, balancer["project_id"], balancer["id"], values)
+        row = self._all.new(POOL, balancer["project_id"], balancer["id"], values)
         if listener is not None:
             self.check_pool(balancer["id"], listener, row["id"])
             self.change(LISTENER, listener, default_pool_id=row["id"])
@@ -190,41 +194,88 @@ class Changes(Parts):
         """A new member of a pool."""
         values = MEMBER.values(body)
         if values["subnet_id"] is not None:
-            self.subnet(pool["project_id"], values["subnet_id"])
-        for other in self.table(MEMBER).where(pool_id=pool["id"]):
+            self._vips.subnet(pool["project_id"], values["subnet_id"])
+        for other in self._all.table(MEMBER).where(pool_id=pool["id"]):
             if all(other[name] == values[name] for name in ("address", "protocol_port")):
                 raise Fault(409, f"Another member on this pool is already using ip {values['address']} on "
                                  f"protocol_port {values['protocol_port']}")  # fmt: skip
         self.busy(pool["loadbalancer_id"], pool["id"])
         values["pool_id"] = pool["id"]
-        return self.new(MEMBER, pool["project_id"], pool["loadbalancer_id"], values)
+        return self._all.new(MEMBER, pool["project_id"], pool["loadbalancer_id"], values)
 
     def add_monitor(self, pool: Row, body: JSON) -> Row:
         """A pool's health monitor."""
         values = check_monitor(HEALTH_MONITOR.values(body))
-        if self.monitor(pool["id"]) is not None:
+        if self._all.monitor(pool["id"]) is not None:
             raise Fault(409, "This pool already has a health monitor")
         self.busy(pool["loadbalancer_id"], pool["id"])
-        return self.new(HEALTH_MONITOR, pool["project_id"], pool["loadbalancer_id"], values)
+        return self._all.new(HEALTH_MONITOR, pool["project_id"], pool["loadbalancer_id"], values)
 
-    def subnet(self, project: str, id: str) -> Row:
-        """A subnet that the project may use. Raises a 400 `Fault`."""
-        network = self.network
-        row = network.subnets.table.get(id)
-        if row is None or not network.networks.visible(network.networks.table[row["network_id"]], project):
-            raise Fault(400, f"Subnet {id} not found.")
-        return row
+    # What a request asks for
+
+    def whose(self, request: Request, id: object) -> Row:
+        """The load balancer that is to change. Raises a `Fault`."""
+        if id is None:
+            raise Fault(400, "Validation failure: loadbalancer_id or listener_id must be given.")
+        balancer = self._all.part(LOAD_BALANCER, request.project, str(id))
+        self.mutable(balancer)
+        return balancer
+
+    def update(self, request: Request, kind: Kind, row: Row) -> JSON:
+        """Change a part; what it is then. Raises a `Fault`."""
+        body = parse_part(request, kind.key)
+        with self._site.store.transaction():
+            self.whose(request, row["id"] if kind is LOAD_BALANCER else row["loadbalancer_id"])
+            changes = kind.changes(body)
+            if kind is LISTENER:
+                self.check_pool(row["loadbalancer_id"], row, changes.get("default_pool_id"))
+            elif kind is POOL:
+                check_persistence({**row, **changes})
+            elif kind is HEALTH_MONITOR:
+                whole = check_monitor({**row, **changes})
+                changes = {name: whole[name] for name in kind.attributes}
+            return self._all.view(kind, self.change(kind, row, **changes))
+
+    def new_pool(self, request: Request, body: JSON) -> Row:
+        """A new pool of a load balancer or of a listener. Raises a `Fault`."""
+        listener = None
+        if body.get("listener_id") is not None:
+            listener = self._all.part(LISTENER, request.project, str(body["listener_id"]))
+        balancer = self.whose(request, listener["loadbalancer_id"] if listener else body.get("loadbalancer_id"))
+        return self.add_pool(balancer, body, listener)
+
+    def new_balancer(self, request: Request, body: JSON) -> Row:
+        """A new load balancer with its address and all its parts. Raises a `Fault`."""
+        values = LOAD_BALANCER.values(body)
+        if values["provider"] not in (PROVIDER, "amphora"):
+            raise Fault(400, f"Provider {schema.shown(values['provider'])} is not enabled.")
+        row = self._all.new(LOAD_BALANCER, request.project, "", values)
+        row = self._all.table(LOAD_BALANCER).update(row["id"], **self._vips.take(request, row))
+        for pool in parts_of(body, "pools"):
+            self.add_pool(row, pool)
+        for listener in parts_of(body, "listeners"):
+            self.add_listener(row, listener)
+        self.busy(row["id"])
+        return self._all.table(LOAD_BALANCER)[row["id"]]
 
     # Parts that go
 
     def drop_pool(self, row: Row) -> None:
         """A pool goes, with all that is in it."""
-        for listener in self.table(LISTENER).where(default_pool_id=row["id"]):
+        for listener in self._all.table(LISTENER).where(default_pool_id=row["id"]):
             self.change(LISTENER, listener, default_pool_id=None)
         for kind in (MEMBER, HEALTH_MONITOR):
-            for each in self.table(kind).where(pool_id=row["id"]):
+            for each in self._all.table(kind).where(pool_id=row["id"]):
                 self.change(kind, each, "PENDING_DELETE")
         self.change(POOL, row, "PENDING_DELETE")
+
+
+def parse_part(request: Request, key: str) -> JSON:
+    """The object that a body has under its one key. Raises a 400 `Fault`."""
+    found = request.parse().get(key)
+    if not isinstance(found, dict):
+        raise Fault(400, f"Invalid input for field/attribute {key}. It must be a JSON object.")
+    return found
 
 
 def parts_of(body: JSON, name: str) -> Iterable[JSON]:

@@ -1,237 +1,108 @@
-"""The parts of load balancers as they are kept and shown: rows, lists, and statuses."""
+"""Load balancers, listeners, pools and health monitors: list, show, create, change, delete; statuses and figures."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict
-from typing import Any, ClassVar
-from urllib.parse import urlencode
-
-from faafo_lab.cloud.emulator.common import lists, schema
-from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, Service, new_id, now
-from faafo_lab.cloud.emulator.common.store import Row, Table
-from faafo_lab.cloud.emulator.common.token import Tokens
-from faafo_lab.cloud.emulator.machinery.balancing.balancer import Balancer
-from faafo_lab.cloud.emulator.machinery.balancing.listeners import Stats
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
+from faafo_lab.cloud.emulator.services.load_balancer.base import Collection
+from faafo_lab.cloud.emulator.services.load_balancer.changes import Changes, parse_part
 from faafo_lab.cloud.emulator.services.load_balancer.kinds import (
     HEALTH_MONITOR,
+    KINDS,
     LISTENER,
     LOAD_BALANCER,
     MEMBER,
     POOL,
     Kind,
 )
-from faafo_lab.cloud.emulator.services.network.api import Network
-from faafo_lab.cloud.emulator.site import Site
 
-QUOTAS = {"load_balancer": 10, "listener": 50, "pool": 50, "member": 200, "health_monitor": 50}
-_HIDDEN = ("loadbalancer_id", "pool_id", "listener_id", "own_port", "order")
-_NOT_FILTERS = frozenset(("limit", "marker", "page_reverse", "sort", "fields"))
+BY_PLURAL = {kind.plural: kind for kind in KINDS if kind is not MEMBER}
 
 
-class Parts(Service):
-    """What all operations on load balancers share."""
+class Parts:
+    """Operations on all kinds but members."""
 
-    QUOTAS = QUOTAS
-    ADDRESSES: ClassVar[Mapping[str, tuple[str, ...]]] = {
-        "load_balancer": ("vip_address",),
-        "listener": ("allowed_cidrs",),
-        "member": ("address", "monitor_address"),
-    }
+    def __init__(self, collection: Collection, changes: Changes) -> None:
+        self._all, self._changes = collection, changes
 
-    def __init__(self, site: Site, tokens: Tokens, network: Network) -> None:
-        super().__init__(site, tokens)
-        self.network = network
-        self.balancer: Balancer | None = None
+    def _kind(self, plural: str) -> Kind:
+        if plural not in BY_PLURAL:
+            raise Fault(404, "The resource could not be found.")
+        return BY_PLURAL[plural]
 
-    def error(self, fault: Fault) -> JSON:
-        """Octavia's form: {"faultcode", "faultstring", "debuginfo"}."""
-        code = "Client" if fault.status < 500 else "Server"
-        return {"faultcode": code, "faultstring": fault.message, "debuginfo": None}
+    @route("GET", "/v2/lbaas/{plural}")
+    def index(self, request: Request, plural: str) -> JSON:
+        """List."""
+        kind = self._kind(plural)
+        return self._all.listed(request, kind, self._all.table(kind))
 
-    # Rows
+    @route("GET", "/v2/lbaas/{plural}/{id}")
+    def show(self, request: Request, plural: str, id: str) -> JSON:
+        """Show."""
+        kind = self._kind(plural)
+        return {kind.key: self._all.view(kind, self._all.part(kind, request.project, id))}
 
-    def table(self, kind: Kind) -> Table[Row]:
-        """The rows of a kind."""
-        return self.store.table(kind.name)
+    @route("POST", "/v2/lbaas/{plural}")
+    def create(self, request: Request, plural: str) -> Answer:
+        """Create, with all that the body has below it."""
+        kind = self._kind(plural)
+        body = parse_part(request, kind.key)
+        if any(body.get(name) not in (None, request.project) for name in ("project_id", "tenant_id")):
+            raise Fault(403, "Policy does not allow this request to be performed.")
+        with self._all.store.transaction():
+            if kind is LOAD_BALANCER:
+                row = self._changes.new_balancer(request, body)
+                whole = {"listeners", "pools"} & set(body)
+                return Answer(201, {kind.key: self._all.full(row) if whole else self._all.view(kind, row)})
+            if kind is LISTENER:
+                row = self._changes.add_listener(self._changes.whose(request, body.get("loadbalancer_id")), body)
+            elif kind is POOL:
+                row = self._changes.new_pool(request, body)
+            else:
+                pool = self._all.part(POOL, request.project, HEALTH_MONITOR.values(body)["pool_id"])
+                self._changes.whose(request, pool["loadbalancer_id"])
+                row = self._changes.add_monitor(pool, body)
+            return Answer(201, {kind.key: self._all.view(kind, row)})
 
-    def part(self, kind: Kind, project: str, id: str, **equal: Any) -> Row:
-        """The row that the project may see. Raises a 404 `Fault`."""
-        row = self.table(kind).get(id)
-        if row is None or row["project_id"] != project or any(row[key] != value for key, value in equal.items()):
-            raise Fault(404, f"{kind.title} {id} not found.")
-        return row
+    @route("PUT", "/v2/lbaas/{plural}/{id}")
+    def update(self, request: Request, plural: str, id: str) -> JSON:
+        """Change."""
+        kind = self._kind(plural)
+        return {kind.key: self._changes.update(request, kind, self._all.part(kind, request.project, id))}
 
-    def new(self, kind: Kind, project: str, balancer: str, values: JSON) -> Row:
-        """Keep a new part. Raises a 403 `Fault` where the project has as many as it may."""
-        limit = self.limit(kind.name)
-        if 0 <= limit <= len(self.table(kind).where(project_id=project)):
-            raise Fault(403, f"Quota has been met for resources: {kind.title}")
-        row = {
-            "id": new_id(),
-            "project_id": project,
-            **values,
-            "loadbalancer_id": balancer,
-            "provisioning_status": "PENDING_CREATE",
-            "created_at": now()[:-1],
-            "updated_at": None,
-            "order": time.time_ns(),
-        }
-        return self.table(kind).put(row)
+    @route("DELETE", "/v2/lbaas/{plural}/{id}")
+    def delete(self, request: Request, plural: str, id: str) -> Answer:
+        """Delete; a load balancer with all its parts where cascade is true."""
+        kind = self._kind(plural)
+        row = self._all.part(kind, request.project, id)
+        with self._all.store.transaction():
+            self._changes.whose(request, id if kind is LOAD_BALANCER else row["loadbalancer_id"])
+            if kind is POOL:
+                self._changes.drop_pool(row)
+                return Answer(204)
+            if kind is LOAD_BALANCER:
+                parts = [(each, part) for each in KINDS[1:] for part in self._all.table(each).where(loadbalancer_id=id)]
+                if parts and (request.one("cascade") or "").lower() != "true":
+                    raise Fault(400, f"Cannot delete Load Balancer {id} - it has children")
+                for each, part in parts:
+                    self._all.table(each).update(part["id"], provisioning_status="PENDING_DELETE")
+            self._changes.change(kind, row, "PENDING_DELETE")
+        return Answer(204)
 
-    def of(self, kind: Kind, **equal: Any) -> list[Row]:
-        """The parts with these values, the oldest first."""
-        return sorted(self.table(kind).where(**equal), key=lambda row: row["order"])
+    # Statuses and figures
 
-    def monitor(self, pool: str) -> Row | None:
-        """A pool's health monitor."""
-        return next(iter(self.table(HEALTH_MONITOR).where(pool_id=pool)), None)
+    @route("GET", "/v2/lbaas/loadbalancers/{id}/status")
+    @route("GET", "/v2/lbaas/loadbalancers/{id}/statuses")
+    def statuses(self, request: Request, id: str) -> JSON:
+        """All statuses of a load balancer, as a tree."""
+        return {"statuses": {"loadbalancer": self._all.tree(self._all.part(LOAD_BALANCER, request.project, id))}}
 
-    # Statuses
+    @route("GET", "/v2/lbaas/loadbalancers/{id}/stats")
+    def balancer_stats(self, request: Request, id: str) -> JSON:
+        """What has passed through a load balancer."""
+        self._all.part(LOAD_BALANCER, request.project, id)
+        return {"stats": self._all.stats(self._all.table(LISTENER).where(loadbalancer_id=id))}
 
-    def operating(self, kind: Kind, row: Row) -> str:
-        """How a part fares at this moment."""
-        if not row["admin_state_up"]:
-            return "OFFLINE"
-        if kind is LOAD_BALANCER:
-            below = [self.operating(each, part) for each in (LISTENER, POOL)
-                     for part in self.table(each).where(loadbalancer_id=row["id"])]  # fmt: skip
-            return next((status for status in ("ERROR", "DEGRADED") if status in below), "ONLINE")
-        if kind is LISTENER:
-            front = self.balancer.frontends.get(row["id"]) if self.balancer is not None else None
-            return "OFFLINE" if front is None else "ERROR" if front.trouble else "ONLINE"
-        if kind is MEMBER:
-            return self._member(row)
-        if kind is POOL:
-            if self.balancer is None or row["id"] not in self.balancer.backends:
-                return "OFFLINE"
-            members = [self._member(each) for each in self.table(MEMBER).where(pool_id=row["id"], admin_state_up=True)]
-            dead = members.count("ERROR")
-            return "ONLINE" if not dead else "ERROR" if dead == len(members) else "DEGRADED"
-        return "ONLINE"
-
-    def _member(self, row: Row) -> str:
-        monitor = self.monitor(row["pool_id"])
-        backend = self.balancer.backends.get(row["pool_id"]) if self.balancer is not None else None
-        if not row["admin_state_up"]:
-            return "OFFLINE"
-        if monitor is None or not monitor["admin_state_up"]:
-            return "NO_MONITOR"
-        known = backend.health.get(row["id"]) if backend is not None else None
-        if known is False:
-            return "ERROR"
-        return "OFFLINE" if known is None else "DRAINING" if row["weight"] == 0 else "ONLINE"
-
-    def stats(self, listeners: Iterable[Row]) -> JSON:
-        """What has passed through these listeners since the emulator's start."""
-        total = asdict(Stats())
-        for row in listeners:
-            front = self.balancer.frontends.get(row["id"]) if self.balancer is not None else None
-            for name, number in asdict(front.stats).items() if front is not None else ():
-                total[name] += number
-        return total
-
-    # Views
-
-    def view(self, kind: Kind, row: Row) -> JSON:
-        """A part as its API shows it."""
-        shown = {name: value for name, value in row.items() if name not in _HIDDEN}
-        shown |= {**kind.empty, "operating_status": self.operating(kind, row)}
-        balancer = [{"id": row.get("loadbalancer_id")}]
-        if kind is LOAD_BALANCER:
-            for part in (LISTENER, POOL):
-                shown[part.plural] = [{"id": each["id"]} for each in self.of(part, loadbalancer_id=row["id"])]
-        elif kind is LISTENER:
-            shown["loadbalancers"] = balancer
-        elif kind is POOL:
-            monitor = self.monitor(row["id"])
-            shown |= {
-                "loadbalancers": balancer,
-                "listeners": [{"id": each["id"]} for each in self.of(LISTENER, default_pool_id=row["id"])],
-                "members": [{"id": each["id"]} for each in self.of(MEMBER, pool_id=row["id"])],
-                "healthmonitor_id": monitor["id"] if monitor else None,
-            }
-        elif kind is HEALTH_MONITOR:
-            shown["pools"] = [{"id": row["pool_id"]}]
-        return shown
-
-    def full(self, row: Row) -> JSON:
-        """A load balancer with all its parts."""
-        pools = []
-        for pool in self.of(POOL, loadbalancer_id=row["id"]):
-            monitor = self.monitor(pool["id"])
-            pools.append({
-                **self.view(POOL, pool),
-                "members": [self.view(MEMBER, each) for each in self.of(MEMBER, pool_id=pool["id"])],
-                "healthmonitor": self.view(HEALTH_MONITOR, monitor) if monitor else None,
-            })  # fmt: skip
-        by_id = {pool["id"]: pool for pool in pools}
-        listeners = [{**self.view(LISTENER, each), "default_pool": by_id.get(each["default_pool_id"])}
-                     for each in self.of(LISTENER, loadbalancer_id=row["id"])]  # fmt: skip
-        return {**self.view(LOAD_BALANCER, row), "listeners": listeners, "pools": pools}
-
-    def tree(self, balancer: Row) -> JSON:
-        """The statuses of a load balancer and all its parts."""
-
-        def node(kind: Kind, row: Row, *also: str) -> JSON:
-            names = ("id", "name", "provisioning_status", *also)
-            return {**{name: row[name] for name in names}, "operating_status": self.operating(kind, row)}
-
-        def pool(row: Row) -> JSON:
-            monitor = self.monitor(row["id"])
-            found = node(POOL, row)
-            if monitor is not None:
-                found["healthmonitor"] = node(HEALTH_MONITOR, monitor, "type")
-            members = self.of(MEMBER, pool_id=row["id"])
-            return {**found, "members": [node(MEMBER, each, "address", "protocol_port") for each in members]}
-
-        pools = {row["id"]: pool(row) for row in self.of(POOL, loadbalancer_id=balancer["id"])}
-        listeners = [
-            {**node(LISTENER, row), "pools": [pools[row["default_pool_id"]]] if row["default_pool_id"] in pools else []}
-            for row in self.of(LISTENER, loadbalancer_id=balancer["id"])
-        ]
-        return {**node(LOAD_BALANCER, balancer), "listeners": listeners, "pools": list(pools.values())}
-
-    # Lists
-
-    def listed(self, request: Request, kind: Kind, rows: Iterable[Row]) -> JSON:
-        """A list: filtered, sorted, a page at a time, and only the fields that were asked for."""
-        own = sorted((row for row in rows if row["project_id"] == request.project), key=lambda row: row["order"])
-        views = [self.view(kind, row) for row in own]
-        views = [view for view in views if _matches(view, request)]
-        for key, _, direction in reversed([each.partition(":") for each in (request.one("sort") or "").split(",")]):
-            if direction not in ("", "asc", "desc"):
-                raise Fault(400, f"Invalid sort direction: {schema.shown(direction)}. It is asc or desc.")
-            views.sort(key=lambda view: str(view.get(key) or ""), reverse=direction == "desc")
-        page, more = _page(views, request)
-        body: JSON = {kind.plural: [lists.fields(view, request) for view in page]}
-        if more:
-            href = f"{self.url}{request.path}?{urlencode({**request.query, 'marker': [page[-1]['id']]}, doseq=True)}"
-            body[f"{kind.plural}_links"] = [{"rel": "next", "href": href}]
-        return body
-
-
-def _matches(view: JSON, request: Request) -> bool:
-    for name, values in request.query.items():
-        if name in lists.TAG_FILTERS:
-            if not lists.tagged(view["tags"], name, values):
-                return False
-        elif name in view and name not in _NOT_FILTERS and not isinstance(view[name], list | dict):
-            texts = [str(view[name]), str(view[name]).lower()] if view[name] is not None else ["", "None"]
-            if not any(value in texts for value in values):
-                return False
-    return True
-
-
-def _page(views: list[JSON], request: Request) -> tuple[list[JSON], bool]:
-    if (request.one("page_reverse") or "").lower() == "true":
-        views = views[::-1]
-    try:
-        limit = request.number("limit")
-    except ValueError as error:
-        raise Fault(400, f"Invalid page limit: {error}") from None
-    try:
-        return lists.page(views, request, limit or None)
-    except KeyError as error:
-        raise Fault(400, f"The marker {schema.shown(error.args[0])} could not be found.") from None
+    @route("GET", "/v2/lbaas/listeners/{id}/stats")
+    def listener_stats(self, request: Request, id: str) -> JSON:
+        """What has passed through a listener."""
+        return {"stats": self._all.stats([self._all.part(LISTENER, request.project, id)])}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ipaddress
 import math
-from typing import TYPE_CHECKING
 
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.machinery.balancing.listeners import Listener
 from faafo_lab.cloud.emulator.machinery.balancing.pools import Member, Monitor, Pool
+from faafo_lab.cloud.emulator.services.load_balancer.base import Collection
 from faafo_lab.cloud.emulator.services.load_balancer.kinds import (
     INSERT_HEADERS,
     LISTENER,
@@ -17,10 +17,8 @@ from faafo_lab.cloud.emulator.services.load_balancer.kinds import (
     POOL,
     codes,
 )
+from faafo_lab.cloud.emulator.services.network.api import Network
 from faafo_lab.cloud.emulator.services.network.plugs import segments
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.emulator.services.load_balancer.parts import Parts
 
 _GOING = "PENDING_DELETE"
 
@@ -28,13 +26,12 @@ _GOING = "PENDING_DELETE"
 class Plan:
     """The desired state of the data path, as the rows have it now."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Collection, network: Network) -> None:
         self._parts = parts
-        self._network = parts.network
+        self._network = network
         self._segments = segments(self._network)
-        self._networks = {ip["ip_address"]: port["network_id"]
-                          for port in self._network.ports.table for ip in port["fixed_ips"]}  # fmt: skip
-        self._floating = {row["floating_ip_address"] for row in self._network.floating_ips.table}
+        self._networks = network.ports.networks()
+        self._floating = network.floating_ips.addresses()
         self.listeners: dict[str, Listener] = {}
         self.pools: dict[str, Pool] = {}
         for row in parts.table(LISTENER):
@@ -43,7 +40,7 @@ class Plan:
                 self._listener(row, balancer)
 
     def _listener(self, row: Row, balancer: Row) -> None:
-        port = self._network.ports.table.get(balancer["vip_port_id"])
+        port = self._network.ports.get(balancer["vip_port_id"])
         if port is None or not port["admin_state_up"]:
             return
         floating = [each["floating_ip_address"] for each in self._network.floating_ips.of_port(port["id"])]
@@ -96,7 +93,7 @@ class Plan:
 
     def _member(self, row: Row, balancer: Row, port: Row) -> Member:
         """The load balancer comes from its VIP, or, to a member's own subnet, from an address of that."""
-        subnet = self._network.subnets.table.get(row["subnet_id"])
+        subnet = self._network.subnets.get(row["subnet_id"])
         source, start = f"{balancer['vip_address']}/32", port["network_id"]
         if subnet is not None and subnet["id"] != balancer["vip_subnet_id"]:
             source, start = subnet["cidr"], subnet["network_id"]

@@ -3,7 +3,7 @@
 api             the service, with its kinds of resources
 base            what all resources share; attributes: theirs, and their checks; query: lists
 networks, subnets, subnetpools, ports, routers, security, floating      a kind of resource each
-router_interfaces, tags, extensions     operations beside those
+router_interfaces, tags, extensions, quotas     operations beside those
 blocks          what a block of addresses allows; dhcp: what a port may say beside its addresses
 initial         what is there from the start
 plugs           what all of it means for the switch

@@ -11,8 +11,9 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import ClassVar, NoReturn
+from typing import ClassVar
 
+from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.common.token import Tokens
@@ -24,6 +25,7 @@ from faafo_lab.cloud.emulator.services.network.floating import FloatingIps
 from faafo_lab.cloud.emulator.services.network.networks import Networks
 from faafo_lab.cloud.emulator.services.network.plugs import plugs
 from faafo_lab.cloud.emulator.services.network.ports import Ports
+from faafo_lab.cloud.emulator.services.network.quotas import QUOTAS, QuotaSets, refusal
 from faafo_lab.cloud.emulator.services.network.routers import Routers
 from faafo_lab.cloud.emulator.services.network.security import SecurityGroupRules, SecurityGroups
 from faafo_lab.cloud.emulator.services.network.subnetpools import SubnetPools
@@ -31,17 +33,6 @@ from faafo_lab.cloud.emulator.services.network.subnets import Subnets
 from faafo_lab.cloud.emulator.services.network.tags import Tags
 from faafo_lab.cloud.emulator.site import Site
 
-QUOTAS = {
-    "network": 100,
-    "subnet": 100,
-    "port": 200,
-    "router": 10,
-    "floatingip": 20,
-    "security_group": 50,
-    "security_group_rule": 200,
-    "subnetpool": -1,
-    "rbac_policy": 10,
-}
 APPLY_REST = 9  # times as long as it took, before the switch is told again: many changes cost no more than their number
 
 
@@ -52,7 +43,7 @@ class Network(Service):
     """The network service."""
 
     prefix, type, name = "/networking", "network", "neutron"
-    PARTS = (*KINDS, Tags, Extensions)
+    PARTS = (*KINDS, Tags, Extensions, QuotaSets)
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"kind": tuple(kind.path() for kind in KINDS)}
     QUOTAS = QUOTAS
     ADDRESSES: ClassVar[Mapping[str, tuple[str, ...]]] = {kind.name: kind.addressed for kind in KINDS}
@@ -66,6 +57,7 @@ class Network(Service):
         super().__init__(site, tokens)
         self.sockets = sockets
         self._switch: Switch | None = None
+        self.quotas = Quotas(site, QUOTAS, refusal)
         self.networks = Networks(self)
         self.subnets = Subnets(self)
         self.subnet_pools = SubnetPools(self)
@@ -78,6 +70,7 @@ class Network(Service):
         self.collections = {kind.path(): kind for kind in kinds}
         self.tags = Tags(self.collection)
         self.extensions = Extensions()
+        self.quota_sets = QuotaSets(self.quotas)
         self._applying: asyncio.Handle | None = None
         self._apply_at = 0.0  # by the loop's clock
         self.store.watch({"port", "floatingip", "security_group", "security_group_rule"}, self.changed)
@@ -121,7 +114,7 @@ class Network(Service):
             for ip in port["fixed_ips"]
             if network in (None, port["network_id"]) or ip["ip_address"].startswith(own)
         }
-        return fixed | {row["floating_ip_address"] for row in self.floating_ips.table}
+        return fixed | self.floating_ips.addresses()
 
     def ports_of(self, server: str) -> list[Row]:
         """An instance's ports, in the order in which it got them."""
@@ -189,42 +182,6 @@ class Network(Service):
             for path, kind in self.collections.items()
         ]
         return {"resources": kinds}
-
-    # Quotas
-
-    def used(self, project: str, name: str) -> int:
-        """How many of a kind a project has."""
-        return len(self.store.table(name).where(project_id=project))
-
-    def claim(self, kind: Collection, row: Row) -> None:
-        """Check that the project may have one more. Raises a 409 `Fault`."""
-        limit = self.limit(kind.name)
-        if 0 <= limit <= self.used(row["project_id"], kind.name):
-            raise Fault(409, f"Quota exceeded for resources: ['{kind.name}'].", type="OverQuota")
-
-    def _own_quota(self, request: Request, project: str) -> None:
-        if project != request.project:
-            raise Fault(404, "The resource could not be found.", type="HTTPNotFound")
-
-    @route("GET", "/v2.0/quotas/{project}")
-    @route("GET", "/v2.0/quotas/{project}/default")
-    def show_quota(self, request: Request, project: str) -> JSON:
-        """The project's limits."""
-        self._own_quota(request, project)
-        return {"quota": {name: self.limit(name) for name in QUOTAS}}
-
-    @route("PUT", "/v2.0/quotas/{project}")
-    @route("DELETE", "/v2.0/quotas/{project}")
-    def change_quota(self, request: Request, project: str) -> NoReturn:
-        """Limits are an administrator's."""
-        raise Fault(403, "rule:update_quota is disallowed by policy", type="PolicyNotAuthorized")
-
-    @route("GET", "/v2.0/quotas/{project}/details")
-    def show_usage(self, request: Request, project: str) -> JSON:
-        """The project's limits and what it uses of them."""
-        self._own_quota(request, project)
-        usage = {name: {"limit": self.limit(name), "used": self.used(project, name), "reserved": 0} for name in QUOTAS}
-        return {"quota": usage}
 
     # The resources
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import urlencode
 
-from faafo_lab.cloud.emulator.common import lists
+from faafo_lab.cloud.emulator.common import pages
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, now
 from faafo_lab.cloud.emulator.common.store import Row, Table
 from faafo_lab.cloud.emulator.services.network import query
@@ -75,6 +74,10 @@ class Collection:
         """The answer for an id that is not there."""
         return Fault(404, f"{self.title} {id} could not be found.", type=f"{self.title}NotFound")
 
+    def get(self, id: str | None) -> Row | None:
+        """The row with this id, whoever may see it; or None."""
+        return self.table.get(id)
+
     def find(self, request: Request, id: str) -> Row:
         """The row that the project may see. Raises a 404 `Fault`."""
         row = self.table.get(id)
@@ -98,17 +101,12 @@ class Collection:
         views = [self.view(row) for row in self.table if self.visible(row, request.project)]
         views = [view for view in views if query.matches(view, request)]
         views = query.in_order(views, request)
-        page, more = query.page(views, request)
-        body: JSON = {self.plural: [lists.fields(view, request) for view in page]}
-        if more:
-            following = {**request.query, "marker": [page[-1]["id"]]}
-            href = f"{self.network.url}{request.path}?{urlencode(following, doseq=True)}"
-            body[f"{self.plural}_links"] = [{"rel": "next", "href": href}]
-        return body
+        page, links = query.PAGER.page(views, request, self.network.url, self.plural)
+        return {self.plural: [pages.fields(view, request) for view in page], **links}
 
     def show(self, request: Request, id: str) -> JSON:
         """Show one."""
-        return {self.name: lists.fields(self.view(self.find(request, id)), request)}
+        return {self.name: pages.fields(self.view(self.find(request, id)), request)}
 
     def create(self, request: Request) -> Answer:
         """Create one, or, where the body has the plural, several: all or none."""
@@ -133,7 +131,7 @@ class Collection:
                 values[name] = attribute.default
         row = self.creating(request, self.new(request.project, values))
         if self.quota:
-            self.network.claim(self, row)
+            self.network.quotas.claim(request.project, {self.name: 1})
         self.table.put(row)
         self.created(row)
         return self.table[row["id"]]

@@ -36,6 +36,10 @@ class FloatingIps(Collection):
         """The floating IPs of a port."""
         return self.table.where(port_id=port)
 
+    def addresses(self) -> set[str]:
+        """All floating addresses."""
+        return {row["floating_ip_address"] for row in self.table}
+
     def creating(self, request: Request, row: Row) -> Row:
         """Take the address asked for, or the first free one."""
         network = self.network.networks.find(request, row["floating_network_id"])

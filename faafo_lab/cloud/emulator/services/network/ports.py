@@ -183,8 +183,12 @@ class Ports(Collection):
     def plug(self, project: str, values: JSON, owned: JSON) -> Row:
         """Make an instance's port: `owned` says whose it is. Raises a `Fault`."""
         row = self.complete(self.network.networks.table[values["network_id"]], self.new(project, values))
-        self.network.claim(self, row)
+        self.network.quotas.claim(project, {self.name: 1})
         return self.table.put({**row, **owned})
+
+    def networks(self) -> dict[str, str]:
+        """The network of each fixed address."""
+        return {ip["ip_address"]: port["network_id"] for port in self.table for ip in port["fixed_ips"]}
 
     def release(self, id: str) -> None:
         """Take a floating IP off this port."""

@@ -7,9 +7,32 @@ from __future__ import annotations
 
 from typing import Any
 
-from faafo_lab.cloud.emulator.common import lists, schema
+from faafo_lab.cloud.emulator.common import pages
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
 
+
+def _bad_sort(key: str, direction: str) -> Fault:
+    reason = f"{key!r} cannot be sorted by"
+    if direction not in ("asc", "desc"):
+        reason = f"The value for sort_dir must be asc or desc, not {direction!r}"
+    return Fault(400, reason, type="HTTPBadRequest")
+
+
+def _rank(value: Any) -> Any:
+    if isinstance(value, list | dict):
+        raise TypeError
+    return pages.nothing_first(value)
+
+
+PAGER = pages.Pager(
+    bad_number=lambda name, value: Fault(
+        400, f"Limit must be an integer 0 or greater and not {value}", type="HTTPBadRequest"
+    ),
+    no_marker=lambda marker: Fault(404, f"The marker {marker} could not be found.", type="HTTPNotFound"),
+    bad_sort=_bad_sort,
+    rank=_rank,
+    reversible=True,
+)
 _PAGING = frozenset(("limit", "marker", "page_reverse", "sort_key", "sort_dir", "fields"))
 
 
@@ -18,8 +41,8 @@ def matches(view: JSON, request: Request) -> bool:
     for name, values in request.query.items():
         if name in _PAGING:
             continue
-        if name in lists.TAG_FILTERS:
-            if not lists.tagged(view.get("tags", []), name, values):
+        if name in pages.TAG_FILTERS:
+            if not pages.tagged(view.get("tags", []), name, values):
                 return False
         elif name in view and not any(_equal(view[name], value) for value in values):
             return False
@@ -45,25 +68,4 @@ def in_order(views: list[JSON], request: Request) -> list[JSON]:
     if directions and len(keys) != len(directions):
         raise Fault(400, "The number of sort_keys and sort_dirs must be same", type="HTTPBadRequest")
     views = sorted(views, key=lambda view: (view.get("created_at", ""), view["id"]))
-    for key, direction in reversed(list(zip(keys, directions or ["asc"] * len(keys), strict=True))):
-        if direction not in ("asc", "desc"):
-            raise Fault(400, f"The value for sort_dir must be asc or desc, not {direction!r}", type="HTTPBadRequest")
-        if any(isinstance(view.get(key), list | dict) for view in views):
-            raise Fault(400, f"{key!r} cannot be sorted by", type="HTTPBadRequest")
-        views.sort(key=lambda view: (view.get(key) is not None, view.get(key)), reverse=direction == "desc")
-    return views
-
-
-def page(views: list[JSON], request: Request) -> tuple[list[JSON], bool]:
-    """The page asked for, and whether there are more. Raises a 400 or 404 `Fault`."""
-    if request.one("page_reverse") in ("True", "true"):
-        views = views[::-1]
-    try:
-        limit = request.number("limit")
-    except ValueError:
-        wrong = schema.shown(request.one("limit"))
-        raise Fault(400, f"Limit must be an integer 0 or greater and not {wrong}", type="HTTPBadRequest") from None
-    try:
-        return lists.page(views, request, limit or None)
-    except KeyError as error:
-        raise Fault(404, f"The marker {error.args[0]} could not be found.", type="HTTPNotFound") from None
+    return PAGER.sort(views, list(zip(keys, directions or ["asc"] * len(keys), strict=True)))

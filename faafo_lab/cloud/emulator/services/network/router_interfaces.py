@@ -68,7 +68,7 @@ class Interfaces(Collection):
                 )
                 raise Fault(409, reason.format(subnet["gateway_ip"]), type="IpAddressInUse")
             row = self.port(router, INTERFACE, subnet["network_id"], [])
-            self.network.claim(self.network.ports, row)
+            self.network.quotas.claim(row["project_id"], {"port": 1})
             return _interface(router, self.connect(router, subnet))
         if port["device_id"]:
             reason = (

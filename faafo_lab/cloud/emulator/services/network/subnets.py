@@ -160,6 +160,11 @@ class Subnets(Collection):
                 type="SubnetInUse",
             )
 
+    def usable(self, project: str, id: str) -> Row | None:
+        """The subnet of a network that the project may see; or None."""
+        row, networks = self.table.get(id), self.network.networks
+        return row if row is not None and networks.visible(networks.table[row["network_id"]], project) else None
+
     def automatic(self, subnet: Row) -> bool:
         """Whether hosts give themselves addresses of this subnet."""
         return subnet["ipv6_address_mode"] in AUTOMATIC

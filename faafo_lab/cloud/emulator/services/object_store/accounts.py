@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
-from faafo_lab.cloud.emulator.services.object_store import listing, manifests, metadata, tempurl
-from faafo_lab.cloud.emulator.services.object_store.base import Swift
-from faafo_lab.cloud.emulator.services.object_store.bulk import MAX_DELETES
+from faafo_lab.cloud.emulator.services.object_store import bulk, listing, manifests, metadata, tempurl
+from faafo_lab.cloud.emulator.services.object_store.base import POLICY, Collection, text
+from faafo_lab.cloud.emulator.services.object_store.containers import Containers
+from faafo_lab.cloud.emulator.services.object_store.objects import Objects
 
-POLICY = "Policy-0"
 ACCOUNT_QUOTA = "X-Account-Meta-Quota-Bytes"
-QUOTAS = {"object_store_bytes": -1}
+BATCH = 50  # deletions between two looks at other requests
 
 INFO: JSON = {
     "swift": {
@@ -33,7 +34,7 @@ INFO: JSON = {
         "valid_api_versions": ["v1"],
     },
     "account_quotas": {},
-    "bulk_delete": {"max_deletes_per_request": MAX_DELETES, "max_failed_deletes": MAX_DELETES},
+    "bulk_delete": {"max_deletes_per_request": bulk.MAX_DELETES, "max_failed_deletes": bulk.MAX_DELETES},
     "container_quotas": {},
     "dlo": {"max_segments": listing.MAX},
     "slo": {
@@ -53,10 +54,12 @@ INFO: JSON = {
 }
 
 
-class Accounts(Swift):
+class Accounts:
     """Operations on accounts."""
 
-    QUOTAS = QUOTAS
+    def __init__(self, collection: Collection, containers: Containers, objects: Objects, quota: int) -> None:
+        """`quota` is how many bytes an account may have; -1: any number."""
+        self._all, self._containers, self._objects, self._quota = collection, containers, objects, quota
 
     @route("GET", "/info", open=True)
     @route("HEAD", "/info", open=True)
@@ -64,13 +67,9 @@ class Accounts(Swift):
         """What there is, and the limits."""
         return INFO
 
-    def account_quota(self) -> int:
-        """How many bytes an account may have; -1 is no limit."""
-        return self.limit("object_store_bytes")
-
     def _account_headers(self, request: Request, account: str) -> dict[str, str]:
-        row, containers = self.records.account(account), len(self.records.shelf(account).names)
-        objects, size = self.records.totals(account)
+        row, containers = self._all.records.account(account), len(self._all.records.shelf(account).names)
+        objects, size = self._all.records.totals(account)
         headers = {**row["meta"], "X-Timestamp": row["timestamp"]}
         for infix in ("", f"Storage-Policy-{POLICY}-"):
             headers |= {
@@ -78,8 +77,8 @@ class Accounts(Swift):
                 f"X-Account-{infix}Object-Count": str(objects),
                 f"X-Account-{infix}Bytes-Used": str(size),
             }
-        if self.account_quota() >= 0:
-            headers[ACCOUNT_QUOTA] = str(self.account_quota())
+        if self._quota >= 0:
+            headers[ACCOUNT_QUOTA] = str(self._quota)
         return {**headers, "Accept-Ranges": "bytes"}
 
     @route("GET", "/{account}")
@@ -89,13 +88,13 @@ class Accounts(Swift):
     def list_containers(self, request: Request, account: str) -> Answer:
         """An account's metadata, and its containers."""
         headers = self._account_headers(request, account)
-        names = self.records.shelf(account).names if request.method == "GET" else []
+        names = self._all.records.shelf(account).names if request.method == "GET" else []
         entries: list[Any] = []
         for name, is_subdir in listing.select(names, listing.wanted(request)):
             if is_subdir:
                 entries.append({"subdir": name})
                 continue
-            row, shelf = self.container(account, name), self.records.shelf(f"{account}/{name}")
+            row, shelf = self._all.container(account, name), self._all.records.shelf(f"{account}/{name}")
             entries.append(
                 {
                     "name": name,
@@ -111,11 +110,11 @@ class Accounts(Swift):
     async def change_account(self, request: Request, account: str) -> Answer:
         """Change an account's metadata, or delete many objects."""
         if "bulk-delete" in request.query:
-            return await self.delete_many(request, account)
+            return await self._delete_many(request, account)
         if any(name.startswith(("X-Account-Meta-Quota-", "X-Remove-Account-Meta-Quota-")) for name in request.headers):
             raise Fault(403, "Only a reseller may change an account's quota.")
-        row = self.records.account(account)
-        self.records.put_account({**row, "meta": metadata.merged("Account", request.headers, row["meta"])})
+        row = self._all.records.account(account)
+        self._all.records.put_account({**row, "meta": metadata.merged("Account", request.headers, row["meta"])})
         return Answer(204)
 
     @route("DELETE", "/{account}", stream=True)
@@ -123,9 +122,25 @@ class Accounts(Swift):
     async def delete_account(self, request: Request, account: str) -> Answer:
         """Delete many objects; the account itself is the project's."""
         if "bulk-delete" in request.query:
-            return await self.delete_many(request, account)
+            return await self._delete_many(request, account)
         raise Fault(403, "Access was denied to this resource.")
 
-    async def delete_many(self, request: Request, account: str) -> Answer:
-        """Delete many objects (see `bulk`)."""
-        raise NotImplementedError
+    async def _delete_many(self, request: Request, account: str) -> Answer:
+        """Delete the objects, and the empty containers, that the body names, in its order."""
+        deleted, missing, errors = 0, 0, []
+        for number, path in enumerate(bulk.paths(await text(request.chunks, bulk.MAX_BODY_BYTES))):
+            if number % BATCH == BATCH - 1:
+                await asyncio.sleep(0)
+            container, _, name = path.removeprefix("/").partition("/")
+            try:
+                if name:
+                    self._objects.discard(self._all.object(account, container, name))
+                else:
+                    self._containers.delete(request, account, container)
+                deleted += 1
+            except Fault as fault:
+                if fault.status == 404:
+                    missing += 1
+                else:
+                    errors.append((path, fault.status))
+        return bulk.answer(request, deleted, missing, errors)

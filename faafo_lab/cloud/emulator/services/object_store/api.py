@@ -1,46 +1,107 @@
-"""The object store: the service itself, and deleting many objects at once."""
+"""The object store: the service, which puts its parts together; its words, and how it finds out who asks."""
 
 from __future__ import annotations
 
-import asyncio
+import time
+from html import escape
+from http import HTTPStatus
+from typing import NoReturn
 
-from faafo_lab.cloud.emulator.common.service import Answer, Fault, Request
-from faafo_lab.cloud.emulator.services.object_store import bulk
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
+from faafo_lab.cloud.emulator.common.token import Tokens
+from faafo_lab.cloud.emulator.services.object_store import tempurl
+from faafo_lab.cloud.emulator.services.object_store.accounts import Accounts
+from faafo_lab.cloud.emulator.services.object_store.base import Collection, unknown
 from faafo_lab.cloud.emulator.services.object_store.containers import Containers
 from faafo_lab.cloud.emulator.services.object_store.copies import Copies
+from faafo_lab.cloud.emulator.services.object_store.expirer import Expirer
+from faafo_lab.cloud.emulator.services.object_store.manifests import Manifests
+from faafo_lab.cloud.emulator.services.object_store.objects import Objects
+from faafo_lab.cloud.emulator.site import Site
 
-BATCH = 50  # deletions between two looks at other requests
+HTML = "text/html; charset=UTF-8"
+RIGHTS = {"GET": "read", "HEAD": "read", "COPY": "read", "PUT": "write", "POST": "write", "DELETE": "write"}
 
 
-class ObjectStore(Containers, Copies):
+class ObjectStore(Service):
     """The object storage service."""
+
+    prefix, type, name, endpoint = "/v1", "object-store", "swift", "/AUTH_{project}"
+    roots = ("/info", "/healthcheck")
+    PARTS = (Accounts, Containers, Objects, Copies)
+    QUOTAS = {"object_store_bytes": -1}  # noqa: RUF012
+
+    def __init__(self, site: Site, tokens: Tokens) -> None:
+        super().__init__(site, tokens)
+        self._all = collection = Collection(site)
+        self._expirer = Expirer(collection.records, collection.files)
+        manifests, quota = Manifests(collection), self.limit("object_store_bytes")
+        self.containers = Containers(collection)
+        self.objects = Objects(collection, manifests, self._expirer, quota)
+        self.copies = Copies(collection, manifests, self.objects)
+        self.accounts = Accounts(collection, self.containers, self.objects, quota)
 
     def setup(self) -> None:
         """Remove what cut-short uploads have left, and see whose time is over."""
-        self.files.setup({row["file"] for row in self.records.objects()})
-        for row in self.records.objects():
-            self.expirer.watch(row)
+        self._all.files.setup({row["file"] for row in self._all.records.objects()})
+        for row in self._all.records.objects():
+            self._expirer.watch(row)
 
     def close(self) -> None:
         """Do no more."""
-        self.expirer.close()
+        self._expirer.close()
 
-    async def delete_many(self, request: Request, account: str) -> Answer:
-        """Delete the objects, and the empty containers, that the body names, in its order."""
-        deleted, missing, errors = 0, 0, []
-        for number, path in enumerate(bulk.paths(await self.text(request.chunks, bulk.MAX_BODY_BYTES))):
-            if number % BATCH == BATCH - 1:
-                await asyncio.sleep(0)
-            container, _, name = path.removeprefix("/").partition("/")
-            try:
-                if name:
-                    self.discard(self.object(account, container, name))
-                else:
-                    self.delete_container(request, account, container)
-                deleted += 1
-            except Fault as fault:
-                if fault.status == 404:
-                    missing += 1
-                else:
-                    errors.append((path, fault.status))
-        return bulk.answer(request, deleted, missing, errors)
+    # Words
+
+    def path(self, path: str) -> str:
+        """Slashes at the end are part of an object's name."""
+        return path
+
+    def no_text(self, request: Request) -> NoReturn:
+        """Swift's answer to a path with bytes that are no text."""
+        raise Fault(412, "Invalid UTF8 or contains NULL")
+
+    def answer_headers(self, request: Request) -> dict[str, str]:
+        """Swift names its transactions tx…, and gives even an empty answer a type."""
+        digits = request.id.removeprefix("req-").replace("-", "")[:21]
+        transaction = f"tx{digits}-{int(time.time()):010x}"
+        return {"Content-Type": HTML, "X-Trans-Id": transaction, "X-Openstack-Request-Id": transaction}
+
+    def error(self, fault: Fault) -> JSON:
+        """Not used: Swift's errors are pages (see `refuse`)."""
+        raise NotImplementedError
+
+    def refuse(self, fault: Fault) -> Answer:
+        """Swift's form: a little page."""
+        title = HTTPStatus(fault.status).phrase
+        text = f"<html><h1>{title}</h1><p>{escape(fault.message)}</p></html>"
+        return Answer(fault.status, text.encode(errors="replace"), {"Content-Type": HTML, **fault.headers})
+
+    # Who asks
+
+    def authenticate(self, request: Request) -> None:
+        """Find out who asks, and whether they may. Raises 401 and 403 `Fault`s."""
+        request._token = self.tokens.find_token(request.headers.get("X-Auth-Token"))
+        account, container, name = (*request.path[1:].split("/", 2), "", "")[:3]
+        if tempurl.is_signed(request.query) and name:
+            request._token, request.scope = None, self._scope(request, account, container, name)
+        right = "own" if not container else RIGHTS[request.method]
+        if container and not name:
+            right = "list" if right == "read" else "own"
+        self._all.authorize(request, right, account, container)
+
+    def _scope(self, request: Request, account: str, container: str, name: str) -> str:
+        """What a temporary URL opens: a container or an account. Raises a 401 `Fault`."""
+        row = self._all.records.container(account, container)
+        for scope, keys in (
+            (account, tempurl.keys(self._all.records.account(account)["meta"], "Account")),
+            (f"{account}/{container}", tempurl.keys(row["meta"] if row else {}, "Container")),
+        ):
+            if tempurl.valid(request.method, f"{self.prefix}/{account}/{container}/{name}", request.query, keys):
+                return scope
+        raise unknown(account, "Temp URL invalid")
+
+    @route("GET", "/healthcheck", open=True)
+    def healthcheck(self, request: Request) -> Answer:
+        """Whether it works."""
+        return Answer(200, b"OK", {"Content-Type": "text/plain"})

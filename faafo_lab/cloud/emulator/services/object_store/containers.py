@@ -8,15 +8,17 @@ from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.object_store import acl, listing, metadata
-from faafo_lab.cloud.emulator.services.object_store.accounts import POLICY
-from faafo_lab.cloud.emulator.services.object_store.base import Swift
+from faafo_lab.cloud.emulator.services.object_store.base import POLICY, Collection
 
 OWNERS_ONLY = ("X-Container-Read", "X-Container-Write", "X-Container-Meta-Temp-Url-Key")
 VERSIONS = ("X-Versions-Location", "X-History-Location")
 
 
-class Containers(Swift):
+class Containers:
     """Operations on containers."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._all = collection
 
     def _changed(self, request: Request, before: dict[str, str]) -> dict[str, str]:
         """A container's metadata after a request. Raises a 400 `Fault`."""
@@ -42,50 +44,50 @@ class Containers(Swift):
 
     @route("PUT", "/{account}/{container}")
     @route("PUT", "/{account}/{container}/")
-    def create_container(self, request: Request, account: str, container: str) -> Answer:
+    def create(self, request: Request, account: str, container: str) -> Answer:
         """Create a container (201), or change the metadata of one that is there (202)."""
         metadata.check_names(container)
         if request.headers.get("X-Storage-Policy", POLICY) != POLICY:
             raise Fault(400, "Invalid X-Storage-Policy: " + request.headers["X-Storage-Policy"])
-        row = self.records.container(account, container)
+        row = self._all.records.container(account, container)
         meta = self._changed(request, row["meta"] if row else {})
         new = {
             "id": f"{account}/{container}",
             "account": account,
             "name": container,
-            "timestamp": self.records.moment(),
+            "timestamp": self._all.records.moment(),
         }
-        self.records.put_container({**(row or new), "meta": meta})
+        self._all.records.put_container({**(row or new), "meta": meta})
         return Answer(202 if row else 201)
 
     @route("POST", "/{account}/{container}")
     @route("POST", "/{account}/{container}/")
-    def change_container(self, request: Request, account: str, container: str) -> Answer:
+    def change(self, request: Request, account: str, container: str) -> Answer:
         """Change a container's metadata."""
-        row = self.container(account, container)
-        self.records.put_container({**row, "meta": self._changed(request, row["meta"])})
+        row = self._all.container(account, container)
+        self._all.records.put_container({**row, "meta": self._changed(request, row["meta"])})
         return Answer(204)
 
     @route("DELETE", "/{account}/{container}")
     @route("DELETE", "/{account}/{container}/")
-    def delete_container(self, request: Request, account: str, container: str) -> Answer:
+    def delete(self, request: Request, account: str, container: str) -> Answer:
         """Delete an empty container."""
-        row = self.container(account, container)
-        if self.records.shelf(row["id"]).names:
+        row = self._all.container(account, container)
+        if self._all.records.shelf(row["id"]).names:
             raise Fault(409, "There was a conflict when trying to complete your request.")
-        self.records.delete_container(row)
+        self._all.records.delete_container(row)
         return Answer(204)
 
     @route("GET", "/{account}/{container}")
     @route("GET", "/{account}/{container}/")
     @route("HEAD", "/{account}/{container}")
     @route("HEAD", "/{account}/{container}/")
-    def list_objects(self, request: Request, account: str, container: str) -> Answer:
+    def index(self, request: Request, account: str, container: str) -> Answer:
         """A container's metadata, and its objects."""
-        row = self.container(account, container)
-        shelf = self.records.shelf(row["id"])
+        row = self._all.container(account, container)
+        shelf = self._all.records.shelf(row["id"])
         meta = dict(row["meta"])
-        if not self.owns(request, account):
+        if not self._all.owns(request, account):
             meta = {name: value for name, value in meta.items() if not name.startswith(OWNERS_ONLY)}
         headers = {
             **meta,
@@ -100,7 +102,7 @@ class Containers(Swift):
         for name, is_subdir in listing.select(names, listing.wanted(request)):
             if is_subdir:
                 entries.append({"subdir": name})
-            elif found := self.records.object(account, container, name):
+            elif found := self._all.records.object(account, container, name):
                 entries.append(_view(found))
         return listing.answer(request, headers, entries, of="container", name=container, item="object")
 

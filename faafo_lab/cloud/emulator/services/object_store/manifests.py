@@ -17,7 +17,7 @@ from typing import Any
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.object_store import listing
-from faafo_lab.cloud.emulator.services.object_store.base import Swift
+from faafo_lab.cloud.emulator.services.object_store.base import Collection
 from faafo_lab.cloud.emulator.services.object_store.content import Content
 from faafo_lab.cloud.emulator.services.object_store.files import Piece, cut
 from faafo_lab.cloud.emulator.services.object_store.files import length as length_of
@@ -35,14 +35,14 @@ May = Callable[[str], bool]
 class Manifests:
     """Reads large objects."""
 
-    def __init__(self, swift: Swift) -> None:
-        self._swift = swift
-        self._records = swift.records
+    def __init__(self, collection: Collection) -> None:
+        self._all = collection
+        self._records = collection.records
 
     def content(self, request: Request, row: Row) -> Content:
         """An object's bytes. Raises a 409 `Fault` where a static large object's segments are not what they were."""
         account = row["account"]
-        return self._content(row, lambda container: self._swift.may(request, "read", account, container))
+        return self._content(row, lambda container: self._all.may(request, "read", account, container))
 
     def _content(self, row: Row, may: May) -> Content:
         if row["slo"]:
@@ -56,7 +56,7 @@ class Manifests:
 
     def plain(self, row: Row) -> Content:
         """The bytes of the object itself, manifest or not."""
-        return Content(self._swift.files.piece(row["file"], row["bytes"]), row["etag"])
+        return Content(self._all.files.piece(row["file"], row["bytes"]), row["etag"])
 
     def _dynamic(self, account: str, manifest: str, may: May) -> Content:
         container, _, prefix = meant(manifest).partition("/")
@@ -75,7 +75,7 @@ class Manifests:
 
     def segments(self, row: Row) -> list[JSON]:
         """A static large object's segments: path, etag, bytes, range or data."""
-        data = b"".join(each.path.read_bytes() for each in self._swift.files.piece(row["file"], row["bytes"]))
+        data = b"".join(each.path.read_bytes() for each in self._all.files.piece(row["file"], row["bytes"]))
         found: list[JSON] = json.loads(data)
         return found
 
@@ -137,7 +137,7 @@ class Manifests:
             raise _Wrong("", "path must be /container/object")
         container, name = _place(path)
         row = self._records.object(account, container, name)
-        if not self._swift.may(request, "read", account, container):
+        if not self._all.may(request, "read", account, container):
             raise _Wrong(path, "403 Forbidden")
         if row is None:
             raise _Wrong(path, "404 Not Found")

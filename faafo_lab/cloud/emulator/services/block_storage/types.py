@@ -1,0 +1,71 @@
+"""The one volume type and the one zone, and what an administrator might see beside them."""
+
+from __future__ import annotations
+
+import uuid
+
+from faafo_lab.cloud.emulator.common.names import id_of
+from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
+from faafo_lab.cloud.emulator.services.block_storage.base import ZONE, forbidden
+
+TYPE = "__DEFAULT__"  # as Cinder calls it where nobody has made another
+TYPE_ID = str(uuid.UUID(id_of("volume_type", TYPE)))
+EXTENSIONS = {  # those that are here, by alias; hosts and services are an administrator's
+    "os-availability-zone": "AvailabilityZones",
+    "os-hosts": "Hosts",
+    "os-quota-sets": "Quotas",
+    "os-services": "Services",
+    "os-types-manage": "TypesManage",
+    "os-used-limits": "UsedLimits",
+    "os-vol-tenant-attr": "VolumeTenantAttribute",
+    "os-volume-actions": "VolumeActions",
+    "os-extended-snapshot-attributes": "ExtendedSnapshotAttributes",
+    "os-vol-image-meta": "VolumeImageMetadata",
+}
+
+
+class Types:
+    """What volumes are made of."""
+
+    def _type(self) -> JSON:
+        return {
+            "id": TYPE_ID,
+            "name": TYPE,
+            "description": "A directory of the embedded cloud's state",
+            "is_public": True,
+            "os-volume-type-access:is_public": True,
+            "extra_specs": {},
+        }
+
+    @route("GET", "/v3/{project}/types")
+    def types(self, request: Request) -> JSON:
+        """The one volume type."""
+        return {"volume_types": [self._type()]}
+
+    @route("GET", "/v3/{project}/types/{id}")
+    def type_(self, request: Request, id: str) -> JSON:
+        """Show the volume type, which is the default one, too."""
+        if id not in (TYPE_ID, "default"):
+            raise Fault(404, f"Volume type {id} could not be found.")
+        return {"volume_type": self._type()}
+
+    @route("GET", "/v3/{project}/os-availability-zone")
+    def zones(self, request: Request) -> JSON:
+        """The one availability zone."""
+        return {"availabilityZoneInfo": [{"zoneName": ZONE, "zoneState": {"available": True}}]}
+
+    @route("GET", "/v3/{project}/extensions")
+    def extensions(self, request: Request) -> JSON:
+        """Cinder's extensions are history: those that are here."""
+        views = [
+            {"alias": alias, "name": name, "description": name, "links": [], "updated": "2013-04-18T00:00:00+00:00"}
+            for alias, name in EXTENSIONS.items()
+        ]
+        return {"extensions": views}
+
+    @route("POST", "/v3/{project}/types")
+    @route("GET", "/v3/{project}/os-hosts")
+    @route("GET", "/v3/{project}/os-services")
+    def infrastructure(self, request: Request) -> JSON:
+        """What only an administrator may see or make."""
+        raise forbidden("volume_extension:" + request.path.rsplit("/", 1)[-1])

@@ -1,0 +1,54 @@
+"""What Keystone's resources share: the users and projects, and words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from faafo_lab.cloud.emulator.common.names import DOMAIN
+from faafo_lab.cloud.emulator.common.service import JSON, Fault
+from faafo_lab.cloud.emulator.common.store import R, Table
+from faafo_lab.cloud.emulator.services.identity.rows import ProjectRow, UserRow
+from faafo_lab.cloud.emulator.site import Site
+
+PREFIX = "/identity"
+
+
+def moment(seconds: float) -> str:
+    """A moment as Keystone writes it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+
+
+def forbidden(action: str) -> Fault:
+    """The answer to who may not."""
+    return Fault(403, f"You are not authorized to perform the requested action: identity:{action}.")
+
+
+class Directory:
+    """The users and projects, and where the service has them."""
+
+    def __init__(self, site: Site) -> None:
+        self.users: Table[UserRow] = site.store.table("user")
+        self.projects: Table[ProjectRow] = site.store.table("project")
+        self.url = site.url + PREFIX
+
+    def user(self, reference: JSON) -> UserRow | None:
+        """The user that a request means: by id, or by name in its domain."""
+        return _named(self.users, reference)
+
+    def project(self, reference: JSON) -> ProjectRow | None:
+        """The project that a request means: by id, or by name in its domain."""
+        return _named(self.projects, reference)
+
+    def links(self, path: str) -> JSON:
+        """The links of a list."""
+        return {"next": None, "self": self.url + path, "previous": None}
+
+
+def _named(table: Table[R], reference: JSON) -> R | None:
+    if "id" in reference:
+        return table.get(reference["id"])
+    domain = reference.get("domain", {})
+    if domain.get("id") != DOMAIN["id"] and domain.get("name") != DOMAIN["name"]:
+        return None
+    found = table.where(name=reference.get("name"))
+    return found[0] if found else None

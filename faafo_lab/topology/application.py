@@ -1,0 +1,228 @@
+"""`Application`: the servers of the application as they are, and what they are made from. It changes none of them."""
+
+import hashlib
+import os
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Sequence
+from typing import Self
+
+from faafo_lab.cloud import keys
+from faafo_lab.cloud.base import Cloud
+from faafo_lab.cloud.errors import CloudError, NotFound
+from faafo_lab.cloud.marks import ROLE_KEY
+from faafo_lab.cloud.model import Flavor, Image, Server
+from faafo_lab.cloud.waiting import Look
+from faafo_lab.topology import user_data
+from faafo_lab.topology.api import LOST, Api, Fractal, Node, Stats
+from faafo_lab.topology.errors import TopologyError
+from faafo_lab.topology.plan import numbered
+from faafo_lab.topology.roles import HTTP_PORT, RABBITMQ_PORT, ROLES, VALKEY_PORT, Part, Role
+from faafo_lab.topology.user_data import PICTURES_IN_DATABASE
+
+DIGEST_CHARACTERS = 16
+PICTURES_KEY = "faafo-lab-images"  # the metadata key of where an API keeps pictures
+DRAIN_LIMIT_SECONDS = 60
+EMBEDDED_DISTRO = "faafo-lab"  # the Glance property os_distro of an image that has the application on board
+
+Say = Callable[[str], None]
+
+
+class Application:
+    """The application's servers on one cloud.
+
+    Arguments: the cloud; the names of an image and a flavor (default: the environment's FAAFO_LAB_IMAGE and
+    FAAFO_LAB_FLAVOR, else those of the embedded cloud); `say`, which gets a line for each thing done.
+
+    `servers` are those of the lab as they were listed last, by name. Each change makes it anew, so that another thread
+    may go through it meanwhile. Where two have one name, the younger's key has its id, too: "app-api-1 (ID)".
+    """
+
+    def __init__(self, cloud: Cloud, *, image: str | None = None, flavor: str | None = None, say: Say = print) -> None:
+        self.cloud = cloud
+        self.image_name = image or os.environ.get("FAAFO_LAB_IMAGE") or "faafo-lab"
+        self.flavor_name = flavor or os.environ.get("FAAFO_LAB_FLAVOR") or "m1.tiny"
+        self.say = say
+        self.secret = keys.derive_secret("faafo")
+        self._image: Image | None = None
+        self._flavor: Flavor | None = None
+        self._pictures: str | None = None
+        self.servers: dict[str, Server] = {}
+        self.built = 0  # how many servers this object created
+        self.gone: set[tuple[str, str]] = set()  # name and start of the programs whose servers this object replaced
+
+    def __repr__(self) -> str:
+        there = ", ".join(self.servers) or "no servers"
+        return f"<{type(self).__name__} on {self.cloud.name} through {self.cloud.backend}: {there}>"
+
+    # -- what is there ---------------------------------------------------------------------------------------------
+
+    def refresh(self) -> Self:
+        """Ask the cloud which servers of the lab exist."""
+        found: dict[str, Server] = {}
+        for server in self.cloud.servers():  # the oldest first
+            if ROLE_KEY in server.metadata:
+                found[f"{server.name} ({server.id})" if server.name in found else server.name] = server
+        self.servers = dict(sorted(found.items(), key=lambda item: numbered(item[1].name)))
+        return self
+
+    @property
+    def doubles(self) -> list[str]:
+        """The names that several servers have: somebody else built this application at the same time."""
+        return sorted({server.name for name, server in self.servers.items() if name != server.name})
+
+    def of_role(self, role: str) -> list[Server]:
+        """The servers of this role, by number."""
+        return [server for server in self.servers.values() if server.metadata[ROLE_KEY] == role]
+
+    @property
+    def apis(self) -> list[Server]:
+        """The servers that serve the API, those of the smaller layouts included."""
+        return [server for role in ROLES.values() if role.serves for server in self.of_role(role.name)]
+
+    @property
+    def workers(self) -> list[Server]:
+        """The servers that only compute fractals."""
+        return self.of_role("worker")
+
+    @property
+    def pictures(self) -> str:
+        """Where the APIs keep the pictures: "database", or "file:///DIRECTORY" of their own disks."""
+        known = (server.metadata[PICTURES_KEY] for server in self.apis if PICTURES_KEY in server.metadata)
+        return self._pictures or next(known, PICTURES_IN_DATABASE)
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """The API's URLs as the learner reaches them (floating IPs), by server name."""
+        return {
+            server.name: self._url(server.floating_addresses[0]) for server in self.apis if server.floating_addresses
+        }
+
+    @property
+    def endpoint(self) -> str:
+        """The first API's URL."""
+        try:
+            return next(iter(self.endpoints.values()))
+        except StopIteration:
+            raise TopologyError(
+                "No API server with a floating address is running: deploy the application first."
+            ) from None
+
+    @property
+    def api(self) -> Api:
+        """The application's API: whichever of its servers answers."""
+        return Api(lambda: self.endpoints.values(), self.secret)
+
+    def nodes(self) -> list[Node]:
+        """Every API and worker as the application itself knows it: role, state, load, what it works on."""
+        return self.api.nodes()
+
+    def fractals(self) -> list[Fractal]:
+        """Every fractal that was ordered, oldest first, as the API lists it."""
+        return self.api.fractals()
+
+    def stats(self) -> Stats:
+        """How many fractals wait, are in work and are done."""
+        return self.api.stats()
+
+    # -- workers finish first ---------------------------------------------------------------------------------------
+
+    def drain(self, names: Sequence[str]) -> None:
+        """Ask these workers to take no new task, and wait until they have finished what they work on."""
+        api = self.api
+        for name in names:
+            api.drain(name)
+
+        def look() -> Look:
+            busy = [n["name"] for n in api.nodes() if n["name"] in names and n["state"] not in ("drained", LOST)]
+            return Look(len(names) - len(busy), len(names), ", ".join(busy))
+
+        self.cloud.wait_until(look, f"{', '.join(names)} to finish", timeout_seconds=DRAIN_LIMIT_SECONDS)
+
+    def drain_workers(self, servers: Sequence[Server]) -> dict[str, str]:
+        """Drain the workers among these servers, as far as they and an API run; what then is to be said of each."""
+        names = [s.name for s in servers if s.metadata[ROLE_KEY] == "worker" and s.status == "ACTIVE"]
+        if not names:
+            return {}
+        words = "drained and deleted"
+        try:
+            self.drain(names)
+        except CloudError as error:
+            words = f"deleted, but not drained ({str(error).splitlines()[0]})"
+            self.say(f"not drained ({error}) What they worked on goes back to the queue.")
+        return dict.fromkeys(names, words)
+
+    # -- what servers are made from --------------------------------------------------------------------------------
+
+    @property
+    def image(self) -> Image:
+        """The image that servers boot from."""
+        self._image = self._image or self.cloud.image(self.image_name)
+        return self._image
+
+    @property
+    def flavor(self) -> Flavor:
+        """The flavor of every server."""
+        self._flavor = self._flavor or self.cloud.flavor(self.flavor_name)
+        return self._flavor
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the image has the application on board, as the embedded cloud's has."""
+        return self.image.properties.get("os_distro") == EMBEDDED_DISTRO
+
+    @property
+    def queue_port(self) -> int:
+        """Valkey's port on the embedded image, RabbitMQ's on a distribution that installs it."""
+        return VALKEY_PORT if self.embedded else RABBITMQ_PORT
+
+    def user_data(self, role: str) -> str:
+        """What a fresh server of this role runs at its first boot: a script, with the deployment's secret in it.
+
+        Raises NotFound where it must name a server that is not there yet.
+        """
+        kind = ROLES[role]
+        urls = {part: self._part_url(part) for part in kind.needs}
+        return user_data.script(kind, urls, embedded=self.embedded, secret=self.secret, pictures=self.pictures)
+
+    def _part_url(self, part: Part) -> str:
+        """Where servers reach this part of the application: on the first server of a role that offers it."""
+        names = [role.server_names(1)[0] for role in ROLES.values() if part in role.offers]
+        name = next((name for name in names if name in self.servers), names[-1])
+        if name not in self.servers or not self.servers[name].addresses:
+            raise NotFound(f"There is no server {name} with an address: build it first.")
+        host = self.servers[name].addresses[0]
+        if part == "endpoint":
+            return self._url(host)
+        if part == "queue":
+            return user_data.queue_url(host, self.secret, embedded=self.embedded)
+        return user_data.database_url(host, self.secret)
+
+    def digest(self, role: Role) -> str:
+        """What a server of this role is made from by now, in short; "" where what it needs is not there."""
+        try:
+            script = self.user_data(role.name)
+        except NotFound:
+            return ""
+        made_from = "\n".join([self.image.id, self.flavor.id, role.group, fingerprint(keys.public_key()), script])
+        return hashlib.sha256(made_from.encode()).hexdigest()[:DIGEST_CHARACTERS]
+
+    # -- for those that change it -----------------------------------------------------------------------------------
+
+    def know(self, servers: Iterable[Server]) -> None:
+        """Have these servers in `servers`, as they are now."""
+        known = {**self.servers, **{server.name: server for server in servers}}
+        self.servers = dict(sorted(known.items(), key=lambda item: numbered(item[1].name)))
+
+    def report(self, what: str, done: str) -> None:
+        """Say in a line what was done to a server or a group; "": it was right already."""
+        self.say(f"{what}: {done or 'as it should be'}")
+
+    def _url(self, address: str) -> str:
+        port = self.cloud.published_port(HTTP_PORT)
+        return f"http://{address}" if port == HTTP_PORT else f"http://{address}:{port}"
+
+
+def fingerprint(public_key: str) -> str:
+    """What Nova shows for an OpenSSH public key: its MD5 sum."""
+    digest = hashlib.md5(b64decode(public_key.split()[1]), usedforsecurity=False).hexdigest()
+    return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))

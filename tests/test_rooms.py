@@ -1,0 +1,74 @@
+"""How the house is built: what a room may import, and that no module needs itself. Imports for typing count."""
+
+import ast
+from pathlib import Path
+
+import faafo_lab
+
+ROOT = Path(faafo_lab.__file__).parent.parent
+NAMES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in (ROOT / "faafo_lab").rglob("*.py")
+}
+EMULATOR = "faafo_lab.cloud.emulator"
+NETWORK = f"{EMULATOR}.services.network."  # one aggregate: each kind of resource needs the others
+
+
+def imported(path: Path) -> set[str]:
+    """The project's modules that a module imports, be it in a function or for typing alone."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            modules = {f"{node.module}.{each.name}" for each in node.names} & set(NAMES)
+            found |= modules or {node.module}
+        elif isinstance(node, ast.Import):
+            found |= {each.name for each in node.names}
+    return found & set(NAMES)
+
+
+GRAPH = {name: imported(path) for name, path in NAMES.items()}
+
+
+def reached(start: str) -> set[str]:
+    """All that a module needs, and what that needs."""
+    seen: set[str] = set()
+    todo = [start]
+    while todo:
+        new = GRAPH[todo.pop()] - seen
+        seen |= new
+        todo += new
+    return seen
+
+
+def needs_of(room: str) -> set[str]:
+    """What the modules of a room import."""
+    return set().union(*(needs for name, needs in GRAPH.items() if f"{name}.".startswith(f"{room}.")))
+
+
+def test_no_module_needs_itself() -> None:
+    assert len(GRAPH) > 200
+    assert [name for name in GRAPH if name in reached(name) and not name.startswith(NETWORK)] == []
+
+
+def test_the_application_and_the_cloud_meet_only_in_user_data() -> None:
+    assert not [name for name in needs_of("faafo_lab.app") if name.startswith("faafo_lab.cloud")]
+    assert not [name for name in needs_of("faafo_lab.cloud") if name.startswith("faafo_lab.app")]
+
+
+def test_the_clouds_dataclasses_need_nothing() -> None:
+    assert GRAPH["faafo_lab.cloud.model"] == set()
+
+
+def test_the_emulators_floors_know_nothing_of_those_above() -> None:
+    floors = [f"{EMULATOR}.{name}" for name in ("system", "common", "machinery", "services")]
+    for number, floor in enumerate(floors):
+        above = tuple(floors[number + 1 :])
+        assert not [name for name in needs_of(floor) if above and name.startswith(above)], floor
+
+
+def test_only_the_process_and_the_coverage_page_know_the_emulators_server() -> None:
+    server = f"{EMULATOR}.server"
+    assert {name for name, needs in GRAPH.items() if server in needs} == {
+        f"{EMULATOR}.__main__",
+        f"{EMULATOR}.coverage",
+    }
