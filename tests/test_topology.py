@@ -96,7 +96,7 @@ def test_one_listing_is_enough_to_make_the_security_groups(app: Topology, cloud:
         return [call.method for call in calls if "/security-group" in call.url]
 
     before = cloud.tape(last=1).calls[-1].number
-    app.make_groups()
+    app.make_groups("services", "api", "worker")
     assert asked() == ["GET"], "nothing had to be done"
     rule = cloud.security_group("worker").rules[0]
     cloud.delete_rule(rule)
