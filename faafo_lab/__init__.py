@@ -7,6 +7,7 @@
 Its rooms, each after those that it builds on:
 
     paths       where the lab keeps what it must remember
+    interpreter how its programs start
     app         the Fractals application: what runs on the instances
     cloud       provisioning: one small interface, its backends, and the embedded OpenStack
     topology    the application on a cloud: deploy, scale, discover, destroy; the client of its API

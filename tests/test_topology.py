@@ -102,7 +102,8 @@ def test_one_listing_is_enough_to_make_the_security_groups(app: Topology, cloud:
     cloud.delete_rule(rule)
     before = cloud.tape(last=1).calls[-1].number
     app.make_groups("worker", "worker")
-    assert asked() == ["GET", "POST"], "a rule was missing"
+    own = ["GET"] * (cloud.backend == "shade")  # shade looks a rule's group up by itself
+    assert asked() == ["GET", *own, "POST"], "a rule was missing"
     assert len(cloud.security_group("worker").rules) == 1
 
 

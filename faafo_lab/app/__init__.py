@@ -28,16 +28,16 @@ Its rooms, in the order in which a fractal passes through them:
     tasks        the queue (kombu)
     dead         what no worker can process, with the reason
     worker       takes a task, computes, reports
-    julia        the Julia set's definition, in plain Python
+    julia        the Julia set's definition, in plain Python, and its colours
     kernel       its loops as machine code, by LLVM
     fractal      the picture, strip by strip; png: its file
     metrics      what Prometheus reads
     machine      the load of the machine this runs on
     services     starts PostgreSQL and Valkey on an instance
     account      the account under which PostgreSQL runs
-    install      installs any of these as services
+    install      starts install.sh, which installs any of these as services
     logs         what the programs log, for people or as JSON
-    settings     names, environment variables and defaults they share
+    settings     names, environment variables and numbers they share: heartbeat, lease, limits
     errors       what can go wrong
 
 It imports nothing of ``faafo_lab.cloud``: the two meet only in an instance's user data.

@@ -9,7 +9,7 @@ without one it connects as `faafo_lab.connect()` does.
 Its rooms:
 
     readiness   setup
-    chapter_0   the exercises of chapter 00; chapter_1 and so on
+    chapter_0   the exercises of chapter 00; chapter_1 and so on: each is named below, too
     verdict     what a check says, and what makes a function a check
     questions   what several exercises ask of a cloud
 """

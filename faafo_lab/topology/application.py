@@ -191,11 +191,12 @@ class Application:
         if name not in self.servers or not self.servers[name].addresses:
             raise NotFound(f"There is no server {name} with an address: build it first.")
         host = self.servers[name].addresses[0]
-        if part == "endpoint":
-            return self._url(host)
-        if part == "queue":
-            return user_data.queue_url(host, self.secret, embedded=self.embedded)
-        return user_data.database_url(host, self.secret)
+        urls: dict[Part, Callable[[], str]] = {
+            "endpoint": lambda: self._url(host),
+            "queue": lambda: user_data.queue_url(host, self.secret, embedded=self.embedded),
+            "database": lambda: user_data.database_url(host, self.secret),
+        }
+        return urls[part]()
 
     def digest(self, role: Role) -> str:
         """What a server of this role is made from by now, in short; "" where what it needs is not there."""

@@ -9,7 +9,7 @@ A plan comes from one listing of the cloud's servers. Making it changes nothing.
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.cloud.model import Server
@@ -20,15 +20,16 @@ DIGEST_KEY = "faafo-lab-digest"  # the metadata key of what a server was made fr
 FINE = ("ACTIVE", "BUILD")
 
 
-@dataclass(frozen=True)
 class Layout:
-    """How many servers of each role are wanted; None: as many as there are, as they are."""
+    """How many servers of each role are wanted; None: as many as there are, as they are.
 
-    all_in_one: int | None = 0
-    controller: int | None = 0
-    services: int | None = 0
-    api: int | None = 0
-    worker: int | None = 0
+    The keywords are names of roles, with `_` for `-`; `others` is the number of all that are not named.
+    """
+
+    def __init__(self, others: int | None = 0, **counts: int | None) -> None:
+        self._others, self._counts = others, {name.replace("_", "-"): count for name, count in counts.items()}
+        if unknown := self._counts.keys() - ROLES.keys():
+            raise TopologyError(f"There is no role {', '.join(sorted(unknown))}: the roles are {', '.join(ROLES)}.")
 
     @classmethod
     def scaled_out(cls, api: int, worker: int) -> "Layout":
@@ -47,12 +48,11 @@ class Layout:
     @classmethod
     def only(cls, **counts: int | None) -> "Layout":
         """So many servers of these roles, and all else as it is."""
-        return replace(cls(None, None, None, None, None), **counts)
+        return cls(others=None, **counts)
 
     def count(self, role: Role) -> int | None:
         """How many servers of this role are wanted."""
-        number: int | None = getattr(self, role.name.replace("-", "_"))
-        return number
+        return self._counts.get(role.name, self._others)
 
     @property
     def roles(self) -> list[str]:

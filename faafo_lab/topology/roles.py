@@ -1,10 +1,13 @@
 """The kinds of server. What a role is, is written here and nowhere else.
 
-User data, security groups, plan, picture, dashboard and checks read it: another role is another entry of `ROLES`.
+User data, security groups, layouts, plans, picture, dashboard and checks read it: another role is another entry of
+`ROLES`. Beyond that, a part of the application that other servers need has its URL in `Application._part_url`, what
+`faafo-install` is told must be known to `app/install.sh`, and a column of its own is drawn by `widgets/picture.py`.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Literal
 
 SSH_PORT, HTTP_PORT, DATABASE_PORT = 22, 80, 5432
@@ -127,5 +130,9 @@ ROLES: Mapping[str, Role] = {
 
 def by_group(names: Iterable[str]) -> list[Role]:
     """These roles in an order in which their security groups can be made: a group that a rule names comes first."""
-    chosen = [ROLES[name] for name in dict.fromkeys(names)]
-    return sorted(chosen, key=lambda role: any(opening.source for opening in role.openings))
+    chosen = {ROLES[name].group: ROLES[name] for name in names}
+    named = {
+        group: {opening.source for opening in role.openings if opening.source in chosen.keys() - {group}}
+        for group, role in chosen.items()
+    }
+    return [chosen[group] for group in TopologicalSorter(named).static_order() if group]

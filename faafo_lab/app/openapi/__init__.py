@@ -3,7 +3,7 @@
 Its bounds are the constants that ``validation`` tests requests against; the tests hold every route and every answer
 against it. What JSON Schema cannot say (``xa`` less than ``xb``, a checksum that is that of the image) is in words.
 
-https://spec.openapis.org/oas/v3.1.0
+operations: each route; schemas: the bodies. https://spec.openapis.org/oas/v3.1.0
 """
 
 from typing import Any

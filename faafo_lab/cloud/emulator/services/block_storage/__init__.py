@@ -3,9 +3,10 @@
 api             the service, its words and its microversion
 base            what volumes and snapshots share: names, lists
 quotas          what a project may have, and has
-volumes         create, list, show, change, delete; actions: extend, read-only, upload as an image …
+volumes         create, list, show, change, delete
+actions         extend, read-only, upload as an image …
 metadata        of both; types: the one type, the zone
 snapshots       copies that stay as they are
 life            what happens to volumes after their requests; files: how, on disk
-mounts          where they meet servers
+mounts          where they meet servers; rows: what the store keeps of each
 """

@@ -5,5 +5,5 @@ base            what its operations share: the images, who may see and change th
 images          list, show, create, change, delete; query: lists, filtered and sorted; patch: changes
 data            upload and download
 members         the projects that an image is shared with
-attributes      what a client may set of an image; schemas: what images look like
+attributes      what a client may set of an image; schemas: what images look like; rows: what the store keeps
 """
