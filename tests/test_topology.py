@@ -11,6 +11,7 @@ from faafo_lab import load
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import NotReady
 from faafo_lab.topology import Api, NoAnswer, Topology, TopologyError, discover
+from tests.app.deployment import lasting
 
 CONNECT = """python3 - <<'P'
 import socket
@@ -59,7 +60,7 @@ def test_more_servers_than_the_quota_allows_are_refused_before_anything_is_built
 
 
 def test_everything_ordered_is_made_by_all_workers_and_shown_by_both_apis(app: Topology) -> None:
-    tasks = load.same_tasks(12, seed=6)
+    tasks = [lasting(0.1) for _ in range(12)]
     rows = load.create(app.endpoints, tasks, progress=False)
     assert {row.status for row in rows} == {201}
     assert {row.api for row in rows} == {"app-api-1", "app-api-2"}
@@ -89,6 +90,23 @@ def listings(cloud: Cloud, after: int) -> list[bool]:
     return ["/servers/detail" in call.url for call in calls[: made.index(True) if True in made else None]]
 
 
+def test_one_listing_is_enough_to_make_the_security_groups(app: Topology, cloud: Cloud) -> None:
+    def asked() -> list[str]:
+        calls = [call for call in cloud.tape(last=1000).calls if call.number > before]
+        return [call.method for call in calls if "/security-group" in call.url]
+
+    before = cloud.tape(last=1).calls[-1].number
+    app.make_groups("services", "api", "worker")
+    assert asked() == ["GET"], "nothing had to be done"
+    rule = cloud.security_group("worker").rules[0]
+    cloud.delete_rule(rule)
+    before = cloud.tape(last=1).calls[-1].number
+    app.make_groups("worker", "worker")
+    own = ["GET"] * (cloud.backend == "shade")  # shade looks a rule's group up by itself
+    assert asked() == ["GET", *own, "POST"], "a rule was missing"
+    assert len(cloud.security_group("worker").rules) == 1
+
+
 def test_one_listing_is_enough_to_scale(app: Topology, cloud: Cloud) -> None:
     before = cloud.tape(last=1).calls[-1].number
     app.scale(api=2, worker=2)
@@ -101,7 +119,7 @@ def test_one_listing_is_enough_to_scale(app: Topology, cloud: Cloud) -> None:
 
 def test_a_worker_that_is_replaced_finishes_its_work_first(app: Topology, cloud: Cloud) -> None:
     done = app.stats()["done"]
-    heavy = load.same_tasks(2, width=3000, height=2000, seed=12)
+    heavy = [lasting(0.5) for _ in range(2)]
     load.create(app.endpoints, heavy, progress=False)
 
     def at_work() -> set[str]:
@@ -142,7 +160,7 @@ def test_a_new_session_discovers_scales_up_and_drains_when_it_scales_down(app: T
     assert set(found.servers) == set(app.servers)
     found.scale(worker=3)
     assert [server.name for server in found.workers] == ["app-worker-1", "app-worker-2", "app-worker-3"]
-    tasks = load.same_tasks(9, seed=7)
+    tasks = [lasting(0.1) for _ in range(9)]
     load.create(found.endpoints, tasks, progress=False)
     found.scale(worker=1)
     assert [server.name for server in found.workers] == ["app-worker-1"]
@@ -153,7 +171,7 @@ def test_a_new_session_discovers_scales_up_and_drains_when_it_scales_down(app: T
 
 
 def test_a_deleted_worker_and_a_deleted_api_lose_nothing(app: Topology, cloud: Cloud) -> None:
-    tasks = load.same_tasks(10, seed=8)
+    tasks = [lasting(0.1) for _ in range(10)]
     done = app.stats()["done"]
     assert {row.status for row in load.create(app.endpoints, tasks, progress=False)} == {201}
     load.watch(app, done=done + 1)
@@ -181,7 +199,7 @@ def test_a_service_that_cannot_start_is_named_with_its_own_servers_console(app: 
 
 
 def test_work_in_the_hand_of_a_deleted_worker_is_taken_up_by_another(app: Topology, cloud: Cloud) -> None:
-    [heavy] = load.same_tasks(1, width=6000, height=4000, seed=9)
+    heavy = lasting(1.0)
     load.create(app.endpoints, [heavy], progress=False)
 
     def at_work() -> list[str]:

@@ -19,12 +19,14 @@ import requests
 
 import faafo_lab
 from faafo_lab import load, widgets
+from faafo_lab.cloud import direct
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.model import Server
-from faafo_lab.topology import Machine, Moment, Topology
+from faafo_lab.topology import Api, Machine, Moment, Topology
+from faafo_lab.topology.api import Fractal
 from faafo_lab.topology.moment import observe
 from faafo_lab.widgets import picture
-from faafo_lab.widgets.gallery import THUMBNAIL_PIXELS
+from faafo_lab.widgets.gallery import THUMBNAIL_PIXELS, newest_fractals
 from faafo_lab.widgets.panel import THREAD_NAME, controls
 from faafo_lab.workbook import own_home, stop_cloud
 from tests.waiting import LIMIT_SECONDS, wait_for
@@ -323,6 +325,25 @@ def test_the_gallery_shows_the_newest_fractals_and_who_made_them(app: Topology) 
             assert item.uuid[:8] in str(gallery)
         press(gallery, "Refresh")
         assert "✔" in ended(gallery)
+
+
+def test_a_fractal_that_is_replaced_meanwhile_is_left_out(app: Topology, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows: list[Fractal] = []
+    newest = Api.newest
+
+    def and_then_the_first_is_ordered_anew(api: Api, number: int) -> list[Fractal]:
+        rows[:] = newest(api, number)
+        first = f"{app.endpoint}/v1/fractal/{rows[0]['uuid']}"
+        assert direct.request("DELETE", first, auth=direct.bearer(app.secret)).ok
+        box = {"uuid": rows[0]["uuid"], "width": 33, "height": 22, "xa": -0.8, "xb": -0.5, "ya": -0.1, "yb": 0.1}
+        assert direct.request("POST", f"{app.endpoint}/v1/fractal", json={**box, "iterations": 320}).status_code == 201
+        wait_for("it is made anew", lambda: direct.get(first).json()["completed_at"])
+        return rows
+
+    monkeypatch.setattr(Api, "newest", and_then_the_first_is_ordered_anew)
+    shown = newest_fractals(app, 5)
+    assert len(rows) == 5
+    assert [item.uuid for item in shown] == [row["uuid"] for row in rows[1:]]
 
 
 def test_without_an_api_each_panel_says_so_in_a_sentence(cloud: Cloud) -> None:

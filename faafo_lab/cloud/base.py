@@ -16,7 +16,6 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 from faafo_lab.cloud import direct, preflight, receipt, ssh
@@ -255,11 +254,9 @@ class Cloud(ABC):
         """The rule that `add_rule` would make; the group is looked up afresh."""
         group = self.security_group(group if isinstance(group, str) else group.id)
         remote_group = self._group(remote_group) if remote_group else None
-        remote_id = remote_group.id if remote_group else None
-        wanted = Rule("", port_min, port_max or port_min, protocol, _prefix(remote_prefix), remote_id)
-        for rule in group.rules:
-            if replace(rule, id="", remote_prefix=_prefix(rule.remote_prefix)) == wanted:
-                return rule, False
+        rule = group.rule(port_min, port_max, protocol, remote_prefix, remote_group.id if remote_group else None)
+        if rule is not None:
+            return rule, False
         return self.add_rule(group, port_min, port_max, protocol, remote_prefix, remote_group), True
 
     def get_or_create_server(self, name: str, **arguments: Any) -> tuple[Server, bool]:
@@ -481,8 +478,3 @@ def _many(servers: Server | str | Iterable[Server | str]) -> list[Server | str]:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def _prefix(prefix: str | None) -> str | None:
-    """Anywhere is written in two ways: as no prefix, and as 0.0.0.0/0."""
-    return None if prefix == "0.0.0.0/0" else prefix

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 
@@ -60,6 +60,26 @@ class SecurityGroup:
     name: str
     description: str = ""
     rules: tuple[Rule, ...] = ()
+
+    def rule(
+        self,
+        port_min: int,
+        port_max: int | None = None,
+        protocol: str = "tcp",
+        remote_prefix: str | None = None,
+        remote_group_id: str | None = None,
+    ) -> Rule | None:
+        """The rule that says just this, None where there is none. 0.0.0.0/0 is another word for no prefix."""
+        wanted = Rule("", port_min, port_max or port_min, protocol, _prefix(remote_prefix), remote_group_id)
+        for rule in self.rules:
+            if replace(rule, id="", remote_prefix=_prefix(rule.remote_prefix)) == wanted:
+                return rule
+        return None
+
+
+def _prefix(prefix: str | None) -> str | None:
+    """Anywhere is written in two ways: as no prefix, and as 0.0.0.0/0."""
+    return None if prefix == "0.0.0.0/0" else prefix
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from faafo_lab.cloud.base import Cloud, verb
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import AuthError, CloudError, CloudFailed, NotFound, from_status, unreachable
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
-from faafo_lab.cloud.shade_compat import shade
+from faafo_lab.cloud.shade_compat import LoginLock, shade
 
 
 class ShadeCloud(Cloud):
@@ -27,6 +27,7 @@ class ShadeCloud(Cloud):
     def __init__(self, config: CloudConfig) -> None:
         super().__init__(config)
         self._shade = shade.OpenStackCloud(cloud_config=config.loaded)
+        self._shade.keystone_session.auth._lock = LoginLock()
         self._taped(self._shade.keystone_session.session)
 
     # ---- images, flavors, key pairs ----

@@ -29,9 +29,9 @@ LONGEST_NAME = 40  # a part of a path that is longer is shortened
 NO_ANSWER = 0  # the status of a call that nothing answered
 
 UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
-VERSION = re.compile(r"v\d+(\.\d+)?")
+VERSION = re.compile(r"v[0-9]+(\.[0-9]+)?")
 SECRET = re.compile(r"pass|secret|token|key|sig|credential", re.IGNORECASE)  # names of values that are not kept
-VARYING = re.compile(r"(?<=/)(?:[^/?]{1,8}…|\d+)(?=[/?.]|$)")  # the ids in a shortened path
+VARYING = re.compile(r"(?<=/)(?:[^/?]{1,8}…|[0-9]+)(?=[/?.]|$)")  # the ids in a shortened path
 ACTION = re.compile(r'\s*\{\s*"([\w-]+)"')
 
 

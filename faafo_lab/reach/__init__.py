@@ -12,6 +12,6 @@ Its rooms:
     probe        tries connections, on this machine or, sent there, on a server
 """
 
-from faafo_lab.reach.connections import CONNECT_SECONDS, YOU, Answer, Matrix, State, matrix, run_probe
+from faafo_lab.reach.connections import CONNECT_SECONDS, YOU, Matrix, ProbeAnswer, State, matrix, run_probe
 
-__all__ = ["CONNECT_SECONDS", "YOU", "Answer", "Matrix", "State", "matrix", "run_probe"]
+__all__ = ["CONNECT_SECONDS", "YOU", "Matrix", "ProbeAnswer", "State", "matrix", "run_probe"]

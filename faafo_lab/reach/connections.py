@@ -157,14 +157,14 @@ def matrix(app: Topology, ports: Sequence[int] | None = None) -> Matrix:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ProbeAnswer:
     """What a server says: the ports at which it listens, and for each target why not ("" where it gets there)."""
 
     listening: tuple[int, ...]
     reasons: tuple[str, ...]
 
 
-def run_probe(cloud: Cloud, server: Server, targets: Sequence[tuple[str, int]]) -> Answer:
+def run_probe(cloud: Cloud, server: Server, targets: Sequence[tuple[str, int]]) -> ProbeAnswer:
     """Try these (address, port) from a server, which needs a python3 and SSH. Raises CommandFailed."""
     words = " ".join(shlex.quote(f"{host}:{port}") for host, port in targets)
     source = Path(probe.__file__).read_text(encoding="utf-8")
@@ -175,4 +175,4 @@ def run_probe(cloud: Cloud, server: Server, targets: Sequence[tuple[str, int]]) 
     except ValueError:
         raise CommandFailed(f"Server {server.name!r} gave no answer to the probe: {result.stdout[:200]!r}.") from None
     reasons = tuple("" if kept else why for _, _, kept, why in answer["answers"])
-    return Answer(tuple(answer["listening"]), reasons)
+    return ProbeAnswer(tuple(answer["listening"]), reasons)

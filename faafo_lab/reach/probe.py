@@ -34,7 +34,8 @@ def probe(host: str, port: int, timeout_seconds: float) -> tuple[bool, str]:
 def listening() -> list[int]:
     """The TCP ports at which something listens on this machine, for others than itself."""
     if "INSTANCE_PORTS" in os.environ:  # an instance of the embedded cloud
-        return sorted(int(name) for name in os.listdir(os.environ["INSTANCE_PORTS"]) if name.isdigit())
+        names = os.listdir(os.environ["INSTANCE_PORTS"])
+        return sorted(int(name) for name in names if name.isascii() and name.isdigit())
     ports: set[int] = set()
     for table in PROC_TABLES:
         try:

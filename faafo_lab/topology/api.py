@@ -16,7 +16,7 @@ from typing import Any, TypedDict
 import requests
 
 from faafo_lab.cloud import direct
-from faafo_lab.topology.errors import NoAnswer, TopologyError
+from faafo_lab.topology.errors import Gone, NoAnswer, TopologyError
 
 FRACTALS = "/v1/fractal"
 FIRST_PAGE = f"{FRACTALS}?page=1"
@@ -126,9 +126,12 @@ class Api:
                 break
         return sorted(found, key=lambda fractal: str(fractal["completed_at"]), reverse=True)[:number]
 
-    def picture(self, uuid: str) -> bytes:
-        """A fractal's picture (PNG), from the first API that has it."""
-        png: bytes = self._ask(f"/fractal/{uuid}", read=lambda answer: answer.content)
+    def picture(self, uuid: str, checksum: str) -> bytes:
+        """A fractal's picture (PNG) with this checksum, from the first API that has it.
+
+        Raises Gone where none has: it was deleted, or ordered anew.
+        """
+        png: bytes = self._ask(f"/fractal/{uuid}?checksum={checksum}", read=lambda answer: answer.content)
         return png
 
     def drain(self, worker: str, drain: bool = True) -> None:
@@ -185,5 +188,6 @@ def _refusal(answer: requests.Response) -> TopologyError:
     except (ValueError, KeyError, TypeError):
         words = answer.reason
     if answer.status_code < 500:
-        return TopologyError(f"The application refuses ({answer.status_code}): {words}")
+        kind = Gone if answer.status_code == 404 else TopologyError
+        return kind(f"The application refuses ({answer.status_code}): {words}")
     return NoAnswer(f"No API of the application answers ({answer.url}: {answer.status_code}, {words}).")

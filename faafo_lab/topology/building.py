@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 from faafo_lab.cloud import keys
+from faafo_lab.cloud.lookup import pick
 from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY, allocated_file
 from faafo_lab.cloud.model import KeyPair, Server
 from faafo_lab.topology.application import PICTURES_KEY, Application
@@ -28,8 +29,12 @@ class Builder:
 
     def groups(self, roles: Iterable[Role], without: Collection[int] = ()) -> None:
         """Make the security groups of these roles where they are missing, and rules but for the ports `without`."""
+        known = self._cloud.security_groups()
         for role in roles:
-            group, made = self._cloud.get_or_create_security_group(role.group, group_description(role))
+            made = all(group.name != role.group for group in known)
+            if made:
+                known.append(self._cloud.create_security_group(role.group, group_description(role)))
+            group = pick("security group", known, role.group)
             if made:
                 self._undo.add(
                     f"security group {role.group}", functools.partial(self._cloud.delete_security_group, group)
@@ -42,9 +47,11 @@ class Builder:
             rules = []
             for opening in role.openings:
                 port = self._app.queue_port if opening.port == QUEUE else opening.port
-                if port not in without:
-                    rule, added = self._cloud.get_or_create_rule(group, port, remote_group=opening.source)
-                    rules += [rule] * added
+                if port in without:
+                    continue
+                source = pick("security group", known, opening.source) if opening.source else None
+                if group.rule(port, remote_group_id=source.id if source else None) is None:
+                    rules.append(self._cloud.add_rule(group, port, remote_group=source))
             if not made:
                 for rule in rules:
                     self._undo.add(f"a rule of {role.group}", functools.partial(self._cloud.delete_rule, rule))

@@ -3,7 +3,8 @@
     CloudError (see `faafo_lab.cloud.errors`)
     └── TopologyError       the application can't be built, found, scaled or asked as wanted
         ├── Busy            somebody else on this machine changes the application now
-        └── NoAnswer        none of the application's APIs answers
+        ├── NoAnswer        none of the application's APIs answers
+        └── Gone            the application has no such thing (404)
 
 Each message is one clear sentence that says why, and what to do.
 """
@@ -21,6 +22,10 @@ class Busy(TopologyError):
 
 class NoAnswer(TopologyError):
     """None of the application's APIs answers."""
+
+
+class Gone(TopologyError):
+    """The application has no such thing, or no more (404)."""
 
 
 def first_line(error: BaseException) -> str:

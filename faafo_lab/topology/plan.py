@@ -167,6 +167,6 @@ def _fault(server: Server, moved: bool, right: str | None) -> str:
 
 def numbered(name: str) -> tuple[str, int]:
     """`app-worker-10` as ("app-worker", 10): sorts after 9."""
-    match = re.fullmatch(r"(.*?)-?(\d*)", name)
+    match = re.fullmatch(r"(.*?)-?([0-9]*)", name)
     assert match is not None
     return match[1], int(match[2] or 0)

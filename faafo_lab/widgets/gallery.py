@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import html
 import io
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import ipywidgets
 from faafo_lab.cloud import direct
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.topology import Api, Topology, TopologyError
-from faafo_lab.topology.errors import first_line
+from faafo_lab.topology.errors import Gone, first_line
 from faafo_lab.widgets.live import in_thread
 from faafo_lab.widgets.panel import FAINT, TEXT, Job, Panel, button, row
 
@@ -103,23 +104,27 @@ class Gallery(Panel):
 
 
 def newest_fractals(app: Topology, number: int) -> list[Thumbnail]:
-    """The fractals that were finished last, the newest first.
+    """The fractals that were finished last, the newest first, but for those that are replaced meanwhile.
 
     Raises TopologyError (LIMIT_SECONDS over, no API answers, or what it gives for a picture is none).
     """
     with direct.Session() as session:
         api = Api(lambda: app.endpoints.values(), within_seconds=LIMIT_SECONDS, session=session)
-        return [
-            Thumbnail(
-                fractal["uuid"],
-                fractal["generated_by"] or "",
-                fractal["duration"] or 0.0,
-                fractal["width"],
-                fractal["height"],
-                thumbnail(api.picture(fractal["uuid"])),
-            )
-            for fractal in api.newest(number)
-        ]
+        found = []
+        for fractal in api.newest(number):
+            with contextlib.suppress(Gone):  # deleted or ordered anew since: the row tells of another picture
+                png = api.picture(fractal["uuid"], fractal["checksum"] or "")
+                found.append(
+                    Thumbnail(
+                        fractal["uuid"],
+                        fractal["generated_by"] or "",
+                        fractal["duration"] or 0.0,
+                        fractal["width"],
+                        fractal["height"],
+                        thumbnail(png),
+                    )
+                )
+        return found
 
 
 def thumbnail(png: bytes) -> bytes:

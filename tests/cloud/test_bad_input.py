@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from faafo_lab.cloud import connect
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import (
     AlreadyExists,
     Ambiguous,
+    AuthError,
     BadRequest,
     CloudError,
     NotFound,
@@ -22,6 +24,8 @@ from faafo_lab.cloud.errors import (
 )
 from faafo_lab.cloud.keys import public_key
 from faafo_lab.cloud.model import Rule, Server
+
+from .test_direct import Recorder
 
 TINY = {"image": "plain-linux", "flavor": "m1.tiny"}
 GONE = "6f70656e-7374-4163-8b00-000000000000"
@@ -52,6 +56,18 @@ WRONG: list[tuple[str, Callable[[Cloud], object], type[CloudError], str]] = [
     ("floating IP", lambda c: c.delete_floating_ip("192.0.2.7"), NotFound, "no floating IP '192.0.2.7'"),
     ("console", lambda c: c.console("app-api-1"), NotFound, "app-api-1"),
 ]
+
+
+@pytest.mark.parametrize("backend", ["shade", "libcloud"])
+@pytest.mark.parametrize("path", ["identity", "identity/v3"])
+def test_who_wants_a_login_before_openstack_does_is_told_apart(clouds_yaml: Path, backend: str, path: str) -> None:
+    with Recorder(401) as proxy:
+        text = clouds_yaml.read_text()
+        clouds_yaml.write_text(text.replace("http://127.0.0.1:9/identity/v3", f"{proxy.url}/{path}"))
+        for _ in range(2):
+            with pytest.raises(AuthError, match=r"^The cloud refuses the credentials: .*clouds\.yaml\.$"):
+                connect("other", backend).servers()
+        assert len(proxy.got) < 10
 
 
 @pytest.mark.parametrize(("verb", "kind", "words"), [row[1:] for row in WRONG], ids=[row[0] for row in WRONG])

@@ -32,7 +32,8 @@ class Recorder(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, status: int = 502) -> None:
+        self.status = status
         self.got: list[str] = []
         self.headers: list[dict[str, str]] = []
         super().__init__(("127.0.0.1", 0), Refusal)
@@ -48,7 +49,7 @@ class Recorder(ThreadingHTTPServer):
 
 
 class Refusal(BaseHTTPRequestHandler):
-    """502 for everything."""
+    """The recorder's status for everything."""
 
     server: Recorder
 
@@ -56,8 +57,9 @@ class Refusal(BaseHTTPRequestHandler):
         self.server.got.append(f"{self.command} {self.path}")
         self.server.headers.append(dict(self.headers))
         self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = json.dumps({"error": {"message": "refused by the recorder", "code": 502}}).encode()
-        self.send_response(502)
+        body = json.dumps({"error": {"message": "refused by the recorder", "code": self.server.status}}).encode()
+        self.send_response(self.server.status)
+        self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)

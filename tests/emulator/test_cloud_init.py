@@ -68,7 +68,7 @@ def encoded(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def config(text: str) -> cloudconfig.CloudConfig:
+def config(text: str) -> cloudconfig.CloudInitConfig:
     return cloudconfig.read([text.encode()])
 
 

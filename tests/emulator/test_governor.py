@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from faafo_lab.cloud.emulator.machinery.hypervisor import clocks, governor
-from faafo_lab.cloud.emulator.machinery.hypervisor.load import Load
+from faafo_lab.cloud.emulator.machinery.hypervisor.load import LoadAverages
 from faafo_lab.cloud.emulator.system import tree
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Room
@@ -157,7 +157,7 @@ def test_every_clock_sees_the_same_time(clock: clocks.Clock) -> None:
 
 
 def test_a_booting_instance_has_a_launch_credit_and_loses_it_when_it_idles_first() -> None:
-    share = governor.Share(1, QUARTER, cast(Load, None), now_ns=0)
+    share = governor.Share(1, QUARTER, cast(LoadAverages, None), now_ns=0)
     for beat in range(1, 101):  # a second at full speed
         share.charge(10_000_000)
         share.refill(beat * 10_000_000, used=10_000_000)
@@ -171,7 +171,7 @@ def test_what_short_lived_processes_use_is_charged_once_though_the_kernel_tells_
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     now, told = 0, 0
-    monkeypatch.setattr(tree, "stat", lambda pid: tree.Stat("S", 0, 0, 0, told // tree.TICK_NS * tree.TICK_NS, 1))
+    monkeypatch.setattr(tree, "stat", lambda pid: tree.Stat("S", 0, 0, 0, told // tree.TICK_NS * tree.TICK_NS, 1, 1))
     governed = governor.Governor()
     governed.add("one", os.getpid(), None, tmp_path / "procfs", now)
     share = governed._shares["one"]

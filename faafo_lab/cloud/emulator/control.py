@@ -25,6 +25,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.errors import (
     AddressError,
     AlreadyRunning,
@@ -62,10 +63,10 @@ class Running:
 
 def quota(text: str) -> tuple[str, int]:
     """NAME=N, as an option's value. Raises `argparse.ArgumentTypeError`."""
-    name, _, number = text.partition("=")
-    if not name or not number.removeprefix("-").isdecimal():
+    name, _, written = text.partition("=")
+    if not name or (number := whole(written, signed=True)) is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form NAME=N, such as instances=10")
-    return name, int(number)
+    return name, number
 
 
 def open_state_dir(state_dir: Path) -> Path:

@@ -14,7 +14,8 @@ from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 from tornado.web import RequestHandler, stream_request_body
 
-from faafo_lab.cloud.emulator.common.service import MAX_JSON_BYTES, Answer, Fault, Request, Service
+from faafo_lab.cloud.emulator.common.numbers import whole
+from faafo_lab.cloud.emulator.common.service import MAX_JSON_BYTES, Answer, Fault, Request, Service, unquoted
 
 CHUNK_BYTES = 1 << 18
 MAX_UPLOAD_BYTES = 1 << 40
@@ -41,8 +42,8 @@ class Gateway(RequestHandler):
 
     def prepare(self) -> None:
         """The headers are here: find the service, and, where the route streams, let it begin."""
-        head, _, rest = self.request.path[1:].partition("/")
-        own = self.request.path
+        own = unquoted(self.request.path)
+        head, _, rest = own[1:].partition("/")
         found = (each for each in self.services if each.prefix == f"/{head}" or own in each.roots)
         self.service = next(found, None)
         if self.service is None:
@@ -58,8 +59,7 @@ class Gateway(RequestHandler):
             self.asked.chunks = self._chunks()
             self.working = asyncio.ensure_future(self.service.handle(self.asked, self.found))
             return
-        length = self.request.headers.get("Content-Length", "0")
-        if length.isdecimal() and int(length) > MAX_JSON_BYTES:
+        if (whole(self.request.headers.get("Content-Length", "0")) or 0) > MAX_JSON_BYTES:
             self.set_header("Connection", "close")
             self._send(self.service.refuse(Fault(413, f"The body may have {MAX_JSON_BYTES} bytes at most.")))
             self.finish()

@@ -34,9 +34,10 @@ from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, NoReturn, TypeAlias, TypeVar
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from faafo_lab.cloud.emulator.common import schema
+from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.token import Token, Tokens
 from faafo_lab.cloud.emulator.site import Site
 
@@ -62,6 +63,11 @@ MAX_JSON_BYTES = 1 << 20  # Nova's and Neutron's own limit is 114688; a server's
 def now() -> str:
     """The moment as most services write it: 2026-01-31T12:00:00Z."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def unquoted(path: str) -> str:
+    """A request's path in plain text; bytes that are no UTF-8 become surrogates, which no route takes."""
+    return unquote_to_bytes(path.encode("latin-1")).decode(errors="surrogateescape")
 
 
 def new_id() -> str:
@@ -94,7 +100,7 @@ class Request:
     """One request, as a handler sees it."""
 
     method: str
-    path: str  # below the service's prefix, still quoted
+    path: str  # below the service's prefix, unquoted: as under WSGI, %2f is a slash like others, and part of no name
     query: dict[str, list[str]]
     headers: Mapping[str, str]
     body: bytes = b""
@@ -126,9 +132,9 @@ class Request:
         text = self.one(name)
         if text is None:
             return None
-        if not re.fullmatch(r"[0-9]{1,18}", text):
+        if (number := whole(text)) is None:
             raise ValueError(f"{name} must be a whole number, not {schema.shown(text)}")
-        return int(text)
+        return number
 
     def json(self) -> JSON:
         """The body as a JSON object. Raises ValueError where it is none."""
@@ -189,7 +195,7 @@ class Route:
     def pattern(self) -> re.Pattern[str]:
         """The template as a regular expression; {name} is one segment of the path, {name*} all that is left of it."""
         whole = re.sub(r"\{(\w+)\*\}", r"(?P<\1>.+)", self.template)
-        return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", whole))
+        return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", whole), re.DOTALL)
 
 
 class Found(NamedTuple):
@@ -287,17 +293,23 @@ class Service:
 
     def find(self, method: str, path: str) -> Found:
         """Where a request for a path below the prefix goes; if there is no such route, to an answer that says so."""
+        if re.search("[\0\udc80-\udcff]", path):
+            return Found(NO_ROUTE, self.no_text, {})
         known = False
         for each, pattern, handler in self._routes:
             if match := pattern.fullmatch(path):
                 if each.method == method:
-                    return Found(each, handler, {name: unquote(part) for name, part in match.groupdict().items()})
+                    return Found(each, handler, match.groupdict())
                 known = True
         return Found(NO_ROUTE, self.no_method if known else self.no_resource, {})
 
     def no_resource(self, request: Request) -> NoReturn:
         """The path is not known here."""
         raise Fault(404, "The resource could not be found.", type="HTTPNotFound")
+
+    def no_text(self, request: Request) -> NoReturn:
+        """The path has bytes that are no text."""
+        raise Fault(400, "The path must be UTF-8 without NUL.", type="HTTPBadRequest")
 
     def no_method(self, request: Request) -> NoReturn:
         """The path is known, and not for this method."""

@@ -55,7 +55,7 @@ class File:
 
 
 @dataclass
-class CloudConfig:
+class CloudInitConfig:
     """What is to be done, what cannot be (`errors`), and what has no effect (`warnings`)."""
 
     boot_commands: bytes | None = None
@@ -70,9 +70,9 @@ class CloudConfig:
     warnings: list[str] = field(default_factory=list)
 
 
-def read(parts: list[bytes]) -> CloudConfig:
+def read(parts: list[bytes]) -> CloudInitConfig:
     """The sum of these parts; one that cannot be read is among the errors."""
-    found = CloudConfig()
+    found = CloudInitConfig()
     values: dict[str, Any] = {}
     for part in parts:
         try:
@@ -113,15 +113,15 @@ def _commands(value: Any) -> bytes | None:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _bootcmd(config: CloudConfig, value: Any) -> None:
+def _bootcmd(config: CloudInitConfig, value: Any) -> None:
     config.boot_commands = _commands(value)
 
 
-def _runcmd(config: CloudConfig, value: Any) -> None:
+def _runcmd(config: CloudInitConfig, value: Any) -> None:
     config.commands = _commands(value)
 
 
-def _write_files(config: CloudConfig, value: Any) -> None:
+def _write_files(config: CloudInitConfig, value: Any) -> None:
     if not isinstance(value, list):
         raise UserDataError("it must be a list of files.")
     for number, each in enumerate(value, 1):
@@ -184,28 +184,28 @@ def _permissions(value: Any) -> int:
     return mode
 
 
-def _hostname(config: CloudConfig, value: Any) -> None:
+def _hostname(config: CloudInitConfig, value: Any) -> None:
     if not isinstance(value, str) or len(value) > 63 or not _HOSTNAME.fullmatch(value):
         raise UserDataError(f"{value!r} is no host name.")
     config.hostname = value
 
 
-def _fqdn(config: CloudConfig, value: Any) -> None:
+def _fqdn(config: CloudInitConfig, value: Any) -> None:
     if config.hostname is None and isinstance(value, str):
         _hostname(config, value.split(".")[0])
 
 
-def _ssh_authorized_keys(config: CloudConfig, value: Any) -> None:
+def _ssh_authorized_keys(config: CloudInitConfig, value: Any) -> None:
     if not isinstance(value, list) or not all(isinstance(key, str) and "\n" not in key.strip() for key in value):
         raise UserDataError("it must be a list of public keys, each a line.")
     config.public_keys = [key.strip() for key in value]
 
 
-def _final_message(config: CloudConfig, value: Any) -> None:
+def _final_message(config: CloudInitConfig, value: Any) -> None:
     config.final_message = str(value)
 
 
-def _packages(config: CloudConfig, value: Any) -> None:
+def _packages(config: CloudInitConfig, value: Any) -> None:
     if value:
         names = value if isinstance(value, list) else [value]
         raise UserDataError(
@@ -214,14 +214,14 @@ def _packages(config: CloudConfig, value: Any) -> None:
         )
 
 
-def _users(config: CloudConfig, value: Any) -> None:
+def _users(config: CloudInitConfig, value: Any) -> None:
     names = [each.get("name") if isinstance(each, dict) else each for each in value] if isinstance(value, list) else []
     for name in names:
         if name not in ("default", "ubuntu"):
             config.warnings.append(f"users: {name} is not made: an instance has one account, ubuntu, for every name.")
 
 
-_MODULES: dict[str, Callable[[CloudConfig, Any], None]] = {
+_MODULES: dict[str, Callable[[CloudInitConfig, Any], None]] = {
     "bootcmd": _bootcmd,
     "final_message": _final_message,
     "fqdn": _fqdn,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from faafo_lab.cloud.emulator.machinery.guest import cloudconfig, programs, userdata
 from faafo_lab.cloud.emulator.machinery.guest.children import Children, shutdown_code
-from faafo_lab.cloud.emulator.machinery.guest.cloudconfig import CloudConfig, File
+from faafo_lab.cloud.emulator.machinery.guest.cloudconfig import CloudInitConfig, File
 from faafo_lab.cloud.emulator.machinery.guest.console import Console
 from faafo_lab.cloud.emulator.machinery.guest.initsocket import Reply
 from faafo_lab.cloud.emulator.machinery.guest.userdata import BOOTHOOK, CONFIG, EVERY_BOOT, SCRIPT, Parts
@@ -47,7 +47,7 @@ class CloudInit:
         self._console = console
         self._rename = rename
         self._parts = Parts()
-        self._config = CloudConfig()
+        self._config = CloudInitConfig()
         self._first = False
         self._errors: list[str] = []
         self._warnings: list[str] = []

@@ -34,7 +34,7 @@ _WANTS = "multi-user.target.wants"
 
 
 @dataclass
-class Service:
+class SupervisedUnit:
     """A unit's present life."""
 
     unit: Unit
@@ -61,7 +61,7 @@ class Supervisor:
         self._environment = environment
         self._children = children
         self._console = console
-        self._services: dict[str, Service] = {}
+        self._services: dict[str, SupervisedUnit] = {}
         self._changing: dict[str, asyncio.Lock] = {}
 
     # What there is
@@ -75,10 +75,10 @@ class Supervisor:
         """A unit as its file says now. Raises UnitError."""
         return read_unit(self._directory / f"{unit_name(name)}.service")
 
-    def service(self, name: str) -> Service:
+    def service(self, name: str) -> SupervisedUnit:
         """A unit's present life. Raises UnitError for one without a file and a life."""
         short = unit_name(name)
-        return self._services.get(short) or Service(self.unit(short))
+        return self._services.get(short) or SupervisedUnit(self.unit(short))
 
     def log_path(self, name: str) -> Path:
         """Where a unit's output goes."""
@@ -154,7 +154,7 @@ class Supervisor:
         unit = self.unit(name)
         if service:
             await self._stop(service)  # what is left of its former life
-        self._services[name] = service = Service(unit)
+        self._services[name] = service = SupervisedUnit(unit)
         for key in unit.ignored:
             self._console.line(f"systemd[1]: {unit.name}.service: {key}= is not supported here: ignored.")
         try:
@@ -165,7 +165,7 @@ class Supervisor:
         self._say("  OK  ", f"Started {unit.name}.service - {unit.description}.")
         service.keeper = asyncio.create_task(self._keep(service))
 
-    def _launch(self, service: Service) -> None:
+    def _launch(self, service: SupervisedUnit) -> None:
         unit = service.unit
         service.invocation = uuid.uuid4().hex
         environment = {**self._environment, **unit.variables(), _INVOCATION: service.invocation}
@@ -182,7 +182,7 @@ class Supervisor:
             os.close(log)
         service.becomes("active")
 
-    async def _keep(self, service: Service) -> None:
+    async def _keep(self, service: SupervisedUnit) -> None:
         """Await the unit's end, again and again, and restart it as its file says."""
         unit = service.unit
         starts: list[float] = []
@@ -212,14 +212,14 @@ class Supervisor:
                 return
             self._console.line(f"systemd[1]: {unit.name}.service: started again.")
 
-    def _give_up(self, service: Service, why: str) -> None:
+    def _give_up(self, service: SupervisedUnit, why: str) -> None:
         unit = service.unit
         service.becomes("failed")
         for line in self.log_end(unit.name, _CONSOLE_LINES):
             self._console.line(f"{unit.name}: {line}")
         self._say("FAILED", f"Failed to start {unit.name}.service - {unit.description}: {why}")
 
-    async def _end_of(self, service: Service, child: Child) -> int:
+    async def _end_of(self, service: SupervisedUnit, child: Child) -> int:
         while True:
             done, _ = await asyncio.wait([child.code], timeout=_LOG_CHECK_SECONDS)
             if done:
@@ -239,7 +239,7 @@ class Supervisor:
                 with path.open("ab") as file:
                     file.write(kept[kept.find(b"\n") + 1 :])
 
-    async def _stop(self, service: Service) -> None:
+    async def _stop(self, service: SupervisedUnit) -> None:
         name = service.unit.name
         if service.keeper:
             service.keeper.cancel()  # whatever it is about to do
@@ -268,7 +268,7 @@ class Supervisor:
         service.becomes("inactive")
         self._say("  OK  ", f"Stopped {name}.service - {service.unit.description}.")
 
-    async def _kill_rest(self, service: Service) -> None:
+    async def _kill_rest(self, service: SupervisedUnit) -> None:
         """Kill what is left of a unit's processes (unless it asked not to)."""
         if service.unit.kill_mode == "process" and service.child and service.child.code.done():
             return
@@ -276,7 +276,7 @@ class Supervisor:
             tree.kill(left)
             await asyncio.sleep(_STRAGGLERS_POLL_SECONDS)
 
-    def _processes(self, service: Service) -> list[int]:
+    def _processes(self, service: SupervisedUnit) -> list[int]:
         """A unit's living processes: those below its main one, and whoever carries its invocation's mark."""
         mark = f"{_INVOCATION}={service.invocation}".encode()
         main = service.child.pid if service.child and not service.child.code.done() else 0

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from faafo_lab.cloud.emulator.machinery.guest.children import shutdown_code
 from faafo_lab.cloud.emulator.machinery.guest.initsocket import Reply
-from faafo_lab.cloud.emulator.machinery.guest.supervisor import Service, Supervisor
+from faafo_lab.cloud.emulator.machinery.guest.supervisor import SupervisedUnit, Supervisor
 from faafo_lab.cloud.emulator.machinery.guest.units import UnitError, unit_name
 
 _LOG_LINES = 10
@@ -152,7 +152,7 @@ async def _status(supervisor: Supervisor, name: str) -> Reply:
     return Reply(0 if service.state == "active" else _NOT_ACTIVE, text)
 
 
-def _since(service: Service) -> str:
+def _since(service: SupervisedUnit) -> str:
     if service.child is None:
         return ""
     moment = time.strftime("%a %Y-%m-%d %H:%M:%S UTC", time.gmtime(service.since))

@@ -21,11 +21,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from faafo_lab.cloud.emulator.common.numbers import whole
+
 _RESTARTS = ("no", "on-failure", "always")
 _KILL_MODES = ("control-group", "mixed", "process")
 _TYPES = ("simple", "exec")
 _NAME = re.compile(r"[A-Za-z0-9:_.@-]{1,200}")
-_SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(us|ms|s|sec|min|m|h)?\s*")
+_SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s|sec|min|m|h)?\s*")
 _SPAN_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 
 
@@ -205,15 +207,15 @@ def _seconds(name: str, key: str, value: str) -> float:
 
 
 def _number(name: str, key: str, value: str) -> int:
-    if not re.fullmatch("[0-9]{1,9}", value):
+    if (number := whole(value)) is None:
         raise UnitError(f"Unit {name}: {key}={value} is no number such as 5.")
-    return int(value)
+    return number
 
 
 def _signal(name: str, value: str) -> int:
     try:
-        if value.isdigit():
-            return int(signal.Signals(int(value)))
+        if (number := whole(value)) is not None:
+            return int(signal.Signals(number))
         return int(signal.Signals[value if value.startswith("SIG") else f"SIG{value}"])
     except (KeyError, ValueError):
         raise UnitError(f"Unit {name}: KillSignal={value} is no signal such as SIGINT.") from None

@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from faafo_lab.cloud.emulator.machinery.hypervisor.clocks import best_clock
-from faafo_lab.cloud.emulator.machinery.hypervisor.load import Load
+from faafo_lab.cloud.emulator.machinery.hypervisor.load import LoadAverages
 from faafo_lab.cloud.emulator.system import tree
 
 BEAT_NS = 10_000_000
@@ -71,7 +71,7 @@ class Process:
 class Share:
     """An instance's share of the CPU and what became of it; times in ns."""
 
-    def __init__(self, root: int, cores: float | None, load: Load, now_ns: int) -> None:
+    def __init__(self, root: int, cores: float | None, load: LoadAverages, now_ns: int) -> None:
         self.root = root
         self.cores = cores
         self.load = load
@@ -124,7 +124,7 @@ class Governor:
 
     def add(self, id: str, root: int, cores: float | None, procfs: Path, now_ns: int) -> None:
         """Govern the tree whose root (an instance's init) is `root`; `cores` None: only watch."""
-        share = Share(root, cores, Load(procfs, cores or float(os.cpu_count() or 1), now_ns), now_ns)
+        share = Share(root, cores, LoadAverages(procfs, cores or float(os.cpu_count() or 1), now_ns), now_ns)
         self._shares[id] = share
         self._adopt(share, root, 0)
         share.load.write(now_ns, 0, root)

@@ -20,7 +20,7 @@ _AGE_SECONDS_MIN = 5.0
 """What an instance does in its first moments says little."""
 
 
-class Load:
+class LoadAverages:
     """The gauges of one instance; `cores` is what it may use at most."""
 
     def __init__(self, directory: Path, cores: float, now_ns: int) -> None:

@@ -47,7 +47,7 @@ _COMPLAIN_SECONDS = 60.0
 
 
 @dataclass
-class Listener:
+class OpenPort:
     """An open address and port."""
 
     port: int
@@ -60,7 +60,7 @@ class Outlet:
     """An instance at the switch: what it wants, and what is there."""
 
     plug: Plug
-    listeners: dict[tuple[str, int], Listener] = field(default_factory=dict)
+    listeners: dict[tuple[str, int], OpenPort] = field(default_factory=dict)
     """By address and published port."""
     relays: set[End] = field(default_factory=set)
     seen: int | None = None
@@ -206,7 +206,7 @@ class Switch:
         if self._outlets.get(id) is not outlet:
             server.close()
             return
-        outlet.listeners[key] = Listener(port, server)
+        outlet.listeners[key] = OpenPort(port, server)
         await server.start_serving()
 
     def _unplug(self, id: str) -> None:

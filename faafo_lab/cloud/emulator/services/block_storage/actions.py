@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from faafo_lab.cloud.emulator.common.forwarding import ask
+from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.services.block_storage.base import (
@@ -73,8 +74,7 @@ class VolumeActions:
 
     def _extend(self, request: Request, row: VolumeRow, value: JSON) -> Answer:
         size = value.get("new_size")
-        if isinstance(size, str) and size.isascii() and size.isdecimal() and len(size) < 11:
-            size = int(size)
+        size = whole(size) if isinstance(size, str) else size
         if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= GIGABYTES_MAX:
             raise Fault(400, "Invalid input for field/attribute new_size: it must be a number of gigabytes.")
         self._is_available(row, "extend")

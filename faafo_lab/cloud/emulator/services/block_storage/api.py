@@ -94,7 +94,7 @@ class Volume(Service):
             service, _, version = (word.strip() for word in part.strip().partition(" "))
             if service != "volume" or version in ("", "latest", "3.0"):
                 continue
-            if not re.fullmatch(r"[1-9]\d{0,5}\.(0|[1-9]\d{0,5})", version):
+            if not re.fullmatch(r"[1-9][0-9]{0,5}\.(0|[1-9][0-9]{0,5})", version):
                 raise Fault(
                     400, f"API Version String {version[:40]} is of invalid format. Must be of format MajorNum.MinorNum."
                 )

@@ -29,7 +29,7 @@ GIGABYTES_MAX = 2**31 - 1
 SIZE: JSON = {
     "anyOf": [
         {"type": "integer", "minimum": 1, "maximum": GIGABYTES_MAX},
-        {"type": "string", "pattern": r"^0*[1-9][0-9]{0,8}\Z"},
+        {"type": "string", "maxLength": 18, "pattern": r"^0*[1-9][0-9]{0,8}\Z"},
     ]
 }
 _ID = {"type": ["string", "null"], "maxLength": 255}

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import inspect
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.service import ALL_VERSIONS, JSON, Answer, Fault, Request, Versions, route
 from faafo_lab.cloud.emulator.services.compute import states, versions
 from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
@@ -131,15 +131,14 @@ class SmallActions:
     def console(self, request: Request, row: ServerRow, value: Any) -> JSON:
         """The console log, or its last lines."""
         length = value.get("length") if isinstance(value, dict) else None
-        if isinstance(length, str) and re.fullmatch(r"-?[0-9]{1,9}", length):
-            length = int(length)
-        if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < -1):
+        number = whole(length, signed=True) if isinstance(length, str) else length
+        if length is not None and (isinstance(number, bool) or not isinstance(number, int) or number < -1):
             raise Fault(
                 400, f"Invalid input for field/attribute length. Value: {length}. It must be a number of lines."
             )
         lines = _tail(self._life.guests.directory(row["id"]) / "console.log")
-        if length is not None and length >= 0:
-            lines = lines[-length:] if length else []
+        if number is not None and number >= 0:
+            lines = lines[-number:] if number else []
         return {"output": "".join(lines)}
 
 

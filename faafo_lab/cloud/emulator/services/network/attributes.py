@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from faafo_lab.cloud.emulator.common import schema
+from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.service import JSON
 
 REQUIRED: Any = object()  # the default of an attribute that a create must have
@@ -46,15 +46,14 @@ def integer(least: int | None = None, most: int | None = None) -> Check:
     """A whole number, or its text."""
 
     def check(value: Any) -> int:
-        if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, int):
+        number = whole(value, signed=True) if isinstance(value, str) else value
+        if isinstance(number, bool) or not isinstance(number, int):
             raise ValueError(f"{schema.shown(value)} is not an integer.")
-        if least is not None and value < least:
-            raise ValueError(f"'{value}' is too small - must be at least '{least}'.")
-        if most is not None and value > most:
-            raise ValueError(f"'{value}' is too large - must be no larger than '{most}'.")
-        return value
+        if least is not None and number < least:
+            raise ValueError(f"'{number}' is too small - must be at least '{least}'.")
+        if most is not None and number > most:
+            raise ValueError(f"'{number}' is too large - must be no larger than '{most}'.")
+        return number
 
     return check
 

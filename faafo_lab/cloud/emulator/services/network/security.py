@@ -10,6 +10,7 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.schema import shown
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
 from faafo_lab.cloud.emulator.common.store import Row
@@ -69,7 +70,8 @@ def protocol(value: Any) -> str | None:
         raise ValueError(f"{shown(value)} is not a protocol.")
     if name in ("any", "0"):
         return None
-    if name not in PROTOCOLS and not (name.isdecimal() and len(name) < 4 and int(name) < 256):
+    number = whole(name)
+    if name not in PROTOCOLS and (number is None or number > 255):
         raise ValueError(
             f"Security group rule protocol {shown(value)} not supported. Only protocol values "
             f"{[None, *PROTOCOLS]} and integer representations [0 to 255] are supported."

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import string
 import time
 from html import escape
 from http import HTTPStatus
-from urllib.parse import quote
+from typing import NoReturn
 
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
 from faafo_lab.cloud.emulator.common.token import Tokens
@@ -17,7 +16,6 @@ from faafo_lab.cloud.emulator.services.object_store.containers import Containers
 from faafo_lab.cloud.emulator.services.object_store.copies import Copies
 from faafo_lab.cloud.emulator.services.object_store.expirer import Expirer
 from faafo_lab.cloud.emulator.services.object_store.manifests import Manifests
-from faafo_lab.cloud.emulator.services.object_store.metadata import meant
 from faafo_lab.cloud.emulator.services.object_store.objects import Objects
 from faafo_lab.cloud.emulator.site import Site
 
@@ -56,8 +54,12 @@ class ObjectStore(Service):
     # Words
 
     def path(self, path: str) -> str:
-        """Slashes at the end are part of an object's name; bytes that should be quoted are."""
-        return quote(path.encode("latin-1"), safe=string.punctuation)
+        """Slashes at the end are part of an object's name."""
+        return path
+
+    def no_text(self, request: Request) -> NoReturn:
+        """Swift's answer to a path with bytes that are no text."""
+        raise Fault(412, "Invalid UTF8 or contains NULL")
 
     def answer_headers(self, request: Request) -> dict[str, str]:
         """Swift names its transactions tx…, and gives even an empty answer a type."""
@@ -78,10 +80,9 @@ class ObjectStore(Service):
     # Who asks
 
     def authenticate(self, request: Request) -> None:
-        """Find out who asks, and whether they may. Raises 401, 403 and 412 `Fault`s."""
+        """Find out who asks, and whether they may. Raises 401 and 403 `Fault`s."""
         request._token = self.tokens.find_token(request.headers.get("X-Auth-Token"))
         account, container, name = (*request.path[1:].split("/", 2), "", "")[:3]
-        account, container, name = meant(account), meant(container), meant(name)
         if tempurl.is_signed(request.query) and name:
             request._token, request.scope = None, self._scope(request, account, container, name)
         right = "own" if not container else RIGHTS[request.method]

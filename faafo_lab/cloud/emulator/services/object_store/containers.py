@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.object_store import acl, listing, metadata
@@ -28,7 +29,7 @@ class Containers:
             if name in request.headers and name in meta:
                 meta[name] = acl.clean(name, meta[name])
         for name, what in metadata.QUOTAS.items():
-            if name in meta and not (meta[name].isascii() and meta[name].isdecimal()):
+            if name in meta and whole(meta[name]) is None:
                 raise Fault(400, f"Invalid {what} quota.")
         given = [name for name in VERSIONS if request.headers.get(name)]
         if len(given) > 1:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape, quoteattr
 
+from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request
 
 MAX = 10_000
@@ -35,11 +36,10 @@ class Wanted:
 
 def wanted(request: Request) -> Wanted:
     """What a request wants. Raises a 412 `Fault` for a limit that is too high."""
-    limit = MAX
-    if (text := request.one("limit") or "").isascii() and text.isdecimal():
-        limit = int(text[:9])
-        if limit > MAX:
-            raise Fault(412, f"Maximum limit is {MAX}")
+    number = whole((request.one("limit") or "")[:18])
+    limit = MAX if number is None else number
+    if limit > MAX:
+        raise Fault(412, f"Maximum limit is {MAX}")
     prefix, delimiter = request.one("prefix") or "", request.one("delimiter") or ""
     path = request.one("path")
     if path is not None:

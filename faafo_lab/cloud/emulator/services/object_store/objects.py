@@ -53,7 +53,7 @@ class Objects:
         row = self.new(request.headers, account, container, object)
         if "Content-Length" not in request.headers and "Transfer-Encoding" not in request.headers:
             raise Fault(411, "Missing Content-Length header.")
-        length = int(request.headers.get("Content-Length", "0"))
+        length = int(request.headers.get("Content-Length", "0"))  # Tornado lets none but ASCII digits in
         assert request.chunks is not None
         if request.one("multipart-manifest") == "put":
             row = await self._write_manifest(request, row)

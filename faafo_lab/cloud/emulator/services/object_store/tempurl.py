@@ -14,6 +14,8 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from urllib.parse import quote
 
+from faafo_lab.cloud.emulator.common.numbers import whole
+
 METHODS = ("GET", "HEAD", "PUT", "POST", "DELETE")
 DIGESTS = ("sha1", "sha256", "sha512")
 KEYS = ("Temp-Url-Key", "Temp-Url-Key-2")
@@ -71,8 +73,8 @@ def _filename(name: str) -> str:
 
 def _seconds(text: str) -> int | None:
     """The moment in seconds since the epoch: a number, or ISO 8601 in UTC."""
-    if text.isascii() and text.isdecimal() and len(text) < 16:
-        return int(text)
+    if (number := whole(text)) is not None:
+        return number
     for form in ("%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%SZ"):
         try:
             return int(datetime.strptime(text, form).replace(tzinfo=UTC).timestamp())
