@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from faafo_lab.app import tasks
-from tests.app.deployment import AUTHORIZED, Deployment
+from tests.app.deployment import Deployment, no_fractals
 from tests.app.engines import FROM_WHEELS, Pair
 
 
@@ -50,8 +50,7 @@ def services(shared: Callable[[Pair], Deployment], pair: Pair) -> Deployment:
 def client(services: Deployment) -> Iterator[httpx.Client]:
     """A client of the API, which has no fractals, no tasks and no workers; the test's own processes end with it."""
     with services.client() as client:
-        for one in client.get("/v1/fractal?results_per_page=-1").json()["objects"]:
-            client.delete(f"/v1/fractal/{one['uuid']}", headers=AUTHORIZED)
+        no_fractals(client)
         with tasks.connection(services.queue_url()) as broker:
             for queue in (*tasks.QUEUES, tasks.DEAD):
                 queue(broker.channel()).purge()
