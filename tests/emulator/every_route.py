@@ -125,7 +125,7 @@ class World:
             try:
                 self._http.request(method, path, body, given)
                 answer = self._http.getresponse()
-                if method not in ("GET", "HEAD") and answer.status < 400:
+                if method not in ("GET", "HEAD"):
                     self._changed, self._settled = True, False
                 return Reply(answer.status, answer.headers, answer.read())
             except (http.client.HTTPException, OSError):  # a connection that the last answer has closed
@@ -173,8 +173,8 @@ class World:
     def seed(self, *, again: bool = False) -> None:
         """Make what is missing of one of each; the servers boot in the background.
 
-        `again`: where no request has changed anything since two looks found the same, nothing can be missing. One look
-        is not enough: it may find what a deletion that still runs removes.
+        `again`: where only reads were sent since two looks found the same, nothing can be missing. One look is not
+        enough: it may find what a deletion that still runs removes.
         """
         if again and self._settled:
             return
