@@ -110,7 +110,6 @@ def slow(rows: Rows) -> int:
 # -- what is measured ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.alone
 def test_the_same_tasks_are_the_same_for_the_same_size_alone() -> None:
     small = load.same_tasks(4, width=64, height=48)
     assert load.same_tasks(8, width=64, height=48)[:4] == small
@@ -119,6 +118,7 @@ def test_the_same_tasks_are_the_same_for_the_same_size_alone() -> None:
     assert len({task["uuid"] for tasks in (small, *lists) for task in tasks}) == 4 * 5
 
 
+@pytest.mark.alone
 def test_an_open_loop_sees_the_stall_that_a_closed_loop_hides(server: Server) -> None:
     server.expect({10: 1.0})
     closed = load.run(server.endpoints, loop="closed", at_once=1, number=60, progress=False)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 import httpx
 import pytest
 
-from faafo_lab.app import tasks
-from tests.app.deployment import AUTHORIZED, Deployment
+from faafo_lab.app import database, tasks
+from faafo_lab.app.schema import metadata
+from tests.app.deployment import Deployment, no_fractals
 from tests.app.engines import FROM_WHEELS, Pair
 
 
@@ -21,23 +22,47 @@ def pair(request: pytest.FixtureRequest) -> Pair:
     return pair
 
 
-@pytest.fixture(scope="session")
-def shared() -> Iterator[Callable[[Pair], Deployment]]:
-    """A pair's deployment, started when it is first asked for, with an API named "api" at port 80."""
+def once_a_pair(start: Callable[[Deployment], object]) -> Iterator[Callable[[Pair], Deployment]]:
+    """What gives a pair's deployment, which is started when it is first asked for."""
     deployments: dict[Pair, Deployment] = {}
     with contextlib.ExitStack() as stack:
 
         def started(pair: Pair) -> Deployment:
             if pair not in deployments:
-                deployment = Deployment(pair=pair)
-                stack.callback(deployment.close)
-                deployment.database()
-                deployment.messaging()
-                deployment.api()
+                deployment = stack.enter_context(contextlib.closing(Deployment(pair=pair)))
+                start(deployment)
                 deployments[pair] = deployment
             return deployments[pair]
 
         yield started
+
+
+@pytest.fixture(scope="session")
+def shared() -> Iterator[Callable[[Pair], Deployment]]:
+    """A pair's deployment, with an API named "api" at port 80."""
+
+    def start(deployment: Deployment) -> None:
+        deployment.database()
+        deployment.messaging()
+        deployment.api()
+
+    yield from once_a_pair(start)
+
+
+@pytest.fixture(scope="module")
+def databases() -> Iterator[Callable[[Pair], Deployment]]:
+    """A pair's database, without a broker and an API."""
+    yield from once_a_pair(Deployment.database)
+
+
+@pytest.fixture
+def database_url(databases: Callable[[Pair], Deployment], pair: Pair) -> str:
+    """A database without tables, which no API keeps: for tests that do not break it."""
+    url = databases(pair).database_url()
+    engine = database.connect(url, 1)
+    metadata.drop_all(engine)
+    engine.dispose()
+    return url
 
 
 @pytest.fixture
@@ -50,8 +75,7 @@ def services(shared: Callable[[Pair], Deployment], pair: Pair) -> Deployment:
 def client(services: Deployment) -> Iterator[httpx.Client]:
     """A client of the API, which has no fractals, no tasks and no workers; the test's own processes end with it."""
     with services.client() as client:
-        for one in client.get("/v1/fractal?results_per_page=-1").json()["objects"]:
-            client.delete(f"/v1/fractal/{one['uuid']}", headers=AUTHORIZED)
+        no_fractals(client)
         with tasks.connection(services.queue_url()) as broker:
             for queue in (*tasks.QUEUES, tasks.DEAD):
                 queue(broker.channel()).purge()

@@ -216,6 +216,12 @@ def lasting(seconds: float, make: Callable[[dict[str, Any]], bytes] = picture, *
     return task | {name: math.ceil(factor * task[name]) for name in ("width", "height")}
 
 
+def no_fractals(client: httpx.Client) -> None:
+    """Delete all fractals."""
+    for one in client.get("/v1/fractal?results_per_page=-1").json()["objects"]:
+        client.delete(f"/v1/fractal/{one['uuid']}", headers=AUTHORIZED)
+
+
 def node(client: httpx.Client, name: str) -> dict[str, Any]:
     """A node as the API lists it, {} where it does not."""
     answer = client.get("/v1/node")

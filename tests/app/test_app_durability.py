@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import httpx
 import pytest
@@ -234,15 +235,11 @@ def test_an_api_that_is_told_to_stop_under_load_finishes_its_requests_and_exits_
 
 
 @pytest.fixture
-def database(bare: Deployment) -> Iterator[Store]:
+def database(database_url: str) -> Iterator[Store]:
     """A store whose API does not run, so that nobody else keeps it."""
-    bare.database()
-    database = Store(bare.database_url())
-    try:
+    with closing(Store(database_url)) as database:
         database.create_tables()
         yield database
-    finally:
-        database.close()
 
 
 @every_pair
@@ -290,9 +287,9 @@ def test_two_apis_publish_each_task_of_the_outbox_once(database: Store) -> None:
 
 
 @pytest.fixture
-def published_ago(bare: Deployment, database: Store) -> Iterator[Callable[[str, float], None]]:
+def published_ago(database_url: str) -> Iterator[Callable[[str, float], None]]:
     """Make the database believe that a task was published so many seconds ago."""
-    engine = connect(bare.database_url(), 1)
+    engine = connect(database_url, 1)
 
     def publish(uuid: str, seconds: float) -> None:
         with engine.begin() as connection:

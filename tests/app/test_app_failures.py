@@ -129,15 +129,11 @@ def test_a_worker_whose_disk_is_full_leaves_its_task_to_the_others(
 
 
 @pytest.fixture
-def store(bare: Deployment) -> Iterator[Store]:
+def store(database_url: str) -> Iterator[Store]:
     """A store that no API keeps, in which at most two fractals may wait."""
-    bare.database()
-    store = Store(bare.database_url(), waiting_max=2)
-    try:
+    with closing(Store(database_url, waiting_max=2)) as store:
         store.create_tables()
         yield store
-    finally:
-        store.close()
 
 
 class Clock:
@@ -178,8 +174,8 @@ class Clock:
 
 
 @pytest.fixture
-def clock(bare: Deployment, store: Store) -> Iterator[Clock]:
-    with closing(Clock(bare.database_url())) as clock:
+def clock(database_url: str) -> Iterator[Clock]:
+    with closing(Clock(database_url)) as clock:
         yield clock
 
 

@@ -8,6 +8,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -43,15 +44,11 @@ def complete(store: Store, task: Task) -> tuple[dict[str, Any], bool]:
 
 
 @pytest.fixture
-def store(bare: Deployment) -> Iterator[Store]:
+def store(database_url: str) -> Iterator[Store]:
     """A store that no API keeps."""
-    bare.database()
-    store = Store(bare.database_url())
-    try:
+    with closing(Store(database_url)) as store:
         store.create_tables()
         yield store
-    finally:
-        store.close()
 
 
 def test_every_page_is_exact_whatever_was_deleted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,8 +138,8 @@ def test_two_that_add_the_same_at_once_both_hear_that_it_is_accepted(store: Stor
     assert store.page(1, 1)[0] == 60
 
 
-def test_no_more_wait_than_may(bare: Deployment, store: Store) -> None:
-    small = Store(bare.database_url(), waiting_max=3)
+def test_no_more_wait_than_may(database_url: str, store: Store) -> None:
+    small = Store(database_url, waiting_max=3)
     try:
         wanted = [new_task() for _ in range(5)]
         answers = small.add_many(wanted)
@@ -181,7 +178,8 @@ def test_numbers_moments_and_text_come_back_as_they_went_in(store: Store) -> Non
     assert store.read(pieces.read, "database:a", 0, 100) == image
 
 
-def test_a_connection_that_breaks_while_tables_are_made_says_what_is_wrong(bare: Deployment, store: Store) -> None:
+def test_a_connection_that_breaks_while_tables_are_made_says_what_is_wrong(bare: Deployment) -> None:
+    bare.database()
     engine = database.connect(bare.database_url(), 1)
 
     def broken_off() -> None:
@@ -191,7 +189,10 @@ def test_a_connection_that_breaks_while_tables_are_made_says_what_is_wrong(bare:
 
     with pytest.raises(sa.exc.DBAPIError):
         broken_off()
-    with pytest.raises(DatabaseAway, match="The database does not answer"):
+    with (
+        closing(Store(bare.database_url())) as store,
+        pytest.raises(DatabaseAway, match="The database does not answer"),
+    ):
         store.create_tables()
     bare.database()
     with engine.connect() as connection, database.alone(connection):
@@ -199,7 +200,8 @@ def test_a_connection_that_breaks_while_tables_are_made_says_what_is_wrong(bare:
     engine.dispose()
 
 
-def test_a_first_connection_that_breaks_is_no_other_error(bare: Deployment, store: Store) -> None:
+def test_a_first_connection_that_breaks_is_no_other_error(bare: Deployment) -> None:
+    bare.database()
     engine = database.connect(bare.database_url(), 1)
     sa.event.listen(engine, "connect", lambda *_: bare.stop("database", signal.SIGKILL), insert=True)
     with pytest.raises(DatabaseError) as raised, Database(engine).begin(Mode.READING):

@@ -10,9 +10,12 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+import sqlalchemy as sa
 
+from faafo_lab.app import database
+from faafo_lab.app.schema import runs
 from faafo_lab.workbook import BUILD
-from tests.app.deployment import AUTHORIZED, Deployment, a_task, status
+from tests.app.deployment import AUTHORIZED, Deployment, a_task, no_fractals, status
 from tests.app.test_app_rest import a_result
 from tests.test_browser import CHROMIUM, FLAGS
 from tests.waiting import LIMIT_SECONDS, wait_for
@@ -54,6 +57,16 @@ class Site:
         self.url = deployment.api_at_tcp("app-api-1")
         self.client = httpx.Client(base_url=self.url, timeout=LIMIT_SECONDS)
 
+    def clear(self) -> None:
+        """Remove what earlier tests have made: fractals, workers, other APIs, and their processes."""
+        for name in set(self.deployment.processes) - {"database", "messaging", "app-api-1"}:
+            self.deployment.stop(name, signal.SIGKILL)
+        no_fractals(self.client)
+        engine = database.connect(self.deployment.database_url(), 1)
+        with engine.begin() as connection:
+            connection.execute(sa.delete(runs).where(runs.c.name != "app-api-1"))
+        engine.dispose()
+
     def again(self) -> None:
         """Start the API once more, where it was."""
         address = self.url.removeprefix("http://")
@@ -84,11 +97,21 @@ class Site:
         return float(found[1]) if found else 0.0
 
 
+@pytest.fixture(scope="module")
+def shared_site() -> Iterator[Site]:
+    with closing(Deployment()) as deployment:
+        deployment.database()
+        deployment.messaging()
+        site = Site(deployment)
+        with closing(site.client):
+            yield site
+
+
 @pytest.fixture
-def site(deployment: Deployment) -> Iterator[Site]:
-    site = Site(deployment)
-    with closing(site.client):
-        yield site
+def site(shared_site: Site) -> Site:
+    """The site without any fractals; a test that breaks something repairs it."""
+    shared_site.clear()
+    return shared_site
 
 
 @pytest.fixture(scope="module")

@@ -113,6 +113,7 @@ class World:
         self.api = api
         self.ids: dict[str, list[str]] = {}
         self.own: set[str] = set()
+        self._changed, self._settled = True, False
         self._http = http.client.HTTPConnection(api.root.removeprefix("http://"), timeout=LIMIT_SECONDS)
 
     def send(
@@ -124,6 +125,8 @@ class World:
             try:
                 self._http.request(method, path, body, given)
                 answer = self._http.getresponse()
+                if method not in ("GET", "HEAD"):
+                    self._changed, self._settled = True, False
                 return Reply(answer.status, answer.headers, answer.read())
             except (http.client.HTTPException, OSError):  # a connection that the last answer has closed
                 self._http.close()
@@ -168,12 +171,22 @@ class World:
         return {name: self.api.user if word == "users" else self.api.project for name, word in operation.variables}
 
     def seed(self, *, again: bool = False) -> None:
-        """Make what is missing of one of each; the servers boot in the background."""
+        """Make what is missing of one of each; the servers boot in the background.
+
+        `again`: where only reads were sent since two looks found the same, nothing can be missing. One look is not
+        enough: it may find what a deletion that still runs removes.
+        """
+        if again and self._settled:
+            return
+        before, changed, self._changed = self.ids, self._changed, False
         self.look(named=True)
+        self._settled = self.ids == before and not changed
         for path in ("/{account}/{container}", "/{account}/{container}/{object*}"):
             for operation in OPERATIONS:
                 if operation.method == "PUT" and operation.template == path:
                     ids = {name: self.ids[name][0] for name, _ in operation.variables}
+                    if self.send("HEAD", operation.path(ids)).status < 300:
+                        continue
                     answer = self.send("PUT", operation.path(ids), b"data" if "object" in ids else b"")
                     assert again or answer.status in (201, 202), answer.body
         for kind in SEEDED:
