@@ -23,6 +23,7 @@ import httpx
 
 from faafo_lab.app import fractal
 from faafo_lab.app.julia import Task
+from faafo_lab.app.validation import ITERATIONS_MAX, SIZE_MAX_PIXELS
 from tests.app.engines import FROM_WHEELS, Pair
 from tests.app.relay import Relay
 from tests.waiting import LIMIT_SECONDS, wait_for
@@ -202,18 +203,25 @@ def picture(task: dict[str, Any]) -> bytes:
 
 
 def lasting(seconds: float, make: Callable[[dict[str, Any]], bytes] = picture, **changes: Any) -> dict[str, Any]:
-    """A fractal's request that takes a core of this machine about so long: larger until `make` needs long enough."""
-    task = a_task(iterations=320, xa=-0.8, xb=-0.5, ya=-0.1, yb=0.1, **changes)
-    make(task)  # it loads what it needs
-    while True:
-        began = time.process_time()
-        make(task)
-        took = time.process_time() - began
-        if took > SAMPLE_SECONDS:
-            break
-        task |= {name: 2 * task[name] for name in ("width", "height")}
-    factor = math.sqrt(seconds / took)
-    return task | {name: math.ceil(factor * task[name]) for name in ("width", "height")}
+    """A fractal's request that takes a core of this machine about so long: as large as `make` needs so long for.
+
+    Where that would be larger than the API takes, another one is drawn, whose pixels take more steps.
+    """
+    for iterations in (320, *[ITERATIONS_MAX] * 50):
+        task = a_task(iterations=iterations, xa=-0.8, xb=-0.5, ya=-0.1, yb=0.1, **changes)
+        make(task)  # it loads what it needs
+        while (took := _cpu_seconds(make, task)) < SAMPLE_SECONDS:
+            task |= {name: 2 * task[name] for name in ("width", "height")}
+        side = math.ceil(math.sqrt(task["width"] * task["height"] * seconds / took))
+        if side <= SIZE_MAX_PIXELS:
+            return task | {"width": side, "height": side}
+    raise AssertionError(f"no fractal that the API takes lasts for {seconds} s")
+
+
+def _cpu_seconds(make: Callable[[dict[str, Any]], bytes], task: dict[str, Any]) -> float:
+    began = time.process_time()
+    make(task)
+    return time.process_time() - began
 
 
 def no_fractals(client: httpx.Client) -> None:
