@@ -1,12 +1,12 @@
 """How much a project may have: a service's own limits, the site's in their place, and what is used.
 
-quotas = Quotas(site, {"volumes": 10}, lambda over: Fault(413, f"{over.used} are too many"))
+quotas = Quotas(site, {"volumes": 10}, lambda overs: Fault(413, f"{overs[0].used} are too many"))
 quotas.claim("demo", {"volumes": 1})  # raises the Fault
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from faafo_lab.cloud.emulator.common.service import JSON, Fault
@@ -29,10 +29,11 @@ class Quotas:
         self,
         site: Site,
         defaults: Mapping[str, int],
-        refusal: Callable[[Over], Fault],
+        refusal: Callable[[Sequence[Over]], Fault],
         used: Callable[[str, str], int] | None = None,
     ) -> None:
-        """`refusal` words the answer to a claim; `used` says how much a project has of what a quota names.
+        """`refusal` words the answer to a claim from the limits that it exceeds; `used` says how much a project has of
+        what a quota names.
 
         Without `used` that is its rows in the table of that name.
         """
@@ -54,9 +55,13 @@ class Quotas:
             name: {"limit": limit, key: self.used(project, name), "reserved": 0} for name, limit in self._limits.items()
         }
 
+    def over(self, project: str, wanted: Mapping[str, int]) -> list[Over]:
+        """The limits that the project would exceed with so much more."""
+        limits = {name: self._limits[name] for name in wanted if self._limits[name] >= 0}
+        claims = (Over(name, limit, self.used(project, name), wanted[name]) for name, limit in limits.items())
+        return [claim for claim in claims if claim.limit < claim.used + claim.wanted]
+
     def claim(self, project: str, wanted: Mapping[str, int]) -> None:
-        """Check that the project may have so much more. Raises the service's `Fault` for the first limit exceeded."""
-        for name, number in wanted.items():
-            limit = self._limits[name]
-            if limit >= 0 and limit < (used := self.used(project, name)) + number:
-                raise self._refusal(Over(name, limit, used, number))
+        """Check that the project may have so much more. Raises the service's `Fault`."""
+        if overs := self.over(project, wanted):
+            raise self._refusal(overs)

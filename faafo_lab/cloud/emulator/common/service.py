@@ -334,10 +334,6 @@ class Service:
             raise Fault(403, "This operation needs the role member.", type="PolicyNotAuthorized")
         request._token = token
 
-    def limit(self, name: str) -> int:
-        """How much of something a project may have; -1: any number."""
-        return self.site.quotas.get(name, self.QUOTAS[name])
-
     async def handle(self, request: Request, found: Found | None = None) -> Answer:
         """Answer a request, whose route the caller may have `found`: every exception becomes an answer too."""
         try:

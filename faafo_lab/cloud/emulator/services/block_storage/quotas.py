@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from faafo_lab.cloud.emulator.common.quotas import Over, Quotas
@@ -33,8 +33,9 @@ def used(store: Store) -> Callable[[str, str], int]:
     return count
 
 
-def refusal(over: Over) -> Fault:
-    """The answer to a claim that exceeds a limit."""
+def refusal(overs: Sequence[Over]) -> Fault:
+    """The answer to a claim, by the first limit that it exceeds."""
+    over = overs[0]
     match over.name:
         case "gigabytes":
             why = (

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
+from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Found, Request, Service, nova_error, route
 from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
@@ -21,7 +22,7 @@ from faafo_lab.cloud.emulator.services.compute.instance_actions import InstanceA
 from faafo_lab.cloud.emulator.services.compute.interfaces import Interfaces
 from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
 from faafo_lab.cloud.emulator.services.compute.network_proxies import NetworkProxies
-from faafo_lab.cloud.emulator.services.compute.quotas import QUOTAS, Limits
+from faafo_lab.cloud.emulator.services.compute.quotas import QUOTAS, QuotaSets, refusal, used
 from faafo_lab.cloud.emulator.services.compute.rebuilding import Rebuilding
 from faafo_lab.cloud.emulator.services.compute.server_groups import ServerGroups, ServerTags
 from faafo_lab.cloud.emulator.services.compute.server_metadata import ServerMetadata
@@ -40,7 +41,7 @@ class Compute(Service):
     prefix, type, name, endpoint = PREFIX, "compute", "nova", "/v2.1"
     PARTS = (
         *(Servers, ServerMetadata, ServerTags, Actions, SmallActions, Interfaces, Attachments, InstanceActions),
-        *(Flavors, UserKeys, ServerGroups, Limits, NetworkProxies, ImageProxies),
+        *(Flavors, UserKeys, ServerGroups, QuotaSets, NetworkProxies, ImageProxies),
     )
     QUOTAS = QUOTAS
     ADDRESSES: ClassVar[Mapping[str, tuple[str, ...]]] = {"server": ("networks", "access_ipv4")}
@@ -51,21 +52,22 @@ class Compute(Service):
         super().__init__(site, tokens)
         self.life = life = Lifecycle(site, network, images, volumes.mounts, hypervisor)
         self._hypervisor = hypervisor
-        links, wanted = Links(site), Wanted(site.store, network, images, self.limit)
-        self.limits = Limits(site.store, self.limit)
-        self.servers = servers = Servers(site, links, life, network, volumes.mounts, wanted, self.limits)
-        self.metadata = ServerMetadata(servers, self.limit)
+        quotas = Quotas(site, QUOTAS, refusal, used(site.store))
+        links, wanted = Links(site), Wanted(site.store, network, images, quotas.limit)
+        self.quota_sets = QuotaSets(quotas)
+        self.servers = servers = Servers(site, links, life, network, volumes.mounts, wanted, quotas)
+        self.metadata = ServerMetadata(servers, quotas.limit)
         self.tags = ServerTags(links, servers)
         self.small = SmallActions(servers, life)
         self.interfaces = Interfaces(servers, life, network, wanted)
-        rebuilding = Rebuilding(links, servers, life, images, wanted, self.limits)
+        rebuilding = Rebuilding(links, servers, life, images, wanted, quotas)
         snapshots = Snapshots(life, images, hypervisor, wanted)
         self.actions = Actions(servers, life, self.small, self.interfaces, rebuilding, snapshots)
         self.attachments = Attachments(links, servers, volumes)
         self.instance_actions = InstanceActions(links, life)
         self.flavors = Flavors(links)
-        self.keys = UserKeys(site.store, links, self.limit)
-        self.groups = ServerGroups(site.store, self.limit)
+        self.keys = UserKeys(site.store, links, quotas.limit)
+        self.groups = ServerGroups(site.store, quotas.limit)
         self.network_proxies = NetworkProxies(servers, network)
         self.image_proxies = ImageProxies(links, images, volumes)
         self.store.watch({"server"}, network.changed)
@@ -75,10 +77,6 @@ class Compute(Service):
         self.life.setup()
 
     # What others ask of an instance
-
-    def ids(self) -> Collection[str]:
-        """All servers."""
-        return list(self.life.servers.rows)
 
     def told(self, id: str) -> Node | None:
         """All that a server's metadata address tells it; None where it is not there."""

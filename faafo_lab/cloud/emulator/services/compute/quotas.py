@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Sequence
 
+from faafo_lab.cloud.emulator.common.quotas import Over, Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Store, Table
 from faafo_lab.cloud.emulator.services.compute import versions
@@ -55,73 +56,62 @@ USED = {  # and for what is used of them
 }
 
 
-class Limits:
-    """Limits and quotas."""
+def used(store: Store) -> Callable[[str, str], int]:
+    """Says how much a project has of what a quota names; a resize holds room for the larger flavor."""
+    servers: Table[ServerRow] = store.table("server")
+    groups: Table[GroupRow] = store.table("server_group")
 
-    def __init__(self, store: Store, limit: Callable[[str], int]) -> None:
-        """`limit` says a quota by its name."""
-        self._servers: Table[ServerRow] = store.table("server")
-        self._groups: Table[GroupRow] = store.table("server_group")
-        self._limit = limit
+    def count(project: str, name: str) -> int:
+        if name == "server_groups":
+            return len(groups.where(project_id=project))
+        flavors = [flavor_of(row) for row in servers.where(project_id=project)]
+        return sum({"instances": 1, "cores": flavor.vcpus, "ram": flavor.ram_mb}.get(name, 0) for flavor in flavors)
 
-    # What a project has, and may have
+    return count
 
-    def used(self, project: str) -> dict[str, int]:
-        """How many instances, cores and MB a project has; a resize holds room for the larger flavor."""
-        flavors = [flavor_of(row) for row in self._servers.where(project_id=project)]
-        return {
-            "instances": len(flavors),
-            "cores": sum(flavor.vcpus for flavor in flavors),
-            "ram": sum(flavor.ram_mb for flavor in flavors),
-            "server_groups": len(self._groups.where(project_id=project)),
-        }
 
-    def claim(self, project: str, flavor: Flavor, least: int, most: int) -> int:
-        """How many servers of a flavor the project may have now, `most` at most. Raises a 403 `Fault`."""
-        need = {"instances": 1, "cores": flavor.vcpus, "ram": flavor.ram_mb}
-        used = self.used(project)
-        for count in range(most, 0, -1):
-            wanted = {name: each * count for name, each in need.items()}
-            over = self._over(used, wanted)
-            if not over:
-                return count
-            if count == least:
-                raise self._over_quota(over, wanted, used)
-        return most
+def refusal(overs: Sequence[Over]) -> Fault:
+    """The answer to a claim that exceeds limits."""
+    names, limits, used, wanted = (", ".join(str(each) for each in column) for column in zip(*overs, strict=True))
+    return Fault(403, f"Quota exceeded for {names}: Requested {wanted}, but already used {used} of {limits} {names}")
 
-    def claim_resize(self, row: ServerRow, flavor: Flavor) -> None:
-        """Check that a server may have this flavor in place of its own. Raises a 403 `Fault`."""
-        own, used = FLAVORS[row["flavor_id"]], self.used(row["project_id"])
-        more = {"cores": flavor.vcpus - own.vcpus, "ram": flavor.ram_mb - own.ram_mb}
-        if over := self._over(used, more):
-            raise self._over_quota(over, more, used)
 
-    def _over(self, used: Mapping[str, int], more: Mapping[str, int]) -> list[str]:
-        return [name for name, each in more.items() if each > 0 and 0 <= self._limit(name) < used[name] + each]
+def claim(quotas: Quotas, project: str, flavor: Flavor, least: int, most: int) -> int:
+    """How many servers of a flavor the project may have now, `most` at most. Raises a 403 `Fault`."""
 
-    def _over_quota(self, over: list[str], wanted: Mapping[str, int], used: Mapping[str, int]) -> Fault:
-        def words(values: Iterable[int]) -> str:
-            return ", ".join(str(each) for each in values)
+    def need(count: int) -> dict[str, int]:
+        return {"instances": count, "cores": flavor.vcpus * count, "ram": flavor.ram_mb * count}
 
-        return Fault(
-            403,
-            f"Quota exceeded for {', '.join(over)}: Requested {words(wanted[name] for name in over)}, "
-            f"but already used {words(used[name] for name in over)} "
-            f"of {words(self._limit(name) for name in over)} {', '.join(over)}",
-        )
+    for count in range(most, least, -1):
+        if not quotas.over(project, need(count)):
+            return count
+    quotas.claim(project, need(least))
+    return least
 
-    # The operations
+
+def claim_resize(quotas: Quotas, row: ServerRow, flavor: Flavor) -> None:
+    """Check that a server may have this flavor in place of its own. Raises a 403 `Fault`."""
+    own = FLAVORS[row["flavor_id"]]
+    more = {"cores": flavor.vcpus - own.vcpus, "ram": flavor.ram_mb - own.ram_mb}
+    quotas.claim(row["project_id"], {name: each for name, each in more.items() if each > 0})
+
+
+class QuotaSets:
+    """What a project may have, and has."""
+
+    def __init__(self, quotas: Quotas) -> None:
+        self._quotas = quotas
 
     def _limits_of(self, request: Request) -> dict[str, int]:
         gone = {name for there, names in SOME_VERSIONS.items() if request.version not in there for name in names}
-        return {name: self._limit(name) for name in QUOTAS if name not in gone}
+        return {name: limit for name, limit in self._quotas.limits().items() if name not in gone}
 
     @route("GET", "/v2.1/limits")
     def limits(self, request: Request) -> JSON:
         """The project's limits, and what it uses of them."""
-        most, used = self._limits_of(request), self.used(request.project)
+        most = self._limits_of(request)
         absolute = {shown: most[name] for shown, name in MOST.items() if name in most}
-        absolute |= {shown: used.get(name, 0) for shown, name in USED.items() if name in most}
+        absolute |= {shown: self._quotas.used(request.project, name) for shown, name in USED.items() if name in most}
         if request.version not in versions.IMAGE_METADATA:
             del absolute["maxImageMeta"]
         return {"limits": {"rate": [], "absolute": absolute}}
@@ -145,11 +135,8 @@ class Limits:
     def quota_detail(self, request: Request, project: str) -> JSON:
         """The project's limits, and what it uses of them."""
         self._own(request, project)
-        used = self.used(project)
-        items = {
-            name: {"in_use": used.get(name, 0), "limit": limit, "reserved": 0}
-            for name, limit in self._limits_of(request).items()
-        }
+        usage = self._quotas.usage(project, "in_use")
+        items = {name: usage[name] for name in self._limits_of(request)}
         return {"quota_set": {"id": project, **items}}
 
 

@@ -6,13 +6,14 @@ import secrets
 from typing import Any
 
 from faafo_lab.cloud.emulator.common import schema
+from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request
 from faafo_lab.cloud.emulator.services.compute import states, versions
 from faafo_lab.cloud.emulator.services.compute.actions import action
 from faafo_lab.cloud.emulator.services.compute.base import Links, only
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
 from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
-from faafo_lab.cloud.emulator.services.compute.quotas import Limits
+from faafo_lab.cloud.emulator.services.compute.quotas import claim_resize
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
 from faafo_lab.cloud.emulator.services.compute.servers import Servers, settable
 from faafo_lab.cloud.emulator.services.compute.wanted import DESCRIPTION, IPV4, IPV6, METADATA, NAME, USER_DATA, Wanted
@@ -44,10 +45,10 @@ class Rebuilding:
     """Rebuild and resize."""
 
     def __init__(
-        self, links: Links, servers: Servers, life: Lifecycle, images: Image, wanted: Wanted, limits: Limits
+        self, links: Links, servers: Servers, life: Lifecycle, images: Image, wanted: Wanted, quotas: Quotas
     ) -> None:
         self._links, self._servers, self._life, self._images = links, servers, life, images
-        self._wanted, self._limits = wanted, limits
+        self._wanted, self._quotas = wanted, quotas
 
     @action("rebuild")
     def rebuild(self, request: Request, row: ServerRow, value: Any) -> Answer:
@@ -86,7 +87,7 @@ class Rebuilding:
         image = self._images.get(row["image_id"])
         if image is not None and image["min_ram"] > flavor.ram_mb:
             raise Fault(400, "Flavor's memory is too small for requested image.")
-        self._limits.claim_resize(row, flavor)
+        claim_resize(self._quotas, row, flavor)
         id, state = row["id"], row["vm_state"]
         self._life.begin(request, id, states.RESIZE, new_flavor_id=flavor.id, old_vm_state=state)
 

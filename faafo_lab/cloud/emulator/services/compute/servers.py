@@ -12,6 +12,7 @@ import string
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Versions, new_id, now, route
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
@@ -19,7 +20,7 @@ from faafo_lab.cloud.emulator.services.compute import states, versions
 from faafo_lab.cloud.emulator.services.compute.base import Links, form, only
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
 from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
-from faafo_lab.cloud.emulator.services.compute.quotas import Limits
+from faafo_lab.cloud.emulator.services.compute.quotas import claim
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
 from faafo_lab.cloud.emulator.services.compute.server_filters import Filters, in_order
 from faafo_lab.cloud.emulator.services.compute.wanted import DESCRIPTION, IPV4, IPV6, NAME, Wanted, create_schema
@@ -61,11 +62,11 @@ class Servers:
         network: Network,
         mounts: Mounts,
         wanted: Wanted,
-        limits: Limits,
+        quotas: Quotas,
     ) -> None:
         self.table = life.servers
         self._site, self._links, self._life, self._network, self._mounts = site, links, life, network, mounts
-        self._wanted, self._limits = wanted, limits
+        self._wanted, self._quotas = wanted, quotas
 
     # Create
 
@@ -85,7 +86,7 @@ class Servers:
         networks = checked.networks(request, wanted, most)
         checked.check_metadata(wanted)
         checked.check_zone(wanted)
-        count = self._limits.claim(request.project, flavor, least, most)
+        count = claim(self._quotas, request.project, flavor, least, most)
         password = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(12))
         created = now()
         rows: list[ServerRow] = []

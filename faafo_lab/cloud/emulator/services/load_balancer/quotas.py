@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from faafo_lab.cloud.emulator.common.quotas import Over, Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
 from faafo_lab.cloud.emulator.services.load_balancer.kinds import KINDS
@@ -10,9 +12,9 @@ QUOTAS = {"load_balancer": 10, "listener": 50, "pool": 50, "member": 200, "healt
 _TITLES = {kind.name: kind.title for kind in KINDS}
 
 
-def refusal(over: Over) -> Fault:
+def refusal(overs: Sequence[Over]) -> Fault:
     """The answer to a claim that exceeds a limit."""
-    return Fault(403, f"Quota has been met for resources: {_TITLES[over.name]}")
+    return Fault(403, f"Quota has been met for resources: {_TITLES[overs[0].name]}")
 
 
 class QuotaSets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NoReturn
 
 from faafo_lab.cloud.emulator.common.quotas import Over, Quotas
@@ -20,9 +21,9 @@ QUOTAS = {
 }
 
 
-def refusal(over: Over) -> Fault:
+def refusal(overs: Sequence[Over]) -> Fault:
     """The answer to a claim that exceeds a limit."""
-    return Fault(409, f"Quota exceeded for resources: ['{over.name}'].", type="OverQuota")
+    return Fault(409, f"Quota exceeded for resources: {[over.name for over in overs]}.", type="OverQuota")
 
 
 class QuotaSets:

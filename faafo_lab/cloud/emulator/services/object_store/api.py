@@ -23,19 +23,22 @@ HTML = "text/html; charset=UTF-8"
 RIGHTS = {"GET": "read", "HEAD": "read", "COPY": "read", "PUT": "write", "POST": "write", "DELETE": "write"}
 
 
+NO_QUOTA = -1
+
+
 class ObjectStore(Service):
     """The object storage service."""
 
     prefix, type, name, endpoint = "/v1", "object-store", "swift", "/AUTH_{project}"
     roots = ("/info", "/healthcheck")
     PARTS = (Accounts, Containers, Objects, Copies)
-    QUOTAS = {"object_store_bytes": -1}  # noqa: RUF012
+    QUOTAS = {"object_store_bytes": NO_QUOTA}  # noqa: RUF012
 
     def __init__(self, site: Site, tokens: Tokens) -> None:
         super().__init__(site, tokens)
         self._all = collection = Collection(site)
         self._expirer = Expirer(collection.records, collection.files)
-        manifests, quota = Manifests(collection), self.limit("object_store_bytes")
+        manifests, quota = Manifests(collection), site.quotas.get("object_store_bytes", NO_QUOTA)
         self.containers = Containers(collection)
         self.objects = Objects(collection, manifests, self._expirer, quota)
         self.copies = Copies(collection, manifests, self.objects)
