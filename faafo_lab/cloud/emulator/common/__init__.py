@@ -1,8 +1,9 @@
-"""The ground floor: what every service stands on, and nothing that knows one of them.
+"""The ground floor: what every service builds on, and nothing that knows one of them.
 
 service      routes, JSON in and out, error forms; token: who asks
 store        the state
-schema       checks of requests
+schema       checks of requests; numbers: as clients write them
+actions      requests whose body says what is to be done
 pages        lists: sorted, and a page at a time
 quotas       how much a project may have
 names        what every cloud has

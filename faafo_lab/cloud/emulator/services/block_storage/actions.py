@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from faafo_lab.cloud.emulator.common.actions import Handlers, action, asked
 from faafo_lab.cloud.emulator.common.forwarding import ask
 from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.quotas import Quotas
@@ -40,30 +39,16 @@ class VolumeActions:
 
     def __init__(self, volumes: AllVolumes, life: VolumeLife, quotas: Quotas, images: Image) -> None:
         self._volumes, self._life, self._quotas, self._images = volumes, life, quotas, images
+        self._handlers = Handlers(self)
 
     @route("POST", "/v3/{project}/volumes/{id}/action")
-    async def action(self, request: Request, id: str) -> Answer | JSON:
+    async def act(self, request: Request, id: str) -> Answer | JSON:
         """Do something with a volume; the body's only key says what."""
         row = self._volumes.find(request, id)
-        body = request.parse()
-        if len(body) != 1:
-            raise Fault(400, "There should be exactly one action in the request body.")
-        name, value = next(iter(body.items()))
+        name, value = asked(request)
         if name in ADMINISTRATORS:
             raise forbidden(f"volume_extension:volume_admin_actions:{name.removeprefix('os-')}")
-        if name == "os-volume_upload_image":
-            return await self._upload(request, row, value if isinstance(value, dict) else {})
-        actions: dict[str, Callable[[Request, VolumeRow, JSON], Answer | JSON]] = {
-            "os-extend": self._extend,
-            "os-update_readonly_flag": self._set_readonly,
-            "os-set_bootable": self._set_bootable,
-            "os-show_image_metadata": self._show_image_metadata,
-            "os-set_image_metadata": self._set_image_metadata,
-            "os-unset_image_metadata": self._unset_image_metadata,
-        }
-        if name not in actions:
-            raise Fault(400, f"There is no such action: {name[:120]}")
-        return actions[name](request, row, value if isinstance(value, dict) else {})
+        return await self._handlers.do(request, row, name, value if isinstance(value, dict) else {})
 
     def _is_available(self, row: VolumeRow, action: str) -> None:
         if row["status"] != "available":
@@ -72,6 +57,7 @@ class VolumeActions:
                 f"Invalid volume: Volume {row['id']} status must be available to {action}, but it is {row['status']}.",
             )
 
+    @action("os-extend")
     def _extend(self, request: Request, row: VolumeRow, value: JSON) -> Answer:
         size = value.get("new_size")
         size = whole(size) if isinstance(size, str) else size
@@ -85,6 +71,7 @@ class VolumeActions:
         self._volumes.update(row["id"], size=size)
         return Answer(202)
 
+    @action("os-update_readonly_flag")
     def _set_readonly(self, request: Request, row: VolumeRow, value: JSON) -> Answer:
         """Note that a volume is read-only, as its metadata then say. Nothing keeps the instance from writing."""
         if "readonly" not in value:
@@ -94,15 +81,18 @@ class VolumeActions:
         self._volumes.update(row["id"], readonly=str(readonly))
         return Answer(202)
 
+    @action("os-set_bootable")
     def _set_bootable(self, request: Request, row: VolumeRow, value: JSON) -> Answer:
         if "bootable" not in value:
             raise Fault(400, "'bootable' is a required property")
         self._volumes.update(row["id"], bootable=str(truth(value["bootable"], "bootable")).lower())
         return Answer(200)
 
+    @action("os-show_image_metadata")
     def _show_image_metadata(self, request: Request, row: VolumeRow, value: JSON) -> JSON:
         return {"metadata": row["image_metadata"]}
 
+    @action("os-set_image_metadata")
     def _set_image_metadata(self, request: Request, row: VolumeRow, value: JSON) -> JSON:
         wanted = request.parse(SET_IMAGE_METADATA)["os-set_image_metadata"]["metadata"]
         metadata = {**row["image_metadata"], **wanted}
@@ -111,6 +101,7 @@ class VolumeActions:
         self._volumes.update(row["id"], image_metadata=metadata)
         return {"metadata": metadata}
 
+    @action("os-unset_image_metadata")
     def _unset_image_metadata(self, request: Request, row: VolumeRow, value: JSON) -> Answer:
         key = value.get("key")
         if not isinstance(key, str):
@@ -121,6 +112,7 @@ class VolumeActions:
         self._volumes.update(row["id"], image_metadata=kept)
         return Answer(200)
 
+    @action("os-volume_upload_image")
     async def _upload(self, request: Request, row: VolumeRow, value: JSON) -> Answer:
         """Make an image of a volume: a tar.gz of its files, whatever the format is called, which an instance boots."""
         name, disk_format = value.get("image_name"), value.get("disk_format") or "raw"

@@ -1,28 +1,21 @@
 """Actions on servers: where they arrive; reboot, lock, the console log.
 
-    @action("reboot")
-    def reboot(self, request, row, value): …      # {"reboot": {"type": "SOFT"}}
-
-An action's handler is a part's method. It gets the request, the server's row and what the body has under the action's
-name; it returns a body, an `Answer`, or nothing (202). A plain action is no more than its row in the table of `states`.
+A plain action is no more than its row in the table of `states`.
 """
 
 from __future__ import annotations
 
-import inspect
 import os
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from faafo_lab.cloud.emulator.common.actions import Handlers, action, asked
 from faafo_lab.cloud.emulator.common.numbers import whole
-from faafo_lab.cloud.emulator.common.service import ALL_VERSIONS, JSON, Answer, Fault, Request, Versions, route
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.services.compute import states, versions
 from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
 from faafo_lab.cloud.emulator.services.compute.servers import Servers
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 CONSOLE_BYTES_MAX = 102_400
 PLAIN = {
@@ -36,49 +29,22 @@ PLAIN = {
 }
 
 
-def action(name: str, *, versions: Versions = ALL_VERSIONS) -> Callable[[F], F]:
-    """Say which action a handler does. A handler may do several."""
-
-    def mark(function: F) -> F:
-        function.actions = {**getattr(function, "actions", {}), name: versions}  # type: ignore[attr-defined]
-        return function
-
-    return mark
-
-
 class Actions:
     """Takes each action to its handler."""
 
     def __init__(self, servers: Servers, life: Lifecycle, *parts: object) -> None:
         """The handlers of those that are not plain are methods of `parts`."""
-        self._servers, self._life = servers, life
-        self._handlers = {
-            name: (handler, there)
-            for part in parts
-            for _, handler in inspect.getmembers(part, inspect.ismethod)
-            for name, there in getattr(handler, "actions", {}).items()
-        }
+        self._servers, self._life, self._handlers = servers, life, Handlers(*parts)
 
     @route("POST", "/v2.1/servers/{id}/action")
     async def act(self, request: Request, id: str) -> Answer | JSON:
         """Do something with a server; the body's only key says what."""
         row = self._servers.find(request, id)
-        body = request.parse()
-        if len(body) != 1:
-            raise Fault(400, "There should be exactly one action in the request body.")
-        name, value = next(iter(body.items()))
-        if name in PLAIN:
-            self._life.do(request, row, PLAIN[name])
-            return Answer(202)
-        if name not in self._handlers:
-            raise Fault(400, f"There is no such action: {name}")
-        handler, there = self._handlers[name]
-        if request.version not in there:
-            raise Fault(404, "The resource could not be found.")
-        done: Answer | JSON | None = handler(request, row, value)
-        if inspect.isawaitable(done):
-            done = await done
-        return done or Answer(202)
+        name, value = asked(request)
+        if name not in PLAIN:
+            return await self._handlers.do(request, row, name, value)
+        self._life.do(request, row, PLAIN[name])
+        return Answer(202)
 
 
 class SmallActions:

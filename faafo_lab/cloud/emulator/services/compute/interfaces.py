@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from faafo_lab.cloud.emulator.common.actions import action
 from faafo_lab.cloud.emulator.common.schema import UUID
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, now, route
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.compute import states, versions
-from faafo_lab.cloud.emulator.services.compute.actions import action
 from faafo_lab.cloud.emulator.services.compute.base import form, only
 from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow

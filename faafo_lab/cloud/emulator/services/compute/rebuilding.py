@@ -6,10 +6,10 @@ import secrets
 from typing import Any
 
 from faafo_lab.cloud.emulator.common import schema
+from faafo_lab.cloud.emulator.common.actions import action
 from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request
 from faafo_lab.cloud.emulator.services.compute import states, versions
-from faafo_lab.cloud.emulator.services.compute.actions import action
 from faafo_lab.cloud.emulator.services.compute.base import Links, only
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
 from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle

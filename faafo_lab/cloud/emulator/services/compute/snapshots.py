@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from faafo_lab.cloud.emulator.common import schema
+from faafo_lab.cloud.emulator.common.actions import action
 from faafo_lab.cloud.emulator.common.forwarding import ask, forward
 from faafo_lab.cloud.emulator.common.service import Answer, Request
 from faafo_lab.cloud.emulator.machinery.guest import relocation
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
 from faafo_lab.cloud.emulator.services.compute import states, versions
-from faafo_lab.cloud.emulator.services.compute.actions import action
 from faafo_lab.cloud.emulator.services.compute.base import only
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
 from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
