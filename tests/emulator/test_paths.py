@@ -14,7 +14,7 @@ from .every_route import JSON_TYPE, OPERATIONS, World, in_own_form
 from .swift import Container
 
 REFUSED = (400, 403, 404, 405, 409, 415)
-FREE_TEXT = ("tag", "object", "container")  # a name that may hold a line's end
+FREE_TEXT = ("tag", "object", "container")  # a name that may hold a line's end, or a NUL
 ANY_PROJECTS = "defaults"  # a quota's, which are the same for every project, and so for one that is not
 
 
@@ -36,7 +36,7 @@ def test_a_name_with_more_behind_it_is_another_name(world: World, quoted: str) -
         if not operation.variables or operation.service.name == "swift" or operation.template.endswith(ANY_PROJECTS):
             continue
         last = operation.variables[-1][0]
-        if quoted == "%0a" and last in FREE_TEXT:
+        if quoted in ("%00", "%0a") and last in FREE_TEXT:
             continue
         values = {name: (world.ids.get(word) or ["x"])[0] for name, word in operation.variables}
         body = None if operation.method == "GET" else b"{}"

@@ -232,6 +232,7 @@ class Service:
     aliases: ClassVar[tuple[tuple[str, str], ...]] = ()  # other types and names under which the catalogue has it
     endpoint: ClassVar[str] = ""  # what the catalogue's URL has after the prefix
     malformed: ClassVar[str] = "Malformed request body"
+    no_path: ClassVar[str] = "[\udc80-\udcff]"  # what no path may have: bytes that are no UTF-8
     needs_project: ClassVar[bool] = True
     PARTS: ClassVar[tuple[PartClass, ...]] = ()  # classes with routes; an attribute of the service has one of each
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # what a {name} of the templates may be, where that is known
@@ -293,7 +294,7 @@ class Service:
 
     def find(self, method: str, path: str) -> Found:
         """Where a request for a path below the prefix goes; if there is no such route, to an answer that says so."""
-        if re.search("[\0\udc80-\udcff]", path):
+        if re.search(self.no_path, path):
             return Found(NO_ROUTE, self.no_text, {})
         known = False
         for each, pattern, handler in self._routes:
@@ -309,7 +310,7 @@ class Service:
 
     def no_text(self, request: Request) -> NoReturn:
         """The path has bytes that are no text."""
-        raise Fault(400, "The path must be UTF-8 without NUL.", type="HTTPBadRequest")
+        raise Fault(400, "The path must be UTF-8.", type="HTTPBadRequest")
 
     def no_method(self, request: Request) -> NoReturn:
         """The path is known, and not for this method."""

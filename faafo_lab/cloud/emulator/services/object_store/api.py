@@ -31,6 +31,7 @@ class ObjectStore(Service):
 
     prefix, type, name, endpoint = "/v1", "object-store", "swift", "/AUTH_{project}"
     roots = ("/info", "/healthcheck")
+    no_path = "[\0\udc80-\udcff]"
     PARTS = (Accounts, Containers, Objects, Copies)
     QUOTAS = {"object_store_bytes": NO_QUOTA}  # noqa: RUF012
 
