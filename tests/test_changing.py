@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,11 @@ def test_of_two_scale_outs_at_once_each_gets_what_it_asked_for(cloud: Cloud) -> 
     app.destroy()
 
 
+def test_a_cloud_of_any_name_has_a_lock(cloud: Cloud) -> None:
+    with alone(type(cloud)(replace(cloud.config, name="team/my cloud")), "deploy the application"):
+        assert any("team" in path.name for path in allocated_file(cloud.name).parent.glob("changing.*"))
+
+
 def test_who_changes_the_application_is_named_to_who_wants_to(cloud: Cloud) -> None:
     with alone(cloud, "deploy the application"):
         with alone(cloud, "add workers"):
@@ -158,7 +164,7 @@ def test_a_lock_goes_with_its_process(cloud: Cloud) -> None:
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout
         assert child.stdout.readline() == b"locked\n"
-        [path] = Path(allocated_file(cloud.name)).parent.glob("changing.*")
+        [path] = Path(allocated_file(cloud.name)).parent.glob(f"changing.{cloud.name}")
         with path.open() as file, pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         child.kill()

@@ -14,4 +14,9 @@ DESCRIPTION = "faafo-lab: "  # how the descriptions of its security groups begin
 
 def allocated_file(cloud_name: str) -> Path:
     """The file with the ids of the floating addresses that this lab allocated: those can't be marked on the cloud."""
-    return make_home() / f"floating-ips.{quote(cloud_name, safe='')}"
+    return file_of(cloud_name, "floating-ips")
+
+
+def file_of(cloud_name: str, what: str) -> Path:
+    """The file in the lab's home that has something of one cloud, whose name may have any characters."""
+    return make_home() / f"{what}.{quote(cloud_name, safe='')}"

@@ -13,8 +13,8 @@ from datetime import datetime
 
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import TimedOut
+from faafo_lab.cloud.marks import file_of
 from faafo_lab.cloud.waiting import Look
-from faafo_lab.paths import make_home
 from faafo_lab.topology.errors import Busy
 
 LIMIT_SECONDS = 600.0  # longer than a deployment takes on a cloud that boots machines
@@ -28,7 +28,7 @@ def alone(cloud: Cloud, what: str, limit_seconds: float = LIMIT_SECONDS) -> Iter
 
     Waits until who does so has ended. Raises Busy, which says who that is, at the limit.
     """
-    path = make_home() / f"changing.{cloud.name}"
+    path = file_of(cloud.name, "changing")
     mine: set[str] = _held.__dict__.setdefault("paths", set())
     if str(path) in mine:
         yield
