@@ -1,7 +1,6 @@
 """`Topology`: what changes the application: deploy, scale, remove, and each of their steps."""
 
 import functools
-import logging
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,8 +21,6 @@ from faafo_lab.topology.plan import Layout, Plan, Step
 from faafo_lab.topology.roles import ROLES, Role, by_group
 from faafo_lab.topology.undo import Undo
 from faafo_lab.topology.user_data import PICTURES_IN_DATABASE
-
-log = logging.getLogger(__name__)
 
 OWN_DISK = re.compile(r"file:///[\w./-]{1,200}")
 LISTED_LIMIT_SECONDS = 60  # a real cloud lists a floating IP seconds after a server has it
