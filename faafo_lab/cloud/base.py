@@ -27,7 +27,6 @@ from faafo_lab.cloud.receipt import Ledger, Receipt
 from faafo_lab.cloud.tape import Recorder, Tape
 from faafo_lab.cloud.waiting import Look, wait_until
 
-WAIT_SECONDS = 300.0  # the limit of a wait for servers, unless told otherwise
 CONSOLE_LINES = 20  # how much of a failed server's console log its error shows
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -279,17 +278,20 @@ class Cloud(ABC):
         self,
         look: Callable[[], Look | bool],
         what: str,
-        timeout_seconds: float = WAIT_SECONDS,
+        timeout_seconds: float | None = None,
         progress: bool = True,
     ) -> None:
-        """Wait until `look()` is done, with a progress bar that names `what`: see `waiting.wait_until`."""
-        wait_until(look, what, timeout_seconds, progress=progress)
+        """Wait until `look()` is done, with a progress bar that names `what`: see `waiting.wait_until`.
+
+        Without `timeout_seconds` the limit is the cloud's own: `config.wait_seconds`. So in every wait here.
+        """
+        wait_until(look, what, timeout_seconds or self.config.wait_seconds, progress=progress)
 
     def wait_for(
         self,
         servers: Server | str | Iterable[Server | str],
         status: str = "ACTIVE",
-        timeout_seconds: float = WAIT_SECONDS,
+        timeout_seconds: float | None = None,
         progress: bool = True,
     ) -> list[Server]:
         """Wait until all these servers have this status, together; returns them as they are then, in order.
@@ -314,13 +316,13 @@ class Cloud(ABC):
             return Look(len(ids) - len(late), len(ids), seen)
 
         if ids:
-            wait_until(look, f"{_count(len(ids), 'server')} to be {status}", timeout_seconds, progress=progress)
+            self.wait_until(look, f"{_count(len(ids), 'server')} to be {status}", timeout_seconds, progress)
         return [found[id] for id in ids]
 
     def delete_servers(
         self,
         servers: Iterable[Server | str],
-        timeout_seconds: float = WAIT_SECONDS,
+        timeout_seconds: float | None = None,
         progress: bool = True,
     ) -> None:
         """Delete these servers together and wait until they are gone; those that don't exist are no error."""
@@ -336,7 +338,7 @@ class Cloud(ABC):
             return Look(len(ids) - len(left), len(ids), ", ".join(f"{s.name} {s.status}" for s in left))
 
         if ids:
-            wait_until(look, f"{_count(len(ids), 'server')} to be gone", timeout_seconds, progress=progress)
+            self.wait_until(look, f"{_count(len(ids), 'server')} to be gone", timeout_seconds, progress)
 
     # ---- before anything is built ----
 

@@ -10,11 +10,14 @@ An entry may have a section of the lab's own, all of it optional:
       network: private                 # which network servers are on, where there are several
       external_network: public         # where floating addresses come from, where there are several
       ssh_user: debian                 # whom to log in as (default: ubuntu)
+      wait_seconds: 1800               # the limit of a wait for servers (FAAFO_LAB_WAIT_SECONDS goes before it)
       published_ports: {offset: 8000}  # ports below 1024 are published that much higher
 """
 
 from __future__ import annotations
 
+import math
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +28,9 @@ from faafo_lab.cloud.errors import ConfigError, NotFound
 from faafo_lab.paths import embedded_state_dir, name_a_stranger
 
 EMBEDDED = "embedded"  # the name of the lab's own cloud
+WAIT_VARIABLE = "FAAFO_LAB_WAIT_SECONDS"
+EMBEDDED_WAIT_SECONDS = 300.0  # its servers boot within seconds, also on a busy machine
+WAIT_SECONDS = 1800.0  # a real cloud boots a machine, which then installs packages
 REQUEST_SECONDS = 60.0  # how long one answer of a cloud may take, unless its entry says otherwise (api_timeout)
 
 
@@ -65,6 +71,22 @@ class CloudConfig:
     def ssh_user(self) -> str:
         """Whom to log in as on the servers."""
         return str(self.lab.get("ssh_user", "ubuntu"))
+
+    @property
+    def wait_seconds(self) -> float:
+        """The limit of a wait for servers, in seconds: the environment's, the entry's, else by the kind of cloud.
+
+        Raises ConfigError where it is no positive number.
+        """
+        usual = EMBEDDED_WAIT_SECONDS if self.name == EMBEDDED else WAIT_SECONDS
+        wanted = os.environ.get(WAIT_VARIABLE) or self.lab.get("wait_seconds") or usual
+        try:
+            seconds = float(wanted)
+        except (TypeError, ValueError):
+            seconds = math.nan
+        if not 0 < seconds < math.inf:
+            raise ConfigError(f"{WAIT_VARIABLE}, or wait_seconds in clouds.yaml, must be seconds, not {wanted!r}.")
+        return seconds
 
     @property
     def port_offset(self) -> int:

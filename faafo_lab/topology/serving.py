@@ -14,7 +14,6 @@ from faafo_lab.topology.application import Application
 from faafo_lab.topology.errors import NoAnswer, TopologyError
 from faafo_lab.topology.roles import ROLES
 
-LIMIT_SECONDS = 300  # a real cloud boots a machine and installs packages in this time
 CONSOLE_LINES = 8
 CONSOLE_PAUSE_SECONDS = 5
 FAILED_BOOT = re.compile(r"user data failed|scripts[-_]user.* failed|Failed to run module scripts", re.IGNORECASE)
@@ -38,7 +37,7 @@ def wait_serving(app: Application, names: Sequence[str], is_old: Callable[[Node]
         return Look(len(names) - len(waiting), len(names), ", ".join(waiting))
 
     try:
-        app.cloud.wait_until(look, "the application to serve", timeout_seconds=LIMIT_SECONDS)
+        app.cloud.wait_until(look, "the application to serve")
     except TimedOut as error:
         raise TopologyError(f"{error}{_consoles(app, waiting)}") from error
 
