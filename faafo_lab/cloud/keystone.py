@@ -106,12 +106,14 @@ def translate(error: Exception, backend: str, config: CloudConfig) -> CloudError
 
 def _refused(error: keystone.HttpError, config: CloudConfig) -> CloudError:
     """The lab's error for a status of Keystone's, or of what is at its address."""
-    words = TAIL.sub("", str(error.message))
-    if error.http_status not in (400, 401, 403) and error.http_status < 500 and not _logged_in(config):
+    status, words = error.http_status, TAIL.sub("", str(error.message))
+    if status == 404 and "token" in config.auth and "token" in words.lower() and not _logged_in(config):
+        status = 401  # so Keystone says that a token is none, or has expired
+    if status not in (400, 401, 403) and status < 500 and not _logged_in(config):
         return unreachable(config.auth_url, NO_KEYSTONE)
-    if error.http_status == 401 and (hint := _hint(config)):
+    if status == 401 and (hint := _hint(config)):
         words = f"{words.rstrip('.')}. {hint}"
-    return from_status(error.http_status, words)
+    return from_status(status, words)
 
 
 def _logged_in(config: CloudConfig) -> bool:
