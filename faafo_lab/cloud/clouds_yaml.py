@@ -21,7 +21,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # "os-client-config is no longer maintained"
     from os_client_config.config import OpenStackConfig
 
-ROOMLESS = ("none", "admin_token", "http_basic", "noauth", "v2password", "v2token", "v3adfspassword")
+ROOMLESS = ("none", "admin_token", "http_basic", "noauth", "v2password", "v2token")
 SCOPES = ("project_name", "project_id", "trust_id")  # one of them says of which project a login is
 
 
@@ -33,7 +33,12 @@ class Files(OpenStackConfig):  # type: ignore[misc]
         self._read: list[str] = []
         # What is told of one file is complete: nothing of the user's files or OS_* variables may mix with it.
         files = {"config_files": [str(only)], "secure_files": [], "load_envvars": False} if only else {}
-        super().__init__(**files, app_name="faafo-lab")
+        try:
+            super().__init__(**files, app_name="faafo-lab")
+        except ConfigError:
+            raise
+        except Exception as error:  # whatever os-client-config makes of odd sections
+            raise ConfigError(f"{' and '.join(self._read)} can't be used: {_words(error)}.") from error
         # shade breaks on a `cache:` section, and the lab wants to see the cloud as it is: no cache.
         self._cache_class = "dogpile.cache.null"
 
@@ -66,8 +71,8 @@ class Files(OpenStackConfig):  # type: ignore[misc]
     def missing(self, name: str, others: Iterable[str]) -> ConfigError:
         """That there is no entry of this name, with those that exist and what was read."""
         hint = str(NotFound.among("cloud", name, [*self.names, *others]))
-        read = f" (read: {', '.join(self._read)})" if self._read else ""
-        return ConfigError(f"{hint} Add an entry {name!r} to clouds.yaml{read}, or choose another.")
+        read = ", ".join(self._read) or "none, there is no such file"
+        return ConfigError(f"{hint} Add an entry {name!r} to clouds.yaml (read: {read}), or choose another.")
 
     # ---- what os-client-config calls ----
 
@@ -76,7 +81,10 @@ class Files(OpenStackConfig):  # type: ignore[misc]
         for path in filelist:
             try:
                 data, lines = _read(Path(path))
-            except (FileNotFoundError, NotADirectoryError, PermissionError):
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except PermissionError:
+                self._read.append(f"not {path}, which you may not read")
                 continue
             except OSError as error:
                 raise ConfigError(f"{path} can't be read: {error.strerror}.") from error
@@ -98,17 +106,19 @@ class Files(OpenStackConfig):  # type: ignore[misc]
             raise ConfigError("must hold settings (auth, region_name, …), indented below its name.")
         for key in [key for key, value in entry.items() if value is None]:
             del entry[key]
-        for key, kind, words in (
-            ("auth", dict, "must hold auth_url, username, password, …, indented below it"),
-            ("regions", list, "must be a list of names: `regions: [NAME, …]`"),
-            ("networks", list, "must be a list of mappings: `networks: [{name: NAME, …}]`"),
+        for key, kind, item, words in (
+            ("auth", dict, str, "must hold auth_url, username, password, …, indented below it"),
+            ("regions", list, str | dict, "must be a list of names: `regions: [NAME, …]`"),
+            ("networks", list, dict, "must be a list of mappings: `networks: [{name: NAME, …}]`"),
         ):
             value = entry.get(key, kind())
-            if not isinstance(value, kind) or (key == "networks" and not all(isinstance(each, dict) for each in value)):
+            if not isinstance(value, kind) or not all(isinstance(each, item) for each in value):
                 raise ConfigError(f"is wrong: {key} {words}.")
+            if not all("name" in each for each in value if isinstance(each, dict)):
+                raise ConfigError(f"is wrong: each of its {key} needs a name.")
         auth = entry["auth"] = {key: value for key, value in entry.get("auth", {}).items() if value is not None}
         for key, value in auth.items():
-            if not isinstance(value, str | list):
+            if not isinstance(value, str):
                 raise ConfigError(f"is wrong: {key} (under auth) must be text, such as '{key}: \"…\"' in quotes.")
 
 
@@ -122,7 +132,7 @@ def _check_login(auth_type: str, auth: dict[str, Any], known: set[str]) -> None:
             f"needs an auth_url (under auth) that begins with https:// or http://; it has {auth.get('auth_url', '')!r}."
         )
     if auth_type in ROOMLESS:
-        raise ConfigError(f"has auth_type {auth_type}, which logs in to no project: choose password, …")
+        raise ConfigError(f"has auth_type {auth_type}, which logs in to no project: choose password, token, …")
     by_password = auth_type in ("password", "v3password")
     if by_password and "password" not in auth:
         for key, better in (("application_credential_secret", "v3applicationcredential"), ("token", "token")):

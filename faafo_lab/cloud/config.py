@@ -1,8 +1,8 @@
 """One entry of clouds.yaml, read the same for every backend.
 
-The reading is os-client-config's own: files by `OS_CLIENT_CONFIG_FILE`, then clouds.yaml here, in ~/.config/openstack
-or /etc/openstack, secure.yaml beside them, and the cloud `envvars` where `OS_*` variables are set. The name `embedded`
-is the lab's own cloud: its entry is in the file that the embedded cloud wrote.
+`clouds_yaml.py` reads it as every OpenStack client does: files by `OS_CLIENT_CONFIG_FILE`, then clouds.yaml here, in
+~/.config/openstack or /etc/openstack, secure.yaml beside them, and the cloud `envvars` where `OS_*` variables are set.
+The name `embedded` is the lab's own cloud: its entry is in the file that the embedded cloud wrote.
 
 An entry may have a section of the lab's own, all of it optional:
 
@@ -111,6 +111,9 @@ def load(name: str) -> CloudConfig:
     where = f"entry {name!r} ({files.place(name)})"
     values = entry.config
     verify, certificate = entry.get_requests_verify_args()
+    for path in [certificate] if isinstance(certificate, str) else certificate or ():
+        if not Path(path).is_file():
+            raise ConfigError(f"The {where} is wrong: there is no file {path!r} (cert, key).")
     values["api_timeout"] = _seconds("api_timeout", values.get("api_timeout") or REQUEST_SECONDS, where)
     return CloudConfig(
         name=name,

@@ -351,11 +351,14 @@ REFUSED: dict[str, tuple[Entry, str]] = {
         "an application credential, which is of one project: take project_name",
     ),
     "regions that are a text": ({"regions": "RegionOne"}, "regions must be a list"),
-    "a region without a name": ({"regions": [{"values": {}}]}, "can't be used: Invalid region entry"),
+    "a region without a name": ({"regions": [{"values": {}}]}, "each of its regions needs a name"),
+    "a region that is a number of lists": ({"regions": [["RegionOne"]]}, "regions must be a list of names"),
     "networks that are names": ({"networks": ["public"]}, "networks must be a list of mappings"),
     "a profile that nobody knows": ({"profile": "nowhere"}, "profile that nobody knows"),
     "a cacert that is missing": ({"cacert": "/nowhere/ca.pem"}, "cacert '/nowhere/ca.pem' can't be read: No such file"),
     "a cacert that is none": ({"cacert": __file__}, "can't be read: it has no certificate"),
+    "a client's certificate that is missing": ({"cert": "/nowhere/me.pem"}, "no file '/nowhere/me.pem'"),
+    "its key that is missing": ({"cert": __file__, "key": "/nowhere/me.key"}, "no file '/nowhere/me.key'"),
     "a timeout that is none": ({"api_timeout": "soon"}, "api_timeout .* must be seconds, not 'soon'"),
     "a negative timeout": ({"api_timeout": -1}, "api_timeout .* must be seconds"),
     "a section that is a list": ({"faafo_lab": ["x"]}, "faafo_lab must hold settings by name"),
@@ -403,6 +406,25 @@ def test_a_file_that_is_no_clouds_yaml_is_named(clouds_yaml: Path, text: str) ->
     clouds_yaml.write_text(text)
     with pytest.raises(ConfigError, match=f"^{clouds_yaml}.*{BROKEN[text]}|^{clouds_yaml}{BROKEN[text]}"):
         config.load("odd")
+
+
+@pytest.mark.parametrize("section", ["client", "metrics", "cache"])
+def test_another_section_that_is_wrong_is_refused_with_its_file(clouds_yaml: Path, section: str) -> None:
+    clouds_yaml.write_text(clouds_yaml.read_text() + f"{section}: [x]\n")
+    with pytest.raises(ConfigError, match=f"^{clouds_yaml} can't be used"):
+        config.load("lost")
+
+
+def test_a_cloud_named_as_that_of_the_variables_is_refused(clouds_yaml: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OS_CLOUD_NAME", "lost")
+    with pytest.raises(ConfigError, match=f"^{clouds_yaml} can't be used: .*'lost'"):
+        config.load("lost")
+
+
+def test_a_directory_in_a_files_place_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path))
+    with pytest.raises(ConfigError, match=f"^{tmp_path} can't be read: Is a directory"):
+        config.load("lost")
 
 
 def test_a_file_of_another_encoding_is_named(clouds_yaml: Path) -> None:
