@@ -1,9 +1,9 @@
 """`Cloud`: the one small interface to an OpenStack.
 
-A backend (`shade.py`, `libcloud.py`) implements the abstract methods, one short `@verb` per verb of the tutorial, and
-says which errors its library raises and what they mean. Everything that every backend would need alike is written once,
-here: looking up by name, get-or-create, waiting, checking before building, running commands. What the methods take and
-return are the dataclasses of `model.py`, errors those of `errors.py`.
+A backend (`shade.py`, `libcloud.py`, `openstacksdk.py`) implements the abstract methods, one short `@verb` per verb of
+the tutorial, and says which errors its library raises and what they mean. Everything that every backend would need
+alike is written once, here: looking up by name, get-or-create, waiting, checking before building, running commands.
+What the methods take and return are the dataclasses of `model.py`, errors those of `errors.py`.
 
 Where a method takes a server, image, flavor, group, … it takes the dataclass, or a name or id.
 """
@@ -62,7 +62,7 @@ class Cloud(ABC):
     Methods raise `CloudError`s alone. They may be called from several threads; calls of one object wait for each other.
     """
 
-    backend: ClassVar[str]  # the name of the client library: "shade" or "libcloud"
+    backend: ClassVar[str]  # the name of the client library: one of `BACKENDS`
     library_errors: ClassVar[tuple[type[Exception], ...]]  # what it raises, which `_translate` makes the lab's
 
     def __init__(self, config: CloudConfig) -> None:

@@ -1,4 +1,4 @@
-"""One verb of `Cloud` in shade and in libcloud, side by side, from the backends' own source.
+"""One verb of `Cloud` in every backend, side by side, from the backends' own source.
 
 compare("create_server")
 """

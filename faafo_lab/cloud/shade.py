@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,9 +12,10 @@ from keystoneauth1 import exceptions as keystone
 from faafo_lab.cloud import records
 from faafo_lab.cloud.base import Cloud, verb
 from faafo_lab.cloud.config import CloudConfig
-from faafo_lab.cloud.errors import AuthError, CloudError, CloudFailed, NotFound, from_status, unreachable
+from faafo_lab.cloud.errors import CloudError, NotFound
+from faafo_lab.cloud.keystone import LoginLock, translate
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
-from faafo_lab.cloud.shade_compat import LoginLock, shade
+from faafo_lab.cloud.shade_compat import shade
 
 
 class ShadeCloud(Cloud):
@@ -208,27 +208,4 @@ class ShadeCloud(Cloud):
         self._shade._compute_client.post(f"/servers/{self._server(server).id}/action", json=action)
 
     def _translate(self, error: Exception) -> CloudError:
-        """The lab's error for shade's, or for keystoneauth's, which shade may have wrapped in its own."""
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, shade.OpenStackCloudHTTPError):
-                return from_status(cause.response.status_code, _words(cause.response))
-            if isinstance(cause, keystone.ConnectionError | keystone.DiscoveryFailure):
-                return unreachable(self.config.auth_url, str(cause))
-            if isinstance(cause, keystone.HttpError):
-                return from_status(cause.http_status, str(cause.message))
-            if isinstance(cause, keystone.AuthorizationFailure | keystone.MissingAuthPlugin):
-                return AuthError(f"The cloud refuses the credentials: {cause}. Check them in clouds.yaml.")
-            cause = cause.__cause__ or cause.__context__
-        if isinstance(error, OSError):  # of requests, such as of a file of authorities that is missing
-            return unreachable(self.config.auth_url, str(error))
-        return CloudFailed(f"shade could not do this: {error}.")
-
-
-def _words(response: Any) -> str:
-    """What the cloud says in the body of an error: `{"badRequest": {"message": …}}` of Nova, and so on."""
-    try:
-        body = json.loads(response.text)
-        return str(next(iter(body.values()))["message"])
-    except (ValueError, AttributeError, KeyError, TypeError, StopIteration):
-        return response.text.strip() or str(response.reason)
+        return translate(error, self.backend, self.config.auth_url)
