@@ -14,6 +14,7 @@ from typing import Any
 import requests
 from keystoneauth1 import exceptions as keystone
 
+from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import AuthError, CloudError, CloudFailed, NotFound, from_status, unreachable
 
 logging.getLogger("keystoneauth").addHandler(logging.NullHandler())  # its errors are raised; that is enough
@@ -37,14 +38,14 @@ class LoginLock:
         self._lock.release()
 
 
-def translate(error: Exception, backend: str, auth_url: str | None) -> CloudError:
+def translate(error: Exception, backend: str, config: CloudConfig) -> CloudError:
     """The lab's error for one of a library's, or of keystoneauth's, which the library may have wrapped in its own."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, requests.HTTPError) and cause.response is not None:
             return from_status(cause.response.status_code, _words(cause.response))
         if isinstance(cause, keystone.ConnectionError | keystone.DiscoveryFailure):
-            return unreachable(auth_url, str(cause))
+            return unreachable(config.auth_url, str(cause))
         if isinstance(cause, keystone.EndpointNotFound):
             return NotFound(f"This cloud lacks a service: {cause}.")
         if isinstance(cause, keystone.HttpError):
@@ -53,7 +54,7 @@ def translate(error: Exception, backend: str, auth_url: str | None) -> CloudErro
             return AuthError(f"The cloud refuses the credentials: {cause}. Check them in clouds.yaml.")
         cause = cause.__cause__ or cause.__context__
     if isinstance(error, OSError):  # of requests, such as of a file of authorities that is missing
-        return unreachable(auth_url, str(error))
+        return unreachable(config.auth_url, str(error))
     return CloudFailed(f"{backend} could not do this: {error}.")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from keystoneauth1 import exceptions as keystone
 from openstack.connection import Connection
-from openstack.exceptions import SDKException
+from openstack.exceptions import SDKException, ServiceDisabledException
 
 from faafo_lab.cloud import records
 from faafo_lab.cloud.base import Cloud, verb
@@ -209,7 +209,9 @@ class OpenstacksdkCloud(Cloud):
         return str(self._sdk.current_project_id)
 
     def _translate(self, error: Exception) -> CloudError:
-        return translate(error, self.backend, self.config.auth_url)
+        if isinstance(error, ServiceDisabledException):  # of a service that is not in the catalog
+            error = keystone.EndpointNotFound(str(error))
+        return translate(error, self.backend, self.config)
 
 
 def _record(resource: Any) -> dict[str, Any]:

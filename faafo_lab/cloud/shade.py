@@ -208,4 +208,4 @@ class ShadeCloud(Cloud):
         self._shade._compute_client.post(f"/servers/{self._server(server).id}/action", json=action)
 
     def _translate(self, error: Exception) -> CloudError:
-        return translate(error, self.backend, self.config.auth_url)
+        return translate(error, self.backend, self.config)
