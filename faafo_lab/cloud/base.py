@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
 
 from faafo_lab.cloud import direct, preflight, receipt, ssh
-from faafo_lab.cloud.config import CloudConfig
+from faafo_lab.cloud.config import CloudConfig, load
 from faafo_lab.cloud.errors import CloudError, Interrupted, NotFound, ServerFailed
 from faafo_lab.cloud.lookup import pick
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
@@ -404,7 +404,7 @@ class Cloud(ABC):
 
     def again(self) -> Cloud:
         """Another connection to the same project, for another thread: on the same receipt, with a tape of its own."""
-        other = type(self)(self.config)
+        other = type(self)(load(self.name))  # read anew: a session, and its login, belong to what was read
         other._ledger = self._ledger
         return other
 

@@ -209,8 +209,8 @@ class OpenstacksdkCloud(Cloud):
         return str(self._sdk.current_project_id)
 
     def _translate(self, error: Exception) -> CloudError:
-        if isinstance(error, ServiceDisabledException):  # of a service that is not in the catalog
-            error = keystone.EndpointNotFound(str(error))
+        if isinstance(error, ServiceDisabledException):  # "…: public endpoint for compute service not found"
+            error = keystone.EndpointNotFound(str(error).rpartition(": ")[2])
         return translate(error, self.backend, self.config)
 
 
