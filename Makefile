@@ -14,7 +14,6 @@ export FAAFO_LAB_HOME ?= $(CURDIR)/.faafo-lab
 ifneq ($(shell test -w "$$HOME" && echo yes),yes)
 export HOME := $(FAAFO_LAB_HOME)
 endif
-BACKENDS ?= shade libcloud
 # Instances are many small processes: without Python's bytecode files each would take three times as long to start.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -49,7 +48,7 @@ $(DEVELOP): requirements.lock $(STAMP)
 	$(install_locked)
 	@touch $@
 
-run: install  ## the workbook's scaling-out on the embedded cloud, through shade and through libcloud
+run: install  ## the workbook's scaling-out on the embedded cloud, through each library (one: make run BACKENDS=shade)
 	@$(BIN)/python -m faafo_lab.workbook run $(BACKENDS)
 
 lab: install  ## open JupyterLab on the first notebook

@@ -1,7 +1,11 @@
 """Measure scaling out: how long it takes, what it brings, what it costs in memory, how soon a task is taken over.
 
 scale_out_seconds           from the call to six servers serving, median of RUNS, through shade
-scale_out_libcloud_seconds  the same through libcloud
+scale_out_libcloud_seconds, scale_out_openstacksdk_seconds
+                            the same through the other backends
+deploy_calls_BACKEND        the HTTP calls of it; a poll that is repeated counts once
+deploy_client_seconds_BACKEND
+                            the lab's own time on the client for it: this process's CPU, which no wait counts
 stack_pss_mb                memory (PSS) of the embedded cloud and six servers, at its highest under load
 one_worker_per_second, three_workers_per_second, three_workers_vs_one
                             throughput on m1.tiny (a quarter of a core), alternating in one run; median ratio
@@ -10,13 +14,16 @@ takeover_seconds            from the deletion of a worker to another one that ha
 
 import os
 import statistics
-from time import monotonic
+from itertools import groupby
+from time import monotonic, process_time
 
 from measure import Figures, peak, pss_mb
 
 import faafo_lab
 from faafo_lab import load
+from faafo_lab.cloud import BACKENDS
 from faafo_lab.cloud.emulator import control
+from faafo_lab.cloud.tape import MOST_CALLS_KEPT
 from faafo_lab.paths import embedded_state_dir
 from faafo_lab.topology import Topology
 from faafo_lab.workbook import own_home
@@ -28,18 +35,26 @@ TASKS, WARM_UP_TASKS = 45, 8
 def figures() -> Figures:
     """All of it, by name."""
     found: Figures = {}
-    for backend, name in (("shade", "scale_out_seconds"), ("libcloud", "scale_out_libcloud_seconds")):
-        times = []
-        for _ in range(RUNS):
-            with own_home(FAAFO_LAB_BACKEND=backend, FAAFO_LAB_CLOUD="embedded"):
-                app = quiet_topology()
-                started = monotonic()
-                app.deploy(api=2, worker=3)
-                times.append(monotonic() - started)
-        found[name] = (statistics.median(times), "s")
-        print(f"scale-out through {backend}: {', '.join(f'{t:.1f}' for t in times)} s", flush=True)
+    for backend in BACKENDS:
+        seconds, calls, client = zip(*(deployment(backend) for _ in range(RUNS)), strict=True)
+        name = "scale_out_seconds" if backend == "shade" else f"scale_out_{backend}_seconds"
+        found[name] = (statistics.median(seconds), "s")
+        found[f"deploy_calls_{backend}"] = (statistics.median(calls), "calls")
+        found[f"deploy_client_seconds_{backend}"] = (statistics.median(client), "s")
+        print(f"scale-out through {backend}: {', '.join(f'{t:.1f}' for t in seconds)} s", flush=True)
     with own_home(FAAFO_LAB_CLOUD="embedded"):
         return found | throughput_and_memory()
+
+
+def deployment(backend: str) -> tuple[float, int, float]:
+    """From the call to six servers serving: seconds, HTTP calls, seconds of CPU on the client."""
+    with own_home(FAAFO_LAB_BACKEND=backend, FAAFO_LAB_CLOUD="embedded"):
+        app = quiet_topology()
+        started, worked = monotonic(), process_time()
+        app.deploy(api=2, worker=3)
+        seconds, client = monotonic() - started, process_time() - worked
+        calls = app.cloud.tape(last=MOST_CALLS_KEPT).calls
+        return seconds, sum(1 for _ in groupby((call.method, call.url) for call in calls)), client
 
 
 def throughput_and_memory() -> Figures:

@@ -53,7 +53,7 @@ def connect(cloud: str | None = None, backend: str | None = None) -> Cloud:
 
 
 def compare(verb: str | Callable[..., Any]) -> Comparison:
-    """A verb of the cloud in shade and in libcloud, side by side: see `faafo_lab.cloud.compare`."""
+    """A verb of the cloud in every backend, side by side: see `faafo_lab.cloud.compare`."""
     from faafo_lab.cloud.compare import compare
 
     return compare(verb)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from faafo_lab.cloud import BACKENDS
 from faafo_lab.cloud.emulator.control import quota
 from faafo_lab.interpreter import start_again
 from faafo_lab.paths import embedded_state_dir
@@ -74,7 +75,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument("--cloud", help="a cloud of your clouds.yaml (default: FAAFO_LAB_CLOUD, else embedded)")
         command.add_argument(
             "--backend",
-            choices=("shade", "libcloud"),
+            choices=tuple(BACKENDS),
             help="the library to use (default: FAAFO_LAB_BACKEND, else shade)",
         )
     scale_out.add_argument("--api", type=int, default=2, help="API servers (default: %(default)s)")

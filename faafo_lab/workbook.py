@@ -1,6 +1,6 @@
 """Run the workbook: from the first cell to the last, on a cloud of its own, through each backend.
 
-python -m faafo_lab.workbook run shade libcloud     executed copies in build/, a summary, nothing left running
+python -m faafo_lab.workbook run [BACKEND …]        executed copies in build/, a summary, nothing left running
 python -m faafo_lab.workbook store                  run every notebook and store its outputs in it
 python -m faafo_lab.workbook lab                    JupyterLab on the first notebook
 """
@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from faafo_lab.cloud import BACKENDS
 from faafo_lab.interpreter import environment, start_again
 from faafo_lab.paths import embedded_state_dir
 
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m faafo_lab.workbook", description="Run the workbook.")
     commands = parser.add_subparsers(dest="command", required=True)
     run_parser = commands.add_parser("run", help="run the scaling-out notebook through each backend")
-    run_parser.add_argument("backends", nargs="*", metavar="shade|libcloud", default=["shade", "libcloud"])
+    run_parser.add_argument("backends", nargs="*", metavar="|".join(BACKENDS), default=list(BACKENDS))
     commands.add_parser("store", help="run every notebook and store its outputs in it")
     commands.add_parser("lab", help="open JupyterLab on the first notebook")
     options = parser.parse_args(arguments)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from faafo_lab.cloud import BACKENDS
 from faafo_lab.cloud.direct import spare_proxies
 from faafo_lab.cloud.emulator.addresses import NUMBERS
 from faafo_lab.workbook import own_home
 
-BACKENDS = ("shade", "libcloud")
 SCOPES = ("module", "package", "session")  # the narrowest first
 
 # What tests start are many small processes: without Python's bytecode files each takes three times as long to start.

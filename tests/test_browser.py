@@ -20,6 +20,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from playwright.sync_api import sync_playwright
 
 import faafo_lab
+from faafo_lab.cloud import BACKENDS
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.workbook import BUILD, NOTEBOOKS, own_home
 from tests.waiting import wait_for
@@ -287,5 +288,8 @@ def test_the_chapter_on_scaling_out_runs_by_run_all(lab: Lab) -> None:
     notebook = lab.saved("03_scaling_out.ipynb")
     assert errors(notebook) == []
     assert [cell.source for cell in notebook.cells if cell.cell_type == "code" and not cell.execution_count] == []
+    columns = lab.page.locator(".faafo-compare > div").all()
+    tops = {column.bounding_box()["y"] for column in columns}
+    assert (len(columns), len(tops)) == (len(BACKENDS), 1), "the backends are side by side"
     lab.page.locator(".jp-RenderedImage img").last.scroll_into_view_if_needed()
     lab.picture("scaling-out")

@@ -1,4 +1,4 @@
-"""The workbook: every notebook runs from its first cell to its last, as stored, through both backends."""
+"""The workbook: every notebook runs from its first cell to its last, as stored, through every backend."""
 
 import os
 import subprocess
@@ -10,8 +10,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from faafo_lab.cloud import BACKENDS
 from faafo_lab.workbook import NOTEBOOKS, ROOT, own_home
-from tests.conftest import BACKENDS
 
 BOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
 MEASURING = {"03_scaling_out"}  # compare throughput, so nothing else may run beside them

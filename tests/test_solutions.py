@@ -1,4 +1,4 @@
-"""Every exercise's solution, taken from the notebooks as they are, passes its check: through both backends."""
+"""Every exercise's solution, taken from the notebooks as they are, passes its check: through every backend."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The application on the embedded cloud, through both backends: built, found, scaled, mended, removed."""
+"""The application on the embedded cloud, through every backend: built, found, scaled, mended, removed."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -12,7 +12,7 @@ from faafo_lab.cloud.errors import CloudError, NotReady
 from faafo_lab.topology import Topology
 
 PYTHON_NEEDED = (3, 11)
-LIBRARIES = ("jupyterlab", "ipywidgets", "matplotlib", "shade", "apache-libcloud")
+LIBRARIES = ("jupyterlab", "ipywidgets", "matplotlib", "shade", "apache-libcloud", "openstacksdk")
 # What the largest chapter builds at once.
 SERVERS_NEEDED, ADDRESSES_NEEDED, GROUPS_NEEDED = 6, 2, 3
 

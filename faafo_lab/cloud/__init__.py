@@ -7,7 +7,9 @@ config.py     one entry of clouds.yaml (clouds_yaml.py reads the files, and says
 keystone.py   how every backend logs in, and the errors that it shares
 shade.py      the backend through shade (shade_compat.py repairs that library)
 libcloud.py   the backend through Apache Libcloud
-records.py    an OpenStack's JSON records as dataclasses, for both
+openstacksdk.py  the backend through openstacksdk
+keystone.py   what shade and openstacksdk have in common
+records.py    an OpenStack's JSON records as dataclasses, for every backend
 direct.py     what is on this machine is asked without proxies and the like
 tape.py       the HTTP calls that were made
 receipt.py    what was used, and what is left
@@ -35,15 +37,16 @@ if TYPE_CHECKING:  # imported by `connect` alone: every instance's guest agent i
 
 __all__ = ["BACKENDS", "connect", "start_embedded"]
 
-# The module and the class of each backend: what another one (openstacksdk.py) has to add here is a line.
+# The module and the class of each backend, the default first: what another one has to add here is a line.
 BACKENDS = {
     "shade": ("faafo_lab.cloud.shade", "ShadeCloud"),
     "libcloud": ("faafo_lab.cloud.libcloud", "LibcloudCloud"),
+    "openstacksdk": ("faafo_lab.cloud.openstacksdk", "OpenstacksdkCloud"),
 }
 
 
 def connect(cloud: str | None = None, backend: str | None = None) -> Cloud:
-    """A project on a cloud: `cloud` is an entry of clouds.yaml, `backend` "shade" or "libcloud".
+    """A project on a cloud: `cloud` is an entry of clouds.yaml, `backend` one of BACKENDS.
 
     They default to `FAAFO_LAB_CLOUD` (else "embedded") and `FAAFO_LAB_BACKEND` (else "shade").
     The embedded cloud is started where it does not run. Another one is not asked anything yet: wrong credentials show

@@ -1,9 +1,9 @@
 """`Cloud`: the one small interface to an OpenStack.
 
-A backend (`shade.py`, `libcloud.py`) implements the abstract methods, one short `@verb` per verb of the tutorial, and
-says which errors its library raises and what they mean. Everything that every backend would need alike is written once,
-here: looking up by name, get-or-create, waiting, checking before building, running commands. What the methods take and
-return are the dataclasses of `model.py`, errors those of `errors.py`.
+A backend (`shade.py`, `libcloud.py`, `openstacksdk.py`) implements the abstract methods, one short `@verb` per verb of
+the tutorial, and says which errors its library raises and what they mean. Everything that every backend would need
+alike is written once, here: looking up by name, get-or-create, waiting, checking before building, running commands.
+What the methods take and return are the dataclasses of `model.py`, errors those of `errors.py`.
 
 Where a method takes a server, image, flavor, group, … it takes the dataclass, or a name or id.
 """
@@ -19,7 +19,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
 
 from faafo_lab.cloud import direct, preflight, receipt, ssh
-from faafo_lab.cloud.config import CloudConfig
+from faafo_lab.cloud.config import CloudConfig, load
 from faafo_lab.cloud.errors import BadRequest, CloudError, Interrupted, InUse, NotFound, ServerFailed
 from faafo_lab.cloud.lookup import pick, pick_network
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
@@ -63,7 +63,7 @@ class Cloud(ABC):
     Methods raise `CloudError`s alone. They may be called from several threads; calls of one object wait for each other.
     """
 
-    backend: ClassVar[str]  # the name of the client library: "shade" or "libcloud"
+    backend: ClassVar[str]  # the name of the client library: one of `BACKENDS`
     library_errors: ClassVar[tuple[type[Exception], ...]]  # what it raises, which `_translate` makes the lab's
 
     def __init__(self, config: CloudConfig) -> None:
@@ -413,7 +413,7 @@ class Cloud(ABC):
 
     def again(self) -> Cloud:
         """Another connection to the same project, for another thread: on the same receipt, with a tape of its own."""
-        other = type(self)(self.config)
+        other = type(self)(load(self.name))  # read anew: a session, and its login, belong to what was read
         other._ledger = self._ledger
         return other
 

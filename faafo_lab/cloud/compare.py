@@ -1,4 +1,4 @@
-"""One verb of `Cloud` in shade and in libcloud, side by side, from the backends' own source.
+"""One verb of `Cloud` in every backend, side by side, from the backends' own source.
 
 compare("create_server")
 """
@@ -21,7 +21,7 @@ from faafo_lab.cloud.base import VERBS, Cloud
 from faafo_lab.cloud.errors import NotFound
 from faafo_lab.cloud.tape import Tape, last_calls
 
-COLUMN_EM = 34  # narrower than this, the columns stand one below the other
+SIDE_BY_SIDE_EM = 64  # where there is less room than this, the columns are one below the other
 # Pygments' short names of tokens → how JupyterLab's editor colours them; without JupyterLab, bold and italic must do.
 COLOURS = {
     ".k, .kn, .ow, .kc": "color: var(--jp-mirror-editor-keyword-color, inherit); font-weight: bold",
@@ -51,18 +51,17 @@ class Comparison:
     def _repr_html_(self) -> str:
         style = "".join(f".faafo-compare :is({tokens}) {{{rules}}}" for tokens, rules in COLOURS.items())
         columns = "".join(
-            f'<div style="min-width: 0"><h4 style="margin: 0.5em 0">{backend}</h4>'
-            f'<pre style="white-space: pre; overflow-x: auto; line-height: 1.35">'
+            f'<div style="flex: 1 1 calc(({SIDE_BY_SIDE_EM}em - 100%) * 999); min-width: 0; overflow-x: auto">'
+            f'<h4 style="margin: 0.5em 0">{backend}</h4>'
+            f'<pre style="white-space: pre; overflow-x: auto; line-height: 1.35; font-size: 0.85em">'
             f'<code style="white-space: inherit">{_highlight(text)}</code></pre>'
             f"{self.calls.get(backend, _Unknown(backend))._repr_html_()}</div>"
             for backend, text in self.sources.items()
         )
         says = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.says))
-        columns_fit = f"repeat(auto-fit, minmax(min(100%, {COLUMN_EM}em), 1fr))"
         return (
             f"<style>{style}</style><p><code>{self.verb}</code>: {says}</p>"
-            f'<div class="faafo-compare" style="display: grid; gap: 0 1.5em; grid-template-columns: {columns_fit}">'
-            f"{columns}</div>"
+            f'<div class="faafo-compare" style="display: flex; flex-wrap: wrap; gap: 0 1.5em">{columns}</div>'
         )
 
 

@@ -1,4 +1,4 @@
-"""An OpenStack's JSON records as the lab's dataclasses: what both backends need alike, written once.
+"""An OpenStack's JSON records as the lab's dataclasses: what every backend needs alike, written once.
 
 The field names are those of the Compute, Network and Image API references; shade's normalised records keep them.
 """

@@ -1,4 +1,4 @@
-"""One embedded cloud for all tests of this room; each test through both backends."""
+"""One embedded cloud for all tests of this room; each test through every backend."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from faafo_lab.cloud import connect
+from faafo_lab.cloud import BACKENDS, connect
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CloudError
 
-BACKENDS = ("shade", "libcloud")
 STRANGE = "a b'c%d$HOME e\\f?g#h \"é"  # a directory's name
 QUOTAS = {"instances": 3, "floatingip": 2, "security_group": 4}
 
@@ -44,7 +43,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def other(clouds: dict[str, Cloud], backend: str) -> Cloud:
-    """The same project through the other backend: an independent witness."""
+    """The same project through another backend: an independent witness."""
     return clouds[next(name for name in BACKENDS if name != backend)]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from faafo_lab.cloud import connect
+from faafo_lab.cloud import BACKENDS, connect
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import (
     AlreadyExists,
@@ -65,7 +65,7 @@ WRONG: list[tuple[str, Callable[[Cloud], object], type[CloudError], str]] = [
 ]
 
 
-@pytest.mark.parametrize("backend", ["shade", "libcloud"])
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("path", ["identity", "identity/v3"])
 def test_who_wants_a_login_before_openstack_does_is_told_apart(clouds_yaml: Path, backend: str, path: str) -> None:
     with Recorder(401) as proxy:

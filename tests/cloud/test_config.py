@@ -51,10 +51,11 @@ def test_importing_the_package_loads_none_of_the_heavy_libraries() -> None:
 
 
 def test_each_backend_loads_its_own_library_alone(clouds_yaml: Path) -> None:
-    for backend, other in (("shade", "libcloud"), ("libcloud", "shade")):
+    for backend in BACKENDS:
+        others = sorted({"shade", "libcloud"} - {backend})  # openstacksdk reads clouds.yaml, whatever the backend
         code = (
             f"import sys, faafo_lab; faafo_lab.connect('lost', {backend!r}); "
-            f"sys.exit({other!r} in sys.modules and {other!r} + ' is loaded')"
+            f"sys.exit([name for name in {others} if name in sys.modules] or 0)"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")  # nor does it warn of what users can't change
@@ -139,7 +140,7 @@ def test_a_cloud_shows_what_it_is(clouds_yaml: Path) -> None:
 
 
 def test_an_unknown_backend_names_the_known_ones(clouds_yaml: Path) -> None:
-    with pytest.raises(ConfigError, match="no backend 'boto': choose one of shade, libcloud"):
+    with pytest.raises(ConfigError, match="no backend 'boto': choose one of shade, libcloud, openstacksdk"):
         connect("lost", "boto")
 
 
@@ -210,7 +211,6 @@ def test_every_backend_has_its_module() -> None:
         assert module.endswith("." + name)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_the_embedded_clouds_home_may_have_any_name(
     backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

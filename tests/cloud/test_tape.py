@@ -81,6 +81,17 @@ def test_a_cloud_that_does_not_answer_is_on_the_tape(clouds_yaml: Path, backend:
     assert "no answer" in repr(lost.tape(last=1))
 
 
+def test_another_connection_has_a_login_and_a_tape_of_its_own(cloud: Cloud) -> None:
+    cloud.servers()
+    cloud.tape()
+    again = cloud.again()
+    again.servers()
+    assert len(cloud.tape()) == 0
+    seen = calls(again.tape())
+    assert ("identity", "POST", "/auth/tokens", 1) in seen
+    assert seen[-1] == ("compute", "GET", "/servers/detail", 1)
+
+
 def test_no_secret_gets_on_the_tape(embedded: Path, backend: str, cloud: Cloud) -> None:
     fresh = connect("embedded", backend)
     name = cloud.create_key_pair("mine", keys.public_key()).name

@@ -1,4 +1,4 @@
-"""Each verb, through each backend; what it did is seen through the other one."""
+"""Each verb, through each backend; what it did is seen through another one."""
 
 from __future__ import annotations
 
