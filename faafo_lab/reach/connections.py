@@ -3,7 +3,7 @@
 import html
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ SERVICES = {
     RABBITMQ_PORT: "queue",
 }
 
+Key = tuple[str, str, int]  # source, target, port
 State = Literal["open", "shut", "private", "nothing"]
 SIGNS: Mapping[State, str] = {"open": "✔", "shut": "✘", "private": "○", "nothing": "·"}
 MEANINGS: Mapping[State, str] = {
@@ -53,10 +54,10 @@ class Matrix:
 
     sources: tuple[str, ...]
     targets: tuple[str, ...]
-    states: Mapping[tuple[str, str, int], State]
-    reasons: Mapping[tuple[str, str, int], str]  # why not, of those that are not open
+    states: Mapping[Key, State]
+    reasons: Mapping[Key, str]  # why not, of those that are not open
 
-    def __getitem__(self, key: tuple[str, str, int]) -> State:
+    def __getitem__(self, key: Key) -> State:
         return self.states[key]
 
     def ports(self, target: str) -> list[int]:
@@ -154,21 +155,27 @@ def matrix(app: Topology, ports: Sequence[int] | None = None) -> Matrix:
     for server, answer in zip(servers, theirs, strict=True):
         for target, why in zip(targets(server.name, inside), answer.reasons, strict=True):
             said[server.name, *target] = why
-    private = {
-        server.name
-        for server in servers
-        if server.id not in floating and all(said[YOU, server.name, port] in probe.NOBODY for port in ports)
-    }
+    states = judge(said, listens, {server.name for server in servers if server.id not in floating})
+    return Matrix((YOU, *inside), tuple(inside), states, {key: why for key, why in said.items() if why})
+
+
+def judge(
+    said: Mapping[Key, str], listens: Mapping[str, Collection[int]], only_private: Collection[str]
+) -> dict[Key, State]:
+    """What it means that these connections did not come about for these reasons ("": they did).
+
+    `listens`: each server's ports at which something listens; `only_private`: the servers without a floating address.
+    """
+    answers = {target for (source, target, _), why in said.items() if source == YOU and why not in probe.NOBODY}
 
     def state(source: str, target: str, port: int) -> State:
         if port not in listens[target]:
             return "nothing"
         if not said[source, target, port]:
             return "open"
-        return "private" if source == YOU and target in private else "shut"
+        return "private" if source == YOU and target in only_private and target not in answers else "shut"
 
-    states = {key: state(*key) for key in said}
-    return Matrix((YOU, *inside), tuple(inside), states, {key: why for key, why in said.items() if why})
+    return {key: state(*key) for key in said}
 
 
 @dataclass(frozen=True)

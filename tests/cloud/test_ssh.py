@@ -28,20 +28,25 @@ SERVER = Server("server-1", "one", "ACTIVE", floating_addresses=("127.0.0.1",))
 class Sshd:
     """An SSH server in a thread; commands run in a shell."""
 
-    def __init__(self, key: str, port: int = 0) -> None:
+    def __init__(
+        self, key: str, port: int = 0, host: str = "127.0.0.1", server_factory: type[asyncssh.SSHServer] | None = None
+    ) -> None:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
-        self.acceptor = self._do(self._listen(key, port))
+        self.acceptor = self._do(self._listen(key, host, port, server_factory))
         self.port: int = self.acceptor.get_port()
         self.ran = threading.Event()
 
-    async def _listen(self, key: str, port: int) -> asyncssh.SSHAcceptor:
+    async def _listen(
+        self, key: str, host: str, port: int, server_factory: type[asyncssh.SSHServer] | None
+    ) -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(
-            "127.0.0.1",
+            host,
             port,
+            server_factory=server_factory,
             server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
-            authorized_client_keys=asyncssh.import_authorized_keys(key),
+            authorized_client_keys=None if server_factory else asyncssh.import_authorized_keys(key),
             process_factory=self._run,
         )
 

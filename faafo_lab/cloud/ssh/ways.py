@@ -52,7 +52,7 @@ class Project(Protocol):
         """Wait with a progress line."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Target:
     """A server that a connection is wanted to. `users` and `ways` are in the order in which they are tried."""
 
