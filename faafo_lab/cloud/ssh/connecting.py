@@ -21,7 +21,7 @@ FIRST_TRY_SECONDS, LAST_TRY_SECONDS = 10.0, 60.0  # how long one try may take: a
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.5, 3.0  # between two rounds of tries
 DENIED_PAUSE_SECONDS = 10.0  # … where the key was refused: servers shut out those who knock too often
 DENIED_SECONDS = 60.0  # how long a fresh server may refuse the key: it gets its user and key while it boots
-NOBODY = (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ETIMEDOUT)  # errors that mean that nobody answered
+ANSWERS = (errno.ECONNREFUSED, errno.ECONNRESET)  # errors by which a server shows that it is there
 
 
 class Connector:
@@ -83,7 +83,7 @@ class Connector:
                 return await self._try(target, way, limit_seconds)
             except (OSError, asyncssh.Error) as error:
                 said[way] = error if isinstance(error, OSError) else ConnectionError(str(error))
-                target.silent &= isinstance(error, TimeoutError) or said[way].errno in NOBODY
+                target.silent &= said[way].errno not in ANSWERS and not isinstance(error, _Denied | _OtherKey)
         target.seen = "; ".join(f"{way}: {_words(error)}" for way, error in said.items())
         # A private address may be another machine's in our own network: where there are jump hosts, they count.
         sure = [error for way, error in said.items() if way.jump] or list(said.values())
