@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
 
-from faafo_lab.cloud import direct, preflight, receipt, ssh
+from faafo_lab.cloud import console_log, direct, preflight, receipt, ssh
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError, Interrupted, NotFound, ServerFailed
 from faafo_lab.cloud.lookup import pick
@@ -168,7 +168,7 @@ class Cloud(ABC):
 
     @abstractmethod
     def console(self, server: Server | str, lines: int | None = None) -> str:
-        """The console log, or its last `lines` lines."""
+        """The console log, or its last `lines` lines, as text without escape codes (`console_log.readable`)."""
 
     @abstractmethod
     def networks(self) -> list[Network]:
@@ -349,22 +349,27 @@ class Cloud(ABC):
         image: Image | str,
         floating_ips: int = 0,
         security_groups: int = 0,
+        security_group_rules: int = 0,
+        key_pairs: int = 0,
     ) -> Limits:
         """Check that all this can be built on top of what exists, before anything is.
 
-        `flavor` is one for all `servers`, or one for each. `floating_ips` counts addresses wanted (free ones serve),
-        `security_groups` those to be created. Returns the limits. Raises AuthError or Unreachable when the cloud can't
-        be asked, else NotReady with everything that is missing.
+        Each number is of what is to be created (of addresses: to be had, free ones serve); a new security group has two
+        rules by itself, which count. `flavor` is one for all `servers`, or one for each. Returns the limits. Raises
+        AuthError or Unreachable when the cloud can't be asked, else NotReady with everything that is missing.
         """
         offer = preflight.Offer(
             self.limits(),  # the first call: it shows whether the cloud answers and takes the credentials
             self.flavors(),
             [image] if isinstance(image, Image) else self.images(),
             self.networks(),
-            self.floating_ips() if floating_ips else [],
+            self.floating_ips() if floating_ips > 0 else [],
+            self.security_groups() if security_group_rules > 0 else [],
+            self.key_pairs() if key_pairs > 0 else [],
         )
         flavors = [flavor] * servers if isinstance(flavor, str | Flavor) else flavor
-        preflight.check(offer, self.config, servers, flavors, image, floating_ips, security_groups)
+        wanted = preflight.Wanted(servers, flavors, floating_ips, security_groups, security_group_rules, key_pairs)
+        preflight.check(offer, self.config, image, wanted)
         return offer.limits
 
     # ---- on the servers ----
@@ -465,7 +470,7 @@ class Cloud(ABC):
 
     def _failure(self, server: Server) -> ServerFailed:
         try:
-            console = self.console(server, CONSOLE_LINES)
+            console = console_log.tail(self.console(server), CONSOLE_LINES)
         except CloudError:  # a server that never started may have no console: its fault matters more
             console = ""
         return ServerFailed(server.name, server.fault, console)

@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from faafo_lab.cloud import direct, records
+from faafo_lab.cloud import console_log, direct, records
 from faafo_lab.cloud.base import Cloud, verb
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import BadRequest, CloudError, CloudFailed, ConfigError, from_status, unreachable
@@ -185,7 +185,7 @@ class LibcloudCloud(Cloud):
 
     @verb
     def console(self, server: Server | str, lines: int | None = None) -> str:
-        return str(self._driver.ex_get_console_output(self._server(server), length=lines)["output"])
+        return console_log.readable(self._driver.ex_get_console_output(self._server(server), length=lines)["output"])
 
     # ---- networks and floating IPs ----
 
