@@ -13,7 +13,7 @@ from keystoneauth1 import exceptions as keystone
 from openstack.connection import Connection
 from openstack.exceptions import SDKException, ServiceDisabledException
 
-from faafo_lab.cloud import records
+from faafo_lab.cloud import console_log, records
 from faafo_lab.cloud.base import Cloud, temporary_key, verb
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError
@@ -152,7 +152,8 @@ class OpenstacksdkCloud(Cloud):
 
     @verb
     def console(self, server: Server | str, lines: int | None = None) -> str:
-        return str(self._sdk.compute.get_server_console_output(self._server(server).id, length=lines)["output"])
+        output = self._sdk.compute.get_server_console_output(self._server(server).id, length=lines)["output"]
+        return console_log.readable(output)
 
     # ---- networks and floating IPs ----
 
@@ -216,7 +217,7 @@ class OpenstacksdkCloud(Cloud):
     def temporary_url(self, container: str, name: str, seconds: int) -> str:
         store = self._sdk.object_store
         store.set_container_temp_url_key(container, temporary_key())
-        return self._signed(f"{store.get_endpoint().rstrip('/')}/{quote(container)}/{quote(name)}", seconds)
+        return self._signed(f"{str(store.get_endpoint()).rstrip('/')}/{quote(container)}/{quote(name)}", seconds)
 
     # ---- the project ----
 
