@@ -402,6 +402,16 @@ class Cloud(ABC):
             self.flavors() if self._ledger.lives else [],
         )
 
+    @property
+    def created(self) -> Mapping[str, Mapping[str, str]]:
+        """What this object created, gone or not: by kind ("servers", "floating addresses", …) names by id."""
+        return self._ledger.created
+
+    @property
+    def services(self) -> Mapping[str, str]:
+        """The services' unversioned addresses by type ("compute", …), as the last login told; none before it."""
+        return self._recorder.services.endpoints
+
     def again(self) -> Cloud:
         """Another connection to the same project, for another thread: on the same receipt, with a tape of its own."""
         other = type(self)(self.config)
