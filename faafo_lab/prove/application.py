@@ -24,10 +24,10 @@ PNG = b"\x89PNG"
 
 
 class Application:
-    """The steps for one application, with so many workers in the end."""
+    """The steps for one application, with so many workers in the end. `check` raises where all has ended."""
 
-    def __init__(self, app: Topology, workers: int) -> None:
-        self._app, self._cloud, self._workers = app, app.cloud, workers
+    def __init__(self, app: Topology, workers: int, check: Callable[[], None]) -> None:
+        self._app, self._cloud, self._workers, self._check = app, app.cloud, workers, check
         self._seconds = 1.0  # that a fractal takes
 
     def steps(self) -> list[Step]:
@@ -123,8 +123,7 @@ class Application:
     def _made(self, tasks: Sequence[load.tasks.Task], meanwhile: Callable[[], None] | None = None) -> list[Fractal]:
         """Order these fractals, and wait until all are there. Raises Wrong where one was refused, or has failed."""
         rows = load.create(self._app.endpoints, tasks)
-        if rows.note:  # it was interrupted, and returned what it had
-            raise KeyboardInterrupt
+        self._check()  # interrupted, it returns what it has
         if refused := [row for row in rows if not row.ok]:
             raise Wrong(
                 f"{len(refused)} of {len(rows)} orders were not accepted: {refused[0].status or refused[0].error}"

@@ -113,7 +113,7 @@ def _prove(
     workers = report.budget.servers - APPLICATION_SERVERS + APPLICATION_WORKERS
     app = Topology(cloud, image=image, flavor=flavor, say=lambda line: say(f"    {line}"))
     verbs = Verbs(cloud, name, app.image_name, app.flavor_name)
-    parts = {"verbs": verbs.steps, "application": Application(app, workers).steps}
+    parts = {"verbs": verbs.steps, "application": Application(app, workers, guard.check).steps}
     say(f"\n{cloud.backend}:")
     try:
         for part in report.parts:
