@@ -6,13 +6,17 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from faafo_lab.cloud import BACKENDS
 from faafo_lab.cloud.emulator.control import quota, seconds
 from faafo_lab.interpreter import start_again
 from faafo_lab.paths import embedded_state_dir
+
+T = TypeVar("T", int, float)
+PROVE_MINUTES = 60.0  # for each backend: real machines, which emulate theirs, take that long
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -92,7 +96,65 @@ def parser() -> argparse.ArgumentParser:
     scale_out.add_argument("--plan", action="store_true", help="say what would be done, and do nothing")
     scale_out.set_defaults(run=scale_out_run)
     clean_up.set_defaults(run=clean_up_run)
+    add_prove(commands)
     return top
+
+
+def add_prove(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """The command `prove`."""
+    prove = commands.add_parser(
+        "prove",
+        help="try all that the lab does on a cloud, and write a report that others can compare",
+        description=(
+            "Tries every verb on a cloud, then the application: built, ordered from, shut where it must be, scaled, a "
+            "busy worker killed, all removed. Prints a line a step and writes prove.md and prove.json, without names, "
+            "addresses, ids or secrets. What it makes is named apart from what is yours, and it is removed at the end, "
+            "also after an error, an interrupt, or when the time is up. Where the application runs already it refuses."
+        ),
+        epilog="Exit status: 0 where every step is right, 1 where one is not, 128 + the signal after an interrupt.",
+    )
+    prove.add_argument("--cloud", help="a cloud of your clouds.yaml (default: FAAFO_LAB_CLOUD, else embedded)")
+    prove.add_argument(
+        "--backend",
+        action="append",
+        choices=(*BACKENDS, "all"),
+        help="the library to use; may be given several times (default: FAAFO_LAB_BACKEND, else shade)",
+    )
+    prove.add_argument(
+        "--only", choices=("verbs", "application"), help="try this part alone; verbs can run beside your application"
+    )
+    prove.add_argument(
+        "--servers",
+        type=positive(int),
+        default=4,
+        metavar="N",
+        help="at most so many at a time: services, an API, and workers for the rest (default: %(default)s)",
+    )
+    prove.add_argument(
+        "--minutes",
+        type=positive(float),
+        metavar="N",
+        help="after so many it ends, and removes what it made (default: 60 for each backend)",
+    )
+    prove.add_argument("--image", help="what the servers boot from (default: FAAFO_LAB_IMAGE, else faafo-lab)")
+    prove.add_argument("--flavor", help="the servers' size (default: FAAFO_LAB_FLAVOR, else m1.tiny)")
+    prove.add_argument(
+        "--report", type=Path, metavar="DIR", help="where the report goes (default: build, where there is one, else .)"
+    )
+    prove.set_defaults(run=prove_run)
+
+
+def positive(kind: Callable[[str], T]) -> Callable[[str], T]:
+    """A number above zero, for argparse."""
+
+    def number(text: str) -> T:
+        value = kind(text)
+        if not 0 < value < float("inf"):
+            raise ValueError
+        return value
+
+    number.__name__ = "positive number"
+    return number
 
 
 def cloud_start(options: argparse.Namespace) -> None:
@@ -154,6 +216,20 @@ def clean_up_run(options: argparse.Namespace) -> None:
     from faafo_lab.topology import discover
 
     discover(faafo_lab.connect(cloud=options.cloud, backend=options.backend)).destroy()
+
+
+def prove_run(options: argparse.Namespace) -> int:
+    """Try all that the lab does on a cloud, and write the report."""
+    from faafo_lab import prove
+
+    chosen = options.backend or [os.environ.get("FAAFO_LAB_BACKEND") or "shade"]
+    backends = list(BACKENDS) if "all" in chosen else list(dict.fromkeys(chosen))
+    budget = prove.Budget(options.servers, options.minutes or PROVE_MINUTES * len(backends))
+    parts = [options.only] if options.only else prove.PARTS
+    report, status = prove.run(options.cloud, backends, budget, parts, options.image, options.flavor)
+    directory = options.report or (Path("build") if Path("build").is_dir() else Path())
+    print(f"report: {', '.join(map(str, report.write(directory)))}")
+    return status
 
 
 def state_dir(options: argparse.Namespace) -> Path:

@@ -456,6 +456,16 @@ class Cloud(ABC):
             self._containers(),
         )
 
+    @property
+    def created(self) -> Mapping[str, Mapping[str, str]]:
+        """What this object created, gone or not: by kind ("servers", "floating addresses", …) names by id."""
+        return self._ledger.created
+
+    @property
+    def services(self) -> Mapping[str, str]:
+        """The services' unversioned addresses by type ("compute", …), as the last login told; none before it."""
+        return self._recorder.services.endpoints
+
     def _containers(self) -> list[str]:
         """The project's containers, none where the cloud has no object store, or not for this user."""
         with suppress(NotFound, Forbidden):

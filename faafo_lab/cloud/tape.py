@@ -69,6 +69,11 @@ class Services:
         self._endpoints: dict[str, str] = {}  # the address up to the version → the service's type
         self._projects: set[str] = set()
 
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """The address up to the version of each service, by its type: the public one, which catalogs have last."""
+        return {service: address for address, service in self._endpoints.items()}
+
     def learn(self, body: bytes) -> None:
         """Read Keystone's answer to `POST /v3/auth/tokens`; anything else teaches nothing."""
         with suppress(ValueError, KeyError, TypeError):
