@@ -10,7 +10,7 @@ import logging
 import re
 import threading
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 import urllib3
@@ -18,8 +18,10 @@ from keystoneauth1 import exceptions as keystone
 from keystoneauth1.identity.base import BaseIdentityPlugin
 from keystoneauth1.session import Session
 
-from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import AuthError, CloudError, CloudFailed, ConfigError, NotFound, from_status, unreachable
+
+if TYPE_CHECKING:
+    from faafo_lab.cloud.config import CloudConfig
 
 logging.getLogger("keystoneauth").addHandler(logging.NullHandler())  # its errors are raised; that is enough
 
