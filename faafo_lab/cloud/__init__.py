@@ -8,7 +8,6 @@ keystone.py   how every backend logs in, and the errors that it shares
 shade.py      the backend through shade (shade_compat.py repairs that library)
 libcloud.py   the backend through Apache Libcloud
 openstacksdk.py  the backend through openstacksdk
-keystone.py   what shade and openstacksdk have in common
 records.py    an OpenStack's JSON records as dataclasses, for every backend
 direct.py     what is on this machine is asked without proxies and the like
 tape.py       the HTTP calls that were made

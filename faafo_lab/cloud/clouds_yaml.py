@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from faafo_lab.cloud.errors import ConfigError, NotFound
-from faafo_lab.cloud.keystone import LoginLock
+from faafo_lab.cloud.login_lock import LoginLock
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # "os-client-config is no longer maintained"

@@ -8,9 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-import threading
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import requests
 import urllib3
@@ -18,37 +17,13 @@ from keystoneauth1 import exceptions as keystone
 from keystoneauth1.identity.base import BaseIdentityPlugin
 from keystoneauth1.session import Session
 
+from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import AuthError, CloudError, CloudFailed, ConfigError, NotFound, from_status, unreachable
-
-if TYPE_CHECKING:
-    from faafo_lab.cloud.config import CloudConfig
 
 logging.getLogger("keystoneauth").addHandler(logging.NullHandler())  # its errors are raised; that is enough
 
 NO_KEYSTONE = "there is no identity service (Keystone v3)"
 TAIL = re.compile(r"(?: \((?:HTTP \d+|Request-ID: [^)]*)\))+$")  # what keystoneauth puts after the cloud's words
-
-
-class LoginLock:
-    """The lock of a keystoneauth plugin, which says so where a login needs itself. Raises AuthorizationFailure.
-
-    Where even the version document is refused (401), keystoneauth logs in to read it, and that login reads it first: it
-    would wait for its own lock for ever.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._holder: int | None = None  # the thread that logs in
-
-    def __enter__(self) -> None:
-        if self._holder == threading.get_ident():
-            raise keystone.AuthorizationFailure("401 before any login (does a proxy in between want one?)")
-        self._lock.acquire()
-        self._holder = threading.get_ident()
-
-    def __exit__(self, *_: object) -> None:
-        self._holder = None
-        self._lock.release()
 
 
 def session(config: CloudConfig) -> Session:

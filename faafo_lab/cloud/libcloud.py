@@ -275,7 +275,9 @@ class LibcloudCloud(Cloud):
         """A connection to the object store, which libcloud's driver of servers does not have."""
         from libcloud.storage.drivers.cloudfiles import OpenStackSwiftStorageDriver
 
-        return self._logged_in(OpenStackSwiftStorageDriver("", **self._arguments).connection)
+        connection = OpenStackSwiftStorageDriver("", **self._arguments).connection
+        connection.service_type = "object-store"
+        return self._logged_in(connection)
 
     # ---- the project ----
 

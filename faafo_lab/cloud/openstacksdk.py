@@ -20,6 +20,8 @@ from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.keystone import translate
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 
+BINARY = "application/octet-stream"
+
 
 class OpenstacksdkCloud(Cloud):
     """An OpenStack through openstacksdk: `self._sdk` is its connection, which has a part for each service."""
@@ -191,7 +193,7 @@ class OpenstacksdkCloud(Cloud):
     def delete_floating_ip(self, ip: FloatingIP | str) -> None:
         self._sdk.network.delete_ip(self._ip(ip).id, ignore_missing=False)
 
-    # ---- the object store ----
+    # ---- the object store, whose methods put names into URLs as they are ----
 
     @verb
     def containers(self) -> list[str]:
@@ -199,24 +201,24 @@ class OpenstacksdkCloud(Cloud):
 
     @verb
     def create_container(self, name: str) -> None:
-        self._sdk.object_store.create_container(name=name)
+        self._sdk.object_store.create_container(name=quote(name))
 
     @verb
     def upload_object(self, container: str, name: str, data: bytes) -> None:
-        self._sdk.object_store.upload_object(container, name, data=data, content_type="application/octet-stream")
+        self._sdk.object_store.upload_object(quote(container), quote(name), data=data, content_type=BINARY)
 
     @verb
     def delete_object(self, container: str, name: str) -> None:
-        self._sdk.object_store.delete_object(name, container=container)
+        self._sdk.object_store.delete_object(quote(name), container=quote(container))
 
     @verb
     def delete_container(self, name: str) -> None:
-        self._sdk.object_store.delete_container(name)
+        self._sdk.object_store.delete_container(quote(name))
 
     @verb
     def temporary_url(self, container: str, name: str, seconds: int) -> str:
         store = self._sdk.object_store
-        store.set_container_temp_url_key(container, temporary_key())
+        store.set_container_temp_url_key(quote(container), temporary_key())
         return self._signed(f"{str(store.get_endpoint()).rstrip('/')}/{quote(container)}/{quote(name)}", seconds)
 
     # ---- the project ----
