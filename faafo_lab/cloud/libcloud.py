@@ -275,7 +275,7 @@ class LibcloudCloud(Cloud):
         """A connection to the object store, which libcloud's driver of servers does not have."""
         from libcloud.storage.drivers.cloudfiles import OpenStackSwiftStorageDriver
 
-        connection = OpenStackSwiftStorageDriver("", **self._arguments).connection
+        connection: Any = OpenStackSwiftStorageDriver("", **self._arguments).connection
         connection.service_type = "object-store"
         return self._logged_in(connection)
 
