@@ -20,7 +20,7 @@ waiting.py    every wait: a limit, and what it waits for
 progress.py   the line that shows it
 keys.py       the lab's SSH key and secrets
 console_log.py  a console log as people read it
-ssh.py        commands on servers
+ssh/          commands and files on servers
 emulator/     the embedded OpenStack
 """
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import requests
+import urllib3
 import yaml
 
 from faafo_lab.cloud import config, connect
@@ -262,7 +263,7 @@ def test_certificates_go_unchecked_where_the_entry_says_so(
 ) -> None:
     write({**encrypted[0], "verify": False})
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # it is told once, in clouds.yaml
+        warnings.simplefilter("error", urllib3.exceptions.InsecureRequestWarning)  # it is told once, in clouds.yaml
         answers(connect("odd", backend))
 
 

@@ -91,7 +91,9 @@ def test_only_running_servers_of_the_lab_serve_as_jump_hosts(cloud: Cloud, jump:
     assert Map(cloud).target(stranger).ways == (Way(address.address),)  # though `stranger` was listed before that
 
 
-def test_where_no_ssh_can_come_it_is_said_at_once(cloud: Cloud, jump: Server, inner: Server) -> None:
+def test_where_no_ssh_can_come_it_is_said_at_once(
+    cloud: Cloud, jump: Server, inner: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     address = cloud.server("jump").floating_addresses[0]
     cloud.detach_floating_ip(address)
     with pytest.raises(Unreachable, match=r"none of its security groups \(inner\) opens port 22 to you, or"):
@@ -100,6 +102,7 @@ def test_where_no_ssh_can_come_it_is_said_at_once(cloud: Cloud, jump: Server, in
     with pytest.raises(Unreachable, match=r"\.\d+: connection re.*none of its security groups \(inner\) opens port 22"):
         cloud.run(inner, "true")
     cloud.stop_server(inner)
+    monkeypatch.setattr(ways, "ASLEEP_SECONDS", 0.0)
     with pytest.raises(Unreachable, match="No SSH to server 'inner', which is SHUTOFF"):
         cloud.run(inner, "true")
     cloud.delete_servers([inner], progress=False)
@@ -244,3 +247,21 @@ def test_ten_at_once_go_through_one_openssh_that_admits_four_at_a_time(
             assert asyncio.run(through(one_connector)) == [f"{number}\n" for number in range(AT_ONCE)]
     finally:
         (lab_home / "known_hosts").unlink(missing_ok=True)
+
+
+def test_a_jump_host_that_refuses_the_key_is_named(clouds_yaml: Path, lab_home: Path) -> None:
+    sshd = Sshd(asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode(), host="127.0.0.2")
+    jump = Target(replace(SERVER, id="jump", name="jump", key_name="mine"), ("debian",), (Way("127.0.0.2"),))
+    target = Target(SERVER, ("debian",), (Way("127.0.0.3", jump), Way("127.0.0.3")))
+
+    async def connect() -> None:
+        async with Connector(Map(at(sshd.port)), "lost", sshd.port, 0.2) as connector:
+            await connector.connect(target)
+
+    try:
+        with pytest.raises(Unreachable) as raised:
+            asyncio.run(connect())
+    finally:
+        sshd.close()
+    assert "127.0.0.3 through jump: no SSH to jump at 127.0.0.2, permission denied as debian" in str(raised.value)
+    assert "'jump' was created with the key pair 'mine', not with 'faafo-lab'" in str(raised.value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import stat
@@ -20,6 +21,7 @@ from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CommandFailed, TimedOut, Unreachable
 from faafo_lab.cloud.marks import allocated_file
 from faafo_lab.cloud.model import Server
+from faafo_lab.cloud.progress import listener
 from tests.cloud.conftest import STRANGE
 
 SERVER = Server("server-1", "one", "ACTIVE", floating_addresses=("127.0.0.1",))
@@ -153,18 +155,27 @@ def test_an_interrupt_ends_a_command(clouds_yaml: Path, sshd: Sshd) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "ssh"]
 
 
-def test_it_tries_again_until_the_server_answers(clouds_yaml: Path) -> None:
+def test_it_tries_again_until_the_server_answers_and_says_what_it_waits_for(clouds_yaml: Path) -> None:
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
         port = chosen.getsockname()[1]
+    shown: list[str] = []
     started: list[Sshd] = []
-    late = threading.Timer(0.7, lambda: started.append(Sshd(keys.public_key(), port)))
-    late.start()
+
+    def note(line: str) -> None:
+        shown.append(line)
+        if "connection refused" in line and not started:
+            started.append(Sshd(keys.public_key(), port))
+
+    token = listener.set(note)
     try:
         assert at(port).run(SERVER, "echo at last").stdout == "at last\n"
     finally:
-        late.join()
-        started[0].close()
+        listener.reset(token)
+        for sshd in started:
+            sshd.close()
+    assert re.fullmatch(r"SSH on one: 0 of 1, [\d.]+ s: one at 127\.0\.0\.1: connection refused", shown[1])
+    assert shown[-1].startswith("SSH on one: 1 of 1")
 
 
 def test_nobody_there_is_told(clouds_yaml: Path, sshd: Sshd) -> None:
@@ -176,7 +187,9 @@ def test_nobody_there_is_told(clouds_yaml: Path, sshd: Sshd) -> None:
 def test_a_server_without_the_key_is_told(clouds_yaml: Path) -> None:
     server = Sshd(asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode())
     try:
-        with pytest.raises(Unreachable, match=r"permission denied as ubuntu.*no key pair, not with 'faafo-lab'"):
+        with pytest.raises(
+            Unreachable, match=r"permission denied as ubuntu.*'one' has no key pair, not with 'faafo-lab'"
+        ):
             at(server.port, wait_seconds=0.2).run(SERVER, "true")
     finally:
         server.close()

@@ -21,11 +21,10 @@ if TYPE_CHECKING:
     import asyncssh
 
 QUIET_SECONDS = 2.0  # a wait that is over by then shows no progress line
-QUIET_PAUSE_SECONDS = 0.02
 LOOK_SECONDS = 10.0  # how often the cloud is asked what is wrong, while there is no connection
 ERROR_LINES = 10  # how much of stderr an error shows
 CHUNK_BYTES = 1 << 16
-MARGIN_SECONDS = 30.0
+MARGIN_SECONDS = 30.0  # the connections and the commands have limits of their own: what is beyond those is a fault
 
 T = TypeVar("T")
 Job = Callable[[int, "asyncssh.SSHClientConnection"], Awaitable[T]]
@@ -153,7 +152,7 @@ def _on_all(
         seen = "; ".join(f"{target.server.name} at {target.seen}" for target in late)
         return Look(done if what else len(targets) - len(late), len(targets), seen)
 
-    longest = limit_seconds + timeout_seconds + MARGIN_SECONDS  # the coroutines have limits of their own
+    longest = limit_seconds + timeout_seconds + MARGIN_SECONDS
     with Background(everything()) as work:
         if what or not (work.ends_within(QUIET_SECONDS) or all(target.connected for target in targets)):
             cloud.wait_until(look, what or f"SSH on {', '.join(server.name for server in servers)}", longest)

@@ -57,14 +57,13 @@ class Connector:
         while True:
             try:
                 return await self._try_all(target, min(limit, max(end - loop.time(), FIRST_PAUSE_SECONDS)))
-            except _Denied:
-                denied_since = denied_since or loop.time()
-            except OSError:
-                denied_since = None
+            except OSError as error:
+                denied = error.server if isinstance(error, _Denied) else None
+                denied_since = (denied_since or loop.time()) if denied else None
             spent = f"{loop.time() - started:.1f} s"
             no_ssh = f"No SSH to server {target.server.name!r} after {spent}: {target.seen}."
-            if denied_since and loop.time() + FIRST_PAUSE_SECONDS >= min(denied_since + DENIED_SECONDS, end):
-                raise Unreachable(f"{no_ssh} {_about_keys(target.server)}")
+            if denied and denied_since and loop.time() >= min(denied_since + DENIED_SECONDS, end - FIRST_PAUSE_SECONDS):
+                raise Unreachable(f"{no_ssh} {_about_keys(denied)}")
             if loop.time() + FIRST_PAUSE_SECONDS >= end:
                 raise Unreachable(
                     f"{no_ssh} See that it is ACTIVE and has booted (cloud.console({target.server.name!r})), and that "
@@ -105,7 +104,7 @@ class Connector:
             target.tried, target.users, target.connected = target.users[:number], (user,), True
             self._map.remember(target.server, user)
             return connection
-        raise _Denied(f"permission denied as {', '.join(target.users)}")
+        raise _Denied(f"permission denied as {', '.join(target.users)}", target.server)
 
     async def _jump(self, jump: Target, limit_seconds: float) -> asyncssh.SSHClientConnection:
         """The connection to a jump host; all that need it meanwhile share one."""
@@ -118,7 +117,8 @@ class Connector:
         try:
             return await asyncio.shield(task)
         except (OSError, asyncssh.Error) as error:
-            raise ConnectionError(f"no SSH to {jump.server.name} at {jump.ways[0]}, {_words(error)}") from error
+            words = f"no SSH to {jump.server.name} at {jump.ways[0]}, {_words(error)}"
+            raise (_Denied(words, jump.server) if isinstance(error, _Denied) else ConnectionError(words)) from error
 
     async def _open(
         self, target: Target, address: str, user: str, tunnel: asyncssh.SSHClientConnection | None
@@ -152,7 +152,12 @@ class Connector:
 
 def _about_keys(server: Server) -> str:
     mine = keys.KEY_PAIR_NAME
-    key = f"It was created with the key pair {server.key_name!r}" if server.key_name else "It has no key pair"
+    name = server.name
+    key = (
+        f"{name!r} was created with the key pair {server.key_name!r}"
+        if server.key_name
+        else f"{name!r} has no key pair"
+    )
     not_mine = "" if server.key_name == mine else f", not with {mine!r}, the lab's own"
     return f"{key}{not_mine}. If its user is another one, name that as ssh_user in clouds.yaml (section faafo_lab)."
 
@@ -163,7 +168,11 @@ def _words(error: Exception) -> str:
 
 
 class _Denied(ConnectionError):
-    """A server answers, and lets none of the users in."""
+    """A server, this one or one on the way, answers and lets none of the users in."""
+
+    def __init__(self, words: str, server: Server) -> None:
+        super().__init__(words)
+        self.server = server
 
 
 class _OtherKey(ConnectionError):

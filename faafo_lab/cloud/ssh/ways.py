@@ -18,6 +18,7 @@ from faafo_lab.cloud.waiting import Look
 
 SSH_PORT = 22
 SILENT_SECONDS = 60.0  # how long a private address that says nothing is tried
+ASLEEP_SECONDS = 10.0  # how long a server that was just started may still be listed as it was
 # A server in one of these answers nobody until somebody does something.
 ASLEEP = ("ERROR", "SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED", "DELETED", "SOFT_DELETED")
 
@@ -109,7 +110,7 @@ class Map:
             server = known.get(target.server.id)
             if server is None:
                 raise NotFound(f"Server {target.server.name!r} was deleted while SSH waited for it.")
-            if server.status in ASLEEP:
+            if server.status in ASLEEP and time.monotonic() - target.since >= ASLEEP_SECONDS:
                 raise Unreachable(f"No SSH to server {server.name!r}, which is {server.status}: start or recreate it.")
             jumps = {way.jump.server.id: way.jump for way in target.ways if way.jump}
             target.server, target.ways = server, self._ways(server, jumps)
