@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import warnings
 from collections.abc import Callable, Iterator
@@ -77,6 +78,7 @@ WORKS: dict[str, Entry] = {
     "a version": {"identity_api_version": 3, "compute_api_version": "2.1", "volume_api_version": 3},
     "verify: false": {"verify": False},
     "networks": {"networks": [{"name": "public", "routes_externally": True}, {"name": "private"}]},
+    "old settings of networks": {"external_network": "public", "internal_network": "private"},
     "an empty section": {"faafo_lab": None, "networks": None, "regions": None},
 }
 
@@ -354,6 +356,16 @@ REFUSED: dict[str, tuple[Entry, str]] = {
     "a region without a name": ({"regions": [{"values": {}}]}, "each of its regions needs a name"),
     "a region that is a number of lists": ({"regions": [["RegionOne"]]}, "regions must be a list of names"),
     "networks that are names": ({"networks": ["public"]}, "networks must be a list of mappings"),
+    "a region that is none": ({"region_name": [["RegionOne"]]}, "regions must be a list of names"),
+    "an interface that is true": ({"interface": True}, "interface must be text, not True"),
+    "a services interface that is true": ({"compute_interface": True}, "compute_interface must be text, not True"),
+    "a cacert that is a list": ({"cacert": ["a.pem"]}, "cacert must be text"),
+    "an address without a scheme": (
+        {"image_endpoint_override": "glance.example.org"},
+        "must be an address that begins",
+    ),
+    "a version that is none": ({"compute_default_microversion": "new"}, "must be a version, such as 2.1, not 'new'"),
+    "retries that are none": ({"connect_retries": "often"}, "connect_retries must be a number, not 'often'"),
     "a profile that nobody knows": ({"profile": "nowhere"}, "profile that nobody knows"),
     "a cacert that is missing": ({"cacert": "/nowhere/ca.pem"}, "cacert '/nowhere/ca.pem' can't be read: No such file"),
     "a cacert that is none": ({"cacert": __file__}, "can't be read: it has no certificate"),
@@ -425,6 +437,42 @@ def test_a_directory_in_a_files_place_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(tmp_path))
     with pytest.raises(ConfigError, match=f"^{tmp_path} can't be read: Is a directory"):
         config.load("lost")
+
+
+ODD: tuple[Any, ...] = (None, True, 0, "", "{x}", "ü\n", ["x"], [{}], {}, {"a": 1})
+SETTINGS = (
+    *("auth", "auth_type", "auth_methods", "domain_id", "user_domain_name", "username", "password", "project_name"),
+    *("auth_url", "passcode", "region_name", "regions", "profile", "cloud", "networks", "external_network"),
+    *("internal_network", "interface", "endpoint_type", "compute_interface", "compute_endpoint_override"),
+    *("network_endpoint_override", "image_service_name", "volume_service_type", "identity_api_version"),
+    *("image_api_version", "compute_default_microversion", "verify", "insecure", "cacert", "cert", "key"),
+    *("api_timeout", "timing", "metrics", "force_ipv4", "prefer_ipv6", "floating_ip_source", "disable_vendor_agent"),
+    *("connect_retries", "faafo_lab", "rate_limit", "vendor_hook"),
+)
+
+
+@pytest.mark.parametrize("below", ["", "auth", "faafo_lab", "region"])
+def test_whatever_a_setting_holds_an_entry_is_taken_or_refused(
+    write: Callable[[Entry], Path], backend: str, below: str
+) -> None:
+    names: dict[str, tuple[str, ...]] = {"": SETTINGS, "region": ("name", "values"), "faafo_lab": config.SETTINGS}
+    for name, value in itertools.product(names.get(below, SETTINGS[2:10]), ODD):
+        auth = {"auth_url": "http://192.0.2.1/v3", "username": "demo", "password": "secret", "project_name": "demo"}
+        odd: Entry = {"auth": auth}
+        if below == "region":
+            odd["regions"] = [{"name": "RegionOne", "values": {}} | {name: value}]
+        else:
+            (odd.setdefault(below, {}) if below else odd)[name] = value
+        place = write(odd)
+        said = f"{place}, line 3"
+        try:
+            cloud = connect("odd", backend)
+            assert cloud.config.wait_seconds > 0
+            assert cloud.published_port(22) >= 22
+            assert "odd" in cloud._repr_html_()
+        except ConfigError as error:
+            said = str(error)
+        assert f"{place}, line 3" in said
 
 
 def test_a_file_of_another_encoding_is_named(clouds_yaml: Path) -> None:
