@@ -237,13 +237,14 @@ def _read(path: Path) -> tuple[Any, dict[str, int]]:
 def _entries(root: Any) -> list[yaml.ScalarNode]:
     """The names below `clouds`, in what PyYAML has read of a file."""
     below = [value for key, value in root.value if key.value == "clouds"] if _is_map(root) else []
-    return [key for value in below if _is_map(value) for key, _ in value.value if isinstance(key, yaml.ScalarNode)]
+    keys = [key for value in below if _is_map(value) for key, _ in value.value if isinstance(key, yaml.ScalarNode)]
+    return [key for key in keys if not key.tag.endswith(":merge")]
 
 
 def _is_map(node: Any) -> bool:
     return isinstance(node, yaml.MappingNode)
 
 
-def _words(error: Exception | Warning | str) -> str:
+def _words(error: Exception | str) -> str:
     text = " ".join(str(error).split()).rstrip(".")
     return text if " " in text else f"{type(error).__name__} {text}"  # a KeyError's words are a name alone

@@ -17,7 +17,6 @@ import urllib3
 from keystoneauth1 import exceptions as keystone
 from keystoneauth1.identity.base import BaseIdentityPlugin
 from keystoneauth1.session import Session
-from openstack.exceptions import ServiceDisabledException
 
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import AuthError, CloudError, CloudFailed, ConfigError, from_status, unreachable
@@ -86,10 +85,9 @@ def translate(error: Exception, backend: str, config: CloudConfig) -> CloudError
     while cause is not None:
         if isinstance(cause, requests.HTTPError) and cause.response is not None:
             return from_status(cause.response.status_code, _words(cause.response))
-        if isinstance(cause, keystone.CatalogException | ServiceDisabledException):
-            words = str(cause).rpartition("service catalog: ")[2].rstrip(".")  # openstacksdk's are longer
+        if isinstance(cause, keystone.CatalogException):
             return ConfigError(
-                f"The cloud has nothing for the {config.entry}: {words}. The login was accepted; its catalog has "
+                f"The cloud has nothing for the {config.entry}: {cause}. The login was accepted; its catalog has "
                 f"{_offers(config)}. Correct region_name or interface in the entry."
             )
         if isinstance(cause, keystone.HttpError):

@@ -510,9 +510,26 @@ def test_a_name_or_a_secret_may_look_like_something_else(clouds_yaml: Path, name
     ]
 
 
+def test_entries_may_share_settings(clouds_yaml: Path) -> None:
+    clouds_yaml.write_text(
+        "others: &others\n  first: &first\n    region_name: One\n    auth: {auth_url: http://192.0.2.1, username: a,"
+        " password: b, project_name: c}\nclouds:\n  <<: *others\n  second:\n    <<: *first\n    region_name: Two\n"
+    )
+    assert (config.load("first").region, config.load("second").region) == ("One", "Two")
+    assert config.load("second").entry == f"entry 'second' ({clouds_yaml}, line 7)"
+
+
 def test_a_neighbour_that_is_wrong_is_nobodys_trouble(clouds_yaml: Path) -> None:
     clouds_yaml.write_text(clouds_yaml.read_text() + "\n  broken: [1, 2]\n  empty:\n")
     assert config.load("lost").region == "RegionOne"
+
+
+def test_the_readme_shows_every_setting_of_the_labs_own_section(clouds_yaml: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    example = readme.partition("```yaml\n")[2].partition("```")[0]
+    clouds_yaml.write_text(example, encoding="utf-8")
+    assert sorted(config.load("mycloud").lab) == list(config.SETTINGS)
+    assert config.WAIT_VARIABLE in readme
 
 
 # ---- refused by the cloud ----
