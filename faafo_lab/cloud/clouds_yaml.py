@@ -6,9 +6,11 @@ keystoneauth's. Here it ends in a ConfigError, before any backend sees the entry
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,17 @@ with warnings.catch_warnings():
     from os_client_config.config import OpenStackConfig
 
 ROOMLESS = ("none", "admin_token", "http_basic", "noauth", "v2password", "v2token")
+# Settings, some of them for each service ("compute_interface"), and what they have to look like.
+FORMS = (
+    (
+        r"cacert|cert|key|profile|.*(interface|endpoint_type|region_name|service_name|service_type|source)",
+        r".*",
+        "text",
+    ),
+    (r".*_api_version|(.+_)?default_microversion", r"v?\d+(\.\d+)?|latest|", "a version, such as 2.1"),
+    (r".*endpoint_override", r"https?://.*|", "an address that begins with https:// or http://"),
+    (r".*(retries|retry_delay|rate_limit|concurrency)", r"\d+(\.\d+)?", "a number"),
+)
 SCOPES = ("project_name", "project_id", "trust_id")  # one of them says of which project a login is
 
 
@@ -63,7 +76,7 @@ class Files(OpenStackConfig):  # type: ignore[misc]
             raise ConfigError(f"{where} {error}") from None
         except Exception as error:  # whatever os-client-config and keystoneauth make of odd values
             raise ConfigError(f"{where} can't be used: {_words(error)}.") from error
-        if lost := [str(each.message) for each in told if "find the vendor profile" in str(each.message)]:
+        if lost := [_words(each.message) for each in told if "find the vendor profile" in str(each.message)]:
             raise ConfigError(f"{where} names a profile that nobody knows: {lost[0]}. Correct it, or give auth_url.")
         entry.get_auth()._lock = LoginLock()
         return entry
@@ -94,6 +107,15 @@ class Files(OpenStackConfig):  # type: ignore[misc]
             return path, data
         return None, None
 
+    def _fix_backwards_networks(self, cloud: dict[str, Any]) -> dict[str, Any]:
+        """The settings with `networks`; those of old settings (external_network) lack what shade looks for."""
+        cloud = super()._fix_backwards_networks(cloud)
+        for network in cloud["networks"]:
+            for version in ("ipv4", "ipv6"):
+                network.setdefault(f"routes_{version}_externally", network["routes_externally"])
+            network.setdefault("nat_source", False)
+        return cloud
+
     def _validate_auth(self, config: dict[str, Any], loader: Any) -> dict[str, Any]:
         """The settings with all of a login's under `auth`, as keystoneauth is given them."""
         config = super()._validate_auth(config, loader)
@@ -106,6 +128,12 @@ class Files(OpenStackConfig):  # type: ignore[misc]
             raise ConfigError("must hold settings (auth, region_name, …), indented below its name.")
         for key in [key for key, value in entry.items() if value is None]:
             del entry[key]
+        if isinstance(entry.get("region_name"), list):
+            entry["regions"] = entry.pop("region_name")
+        for (key, value), (keys, form, words) in itertools.product(entry.items(), FORMS):
+            right = isinstance(value, str) and re.fullmatch(form, value, re.DOTALL)
+            if re.fullmatch(keys, str(key)) and not right:
+                raise ConfigError(f"is wrong: {key} must be {words}, not {value!r}.")
         for key, kind, item, words in (
             ("auth", dict, str, "must hold auth_url, username, password, …, indented below it"),
             ("regions", list, str | dict, "must be a list of names: `regions: [NAME, …]`"),
@@ -114,7 +142,7 @@ class Files(OpenStackConfig):  # type: ignore[misc]
             value = entry.get(key, kind())
             if not isinstance(value, kind) or not all(isinstance(each, item) for each in value):
                 raise ConfigError(f"is wrong: {key} {words}.")
-            if not all("name" in each for each in value if isinstance(each, dict)):
+            if not all(isinstance(each.get("name"), str) for each in value if isinstance(each, dict)):
                 raise ConfigError(f"is wrong: each of its {key} needs a name.")
         auth = entry["auth"] = {key: value for key, value in entry.get("auth", {}).items() if value is not None}
         for key, value in auth.items():
@@ -209,14 +237,14 @@ def _read(path: Path) -> tuple[Any, dict[str, int]]:
 def _entries(root: Any) -> list[yaml.ScalarNode]:
     """The names below `clouds`, in what PyYAML has read of a file."""
     below = [value for key, value in root.value if key.value == "clouds"] if _is_map(root) else []
-    return [key for value in below if _is_map(value) for key, _ in value.value if isinstance(key, yaml.ScalarNode)]
+    keys = [key for value in below if _is_map(value) for key, _ in value.value if isinstance(key, yaml.ScalarNode)]
+    return [key for key in keys if not key.tag.endswith(":merge")]
 
 
 def _is_map(node: Any) -> bool:
     return isinstance(node, yaml.MappingNode)
 
 
-def _words(error: Exception) -> str:
+def _words(error: Exception | str) -> str:
     text = " ".join(str(error).split()).rstrip(".")
-    plain = isinstance(error, Mapping) or " " in text  # a KeyError's words are a name alone
-    return text if plain else f"{type(error).__name__} {text}"
+    return text if " " in text else f"{type(error).__name__} {text}"  # a KeyError's words are a name alone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 import warnings
 from collections.abc import Callable, Iterator
@@ -78,6 +79,7 @@ WORKS: dict[str, Entry] = {
     "a version": {"identity_api_version": 3, "compute_api_version": "2.1", "volume_api_version": 3},
     "verify: false": {"verify": False},
     "networks": {"networks": [{"name": "public", "routes_externally": True}, {"name": "private"}]},
+    "old settings of networks": {"external_network": "public", "internal_network": "private"},
     "an empty section": {"faafo_lab": None, "networks": None, "regions": None},
 }
 
@@ -355,6 +357,16 @@ REFUSED: dict[str, tuple[Entry, str]] = {
     "a region without a name": ({"regions": [{"values": {}}]}, "each of its regions needs a name"),
     "a region that is a number of lists": ({"regions": [["RegionOne"]]}, "regions must be a list of names"),
     "networks that are names": ({"networks": ["public"]}, "networks must be a list of mappings"),
+    "a region that is none": ({"region_name": [["RegionOne"]]}, "regions must be a list of names"),
+    "an interface that is true": ({"interface": True}, "interface must be text, not True"),
+    "a services interface that is true": ({"compute_interface": True}, "compute_interface must be text, not True"),
+    "a cacert that is a list": ({"cacert": ["a.pem"]}, "cacert must be text"),
+    "an address without a scheme": (
+        {"image_endpoint_override": "glance.example.org"},
+        "must be an address that begins",
+    ),
+    "a version that is none": ({"compute_default_microversion": "new"}, "must be a version, such as 2.1, not 'new'"),
+    "retries that are none": ({"connect_retries": "often"}, "connect_retries must be a number, not 'often'"),
     "a profile that nobody knows": ({"profile": "nowhere"}, "profile that nobody knows"),
     "a cacert that is missing": ({"cacert": "/nowhere/ca.pem"}, "cacert '/nowhere/ca.pem' can't be read: No such file"),
     "a cacert that is none": ({"cacert": __file__}, "can't be read: it has no certificate"),
@@ -428,6 +440,42 @@ def test_a_directory_in_a_files_place_is_named(tmp_path: Path, monkeypatch: pyte
         config.load("lost")
 
 
+ODD: tuple[Any, ...] = (None, True, 0, "", "{x}", "ü\n", ["x"], [{}], {}, {"a": 1})
+SETTINGS = (
+    *("auth", "auth_type", "auth_methods", "domain_id", "user_domain_name", "username", "password", "project_name"),
+    *("auth_url", "passcode", "region_name", "regions", "profile", "cloud", "networks", "external_network"),
+    *("internal_network", "interface", "endpoint_type", "compute_interface", "compute_endpoint_override"),
+    *("network_endpoint_override", "image_service_name", "volume_service_type", "identity_api_version"),
+    *("image_api_version", "compute_default_microversion", "verify", "insecure", "cacert", "cert", "key"),
+    *("api_timeout", "timing", "metrics", "force_ipv4", "prefer_ipv6", "floating_ip_source", "disable_vendor_agent"),
+    *("connect_retries", "faafo_lab", "rate_limit", "vendor_hook"),
+)
+
+
+@pytest.mark.parametrize("below", ["", "auth", "faafo_lab", "region"])
+def test_whatever_a_setting_holds_an_entry_is_taken_or_refused(
+    write: Callable[[Entry], Path], backend: str, below: str
+) -> None:
+    names: dict[str, tuple[str, ...]] = {"": SETTINGS, "region": ("name", "values"), "faafo_lab": config.SETTINGS}
+    for name, value in itertools.product(names.get(below, SETTINGS[2:10]), ODD):
+        auth = {"auth_url": "http://192.0.2.1/v3", "username": "demo", "password": "secret", "project_name": "demo"}
+        odd: Entry = {"auth": auth}
+        if below == "region":
+            odd["regions"] = [{"name": "RegionOne", "values": {}} | {name: value}]
+        else:
+            (odd.setdefault(below, {}) if below else odd)[name] = value
+        place = write(odd)
+        said = f"{place}, line 3"
+        try:
+            cloud = connect("odd", backend)
+            assert cloud.config.wait_seconds > 0
+            assert cloud.published_port(22) >= 22
+            assert "odd" in cloud._repr_html_()
+        except ConfigError as error:
+            said = str(error)
+        assert f"{place}, line 3" in said
+
+
 def test_a_file_of_another_encoding_is_named(clouds_yaml: Path) -> None:
     clouds_yaml.write_bytes("clouds: {odd: {auth: {username: jürgen}}}".encode("latin-1"))
     with pytest.raises(ConfigError, match=f"^{clouds_yaml} is no YAML"):
@@ -463,9 +511,26 @@ def test_a_name_or_a_secret_may_look_like_something_else(clouds_yaml: Path, name
     ]
 
 
+def test_entries_may_share_settings(clouds_yaml: Path) -> None:
+    clouds_yaml.write_text(
+        "others: &others\n  first: &first\n    region_name: One\n    auth: {auth_url: http://192.0.2.1, username: a,"
+        " password: b, project_name: c}\nclouds:\n  <<: *others\n  second:\n    <<: *first\n    region_name: Two\n"
+    )
+    assert (config.load("first").region, config.load("second").region) == ("One", "Two")
+    assert config.load("second").entry == f"entry 'second' ({clouds_yaml}, line 7)"
+
+
 def test_a_neighbour_that_is_wrong_is_nobodys_trouble(clouds_yaml: Path) -> None:
     clouds_yaml.write_text(clouds_yaml.read_text() + "\n  broken: [1, 2]\n  empty:\n")
     assert config.load("lost").region == "RegionOne"
+
+
+def test_the_readme_shows_every_setting_of_the_labs_own_section(clouds_yaml: Path) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    example = readme.partition("```yaml\n")[2].partition("```")[0]
+    clouds_yaml.write_text(example, encoding="utf-8")
+    assert sorted(config.load("mycloud").lab) == list(config.SETTINGS)
+    assert config.WAIT_VARIABLE in readme
 
 
 # ---- refused by the cloud ----
