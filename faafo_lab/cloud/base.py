@@ -454,6 +454,12 @@ class Cloud(ABC):
     def _group_names(self, groups: Iterable[SecurityGroup | str]) -> list[str]:
         return [group if isinstance(group, str) else group.name for group in groups]
 
+    def _named(self, name: str) -> str:
+        """A new server's name. Raises BadRequest where it is none."""
+        if not name:
+            raise BadRequest("A server needs a name: give it one, such as 'app-worker-1'.")
+        return name
+
     def _script(self, user_data: str) -> str:
         """User data that fits. Raises BadRequest."""
         size = len(user_data.encode())

@@ -16,7 +16,7 @@ import requests
 from faafo_lab.cloud import direct, records
 from faafo_lab.cloud.base import Cloud, verb
 from faafo_lab.cloud.config import CloudConfig
-from faafo_lab.cloud.errors import BadRequest, CloudError, CloudFailed, ConfigError, from_status, unreachable
+from faafo_lab.cloud.errors import CloudError, CloudFailed, ConfigError, from_status, unreachable
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 
 with direct.without("SSL_CERT_FILE"):  # whose file libcloud wants to find when it is imported, whatever the cloud
@@ -155,11 +155,9 @@ class LibcloudCloud(Cloud):
         metadata: Mapping[str, str] | None = None,
         network: Network | str | None = None,
     ) -> Server:
-        if not name:  # libcloud would look for one elsewhere
-            raise BadRequest("A server needs a name: give it one, such as 'app-worker-1'.")
         on = self._network_for(network)
         node = self._driver.create_node(
-            name=name,
+            name=self._named(name),  # without one, libcloud would look for it elsewhere
             image=self._image(image),
             size=self._flavor(flavor),
             ex_keyname=self._key_name(key_pair),
@@ -254,8 +252,9 @@ class LibcloudCloud(Cloud):
         params = {"project_id": self._project}
         return self._driver.network_connection.request(f"/v2.0/{kind}", params=params).object
 
+    @verb
     def _alone(self, id: str) -> Server:
-        return records.server(self._driver.ex_get_node_details(id).record)
+        return records.server(self._driver.connection.request(f"/servers/{id}").object["server"])
 
     def _connection(self, **arguments: Any) -> LibcloudConnection:
         """One of libcloud's connections, on the tape, which checks certificates as clouds.yaml says."""

@@ -120,7 +120,7 @@ class ShadeCloud(Cloud):
         on = self._network_for(network)
         try:
             server = self._shade.create_server(
-                name,
+                self._named(name),
                 image={"id": self._image(image).id},
                 flavor={"id": self._flavor(flavor).id},
                 key_name=self._key_name(key_pair),
@@ -214,6 +214,7 @@ class ShadeCloud(Cloud):
         """What keeps an administrator's lists to the project: Neutron's have everybody's."""
         return {"project_id": self._shade.current_project_id}
 
+    @verb
     def _alone(self, id: str) -> Server:
         return records.server(self._shade.get_server_by_id(id, bare=True))
 
