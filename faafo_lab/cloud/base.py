@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
 
-from faafo_lab.cloud import direct, preflight, receipt, ssh
+from faafo_lab.cloud import direct, preflight, receipt, records, ssh
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import BadRequest, CloudError, Interrupted, InUse, NotFound, ServerFailed
 from faafo_lab.cloud.lookup import pick
@@ -500,6 +500,11 @@ class Cloud(ABC):
             if network.external:
                 return network
         raise NotFound("This cloud has no external network, and so no floating addresses: use private ones.")
+
+    def _limits(self, compute: records.Record, quota: records.Record) -> Limits:
+        """From Nova's `limits.absolute`, Neutron's `quota`, and what is there on the network."""
+        addresses, groups = len(self.floating_ips()), len(self.security_groups())
+        return records.limits(compute, quota, floating_ips=addresses, security_groups=groups)
 
     def _failure(self, server: Server) -> ServerFailed:
         try:

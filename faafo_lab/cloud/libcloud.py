@@ -228,12 +228,7 @@ class LibcloudCloud(Cloud):
     def limits(self) -> Limits:
         compute = self._driver.connection.request("/limits").object["limits"]["absolute"]
         quota = self._driver.network_connection.request(f"/v2.0/quotas/{self._project}").object["quota"]
-        return records.limits(
-            compute,
-            quota,
-            floating_ips=len(self.floating_ips()),
-            security_groups=len(self.security_groups()),
-        )
+        return self._limits(compute, quota)
 
     @property
     def _project(self) -> str:

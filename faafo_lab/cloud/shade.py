@@ -202,12 +202,7 @@ class ShadeCloud(Cloud):
         compute = self._shade._compute_client.get("/limits")["limits"]["absolute"]
         # shade's get_network_quotas() lists all projects first, which only administrators may.
         quota = self._shade._network_client.get(f"/quotas/{self._shade.current_project_id}.json")["quota"]
-        return records.limits(
-            compute,
-            quota,
-            floating_ips=len(self.floating_ips()),
-            security_groups=len(self.security_groups()),
-        )
+        return self._limits(compute, quota)
 
     @property
     def _own(self) -> dict[str, str]:
