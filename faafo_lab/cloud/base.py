@@ -24,7 +24,7 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
-from faafo_lab.cloud import console_log, direct, keys, preflight, receipt, ssh
+from faafo_lab.cloud import console_log, direct, keys, preflight, receipt, records, ssh
 from faafo_lab.cloud.config import CloudConfig, load
 from faafo_lab.cloud.errors import BadRequest, CloudError, Forbidden, Interrupted, InUse, NotFound, ServerFailed
 from faafo_lab.cloud.lookup import pick, pick_network
@@ -528,6 +528,12 @@ class Cloud(ABC):
     def _group_names(self, groups: Iterable[SecurityGroup | str]) -> list[str]:
         return [group if isinstance(group, str) else group.name for group in groups]
 
+    def _named(self, name: str) -> str:
+        """A new server's name. Raises BadRequest where it is none."""
+        if not name:
+            raise BadRequest("A server needs a name: give it one, such as 'app-worker-1'.")
+        return name
+
     def _script(self, user_data: str) -> str:
         """User data that fits. Raises BadRequest."""
         size = len(user_data.encode())
@@ -562,6 +568,11 @@ class Cloud(ABC):
     def _external_network(self) -> Network:
         """Where floating addresses come from: as clouds.yaml says, else the only external network."""
         return pick_network(self.config, self.networks(), external=True)
+
+    def _limits(self, compute: records.Record, quota: records.Record) -> Limits:
+        """From Nova's `limits.absolute`, Neutron's `quota`, and what is there on the network."""
+        addresses, groups = len(self.floating_ips()), len(self.security_groups())
+        return records.limits(compute, quota, floating_ips=addresses, security_groups=groups)
 
     def _failure(self, server: Server) -> ServerFailed:
         try:

@@ -146,7 +146,8 @@ class ServerFailed(CloudError):
         self.name = name
         self.fault = fault
         self.console = console.rstrip()
-        text = f"Server {name!r} failed: {fault or 'the cloud gives no reason'}. Delete it and create it again."
+        reason = (fault or "the cloud gives no reason").rstrip(".")
+        text = f"Server {name!r} failed: {reason}. Delete it and create it again."
         if self.console:
             text += f" The end of its console log:\n{self.console}"
         super().__init__(text)
@@ -181,6 +182,10 @@ KNOWN: tuple[tuple[str, type[CloudError], str], ...] = (
         Forbidden,
         "Every project keeps its group 'default': delete its rules instead.",
     ),
+    ("already has a floating IP", AlreadyExists, "Use that one, or detach it first."),
+    ("Unable to find security_group", NotFound, "`cloud.security_groups()` lists those that there are."),
+    ("Invalid key_name", NotFound, "`cloud.key_pairs()` lists those that there are."),
+    ("Request Entity Too Large", BadRequest, "Send less at once."),
     ("while it is in", InUse, "Wait until its state allows this, and try again."),
     ("is not ready", InUse, "Wait until it is ACTIVE, and try again."),
 )
@@ -188,10 +193,7 @@ KNOWN: tuple[tuple[str, type[CloudError], str], ...] = (
 
 def from_status(status: int, words: str) -> CloudError:
     """The error for an HTTP status and the cloud's own words on it: the one place that knows what they mean."""
-    if words.startswith("<html>"):  # as Swift answers
-        words = re.sub("<[^>]*>", " ", words.replace("</h1>", ":"))
-    words = re.sub(r"\S{100,}", lambda long: long[0][:MOST_CHARACTERS_SHOWN] + "…", words.strip().rstrip("."))
-    words = words or f"HTTP status {status}"
+    words = _plain(words) or f"HTTP status {status}"
     for known, kind, advice in KNOWN:
         if known in words:
             return kind(f"{words}. {advice}")
@@ -209,10 +211,18 @@ def from_status(status: int, words: str) -> CloudError:
     if status == 409 and "already" in words.lower():
         return AlreadyExists(f"{words}. Use the one that exists, or delete it first.")
     if status == 409:
-        return InUse(f"{words}. Free it, and try again.")
+        return InUse(f"{words}. Delete or detach what uses it, and try again.")
     if 400 <= status < 500:
         return BadRequest(f"The cloud refuses the request ({status}): {words}. Correct the value and try again.")
     return CloudFailed(f"The cloud failed ({status}): {words}. Try again; if it stays so, ask its administrator.")
+
+
+def _plain(words: str) -> str:
+    """The words in one line: those of a page (a proxy's, say) without its tags, and endless ones cut."""
+    if "<html" in words.lower():
+        words = re.sub(r"(?is)<head.*?</head>|<[^>]*>", " ", words)
+    words = " ".join(words.split()).rstrip(".")
+    return re.sub(r"\S{100,}", lambda endless: endless[0][:MOST_CHARACTERS_SHOWN] + "…", words)
 
 
 # What client libraries wrap in several layers of their own, and what it comes to.

@@ -19,7 +19,7 @@ from keystoneauth1 import exceptions as keystone
 from faafo_lab.cloud import console_log, direct, records
 from faafo_lab.cloud.base import TEMPORARY_KEY, Cloud, temporary_key, verb
 from faafo_lab.cloud.config import CloudConfig
-from faafo_lab.cloud.errors import BadRequest, CloudError, NotFound, from_status, unreachable
+from faafo_lab.cloud.errors import CloudError, NotFound, from_status, unreachable
 from faafo_lab.cloud.keystone import endpoint, session, translate
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 
@@ -162,11 +162,9 @@ class LibcloudCloud(Cloud):
         metadata: Mapping[str, str] | None = None,
         network: Network | str | None = None,
     ) -> Server:
-        if not name:  # libcloud would look for one elsewhere
-            raise BadRequest("A server needs a name: give it one, such as 'app-worker-1'.")
         on = self._network_for(network)
         node = self._driver.create_node(
-            name=name,
+            name=self._named(name),  # without one, libcloud would look for it elsewhere
             image=self._image(image),
             size=self._flavor(flavor),
             ex_keyname=self._key_name(key_pair),
@@ -285,12 +283,7 @@ class LibcloudCloud(Cloud):
     def limits(self) -> Limits:
         compute = self._driver.connection.request("/limits").object["limits"]["absolute"]
         quota = self._driver.network_connection.request(f"/v2.0/quotas/{self._project}").object["quota"]
-        return records.limits(
-            compute,
-            quota,
-            floating_ips=len(self.floating_ips()),
-            security_groups=len(self.security_groups()),
-        )
+        return self._limits(compute, quota)
 
     @property
     def _project(self) -> str:
@@ -302,8 +295,9 @@ class LibcloudCloud(Cloud):
         params = {"project_id": self._project}
         return self._driver.network_connection.request(f"/v2.0/{kind}", params=params).object
 
+    @verb
     def _alone(self, id: str) -> Server:
-        return records.server(self._driver.ex_get_node_details(id).record)
+        return records.server(self._driver.connection.request(f"/servers/{id}").object["server"])
 
     def _logged_in(self, connection: Any) -> Any:
         """A connection of libcloud's; its own login knows no tokens, ids or interfaces: it has the lab's instead."""

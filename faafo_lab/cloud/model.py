@@ -125,7 +125,7 @@ class Server:
     security_groups: tuple[str, ...] = ()  # names, in order, each once
     key_name: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
-    fault: str | None = None  # why it is in ERROR
+    fault: str | None = None  # why it is in ERROR; `cloud.servers()` may not say, `cloud.server(name)` does
     created: datetime | None = None  # UTC
 
     @property

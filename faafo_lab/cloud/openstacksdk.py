@@ -125,7 +125,7 @@ class OpenstacksdkCloud(Cloud):
     ) -> Server:
         on, key_name = self._network_for(network), self._key_name(key_pair)
         server = self._sdk.compute.create_server(
-            name=name,
+            name=self._named(name),
             image_id=self._image(image).id,
             flavor_id=self._flavor(flavor).id,
             security_groups=[{"name": group} for group in self._group_names(security_groups)],
@@ -227,13 +227,9 @@ class OpenstacksdkCloud(Cloud):
     def limits(self) -> Limits:
         compute = self._sdk.compute.get_limits().absolute
         quota = self._sdk.network.get_quota(self._project)
-        return records.limits(
-            _record(compute),
-            _record(quota),
-            floating_ips=len(self.floating_ips()),
-            security_groups=len(self.security_groups()),
-        )
+        return self._limits(_record(compute), _record(quota))
 
+    @verb
     def _alone(self, id: str) -> Server:
         return records.server(_record(self._sdk.compute.get_server(id)))
 

@@ -146,7 +146,8 @@ def floating_ip(record: Record) -> FloatingIP:
 
 def within_reach(record: Record, project_id: str) -> bool:
     """Whether a network is the project's, shared with it, or external: an administrator's list has all others, too."""
-    return record.get("project_id") == project_id or bool(record.get("shared") or record.get("router:external"))
+    owner = record.get("project_id") or record.get("tenant_id")
+    return owner == project_id or bool(record.get("shared") or record.get("router:external"))
 
 
 def network(record: Record) -> Network:

@@ -121,7 +121,7 @@ class ShadeCloud(Cloud):
         on = self._network_for(network)
         try:
             server = self._shade.create_server(
-                name,
+                self._named(name),
                 image={"id": self._image(image).id},
                 flavor={"id": self._flavor(flavor).id},
                 key_name=self._key_name(key_pair),
@@ -234,18 +234,14 @@ class ShadeCloud(Cloud):
         compute = self._shade._compute_client.get("/limits")["limits"]["absolute"]
         # shade's get_network_quotas() lists all projects first, which only administrators may.
         quota = self._shade._network_client.get(f"/quotas/{self._shade.current_project_id}.json")["quota"]
-        return records.limits(
-            compute,
-            quota,
-            floating_ips=len(self.floating_ips()),
-            security_groups=len(self.security_groups()),
-        )
+        return self._limits(compute, quota)
 
     @property
     def _own(self) -> dict[str, str]:
         """What keeps an administrator's lists to the project: Neutron's have everybody's."""
         return {"project_id": self._shade.current_project_id}
 
+    @verb
     def _alone(self, id: str) -> Server:
         return records.server(self._shade.get_server_by_id(id, bare=True))
 

@@ -48,6 +48,13 @@ def test_a_status_becomes_an_error_with_the_clouds_own_words(status: int, words:
     assert words.rstrip(".") in str(error)
 
 
+def test_of_a_page_only_its_words_are_told() -> None:
+    page = (
+        "<html>\n <head><title>502 Bad Gateway</title></head>\n <body><h1>502 Bad Gateway</h1>\n<hr>nginx</body></html>"
+    )
+    assert str(from_status(502, page)).startswith("The cloud failed (502): 502 Bad Gateway nginx. Try again")
+
+
 def test_a_word_that_never_ends_is_cut() -> None:
     error = from_status(400, f"Value: {'v' * 300}. '{'v' * 300}' is too long.")
     assert str(error) == (
@@ -60,8 +67,9 @@ def test_a_word_that_never_ends_is_cut() -> None:
     ("status", "words", "kind", "advice"),
     [
         (409, "Multiple possible networks found, use a Network ID to be more specific.", Ambiguous, "Choose one"),
-        (404, "External network x is not reachable from subnet y.  Therefore, cannot …", NotFound, "No router"),
+        (404, "External network x is not reachable from subnet y. Therefore, cannot …", NotFound, "No router"),
         (409, "Insufficient rights for removing default security group.", Forbidden, "delete its rules instead"),
+        (409, "Cannot …, as that fixed IP already has a floating IP on …", AlreadyExists, "detach it first"),
         (409, "Instance x is not ready", InUse, "Wait until it is ACTIVE"),
     ],
 )

@@ -46,6 +46,12 @@ def test_what_is_anothers_may_be_deleted(alt: Api, api: Api, admin: Api) -> None
     assert alt("GET", path).status_code == 404
 
 
+@pytest.mark.parametrize("path", [f"{Q}/quotas", f"{N}/os-quota-sets", f"{K}/projects"])
+def test_what_a_project_may_have_is_told(alt: Api, api: Api, admin: Api, path: str) -> None:
+    assert admin.get(f"{path}/{alt.project}") == alt.get(f"{path}/{alt.project}")
+    assert api("GET", f"{path}/{alt.project}").status_code in (403, 404)
+
+
 def test_novas_list_has_every_projects_where_it_is_asked_for(alt: Api, api: Api, admin: Api) -> None:
     server = alt.boot("theirs")
     for path, operation in ((f"{N}/servers", "index"), (f"{N}/servers/detail", "detail")):
@@ -54,6 +60,10 @@ def test_novas_list_has_every_projects_where_it_is_asked_for(alt: Api, api: Api,
         answer = api("GET", f"{path}?all_tenants=1")
         assert answer.status_code == 403
         assert f"os_compute_api:servers:{operation}:get_all_tenants" in answer.json()["forbidden"]["message"]
+    of_one = f"{N}/servers/detail?all_tenants&project_id={{}}"
+    assert [row["id"] for row in admin.get(of_one.format(alt.project))["servers"]] == [server]
+    assert admin.get(of_one.format(api.project))["servers"] == []
+    assert "acceptable values are: '0', '1', 'f'" in admin("GET", f"{N}/servers?all_tenants=perhaps").text
     assert api("GET", f"{N}/servers/{server}").status_code == 404
     assert admin.server(server)["tenant_id"] == alt.project
     admin.remove(server)

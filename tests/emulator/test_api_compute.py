@@ -240,6 +240,7 @@ WRONG = [
     ({"networks": [{"uuid": "00000000-0000-0000-0000-000000000000"}]}, 400, "could not be found"),
     ({"name": ""}, 400, "'' is too short"),
     ({"name": "x" * 256}, 400, "is too long"),
+    ({"name": " x"}, 400, "The name must be: printable characters. Can not start or end with whitespace."),
     ({"name": 7}, 400, "7 is not of type 'string'"),
     ({"user_data": "§"}, 400, "is not a 'base64'"),
     ({"user_data": "A" * 65536}, 400, "is too long"),

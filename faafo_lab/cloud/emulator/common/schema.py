@@ -92,6 +92,9 @@ def _check_string(value: str, schema: Schema, path: str) -> None:
     if len(value) > schema.get("maxLength", len(value)):
         raise Invalid(path, value, f"{shown(value)} is too long")
     if "pattern" in schema and not matches(schema["pattern"], value):
+        if "wanted" in schema:  # as Nova words it for names
+            reason = f"An invalid 'name' value was provided. The name must be: {schema['wanted']}"
+            raise Invalid("", value, reason)
         raise Invalid(path, value, f"{shown(value)} does not match {schema['pattern']!r}")
     if "format" in schema and not schema["format"][1](value):
         raise Invalid(path, value, f"{shown(value)} is not a '{schema['format'][0]}'")

@@ -117,7 +117,7 @@ class QuotaSets:
         return {"limits": {"rate": [], "absolute": absolute}}
 
     def _own(self, request: Request, project: str) -> None:
-        if project != request.project:
+        if project != request.project and not request.admin:
             raise Fault(403, "Policy doesn't allow os_compute_api:os-quota-sets:show to be performed.")
 
     @route("GET", "/v2.1/os-quota-sets/{project}")

@@ -225,7 +225,7 @@ class Servers:
         return [table[id] for id in ids]
 
     def _listed(self, request: Request, operation: str) -> tuple[Sequence[ServerRow], JSON]:
-        everybody = request.one("all_tenants") not in (None, "0", "False", "false")
+        everybody = _all_tenants(request.one("all_tenants"))
         if everybody and not request.admin:
             policy = f"os_compute_api:servers:{operation}:get_all_tenants"
             raise Fault(403, f"Policy doesn't allow {policy} to be performed.")
@@ -234,7 +234,8 @@ class Servers:
             request,
             lambda row: [ip["ip_address"] for port in ports.get(row["id"], ()) for ip in port["fixed_ips"]],
         )
-        rows = list(self.table) if everybody else self.table.where(project_id=request.project)
+        project = (request.one("project_id") or request.one("tenant_id")) if everybody else request.project
+        rows = self.table.where(project_id=project) if project else list(self.table)
         if fits.since is not None:
             rows += self._life.history.deleted(request.project)
         found = [row for row in rows if fits(row)]
@@ -296,6 +297,17 @@ class Servers:
             self._life.history.begin(request, id, states.DELETE)
         self._life.delete(id)
         return Answer(204)
+
+
+def _all_tenants(text: str | None) -> bool:
+    """Whether a query asks for everybody's servers: by a word for true, or by none. Raises a 400 `Fault`."""
+    if text is None:
+        return False
+    yes, no = ("1", "on", "t", "true", "y", "yes"), ("0", "f", "false", "n", "no", "off")
+    if text.lower() not in (*yes, *no, ""):
+        known = ", ".join(repr(word) for word in sorted((*yes, *no)))
+        raise Fault(400, f"Unrecognized value {text!r}, acceptable values are: {known}")
+    return text.lower() not in no
 
 
 def has_host(row: ServerRow) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import string
 from collections.abc import Callable, Sequence
 
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, now, route
@@ -11,7 +12,13 @@ from faafo_lab.cloud.emulator.services.compute import keypairs, versions
 from faafo_lab.cloud.emulator.services.compute.base import Links, form, only
 from faafo_lab.cloud.emulator.services.compute.rows import KeyRow
 
-NAME: JSON = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[a-zA-Z0-9 _-]+$"}
+NAME: JSON = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 255,
+    "pattern": r"^[a-zA-Z0-9 _-]+$",
+    "wanted": f"Only expected characters: [_- {string.digits}{string.ascii_letters}]",
+}
 
 
 class UserKeys:

@@ -40,7 +40,13 @@ def _address(version: int) -> tuple[str, Callable[[str], bool]]:
     return f"ipv{version}", fits
 
 
-NAME = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^(?! )[^\x00-\x1f\x7f]+(?<! )$"}
+NAME = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 255,
+    "pattern": r"^(?! )[^\x00-\x1f\x7f]+(?<! )$",
+    "wanted": "printable characters. Can not start or end with whitespace.",
+}
 METADATA: JSON = {
     "type": "object",
     "keys": {"type": "string", "pattern": r"^[a-zA-Z0-9-_:. ]{1,255}$"},
