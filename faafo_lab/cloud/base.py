@@ -20,7 +20,7 @@ from typing import Any, ClassVar, TypeVar
 
 from faafo_lab.cloud import direct, preflight, receipt, ssh
 from faafo_lab.cloud.config import CloudConfig, load
-from faafo_lab.cloud.errors import CloudError, Interrupted, NotFound, ServerFailed
+from faafo_lab.cloud.errors import BadRequest, CloudError, Interrupted, InUse, NotFound, ServerFailed
 from faafo_lab.cloud.lookup import pick
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 from faafo_lab.cloud.receipt import Ledger, Receipt
@@ -28,6 +28,7 @@ from faafo_lab.cloud.tape import Recorder, Tape
 from faafo_lab.cloud.waiting import Look, wait_until
 
 CONSOLE_LINES = 20  # how much of a failed server's console log its error shows
+USER_DATA_BYTES_MAX = 49_149  # Nova's limit: 65,535 characters in base64
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -79,6 +80,10 @@ class Cloud(ABC):
         """The lab's error for one of `library_errors`."""
 
     @abstractmethod
+    def _alone(self, id: str) -> Server:
+        """A server, asked for by itself: Nova's list has no `fault`."""
+
+    @abstractmethod
     def images(self) -> list[Image]:
         """All images that the project may use."""
 
@@ -108,7 +113,7 @@ class Cloud(ABC):
 
     @abstractmethod
     def delete_security_group(self, group: SecurityGroup | str) -> None:
-        """Delete a group. Raises InUse while a server or a rule of another group uses it."""
+        """Delete a group, and the rules of other groups that name it. Raises InUse while a server has it."""
 
     @abstractmethod
     def add_rule(
@@ -172,7 +177,7 @@ class Cloud(ABC):
 
     @abstractmethod
     def networks(self) -> list[Network]:
-        """The networks that the project can see."""
+        """The project's networks, and those that are shared with it."""
 
     @abstractmethod
     def floating_ips(self) -> list[FloatingIP]:
@@ -184,7 +189,10 @@ class Cloud(ABC):
 
     @abstractmethod
     def attach_floating_ip(self, server: Server | str, ip: FloatingIP | str) -> FloatingIP:
-        """Lead a floating address (or its text, "203.0.113.7") to a server's first private address."""
+        """Lead a floating address (or its text, "203.0.113.7") to a server's first private address.
+
+        Raises InUse where the server has none yet, NotFound where no router leads to its network.
+        """
 
     @abstractmethod
     def detach_floating_ip(self, ip: FloatingIP | str) -> FloatingIP:
@@ -217,8 +225,9 @@ class Cloud(ABC):
         return pick("security group", self.security_groups(), name_or_id)
 
     def server(self, name_or_id: str) -> Server:
-        """The server of this name or id."""
-        return pick("server", self.servers(), name_or_id)
+        """The server of this name or id; with its `fault`, if it is in ERROR."""
+        server = pick("server", self.servers(), name_or_id)
+        return self._alone(server.id) if server.status == "ERROR" else server
 
     def network(self, name_or_id: str) -> Network:
         """The network of this name or id."""
@@ -228,7 +237,7 @@ class Cloud(ABC):
         """The floating IP of this address or id."""
         ips = self.floating_ips()
         for ip in ips:
-            if address_or_id in (ip.address, ip.id):
+            if address_or_id.lower() in (ip.address, ip.id):
                 return ip
         raise NotFound.among("floating IP", address_or_id, [ip.address for ip in ips])
 
@@ -445,6 +454,29 @@ class Cloud(ABC):
     def _group_names(self, groups: Iterable[SecurityGroup | str]) -> list[str]:
         return [group if isinstance(group, str) else group.name for group in groups]
 
+    def _script(self, user_data: str) -> str:
+        """User data that fits. Raises BadRequest."""
+        size = len(user_data.encode())
+        if size > USER_DATA_BYTES_MAX:
+            raise BadRequest(
+                f"The user data has {size:,} bytes, and OpenStack takes {USER_DATA_BYTES_MAX:,}: "
+                f"shorten it, or have it fetch what is large."
+            )
+        return user_data
+
+    def _attached(self, server: Server, ip: FloatingIP) -> FloatingIP:
+        """The floating address as it is now that it should lead to the server. Raises InUse where it doesn't."""
+        ip = self.floating_ip(ip.id)
+        if ip.server_id is None:
+            raise self._no_port(server, ip)
+        return ip
+
+    def _no_port(self, server: Server, ip: FloatingIP) -> InUse:
+        return InUse(
+            f"Server {server.name!r} has no port yet that {ip.address} could lead to: wait until it is ACTIVE "
+            f"(`cloud.wait_for`), and try again."
+        )
+
     def _key_name(self, key_pair: KeyPair | str | None) -> str | None:
         return key_pair.name if isinstance(key_pair, KeyPair) else key_pair
 
@@ -468,7 +500,7 @@ class Cloud(ABC):
             console = self.console(server, CONSOLE_LINES)
         except CloudError:  # a server that never started may have no console: its fault matters more
             console = ""
-        return ServerFailed(server.name, server.fault, console)
+        return ServerFailed(server.name, self._alone(server.id).fault, console)
 
 
 VERBS = tuple(name for name in vars(Cloud) if name in Cloud.__abstractmethods__ and not name.startswith("_"))

@@ -27,6 +27,7 @@ In IPython and Jupyter these errors show that message alone, without a traceback
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
 ]
 
 MOST_NAMES_SHOWN = 12
+MOST_CHARACTERS_SHOWN = 40  # of a word that never ends, such as user data in base64
 
 
 class OneLine:
@@ -162,9 +164,35 @@ class CommandFailed(CloudError):
     """A command could not be run on a server, or ended with another exit code than 0 where that was asked."""
 
 
+# What the cloud says where its status alone would mislead: these words, what they mean, and what to do.
+KNOWN: tuple[tuple[str, type[CloudError], str], ...] = (
+    (
+        "Multiple possible networks found",
+        Ambiguous,
+        "Choose one of `cloud.networks()`: with `network=`, or in clouds.yaml with `faafo_lab: {network: NAME}`.",
+    ),
+    (
+        "is not reachable from subnet",
+        NotFound,
+        "No router connects the server's network to the external one: add one, or put the server on another network.",
+    ),
+    (
+        "removing default security group",
+        Forbidden,
+        "Every project keeps its group 'default': delete its rules instead.",
+    ),
+    ("while it is in", InUse, "Wait until its state allows this, and try again."),
+    ("is not ready", InUse, "Wait until it is ACTIVE, and try again."),
+)
+
+
 def from_status(status: int, words: str) -> CloudError:
     """The error for an HTTP status and the cloud's own words on it: the one place that knows what they mean."""
-    words = words.strip().rstrip(".") or f"HTTP status {status}"
+    words = re.sub(r"\S{100,}", lambda long: long[0][:MOST_CHARACTERS_SHOWN] + "…", words.strip().rstrip("."))
+    words = words or f"HTTP status {status}"
+    for known, kind, advice in KNOWN:
+        if known in words:
+            return kind(f"{words}. {advice}")
     about_quota = "quota" in words.lower()
     if status == 401:
         return AuthError(
@@ -177,9 +205,9 @@ def from_status(status: int, words: str) -> CloudError:
     if status == 404:
         return NotFound(f"{words}. It may have been deleted meanwhile: list what there is.")
     if status == 409 and "already" in words.lower():
-        return AlreadyExists(f"{words}. Use the one that exists, delete it first, or choose another name.")
+        return AlreadyExists(f"{words}. Use the one that exists, or delete it first.")
     if status == 409:
-        return InUse(f"{words}. Free it, or wait until what goes on with it is over, and try again.")
+        return InUse(f"{words}. Free it, and try again.")
     if 400 <= status < 500:
         return BadRequest(f"The cloud refuses the request ({status}): {words}. Correct the value and try again.")
     return CloudFailed(f"The cloud failed ({status}): {words}. Try again; if it stays so, ask its administrator.")

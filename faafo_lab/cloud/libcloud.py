@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http.client import responses
 from typing import Any
 
@@ -65,9 +66,12 @@ class LibcloudCloud(Cloud):
 
     def __init__(self, config: CloudConfig) -> None:
         super().__init__(config)
+        self._project_id = ""
         self._driver: Any = Driver(**_credentials(config), timeout=config.timeout_seconds)
         for name in [name for name in vars(self._driver) if name.endswith("connection")]:
-            getattr(self._driver, name).conn_class = self._connection  # it makes one when it has logged in
+            connection = getattr(self._driver, name)
+            connection.conn_class = self._connection  # it makes one when it has logged in
+            connection.request = _twice(connection.request)
 
     # ---- images, flavors, key pairs ----
 
@@ -98,7 +102,7 @@ class LibcloudCloud(Cloud):
 
     @verb
     def security_groups(self) -> list[SecurityGroup]:
-        return [records.security_group(group.record) for group in self._driver.ex_list_security_groups()]
+        return [records.security_group(group) for group in self._neutron("security-groups")["security_groups"]]
 
     @verb
     def create_security_group(self, name: str, description: str = "") -> SecurityGroup:
@@ -160,7 +164,7 @@ class LibcloudCloud(Cloud):
             size=self._flavor(flavor),
             ex_keyname=self._key_name(key_pair),
             ex_security_groups=[_Named(group) for group in self._group_names(security_groups)],
-            ex_userdata=user_data,
+            ex_userdata=self._script(user_data),
             ex_metadata=dict(metadata or {}),
             networks=[on] if on else [],
         )
@@ -191,11 +195,12 @@ class LibcloudCloud(Cloud):
 
     @verb
     def networks(self) -> list[Network]:
-        return [records.network(network.record) for network in self._driver.ex_list_networks()]
+        networks = [network.record for network in self._driver.ex_list_networks()]
+        return [records.network(each) for each in networks if records.within_reach(each, self._project)]
 
     @verb
     def floating_ips(self) -> list[FloatingIP]:
-        return [records.floating_ip(ip.record) for ip in self._driver.ex_list_floating_ips()]
+        return [records.floating_ip(ip) for ip in self._neutron("floatingips")["floatingips"]]
 
     @verb
     def create_floating_ip(self) -> FloatingIP:
@@ -206,8 +211,8 @@ class LibcloudCloud(Cloud):
     def attach_floating_ip(self, server: Server | str, ip: FloatingIP | str) -> FloatingIP:
         server, ip = self._server(server), self._ip(ip)
         if not self._driver.ex_attach_floating_ip_to_node(server, ip):
-            raise BadRequest(f"Server {server.name!r} has no port for {ip.address}: wait until it is ACTIVE.")
-        return self.floating_ip(ip.id)
+            raise self._no_port(server, ip)
+        return self._attached(server, ip)
 
     @verb
     def detach_floating_ip(self, ip: FloatingIP | str) -> FloatingIP:
@@ -224,9 +229,33 @@ class LibcloudCloud(Cloud):
     @verb
     def limits(self) -> Limits:
         compute = self._driver.connection.request("/limits").object["limits"]["absolute"]
-        groups = self._driver.ex_list_security_groups()  # every project has one, and it names the project's id
-        quota = self._driver.network_connection.request(f"/v2.0/quotas/{groups[0].tenant_id}").object["quota"]
-        return records.limits(compute, quota, floating_ips=len(self.floating_ips()), security_groups=len(groups))
+        quota = self._driver.network_connection.request(f"/v2.0/quotas/{self._project}").object["quota"]
+        return records.limits(
+            compute,
+            quota,
+            floating_ips=len(self.floating_ips()),
+            security_groups=len(self.security_groups()),
+        )
+
+    @property
+    def _project(self) -> str:
+        """The project's id."""
+        if not self._project_id:
+            self._driver.network_connection.get_service_catalog()  # logs in
+        return self._project_id
+
+    def _note_project(self, answer: requests.Response, **_: Any) -> None:
+        """Keep the project's id from the answer to a login: libcloud keeps all that a token says but this."""
+        if answer.request.method == "POST" and answer.status_code == 201 and answer.url.endswith("/auth/tokens"):
+            self._project_id = str(answer.json()["token"]["project"]["id"])
+
+    def _neutron(self, kind: str) -> Any:
+        """The project's own things of a kind: an administrator's list would have everybody's."""
+        params = {"project_id": self._project}
+        return self._driver.network_connection.request(f"/v2.0/{kind}", params=params).object
+
+    def _alone(self, id: str) -> Server:
+        return records.server(self._driver.ex_get_node_details(id).record)
 
     def _connection(self, **arguments: Any) -> LibcloudConnection:
         """One of libcloud's connections, on the tape, which checks certificates as clouds.yaml says."""
@@ -235,7 +264,9 @@ class LibcloudCloud(Cloud):
         # libcloud's default is a file: requests would not look at REQUESTS_CA_BUNDLE.
         file = os.environ.get("SSL_CERT_FILE") if verify is True else verify
         connection.verify, connection.ca_cert = bool(verify), file or None
-        self._taped(connection.session)
+        session: Any = connection.session
+        self._taped(session)
+        session.hooks["response"].append(self._note_project)
         return connection
 
     def _libcloud_group(self, group: SecurityGroup | str | None) -> Any:
@@ -261,6 +292,21 @@ class LibcloudCloud(Cloud):
         if isinstance(error, requests.RequestException | OSError):
             return unreachable(self.config.auth_url, str(error))
         return CloudFailed(f"libcloud could not do this: {error}.")
+
+
+def _twice(request: Callable[..., Any]) -> Callable[..., Any]:
+    """A connection's `request` that logs in again where its token is refused: it may have been revoked."""
+
+    @functools.wraps(request)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return request(*args, **kwargs)
+        except BaseHTTPError as error:
+            if error.code != 401:
+                raise
+        return request(*args, **kwargs)  # libcloud has forgotten the token: it asks for a new one
+
+    return wrapper
 
 
 class _Named:

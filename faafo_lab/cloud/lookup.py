@@ -22,7 +22,7 @@ N = TypeVar("N", bound=Named)
 def pick(kind: str, things: Sequence[N], name_or_id: str) -> N:
     """The one of `things` with this name or id. Raises NotFound (naming the others) or Ambiguous."""
     for thing in things:
-        if getattr(thing, "id", None) == name_or_id:
+        if str(getattr(thing, "id", "")).lower() == name_or_id.lower() != "":
             return thing
     named = [thing for thing in things if thing.name == name_or_id]
     if not named:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -69,17 +70,38 @@ class SecurityGroup:
         remote_prefix: str | None = None,
         remote_group_id: str | None = None,
     ) -> Rule | None:
-        """The rule that says just this, None where there is none. 0.0.0.0/0 is another word for no prefix."""
-        wanted = Rule("", port_min, port_max or port_min, protocol, _prefix(remote_prefix), remote_group_id)
-        for rule in self.rules:
-            if replace(rule, id="", remote_prefix=_prefix(rule.remote_prefix)) == wanted:
-                return rule
-        return None
+        """The rule that says just this, in whatever spelling; None where there is none."""
+        wanted = Rule("", port_min, port_max or port_min, protocol, remote_prefix, remote_group_id)
+        return next((rule for rule in self.rules if _meaning(rule) == _meaning(wanted)), None)
+
+
+PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "33": "dccp", "132": "sctp", "136": "udplite"}
+
+
+def _meaning(rule: Rule) -> Rule:
+    """What a rule says, without its id and in one spelling: Neutron keeps "6" and 10.1.2.3/8 as they were written."""
+    return replace(
+        rule,
+        id="",
+        protocol=_protocol(rule.protocol),
+        remote_prefix=_prefix(rule.remote_prefix),
+        remote_group=rule.remote_group.lower() if rule.remote_group else None,
+    )
+
+
+def _protocol(protocol: str | None) -> str | None:
+    """The protocol's name; `any` is none."""
+    name = str(protocol or "any").lower()
+    return None if name == "any" else PROTOCOLS.get(name, name)
 
 
 def _prefix(prefix: str | None) -> str | None:
-    """Anywhere is written in two ways: as no prefix, and as 0.0.0.0/0."""
-    return None if prefix == "0.0.0.0/0" else prefix
+    """203.0.113.7 is 203.0.113.7/32, 10.1.2.3/8 is 10.0.0.0/8, and 0.0.0.0/0 is no prefix."""
+    try:
+        block = str(ipaddress.ip_network((prefix or "0.0.0.0/0").strip(), strict=False))
+    except ValueError:  # the cloud will say so
+        return prefix
+    return None if block == "0.0.0.0/0" else block
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from openstack.exceptions import SDKException, ServiceDisabledException
 from faafo_lab.cloud import records
 from faafo_lab.cloud.base import Cloud, verb
 from faafo_lab.cloud.config import CloudConfig
-from faafo_lab.cloud.errors import BadRequest, CloudError
+from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.keystone import LoginLock, translate
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 
@@ -128,12 +128,12 @@ class OpenstacksdkCloud(Cloud):
             image_id=self._image(image).id,
             flavor_id=self._flavor(flavor).id,
             security_groups=[{"name": group} for group in self._group_names(security_groups)],
-            user_data=base64.b64encode(user_data.encode()).decode(),
+            user_data=base64.b64encode(self._script(user_data).encode()).decode(),
             metadata=dict(metadata or {}),
             **({"key_name": key_name} if key_name else {}),
             **({"networks": [{"uuid": on.id}]} if on else {}),
         )
-        return records.server(_record(self._sdk.compute.get_server(server.id)))  # the first answer tells but its id
+        return self._alone(server.id)  # the first answer tells but its id
 
     @verb
     def delete_server(self, server: Server | str) -> None:
@@ -159,7 +159,8 @@ class OpenstacksdkCloud(Cloud):
 
     @verb
     def networks(self) -> list[Network]:
-        return [records.network(_record(network)) for network in self._sdk.network.networks()]
+        networks = [_record(network) for network in self._sdk.network.networks()]
+        return [records.network(each) for each in networks if records.within_reach(each, self._project)]
 
     @verb
     def floating_ips(self) -> list[FloatingIP]:
@@ -176,9 +177,9 @@ class OpenstacksdkCloud(Cloud):
         server, ip = self._server(server), self._ip(ip)
         port = next(self._sdk.network.ports(device_id=server.id), None)
         if port is None:
-            raise BadRequest(f"Server {server.name!r} has no port for {ip.address}: wait until it is ACTIVE.")
+            raise self._no_port(server, ip)
         self._sdk.network.update_ip(ip.id, port_id=port.id)
-        return self.floating_ip(ip.id)
+        return self._attached(server, ip)
 
     @verb
     def detach_floating_ip(self, ip: FloatingIP | str) -> FloatingIP:
@@ -202,6 +203,9 @@ class OpenstacksdkCloud(Cloud):
             floating_ips=len(self.floating_ips()),
             security_groups=len(self.security_groups()),
         )
+
+    def _alone(self, id: str) -> Server:
+        return records.server(_record(self._sdk.compute.get_server(id)))
 
     @property
     def _project(self) -> str:

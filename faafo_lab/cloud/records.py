@@ -47,7 +47,7 @@ Record = Mapping[str, Any]
 
 
 def server(record: Record) -> Server:
-    """A server, from an entry of `GET /servers/detail`."""
+    """A server, from `GET /servers/{id}`, or from an entry of `GET /servers/detail`, which has no `fault`."""
     fixed, floating = addresses(record.get("addresses") or {})
     image = record.get("image") or {}  # "" when it was booted from a volume
     fault = record.get("fault") or {}
@@ -141,6 +141,11 @@ def floating_ip(record: Record) -> FloatingIP:
         server_id=holder if port_id else None,
         fixed_address=record.get("fixed_ip_address") if port_id else None,
     )
+
+
+def within_reach(record: Record, project_id: str) -> bool:
+    """Whether a network is the project's, shared with it, or external: an administrator's list has all others, too."""
+    return record.get("project_id") == project_id or bool(record.get("shared") or record.get("router:external"))
 
 
 def network(record: Record) -> Network:

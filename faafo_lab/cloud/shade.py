@@ -60,7 +60,7 @@ class ShadeCloud(Cloud):
 
     @verb
     def security_groups(self) -> list[SecurityGroup]:
-        return [records.security_group(group) for group in self._shade.list_security_groups()]
+        return [records.security_group(group) for group in self._shade.list_security_groups(self._own)]
 
     @verb
     def create_security_group(self, name: str, description: str = "") -> SecurityGroup:
@@ -125,7 +125,7 @@ class ShadeCloud(Cloud):
                 flavor={"id": self._flavor(flavor).id},
                 key_name=self._key_name(key_pair),
                 security_groups=self._group_names(security_groups),
-                userdata=user_data,
+                userdata=self._script(user_data),
                 meta=dict(metadata or {}),
                 network={"id": on.id} if on else None,
                 auto_ip=False,
@@ -161,11 +161,12 @@ class ShadeCloud(Cloud):
 
     @verb
     def networks(self) -> list[Network]:
-        return [records.network(network) for network in self._shade.list_networks()]
+        project = self._shade.current_project_id
+        return [records.network(each) for each in self._shade.list_networks() if records.within_reach(each, project)]
 
     @verb
     def floating_ips(self) -> list[FloatingIP]:
-        return [records.floating_ip(ip) for ip in self._shade.list_floating_ips()]
+        return [records.floating_ip(ip) for ip in self._shade.list_floating_ips(self._own)]
 
     @verb
     def create_floating_ip(self) -> FloatingIP:
@@ -174,8 +175,13 @@ class ShadeCloud(Cloud):
     @verb
     def attach_floating_ip(self, server: Server | str, ip: FloatingIP | str) -> FloatingIP:
         server, ip = self._server(server), self._ip(ip)
-        self._shade.add_ip_list(self._shade.get_server_by_id(server.id, bare=True), [ip.address])
-        return self.floating_ip(ip.id)
+        port, fixed_address = self._shade._nat_destination_port({"id": server.id})
+        if port is None:
+            raise self._no_port(server, ip)
+        # shade's add_ip_list() would take a refusal of Neutron's (404: no router) for the sign of an old cloud.
+        body = {"floatingip": {"port_id": port.id, "fixed_ip_address": fixed_address}}
+        self._shade._network_client.put(f"/floatingips/{ip.id}.json", json=body)
+        return self._attached(server, ip)
 
     @verb
     def detach_floating_ip(self, ip: FloatingIP | str) -> FloatingIP:
@@ -202,6 +208,14 @@ class ShadeCloud(Cloud):
             floating_ips=len(self.floating_ips()),
             security_groups=len(self.security_groups()),
         )
+
+    @property
+    def _own(self) -> dict[str, str]:
+        """What keeps an administrator's lists to the project: Neutron's have everybody's."""
+        return {"project_id": self._shade.current_project_id}
+
+    def _alone(self, id: str) -> Server:
+        return records.server(self._shade.get_server_by_id(id, bare=True))
 
     def _action(self, server: Server | str, action: dict[str, Any]) -> None:
         """A server action that shade has no method for."""

@@ -5,6 +5,7 @@ import pytest
 from faafo_lab.cloud import errors
 from faafo_lab.cloud.errors import (
     AlreadyExists,
+    Ambiguous,
     AuthError,
     BadRequest,
     CloudError,
@@ -45,6 +46,32 @@ def test_a_status_becomes_an_error_with_the_clouds_own_words(status: int, words:
     error = from_status(status, words)
     assert type(error) is kind
     assert words.rstrip(".") in str(error)
+
+
+def test_a_word_that_never_ends_is_cut() -> None:
+    error = from_status(400, f"Value: {'v' * 300}. '{'v' * 300}' is too long.")
+    assert str(error) == (
+        f"The cloud refuses the request (400): Value: {'v' * 40}… '{'v' * 39}… is too long. "
+        "Correct the value and try again."
+    )
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "kind", "advice"),
+    [
+        (409, "Multiple possible networks found, use a Network ID to be more specific.", Ambiguous, "Choose one"),
+        (404, "External network x is not reachable from subnet y.  Therefore, cannot …", NotFound, "No router"),
+        (409, "Insufficient rights for removing default security group.", Forbidden, "delete its rules instead"),
+        (409, "Instance x is not ready", InUse, "Wait until it is ACTIVE"),
+    ],
+)
+def test_what_a_status_alone_would_mislead_about_is_known(
+    status: int, words: str, kind: type[CloudError], advice: str
+) -> None:
+    error = from_status(status, words)
+    assert type(error) is kind
+    assert str(error).startswith(f"{words.rstrip('.')}. ")
+    assert advice in str(error)
 
 
 def test_not_found_shows_near_matches_first() -> None:

@@ -76,6 +76,27 @@ def test_get_or_create_finds_what_there_is(cloud: Cloud) -> None:
     assert len(cloud.security_group("web").rules) == 3
 
 
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [
+        ({"remote_prefix": "203.0.113.7"}, {"remote_prefix": "203.0.113.7"}),
+        ({"remote_prefix": "203.0.113.7/32"}, {"remote_prefix": "203.0.113.7"}),
+        ({"remote_prefix": "10.1.2.3/8"}, {"remote_prefix": "10.1.2.3/8"}),
+        ({"remote_prefix": "10.1.2.3/8"}, {"remote_prefix": "10.0.0.0/255.0.0.0"}),
+        ({"remote_prefix": "0.0.0.0/0"}, {"remote_prefix": ""}),
+        ({"protocol": "TCP"}, {"protocol": "tcp"}),
+        ({"protocol": "6"}, {"protocol": "tcp"}),
+        ({"protocol": "udp"}, {"protocol": "17"}),
+    ],
+)
+def test_a_rule_is_found_in_whatever_spelling(cloud: Cloud, first: dict[str, str], again: dict[str, str]) -> None:
+    group = cloud.create_security_group("web")
+    rule, created = cloud.get_or_create_rule(group, 22, **first)  # type: ignore[arg-type]
+    assert created
+    assert cloud.get_or_create_rule(group, 22, **again) == (rule, False)  # type: ignore[arg-type]
+    assert cloud.security_group(group.id.upper()).rules == (rule,)
+
+
 def test_a_server_comes_and_goes(cloud: Cloud, other: Cloud) -> None:
     keys.ensure_key_pair(cloud)
     cloud.create_security_group("web")

@@ -39,6 +39,12 @@ def server(api: Api) -> Iterator[str]:
     api.remove(id)
 
 
+def listed(api: Api, id: str) -> Any:
+    """A server as the list has it."""
+    servers = api.get("/compute/v2.1/servers/detail")["servers"]
+    return next(server for server in servers if server["id"] == id)
+
+
 def refused(api: Api, **wanted: Any) -> tuple[int, str]:
     """The status and Nova's message for a server that cannot be."""
     body = {"name": "x", "imageRef": api.image(), "flavorRef": "1", **wanted}
@@ -172,8 +178,19 @@ def test_an_image_that_is_no_disk_makes_a_server_with_a_fault(api: Api) -> None:
     shown = api.until(id, "ERROR")
     assert shown["fault"]["code"] == 500
     assert shown["fault"]["message"]
+    assert listed(api, id)["fault"] == shown["fault"]
     api.remove(id)
     api("DELETE", f"/image/v2/images/{image}")
+
+
+def test_a_server_on_an_external_network_fails_after_it_was_accepted(api: Api) -> None:
+    public = {"uuid": api.network("public")["id"]}
+    body = {"server": {"name": "outside", "imageRef": api.image(), "flavorRef": "1", "networks": [public]}}
+    id = api.make("/compute/v2.1/servers", body)["server"]["id"]
+    shown = api.until(id, "ERROR")
+    assert shown["fault"]["message"].endswith("aborted: Failed to allocate the network(s), not rescheduling.")
+    assert (shown["addresses"], "security_groups" in shown) == ({}, False)
+    api.remove(id)
 
 
 def test_networks_ports_and_fixed_addresses_are_honoured(api: Api) -> None:
@@ -213,13 +230,13 @@ def test_security_groups_are_put_on_a_server_and_taken_off(api: Api) -> None:
 
 
 WRONG = [
-    ({"imageRef": "00000000-0000-0000-0000-000000000000"}, 400, "Invalid imageRef provided."),
+    ({"imageRef": "00000000-0000-0000-0000-000000000000"}, 400, "Can not find requested image"),
     ({"imageRef": "nope"}, 400, "Invalid imageRef provided."),
     ({"imageRef": ...}, 400, "Missing imageRef attribute"),
     ({"flavorRef": "99"}, 400, "Flavor 99 could not be found."),
     ({"flavorRef": ...}, 400, "'flavorRef' is a required property"),
     ({"key_name": "nope"}, 400, "Invalid key_name provided."),
-    ({"security_groups": [{"name": "nope"}]}, 400, "Security group nope not found for project"),
+    ({"security_groups": [{"name": "nope"}]}, 400, "Unable to find security_group with name or id 'nope'"),
     ({"networks": [{"uuid": "00000000-0000-0000-0000-000000000000"}]}, 400, "could not be found"),
     ({"name": ""}, 400, "'' is too short"),
     ({"name": "x" * 256}, 400, "is too long"),

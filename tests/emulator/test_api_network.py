@@ -117,13 +117,55 @@ def test_a_rule_is_kept_as_neutron_keeps_it_and_only_once(api: Api, group: str) 
     assert answer.status_code == 201
     made = answer.json()["security_group_rule"]
     assert (made["protocol"], made["port_range_min"], made["ethertype"]) == ("tcp", 80, "IPv4")
-    assert words(rule(api, group, port_range_min=80, port_range_max=80)) == (409, "SecurityGroupRuleExists")
     prefixed = rule(api, group, port_range_min=80, port_range_max=80, remote_ip_prefix="10.1.2.3/24")
-    assert prefixed.json()["security_group_rule"]["remote_ip_prefix"] == "10.1.2.0/24"
+    kept = prefixed.json()["security_group_rule"]
+    assert (kept["remote_ip_prefix"], kept["normalized_cidr"]) == ("10.1.2.3/24", "10.1.2.0/24")
     assert rule(api, group, protocol="icmp").status_code == 201
     assert rule(api, group, protocol=None, remote_group_id=group).status_code == 201
     assert api("DELETE", f"{Q}/security-group-rules/{made['id']}.json").status_code == 204
     assert api("GET", f"{Q}/security-group-rules/{made['id']}").status_code == 404
+
+
+HTTP = {"port_range_min": 80, "port_range_max": 80}
+LAN = {**HTTP, "remote_ip_prefix": "203.0.113.7"}
+V6 = {**HTTP, "ethertype": "IPv6"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (HTTP, {**HTTP, "protocol": "TCP"}),
+        (HTTP, {**HTTP, "protocol": 6}),
+        ({**HTTP, "protocol": "6"}, {**HTTP, "ethertype": "ipv4"}),
+        (HTTP, {**HTTP, "remote_ip_prefix": "0.0.0.0/0"}),
+        ({**HTTP, "remote_ip_prefix": "0.0.0.0/0"}, {**HTTP, "remote_ip_prefix": ""}),
+        (LAN, {**LAN, "remote_ip_prefix": "203.0.113.7/32"}),
+        ({**LAN, "remote_ip_prefix": "10.1.2.3/8"}, {**LAN, "remote_ip_prefix": "10.1.2.3/255.0.0.0"}),
+        ({**V6, "remote_ip_prefix": "2001:DB8::/32"}, {**V6, "remote_ip_prefix": "2001:0db8:0::/32"}),
+        (V6, {**V6, "remote_ip_prefix": "::/0"}),
+        ({"protocol": "icmp"}, {"protocol": 1}),
+        ({"protocol": "icmp", "ethertype": "IPv6"}, {"protocol": 58, "ethertype": "IPv6"}),
+    ],
+)
+def test_the_same_rule_in_another_spelling_exists_already(
+    api: Api, group: str, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    made = rule(api, group, **first)
+    assert made.status_code == 201, made.text
+    again = rule(api, group, **second)
+    assert words(again) == (409, "SecurityGroupRuleExists")
+    assert made.json()["security_group_rule"]["id"] in again.json()["NeutronError"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({**LAN, "remote_ip_prefix": "10.1.2.3/8"}, {**LAN, "remote_ip_prefix": "10.0.0.0/8"}),
+        ({"protocol": None}, {"protocol": 0}),
+    ],
+)
+def test_neutron_takes_these_for_two_rules(api: Api, group: str, first: dict[str, Any], second: dict[str, Any]) -> None:
+    assert [rule(api, group, **each).status_code for each in (first, second)] == [201, 201]
 
 
 @pytest.mark.parametrize(
@@ -131,14 +173,16 @@ def test_a_rule_is_kept_as_neutron_keeps_it_and_only_once(api: Api, group: str) 
     [
         ({"port_range_min": 90, "port_range_max": 80}, 400, "SecurityGroupInvalidPortRange"),
         ({"port_range_min": 80}, 400, "SecurityGroupInvalidPortRange"),
-        ({"port_range_min": 0, "port_range_max": 80}, 400, "SecurityGroupInvalidPortRange"),
+        ({"port_range_min": 0, "port_range_max": 80}, 400, "SecurityGroupInvalidPortValue"),
         ({"port_range_min": 1, "port_range_max": 65536}, 400, "SecurityGroupInvalidPortValue"),
         ({"port_range_min": -16, "port_range_max": 80}, 400, "SecurityGroupInvalidPortValue"),
-        ({"port_range_min": "x", "port_range_max": 80}, 400, "HTTPBadRequest"),
+        ({"port_range_min": "x", "port_range_max": 80}, 400, "SecurityGroupInvalidPortValue"),
         ({"port_range_min": 80, "port_range_max": 80, "protocol": None}, 400, "SecurityGroupProtocolRequiredWithPorts"),
-        ({"protocol": "teepee"}, 400, "HTTPBadRequest"),
+        ({"protocol": "teepee"}, 400, "SecurityGroupRuleInvalidProtocol"),
+        ({"protocol": "any"}, 400, "SecurityGroupRuleInvalidProtocol"),
+        ({**HTTP, "protocol": "gre"}, 400, "SecurityGroupInvalidProtocolForPort"),
         ({"direction": "sideways"}, 400, "HTTPBadRequest"),
-        ({"remote_ip_prefix": "everybody"}, 400, "HTTPBadRequest"),
+        ({"remote_ip_prefix": "everybody"}, 400, "InvalidCIDR"),
         ({"remote_ip_prefix": "::/0"}, 400, "SecurityGroupRuleParameterConflict"),
         ({"remote_group_id": NOBODY}, 404, "SecurityGroupNotFound"),
         ({"remote_group_id": "no-such-group"}, 404, "SecurityGroupNotFound"),

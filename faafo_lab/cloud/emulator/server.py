@@ -15,7 +15,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from faafo_lab.cloud.emulator.addresses import Claim, port_offset
-from faafo_lab.cloud.emulator.common.names import DOMAIN, PROJECTS, REGION, id_of
+from faafo_lab.cloud.emulator.common.names import ADMIN, DOMAIN, PROJECTS, REGION, id_of
 from faafo_lab.cloud.emulator.common.service import MAX_JSON_BYTES, Service
 from faafo_lab.cloud.emulator.common.store import Row, Store
 from faafo_lab.cloud.emulator.errors import AddressError, EmulatorError
@@ -111,11 +111,12 @@ class Emulator:
         self.site.store.close()
 
     def _write_clouds(self) -> None:
-        """Write clouds.yaml: a cloud for each project; the first is the one that everybody means."""
+        """Write clouds.yaml: a cloud for each user; the first is the one that everybody means."""
         clouds = {}
-        for name, project in zip(("embedded", *(f"embedded-{each}" for each in PROJECTS[1:])), PROJECTS, strict=True):
-            user = self.identity.user(id_of("user", project))
-            clouds[name] = {
+        for number, who in enumerate((*PROJECTS, ADMIN)):
+            user = self.identity.user(id_of("user", who))
+            project = self.identity.directory.projects[user["project_id"]]["name"]
+            clouds[f"embedded-{who}" if number else "embedded"] = {
                 "auth": {
                     "auth_url": f"{self.site.url}/identity",
                     "username": user["name"],

@@ -8,6 +8,7 @@ DOMAIN = {"id": "default", "name": "Default"}
 REGION = "RegionOne"
 PROJECTS = ("demo", "alt")
 ROLES = ("member", "reader")
+ADMIN = "admin"  # the name of the administrator, and of the role that makes one
 
 _NAMESPACE = uuid.UUID("5d6f1c5e-0f0a-5b0c-9d0e-fa0f01ab0001")
 

@@ -37,6 +37,7 @@ from typing import Any, ClassVar, NamedTuple, NoReturn, TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from faafo_lab.cloud.emulator.common import schema
+from faafo_lab.cloud.emulator.common.names import ADMIN
 from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.token import Token, Tokens
 from faafo_lab.cloud.emulator.site import Site
@@ -121,6 +122,11 @@ class Request:
         """The id of the project that the token is for."""
         assert self.token.project_id is not None
         return self.token.project_id
+
+    @property
+    def admin(self) -> bool:
+        """Whether an administrator asks, who may see and change every project's."""
+        return ADMIN in self.token.roles
 
     def one(self, name: str) -> str | None:
         """The last value of a query parameter, or None."""

@@ -15,7 +15,7 @@ from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request
 from faafo_lab.cloud.emulator.services.compute import states, versions
 from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
-from faafo_lab.cloud.emulator.services.compute.servers import Servers
+from faafo_lab.cloud.emulator.services.compute.servers import Servers, has_host
 
 CONSOLE_BYTES_MAX = 102_400
 PLAIN = {
@@ -96,6 +96,8 @@ class SmallActions:
     @action("os-getConsoleOutput")
     def console(self, request: Request, row: ServerRow, value: Any) -> JSON:
         """The console log, or its last lines."""
+        if not has_host(row):
+            raise Fault(409, f"Instance {row['id']} is not ready")
         length = value.get("length") if isinstance(value, dict) else None
         number = whole(length, signed=True) if isinstance(length, str) else length
         if length is not None and (isinstance(number, bool) or not isinstance(number, int) or number < -1):

@@ -145,26 +145,36 @@ class Lifecycle:
         log.warning("server %s: %s", id, message)
         if id in self.servers:
             fault = {"code": 500, "created": now(), "message": message}
-            self._set(id, vm_state="error", task_state=None, power_state=NO_STATE, fault=fault)
+            hostless = self.servers[id]["task_state"] == states.CREATE.task
+            self._set(id, vm_state="error", task_state=None, power_state=NO_STATE, fault=fault, hostless=hostless)
 
     async def _build(self, id: str) -> Changes:
         row = self.servers[id]
-        groups: Table[GroupRow] = self._site.store.table("server_group")
-        group = groups.get(row.get("server_group_id"))
-        if group is not None and group["policy"] == "anti-affinity":  # this cloud is one host
-            others = self.servers.where(server_group_id=group["id"])
-            if any(other["id"] != id and other["launched_at"] for other in others):
-                raise Fault(500, "No valid host was found. There are not enough hosts available.")
         async with self._boots:
+            self._find_host(row)
             self._set(id, task_state="networking")
             with self._site.store.transaction():
                 for wanted in row["networks"]:
+                    if "uuid" in wanted and self._network.networks.table[wanted["uuid"]]["router:external"]:
+                        why = "Failed to allocate the network(s), not rescheduling."  # Nova's words: Neutron refuses
+                        raise Fault(500, f"Build of instance {id} aborted: {why}")
                     had = {port["network_id"] for port in self._network.ports_of(id)}
                     if wanted.get("port", "") in self._network.ports.table or wanted.get("uuid") not in had:
                         self.connect(row, wanted)
             self._set(id, task_state="spawning")
             await self._clear(id)
             return await self._boot(id)
+
+    def _find_host(self, row: ServerRow) -> None:
+        """There is one host: of a group that wants different ones it takes one server. Raises a `Fault`."""
+        groups: Table[GroupRow] = self._site.store.table("server_group")
+        group = groups.get(row.get("server_group_id"))
+        if group is None or group["policy"] != "anti-affinity":
+            return
+        for other in self.servers.where(server_group_id=group["id"]):
+            there = other["launched_at"] or other["task_state"] in ("networking", "spawning")
+            if there and other["id"] != row["id"]:
+                raise Fault(500, "No valid host was found. There are not enough hosts available.")
 
     async def _clear(self, id: str) -> None:
         """Remove the disk, or what a build that was cut short left of it."""

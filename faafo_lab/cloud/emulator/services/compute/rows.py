@@ -41,6 +41,7 @@ class ServerRow(TypedDict):
     power_state: int
     booted: bool  # from its disk, before
     fault: JSON | None
+    hostless: NotRequired[bool]  # no host took it: it failed before it was on one
     snapshot_id: NotRequired[str | None]  # the image that its disk becomes now
     new_flavor_id: NotRequired[str | None]  # the flavor to come
     old_flavor_id: NotRequired[str | None]  # what a resize that is reverted brings back

@@ -144,9 +144,9 @@ class Servers:
     # Look
 
     def find(self, request: Request, id: str) -> ServerRow:
-        """The project's server. Raises a 404 `Fault`."""
+        """The project's server; an administrator's are all. Raises a 404 `Fault`."""
         row = self.table.get(id)
-        if row is None or row["project_id"] != request.project:
+        if row is None or (row["project_id"] != request.project and not request.admin):
             raise Fault(404, f"Instance {id} could not be found.")
         return row
 
@@ -158,7 +158,7 @@ class Servers:
 
     def _view(self, row: ServerRow, ports: list[Row], version: tuple[int, int]) -> JSON:
         """A server as Nova shows it."""
-        placed = row["vm_state"] != "building" or row["task_state"] == "spawning"
+        placed = has_host(row)
         host = hashlib.sha224(f"{row['project_id']}{self._site.name}".encode()).hexdigest()
         volumes = self._mounts.of(row["id"])
         view = {
@@ -224,15 +224,17 @@ class Servers:
         ids = dict.fromkeys(id for port in ports for id in port["security_groups"])
         return [table[id] for id in ids]
 
-    def _listed(self, request: Request) -> tuple[Sequence[ServerRow], JSON]:
-        if request.one("all_tenants") not in (None, "0", "False", "false"):
-            raise Fault(403, "Policy doesn't allow os_compute_api:servers:index:get_all_tenants to be performed.")
+    def _listed(self, request: Request, operation: str) -> tuple[Sequence[ServerRow], JSON]:
+        everybody = request.one("all_tenants") not in (None, "0", "False", "false")
+        if everybody and not request.admin:
+            policy = f"os_compute_api:servers:{operation}:get_all_tenants"
+            raise Fault(403, f"Policy doesn't allow {policy} to be performed.")
         ports = self._network.ports_by_server() if "ip" in request.query else {}
         fits = Filters(
             request,
             lambda row: [ip["ip_address"] for port in ports.get(row["id"], ()) for ip in port["fixed_ips"]],
         )
-        rows = self.table.where(project_id=request.project)
+        rows = list(self.table) if everybody else self.table.where(project_id=request.project)
         if fits.since is not None:
             rows += self._life.history.deleted(request.project)
         found = [row for row in rows if fits(row)]
@@ -241,16 +243,19 @@ class Servers:
     @route("GET", "/v2.1/servers")
     def index(self, request: Request) -> JSON:
         """List servers."""
-        page, more = self._listed(request)
+        page, more = self._listed(request, "index")
         views = [{"id": row["id"], "name": row["name"], "links": self._links.of("servers", row["id"])} for row in page]
         return {"servers": views, **more}
 
     @route("GET", "/v2.1/servers/detail")
     def detail(self, request: Request) -> JSON:
         """List servers, with everything."""
-        page, more = self._listed(request)
+        page, more = self._listed(request, "detail")
         ports = self._network.ports_by_server()
         views = [self._view(row, ports.get(row["id"], []), request.version) for row in page]
+        for row, view in zip(page, views, strict=True):
+            if not has_host(row):
+                view.pop("fault", None)  # as in Nova: a server that no host took is in a database of its own
         return {"servers": views, **more}
 
     @route("GET", "/v2.1/servers/{id}")
@@ -291,6 +296,11 @@ class Servers:
             self._life.history.begin(request, id, states.DELETE)
         self._life.delete(id)
         return Answer(204)
+
+
+def has_host(row: ServerRow) -> bool:
+    """Whether a server is on a host: not while it is scheduled, nor where no host took it."""
+    return not row.get("hostless") and (row["vm_state"] != "building" or row["task_state"] == "spawning")
 
 
 def _plain(addresses: JSON) -> JSON:

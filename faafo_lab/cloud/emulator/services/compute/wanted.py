@@ -7,7 +7,7 @@ import binascii
 import ipaddress
 from collections.abc import Callable
 
-from faafo_lab.cloud.emulator.common.schema import UUID
+from faafo_lab.cloud.emulator.common.schema import UUID, matches
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
 from faafo_lab.cloud.emulator.common.store import Row, Store, Table
 from faafo_lab.cloud.emulator.services.compute import versions
@@ -135,7 +135,7 @@ class Wanted:
         id = wanted["imageRef"].rstrip("/").rsplit("/", 1)[-1]
         image = self._images.get(id)
         if image is None or not self._images.visible(image, request.project):
-            raise Fault(400, "Invalid imageRef provided.")
+            raise Fault(400, "Can not find requested image" if matches(UUID, id) else "Invalid imageRef provided.")
         if image["status"] != "active":
             raise Fault(400, f"Image {id} is not active.")
         if image["min_ram"] > flavor.ram_mb:
@@ -178,7 +178,7 @@ class Wanted:
                 self._network.groups.default(request.project)
             group = self.group(request.project, name)
             if group is None:
-                raise Fault(400, f"Security group {name} not found for project {request.project}.")
+                raise Fault(400, f"Unable to find security_group with name or id '{name}'")
             found.append(group)
         return found
 
@@ -190,17 +190,16 @@ class Wanted:
             return []
         if not items or items == "auto":
             own = network.networks.table.where(project_id=request.project)
-            own = [row for row in own if network.subnets.table.where(network_id=row["id"])]
             if len(own) > 1:
                 raise Fault(409, "Multiple possible networks found, use a Network ID to be more specific.")
-            return [{"uuid": row["id"]} for row in own]
+            return [{"uuid": row["id"]} for row in own if network.subnets.table.where(network_id=row["id"])]
         found: list[JSON] = []
         for item in items:
             if item.get("port"):
                 found.append({"port": self._port(request, item["port"], count)["id"]})
                 continue
             row = network.networks.table.get(item.get("uuid"))
-            if row is None or row["project_id"] != request.project:
+            if row is None or not network.networks.visible(row, request.project):
                 raise Fault(400, f"Network {item.get('uuid')} could not be found.")
             if not network.subnets.table.where(network_id=row["id"]):
                 raise Fault(400, f"Network {row['id']} requires a subnet in order to boot instances on.")

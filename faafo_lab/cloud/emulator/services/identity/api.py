@@ -1,6 +1,7 @@
 """Identity (Keystone v3): the service, which puts its parts together; its words and versions.
 
-There are two projects, each with a user of the same name, who is a member; passwords are random. Source: https://docs.openstack.org/api-ref/identity/v3/
+There are two projects, each with a user of the same name, who is a member; and an administrator, who is one of the
+first project, too. Passwords are random. Source: https://docs.openstack.org/api-ref/identity/v3/
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 
-from faafo_lab.cloud.emulator.common.names import PROJECTS, id_of
+from faafo_lab.cloud.emulator.common.names import ADMIN, PROJECTS, ROLES, id_of
 from faafo_lab.cloud.emulator.common.schema import Invalid
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, keystone_error, route
 from faafo_lab.cloud.emulator.common.token import Token
@@ -52,17 +53,11 @@ class Identity(Service):
         projects, users = self.directory.projects, self.directory.users
         with self.store.transaction():
             for name in PROJECTS:
-                if id_of("project", name) in projects:
-                    continue
-                projects.put({"id": id_of("project", name), "name": name})
-                users.put(
-                    {
-                        "id": id_of("user", name),
-                        "name": name,
-                        "password": secrets.token_urlsafe(18),
-                        "project_id": id_of("project", name),
-                    }
-                )
+                if id_of("project", name) not in projects:
+                    projects.put({"id": id_of("project", name), "name": name})
+                    users.put(_user(name, name))
+            if id_of("user", ADMIN) not in users:  # what an earlier version wrote has none
+                users.put({**_user(ADMIN, PROJECTS[0]), "roles": [ADMIN, *ROLES]})
 
     # Words
 
@@ -100,3 +95,13 @@ class Identity(Service):
     def version(self, request: Request) -> JSON:
         """The version that there is."""
         return {"version": self._version()}
+
+
+def _user(name: str, project: str) -> UserRow:
+    """A new user of a project."""
+    return {
+        "id": id_of("user", name),
+        "name": name,
+        "password": secrets.token_urlsafe(18),
+        "project_id": id_of("project", project),
+    }

@@ -51,9 +51,9 @@ class Projects:
 
     @route("GET", "/v3/projects/{id}")
     def show_project(self, request: Request, id: str) -> JSON:
-        """The token's own project."""
+        """The token's own project; an administrator may see all."""
         row = self._directory.projects.get(id)
-        if row is None or id != request.token.project_id:
+        if row is None or (id != request.token.project_id and not request.admin):
             raise forbidden("get_project")
         return {"project": self._project_view(row)}
 
@@ -77,7 +77,10 @@ class Projects:
 
     @route("GET", "/v3/{collection}")
     def list_all(self, request: Request, collection: str) -> JSON:
-        """An ordinary user may list nothing of these."""
+        """An administrator may list the projects; an ordinary user, nothing of these."""
+        if collection == "projects" and request.admin:
+            views = [self._project_view(row) for row in self._directory.projects]
+            return {"projects": views, "links": self._directory.links("/v3/projects")}
         if collection in ("projects", "users", "domains", "roles", "services", "endpoints", "groups"):
             raise forbidden(f"list_{collection}")
         raise Fault(404, "The resource could not be found.")

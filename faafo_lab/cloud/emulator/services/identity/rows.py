@@ -19,6 +19,7 @@ class UserRow(TypedDict):
     name: str
     password: str
     project_id: str
+    roles: NotRequired[list[str]]  # where they are not everybody's
 
 
 class CredentialRow(TypedDict):

@@ -185,7 +185,7 @@ class Authentication:
             "expires_at": expires,
             "methods": sorted({*auth["identity"]["methods"], *(before.methods if before else ())}),
             "audit_id": secrets.token_urlsafe(16),
-            "roles": credential["roles"] if credential else list(before.roles if before else ROLES),
+            "roles": credential["roles"] if credential else list(before.roles if before else user.get("roles", ROLES)),
             "application_credential": used,
         }
         with self._store.transaction():

@@ -79,16 +79,16 @@ class Collection:
         return self.table.get(id)
 
     def find(self, request: Request, id: str) -> Row:
-        """The row that the project may see. Raises a 404 `Fault`."""
+        """The row that who asks may see. Raises a 404 `Fault`."""
         row = self.table.get(id)
-        if row is None or not self.visible(row, request.project):
+        if row is None or not (request.admin or self.visible(row, request.project)):
             raise self.missing(id)
         return row
 
     def own(self, request: Request, id: str) -> Row:
-        """The row that the project may change. Raises a 404 `Fault`, as Neutron does for others' resources."""
+        """The row that who asks may change. Raises a 404 `Fault`, as Neutron does for others' resources."""
         row = self.find(request, id)
-        if row["project_id"] != request.project:
+        if row["project_id"] != request.project and not request.admin:
             raise Fault(
                 403,
                 f"(rule:update_{self.name} and rule:delete_{self.name}) is disallowed by policy",
@@ -97,8 +97,11 @@ class Collection:
         return row
 
     def index(self, request: Request) -> JSON:
-        """List: filtered, sorted, a page at a time, and only the fields that were asked for."""
-        views = [self.view(row) for row in self.table if self.visible(row, request.project)]
+        """List: filtered, sorted, a page at a time, and only the fields that were asked for.
+
+        As Neutron does, an administrator's list has every project's.
+        """
+        views = [self.view(row) for row in self.table if request.admin or self.visible(row, request.project)]
         views = [view for view in views if query.matches(view, request)]
         views = query.in_order(views, request)
         page, links = query.PAGER.page(views, request, self.network.url, self.plural)

@@ -109,7 +109,7 @@ class FloatingIps(Collection):
         if router is None:
             raise Fault(
                 404,
-                f"External network {row['floating_network_id']} is not reachable from subnet {subnet}."
+                f"External network {row['floating_network_id']} is not reachable from subnet {subnet}. "
                 f" Therefore, cannot associate Port {port['id']} with a Floating IP.",
                 type="ExternalGatewayForFloatingIPNotFound",
             )

@@ -12,7 +12,7 @@ from faafo_lab.cloud.emulator.machinery.switch.plug import Plug, Rule
 if TYPE_CHECKING:
     from faafo_lab.cloud.emulator.services.network.api import Network
 
-TCP = (None, "tcp", "6")  # no protocol: any
+TCP = (None, "0", "tcp", "6")  # no protocol, and 0: any
 
 
 def plugs(network: Network) -> dict[str, Plug]:
@@ -72,7 +72,7 @@ def segments(network: Network) -> dict[str, str]:
 
 
 def _rule(row: Row, members: dict[str, set[str]]) -> Rule:
-    group, prefix = row["remote_group_id"], row["remote_ip_prefix"]
+    group, prefix = row["remote_group_id"], row["normalized_cidr"]
     return Rule(
         port_min=row["port_range_min"] or 1,
         port_max=row["port_range_max"] or 65535,

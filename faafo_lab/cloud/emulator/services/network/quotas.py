@@ -33,7 +33,7 @@ class QuotaSets:
         self._quotas = quotas
 
     def _check_owner(self, request: Request, project: str) -> None:
-        if project != request.project:
+        if project != request.project and not request.admin:
             raise Fault(404, "The resource could not be found.", type="HTTPNotFound")
 
     @route("GET", "/v2.0/quotas/{project}")

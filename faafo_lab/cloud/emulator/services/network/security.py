@@ -11,14 +11,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from faafo_lab.cloud.emulator.common.numbers import whole
-from faafo_lab.cloud.emulator.common.schema import shown
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.network.attributes import (
     Attribute,
     boolean,
     choice,
-    cidr,
     integer,
     optional,
     text,
@@ -32,9 +30,11 @@ PROTOCOLS = {  # the names that Neutron knows, and their numbers
     "egp": 8,
     "esp": 50,
     "gre": 47,
+    "hopopt": 0,
     "icmp": 1,
     "icmpv6": 58,
     "igmp": 2,
+    "ip": 0,
     "ipip": 4,
     "ipv6-encap": 41,
     "ipv6-frag": 44,
@@ -51,39 +51,56 @@ PROTOCOLS = {  # the names that Neutron knows, and their numbers
     "udplite": 136,
     "vrrp": 112,
 }
-WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite", "6", "17", "132", "33", "136")
-_SAME = (
-    "direction",
-    "ethertype",
-    "protocol",
-    "port_range_min",
-    "port_range_max",
-    "remote_ip_prefix",
-    "remote_group_id",
-)
+ICMP, IPV6_ICMP = 1, 58
+WITH_PORTS = ("dccp", "sctp", "tcp", "udp", "udplite")
+ANYWHERE = (None, "0.0.0.0/0", "::/0")
+_SAME = ("direction", "ethertype", "port_range_min", "port_range_max", "remote_group_id")
 
 
-def protocol(value: Any) -> str | None:
-    """A protocol's name in small letters, or its number; `any` is none."""
+def protocol(value: Any) -> str:
+    """A protocol's name in small letters, or its number. Raises Neutron's own 400 `Fault`."""
     name = str(value).lower()
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError(f"{shown(value)} is not a protocol.")
-    if name in ("any", "0"):
-        return None
-    number = whole(name)
-    if name not in PROTOCOLS and (number is None or number > 255):
-        raise ValueError(
-            f"Security group rule protocol {shown(value)} not supported. Only protocol values "
-            f"{[None, *PROTOCOLS]} and integer representations [0 to 255] are supported."
+    if isinstance(value, bool) or not isinstance(value, str | int) or number_of(name) is None:
+        raise Fault(
+            400,
+            f"Security group rule protocol {value} not supported. Only protocol values "
+            f"{[None, *PROTOCOLS]} and integer representations [0 to 255] are supported.",
+            type="SecurityGroupRuleInvalidProtocol",
         )
     return name
 
 
+def number_of(protocol: str) -> int | None:
+    """The number of a protocol, by its name or as text; None where there is no such."""
+    number = PROTOCOLS.get(protocol, whole(protocol))
+    return number if number is not None and number <= 255 else None
+
+
+def ethertype(value: Any) -> str:
+    """IPv4 or IPv6, in whatever letters."""
+    names = {"ipv4": "IPv4", "ipv6": "IPv6"}
+    return str(choice(*names.values())(names.get(str(value).lower(), value)))
+
+
+def prefix(value: Any) -> str | None:
+    """A block of addresses, which keeps its host bits as in Neutron; an address is a block of one, "" is none.
+
+    Raises Neutron's own 400 `Fault`.
+    """
+    if value == "":
+        return None
+    try:
+        return ipaddress.ip_interface(value if isinstance(value, str) else "").with_prefixlen
+    except ValueError:
+        raise Fault(400, f"Invalid CIDR {value} given as IP prefix.", type="InvalidCIDR") from None
+
+
 def port(value: Any) -> int:
-    """A port, or an ICMP type or code. Raises Neutron's own 400 `Fault` for a number that is none."""
-    number: int = integer()(value)
-    if not 0 <= number <= 65535:
-        raise Fault(400, f"Invalid value for port {value}", type="SecurityGroupInvalidPortValue")
+    """A port, or an ICMP type or code. Raises Neutron's own 400 `Fault` for what is none."""
+    try:
+        number: int = integer(0, 65535)(value)
+    except ValueError:
+        raise Fault(400, f"Invalid value for port {value}", type="SecurityGroupInvalidPortValue") from None
     return number
 
 
@@ -132,7 +149,7 @@ class SecurityGroups(Collection):
         return changes
 
     def deleting(self, row: Row) -> None:
-        """Only a group that no port and no other group's rule uses."""
+        """Only a group that no port has; the rules of other groups that name it go with it."""
         if row["name"] == "default":
             raise Fault(
                 409,
@@ -159,12 +176,12 @@ class SecurityGroupRules(Collection):
     addressed = ("remote_ip_prefix", "normalized_cidr")
     attributes: ClassVar[Mapping[str, Attribute]] = {
         "security_group_id": Attribute(text(), put=False),
-        "ethertype": Attribute(choice("IPv4", "IPv6"), "IPv4", put=False),
+        "ethertype": Attribute(ethertype, "IPv4", put=False),
         "direction": Attribute(choice("ingress", "egress"), put=False),
         "protocol": Attribute(optional(protocol), None, put=False),
         "port_range_min": Attribute(optional(port), None, put=False),
         "port_range_max": Attribute(optional(port), None, put=False),
-        "remote_ip_prefix": Attribute(optional(cidr), None, put=False),
+        "remote_ip_prefix": Attribute(optional(prefix), None, put=False),
         "remote_address_group_id": Attribute(optional(uuid), None, put=False),
         "remote_group_id": Attribute(optional(text()), None, put=False),
         "description": Attribute(text(), ""),
@@ -180,7 +197,9 @@ class SecurityGroupRules(Collection):
         return self.table.put(self._complete(self.new(group["project_id"], fields)))
 
     def _complete(self, row: Row) -> Row:
-        return {**row, "normalized_cidr": row["remote_ip_prefix"]}
+        written = row["remote_ip_prefix"]
+        block = None if written is None else str(ipaddress.ip_network(written, strict=False))
+        return {**row, "normalized_cidr": block}
 
     def creating(self, request: Request, row: Row) -> Row:
         """Check that the rule makes sense, and that the group has none like it."""
@@ -190,13 +209,15 @@ class SecurityGroupRules(Collection):
             if row["remote_ip_prefix"] is not None:
                 raise Fault(
                     400,
-                    "Only remote_ip_prefix or remote_group_id may be provided.",
-                    type="SecurityGroupRemoteGroupAndRemoteIpPrefix",
+                    "Only one of remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.",
+                    type="SecurityGroupMultipleRemoteEntites",
                 )
+        if row["ethertype"] == "IPv6" and row["protocol"] == "icmp":
+            row = {**row, "protocol": "ipv6-icmp"}
         _check_ports(row)
         _check_prefix(row)
         for other in self.table.where(security_group_id=group["id"]):
-            if all(other[name] == row[name] for name in _SAME):
+            if _meaning(other) == _meaning(row):
                 raise Fault(
                     409,
                     f"Security group rule already exists. Rule id is {other['id']}.",
@@ -205,22 +226,30 @@ class SecurityGroupRules(Collection):
         return self._complete(row)
 
 
+def _meaning(row: Row) -> tuple[Any, ...]:
+    """What Neutron compares rules by: protocols by their numbers, and every word for anywhere; not host bits."""
+    number = None if row["protocol"] is None else number_of(row["protocol"])
+    source = None if row["remote_ip_prefix"] in ANYWHERE else row["remote_ip_prefix"]
+    return (number, source, *(row[name] for name in _SAME))
+
+
 def _check_ports(row: Row) -> None:
     low, high, name = row["port_range_min"], row["port_range_max"], row["protocol"]
     if low is None and high is None:
         return
-    if name in ("icmp", "1", "icmpv6", "ipv6-icmp", "58"):
+    number = None if name is None else number_of(name)
+    if number in (ICMP, IPV6_ICMP):
         if low is None:
             raise Fault(
                 400,
                 f"ICMP code (port-range-max) {high} is provided but ICMP type (port-range-min) is missing.",
                 type="SecurityGroupMissingIcmpType",
             )
-        for field, value in (("type", low), ("code", high)):
+        for field, end, value in (("type", "min", low), ("code", "max", high)):
             if value is not None and value > 255:
                 raise Fault(
                     400,
-                    f"Invalid value for ICMP {field} (port-range): {value}. It must be 0 to 255.",
+                    f"Invalid value for ICMP {field} (port_range_{end}) {value}. It must be 0 to 255.",
                     type="SecurityGroupInvalidIcmpValue",
                 )
         return
@@ -230,23 +259,26 @@ def _check_ports(row: Row) -> None:
             "Must also specify protocol if port range is given.",
             type="SecurityGroupProtocolRequiredWithPorts",
         )
-    if name not in WITH_PORTS:
+    if number not in [PROTOCOLS[each] for each in WITH_PORTS]:
         raise Fault(
             400,
-            "Invalid port range for the protocol: ports cannot be specified with it.",
-            type="SecurityGroupInvalidProtocolForPortRange",
+            f"Ports cannot be specified for protocol {number}. Ports are only supported for "
+            f"{', '.join(each.upper() for each in WITH_PORTS)}.",
+            type="SecurityGroupInvalidProtocolForPort",
         )
-    if low is None or high is None or low > high or low < 1:
+    if 0 in (low, high):
+        raise Fault(400, "Invalid value for port 0", type="SecurityGroupInvalidPortValue")
+    if low is None or high is None or low > high:
         raise Fault(
             400,
-            f"For TCP/UDP protocols, port_range_min must be <= port_range_max, and both 1 to 65535 (not {low}:{high}).",
+            "For TCP/UDP protocols, port_range_min must be <= port_range_max",
             type="SecurityGroupInvalidPortRange",
         )
 
 
 def _check_prefix(row: Row) -> None:
     prefix = row["remote_ip_prefix"]
-    if prefix is not None and f"IPv{ipaddress.ip_network(prefix).version}" != row["ethertype"]:
+    if prefix is not None and f"IPv{ipaddress.ip_interface(prefix).version}" != row["ethertype"]:
         raise Fault(
             400,
             f"Conflicting value ethertype {row['ethertype']} for CIDR {prefix}",
