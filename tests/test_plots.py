@@ -2,6 +2,9 @@
 
 import io
 import itertools
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +46,38 @@ def check(picture: plots.Picture) -> Image.Image:
     assert data["text/plain"] == metadata["image/png"]["alt"] == picture.alt
     assert len(picture.table().splitlines()) == len(picture.rows) + 4
     return image
+
+
+DRAW = """
+from faafo_lab import plots
+from faafo_lab.load import Done, Timeline
+from faafo_lab.load.rows import Request, Rows
+done = {f"a{n}": Done(f"a{n}", n + 1.0, "app-worker-1", 0.9) for n in range(10)}
+timeline = Timeline(done, [(2.0, "worker 1 deleted")])
+pictures = [
+    plots.throughput(timeline, [("all", 0, 10)]),
+    plots.gantt(timeline, 0, 10),
+    plots.latency({"now": Rows([Request(n, n / 10, 200, "app-api-1") for n in range(10)])}),
+    plots.scaling([(1, 0.75), (2, 1.4)]),
+]
+import hashlib, matplotlib
+print([hashlib.sha256(picture.png).hexdigest() for picture in pictures], matplotlib.rcParams["text.usetex"])
+"""
+
+
+def drawn_with(home: Path, settings: str, **environment: str) -> str:
+    """What DRAW prints in a process of its own, whose user has these settings of matplotlib's."""
+    (home / "matplotlibrc").write_text(settings)
+    environ = {**os.environ, "MATPLOTLIBRC": str(home / "matplotlibrc"), **environment}
+    done = subprocess.run([sys.executable, "-c", DRAW], env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_users_settings_of_matplotlib_change_no_picture_and_stay_theirs(tmp_path: Path) -> None:
+    plain = drawn_with(tmp_path, "")
+    odd = "text.usetex: True\npath.effects: [x]\nimage.cmap: nope\nfont.size: 30\nsavefig.bbox: tight\n"
+    assert drawn_with(tmp_path, odd, MPLBACKEND="nonsense") == plain.replace("False", "True")
 
 
 def test_throughput_names_rates_workers_and_events(timeline: Timeline) -> None:

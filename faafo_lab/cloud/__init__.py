@@ -3,11 +3,11 @@
 model.py      the dataclasses: Server, Image, FloatingIP, …
 base.py       Cloud, the interface: the verbs, and what every backend needs alike
 errors.py     everything that can go wrong, as a tree
-config.py     one entry of clouds.yaml
+config.py     one entry of clouds.yaml (clouds_yaml.py reads the files, and says where something is wrong)
+keystone.py   how every backend logs in, and the errors that it shares
 shade.py      the backend through shade (shade_compat.py repairs that library)
 libcloud.py   the backend through Apache Libcloud
 openstacksdk.py  the backend through openstacksdk
-keystone.py   what shade and openstacksdk have in common
 records.py    an OpenStack's JSON records as dataclasses, for every backend
 direct.py     what is on this machine is asked without proxies and the like
 tape.py       the HTTP calls that were made

@@ -21,7 +21,7 @@ from typing import Any, ClassVar, TypeVar
 from faafo_lab.cloud import direct, preflight, receipt, ssh
 from faafo_lab.cloud.config import CloudConfig, load
 from faafo_lab.cloud.errors import BadRequest, CloudError, Interrupted, InUse, NotFound, ServerFailed
-from faafo_lab.cloud.lookup import pick
+from faafo_lab.cloud.lookup import pick, pick_network
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 from faafo_lab.cloud.receipt import Ledger, Receipt
 from faafo_lab.cloud.tape import Recorder, Tape
@@ -486,14 +486,8 @@ class Cloud(ABC):
         return self.network(name) if isinstance(name, str) else name
 
     def _external_network(self) -> Network:
-        """Where floating addresses come from: as clouds.yaml says, else the first external network."""
-        if self.config.external_network:
-            return self.network(self.config.external_network)
-        networks = self.networks()
-        for network in networks:
-            if network.external:
-                return network
-        raise NotFound("This cloud has no external network, and so no floating addresses: use private ones.")
+        """Where floating addresses come from: as clouds.yaml says, else the only external network."""
+        return pick_network(self.config, self.networks(), external=True)
 
     def _failure(self, server: Server) -> ServerFailed:
         try:

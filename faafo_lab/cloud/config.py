@@ -1,8 +1,8 @@
 """One entry of clouds.yaml, read the same for every backend.
 
-The reading is os-client-config's own: files by `OS_CLIENT_CONFIG_FILE`, then clouds.yaml here, in ~/.config/openstack
-or /etc/openstack, secure.yaml beside them, and the cloud `envvars` where `OS_*` variables are set. The name `embedded`
-is the lab's own cloud: its entry is in the file that the embedded cloud wrote.
+`clouds_yaml.py` reads it as every OpenStack client does: files by `OS_CLIENT_CONFIG_FILE`, then clouds.yaml here, in
+~/.config/openstack or /etc/openstack, secure.yaml beside them, and the cloud `envvars` where `OS_*` variables are set.
+The name `embedded` is the lab's own cloud: its entry is in the file that the embedded cloud wrote.
 
 An entry may have a section of the lab's own, all of it optional:
 
@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +30,7 @@ EMBEDDED = "embedded"  # the name of the lab's own cloud
 WAIT_VARIABLE = "FAAFO_LAB_WAIT_SECONDS"
 EMBEDDED_WAIT_SECONDS = 300.0  # its servers boot within seconds, also on a busy machine
 WAIT_SECONDS = 1800.0  # a real cloud boots a machine, which then installs packages
+SETTINGS = ("external_network", "network", "published_ports", "ssh_user", "wait_seconds")  # of the section faafo_lab
 REQUEST_SECONDS = 60.0  # how long one answer of a cloud may take, unless its entry says otherwise (api_timeout)
 
 
@@ -39,10 +39,12 @@ class CloudConfig:
     """What the backends need of an entry. Passwords are in `auth` and `loaded`, which therefore don't show."""
 
     name: str
+    entry: str  # which it is, for errors: "entry 'mycloud' (/home/ann/clouds.yaml, line 7)"
     auth_type: str  # "password", "v3applicationcredential", …
     auth: Mapping[str, Any] = field(repr=False)
     region: str | None
     verify: bool | str  # check certificates: yes, no, or with this file of authorities
+    certificate: Any  # a client's own, as requests wants it, or None
     timeout_seconds: float
     lab: Mapping[str, Any]  # the section `faafo_lab`
     loaded: Any = field(repr=False)  # os-client-config's own object
@@ -60,12 +62,18 @@ class CloudConfig:
     @property
     def network(self) -> str | None:
         """The name of the network that servers are on; None: the only one."""
-        return self.lab.get("network")
+        name: str | None = self.lab.get("network") or self.loaded.get_nat_destination()
+        return name
 
     @property
     def external_network(self) -> str | None:
-        """The name of the network of floating addresses; None: the first."""
+        """The name of the network of floating addresses; None: the only one."""
         return self.lab.get("external_network")
+
+    @property
+    def routed_networks(self) -> list[str]:
+        """The networks that the entry's own section `networks` says lead outside: they choose among several."""
+        return list(self.loaded.get_external_networks())
 
     @property
     def ssh_user(self) -> str:
@@ -80,13 +88,7 @@ class CloudConfig:
         """
         usual = EMBEDDED_WAIT_SECONDS if self.name == EMBEDDED else WAIT_SECONDS
         wanted = os.environ.get(WAIT_VARIABLE) or self.lab.get("wait_seconds") or usual
-        try:
-            seconds = float(wanted)
-        except (TypeError, ValueError):
-            seconds = math.nan
-        if not 0 < seconds < math.inf:
-            raise ConfigError(f"{WAIT_VARIABLE}, or wait_seconds in clouds.yaml, must be seconds, not {wanted!r}.")
-        return seconds
+        return _seconds(f"{WAIT_VARIABLE}, or wait_seconds", wanted, self.entry)
 
     @property
     def port_offset(self) -> int:
@@ -95,51 +97,77 @@ class CloudConfig:
 
 
 def load(name: str) -> CloudConfig:
-    """Read the entry `name`. Raises ConfigError, which names the entries that exist."""
+    """Read the entry `name`. Raises ConfigError, which says where the entry is, or names those that exist."""
     name_a_stranger()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # "os-client-config is no longer maintained"
-        from os_client_config.config import OpenStackConfig
-    from keystoneauth1.exceptions import ClientException
-    from openstack.exceptions import ConfigException
-    from yaml import YAMLError
+    from faafo_lab.cloud.clouds_yaml import Files
 
     own = embedded_state_dir() / "clouds.yaml"
-    # The embedded cloud's entry is complete: nothing of the user's files or OS_* variables may mix with it.
-    files = {"config_files": [str(own)], "secure_files": [], "load_envvars": False} if name == EMBEDDED else {}
-    try:
-        # shade breaks on a `cache:` section, and the lab wants to see the cloud as it is: no cache.
-        loader = OpenStackConfig(**files, app_name="faafo-lab")
-        loader._cache_class = "dogpile.cache.null"
-        names = [entry for entry in loader.get_cloud_names() if entry != "defaults"]
-        if name not in names:
-            raise _missing(name, own, names)
-        entry = loader.get_one_cloud(cloud=name)
-    except (ConfigException, ClientException, YAMLError) as error:
-        raise ConfigError(f"The entry of cloud {name!r} in clouds.yaml can't be used: {error}") from error
+    files = Files(own if name == EMBEDDED else None)
+    if name not in files.names:
+        if name == EMBEDDED:
+            raise ConfigError(f"There is no embedded cloud in {own}: start it with `faafo-lab cloud start`.")
+        raise files.missing(name, [EMBEDDED])
+    entry = files.open(name)
+    where = f"entry {name!r} ({files.place(name)})"
     values = entry.config
-    auth_url = str(values.get("auth", {}).get("auth_url", ""))
-    if not auth_url.startswith(("http://", "https://")):
-        raise ConfigError(
-            f"The entry of cloud {name!r} in clouds.yaml needs an auth_url that begins with https:// or http:// "
-            f"(under auth); it has {auth_url!r}."
-        )
-    verify, _ = entry.get_requests_verify_args()
-    values["api_timeout"] = float(values.get("api_timeout") or REQUEST_SECONDS)
+    verify, certificate = entry.get_requests_verify_args()
+    for path in [certificate] if isinstance(certificate, str) else certificate or ():
+        if not Path(path).is_file():
+            raise ConfigError(f"The {where} is wrong: there is no file {path!r} (cert, key).")
+    values["api_timeout"] = _seconds("api_timeout", values.get("api_timeout") or REQUEST_SECONDS, where)
     return CloudConfig(
         name=name,
-        auth_type=str(values.get("auth_type", "password")),
+        entry=where,
+        auth_type=values["auth_type"],
         auth=dict(values["auth"]),
         region=entry.region_name or None,
-        verify=verify,
+        verify=_checked(verify, where),
+        certificate=certificate,
         timeout_seconds=values["api_timeout"],
-        lab=values.get("faafo_lab") or {},
+        lab=_section(values.get("faafo_lab") or {}, where),
         loaded=entry,
     )
 
 
-def _missing(name: str, own: Path, names: list[str]) -> ConfigError:
-    if name == EMBEDDED:
-        return ConfigError(f"There is no embedded cloud in {own}: start it with `faafo-lab cloud start`.")
-    hint = str(NotFound.among("cloud", name, [*names, EMBEDDED]))
-    return ConfigError(f"{hint} Add an entry {name!r} to clouds.yaml, or choose another.")
+def _section(lab: Any, where: str) -> Mapping[str, Any]:
+    """The entry's section `faafo_lab`, which has to be as the head of this module shows it. Raises ConfigError."""
+    if not isinstance(lab, Mapping):
+        raise ConfigError(f"The {where} is wrong: faafo_lab must hold settings by name, indented below it.")
+    if unknown := sorted(set(map(str, lab)) - set(SETTINGS)):
+        raise ConfigError(f"The {where} is wrong: {NotFound.among('faafo_lab setting', unknown[0], SETTINGS)}")
+    for key in ("network", "external_network", "ssh_user"):
+        if not isinstance(lab.get(key, ""), str):
+            raise ConfigError(f"The {where} is wrong: {key} (under faafo_lab) must be a name, not {lab[key]!r}.")
+    if "wait_seconds" in lab:
+        _seconds("wait_seconds", lab["wait_seconds"], where)
+    ports = lab.get("published_ports") or {}
+    if not isinstance(ports, Mapping) or set(ports) - {"offset"} or not str(ports.get("offset", 0)).isdecimal():
+        raise ConfigError(f"The {where} is wrong: published_ports (under faafo_lab) is such as {{offset: 8000}}.")
+    return lab
+
+
+def _checked(verify: Any, where: str) -> bool | str:
+    """Whether certificates are checked, or with which authorities, which have to be there. Raises ConfigError."""
+    if str(verify).lower() in ("true", "false", "yes", "no"):
+        return str(verify).lower() in ("true", "yes")
+    import ssl
+
+    path = Path(str(verify))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        context.load_verify_locations(capath=path) if path.is_dir() else context.load_verify_locations(cafile=path)
+    except OSError as error:
+        why = error.strerror if error.filename or not isinstance(error, ssl.SSLError) else "it has no certificate (PEM)"
+        raise ConfigError(f"The {where} is wrong: its cacert {verify!r} can't be read: {why}.") from error
+    return str(verify)
+
+
+def _seconds(setting: str, wanted: Any, where: str) -> float:
+    """A positive number of seconds. Raises ConfigError."""
+    try:
+        seconds = float(wanted)
+    except (TypeError, ValueError):
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ConfigError(f"{setting} ({where}) must be seconds, not {wanted!r}.")
+    return seconds

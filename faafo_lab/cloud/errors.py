@@ -223,9 +223,13 @@ REASONS = {
 }
 
 
-def unreachable(auth_url: str | None, why: str) -> Unreachable:
-    """The error when nothing answers, or something that is no OpenStack."""
-    reason = next((plain for words, plain in REASONS.items() if words in why), why.strip().rstrip("."))
+def unreachable(auth_url: str | None, why: str, otherwise: str | None = None) -> Unreachable:
+    """The error when nothing answers, or something that is no OpenStack.
+
+    `why` are a library's words; `otherwise` is what to say where they are none of the known reasons.
+    """
+    known = next((plain for words, plain in REASONS.items() if words in why), None)
+    reason = known or otherwise or why.strip().rstrip(".")
     return Unreachable(
         f"No OpenStack answers at {auth_url}: {reason}. Check the address in clouds.yaml and your network; "
         f"the embedded cloud starts with `faafo-lab cloud start`."

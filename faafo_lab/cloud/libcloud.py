@@ -6,24 +6,29 @@
 from __future__ import annotations
 
 import functools
-import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from http.client import responses
 from typing import Any
 
 import requests
+from keystoneauth1 import exceptions as keystone
 
 from faafo_lab.cloud import direct, records
 from faafo_lab.cloud.base import Cloud, verb
 from faafo_lab.cloud.config import CloudConfig
-from faafo_lab.cloud.errors import BadRequest, CloudError, CloudFailed, ConfigError, from_status, unreachable
+from faafo_lab.cloud.errors import BadRequest, CloudError, from_status, unreachable
+from faafo_lab.cloud.keystone import endpoint, session, translate
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 
 with direct.without("SSL_CERT_FILE"):  # whose file libcloud wants to find when it is imported, whatever the cloud
     from libcloud.common.exceptions import BaseHTTPError
-    from libcloud.common.types import InvalidCredsError, LibcloudError, MalformedResponseError
+    from libcloud.common.types import LibcloudError, MalformedResponseError
     from libcloud.compute.drivers.openstack import OpenStack_2_NodeDriver
     from libcloud.http import LibcloudConnection
+
+
+VERSION = re.compile(r"/v[0-9.]+/?$")
 
 
 class Driver(OpenStack_2_NodeDriver):
@@ -62,16 +67,20 @@ class LibcloudCloud(Cloud):
     """An OpenStack through libcloud: `self._driver` is its driver (which takes the lab's dataclasses as they are)."""
 
     backend = "libcloud"
-    library_errors = (LibcloudError, BaseHTTPError, requests.RequestException, OSError)
+    library_errors = (LibcloudError, BaseHTTPError, keystone.ClientException, requests.RequestException, OSError)
 
     def __init__(self, config: CloudConfig) -> None:
         super().__init__(config)
-        self._project_id = ""
-        self._driver: Any = Driver(**_credentials(config), timeout=config.timeout_seconds)
+        self._session = session(config)
+        self._taped(self._session.session)
+        # Its own login knows no tokens, ids or interfaces: each of its connections has the lab's instead.
+        self._driver: Any = Driver("", ex_force_auth_url=config.auth_url, timeout=config.timeout_seconds)
         for name in [name for name in vars(self._driver) if name.endswith("connection")]:
             connection = getattr(self._driver, name)
-            connection.conn_class = self._connection  # it makes one when it has logged in
+            connection.conn_class = self._connection
+            connection.get_auth_class = lambda: self
             connection.request = _twice(connection.request)
+            connection._populate_hosts_and_request_paths = functools.partial(self._log_in, connection)
 
     # ---- images, flavors, key pairs ----
 
@@ -240,14 +249,7 @@ class LibcloudCloud(Cloud):
     @property
     def _project(self) -> str:
         """The project's id."""
-        if not self._project_id:
-            self._driver.network_connection.get_service_catalog()  # logs in
-        return self._project_id
-
-    def _note_project(self, answer: requests.Response, **_: Any) -> None:
-        """Keep the project's id from the answer to a login: libcloud keeps all that a token says but this."""
-        if answer.request.method == "POST" and answer.status_code == 201 and answer.url.endswith("/auth/tokens"):
-            self._project_id = str(answer.json()["token"]["project"]["id"])
+        return str(self._session.get_project_id())
 
     def _neutron(self, kind: str) -> Any:
         """The project's own things of a kind: an administrator's list would have everybody's."""
@@ -257,17 +259,28 @@ class LibcloudCloud(Cloud):
     def _alone(self, id: str) -> Server:
         return records.server(self._driver.ex_get_node_details(id).record)
 
-    def _connection(self, **arguments: Any) -> LibcloudConnection:
+    def _connection(self, **arguments: Any) -> Any:
         """One of libcloud's connections, on the tape, which checks certificates as clouds.yaml says."""
-        connection = LibcloudConnection(**arguments)
+        connection: Any = LibcloudConnection(**arguments)
         verify = self.config.verify
+        connection.verify = bool(verify)
         # libcloud's default is a file: requests would not look at REQUESTS_CA_BUNDLE.
-        file = os.environ.get("SSL_CERT_FILE") if verify is True else verify
-        connection.verify, connection.ca_cert = bool(verify), file or None
-        session: Any = connection.session
-        self._taped(session)
-        session.hooks["response"].append(self._note_project)
+        connection.ca_cert = verify if isinstance(verify, str) else None
+        connection.session.cert = self.config.certificate
+        self._taped(connection.session)
         return connection
+
+    def _log_in(self, connection: Any) -> None:
+        """What libcloud has done before each request: the token is valid, the service's address known."""
+        connection.auth_token = self._session.get_token()
+        url = endpoint(self.config, self._session, connection.service_type)
+        if connection.service_type != "compute":  # to others' addresses it adds the version by itself
+            url = VERSION.sub("", url)
+        connection._set_up_connection_info(url)
+
+    def clear_cached_auth_context(self) -> None:
+        """What libcloud does when a token is refused: the next request logs in anew."""
+        self._session.invalidate()
 
     def _libcloud_group(self, group: SecurityGroup | str | None) -> Any:
         """The group as libcloud's own object, where it takes no other."""
@@ -281,17 +294,10 @@ class LibcloudCloud(Cloud):
         if isinstance(error, BaseHTTPError):
             prefix = f"{error.code} {responses.get(error.code, '')} "  # which libcloud puts before the cloud's words
             words = str(error.message).removeprefix(prefix)
-            connections = (self._driver.connection, self._driver.image_connection, self._driver.network_connection)
-            if error.code == 404 and not any(connection.auth_token for connection in connections):
-                return unreachable(self.config.auth_url, f"there is no identity service ({words})")
             return from_status(error.code, words)
-        if isinstance(error, InvalidCredsError):
-            return from_status(401, str(error.value))
         if isinstance(error, MalformedResponseError):
             return unreachable(self.config.auth_url, f"the answer can't be understood ({error.value})")
-        if isinstance(error, requests.RequestException | OSError):
-            return unreachable(self.config.auth_url, str(error))
-        return CloudFailed(f"libcloud could not do this: {error}.")
+        return translate(error, self.backend, self.config)
 
 
 def _twice(request: Callable[..., Any]) -> Callable[..., Any]:
@@ -319,43 +325,3 @@ class _Named:
 def _with(thing: Any, record: Any) -> Any:
     thing.record = record
     return thing
-
-
-def _credentials(config: CloudConfig) -> dict[str, Any]:
-    """The driver's arguments for an entry of clouds.yaml."""
-    auth = config.auth
-    common = {
-        "ex_force_auth_url": str(config.auth_url).rstrip("/").removesuffix("/v3"),  # it appends /v3 by itself
-        "ex_force_service_region": config.region,
-    }
-    if config.auth_type == "v3applicationcredential":
-        return common | {
-            "key": _needed(config, "application_credential_id"),
-            "secret": _needed(config, "application_credential_secret"),
-            "ex_force_auth_version": "3.x_appcred",
-        }
-    if config.auth_type not in ("password", "v3password"):
-        raise ConfigError(
-            f"The libcloud backend can't log in with auth_type {config.auth_type!r} (cloud {config.name!r}): "
-            f"use a password or an application credential, or the backend shade."
-        )
-    domain = auth.get("user_domain_name") or auth.get("user_domain_id") or auth.get("domain_name") or "Default"
-    project_domain = auth.get("project_domain_id") or auth.get("project_domain_name") or "default"
-    return common | {
-        "key": _needed(config, "username"),
-        "secret": _needed(config, "password"),
-        "ex_force_auth_version": "3.x_password",
-        "ex_tenant_name": _needed(config, "project_name"),
-        # It names the user's domain by name and the project's by id, whatever the entry does.
-        "ex_domain_name": "Default" if domain == "default" else domain,
-        "ex_tenant_domain_id": "default" if project_domain == "Default" else project_domain,
-    }
-
-
-def _needed(config: CloudConfig, key: str) -> str:
-    if not config.auth.get(key):
-        raise ConfigError(
-            f"The libcloud backend needs {key} in the entry of cloud {config.name!r} (clouds.yaml, under auth): "
-            f"add it, or use the backend shade."
-        )
-    return str(config.auth[key])

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, TypeVar
 
+from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import Ambiguous, NotFound
+from faafo_lab.cloud.model import Network
 
 
 class Named(Protocol):
@@ -31,3 +33,25 @@ def pick(kind: str, things: Sequence[N], name_or_id: str) -> N:
         ids = ", ".join(str(getattr(thing, "id", "")) for thing in named)
         raise Ambiguous(f"There are {len(named)} {kind}s named {name_or_id!r}: say which by its id ({ids}).")
     return named[0]
+
+
+def pick_network(config: CloudConfig, networks: Sequence[Network], external: bool) -> Network:
+    """The network of servers, or the external one of floating addresses: as clouds.yaml says, else the only one.
+
+    Raises NotFound, or Ambiguous where there are several.
+    """
+    setting, kind = ("external_network", "external network") if external else ("network", "network for servers")
+    found = [network for network in networks if network.external == external]
+    chosen = config.external_network if external else config.network
+    if chosen:
+        return pick(kind, found, chosen)
+    found = [network for network in found if external and network.name in config.routed_networks] or found
+    if not found:
+        raise NotFound(f"The project has no {kind}: create one, or ask its administrator for one.")
+    if len(found) > 1:
+        names = ", ".join(sorted(network.name for network in found))
+        raise Ambiguous(
+            f"The project has more than one {kind} ({names}): choose one in the {config.entry}, with "
+            f"`faafo_lab: {{{setting}: NAME}}`."
+        )
+    return found[0]

@@ -16,7 +16,7 @@ from faafo_lab.cloud import records
 from faafo_lab.cloud.base import Cloud, verb
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError
-from faafo_lab.cloud.keystone import LoginLock, translate
+from faafo_lab.cloud.keystone import translate
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 
 
@@ -31,8 +31,6 @@ class OpenstacksdkCloud(Cloud):
         # As the other backends: later versions of the Compute API don't tell a server's flavor by its id.
         config.loaded.config["compute_default_microversion"] = "2.1"
         self._sdk = Connection(config=config.loaded)
-        auth: Any = self._sdk.session.auth
-        auth._lock = LoginLock()
         self._taped(self._sdk.session.session)
 
     # ---- images, flavors, key pairs ----

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import Ambiguous, NotFound, NotReady
-from faafo_lab.cloud.lookup import pick
+from faafo_lab.cloud.lookup import pick, pick_network
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, Limits, Network
 
 
@@ -85,23 +85,8 @@ def _image(known: Sequence[Image], image: Image | str, flavors: Sequence[Flavor]
 
 def _networks(networks: Sequence[Network], config: CloudConfig, floating: bool, missing: list[str]) -> None:
     """That there is one network for servers, and one for floating addresses where they are wanted."""
-    inner = [network for network in networks if not network.external]
-    _network("network for servers", config.network, inner, missing)
-    if len(inner) > 1 and not config.network:
-        missing.append(
-            f"There are several networks ({', '.join(sorted(network.name for network in inner))}): choose one in the "
-            f"entry {config.name!r} of clouds.yaml, with `faafo_lab: {{network: NAME}}`."
-        )
-    if floating:
-        outer = [network for network in networks if network.external]
-        _network("external network", config.external_network, outer, missing)
-
-
-def _network(kind: str, chosen: str | None, networks: Sequence[Network], missing: list[str]) -> None:
-    if chosen:
+    for external in (False, True) if floating else (False,):
         try:
-            pick(kind, networks, chosen)
+            pick_network(config, networks, external)
         except (NotFound, Ambiguous) as error:
             missing.append(str(error))
-    elif not networks:
-        missing.append(f"The project has no {kind}: create one, or ask its administrator for one.")

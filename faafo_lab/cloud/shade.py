@@ -13,7 +13,7 @@ from faafo_lab.cloud import records
 from faafo_lab.cloud.base import Cloud, verb
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError, NotFound
-from faafo_lab.cloud.keystone import LoginLock, translate
+from faafo_lab.cloud.keystone import translate
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 from faafo_lab.cloud.shade_compat import shade
 
@@ -27,7 +27,6 @@ class ShadeCloud(Cloud):
     def __init__(self, config: CloudConfig) -> None:
         super().__init__(config)
         self._shade = shade.OpenStackCloud(cloud_config=config.loaded)
-        self._shade.keystone_session.auth._lock = LoginLock()
         self._taped(self._shade.keystone_session.session)
 
     # ---- images, flavors, key pairs ----

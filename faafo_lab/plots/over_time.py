@@ -6,7 +6,7 @@ from typing import Any
 
 from faafo_lab.load import Done, Timeline
 from faafo_lab.plots.events import mark_events
-from faafo_lab.plots.picture import COLOURS, HEIGHT_INCHES, WIDTH_INCHES, Picture, new_figure, say_empty
+from faafo_lab.plots.picture import COLOURS, HEIGHT_INCHES, WIDTH_INCHES, Picture, drawn, new_figure, say_empty
 
 BIN_SECONDS = 1.0
 SMOOTH_BINS = 3
@@ -14,6 +14,7 @@ LANE_INCHES = 0.42
 HATCHES = ("", "///", "...", "xxx")  # for more workers than there are colours
 
 
+@drawn
 def throughput(timeline: Timeline, phases: Sequence[tuple[str, float, float]], title: str = "") -> Picture:
     """Fractals per second over time, stacked by worker, with every event marked.
 
@@ -89,6 +90,7 @@ def throughput(timeline: Timeline, phases: Sequence[tuple[str, float, float]], t
     return Picture(figure, alt, ("phase", "second", "worker", "fractals/s"), rows)
 
 
+@drawn
 def gantt(
     done: Timeline | Iterable[Done], start: float | None = None, end: float | None = None, title: str = ""
 ) -> Picture:

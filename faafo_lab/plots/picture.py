@@ -4,10 +4,17 @@ The ground is white, in dark JupyterLab too: the colours are chosen for it, and 
 is pasted. Colours are never the only sign: lines differ in their dashes, workers in their rows or hatches.
 """
 
+import functools
 import io
-from collections.abc import Sequence
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from faafo_lab.cloud.direct import without
 
 WIDTH_INCHES, HEIGHT_INCHES, DOTS_PER_INCH = 9.6, 4.4, 110
 NARROW_INCHES = 7.2
@@ -17,6 +24,9 @@ BLUE, ORANGE, GREEN, PINK, SKY, RED, YELLOW, BLACK = COLOURS
 DARK_RED, GREY = "#7F3300", "#666666"
 DASHES = ("-", "--", "-.", ":")
 ALT_TITLE_CHARACTERS = 200
+
+F = TypeVar("F", bound=Callable[..., "Picture"])
+_settings = threading.Lock()  # matplotlib's are the process's
 
 
 class Picture:
@@ -55,6 +65,33 @@ class Picture:
         path = Path(path)
         path.write_bytes(self.png)
         return path
+
+
+def drawn(draw: F) -> F:
+    """A function that draws, with matplotlib's own settings: a learner's (LaTeX, fonts, styles) are for other plots."""
+
+    @functools.wraps(draw)
+    def wrapper(*args: Any, **kwargs: Any) -> Picture:
+        with _settings:
+            matplotlib = _matplotlib()
+            with matplotlib.rc_context():
+                matplotlib.rcdefaults()
+                return draw(*args, **kwargs)
+
+    return wrapper  # type: ignore[return-value]
+
+
+def _matplotlib() -> Any:
+    """The package, which a user's MPLBACKEND that it does not know keeps from being imported."""
+    backend = os.environ.get("MPLBACKEND")
+    if backend and "matplotlib" not in sys.modules:
+        with without("MPLBACKEND"):
+            import matplotlib
+        with suppress(ValueError):
+            matplotlib.rcParams["backend"] = backend  # as it does itself
+    import matplotlib
+
+    return matplotlib
 
 
 def new_figure(width: float, height: float) -> Any:

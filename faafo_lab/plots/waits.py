@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from faafo_lab.load.rows import MILLISECONDS, Measure, Request, answer_time, human, percentile
-from faafo_lab.plots.picture import COLOURS, DASHES, HEIGHT_INCHES, NARROW_INCHES, Picture, new_figure, say_empty
+from faafo_lab.plots.picture import COLOURS, DASHES, HEIGHT_INCHES, NARROW_INCHES, Picture, drawn, new_figure, say_empty
 
 PERCENTILES = ((50, "o"), (95, "s"), (99, "^"))
 
 
+@drawn
 def latency(groups: Mapping[str, Sequence[Request]], *, measure: Measure = "latency", title: str = "") -> Picture:
     """How long requests waited: for each time, how many percent of all requests were answered within it.
 

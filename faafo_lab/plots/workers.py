@@ -3,12 +3,24 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from faafo_lab.plots import usl
-from faafo_lab.plots.picture import BLUE, GREY, HEIGHT_INCHES, NARROW_INCHES, PINK, RED, Picture, new_figure, say_empty
+from faafo_lab.plots.picture import (
+    BLUE,
+    GREY,
+    HEIGHT_INCHES,
+    NARROW_INCHES,
+    PINK,
+    RED,
+    Picture,
+    drawn,
+    new_figure,
+    say_empty,
+)
 
 BEYOND = 1.5  # how far past the last measurement a law is drawn, …
 REACH = 4  # … and how far past it what it foretells is worth a word
 
 
+@drawn
 def scaling(
     measured: Mapping[int, float] | Iterable[tuple[int, float]],
     *,

@@ -113,28 +113,6 @@ def test_a_missing_entry_names_those_that_exist(clouds_yaml: Path) -> None:
     assert "'lots'. Did you mean 'lost'? There are: lost, embedded, other." in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["", ", auth_url: cloud.example.org/identity"])
-def test_an_entry_without_an_address_says_so(clouds_yaml: Path, url: str) -> None:
-    clouds_yaml.write_text(f"clouds: {{half: {{auth: {{username: demo, password: x, project_name: demo{url}}}}}}}")
-    with pytest.raises(ConfigError, match=r"'half'.*auth_url"):
-        config.load("half")
-
-
-def test_a_broken_file_says_so(clouds_yaml: Path) -> None:
-    clouds_yaml.write_text("clouds: {half: [")
-    with pytest.raises(ConfigError, match=r"clouds\.yaml"):
-        config.load("half")
-
-
-def test_os_variables_are_the_cloud_envvars(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OS_AUTH_URL", "http://192.0.2.1/identity")
-    monkeypatch.setenv("OS_USERNAME", "ann")
-    monkeypatch.setenv("OS_PASSWORD", "secret")
-    monkeypatch.setenv("OS_PROJECT_NAME", "fractals")
-    loaded = config.load("envvars")
-    assert (loaded.auth_url, loaded.project) == ("http://192.0.2.1/identity", "fractals")
-
-
 def test_the_labs_own_section_is_read(clouds_yaml: Path) -> None:
     clouds_yaml.write_text(
         clouds_yaml.read_text().replace("faafo_lab: {}", "faafo_lab: {network: lan, published_ports: {offset: 8000}}")
@@ -218,20 +196,6 @@ def test_a_cloud_outlives_a_restart_of_what_is_behind_it(embedded: Path, cloud: 
     finally:
         control.start(embedded, quotas=QUOTAS)
     assert [group.name for group in cloud.security_groups()] == ["default", "web"]
-
-
-def test_libcloud_says_which_part_of_an_entry_it_lacks(clouds_yaml: Path) -> None:
-    clouds_yaml.write_text(clouds_yaml.read_text().replace("project_name: demo", "project_id: 4711"))
-    with pytest.raises(ConfigError, match="needs project_name in the entry of cloud 'lost'"):
-        connect("lost", "libcloud")
-
-
-def test_libcloud_says_which_logins_it_has(clouds_yaml: Path) -> None:
-    clouds_yaml.write_text(
-        "clouds: {sso: {auth_type: v3token, auth: {auth_url: 'http://127.0.0.1:9', token: x, project_id: y}}}"
-    )
-    with pytest.raises(ConfigError, match="auth_type 'v3token'"):
-        connect("sso", "libcloud")
 
 
 def test_a_wrong_password_is_told_as_such(embedded: Path, clouds_yaml: Path, backend: str) -> None:

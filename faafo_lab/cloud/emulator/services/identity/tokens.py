@@ -124,7 +124,7 @@ class Authentication:
     def _user(self, identity: JSON) -> tuple[UserRow, Token | None, CredentialRow | None]:
         """The user that the methods prove; the token and the application credential where they were the proof.
 
-        Raises a 401 `Fault`.
+        Raises a 401 `Fault`, or for a token that is none a 404.
         """
         credential: CredentialRow | None = None
         before: Token | None = None
@@ -138,7 +138,9 @@ class Authentication:
                     raise Fault(401, UNAUTHORIZED)
             elif method == "token":
                 before = self.find_token(identity.get("token", {}).get("id"))
-                user = self._directory.users.get(before.user_id) if before else None
+                if before is None:
+                    raise Fault(404, "Could not recognize Fernet token")
+                user = self._directory.users.get(before.user_id)
             elif method == "application_credential":
                 credential = self._credentials.proven(identity.get("application_credential", {}))
                 user = self._directory.users.get(credential["user_id"]) if credential else None
