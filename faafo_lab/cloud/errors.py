@@ -188,6 +188,8 @@ KNOWN: tuple[tuple[str, type[CloudError], str], ...] = (
 
 def from_status(status: int, words: str) -> CloudError:
     """The error for an HTTP status and the cloud's own words on it: the one place that knows what they mean."""
+    if words.startswith("<html>"):  # as Swift answers
+        words = re.sub("<[^>]*>", " ", words.replace("</h1>", ":"))
     words = re.sub(r"\S{100,}", lambda long: long[0][:MOST_CHARACTERS_SHOWN] + "…", words.strip().rstrip("."))
     words = words or f"HTTP status {status}"
     for known, kind, advice in KNOWN:

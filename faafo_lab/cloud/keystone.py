@@ -19,7 +19,7 @@ from keystoneauth1.identity.base import BaseIdentityPlugin
 from keystoneauth1.session import Session
 
 from faafo_lab.cloud.config import CloudConfig
-from faafo_lab.cloud.errors import AuthError, CloudError, CloudFailed, ConfigError, from_status, unreachable
+from faafo_lab.cloud.errors import AuthError, CloudError, CloudFailed, ConfigError, NotFound, from_status, unreachable
 
 logging.getLogger("keystoneauth").addHandler(logging.NullHandler())  # its errors are raised; that is enough
 
@@ -85,6 +85,8 @@ def translate(error: Exception, backend: str, config: CloudConfig) -> CloudError
     while cause is not None:
         if isinstance(cause, requests.HTTPError) and cause.response is not None:
             return from_status(cause.response.status_code, _words(cause.response))
+        if isinstance(cause, keystone.CatalogException) and "object-store" in str(cause):  # it is an optional one
+            return NotFound(f"The cloud has no object store in this region: {cause}.")
         if isinstance(cause, keystone.CatalogException):
             return ConfigError(
                 f"The cloud has nothing for the {config.entry}: {cause}. The login was accepted; its catalog has "

@@ -8,16 +8,18 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from http.client import responses
 from typing import Any
+from urllib.parse import quote
 
 import requests
 from keystoneauth1 import exceptions as keystone
 
 from faafo_lab.cloud import direct, records
-from faafo_lab.cloud.base import Cloud, verb
+from faafo_lab.cloud.base import TEMPORARY_KEY, Cloud, temporary_key, verb
 from faafo_lab.cloud.config import CloudConfig
-from faafo_lab.cloud.errors import BadRequest, CloudError, from_status, unreachable
+from faafo_lab.cloud.errors import BadRequest, CloudError, NotFound, from_status, unreachable
 from faafo_lab.cloud.keystone import endpoint, session, translate
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 
@@ -76,11 +78,7 @@ class LibcloudCloud(Cloud):
         # Its own login knows no tokens, ids or interfaces: each of its connections has the lab's instead.
         self._driver: Any = Driver("", ex_force_auth_url=config.auth_url, timeout=config.timeout_seconds)
         for name in [name for name in vars(self._driver) if name.endswith("connection")]:
-            connection = getattr(self._driver, name)
-            connection.conn_class = self._connection
-            connection.get_auth_class = lambda: self
-            connection.request = _twice(connection.request)
-            connection._populate_hosts_and_request_paths = functools.partial(self._log_in, connection)
+            self._wire(getattr(self._driver, name))
 
     # ---- images, flavors, key pairs ----
 
@@ -233,6 +231,56 @@ class LibcloudCloud(Cloud):
     def delete_floating_ip(self, ip: FloatingIP | str) -> None:
         self._driver.ex_delete_floating_ip(self._ip(ip))
 
+    # ---- the object store: libcloud's own methods make a request more for each, or want files ----
+
+    @verb
+    def containers(self) -> list[str]:
+        return [container["name"] for container in self._stored("GET", "/").object]
+
+    @verb
+    def create_container(self, name: str) -> None:
+        self._stored("PUT", f"/{quote(name)}")
+
+    @verb
+    def upload_object(self, container: str, name: str, data: bytes) -> None:
+        headers = {"Content-Type": "application/octet-stream"}
+        self._stored("PUT", f"/{quote(container)}/{quote(name)}", data=data, headers=headers)
+
+    @verb
+    def delete_object(self, container: str, name: str) -> None:
+        with suppress(NotFound):
+            self._stored("DELETE", f"/{quote(container)}/{quote(name)}")
+
+    @verb
+    def delete_container(self, name: str) -> None:
+        with suppress(NotFound):
+            self._stored("DELETE", f"/{quote(name)}")
+
+    @verb
+    def temporary_url(self, container: str, name: str, seconds: int) -> str:
+        container = f"/{quote(container)}"
+        self._stored("POST", container, headers={TEMPORARY_KEY: temporary_key()})
+        url = endpoint(self.config, self._session, "object-store")
+        return self._signed(f"{url.rstrip('/')}{container}/{quote(name)}", seconds)
+
+    @functools.cached_property
+    def _store(self) -> Any:
+        """A connection to the object store, which libcloud's driver of servers does not have."""
+        from libcloud.storage.drivers.cloudfiles import OpenStackSwiftStorageDriver
+
+        address = {"ex_force_auth_url": self.config.auth_url, "timeout": self.config.timeout_seconds}
+        connection: Any = OpenStackSwiftStorageDriver("", **address).connection
+        connection.service_type = "object-store"
+        self._wire(connection)
+        return connection
+
+    def _stored(self, method: str, path: str, **arguments: Any) -> Any:
+        """A request to the object store. To libcloud, 404 and 409 are answers like any other."""
+        answer = self._store.request(path, method=method, **arguments)
+        if answer.status in (404, 409):  # on all others it raises
+            raise from_status(answer.status, str(answer.body))
+        return answer
+
     # ---- the project ----
 
     @verb
@@ -258,6 +306,13 @@ class LibcloudCloud(Cloud):
 
     def _alone(self, id: str) -> Server:
         return records.server(self._driver.ex_get_node_details(id).record)
+
+    def _wire(self, connection: Any) -> None:
+        """Have one of libcloud's connections log in as the lab does."""
+        connection.conn_class = self._connection
+        connection.get_auth_class = lambda: self
+        connection.request = _twice(connection.request)
+        connection._populate_hosts_and_request_paths = functools.partial(self._log_in, connection)
 
     def _connection(self, **arguments: Any) -> Any:
         """One of libcloud's connections, on the tape, which checks certificates as clouds.yaml says."""
