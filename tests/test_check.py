@@ -9,6 +9,7 @@ import faafo_lab
 from faafo_lab import check, load, reach
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.reach import probe
+from faafo_lab.reach.connections import judge
 from faafo_lab.topology import SSH_PORT, Topology
 from faafo_lab.topology.moment import observe
 
@@ -198,3 +199,31 @@ def test_a_probe_tells_who_keeps_a_connection_from_who_closes_and_who_refuses_it
         assert probe.probe("127.0.0.1", port, 2) == (True, "")
         assert port not in probe.listening()  # nobody else gets there
     assert probe.probe("127.0.0.1", port, 2) == (False, "connection refused")
+
+
+def test_a_private_address_that_nobody_answers_at_is_told_from_a_closed_port() -> None:
+    import socket
+
+    with socket.socket() as full, socket.socket() as first:  # whose queue is full: a port that drops what comes
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        first.connect(full.getsockname())
+        kept, silence = probe.probe("127.0.0.1", full.getsockname()[1], 0.5)
+    assert (kept, silence) == (False, "no answer")
+
+    here = {("you", "app-worker-1", 22): silence, ("you", "app-worker-1", 80): silence}
+    inside = {("app-api-1", "app-worker-1", 22): "", ("app-api-1", "app-worker-1", 80): "connection refused"}
+
+    def judged(**others: str) -> list[str]:
+        said = {**here, **inside, **{("you", name.replace("_", "-"), 80): why for name, why in others.items()}}
+        ports = {"app-worker-1": [22], "app-api-1": [22, 80]}
+        states = judge(said, ports, {"app-worker-1"})
+        shown = reach.Matrix(("you", "app-api-1"), ("app-worker-1",), states, said)
+        assert ("○ 22 SSH" in repr(shown)) == ("○ 22 SSH" in shown._repr_html_()) == ("private" in states.values())
+        assert ("the address is private" in repr(shown)) == ("private" in states.values())
+        return list(states.values())
+
+    assert judged() == ["private", "nothing", "open", "nothing"]
+    assert judged(app_api_1=silence)[-1] == "shut"  # it has a floating address
+    here["you", "app-worker-1", 80] = "connection refused"  # so it can be reached from here
+    assert judged() == ["shut", "nothing", "open", "nothing"]

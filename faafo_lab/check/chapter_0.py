@@ -1,6 +1,6 @@
 """The exercises of chapter 00: a first look at the cloud."""
 
-from faafo_lab.check.questions import for_anybody, group_named, opens
+from faafo_lab.check.questions import for_anybody, group_named
 from faafo_lab.check.verdict import exercise
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import NotFound
@@ -22,7 +22,7 @@ def exercise_0_2(cloud: Cloud) -> str:
     if group is None:
         return "There is no security group named 'hello' yet: do exercise 0.1 first."
     opened = [rule for rule in group.rules if for_anybody(rule)]
-    if not any(opens(rule, HTTP_PORT) for rule in opened):
+    if not any(rule.opens(HTTP_PORT) for rule in opened):
         return f"The group 'hello' does not let anybody in to port {HTTP_PORT} yet: add a rule for it."
     if len(group.rules) > 1 or opened[0].port_min != opened[0].port_max:
         return f"The group 'hello' opens more than port {HTTP_PORT}: delete what is too much."

@@ -1,6 +1,6 @@
 """The exercises of chapter 01: a first server, and all of the application on it."""
 
-from faafo_lab.check.questions import opens, server_named
+from faafo_lab.check.questions import server_named
 from faafo_lab.check.verdict import exercise
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.reach import CONNECT_SECONDS, probe
@@ -51,9 +51,9 @@ def exercise_1_4(cloud: Cloud) -> str:
     if not host:
         return "There is no server app-all-in-one: deploy the application first."
     group = cloud.security_group(ROLES["all-in-one"].group)
-    if not any(opens(rule, HTTP_PORT) for rule in group.rules) or not healthy(app.endpoint):
+    if not any(rule.opens(HTTP_PORT) for rule in group.rules) or not healthy(app.endpoint):
         return f"The page is not to be seen any more: give the group 'all-in-one' its rule for port {HTTP_PORT} back."
     kept, _ = probe.probe(host[0].floating_addresses[0], cloud.published_port(SSH_PORT), CONNECT_SECONDS)
-    if kept or any(opens(rule, SSH_PORT) for rule in group.rules):
+    if kept or any(rule.opens(SSH_PORT) for rule in group.rules):
         return f"Port {SSH_PORT} of app-all-in-one still answers: delete the rule that opens it."
     return ""

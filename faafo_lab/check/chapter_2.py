@@ -1,7 +1,7 @@
 """The exercises of chapter 02: the architecture."""
 
 from faafo_lab import reach
-from faafo_lab.check.questions import for_anybody, opens, reporting, server_named
+from faafo_lab.check.questions import for_anybody, reporting, server_named
 from faafo_lab.check.verdict import exercise
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.topology import DATABASE_PORT, ROLES, discover
@@ -42,7 +42,7 @@ def exercise_2_3(cloud: Cloud) -> str:
     controller = app.of_role("controller")
     if not controller:
         return "There is no app-controller: build the application of this chapter first."
-    rules = [rule for rule in cloud.security_group(ROLES["controller"].group).rules if opens(rule, app.queue_port)]
+    rules = [rule for rule in cloud.security_group(ROLES["controller"].group).rules if rule.opens(app.queue_port)]
     if any(for_anybody(rule) for rule in rules):
         return f"Anybody may connect to port {app.queue_port} now: delete that rule, and name a remote group instead."
     host = controller[0].addresses[0]

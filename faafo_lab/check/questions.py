@@ -27,13 +27,6 @@ def server_named(cloud: Cloud, name: str) -> Server | None:
     return next((server for server in cloud.servers() if server.name == name), None)
 
 
-def opens(rule: Rule, port: int) -> bool:
-    """Whether a rule opens this TCP port."""
-    return rule.protocol in ("tcp", None) and (
-        rule.port_min is None or rule.port_min <= port <= (rule.port_max or port)
-    )
-
-
 def for_anybody(rule: Rule) -> bool:
     """Whether a rule lets anybody in."""
     return rule.remote_group is None and rule.remote_prefix in (None, "0.0.0.0/0")

@@ -19,7 +19,7 @@ compare.py    a verb in each backend, side by side
 waiting.py    every wait: a limit, and what it waits for
 progress.py   the line that shows it
 keys.py       the lab's SSH key and secrets
-ssh.py        commands on servers
+ssh/          commands and files on servers
 emulator/     the embedded OpenStack
 """
 

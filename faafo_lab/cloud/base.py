@@ -423,9 +423,12 @@ class Cloud(ABC):
         return port + self.config.port_offset if port < 1024 else port
 
     def run(self, server: Server | str, command: str, timeout_seconds: float = 60, check: bool = False) -> ssh.Result:
-        """Run a shell command on a server over SSH: see `ssh.run`."""
-        login = ssh.Login(self.name, self.config.ssh_user, self.published_port(ssh.SSH_PORT))
-        return ssh.run(login, self._server(server), command, timeout_seconds=timeout_seconds, check=check)
+        """Run a shell command on a server over SSH, from a jump host where it has no floating IP: see `ssh.run`."""
+        return ssh.run(self, self._server(server), command, timeout_seconds=timeout_seconds, check=check)
+
+    def upload(self, server: Server | str, data: bytes, path: str, timeout_seconds: float = 600) -> None:
+        """Write a file on a server over SSH: see `ssh.upload`."""
+        ssh.upload(self, self._server(server), data, path, timeout_seconds=timeout_seconds)
 
     # ---- what was done ----
 

@@ -9,7 +9,7 @@ An entry may have a section of the lab's own, all of it optional:
     faafo_lab:
       network: private                 # which network servers are on, where there are several
       external_network: public         # where floating addresses come from, where there are several
-      ssh_user: debian                 # whom to log in as (default: ubuntu)
+      ssh_user: debian                 # whom to log in as (default: what fits the image, and the usual ones)
       wait_seconds: 1800               # the limit of a wait for servers (FAAFO_LAB_WAIT_SECONDS goes before it)
       published_ports: {offset: 8000}  # ports below 1024 are published that much higher
 """
@@ -76,9 +76,10 @@ class CloudConfig:
         return list(self.loaded.get_external_networks())
 
     @property
-    def ssh_user(self) -> str:
-        """Whom to log in as on the servers."""
-        return str(self.lab.get("ssh_user", "ubuntu"))
+    def ssh_user(self) -> str | None:
+        """Whom to log in as on the servers; None: see `ssh.users`."""
+        user = self.lab.get("ssh_user")
+        return None if user is None else str(user)
 
     @property
     def wait_seconds(self) -> float:

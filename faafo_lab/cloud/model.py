@@ -52,6 +52,12 @@ class Rule:
     remote_prefix: str | None = None  # a CIDR; None and no remote_group: anybody
     remote_group: str | None = None  # the id of a security group: only its members
 
+    def opens(self, port: int) -> bool:
+        """Whether it lets anybody at all in at this TCP port."""
+        return self.protocol in ("tcp", None) and (
+            self.port_min is None or self.port_min <= port <= (self.port_max or port)
+        )
+
 
 @dataclass(frozen=True)
 class SecurityGroup:

@@ -2,7 +2,7 @@
 
     matrix = reach.matrix(app)                         # real connections, tried on the servers over SSH
     matrix                                             # a table
-    matrix["app-worker-1", "app-controller", 6379]     # "open", "shut" or "nothing"
+    matrix["app-worker-1", "app-controller", 6379]     # "open", "shut", "private" or "nothing"
 
 What listens on a server and is shut to another is what a security group keeps out, or what a rule is missing for.
 

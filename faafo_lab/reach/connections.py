@@ -3,16 +3,16 @@
 import html
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from faafo_lab.cloud import ssh
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CommandFailed
 from faafo_lab.cloud.model import Server
-from faafo_lab.cloud.waiting import Look
 from faafo_lab.reach import probe
 from faafo_lab.topology import DATABASE_PORT, HTTP_PORT, RABBITMQ_PORT, SSH_PORT, VALKEY_PORT, Topology
 
@@ -27,13 +27,19 @@ SERVICES = {
     RABBITMQ_PORT: "queue",
 }
 
-State = Literal["open", "shut", "nothing"]
-SIGNS: Mapping[State, str] = {"open": "✔", "shut": "✘", "nothing": "·"}
-MEANINGS: Mapping[State, str] = {"open": "can connect", "shut": "something listens there, but no connection gets there"}
+Key = tuple[str, str, int]  # source, target, port
+State = Literal["open", "shut", "private", "nothing"]
+SIGNS: Mapping[State, str] = {"open": "✔", "shut": "✘", "private": "○", "nothing": "·"}
+MEANINGS: Mapping[State, str] = {
+    "open": "can connect",
+    "shut": "something listens there, but no connection gets there",
+    "private": "no way from you: the address is private",
+}
 # Okabe and Ito's blue and vermilion, which people with any colour vision can tell apart; the sign says it again.
 STYLES: Mapping[State, str] = {
     "open": "background:#0072B2;color:#fff",
     "shut": "background:transparent;color:inherit;box-shadow:inset 0 0 0 2px #D55E00",
+    "private": "background:transparent;color:inherit;box-shadow:inset 0 0 0 1px #767676",
 }
 _BADGE = (
     '<span title="{title}" style="display:inline-block;border-radius:4px;padding:1px 7px;margin:1px;{style}">'
@@ -48,10 +54,10 @@ class Matrix:
 
     sources: tuple[str, ...]
     targets: tuple[str, ...]
-    states: Mapping[tuple[str, str, int], State]
-    reasons: Mapping[tuple[str, str, int], str]  # why not, of those that are not open
+    states: Mapping[Key, State]
+    reasons: Mapping[Key, str]  # why not, of those that are not open
 
-    def __getitem__(self, key: tuple[str, str, int]) -> State:
+    def __getitem__(self, key: Key) -> State:
         return self.states[key]
 
     def ports(self, target: str) -> list[int]:
@@ -76,7 +82,7 @@ class Matrix:
             table.add_row(
                 [source, *("–" if source == target else self._words(source, target) for target in self.targets)]
             )
-        return f"{table}\n" + ", ".join(f"{SIGNS[state]} {meaning}" for state, meaning in MEANINGS.items())
+        return f"{table}\n" + ", ".join(f"{SIGNS[state]} {meaning}" for state, meaning in self._legend())
 
     def _repr_html_(self) -> str:
         head = "".join(f'<th style="{_CELL}">{html.escape(name)}</th>' for name in ("from \\ to", *self.targets))
@@ -89,9 +95,13 @@ class Matrix:
             body += f'<tr><th style="{_CELL}">{html.escape(source)}</th>{cells}</tr>'
         legend = " ".join(
             f"{_BADGE.format(title='', style=STYLES[state], text=SIGNS[state])} {meaning}"
-            for state, meaning in MEANINGS.items()
+            for state, meaning in self._legend()
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{legend}</p>"
+
+    def _legend(self) -> list[tuple[State, str]]:
+        """What the signs mean; that of a private address only where there is one."""
+        return [each for each in MEANINGS.items() if each[0] != "private" or "private" in self.states.values()]
 
     def _words(self, source: str, target: str) -> str:
         return "  ".join(self._text(source, target, port) for port in self.ports(target))
@@ -114,46 +124,58 @@ def matrix(app: Topology, ports: Sequence[int] | None = None) -> Matrix:
     """Try every port (default: SSH, HTTP, database, queue) of every server, from every other one and from here.
 
     "open": the connection was made and kept. "shut": something listens, and the connection did not come about.
-    "nothing": nothing listens there. Raises CloudErrors, when a server can't be reached by SSH above all.
+    "private": the same from here, where none of the server's ports answers and it has no floating address, so that this
+    says nothing of its security groups. "nothing": nothing listens there.
+    Raises CloudErrors, when a server can't be reached by SSH above all.
     """
     cloud = app.cloud
     ports = ports or (SSH_PORT, HTTP_PORT, DATABASE_PORT, app.queue_port)
     servers = [server for server in app.refresh().servers.values() if server.status == "ACTIVE"]
     inside = {server.name: server.addresses[0] for server in servers}
-    outside = {server.name: server.address or "" for server in servers}
-    found: dict[str, dict[tuple[str, int], str]] = {}
-    listens: dict[str, set[int]] = {}
+    floating = {ip.server_id: ip.address for ip in cloud.floating_ips()}
+    outside = {server.name: floating.get(server.id, inside[server.name]) for server in servers}
 
-    def ask_here() -> None:
-        targets = [(name, port) for name in outside for port in ports]
-        mine = probe.answers([(outside[name], cloud.published_port(port)) for name, port in targets], CONNECT_SECONDS)
-        found[YOU] = {target: "" if kept else why for target, (_, _, kept, why) in zip(targets, mine, strict=True)}
+    def targets(source: str, addresses: Mapping[str, str]) -> dict[tuple[str, int], tuple[str, int]]:
+        others = [(name, port) for name in addresses if name != source for port in ports]
+        return {(name, port): (addresses[name], cloud.published_port(port)) for name, port in others}
 
-    def ask(server: Server) -> None:
-        targets = [(name, port) for name in inside if name != server.name for port in ports]
-        answer = run_probe(cloud, server, [(inside[name], cloud.published_port(port)) for name, port in targets])
-        listens[server.name] = set(answer.listening)
-        found[server.name] = dict(zip(targets, answer.reasons, strict=True))
+    def ask_here() -> list[str]:
+        mine = probe.answers(list(targets(YOU, outside).values()), CONNECT_SECONDS)
+        return ["" if kept else why for _, _, kept, why in mine]
 
-    with ThreadPoolExecutor(1 + len(servers)) as pool:
-        jobs = [pool.submit(ask_here), *(pool.submit(ask, server) for server in servers)]
+    with ThreadPoolExecutor(1) as pool:
+        mine = pool.submit(ask_here)
+        theirs = _probe_all(
+            cloud,
+            [(server, list(targets(server.name, inside).values())) for server in servers],
+            f"{len(servers)} servers to try their connections",
+        )
+    listens = {server.name: answer.listening for server, answer in zip(servers, theirs, strict=True)}
+    said = {(YOU, *target): why for target, why in zip(targets(YOU, outside), mine.result(), strict=True)}
+    for server, answer in zip(servers, theirs, strict=True):
+        for target, why in zip(targets(server.name, inside), answer.reasons, strict=True):
+            said[server.name, *target] = why
+    states = judge(said, listens, {server.name for server in servers if server.id not in floating})
+    return Matrix((YOU, *inside), tuple(inside), states, {key: why for key, why in said.items() if why})
 
-        def look() -> Look:
-            return Look(sum(job.done() for job in jobs), len(jobs))
 
-        cloud.wait_until(look, f"you and {len(servers)} servers to try their connections", COMMAND_SECONDS)
-        for job in jobs:
-            job.result()
-    sources = (YOU, *inside)
-    states: dict[tuple[str, str, int], State] = {}
-    reasons: dict[tuple[str, str, int], str] = {}
-    for source in sources:
-        for (target, port), why in found[source].items():
-            key = (source, target, port)
-            states[key] = "nothing" if port not in listens[target] else "shut" if why else "open"
-            if why:
-                reasons[key] = why
-    return Matrix(sources, tuple(inside), states, reasons)
+def judge(
+    said: Mapping[Key, str], listens: Mapping[str, Collection[int]], only_private: Collection[str]
+) -> dict[Key, State]:
+    """What it means that these connections did not come about for these reasons ("": they did).
+
+    `listens`: each server's ports at which something listens; `only_private`: the servers without a floating address.
+    """
+    answers = {target for (source, target, _), why in said.items() if source == YOU and why not in probe.NOBODY}
+
+    def state(source: str, target: str, port: int) -> State:
+        if port not in listens[target]:
+            return "nothing"
+        if not said[source, target, port]:
+            return "open"
+        return "private" if source == YOU and target in only_private and target not in answers else "shut"
+
+    return {key: state(*key) for key in said}
 
 
 @dataclass(frozen=True)
@@ -166,13 +188,27 @@ class ProbeAnswer:
 
 def run_probe(cloud: Cloud, server: Server, targets: Sequence[tuple[str, int]]) -> ProbeAnswer:
     """Try these (address, port) from a server, which needs a python3 and SSH. Raises CommandFailed."""
-    words = " ".join(shlex.quote(f"{host}:{port}") for host, port in targets)
+    [answer] = _probe_all(cloud, [(server, targets)])
+    return answer
+
+
+def _probe_all(
+    cloud: Cloud, servers: Sequence[tuple[Server, Sequence[tuple[str, int]]]], what: str = ""
+) -> list[ProbeAnswer]:
+    """Try each server's targets from there, at the same time."""
     source = Path(probe.__file__).read_text(encoding="utf-8")
-    command = f"python3 - {CONNECT_SECONDS} {words} <<'END_OF_PROBE'\n{source}\nEND_OF_PROBE"
-    result = cloud.run(server, command, timeout_seconds=COMMAND_SECONDS, check=True)
+    commands = []
+    for server, targets in servers:
+        words = " ".join(shlex.quote(f"{host}:{port}") for host, port in targets)
+        commands.append((server, f"python3 - {CONNECT_SECONDS} {words} <<'END_OF_PROBE'\n{source}\nEND_OF_PROBE"))
+    results = ssh.run_all(cloud, commands, timeout_seconds=COMMAND_SECONDS, check=True, what=what)
+    return [_answer(server, result.stdout) for (server, _), result in zip(servers, results, strict=True)]
+
+
+def _answer(server: Server, output: str) -> ProbeAnswer:
     try:
-        answer = json.loads(result.stdout)
+        answer = json.loads(output)
     except ValueError:
-        raise CommandFailed(f"Server {server.name!r} gave no answer to the probe: {result.stdout[:200]!r}.") from None
+        raise CommandFailed(f"Server {server.name!r} gave no answer to the probe: {output[:200]!r}.") from None
     reasons = tuple("" if kept else why for _, _, kept, why in answer["answers"])
     return ProbeAnswer(tuple(answer["listening"]), reasons)

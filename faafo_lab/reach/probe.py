@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 HOLD_SECONDS = 1.0  # a connection that is refused late, after it was accepted, is so within this time
+NO_ANSWER = "no answer"
+NOBODY = (NO_ANSWER, "no route to host", "network is unreachable")  # reasons that mean that nobody is there for us
 PROC_TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 LISTEN = "0A"  # the state in /proc/net/tcp
 LOOPBACK = ("0100007F", "00000000000000000000000001000000")
@@ -26,7 +28,7 @@ def probe(host: str, port: int, timeout_seconds: float) -> tuple[bool, str]:
             except TimeoutError:
                 return True, ""  # it waits for us to speak first, as HTTP does
     except TimeoutError:
-        return False, "no answer"
+        return False, NO_ANSWER
     except OSError as error:
         return False, (error.strerror or str(error)).lower()
 

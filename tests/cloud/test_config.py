@@ -118,7 +118,7 @@ def test_the_labs_own_section_is_read(clouds_yaml: Path) -> None:
         clouds_yaml.read_text().replace("faafo_lab: {}", "faafo_lab: {network: lan, published_ports: {offset: 8000}}")
     )
     cloud = connect("lost", "shade")
-    assert (cloud.config.network, cloud.config.ssh_user) == ("lan", "ubuntu")
+    assert (cloud.config.network, cloud.config.ssh_user) == ("lan", None)
     assert connect("other", "shade").config.ssh_user == "debian"
     assert (cloud.published_port(80), cloud.published_port(22), cloud.published_port(5432)) == (8080, 8022, 5432)
     assert connect("other", "shade").published_port(80) == 80

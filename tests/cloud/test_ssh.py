@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import stat
@@ -20,28 +21,34 @@ from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CommandFailed, TimedOut, Unreachable
 from faafo_lab.cloud.marks import allocated_file
 from faafo_lab.cloud.model import Server
+from faafo_lab.cloud.progress import listener
 from tests.cloud.conftest import STRANGE
 
-SERVER = Server("server-1", "one", "ACTIVE", addresses=("127.0.0.1",))
+SERVER = Server("server-1", "one", "ACTIVE", floating_addresses=("127.0.0.1",))
 
 
 class Sshd:
     """An SSH server in a thread; commands run in a shell."""
 
-    def __init__(self, key: str, port: int = 0) -> None:
+    def __init__(
+        self, key: str, port: int = 0, host: str = "127.0.0.1", server_factory: type[asyncssh.SSHServer] | None = None
+    ) -> None:
         self.loop = asyncio.new_event_loop()
         self.thread = threading.Thread(target=self.loop.run_forever)
         self.thread.start()
-        self.acceptor = self._do(self._listen(key, port))
+        self.acceptor = self._do(self._listen(key, host, port, server_factory))
         self.port: int = self.acceptor.get_port()
         self.ran = threading.Event()
 
-    async def _listen(self, key: str, port: int) -> asyncssh.SSHAcceptor:
+    async def _listen(
+        self, key: str, host: str, port: int, server_factory: type[asyncssh.SSHServer] | None
+    ) -> asyncssh.SSHAcceptor:
         return await asyncssh.listen(
-            "127.0.0.1",
+            host,
             port,
+            server_factory=server_factory,
             server_host_keys=[asyncssh.generate_private_key("ssh-ed25519")],
-            authorized_client_keys=asyncssh.import_authorized_keys(key),
+            authorized_client_keys=None if server_factory else asyncssh.import_authorized_keys(key),
             process_factory=self._run,
         )
 
@@ -96,14 +103,11 @@ def no_known_hosts(lab_home: Path) -> Iterator[None]:
     (lab_home / "known_hosts").unlink(missing_ok=True)
 
 
-def login(port: int) -> ssh.Login:
-    return ssh.Login("lost", "ubuntu", port)
-
-
-def at(port: int) -> Cloud:
+def at(port: int, **lab: object) -> Cloud:
     """A cloud whose servers' SSH is published at this port."""
     cloud = connect("lost", "shade")
-    cloud.config = replace(cloud.config, lab={"published_ports": {"offset": port - ssh.SSH_PORT}})
+    lab = {"published_ports": {"offset": port - ssh.SSH_PORT}, "ssh_user": "ubuntu", **lab}
+    cloud.config = replace(cloud.config, lab=lab)
     return cloud
 
 
@@ -130,7 +134,7 @@ def test_the_users_own_ssh_config_plays_no_part(
     (tmp_path / ".ssh").mkdir()
     (tmp_path / ".ssh" / "config").write_text("Host *\n    ProxyCommand /bin/false\n")
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert ssh.run(login(sshd.port), SERVER, "echo direct", connect_seconds=5).stdout == "direct\n"
+    assert at(sshd.port, wait_seconds=5).run(SERVER, "echo direct").stdout == "direct\n"
 
 
 def test_a_command_has_a_limit(clouds_yaml: Path, sshd: Sshd) -> None:
@@ -151,38 +155,49 @@ def test_an_interrupt_ends_a_command(clouds_yaml: Path, sshd: Sshd) -> None:
     assert not [thread for thread in threading.enumerate() if thread.name == "ssh"]
 
 
-def test_it_tries_again_until_the_server_answers(clouds_yaml: Path) -> None:
+def test_it_tries_again_until_the_server_answers_and_says_what_it_waits_for(clouds_yaml: Path) -> None:
     with socket.socket() as chosen:
         chosen.bind(("127.0.0.1", 0))
         port = chosen.getsockname()[1]
+    shown: list[str] = []
     started: list[Sshd] = []
-    late = threading.Timer(0.7, lambda: started.append(Sshd(keys.public_key(), port)))
-    late.start()
+
+    def note(line: str) -> None:
+        shown.append(line)
+        if "connection refused" in line and not started:
+            started.append(Sshd(keys.public_key(), port))
+
+    token = listener.set(note)
     try:
         assert at(port).run(SERVER, "echo at last").stdout == "at last\n"
     finally:
-        late.join()
-        started[0].close()
+        listener.reset(token)
+        for sshd in started:
+            sshd.close()
+    assert re.fullmatch(r"SSH on one: 0 of 1, [\d.]+ s: one at 127\.0\.0\.1: connection refused", shown[1])
+    assert shown[-1].startswith("SSH on one: 1 of 1")
 
 
 def test_nobody_there_is_told(clouds_yaml: Path, sshd: Sshd) -> None:
     sshd.acceptor.close()
-    with pytest.raises(Unreachable, match=r"No SSH to server 'one' as 'ubuntu' at 127\.0\.0\.1:\d+ within 0.2 s"):
-        ssh.run(login(sshd.port), SERVER, "true", connect_seconds=0.2)
+    with pytest.raises(Unreachable, match=r"No SSH to server 'one' after [\d.]+ s: 127\.0\.0\.1: connection refused"):
+        at(sshd.port, wait_seconds=0.2).run(SERVER, "true")
 
 
 def test_a_server_without_the_key_is_told(clouds_yaml: Path) -> None:
     server = Sshd(asyncssh.generate_private_key("ssh-ed25519").export_public_key().decode())
     try:
-        with pytest.raises(Unreachable, match=r"Permission denied.*key pair 'faafo-lab'"):
-            ssh.run(login(server.port), SERVER, "true", connect_seconds=0.2)
+        with pytest.raises(
+            Unreachable, match=r"permission denied as ubuntu.*'one' has no key pair, not with 'faafo-lab'"
+        ):
+            at(server.port, wait_seconds=0.2).run(SERVER, "true")
     finally:
         server.close()
 
 
 def test_a_server_without_an_address_is_told(clouds_yaml: Path) -> None:
     with pytest.raises(CommandFailed, match="has no address yet"):
-        at(22).run(replace(SERVER, addresses=()), "true")
+        at(22).run(replace(SERVER, floating_addresses=()), "true")
 
 
 def test_a_changed_host_key_is_told(clouds_yaml: Path, sshd: Sshd, lab_home: Path) -> None:
@@ -199,24 +214,28 @@ def test_a_changed_host_key_is_told(clouds_yaml: Path, sshd: Sshd, lab_home: Pat
         impostor.close()
 
 
-def test_a_cloud_whose_name_has_a_blank_keeps_its_host_keys(sshd: Sshd) -> None:
-    mine = ssh.Login("my cloud", "ubuntu", sshd.port)
-    ssh.run(mine, SERVER, "true")
+def test_a_cloud_whose_name_has_a_blank_keeps_its_host_keys(clouds_yaml: Path, sshd: Sshd) -> None:
+    def mine(port: int) -> Cloud:
+        cloud = at(port)
+        cloud.name = "my cloud"
+        return cloud
+
+    mine(sshd.port).run(SERVER, "true")
     impostor = Sshd(keys.public_key())
     try:
         with pytest.raises(CommandFailed, match="another host key than before"):
-            ssh.run(replace(mine, port=impostor.port), SERVER, "true")
+            mine(impostor.port).run(SERVER, "true")
     finally:
         impostor.close()
 
 
-def test_the_labs_home_may_have_any_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_labs_home_may_have_any_name(clouds_yaml: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = tmp_path / STRANGE
     monkeypatch.setenv("FAAFO_LAB_HOME", str(home))
     server = Sshd(keys.public_key())
     try:
         for _ in range(2):
-            assert ssh.run(login(server.port), SERVER, "echo here").stdout == "here\n"
+            assert at(server.port).run(SERVER, "echo here").stdout == "here\n"
     finally:
         server.close()
     assert {path.name for path in home.iterdir()} == {"id_ed25519", "known_hosts"}

@@ -209,6 +209,10 @@ class _Login(asyncssh.SSHServer):
                 self._connection.set_authorized_keys(str(self._keys))
         return True
 
+    def connection_requested(self, dest_host: str, dest_port: int, orig_host: str, orig_port: int) -> bool:
+        """Be a jump host: the agent connects, and so the target sees this instance, as its security groups do."""
+        return True
+
 
 class _SFTP(asyncssh.SFTPServer):
     """Relative paths start at the agent's directory, which is the home."""
