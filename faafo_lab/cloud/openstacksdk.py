@@ -219,6 +219,7 @@ class OpenstacksdkCloud(Cloud):
     def temporary_url(self, container: str, name: str, seconds: int) -> str:
         store = self._sdk.object_store
         store.set_container_temp_url_key(quote(container), temporary_key())
+        # It would sign with SHA-1, which object stores no longer take.
         return self._signed(f"{str(store.get_endpoint()).rstrip('/')}/{quote(container)}/{quote(name)}", seconds)
 
     # ---- the project ----
