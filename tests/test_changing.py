@@ -1,6 +1,7 @@
 """Changes of the application: one at a time, undone where they fail, and never another outcome than was asked for."""
 
 import fcntl
+import re
 import subprocess
 import sys
 import threading
@@ -17,7 +18,7 @@ from faafo_lab import cli
 from faafo_lab.cloud import keys
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.emulator import control
-from faafo_lab.cloud.errors import CloudError, NotReady, ServerFailed
+from faafo_lab.cloud.errors import CloudError, NotFound, NotReady, ServerFailed
 from faafo_lab.cloud.marks import allocated_file
 from faafo_lab.paths import embedded_state_dir
 from faafo_lab.topology import Busy, Layout, Topology, TopologyError, discover
@@ -96,6 +97,17 @@ def test_what_can_not_be_is_refused_before_the_cloud_is_started(capsys: pytest.C
     assert "at least 1 API server and 0 workers, not 0 and 3" in capsys.readouterr().err
 
 
+def test_what_can_not_be_built_or_awaited_is_told_at_once(cloud: Cloud) -> None:
+    said: list[str] = []
+    app = Topology(cloud, say=said.append)
+    with pytest.raises(TopologyError, match="There is no API server"):
+        app.wait_serving()
+    with pytest.raises(NotFound, match="no server app-services with an address: build it first"):
+        app.add_apis(1)
+    assert said == ["undone, as it failed: key pair"]
+    assert all_there(cloud) == NOTHING
+
+
 def test_a_plan_is_shown_and_nothing_is_done(cloud: Cloud, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["scale-out", "--api", "1", "--worker", "2", "--plan"]) == 0
     assert capsys.readouterr().out == "create   app-api-1, app-services, app-worker-1, app-worker-2\n"
@@ -108,6 +120,7 @@ def test_a_deployment_whose_user_data_fails_leaves_nothing(cloud: Cloud) -> None
         Topology(cloud, image="plain-linux", say=said.append).deploy(api=1, worker=1)
     assert "server app-worker-1: created" in said, "it failed late"
     assert "floating address of app-api-1: attached" in said
+    assert re.fullmatch("undone, as it failed: servers of role worker, .*key pair, .*security group worker.*", said[-1])
     assert all_there(cloud) == NOTHING
 
 

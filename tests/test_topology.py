@@ -272,6 +272,8 @@ def test_what_the_application_refuses_is_said_in_its_own_words(app: Topology) ->
         app.drain(["nobody"])
     with pytest.raises(NoAnswer, match="No API of the application answers"):
         Api(lambda: ["http://127.0.0.1:1"]).stats()
+    with pytest.raises(NoAnswer, match=r"What answers at .* is not the application \(404 Not Found\)"):
+        Api(lambda: [str(app.cloud.config.auth_url)]).stats()
 
 
 def test_impossible_sizes_get_one_sentence(app: Topology) -> None:

@@ -64,8 +64,8 @@ def _of_cloud(cloud: Cloud | None) -> Iterator[Finding]:
     try:
         cloud = cloud or connect()
         limits = cloud.limits()
-        words = f"{cloud.name} answers through {cloud.backend}; {limits.servers_used} servers are there"
-        yield Finding(what, True, words)
+        servers = "1 server is" if limits.servers_used == 1 else f"{limits.servers_used} servers are"
+        yield Finding(what, True, f"{cloud.name} answers through {cloud.backend}; {servers} there")
         what = "lab's home"
         app = Topology(cloud)
         ready = True

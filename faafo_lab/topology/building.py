@@ -85,6 +85,10 @@ class Builder:
 
     def _make(self, role: Role, steps: Sequence[Step], key: KeyPair, url: str) -> None:
         """Servers of one role, together."""
+        script = self._app.user_data(role.name, url)
+        metadata = {ROLE_KEY: role.name, DIGEST_KEY: self._app.digest(role)}
+        if role.chooses_pictures and self._app.pictures != PICTURES_IN_DATABASE:
+            metadata[PICTURES_KEY] = self._app.pictures
         if old := [step.server for step in steps if step.server]:
             for step in steps:
                 if step.server:
@@ -92,12 +96,6 @@ class Builder:
             self._cloud.delete_servers(old)
         made: list[Server] = []
         self._undo.add(f"servers of role {role.name}", lambda: self._cloud.delete_servers(made))
-        script, metadata = (
-            self._app.user_data(role.name, url),
-            {ROLE_KEY: role.name, DIGEST_KEY: self._app.digest(role)},
-        )
-        if role.chooses_pictures and self._app.pictures != PICTURES_IN_DATABASE:
-            metadata[PICTURES_KEY] = self._app.pictures
         for step in steps:
             made.append(
                 self._cloud.create_server(

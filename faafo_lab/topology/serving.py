@@ -35,6 +35,8 @@ def wait_serving(
         nonlocal consoles_due
         if any(server.name not in app.endpoints for server in app.apis):
             app.refresh()
+        if not app.apis:
+            raise TopologyError("There is no API server, so nothing can serve: deploy the application first.")
         if gone := [name for name in names if name not in app.servers]:
             raise TopologyError(f"{', '.join(gone)} was deleted before it served: deploy again.")
         waiting[:] = _not_serving(app, names, is_old)

@@ -38,6 +38,7 @@ class Topology(Application):
 
         What is right already stays as it is, a worker that is replaced or too many is drained first, and an application
         of another layout is removed. On failure what this call made is removed again; what it replaced stays away.
+        Each of its waits has the cloud's own limit, `cloud.config.wait_seconds`.
         Raises NotReady (before anything is built), ServerFailed, TimedOut, QuotaExceeded …: see `cloud.errors`; and
         TopologyError where somebody else changed the application at the same time.
         """

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from faafo_lab import cli
 from faafo_lab.cloud.emulator import control
 from faafo_lab.cloud.emulator.addresses import Claim, numbers
 from faafo_lab.cloud.emulator.common.store import SCHEMA_VERSION, Store
@@ -250,6 +251,29 @@ def test_quotas_are_set_at_the_start_and_hold(start: Start) -> None:
     floating = {"floatingip": {"floating_network_id": api.network("public")["id"]}}
     assert api("POST", "/networking/v2.0/floatingips", floating).status_code == 409
     assert api.get("/compute/v2.1/limits")["limits"]["absolute"]["maxTotalInstances"] == 1
+
+
+def test_nova_may_list_a_floating_address_late_as_on_a_real_cloud(start: Start) -> None:
+    api = Api(start(address_lag_seconds=5.0))
+    server = api.boot("late")
+    [port] = api.get(f"/networking/v2.0/ports?device_id={server}")["ports"]
+    wanted = {"floating_network_id": api.network("public")["id"], "port_id": port["id"]}
+    floating = api("POST", "/networking/v2.0/floatingips", {"floatingip": wanted}).json()["floatingip"]
+
+    def listed() -> list[str]:
+        [addresses] = api.get(f"/compute/v2.1/servers/{server}")["server"]["addresses"].values()
+        return [each["addr"] for each in addresses if each["OS-EXT-IPS:type"] == "floating"]
+
+    assert listed() == []
+    assert floating["status"] == "ACTIVE"
+    wait_for("Nova to list it", lambda: listed() == [floating["floating_ip_address"]])
+
+
+@pytest.mark.parametrize("seconds", ["-1", "soon", "nan", "inf"])
+def test_a_lag_that_is_none_is_refused(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.parser().parse_args(["cloud", "start", f"--address-lag={seconds}"])
+    assert f"{seconds!r} is not a number of seconds, such as 2.5" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
