@@ -6,8 +6,10 @@ import pytest
 import requests
 
 import faafo_lab
+from faafo_lab.cloud import keys
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import NotReady
+from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.cloud.model import Image
 from faafo_lab.topology import Topology, TopologyError, wheel
 from faafo_lab.topology.package import Package, _only_here
@@ -94,3 +96,29 @@ def test_an_image_that_is_too_old_is_named_as_far_as_it_says(
 def test_a_url_that_leads_to_this_machine_is_no_use_to_other_machines() -> None:
     here = [_only_here(f"http://{host}:8080/v1") for host in ("127.0.0.1", "localhost", "[::1]", "10.0.0.4", "swift")]
     assert here == [True, True, True, False, False]
+
+
+@pytest.mark.skipif(not hasattr(Cloud, "upload"), reason="servers can't be reached through others yet")
+def test_what_is_uploaded_waits_until_a_server_has_a_floating_address(cloud: Cloud) -> None:
+    there, package = Path("/tmp", wheel.build().name), Package(cloud)  # its servers see our files
+    there.unlink(missing_ok=True)
+    key = keys.ensure_key_pair(cloud)
+    group = cloud.create_security_group("ssh")
+    cloud.add_rule(group, 22)
+    made = {"key_pair": key, "security_groups": [group], "image": "plain-linux", "flavor": "m1.tiny"}
+    try:
+        inner = cloud.wait_for(cloud.create_server("inner", metadata={ROLE_KEY: "services"}, **made))[0]
+        package.upload([inner], [inner])
+        assert not there.exists(), "there is no way to it"
+        outer = cloud.wait_for(cloud.create_server("outer", metadata={ROLE_KEY: "api"}, **made))[0]
+        cloud.attach_floating_ip(outer, cloud.create_floating_ip())
+        cloud.wait_until(lambda: bool(cloud.server("outer").floating_addresses), "the floating address")
+        package.upload([], cloud.servers())
+        assert there.read_bytes() == wheel.build().data
+    finally:
+        there.unlink(missing_ok=True)
+        cloud.delete_servers(cloud.servers(), progress=False)
+        for ip in cloud.floating_ips():
+            cloud.delete_floating_ip(ip)
+        cloud.delete_security_group(group)
+        cloud.delete_key_pair(key)
