@@ -9,7 +9,7 @@ from importlib import import_module
 
 from measure import keep
 
-PARTS = ("kernel", "scaling", "api", "growth", "large", "cloud", "balancing", "workbook")
+PARTS = ("kernel", "install", "scaling", "api", "growth", "large", "cloud", "balancing", "workbook")
 
 
 def main() -> int:

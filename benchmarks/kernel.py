@@ -4,6 +4,7 @@ kernel_vs_python    the plain Python loop's time against the kernel's
 kernel_vs_c         the kernel's time against that of kernel.c: the same loops and pixels, gcc -O3 -march=native
 png_vs_pillow       Pillow's time for an RGB PNG of the same pixels against ours, from rows to file
 png_size_vs_pillow  our file's size against Pillow's
+kernel_on_server    the time of the machine code that servers get, against that of llvmlite's for this very processor
 kernel_start_cpu_seconds    loading llvmlite and making the machine code, in a fresh process
 """
 
@@ -23,7 +24,7 @@ from uuid import UUID
 from measure import Figures
 from PIL import Image
 
-from faafo_lab.app import fractal, kernel, png
+from faafo_lab.app import fractal, kernel, llvm, png
 from faafo_lab.app.julia import COLOURS, Task, constant, pixels
 
 TASKS = [Task(str(UUID(int=number)), 952, 382, 512, -1.5, 1.5, -1.0, 1.0) for number in range(7, 12)]
@@ -54,6 +55,7 @@ def figures() -> Figures:
     return {
         "kernel_vs_python": (statistics.median(python / mine for mine, python in pairs), "times"),
         **against_c(ours),
+        **on_a_server(ours),
         **against_pillow(),
         "kernel_start_cpu_seconds": (statistics.median(starts), "s"),
     }
@@ -78,6 +80,20 @@ def against_c(ours: kernel.Compiled) -> Figures:
                 pairs[run] = before + rendered(ours, task), before_c + rendered(theirs, task)
     print(f"C: {statistics.median(c for _, c in pairs) * 1e3:.1f} ms")
     return {"kernel_vs_c": (statistics.median(mine / c for mine, c in pairs), "ratio")}
+
+
+def on_a_server(ours: kernel.Compiled) -> Figures:
+    """The kernel and the one of the lab's wheel, alternating."""
+    with tempfile.TemporaryDirectory() as place:
+        for name, code in llvm.files().items():
+            Path(place, name).write_bytes(code)
+        before, kernel.MACHINE_CODE = kernel.MACHINE_CODE, Path(place)
+        theirs = kernel.Compiled(False)
+        kernel.MACHINE_CODE = before
+        if shown(ours, TASKS[0]) != shown(theirs, TASKS[0]):
+            raise RuntimeError("the machine code for servers has other pixels")
+        pairs = [(rendered(ours, task), rendered(theirs, task)) for _ in range(RUNS) for task in TASKS]
+    return {"kernel_on_server": (statistics.median(server / mine for mine, server in pairs), "ratio")}
 
 
 def against_pillow() -> Figures:

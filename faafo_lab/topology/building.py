@@ -81,7 +81,7 @@ class Builder:
             if role.serves:
                 self._publish([step.name for step in (*kept, *steps)])
         if package and not url:
-            package.upload(self._app.servers[step.name] for step in plan.made)
+            package.upload([self._app.servers[step.name] for step in plan.made], self._app.servers.values())
 
     def _make(self, role: Role, steps: Sequence[Step], key: KeyPair, url: str) -> None:
         """Servers of one role, together."""

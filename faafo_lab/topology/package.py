@@ -39,6 +39,7 @@ class Package:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._override = os.environ.get(VARIABLE, "")
+        self._awaiting: list[str] = []  # the ids of servers that it has to be uploaded to
         self._container = CONTAINER_PREFIX + keys.derive_secret("object store")[:8]  # another lab's has another key
 
     def script(self, url: str = "") -> str:
@@ -68,11 +69,20 @@ class Package:
         self.withdraw()
         return ""
 
-    def upload(self, servers: Iterable[Server]) -> None:
-        """Upload the wheel to servers that were given no URL; those that are reached from outside come first."""
-        if not self._override:
-            for server in sorted(servers, key=lambda server: not server.floating_addresses):
-                path = f"/tmp/{wheel.build().name}"  # noqa: S108
+    def upload(self, servers: Iterable[Server], there: Iterable[Server]) -> None:
+        """Upload the wheel to these servers, which were given no URL, and to those that it could not reach before.
+
+        Of the servers that are `there`, one must have a floating address, which is the way to the others; until one
+        has, they wait.
+        """
+        if self._override:
+            return
+        known = {server.id: server for server in there}
+        self._awaiting += [server.id for server in servers]
+        if any(server.floating_addresses for server in known.values()):
+            awaiting, self._awaiting = [known[id] for id in self._awaiting if id in known], []
+            path = f"/tmp/{wheel.build().name}"  # noqa: S108
+            for server in sorted(awaiting, key=lambda server: not server.floating_addresses):
                 self._cloud.upload(server, wheel.build().data, path)  # type: ignore[attr-defined,unused-ignore]
 
     def withdraw(self) -> bool:

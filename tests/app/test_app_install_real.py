@@ -9,7 +9,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import quote
 
 import amqp
@@ -17,50 +20,80 @@ import kombu
 import pytest
 
 from faafo_lab.app.install import SCRIPT
+from faafo_lab.topology import wheel
+from faafo_lab.topology.package import SCRIPT as PACKAGE_SCRIPT
+from faafo_lab.topology.roles import ROLES
+from faafo_lab.topology.user_data import script
 from tests.app.deployment import SECRET, Deployment, done
 from tests.app.engines import RABBITMQ_SCRIPTS, Pair, PostgreSQL, RabbitMQ
+from tests.app.test_app_fractal import png, task
 from tests.app.test_app_install import COMMANDS
 from tests.programs import possible
 from tests.waiting import LIMIT_SECONDS, wait_for
 
+LOCK = "-o DPkg::Lock::Timeout=600"
 NAMESPACE = ["unshare", "--mount", "--"]
 
 
 class RealMachine:
-    """A deployment's PostgreSQL and RabbitMQ, and a copy of /etc."""
+    """A machine with an /etc, /opt and /usr/local/bin of its own; `apt-get` and `systemctl` take notes."""
 
-    def __init__(self, deployment: Deployment) -> None:
-        self.deployment = deployment
-        self.etc, self.bin = deployment.place / "etc", deployment.place / "bin"
+    def __init__(self, place: Path) -> None:
+        self.etc, self.bin, self.opt, self.local = (place / name for name in ("etc", "bin", "opt", "local"))
         shutil.copytree("/etc", self.etc, symlinks=True)
-        self.bin.mkdir()
-        self.notes = deployment.place / "notes.txt"
+        for made in (self.bin, self.opt, self.local):
+            made.mkdir()
+        self.notes = place / "notes.txt"
         for name in ("apt-get", "systemctl"):
-            self.command(name, f'echo "{name} $*" >> {shlex.quote(str(self.notes))}')
-        for name, target in COMMANDS.items():
-            module, function = target.split(":")
-            code = f"from faafo_lab.app.{module} import {function}; {function}()"
-            self.command(name, f'exec {shlex.quote(sys.executable)} -c {shlex.quote(code)} "$@"')
-        assert isinstance(deployment.broker, RabbitMQ)
-        node = [f"{key}={shlex.quote(value)}" for key, value in deployment.broker.environment().items()]
-        noted = f'echo "rabbitmqctl $*" >> {shlex.quote(str(self.notes))}'
-        self.command("rabbitmqctl", f'{noted}; env {" ".join(node)} {RABBITMQ_SCRIPTS / "rabbitmqctl"} "$@"')
+            self.command(name, self.noting(name))
+
+    def noting(self, name: str) -> str:
+        return f'echo "{name} $*" >> {shlex.quote(str(self.notes))}'
 
     def command(self, name: str, line: str) -> None:
         path = self.bin / name
         path.write_text(f"#!/bin/sh\n{line}\n")
         path.chmod(0o755)
 
+    def inside(self, *words: str) -> list[str]:
+        """A command where those directories are this machine's."""
+        mounts = 'mount --bind "$0" /etc && mount --bind "$1" /opt && mount --bind "$2" /usr/local/bin && shift 2'
+        places = [str(place) for place in (self.etc, self.opt, self.local)]
+        return [*NAMESPACE, "sh", "-c", f'{mounts} && exec "$@"', *places, *words]
+
+    def environment(self) -> dict[str, str]:
+        settings = {name: value for name, value in os.environ.items() if name.startswith(("PIP_", "SSL_"))}
+        return {"PATH": f"{self.bin}:{os.environ['PATH']}", "LANG": "C.UTF-8"} | settings
+
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Run a command where /etc is the copy."""
-        inside = 'mount --bind "$0" /etc && exec "$@"'
         return subprocess.run(
-            [*NAMESPACE, "sh", "-c", inside, str(self.etc), *words],
-            env={"PATH": f"{self.bin}:{os.environ['PATH']}", "LANG": "C.UTF-8"},
+            self.inside(*words),
+            env=self.environment(),
             capture_output=True,
             text=True,
             timeout=2 * LIMIT_SECONDS,
             check=False,
+        )
+
+    def noted(self) -> list[str]:
+        return self.notes.read_text().splitlines()
+
+
+class WithBroker(RealMachine):
+    """A machine with the application's commands, and a deployment's PostgreSQL and RabbitMQ."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        super().__init__(deployment.place)
+        self.deployment = deployment
+        for name, target in COMMANDS.items():
+            module, function = target.split(":")
+            code = f"from faafo_lab.app.{module} import {function}; {function}()"
+            self.command(name, f'exec {shlex.quote(sys.executable)} -c {shlex.quote(code)} "$@"')
+        assert isinstance(deployment.broker, RabbitMQ)
+        node = [f"{key}={shlex.quote(value)}" for key, value in deployment.broker.environment().items()]
+        self.command(
+            "rabbitmqctl",
+            f'{self.noting("rabbitmqctl")}; env {" ".join(node)} {RABBITMQ_SCRIPTS / "rabbitmqctl"} "$@"',
         )
 
     def broker_knows(self, password: str) -> bool:
@@ -76,30 +109,43 @@ class RealMachine:
         return f"amqp://faafo:{quote(password, safe='')}@127.0.0.1:{self.deployment.broker.port}//"
 
 
-@pytest.fixture
-def machine() -> Iterator[RealMachine]:
-    if missing := RabbitMQ.missing():
-        pytest.skip(missing)
+URLS = {"endpoint": "http://10.0.0.7", "queue": "amqp://faafo:x@10.0.0.4:5672//"}
+
+
+def need_root() -> None:
     if os.geteuid() != 0 or not possible(*NAMESPACE, "mount", "--bind", "/etc", "/etc"):
         pytest.skip("only root can give it an /etc of its own, and only where mounts are allowed")
+
+
+@pytest.fixture
+def machine() -> Iterator[WithBroker]:
+    if missing := RabbitMQ.missing():
+        pytest.skip(missing)
+    need_root()
     deployment = Deployment(pair=Pair(PostgreSQL, RabbitMQ))
     try:
         deployment.database()
         deployment.messaging()
-        yield RealMachine(deployment)
+        yield WithBroker(deployment)
     finally:
         deployment.close()
 
 
-def test_on_a_real_machine_broker_api_and_worker_are_set_up_and_work(machine: RealMachine) -> None:
+@pytest.fixture
+def server(tmp_path: Path) -> RealMachine:
+    need_root()
+    return RealMachine(tmp_path)
+
+
+def test_on_a_real_machine_broker_api_and_worker_are_set_up_and_work(machine: WithBroker) -> None:
     deployment = machine.deployment
     assert machine.run("rabbitmqctl", "delete_user", "faafo").returncode == 0
     options = ["-i", "messaging", "-i", "faafo", "-r", "api", "-r", "worker", "-d", deployment.database_url()]
 
     done_once = machine.run("bash", str(SCRIPT), *options, "-m", machine.queue_url("first"), "-s", "first")
     assert done_once.returncode == 0, done_once.stderr
-    noted = machine.notes.read_text().splitlines()
-    assert "apt-get install -y --no-install-recommends rabbitmq-server" in noted
+    noted = machine.noted()
+    assert f"apt-get {LOCK} install -y --no-install-recommends rabbitmq-server" in noted
     assert "systemctl enable --now rabbitmq-server" in noted
     assert noted[-1] == "systemctl enable --now faafo-api faafo-worker"
     assert machine.broker_knows("first")
@@ -107,7 +153,7 @@ def test_on_a_real_machine_broker_api_and_worker_are_set_up_and_work(machine: Re
     # again, with another secret: the broker learns it
     done_again = machine.run("bash", str(SCRIPT), *options, "-m", machine.queue_url(SECRET), "-s", SECRET)
     assert done_again.returncode == 0, done_again.stderr
-    assert machine.notes.read_text().splitlines()[-1] == "systemctl restart faafo-api faafo-worker"
+    assert machine.noted()[-1] == "systemctl restart faafo-api faafo-worker"
     assert machine.broker_knows(SECRET)
     assert not machine.broker_knows("first")
 
@@ -135,3 +181,134 @@ def test_on_a_real_machine_broker_api_and_worker_are_set_up_and_work(machine: Re
     uuids = created.stdout.split()[-2:]
     wait_for("the fractals", lambda: done(client, uuids))
     assert client.get("/v1/dead", headers=secret).json()["num_results"] == 0
+
+
+def test_a_database_that_is_switched_off_is_started_before_it_is_asked(server: RealMachine) -> None:
+    server.command("runuser", f"{server.noting('runuser')}; cat; echo {server.etc / 'pg_hba.conf'}")
+    (server.etc / "pg_hba.conf").touch()
+    assert server.run("bash", str(SCRIPT), "-i", "database", "-s", "x").returncode == 0
+    noted = server.noted()
+    assert noted[0] == f"apt-get {LOCK} install -y --no-install-recommends postgresql"
+    assert noted[1] == "systemctl enable --now postgresql"
+    assert noted[2].startswith("runuser -u postgres -- psql")
+    assert noted[-1] == "systemctl restart postgresql", "it listens anew"
+    assert "faafo 0.0.0.0/0 scram" in (server.etc / "pg_hba.conf").read_text()
+    assert server.run("bash", str(SCRIPT), "-i", "database", "-s", "x").returncode == 0
+    assert server.noted()[len(noted) :].count("systemctl restart postgresql") == 0
+
+
+def test_what_apt_can_not_install_ends_it_in_one_sentence(server: RealMachine) -> None:
+    server.command("apt-get", f'{server.noting("apt-get")}; case "$*" in *update*) ;; *) exit 100 ;; esac')
+    done = server.run("bash", str(SCRIPT), "-i", "messaging", "-s", "x")
+    assert done.returncode == 1
+    assert done.stderr == "faafo-install: apt-get could not install rabbitmq-server.\n"
+    assert len(server.noted()) == 3, "it goes on to nothing else"
+
+
+def test_it_waits_while_others_have_apts_lists(server: RealMachine) -> None:
+    looked = server.bin / "looked"
+    server.command(
+        "apt-get",
+        f'{server.noting("apt-get")}; case "$*" in *update*) [ -e {looked} ] || {{ touch {looked}; exit 100; }} ;; '
+        f"*) [ -e {looked} ] ;; esac",
+    )
+    server.command("rabbitmqctl", "true")
+    assert server.run("bash", str(SCRIPT), "-i", "messaging", "-s", "x").returncode == 0
+    assert [line.split()[3] for line in server.noted() if "apt-get" in line] == [
+        "install",
+        "update",
+        "update",
+        "install",
+    ]
+
+
+def test_a_full_disk_is_told_and_no_file_is_cut(server: RealMachine) -> None:
+    full = "mount -t tmpfs -o size=4k none /etc/systemd/system && printf %4096d 1 > /etc/systemd/system/filler"
+    server.command("faafo-worker", "true")
+    done = server.run(
+        "sh", "-c", f"{full}; bash {SCRIPT} -r worker -s x; s=$?; ls /etc/systemd/system/*.service; exit $s"
+    )
+    assert (done.returncode, done.stdout) == (1, "faafo-install: the secret is noted\n")
+    assert "faafo-worker.service can't be written: is the disk full?" in done.stderr
+
+
+class Answers(BaseHTTPRequestHandler):
+    """At first it has not what is asked for, then half of it, then all."""
+
+    bodies: list[bytes]
+
+    def do_GET(self) -> None:
+        body = self.bodies.pop(0) if self.bodies else b""
+        self.send_response(200 if body else 404)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+def given(name: str, url: str = "") -> str:
+    """User data's beginning: this wheel, under a name of its own."""
+    return f"set -eu\nname={name} sha256={wheel.build().sha256} url={url}\n{PACKAGE_SCRIPT.read_text()}"
+
+
+def test_the_wheel_is_fetched_until_it_is_the_right_one(server: RealMachine) -> None:
+    data = wheel.build().data
+    Answers.bodies = [b"", data[:1000], data]
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answers) as store:
+        threading.Thread(target=store.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{store.server_port}/x.whl"
+        done = server.run("bash", "-c", f"{given('faafo_lab-0.1.0-py3-none-any.whl', url)}\nfaafo-install -h")
+        store.shutdown()
+    assert done.returncode == 0, done.stderr
+    assert "waiting for faafo_lab-0.1.0-py3-none-any.whl, from the object store\nusage: faafo-install" in done.stdout
+    assert not Answers.bodies
+
+
+def test_an_instance_of_the_embedded_cloud_installs_nothing(server: RealMachine) -> None:
+    """It shares this machine's files."""
+    done = server.run("env", "INSTANCE_ROOT=/somewhere", "bash", "-c", given("x.whl"))
+    assert (done.returncode, list(server.opt.iterdir())) == (1, [])
+    assert "has the application in the image faafo-lab, and nowhere else" in done.stderr
+
+
+def test_a_machine_with_no_python_that_is_new_enough_is_told_so(server: RealMachine) -> None:
+    done = server.run("env", "PATH=/nowhere", "/bin/bash", "-c", given("x.whl"))
+    assert done.returncode == 1
+    assert "needs Python 3.11: choose an image of Debian 12, Ubuntu 24.04 or newer" in done.stderr
+
+
+def test_a_server_installs_what_is_uploaded_to_it_and_draws(server: RealMachine, tmp_path: Path) -> None:
+    pinned = next(line for line in (SCRIPT.with_name("requirements.txt")).read_text().splitlines() if "vine==" in line)
+    if not possible(sys.executable, "-m", "pip", "download", "-qd", str(tmp_path / "x"), pinned.split()[0]):
+        pytest.skip("no package index can be reached")
+    name = f"faafo_lab-0.1.0-{os.getpid()}-py3-none-any.whl"  # /tmp is everybody's
+    uploaded = Path("/tmp", name)
+    user_data = script(ROLES["worker"], URLS, before=given(name), secret=SECRET, pictures="database")
+    boot = subprocess.Popen(server.inside("bash", "-c", user_data), env=server.environment(), stdout=subprocess.PIPE)
+    try:
+        assert boot.stdout is not None
+        assert boot.stdout.readline().decode() == f"faafo-lab: waiting for {name}, which the lab uploads\n"
+        uploaded.write_bytes(wheel.build().data[:100_000])
+        wait_for("the half of it to be seen", lambda: (server.opt / "faafo-lab" / name).exists())
+        uploaded.write_bytes(wheel.build().data)
+        assert boot.wait(5 * LIMIT_SECONDS) == 0, boot.stdout.read()
+    finally:
+        boot.kill()
+        boot.communicate()
+        uploaded.unlink(missing_ok=True)
+    assert {path.name for path in server.local.iterdir()} == set(COMMANDS)
+    assert "FAAFO_QUEUE_URL" in (server.etc / "faafo/faafo-worker.env").read_text()
+    assert "ExecStart=/usr/local/bin/faafo-worker\n" in (server.etc / "systemd/system/faafo-worker.service").read_text()
+    installed = {path.name.partition("-")[0] for path in server.opt.glob("faafo/lib/python*/site-packages/*.dist-info")}
+    assert not installed & {"pip", "setuptools", "llvmlite", "numpy", "openstacksdk"}
+    assert "faafo_lab" in installed
+    megabytes = int(subprocess.check_output(["du", "-sm", server.opt / "faafo"]).split()[0])
+    assert 50 < megabytes < 120
+    assert server.run("faafo", "--help").stdout.startswith("usage: faafo")
+    wanted = task(300, 200)
+    code = f"import sys; from faafo_lab.app import fractal, julia; fractal.write_png(julia.{wanted}, sys.stdout.buffer)"
+    drawn = subprocess.check_output(
+        server.inside("/opt/faafo/bin/python", "-c", code), env=server.environment(), cwd=tmp_path
+    )
+    assert drawn == png(wanted)
