@@ -82,6 +82,7 @@ lint: develop  ## ruff and mypy (strict)
 lock: develop  ## update the locked versions (the only way to)
 	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml --output-file requirements.lock
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --constraint requirements.lock pyproject.toml --output-file binder/requirements.txt
+	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --constraint requirements.lock --group app --output-file faafo_lab/app/requirements.txt
 	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header interop/requirements.in --output-file interop/requirements.txt
 
 clean:  ## stop the lab's embedded cloud and remove everything that make made

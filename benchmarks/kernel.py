@@ -68,9 +68,8 @@ def against_c(ours: kernel.Compiled) -> Figures:
         library = Path(place) / "kernel.so"
         subprocess.run([*COMPILER, "-o", library, SOURCE], check=True)
         loaded = ctypes.CDLL(str(library))
-        prototype = ctypes.CFUNCTYPE(None, *(kernel.IN_C[kind] for kind in kernel.ARGUMENTS))
         theirs = copy.copy(ours)
-        theirs.columns, theirs.kernel = loaded.columns(), prototype(("strip", loaded))
+        theirs.columns, theirs.kernel = loaded.columns(), kernel.PROTOTYPE(("strip", loaded))
         pairs = [(0.0, 0.0)] * RUNS
         for task in TASKS:
             if shown(ours, task) != shown(theirs, task):

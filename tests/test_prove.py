@@ -71,6 +71,7 @@ def assert_clear(cloud: Cloud) -> None:
     assert cloud.floating_ips() == []
     assert cloud.key_pairs() == []
     assert [group.name for group in cloud.security_groups()] == ["default"]
+    assert cloud.containers() == []
 
 
 @pytest.mark.long

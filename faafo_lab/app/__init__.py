@@ -29,7 +29,7 @@ Its rooms, in the order in which a fractal passes through them:
     dead         what no worker can process, with the reason
     worker       takes a task, computes, reports
     julia        the Julia set's definition, in plain Python, and its colours
-    kernel       its loops as machine code, by LLVM
+    kernel       its loops as machine code; llvm makes it, processors: for which
     fractal      the picture, strip by strip; png: its file
     metrics      what Prometheus reads
     machine      the load of the machine this runs on

@@ -26,6 +26,7 @@ usage: faafo-install [-i database|messaging|faafo]... [-r api|worker|demo]...
 
   Everybody on a machine can read what stands on its command lines. So -m, -d, -o and -s may be left out, and
   FAAFO_QUEUE_URL, FAAFO_DATABASE_URL, FAAFO_IMAGES_URL and FAAFO_SECRET be set in the environment instead.
+  On a real machine, FAAFO_WHEEL in the environment is the wheel that -i faafo installs: the one that has this script.
   FAAFO_LOG=json and FAAFO_LOG_LEVEL=debug|info|warning|error in the environment say how API and worker log.
 USAGE
 }
@@ -110,13 +111,13 @@ write() { # write FILE MODE, content on standard input; true where the file was 
     local content
     content=$(cat; echo .)
     content=${content%.}
+    # it is called in conditions, where bash goes on after a failure whatever was set
     if [ -f "$1" ] && [ "$(cat "$1"; echo .)" = "$content." ]; then
-        chmod "$2" "$1"
+        chmod "$2" "$1" || failed "$1 can't be given the mode $2."
         return 1
     fi
-    (umask 077 && printf '%s' "$content" >"$1.new")
-    chmod "$2" "$1.new"
-    mv "$1.new" "$1"
+    (umask 077 && printf '%s' "$content" >"$1.new") && chmod "$2" "$1.new" && mv "$1.new" "$1" ||
+        failed "$1 can't be written: is the disk full?"
 }
 
 variable() { # variable NAME VALUE: a line of an EnvironmentFile, none where the value is empty
@@ -163,14 +164,26 @@ UNIT
 
 # --- A real machine: packages ------------------------------------------------------------------------------------
 
+apt() { # a fresh machine updates itself: others may have apt's locks for some minutes
+    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 "$@"
+}
+
 apt_install() {
     command -v apt-get >/dev/null || failed 'it needs a Debian or Ubuntu machine: apt-get is not here.'
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" ||
-        { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"; }
+    local left=60
+    if ! apt install -y --no-install-recommends "$@"; then
+        until apt update; do # that timeout does not hold for the lock of the lists
+            left=$((left - 1))
+            [ $left -gt 0 ] || failed 'apt-get update fails: can this machine reach its package mirror?'
+            sleep 5
+        done
+        apt install -y --no-install-recommends "$@" || failed "apt-get could not install $*."
+    fi
 }
 
 real_database() {
     apt_install postgresql
+    systemctl enable --now postgresql
     local quoted=${password//\'/\'\'} config
     # by standard input: a command line is no place for a password
     runuser -u postgres -- psql -v ON_ERROR_STOP=1 -q <<SQL
@@ -181,18 +194,19 @@ SELECT 'CREATE DATABASE faafo OWNER faafo' WHERE NOT EXISTS (SELECT FROM pg_data
 ALTER SYSTEM SET listen_addresses = '*';
 SQL
     config=$(runuser -u postgres -- psql -qtA -c 'SHOW hba_file')
-    grep -q '^host faafo faafo ' "$config" || {
+    if ! grep -q '^host faafo faafo ' "$config"; then
         printf 'host faafo faafo 0.0.0.0/0 scram-sha-256\nhost faafo faafo ::/0 scram-sha-256\n' >>"$config"
         systemctl restart postgresql
-    }
-    systemctl enable --now postgresql
+    fi
 }
 
 real_messaging() {
     apt_install rabbitmq-server
     systemctl enable --now rabbitmq-server
     rabbitmqctl await_startup
-    if rabbitmqctl -q list_users | grep -q '^faafo[[:space:]]'; then
+    local users
+    users=$(rabbitmqctl -q list_users)
+    if grep -q '^faafo[[:space:]]' <<<"$users"; then
         printf '%s' "$password" | rabbitmqctl change_password faafo
     else
         printf '%s' "$password" | rabbitmqctl add_user faafo
@@ -200,13 +214,21 @@ real_messaging() {
     rabbitmqctl set_permissions -p / faafo '.*' '.*' '.*'
 }
 
-real_application() {
-    if ! command -v faafo-api >/dev/null; then
-        apt_install python3-venv
-        python3 -m venv /opt/faafo
-        /opt/faafo/bin/pip install --quiet "${FAAFO_PACKAGE:-faafo-lab}"
-        ln -sf /opt/faafo/bin/faafo /opt/faafo/bin/faafo-* /usr/local/bin/
+real_application() { # of the wheel FAAFO_WHEEL, whose application this script is part of, where it is set
+    local place=/opt/faafo
+    if [ -n "${FAAFO_WHEEL-}" ]; then
+        python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+            failed 'the application needs Python 3.11: take Debian 12, Ubuntu 24.04 or newer.'
+        python3 -c 'import ensurepip' 2>/dev/null || apt_install python3-venv
+        [ -x $place/bin/pip ] || python3 -m venv $place
+        $place/bin/pip install -q --no-deps --require-hashes -r "${BASH_SOURCE%/*}/requirements.txt"
+        $place/bin/pip install -q --no-deps --force-reinstall "$FAAFO_WHEEL"
+        $place/bin/pip uninstall -q -y setuptools pip # they would be a fifth of all
     fi
+    if [ -x $place/bin/faafo-api ]; then
+        ln -sf $place/bin/faafo $place/bin/faafo-* /usr/local/bin/
+    fi
+    command -v faafo-api >/dev/null || failed 'there is no application here: FAAFO_WHEEL must name a wheel of it.'
     id faafo >/dev/null 2>&1 || useradd --system --no-create-home --shell /usr/sbin/nologin faafo
 }
 

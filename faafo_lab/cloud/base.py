@@ -11,22 +11,29 @@ Where a method takes a server, image, flavor, group, … it takes the dataclass,
 from __future__ import annotations
 
 import functools
+import hashlib
+import hmac
 import html
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
+from urllib.parse import unquote, urlsplit
 
-from faafo_lab.cloud import direct, preflight, receipt, ssh
+import requests
+
+from faafo_lab.cloud import direct, keys, preflight, receipt, ssh
 from faafo_lab.cloud.config import CloudConfig
-from faafo_lab.cloud.errors import CloudError, Interrupted, NotFound, ServerFailed
+from faafo_lab.cloud.errors import CloudError, Forbidden, Interrupted, NotFound, ServerFailed
 from faafo_lab.cloud.lookup import pick
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 from faafo_lab.cloud.receipt import Ledger, Receipt
 from faafo_lab.cloud.tape import Recorder, Tape
 from faafo_lab.cloud.waiting import Look, wait_until
 
+TEMPORARY_KEY = "X-Container-Meta-Temp-URL-Key"  # the header by which a container is given `temporary_key()`
 CONSOLE_LINES = 20  # how much of a failed server's console log its error shows
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -197,6 +204,35 @@ class Cloud(ABC):
     @abstractmethod
     def limits(self) -> Limits:
         """Quotas, and how much of them is used."""
+
+    # ---- the object store: raises NotFound where the cloud has none ----
+
+    @abstractmethod
+    def containers(self) -> list[str]:
+        """The names of the project's containers."""
+
+    @abstractmethod
+    def create_container(self, name: str) -> None:
+        """Make a container in the project's object store; no error where it exists."""
+
+    @abstractmethod
+    def upload_object(self, container: str, name: str, data: bytes) -> None:
+        """Put an object into a container, in place of one of that name. Raises NotFound without the container."""
+
+    @abstractmethod
+    def delete_object(self, container: str, name: str) -> None:
+        """Delete an object; no error where there is none."""
+
+    @abstractmethod
+    def delete_container(self, name: str) -> None:
+        """Delete an empty container; no error where there is none. Raises InUse where it has objects."""
+
+    @abstractmethod
+    def temporary_url(self, container: str, name: str, seconds: int) -> str:
+        """A URL at which everybody may get an object for so long, without credentials.
+
+        Raises NotFound where there is no such object, or the cloud knows no temporary URLs.
+        """
 
     # ---- looking up, by name or id: NotFound names what exists, Ambiguous asks for an id ----
 
@@ -400,6 +436,7 @@ class Cloud(ABC):
             self.security_groups(),
             self.key_pairs(),
             self.flavors() if self._ledger.lives else [],
+            self._containers(),
         )
 
     @property
@@ -411,6 +448,12 @@ class Cloud(ABC):
     def services(self) -> Mapping[str, str]:
         """The services' unversioned addresses by type ("compute", …), as the last login told; none before it."""
         return self._recorder.services.endpoints
+
+    def _containers(self) -> list[str]:
+        """The project's containers, none where the cloud has no object store, or not for this user."""
+        with suppress(NotFound, Forbidden):
+            return self.containers()
+        return []
 
     def again(self) -> Cloud:
         """Another connection to the same project, for another thread: on the same receipt, with a tape of its own."""
@@ -436,6 +479,19 @@ class Cloud(ABC):
         """Put a session of requests on the tape, and let nothing of the environment reach a cloud on this machine."""
         direct.settle(session, self.config.auth_url)
         self._recorder.tap(session)
+
+    def _signed(self, url: str, seconds: int) -> str:
+        """The temporary URL of an object, signed with `temporary_key()`, which its container has. Raises NotFound."""
+        expires = int(time.time()) + seconds
+        message = f"GET\n{expires}\n{unquote(urlsplit(url).path)}"
+        signature = hmac.new(temporary_key().encode(), message.encode(), hashlib.sha256).hexdigest()
+        signed = f"{url}?temp_url_sig={signature}&temp_url_expires={expires}"
+        with requests.Session() as session:
+            self._taped(session)
+            answer = session.head(signed, verify=self.config.verify, timeout=self.config.timeout_seconds)
+        if not answer.ok:
+            raise NotFound(f"The object store gives nobody {url} by a temporary URL: it says {answer.status_code}.")
+        return signed
 
     def _image(self, image: Image | str) -> Image:
         return self.image(image) if isinstance(image, str) else image
@@ -479,6 +535,11 @@ class Cloud(ABC):
         except CloudError:  # a server that never started may have no console: its fault matters more
             console = ""
         return ServerFailed(server.name, server.fault, console)
+
+
+def temporary_key() -> str:
+    """What the lab signs temporary URLs with: the key that its containers have."""
+    return keys.derive_secret("temporary URLs")
 
 
 VERBS = tuple(name for name in vars(Cloud) if name in Cloud.__abstractmethods__ and not name.startswith("_"))

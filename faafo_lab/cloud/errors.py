@@ -27,6 +27,7 @@ In IPython and Jupyter these errors show that message alone, without a traceback
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 
 __all__ = [
@@ -164,6 +165,8 @@ class CommandFailed(CloudError):
 
 def from_status(status: int, words: str) -> CloudError:
     """The error for an HTTP status and the cloud's own words on it: the one place that knows what they mean."""
+    if words.startswith("<html>"):  # as Swift answers
+        words = re.sub("<[^>]*>", " ", words.replace("</h1>", ":"))
     words = words.strip().rstrip(".") or f"HTTP status {status}"
     about_quota = "quota" in words.lower()
     if status == 401:

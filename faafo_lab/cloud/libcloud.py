@@ -5,17 +5,28 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from http.client import responses
 from typing import Any
+from urllib.parse import quote
 
 import requests
 
 from faafo_lab.cloud import direct, records
-from faafo_lab.cloud.base import Cloud, verb
+from faafo_lab.cloud.base import TEMPORARY_KEY, Cloud, temporary_key, verb
 from faafo_lab.cloud.config import CloudConfig
-from faafo_lab.cloud.errors import BadRequest, CloudError, CloudFailed, ConfigError, from_status, unreachable
+from faafo_lab.cloud.errors import (
+    BadRequest,
+    CloudError,
+    CloudFailed,
+    ConfigError,
+    NotFound,
+    from_status,
+    unreachable,
+)
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 
 with direct.without("SSL_CERT_FILE"):  # whose file libcloud wants to find when it is imported, whatever the cloud
@@ -218,6 +229,60 @@ class LibcloudCloud(Cloud):
     @verb
     def delete_floating_ip(self, ip: FloatingIP | str) -> None:
         self._driver.ex_delete_floating_ip(self._ip(ip))
+
+    # ---- the object store: libcloud's own methods make a request more for each, or want files ----
+
+    @verb
+    def containers(self) -> list[str]:
+        return [container["name"] for container in self._stored("GET", "/").object]
+
+    @verb
+    def create_container(self, name: str) -> None:
+        self._stored("PUT", f"/{quote(name)}")
+
+    @verb
+    def upload_object(self, container: str, name: str, data: bytes) -> None:
+        headers = {"Content-Type": "application/octet-stream"}
+        self._stored("PUT", f"/{quote(container)}/{quote(name)}", data=data, headers=headers)
+
+    @verb
+    def delete_object(self, container: str, name: str) -> None:
+        with suppress(NotFound):
+            self._stored("DELETE", f"/{quote(container)}/{quote(name)}")
+
+    @verb
+    def delete_container(self, name: str) -> None:
+        with suppress(NotFound):
+            self._stored("DELETE", f"/{quote(name)}")
+
+    @verb
+    def temporary_url(self, container: str, name: str, seconds: int) -> str:
+        container = f"/{quote(container)}"
+        self._stored("POST", container, headers={TEMPORARY_KEY: temporary_key()})
+        return self._signed(f"{self._store.get_endpoint().rstrip('/')}{container}/{quote(name)}", seconds)
+
+    @functools.cached_property
+    def _store(self) -> Any:
+        """A connection to the object store, which libcloud's driver of servers does not have."""
+        from libcloud.storage.drivers.cloudfiles import OpenStackSwiftStorageDriver
+
+        credentials = _credentials(self.config)
+        region = credentials.pop("ex_force_service_region")
+        store: Any = OpenStackSwiftStorageDriver(**credentials, region=region, timeout=self.config.timeout_seconds)
+        store.connection.conn_class = self._connection
+        return store.connection
+
+    def _stored(self, method: str, path: str, **arguments: Any) -> Any:
+        """A request to the object store. To libcloud, 404 and 409 are answers like any other."""
+        try:
+            answer = self._store.request(path, method=method, **arguments)
+        except LibcloudError as error:
+            if "Could not find specified endpoint" in str(error):
+                raise NotFound("The cloud has no object store 'swift' in this region.") from error
+            raise
+        if answer.status in (404, 409):  # on all others it raises
+            raise from_status(answer.status, str(answer.body))
+        return answer
 
     # ---- the project ----
 

@@ -10,6 +10,7 @@ from faafo_lab.paths import make_home
 KEY_PAIR_NAME = "faafo-lab"
 ROLE_KEY = "faafo-lab"  # the metadata key of its servers
 DESCRIPTION = "faafo-lab: "  # how the descriptions of its security groups begin
+CONTAINER_PREFIX = "faafo-lab-"  # how the names of its containers in the object store begin
 
 
 def allocated_file(cloud_name: str) -> Path:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from faafo_lab.cloud.marks import DESCRIPTION, KEY_PAIR_NAME, ROLE_KEY, allocated_file
+from faafo_lab.cloud.marks import CONTAINER_PREFIX, DESCRIPTION, KEY_PAIR_NAME, ROLE_KEY, allocated_file
 from faafo_lab.cloud.model import Flavor, FloatingIP, KeyPair, SecurityGroup, Server
 
 MOST_NAMES_SHOWN = 8
@@ -23,6 +23,7 @@ CREATED = {
     "create_floating_ip": "floating addresses",
     "create_security_group": "security groups",
     "create_key_pair": "key pairs",
+    "create_container": "containers",
 }
 DELETED = {verb.replace("create", "delete"): kind for verb, kind in CREATED.items()}
 KINDS = tuple(CREATED.values())
@@ -58,7 +59,7 @@ class Ledger:
             if verb == "servers":
                 self._see(result)
             elif verb in CREATED:
-                id, name = _id_and_name(result)
+                id, name = _id_and_name(result or subject)
                 self.created[CREATED[verb]][id] = name
                 if verb == "create_server":
                     self._see_one(result)
@@ -155,6 +156,7 @@ def make(
     security_groups: Sequence[SecurityGroup],
     key_pairs: Sequence[KeyPair],
     flavors: Sequence[Flavor],
+    containers: Sequence[str] = (),
 ) -> Receipt:
     """What the cloud says that there is, beside what the ledger knows."""
     path = allocated_file(cloud_name)
@@ -171,6 +173,7 @@ def make(
             if group.description.startswith(DESCRIPTION) or group.id in ours["security groups"]
         ],
         "key pairs": [key.name for key in key_pairs if key.name == KEY_PAIR_NAME or key.name in ours["key pairs"]],
+        "containers": [name for name in containers if name.startswith(CONTAINER_PREFIX) or name in ours["containers"]],
     }
     now = datetime.now(UTC)
     there = {server.id for server in servers}
@@ -193,7 +196,9 @@ def make(
 
 
 def _id_and_name(thing: Any) -> tuple[str, str]:
-    """Key pairs have a name only, floating addresses have an address for it."""
+    """Key pairs have a name only, floating addresses have an address for it, containers are names."""
+    if isinstance(thing, str):
+        return thing, thing
     name = str(getattr(thing, "name", None) or getattr(thing, "address", ""))
     return str(getattr(thing, "id", name)), name
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
+from urllib.parse import quote
 
 from keystoneauth1 import exceptions as keystone
 
 from faafo_lab.cloud import records
-from faafo_lab.cloud.base import Cloud, verb
+from faafo_lab.cloud.base import TEMPORARY_KEY, Cloud, temporary_key, verb
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import AuthError, CloudError, CloudFailed, NotFound, from_status, unreachable
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
@@ -189,6 +191,37 @@ class ShadeCloud(Cloud):
         if not self._shade.delete_floating_ip(ip.id):
             raise NotFound.among("floating IP", ip.address, [other.address for other in self.floating_ips()])
 
+    # ---- the object store: shade's own methods keep what they have seen, and read objects as text ----
+
+    @verb
+    def containers(self) -> list[str]:
+        return [container["name"] for container in self._shade._object_store_client.get("/?format=json")]
+
+    @verb
+    def create_container(self, name: str) -> None:
+        self._shade._object_store_client.put(f"/{quote(name)}")
+
+    @verb
+    def upload_object(self, container: str, name: str, data: bytes) -> None:
+        headers = {"Content-Type": "application/octet-stream"}
+        self._shade._object_store_client.put(f"/{quote(container)}/{quote(name)}", data=data, headers=headers)
+
+    @verb
+    def delete_object(self, container: str, name: str) -> None:
+        with suppress(shade.OpenStackCloudURINotFound):
+            self._shade._object_store_client.delete(f"/{quote(container)}/{quote(name)}")
+
+    @verb
+    def delete_container(self, name: str) -> None:
+        with suppress(shade.OpenStackCloudURINotFound):
+            self._shade._object_store_client.delete(f"/{quote(name)}")
+
+    @verb
+    def temporary_url(self, container: str, name: str, seconds: int) -> str:
+        store, container = self._shade._object_store_client, f"/{quote(container)}"
+        store.post(container, headers={TEMPORARY_KEY: temporary_key()})
+        return self._signed(f"{store.get_endpoint().rstrip('/')}{container}/{quote(name)}", seconds)
+
     # ---- the project ----
 
     @verb
@@ -215,6 +248,8 @@ class ShadeCloud(Cloud):
                 return from_status(cause.response.status_code, _words(cause.response))
             if isinstance(cause, keystone.ConnectionError | keystone.DiscoveryFailure):
                 return unreachable(self.config.auth_url, str(cause))
+            if isinstance(cause, keystone.EndpointNotFound):
+                return NotFound(f"The cloud has no such service in this region: {cause}.")
             if isinstance(cause, keystone.HttpError):
                 return from_status(cause.http_status, str(cause.message))
             if isinstance(cause, keystone.AuthorizationFailure | keystone.MissingAuthPlugin):

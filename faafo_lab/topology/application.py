@@ -1,5 +1,6 @@
 """`Application`: the servers of the application as they are, and what they are made from. It changes none of them."""
 
+import functools
 import hashlib
 import os
 from base64 import b64decode
@@ -15,6 +16,7 @@ from faafo_lab.cloud.waiting import Look
 from faafo_lab.topology import user_data
 from faafo_lab.topology.api import LOST, Api, Fractal, Node, Stats
 from faafo_lab.topology.errors import TopologyError
+from faafo_lab.topology.package import Package
 from faafo_lab.topology.plan import numbered
 from faafo_lab.topology.roles import HTTP_PORT, RABBITMQ_PORT, ROLES, VALKEY_PORT, Part, Role
 from faafo_lab.topology.user_data import PICTURES_IN_DATABASE
@@ -175,14 +177,21 @@ class Application:
         """Valkey's port on the embedded image, RabbitMQ's on a distribution that installs it."""
         return VALKEY_PORT if self.embedded else RABBITMQ_PORT
 
-    def user_data(self, role: str) -> str:
+    @functools.cached_property
+    def package(self) -> Package | None:
+        """How servers get the application; None where their image has it on board."""
+        return None if self.embedded else Package(self.cloud)
+
+    def user_data(self, role: str, url: str = "") -> str:
         """What a fresh server of this role runs at its first boot: a script, with the deployment's secret in it.
 
-        Raises NotFound where it must name a server that is not there yet.
+        `url`: where it fetches the application's package, if anywhere. Raises NotFound where it must name a server that
+        is not there yet.
         """
         kind = ROLES[role]
         urls = {part: self._part_url(part) for part in kind.needs}
-        return user_data.script(kind, urls, embedded=self.embedded, secret=self.secret, pictures=self.pictures)
+        before = self.package.script(url) if self.package else ""
+        return user_data.script(kind, urls, before=before, secret=self.secret, pictures=self.pictures)
 
     def _part_url(self, part: Part) -> str:
         """Where servers reach this part of the application: on the first server of a role that offers it."""

@@ -61,8 +61,12 @@ class Builder:
 
     def servers(self, plan: Plan, layout: Layout) -> None:
         """Make what the plan creates and replaces, role after role, and wait until each is ACTIVE and has addresses."""
+        package, url = self._app.package, ""
         if plan.made:
             key = self._key_pair()
+            if package:
+                self._undo.add("the application's package", package.withdraw)
+                url = package.offer()
             self._note_gone([step.name for step in plan.made])
             self._drain_replaced(plan)
         for role in ROLES.values():
@@ -71,13 +75,15 @@ class Builder:
             for step in kept if layout.count(role) is not None else []:
                 self._app.report(f"server {step.name}", "")
             if steps:
-                self._make(role, steps, key)
+                self._make(role, steps, key, url)
             if booting := [step.server for step in kept if step.server and step.server.status == "BUILD"]:
                 self._app.know(self._cloud.wait_for(booting))
             if role.serves:
                 self._publish([step.name for step in (*kept, *steps)])
+        if package and not url:
+            package.upload(self._app.servers[step.name] for step in plan.made)
 
-    def _make(self, role: Role, steps: Sequence[Step], key: KeyPair) -> None:
+    def _make(self, role: Role, steps: Sequence[Step], key: KeyPair, url: str) -> None:
         """Servers of one role, together."""
         if old := [step.server for step in steps if step.server]:
             for step in steps:
@@ -86,7 +92,10 @@ class Builder:
             self._cloud.delete_servers(old)
         made: list[Server] = []
         self._undo.add(f"servers of role {role.name}", lambda: self._cloud.delete_servers(made))
-        script, metadata = self._app.user_data(role.name), {ROLE_KEY: role.name, DIGEST_KEY: self._app.digest(role)}
+        script, metadata = (
+            self._app.user_data(role.name, url),
+            {ROLE_KEY: role.name, DIGEST_KEY: self._app.digest(role)},
+        )
         if role.chooses_pictures and self._app.pictures != PICTURES_IN_DATABASE:
             metadata[PICTURES_KEY] = self._app.pictures
         for step in steps:

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 from faafo_lab.cloud import keys
 from faafo_lab.cloud.base import Cloud
-from faafo_lab.cloud.errors import CloudError, NotFound
+from faafo_lab.cloud.errors import Ambiguous, CloudError, NotFound, NotReady
 from faafo_lab.cloud.marks import DESCRIPTION, allocated_file
 from faafo_lab.cloud.model import Server
 from faafo_lab.cloud.waiting import Look
@@ -17,6 +17,7 @@ from faafo_lab.topology.application import Application, Say
 from faafo_lab.topology.building import Builder
 from faafo_lab.topology.errors import TopologyError
 from faafo_lab.topology.lock import alone
+from faafo_lab.topology.package import Package
 from faafo_lab.topology.plan import Layout, Plan, Step
 from faafo_lab.topology.roles import ROLES, Role, by_group
 from faafo_lab.topology.undo import Undo
@@ -73,13 +74,22 @@ class Topology(Application):
 
     def check(self, servers: int, addresses: int, groups: int = 0) -> None:
         """Credentials, image, flavor and quota: raise NotReady naming everything that is missing."""
-        self.cloud.preflight(
-            image=self.image_name,
-            flavor=self.flavor_name,
-            servers=servers,
-            floating_ips=max(0, addresses),
-            security_groups=groups,
-        )
+        missing: list[str] = []
+        try:
+            self.cloud.preflight(
+                image=self.image_name,
+                flavor=self.flavor_name,
+                servers=servers,
+                floating_ips=max(0, addresses),
+                security_groups=groups,
+            )
+        except NotReady as error:
+            missing += error.missing
+        with suppress(NotFound, Ambiguous):  # of the image: it is told already
+            if servers > 0 and self.package:
+                missing += self.package.missing(self.image)
+        if missing:
+            raise NotReady(missing)
 
     def make_groups(self, *names: str, without: Collection[int] = ()) -> None:
         """Make the security groups of these roles (all of them, where none is named), rule by rule.
@@ -170,6 +180,8 @@ class Topology(Application):
             if mine:
                 self.report(f"{len(mine)} floating address{'es' * (len(mine) != 1)}", "released")
             file.unlink(missing_ok=True)
+            if Package(self.cloud).withdraw():
+                self.report("the application's package in the object store", "deleted")
             if any(pair.name == keys.KEY_PAIR_NAME for pair in self.cloud.key_pairs()):
                 self.cloud.delete_key_pair(keys.KEY_PAIR_NAME)
                 self.report(f"key pair {keys.KEY_PAIR_NAME}", "deleted")

@@ -1,24 +1,18 @@
 """User data: the script that a server runs at its first boot, which makes it what its role says."""
 
-import os
 import shlex
 from collections.abc import Mapping
 
 from faafo_lab.topology.roles import DATABASE_PORT, RABBITMQ_PORT, VALKEY_PORT, Part, Role
 
 PICTURES_IN_DATABASE = "database"
-ON_A_DISTRIBUTION = (
-    "apt-get update -q && apt-get install -q -y python3-venv",
-    "python3 -m venv /opt/faafo && /opt/faafo/bin/pip install -q {package}",
-    "export PATH=/opt/faafo/bin:$PATH",
-)
 
 
-def script(role: Role, urls: Mapping[Part, str], *, embedded: bool, secret: str, pictures: str) -> str:
+def script(role: Role, urls: Mapping[Part, str], *, before: str, secret: str, pictures: str) -> str:
     """What a server of this role runs, with the deployment's secret in it.
 
-    `urls` are those of the parts that the role needs. `embedded`: whether its image has the application on board;
-    otherwise it is installed from the package FAAFO_LAB_PACKAGE. `pictures`: where APIs keep them.
+    `urls` are those of the parts that the role needs. `before`: lines after which there is the command `faafo-install`,
+    "" where the image has it on board. `pictures`: where APIs keep them.
     """
     settings = {"FAAFO_SECRET": secret}
     flags = f"faafo-install {role.install}"
@@ -30,9 +24,7 @@ def script(role: Role, urls: Mapping[Part, str], *, embedded: bool, secret: str,
     if role.chooses_pictures and pictures != PICTURES_IN_DATABASE:
         flags += f" -o {pictures}"
     lines = ["#!/usr/bin/env bash", "set -eu"]
-    if not embedded:
-        package = shlex.quote(os.environ.get("FAAFO_LAB_PACKAGE", "faafo-lab"))
-        lines += [line.format(package=package) for line in ON_A_DISTRIBUTION]
+    lines += before.splitlines()
     # in the environment, which only root reads: everybody on the server sees the arguments of its processes
     lines += [f"export {name}={shlex.quote(value)}" for name, value in settings.items()]
     return "\n".join([*lines, flags]) + "\n"

@@ -65,6 +65,8 @@ def clear(cloud: Cloud) -> None:
         cloud.delete_floating_ip(ip)
     for key in cloud.key_pairs():
         cloud.delete_key_pair(key)
+    for container in cloud.containers():
+        cloud.delete_container(container)
     for _ in range(3):  # a group goes after those whose rules name it
         for group in cloud.security_groups():
             if group.name != "default":

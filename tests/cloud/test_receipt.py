@@ -41,6 +41,7 @@ def test_what_was_created_is_counted_and_left_until_it_is_deleted(fresh: Cloud) 
     ip = fresh.create_floating_ip()
     fresh.create_security_group("web")
     key = fresh.create_key_pair("mine", keys.public_key())
+    fresh.create_container("things")
     receipt = fresh.receipt()
     assert set(receipt.created.values()) == {1}
     assert set(receipt.deleted.values()) == {0}
@@ -49,6 +50,7 @@ def test_what_was_created_is_counted_and_left_until_it_is_deleted(fresh: Cloud) 
         "floating addresses": (ip.address,),
         "security groups": ("web",),
         "key pairs": ("mine",),
+        "containers": ("things",),
     }
     assert f"Left on the cloud: 1 server (one); 1 floating address ({ip.address}); 1 security group" in repr(receipt)
     assert "⚠ Left" in receipt._repr_html_()
@@ -56,6 +58,7 @@ def test_what_was_created_is_counted_and_left_until_it_is_deleted(fresh: Cloud) 
     fresh.delete_floating_ip(ip.address)
     fresh.delete_security_group("web")
     fresh.delete_key_pair(key)
+    fresh.delete_container("things")
     receipt = fresh.receipt()
     assert set(receipt.deleted.values()) == {1}
     assert receipt.nothing_left

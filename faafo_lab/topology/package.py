@@ -1,0 +1,137 @@
+"""How the application gets to servers whose image does not have it.
+
+The lab makes a wheel of itself. A server fetches it from the project's object store, by a temporary URL; where the
+cloud has none that servers reach, it waits for the lab to upload it over SSH. Either way it takes no other file than
+that of this SHA-256. FAAFO_LAB_PACKAGE names something else that the server's pip finds: a name, or a URL.
+"""
+
+import ipaddress
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from faafo_lab.cloud import keys
+from faafo_lab.cloud.base import Cloud
+from faafo_lab.cloud.config import EMBEDDED
+from faafo_lab.cloud.errors import NotFound
+from faafo_lab.cloud.marks import CONTAINER_PREFIX
+from faafo_lab.cloud.model import Image, Server
+from faafo_lab.topology import wheel
+
+VARIABLE = "FAAFO_LAB_PACKAGE"
+OBJECT = "application.whl"
+URL_SECONDS = 6 * 3600  # the servers of a deployment fetch it at their first boot
+PIP_SECONDS = 120
+SCRIPT = Path(__file__).with_name("package.sh")
+WITH_PYTHON = {"debian": 12.0, "ubuntu": 23.04}  # since which release it is new enough
+OLD_NAMES = re.compile(r"\b(stretch|buster|bullseye|bionic|focal|jammy)\b")
+
+
+class Package:
+    """The application's package on one cloud."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+        self._override = os.environ.get(VARIABLE, "")
+        self._container = CONTAINER_PREFIX + keys.derive_secret("object store")[:8]  # another lab's has another key
+
+    def script(self, url: str = "") -> str:
+        """The lines of user data that get it, after which there is the command `faafo-install`.
+
+        `url` is where the wheel is fetched, "" where it is uploaded.
+        """
+        if self._override:
+            given = {"package": self._override}
+        else:
+            made = wheel.build()
+            given = {"name": made.name, "sha256": made.sha256, "url": url}
+        return "".join(f"{name}={shlex.quote(value)}\n" for name, value in given.items()) + SCRIPT.read_text("utf-8")
+
+    def offer(self) -> str:
+        """Put the wheel where servers fetch it: its temporary URL, "" where it has to be uploaded, or is none."""
+        if self._override:
+            return ""
+        try:
+            self._cloud.create_container(self._container)
+            self._cloud.upload_object(self._container, OBJECT, wheel.build().data)
+            url = self._cloud.temporary_url(self._container, OBJECT, URL_SECONDS)
+        except NotFound:
+            url = ""
+        if url and (self._cloud.name == EMBEDDED or not _only_here(url)):
+            return url
+        self.withdraw()
+        return ""
+
+    def upload(self, servers: Iterable[Server]) -> None:
+        """Upload the wheel to servers that were given no URL; those that are reached from outside come first."""
+        if not self._override:
+            for server in sorted(servers, key=lambda server: not server.floating_addresses):
+                path = f"/tmp/{wheel.build().name}"  # noqa: S108
+                self._cloud.upload(server, wheel.build().data, path)  # type: ignore[attr-defined,unused-ignore]
+
+    def withdraw(self) -> bool:
+        """Delete it from the object store; whether it was there."""
+        with suppress(NotFound):
+            if self._container in self._cloud.containers():
+                self._cloud.delete_object(self._container, OBJECT)
+                self._cloud.delete_container(self._container)
+                return True
+        return False
+
+    def missing(self, image: Image) -> list[str]:
+        """What of it would fail on servers of this image, as far as that can be told before they are built."""
+        found = []
+        if old := _old(image):
+            found.append(
+                f"Image {image.name!r} is {old}, whose Python is older than the application's 3.11: choose "
+                f"Debian 12, Ubuntu 24.04 or newer."
+            )
+        if self._override and (why := _refused_by_pip(self._override)):
+            found.append(
+                f"{VARIABLE} is {self._override!r}, and pip can't install that: {why}. Correct it; unset, the lab "
+                f"brings its own package."
+            )
+        return found
+
+
+def _only_here(url: str) -> bool:
+    """Whether this URL leads to this machine, so that a server would ask itself."""
+    host = urlsplit(url).hostname or ""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def _old(image: Image) -> str:
+    """Which release too old this image is, by its properties or its name; "" where it is none, or does not say."""
+    name = image.name.lower()
+    distro, version = image.properties.get("os_distro", ""), image.properties.get("os_version", "")
+    if not (distro and version) and (told := re.search(r"(debian|ubuntu)\D{0,3}(\d+(?:\.\d+)?)", name)):
+        distro, version = told.groups()
+    if number := re.match(r"\d+(\.\d+)?", version):
+        return f"{distro} {version}" if float(number[0]) < WITH_PYTHON.get(distro, 0) else ""
+    old = OLD_NAMES.search(version.lower() or name)
+    return f"{distro} {old[0]}".strip() if old else ""
+
+
+def _refused_by_pip(package: str) -> str:
+    """Why pip on this machine would not install it; "" where it would, or there is no pip to ask."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--no-input", "--quiet"]
+    try:
+        asked = subprocess.run(
+            [*pip, "--dry-run", "--no-deps", "--ignore-installed", "--", package],
+            capture_output=True,
+            text=True,
+            timeout=PIP_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return ""
+    errors = [line.removeprefix("ERROR: ") for line in asked.stderr.splitlines() if line.startswith("ERROR: ")]
+    return errors[-1].rstrip(".") if asked.returncode and errors else ""
