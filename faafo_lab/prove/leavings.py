@@ -2,72 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sized
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from faafo_lab.cloud.base import Cloud
-from faafo_lab.cloud.errors import CloudError, NotFound
+from faafo_lab.cloud.errors import CloudError, Forbidden, NotFound
 from faafo_lab.cloud.waiting import Look
 
-GROUPS_LIMIT_SECONDS = 120  # a real cloud frees a deleted server's groups a while after it is gone
+OBJECT = "object"  # what there is in its container
+LIMIT_SECONDS = 300  # a real cloud frees a deleted server's groups a while after it is gone
 
 
-@dataclass(frozen=True)
 class Leavings:
-    """What is left of `cloud.created`, and of what is named `name…`."""
+    """What is left on a cloud of `cloud.created`, and of what is named `name…`."""
 
-    cloud: Cloud
-    name: str
+    def __init__(self, cloud: Cloud, name: str) -> None:
+        self._cloud, self._name = cloud, name
 
     def there(self) -> dict[str, list[Any]]:
-        """What is still there, by kind."""
+        """What is still there, by kind. Raises CloudErrors."""
         listed: dict[str, list[Any]] = {
-            "servers": self.cloud.servers(),
-            "floating addresses": self.cloud.floating_ips(),
-            "security groups": self.cloud.security_groups(),
-            "key pairs": self.cloud.key_pairs(),
+            "servers": self._cloud.servers(),
+            "floating addresses": self._cloud.floating_ips(),
+            "security groups": self._cloud.security_groups(),
+            "key pairs": self._cloud.key_pairs(),
         }
+        with suppress(NotFound, Forbidden):  # there is no object store, or not for this user
+            listed["containers"] = self._cloud.containers()
         return {kind: [thing for thing in things if self._mine(kind, thing)] for kind, things in listed.items()}
 
-    def remove(self) -> list[str]:
-        """Remove all of it, each kind whatever becomes of the others; returns what went wrong."""
-        left, problems = self.there(), list[str]()
-
-        def attempt(what: Callable[..., object], *things: Any) -> None:
-            try:
-                what(*things)
-            except CloudError as error:
-                problems.append(str(error))
-
-        if left["servers"]:
-            attempt(self.cloud.delete_servers, left["servers"])
-        for address in left["floating addresses"]:
-            attempt(self.cloud.delete_floating_ip, address)
-        if left["security groups"]:
-            attempt(self._remove_groups, left["security groups"])
-        for key in left["key pairs"]:
-            attempt(self.cloud.delete_key_pair, key)
-        return problems
-
-    def _mine(self, kind: str, thing: Any) -> bool:
-        name = getattr(thing, "name", "")
-        return getattr(thing, "id", name) in self.cloud.created[kind] or name.startswith(self.name)
-
-    def _remove_groups(self, groups: list[Any]) -> None:
-        """Those that another one's rule names go after it, so they are tried again."""
+    def remove(self) -> str:
+        """Remove all of it; what there was, in words. What is refused is tried again. Raises TimedOut at the limit."""
+        found = ""
 
         def look() -> Look:
-            why = ""
-            for group in list(groups):
-                try:
-                    with suppress(NotFound):
-                        self.cloud.delete_security_group(group)
-                    groups.remove(group)
-                except CloudError as error:
-                    why = str(error)
-            return Look(total - len(groups), total, why)
+            nonlocal found
+            try:
+                left = self.there()
+                found = found or counts(left)
+                why = self._try(left)
+                return Look(int(not counts(self.there())), 1, why or counts(left))
+            except CloudError as error:  # of a listing
+                return Look(0, 1, str(error))
 
-        total = len(groups)
-        self.cloud.wait_until(look, "security groups to be deleted", GROUPS_LIMIT_SECONDS)
+        self._cloud.wait_until(look, "what was made to be removed", LIMIT_SECONDS)
+        return found
+
+    def _try(self, left: Mapping[str, list[Any]]) -> str:
+        """Remove each, whatever becomes of the others; why the last one that stays does so."""
+        why = ""
+
+        def attempt(what: Callable[..., object], *things: Any) -> None:
+            nonlocal why
+            try:
+                with suppress(NotFound):
+                    what(*things)
+            except CloudError as error:
+                why = str(error)
+
+        if left["servers"]:
+            attempt(self._cloud.delete_servers, left["servers"])
+        for address in left["floating addresses"]:
+            attempt(self._cloud.delete_floating_ip, address)
+        for group in left["security groups"]:  # one that another one's rule names goes after it: next time
+            attempt(self._cloud.delete_security_group, group)
+        for key in left["key pairs"]:
+            attempt(self._cloud.delete_key_pair, key)
+        for container in left.get("containers", []):
+            attempt(self._cloud.delete_object, container, OBJECT)
+            attempt(self._cloud.delete_container, container)
+        return why
+
+    def _mine(self, kind: str, thing: Any) -> bool:
+        name = thing if isinstance(thing, str) else getattr(thing, "name", "")
+        return getattr(thing, "id", name) in self._cloud.created[kind] or name.startswith(self._name)
+
+
+def counts(things: Mapping[str, Sized]) -> str:
+    """ "2 servers, 1 key pairs", of the kinds of which there is anything."""
+    return ", ".join(f"{len(each)} {kind}" for kind, each in things.items() if each)

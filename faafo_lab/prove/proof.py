@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 
@@ -15,13 +15,14 @@ from faafo_lab.cloud.errors import CloudError
 from faafo_lab.prove import versions
 from faafo_lab.prove.application import Application
 from faafo_lab.prove.budget import APPLICATION_SERVERS, APPLICATION_WORKERS, Budget, Guard
-from faafo_lab.prove.leavings import Leavings
+from faafo_lab.prove.leavings import Leavings, counts
 from faafo_lab.prove.redaction import Redactor
 from faafo_lab.prove.report import Report, Run
 from faafo_lab.prove.steps import Runner, Step, Wrong
 from faafo_lab.prove.verbs import Verbs
 from faafo_lab.topology import Topology
 from faafo_lab.topology.lock import alone
+from faafo_lab.topology.package import Package
 
 PARTS = ("verbs", "application")
 
@@ -120,7 +121,7 @@ def _prove(
             runner.run(part, parts[part]())
     finally:
         with guard.cleaning():
-            end = Step("nothing is left", lambda: _clean_up(cloud, verbs, "application" in report.parts))
+            end = Step("nothing is left", lambda: _clean_up(cloud, name, "application" in report.parts))
             runner.run("end", [end])
             run.seconds = time.monotonic() - started
             with suppress(CloudError):
@@ -128,17 +129,12 @@ def _prove(
     guard.check()
 
 
-def _clean_up(cloud: Cloud, verbs: Verbs, alone: bool) -> str:
+def _clean_up(cloud: Cloud, name: str, alone: bool) -> str:
     """Remove what the steps have left. Raises Wrong where something stays; `alone`: nothing of a lab may be there."""
-    leavings = Leavings(cloud, verbs.name)
-    verbs.clean_up()
-    removed = _counts(leavings.there())
-    problems = leavings.remove()
-    left = _counts(cloud.receipt().left if alone else leavings.there())
-    if left:
-        raise Wrong(f"left: {left}; {' '.join(problems)}")
+    if alone:
+        with suppress(CloudError):
+            Package(cloud).withdraw()
+    removed = Leavings(cloud, name).remove()
+    if alone and (left := counts(cloud.receipt().left)):
+        raise Wrong(f"left: {left}; `faafo-lab clean-up` removes it")
     return f"removed: {removed}" if removed else ""
-
-
-def _counts(things: Mapping[str, Sized]) -> str:
-    return ", ".join(f"{len(each)} {kind}" for kind, each in things.items() if each)

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from typing import Any
 
 from faafo_lab.cloud import direct, keys
-from faafo_lab.cloud.base import VERBS, Cloud
-from faafo_lab.cloud.errors import CloudError, NotFound
+from faafo_lab.cloud.base import Cloud
+from faafo_lab.cloud.errors import CloudError, Forbidden, NotFound
 from faafo_lab.cloud.model import Server
+from faafo_lab.prove.leavings import OBJECT
 from faafo_lab.prove.steps import Absent, Step, Wrong
 
 MARK = "faafo-lab-prove"  # the metadata key of its server, which is none of the application's
@@ -26,7 +26,6 @@ class Verbs:
 
     def __init__(self, cloud: Cloud, name: str, image: str, flavor: str) -> None:
         self._cloud, self.name, self._image, self._flavor = cloud, name, image, flavor
-        self._objects: Any = cloud
         self._peers = f"{name}-peers"
 
     def steps(self) -> list[Step]:
@@ -59,22 +58,14 @@ class Verbs:
             "delete_server": ("create_server",),
             "delete_security_group": ("create_security_group",),
             "delete_key_pair": ("create_key_pair",),
-            "create_container": (),
+            "containers": (),
+            "create_container": ("containers",),
             "upload_object": ("create_container",),
             "temporary_url": ("upload_object",),
             "delete_object": ("upload_object",),
             "delete_container": ("create_container",),
         }
-        known = [what for what in needs if what in VERBS or " " in what]
-        return [Step(what, getattr(self, what.replace(" ", "_")), needs[what]) for what in known]
-
-    def clean_up(self) -> None:
-        """Remove what `cloud.created` does not list: the container."""
-        if "delete_container" not in VERBS:
-            return
-        with suppress(CloudError):
-            self._objects.delete_object(self.name, "object")
-            self._objects.delete_container(self.name)
+        return [Step(what, getattr(self, what.replace(" ", "_")), needs[what]) for what in needs]
 
     # ---- what there is ----
 
@@ -219,20 +210,24 @@ class Verbs:
 
     # ---- objects ----
 
-    def create_container(self) -> str:
+    def containers(self) -> str:
         try:
-            self._objects.create_container(self.name)
-        except NotFound:
-            raise Absent("no object store") from None
-        return ""
+            return _number(self._cloud.containers())
+        except (NotFound, Forbidden):
+            raise Absent("no object store for this user") from None
+
+    def create_container(self) -> str:
+        for _ in range(2):  # the second time it is there, which is no error
+            self._cloud.create_container(self.name)
+        return _told(self.name in self._cloud.containers(), "twice, and listed")
 
     def upload_object(self) -> str:
-        self._objects.upload_object(self.name, "object", CONTENT)
+        self._cloud.upload_object(self.name, OBJECT, CONTENT)
         return f"{len(CONTENT)} bytes"
 
     def temporary_url(self) -> str:
         try:
-            url = self._objects.temporary_url(self.name, "object", LINK_SECONDS)
+            url = self._cloud.temporary_url(self.name, OBJECT, LINK_SECONDS)
         except NotFound:
             raise Absent("no temporary URLs") from None
         answer = direct.get(url, verify=self._cloud.config.verify, timeout=self._cloud.config.timeout_seconds)
@@ -240,13 +235,13 @@ class Verbs:
 
     def delete_object(self) -> str:
         for _ in range(2):  # the second time it is not there, which is no error
-            self._objects.delete_object(self.name, "object")
+            self._cloud.delete_object(self.name, OBJECT)
         return "twice"
 
     def delete_container(self) -> str:
         for _ in range(2):
-            self._objects.delete_container(self.name)
-        return "twice"
+            self._cloud.delete_container(self.name)
+        return _told(self.name not in self._cloud.containers(), "twice, and gone")
 
     # ---- what they share ----
 
