@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from faafo_lab.cloud.base import Cloud
     from faafo_lab.cloud.compare import Comparison
 
-__all__ = ["__version__", "compare", "connect"]
+__all__ = ["__version__", "compare", "connect", "only_embedded"]
 
 
 def __getattr__(name: str) -> str:
@@ -57,3 +57,13 @@ def compare(verb: str | Callable[..., Any]) -> Comparison:
     from faafo_lab.cloud.compare import compare
 
     return compare(verb)
+
+
+def only_embedded(cloud: Cloud, why: str) -> bool:
+    """Whether this is the embedded cloud. Of another one it says that something is skipped there, and why."""
+    from faafo_lab.cloud.config import EMBEDDED
+
+    if cloud.name == EMBEDDED:
+        return True
+    print(f"skipped on cloud {cloud.name!r}: {why}")
+    return False

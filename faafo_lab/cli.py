@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from faafo_lab.cloud import BACKENDS
-from faafo_lab.cloud.emulator.control import quota
+from faafo_lab.cloud.emulator.control import quota, seconds
 from faafo_lab.interpreter import start_again
 from faafo_lab.paths import embedded_state_dir
 
@@ -64,6 +64,13 @@ def parser() -> argparse.ArgumentParser:
                 type=quota,
                 help="a project's quota, such as instances=10 or floatingip=4; may be given several times",
             )
+            verb.add_argument(
+                "--address-lag",
+                type=seconds,
+                default=0.0,
+                metavar="SECONDS",
+                help="how late Nova lists a floating address: on a real cloud some seconds (default: at once)",
+            )
         verb.set_defaults(run=run)
 
     scale_out = commands.add_parser(
@@ -92,7 +99,12 @@ def cloud_start(options: argparse.Namespace) -> None:
     """Start the embedded cloud."""
     from faafo_lab.cloud.emulator import control
 
-    running = control.start(state_dir(options), port=options.port, quotas=dict(options.quota))
+    running = control.start(
+        state_dir(options),
+        port=options.port,
+        quotas=dict(options.quota),
+        address_lag_seconds=options.address_lag,
+    )
     print(f"auth URL:     {running.auth_url}\nclouds.yaml:  {running.clouds_yaml}  (the cloud is named embedded)")
     settings = f"OS_CLIENT_CONFIG_FILE={shlex.quote(str(running.clouds_yaml))}"
     print(f"to use it:    {settings} openstack --os-cloud embedded server list")

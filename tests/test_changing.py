@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from faafo_lab import cli
 from faafo_lab.cloud import keys
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.emulator import control
-from faafo_lab.cloud.errors import CloudError, ServerFailed
+from faafo_lab.cloud.errors import CloudError, NotReady, ServerFailed
 from faafo_lab.cloud.marks import allocated_file
 from faafo_lab.paths import embedded_state_dir
 from faafo_lab.topology import Busy, Layout, Topology, TopologyError, discover
@@ -25,14 +26,23 @@ from faafo_lab.topology.lock import alone
 from faafo_lab.workbook import own_home
 from tests.waiting import wait_for
 
-PORTS = 6  # one of the network's own, and five servers: preflight does not ask for that quota
+# Just enough for one API and three workers: of ports (which preflight does not ask for) one of the network's own and
+# five servers'; of groups and rules, default's and those of services, api and worker, with two that each has by itself.
+QUOTAS = {
+    "port": 6,
+    "security_group": 1 + 3,
+    "security_group_rule": 4 + (2 + 4) + (2 + 2) + (2 + 1),
+    "key_pairs": 1,
+    "floatingip": 2,
+}
+LAG_SECONDS = 3600.0  # in these tests Nova never lists a floating address: on a real cloud it takes seconds
 NOTHING: tuple[Any, ...] = ([], [], [], [], "")
 
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[Cloud]:
     with own_home(FAAFO_LAB_CLOUD="embedded"):
-        control.start(embedded_state_dir(), quotas={"port": PORTS})
+        control.start(embedded_state_dir(), quotas=QUOTAS, address_lag_seconds=LAG_SECONDS)
         yield faafo_lab.connect()
 
 
@@ -111,6 +121,64 @@ def test_a_change_that_fails_late_leaves_what_was_there_and_nothing_else(app: To
     app.refresh().wait_serving()
 
 
+def test_what_is_there_already_needs_no_room(app: Topology, cloud: Cloud) -> None:
+    before = all_there(cloud)
+    app.deploy(api=1, worker=1)
+    assert all_there(cloud) == before
+    app.scale(worker=2)
+    app.check_instead(Layout.scaled_out(api=2, worker=16))
+    with pytest.raises(NotReady, match="17 more servers are wanted, and the quota of 20 has 16 left") as caught:
+        app.check_instead(Layout.scaled_out(api=2, worker=18))
+    assert len(caught.value.missing) == 1
+
+
+def test_all_that_is_missing_is_counted_before_anything_is_built(cloud: Cloud) -> None:
+    cloud.create_security_group("other", "faafo-lab: an exercise")
+    cloud.create_key_pair("other", keys.public_key())
+    before = all_there(cloud)
+    with pytest.raises(NotReady) as caught:
+        Topology(cloud).deploy(api=3, worker=1)
+    assert [sentence.partition(" left:")[0] for sentence in caught.value.missing] == [
+        "3 more floating IPs are wanted, and the quota of 2 has 2",
+        "3 more security groups are wanted, and the quota of 4 has 2",
+        "13 more security group rules are wanted, and the quota of 17 has 11",
+        "1 more key pair is wanted, and the quota of 1 has 0",
+    ]
+    assert all_there(cloud) == before
+    cloud.delete_key_pair("other")
+    Topology(cloud, say=lambda line: None).destroy()
+
+
+def test_a_floating_address_that_nova_does_not_list_yet_is_used_and_never_given_twice(cloud: Cloud) -> None:
+    app = Topology(cloud, say=lambda line: None).deploy_all_in_one()
+    assert cloud.server("app-all-in-one").floating_addresses == ()
+    [address] = [ip.address for ip in cloud.floating_ips()]
+    found = discover(cloud, say=lambda line: None)
+    assert address in found.endpoint
+    found.wait_serving()
+    app.deploy_all_in_one()
+    assert [ip.address for ip in cloud.floating_ips()] == [address]
+    app.destroy()
+
+
+def test_a_server_whose_floating_address_comes_late_is_waited_for(app: Topology, cloud: Cloud) -> None:
+    [ip] = cloud.floating_ips()
+    cloud.detach_floating_ip(ip)
+    with pytest.raises(TopologyError, match="Last seen: app-api-1"):
+        app.wait_serving(timeout_seconds=1)
+    other = Topology(cloud.again(), say=lambda line: None)
+
+    def listings() -> int:
+        return sum("/floatingips" in call.url for call in other.cloud.tape(last=100).calls)
+
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(other.wait_serving)
+        wait_for("it to look for the address again", lambda: listings() > 1)
+        cloud.attach_floating_ip("app-api-1", ip)
+        waiting.result()
+    assert ip.address in other.endpoint
+
+
 def test_a_servers_digest_has_the_key_that_the_cloud_has(app: Topology, cloud: Cloud) -> None:
     assert fingerprint(keys.public_key()) == cloud.key_pair(keys.KEY_PAIR_NAME).fingerprint
 
@@ -140,7 +208,7 @@ def test_who_changes_the_application_is_named_to_who_wants_to(cloud: Cloud) -> N
 
         def want() -> None:
             try:
-                with alone(cloud, "scale the application", limit_seconds=0.2):
+                with alone(cloud, "scale the application", timeout_seconds=0.2):
                     pass
             except Busy as error:
                 busy.append(error)
@@ -152,7 +220,7 @@ def test_who_changes_the_application_is_named_to_who_wants_to(cloud: Cloud) -> N
     assert "Can't scale the application: process " in str(error)
     assert "(to deploy the application, since " in str(error)
     assert len(str(error).splitlines()) == 1
-    with alone(cloud, "scale the application", limit_seconds=0.2):
+    with alone(cloud, "scale the application", timeout_seconds=0.2):
         pass
 
 
@@ -168,7 +236,7 @@ def test_a_lock_goes_with_its_process(cloud: Cloud) -> None:
         with path.open() as file, pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         child.kill()
-    with alone(cloud, "go on", limit_seconds=30):
+    with alone(cloud, "go on", timeout_seconds=30):
         pass
 
 

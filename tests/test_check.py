@@ -1,6 +1,7 @@
 """Each check against wrong states: one hint that says what is missing, and never "passed"."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,16 @@ from faafo_lab.reach import probe
 from faafo_lab.reach.connections import judge
 from faafo_lab.topology import SSH_PORT, Topology
 from faafo_lab.topology.moment import observe
+from faafo_lab.workbook import own_home
 
 LIMIT_SECONDS = 120
 
 
 @pytest.fixture(scope="module")
-def cloud(backend_home: tuple[str, Path]) -> Cloud:
-    return faafo_lab.connect()
+def cloud() -> Iterator[Cloud]:
+    """Through one backend: that checks see the same through each, the tests of the solutions hold."""
+    with own_home(FAAFO_LAB_CLOUD="embedded"):
+        yield faafo_lab.connect()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -83,6 +87,15 @@ def test_setup_raises_nothing_whatever_fails(cloud: Cloud, tmp_path: Path, monke
     for setup in (check.setup(cloud), check.setup()):
         assert not setup.passed
         assert len(setup.findings) > 2
+
+
+def test_what_only_the_embedded_cloud_shows_is_skipped_elsewhere_with_a_word(
+    cloud: Cloud, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert faafo_lab.only_embedded(cloud, "servers differ")
+    assert capsys.readouterr().out == ""
+    assert not faafo_lab.only_embedded(type(cloud)(replace(cloud.config, name="mine")), "servers differ")
+    assert capsys.readouterr().out == "skipped on cloud 'mine': servers differ\n"
 
 
 def test_chapter_0_sees_a_group_that_is_missing_shut_or_too_wide(cloud: Cloud) -> None:

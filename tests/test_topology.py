@@ -193,7 +193,7 @@ def test_a_service_that_cannot_start_is_named_with_its_own_servers_console(app: 
     finally:
         cloud.run(services, f"rm {data} && mv {data}.kept {data} && systemctl restart faafo-database", check=True)
     assert "faafo-database on app-services failed" in str(caught.value)
-    assert "The end of app-services's console log" in str(caught.value)
+    assert "From app-services's console log" in str(caught.value)
     assert "File exists" in str(caught.value)
     app.wait_serving()  # its console still tells of the failure, but it has started since
 

@@ -246,7 +246,9 @@ class Worker:
             if steps > BATCH_STEPS or len(deliveries) == BATCH_MAX:
                 break
             message = self._next(channel, queue)
-        return deliveries
+        # The first one last: when that is acknowledged RabbitMQ sends another, which is in no queue then and in no
+        # worker's hands, and is taken for lost where it has to wait.
+        return deliveries[1:] + deliveries[:1]
 
     def _next(self, channel: Any, queue: Any) -> Any:
         """Another message, None where none waits."""
@@ -265,7 +267,7 @@ class Worker:
                 order, message = left[0]
                 with logs.about(order.task.uuid):
                     try:
-                        self._work(order, claimed[order])
+                        self._work(order, claimed.pop(order, Lease.DONE))  # the same may have come twice
                         message.ack()
                     except _Hopeless as error:
                         self._give_up(channel, message, str(error))

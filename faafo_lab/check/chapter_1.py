@@ -26,7 +26,7 @@ def exercise_1_2(cloud: Cloud) -> str:
     greeter = server_named(cloud, "greeter")
     if greeter is None:
         return "There is no server named 'greeter' yet: do exercise 1.1 first."
-    if not greeter.floating_addresses:
+    if not any(ip.server_id == greeter.id for ip in cloud.floating_ips()):
         return "The server 'greeter' has no floating address yet: get a free one, then attach it."
     return ""
 

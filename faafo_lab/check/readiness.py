@@ -9,12 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from faafo_lab import connect
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CloudError, NotReady
-from faafo_lab.topology import Topology
+from faafo_lab.topology import Layout, Topology
 
 PYTHON_NEEDED = (3, 11)
 LIBRARIES = ("jupyterlab", "ipywidgets", "matplotlib", "shade", "apache-libcloud", "openstacksdk")
-# What the largest chapter builds at once.
-SERVERS_NEEDED, ADDRESSES_NEEDED, GROUPS_NEEDED = 6, 2, 3
+API_SERVERS, WORKERS = 2, 5  # what the largest chapter has at once, beside the services
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ def _of_cloud(cloud: Cloud | None) -> Iterator[Finding]:
             ready = ready and found.ready
         if ready:
             what = "room"
-            yield _room(app.refresh())
+            yield _room(app)
     except NotReady as error:
         yield Finding(what, False, " ".join(error.missing))
     except (CloudError, OSError) as error:
@@ -107,11 +106,5 @@ def _room(app: Topology) -> Finding:
 
     Raises NotReady where it does not.
     """
-    app.cloud.preflight(
-        image=app.image_name,
-        flavor=app.flavor_name,
-        servers=max(0, SERVERS_NEEDED - len(app.servers)),
-        floating_ips=max(0, ADDRESSES_NEEDED - len(app.endpoints)),
-        security_groups=GROUPS_NEEDED,
-    )
-    return Finding("room", True, f"for {SERVERS_NEEDED} servers and {ADDRESSES_NEEDED} floating addresses")
+    app.check_instead(Layout.scaled_out(API_SERVERS, WORKERS))
+    return Finding("room", True, f"for {API_SERVERS + WORKERS + 1} servers and {API_SERVERS} floating addresses")

@@ -20,6 +20,7 @@ waiting.py    every wait: a limit, and what it waits for
 progress.py   the line that shows it
 keys.py       the lab's SSH key and secrets
 ssh/          commands and files on servers
+console_log.py  a console log as people read it
 emulator/     the embedded OpenStack
 """
 

@@ -24,7 +24,7 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
-from faafo_lab.cloud import direct, keys, preflight, receipt, ssh
+from faafo_lab.cloud import console_log, direct, keys, preflight, receipt, ssh
 from faafo_lab.cloud.config import CloudConfig, load
 from faafo_lab.cloud.errors import BadRequest, CloudError, Forbidden, Interrupted, InUse, NotFound, ServerFailed
 from faafo_lab.cloud.lookup import pick, pick_network
@@ -180,7 +180,7 @@ class Cloud(ABC):
 
     @abstractmethod
     def console(self, server: Server | str, lines: int | None = None) -> str:
-        """The console log, or its last `lines` lines."""
+        """The console log, or its last `lines` lines, as text without escape codes (`console_log.readable`)."""
 
     @abstractmethod
     def networks(self) -> list[Network]:
@@ -394,22 +394,27 @@ class Cloud(ABC):
         image: Image | str,
         floating_ips: int = 0,
         security_groups: int = 0,
+        security_group_rules: int = 0,
+        key_pairs: int = 0,
     ) -> Limits:
         """Check that all this can be built on top of what exists, before anything is.
 
-        `flavor` is one for all `servers`, or one for each. `floating_ips` counts addresses wanted (free ones serve),
-        `security_groups` those to be created. Returns the limits. Raises AuthError or Unreachable when the cloud can't
-        be asked, else NotReady with everything that is missing.
+        Each number is of what is to be created (of addresses: to be had, free ones serve); a new security group has two
+        rules by itself, which count. `flavor` is one for all `servers`, or one for each. Returns the limits. Raises
+        AuthError or Unreachable when the cloud can't be asked, else NotReady with everything that is missing.
         """
         offer = preflight.Offer(
             self.limits(),  # the first call: it shows whether the cloud answers and takes the credentials
             self.flavors(),
             [image] if isinstance(image, Image) else self.images(),
             self.networks(),
-            self.floating_ips() if floating_ips else [],
+            self.floating_ips() if floating_ips > 0 else [],
+            self.security_groups() if security_group_rules > 0 else [],
+            self.key_pairs() if key_pairs > 0 else [],
         )
         flavors = [flavor] * servers if isinstance(flavor, str | Flavor) else flavor
-        preflight.check(offer, self.config, servers, flavors, image, floating_ips, security_groups)
+        wanted = preflight.Wanted(servers, flavors, floating_ips, security_groups, security_group_rules, key_pairs)
+        preflight.check(offer, self.config, image, wanted)
         return offer.limits
 
     # ---- on the servers ----
@@ -550,7 +555,7 @@ class Cloud(ABC):
 
     def _failure(self, server: Server) -> ServerFailed:
         try:
-            console = self.console(server, CONSOLE_LINES)
+            console = console_log.tail(self.console(server), CONSOLE_LINES)
         except CloudError:  # a server that never started may have no console: its fault matters more
             console = ""
         return ServerFailed(server.name, self._alone(server.id).fault, console)

@@ -16,7 +16,7 @@ from urllib.parse import quote
 import requests
 from keystoneauth1 import exceptions as keystone
 
-from faafo_lab.cloud import direct, records
+from faafo_lab.cloud import console_log, direct, records
 from faafo_lab.cloud.base import TEMPORARY_KEY, Cloud, temporary_key, verb
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import BadRequest, CloudError, NotFound, from_status, unreachable
@@ -196,7 +196,7 @@ class LibcloudCloud(Cloud):
 
     @verb
     def console(self, server: Server | str, lines: int | None = None) -> str:
-        return str(self._driver.ex_get_console_output(self._server(server), length=lines)["output"])
+        return console_log.readable(self._driver.ex_get_console_output(self._server(server), length=lines)["output"])
 
     # ---- networks and floating IPs ----
 

@@ -67,6 +67,7 @@ class SecurityGroup:
     name: str
     description: str = ""
     rules: tuple[Rule, ...] = ()
+    rules_of_all_kinds: int = 0  # how many it has, those out (egress) and of IPv6 included: a quota counts them all
 
     def rule(
         self,
@@ -166,3 +167,5 @@ class Limits:
     floating_ips_used: int
     security_groups: int | None
     security_groups_used: int
+    security_group_rules: int | None = None
+    key_pairs: int | None = None

@@ -13,7 +13,7 @@ from keystoneauth1 import exceptions as keystone
 from openstack.connection import Connection
 from openstack.exceptions import SDKException, ServiceDisabledException
 
-from faafo_lab.cloud import records
+from faafo_lab.cloud import console_log, records
 from faafo_lab.cloud.base import Cloud, temporary_key, verb
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError
@@ -152,7 +152,8 @@ class OpenstacksdkCloud(Cloud):
 
     @verb
     def console(self, server: Server | str, lines: int | None = None) -> str:
-        return str(self._sdk.compute.get_server_console_output(self._server(server).id, length=lines)["output"])
+        answer = self._sdk.compute.get_server_console_output(self._server(server).id, length=lines)
+        return console_log.readable(answer["output"])
 
     # ---- networks and floating IPs ----
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import Ambiguous, NotFound, NotReady
 from faafo_lab.cloud.lookup import pick, pick_network
-from faafo_lab.cloud.model import Flavor, FloatingIP, Image, Limits, Network
+from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, SecurityGroup
 
 
 @dataclass(frozen=True)
@@ -20,35 +20,45 @@ class Offer:
     images: Sequence[Image]
     networks: Sequence[Network]
     floating_ips: Sequence[FloatingIP]
+    security_groups: Sequence[SecurityGroup]
+    key_pairs: Sequence[KeyPair]
 
 
-def check(
-    offer: Offer,
-    config: CloudConfig,
-    servers: int,
-    flavors: Sequence[Flavor | str],
-    image: Image | str,
-    floating_ips: int,
-    security_groups: int,
-) -> None:
-    """See `Cloud.preflight`; `flavors` has one for each server. Raises NotReady."""
+@dataclass(frozen=True)
+class Wanted:
+    """How many of each are to be created; a flavor for each server."""
+
+    servers: int
+    flavors: Sequence[Flavor | str]
+    floating_ips: int
+    security_groups: int
+    security_group_rules: int
+    key_pairs: int
+
+
+def check(offer: Offer, config: CloudConfig, image: Image | str, wanted: Wanted) -> None:
+    """See `Cloud.preflight`. Raises NotReady."""
     limits = offer.limits
     missing: list[str] = []
-    chosen = _flavors(offer.flavors, flavors, missing)
+    chosen = _flavors(offer.flavors, wanted.flavors, missing)
     _image(offer.images, image, chosen, missing)
-    _networks(offer.networks, config, floating_ips > 0, missing)
+    _networks(offer.networks, config, wanted.floating_ips > 0, missing)
     free = sum(ip.server_id is None for ip in offer.floating_ips)
-    for what, wanted, limit, used in (
-        ("servers", servers, limits.servers, limits.servers_used),
-        ("cores", sum(flavor.vcpus for flavor in chosen), limits.cores, limits.cores_used),
+    rules = sum(group.rules_of_all_kinds for group in offer.security_groups)
+    for what, more, limit, used in (
+        ("server", wanted.servers, limits.servers, limits.servers_used),
+        ("core", sum(flavor.vcpus for flavor in chosen), limits.cores, limits.cores_used),
         ("MB of memory", sum(flavor.ram_mb for flavor in chosen), limits.ram_mb, limits.ram_mb_used),
-        ("floating IPs", floating_ips - free, limits.floating_ips, limits.floating_ips_used),
-        ("security groups", security_groups, limits.security_groups, limits.security_groups_used),
+        ("floating IP", wanted.floating_ips - free, limits.floating_ips, limits.floating_ips_used),
+        ("security group", wanted.security_groups, limits.security_groups, limits.security_groups_used),
+        ("security group rule", wanted.security_group_rules, limits.security_group_rules, rules),
+        ("key pair", wanted.key_pairs, limits.key_pairs, len(offer.key_pairs)),
     ):
-        if limit is not None and wanted > 0 and wanted > limit - used:
+        if limit is not None and more > 0 and more > limit - used:
+            several = "" if more == 1 or what.startswith("MB") else "s"
             missing.append(
-                f"{wanted} more {what} are wanted, and the quota of {limit} has {max(0, limit - used)} left: "
-                f"delete what you don't need, or ask for a larger quota."
+                f"{more} more {what}{several} {'is' if more == 1 else 'are'} wanted, and the quota of {limit} has "
+                f"{max(0, limit - used)} left: delete what you don't need, or ask for a larger quota."
             )
     if missing:
         raise NotReady(missing)

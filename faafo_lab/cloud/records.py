@@ -115,7 +115,8 @@ def security_group(record: Record) -> SecurityGroup:
         if entry["direction"] == "ingress" and entry.get("ethertype", "IPv4") == "IPv4"
     ]
     rules.sort(key=lambda rule: (rule.port_min or 0, rule.port_max or 0, rule.protocol or "", rule.id))
-    return SecurityGroup(record["id"], record["name"], record.get("description") or "", tuple(rules))
+    every = len(record.get("security_group_rules") or ())
+    return SecurityGroup(record["id"], record["name"], record.get("description") or "", tuple(rules), every)
 
 
 def rule(record: Record) -> Rule:
@@ -166,6 +167,8 @@ def limits(compute: Record, network: Record, *, floating_ips: int, security_grou
         floating_ips_used=floating_ips,
         security_groups=_limit(network.get("security_group")),
         security_groups_used=security_groups,
+        security_group_rules=_limit(network.get("security_group_rule")),
+        key_pairs=_limit(compute.get("maxTotalKeypairs")),
     )
 
 

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from keystoneauth1 import exceptions as keystone
 
-from faafo_lab.cloud import records
+from faafo_lab.cloud import console_log, records
 from faafo_lab.cloud.base import TEMPORARY_KEY, Cloud, temporary_key, verb
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError, NotFound
@@ -156,7 +156,7 @@ class ShadeCloud(Cloud):
 
     @verb
     def console(self, server: Server | str, lines: int | None = None) -> str:
-        return str(self._shade.get_server_console({"id": self._server(server).id}, length=lines))
+        return console_log.readable(self._shade.get_server_console({"id": self._server(server).id}, length=lines))
 
     # ---- networks and floating IPs ----
 

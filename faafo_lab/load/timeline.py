@@ -19,7 +19,6 @@ from faafo_lab.topology import Api, Moment, NoAnswer, Topology
 from faafo_lab.topology.moment import observe
 
 ASK_LIMIT_SECONDS = 30
-WATCH_LIMIT_SECONDS = 300
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,10 @@ class Done:
     duration: float
 
 
-def watch(app: Topology, done: int, *, timeout_seconds: float = WATCH_LIMIT_SECONDS) -> list[Moment]:
+def watch(app: Topology, done: int, *, timeout_seconds: float | None = None) -> list[Moment]:
     """Watch the application until it has finished `done` fractals in all; a moment every look, the last one at the end.
 
-    An API that is too busy to answer in time is asked again. Raises TimedOut at the limit.
+    An API that is too busy to answer in time is asked again. Raises TimedOut at the limit (None: the cloud's own).
     """
     moments: list[Moment] = []
 

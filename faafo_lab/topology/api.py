@@ -22,6 +22,7 @@ FRACTALS = "/v1/fractal"
 FIRST_PAGE = f"{FRACTALS}?page=1"
 TIMEOUT_SECONDS = 10.0
 PAGE, PAGES = 50, 4  # how far back finished fractals are looked for
+SERVED_BY = "X-Served-By"  # the header that each of its answers has
 LOST = "lost"  # the state of a node that was silent for long
 
 
@@ -182,7 +183,9 @@ def healthy(url: str) -> bool:
 
 
 def _refusal(answer: requests.Response) -> TopologyError:
-    """What an API that does not do as asked says: a refusal, or that it can't answer now."""
+    """What an API that does not do as asked says: a refusal, or that it can't answer now; or somebody else answers."""
+    if SERVED_BY not in answer.headers:
+        return NoAnswer(f"What answers at {answer.url} is not the application ({answer.status_code} {answer.reason}).")
     try:
         words = str(answer.json()["error"])
     except (ValueError, KeyError, TypeError):

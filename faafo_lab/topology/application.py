@@ -5,6 +5,7 @@ import hashlib
 import os
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Self
 
 from faafo_lab.cloud import keys
@@ -23,7 +24,6 @@ from faafo_lab.topology.user_data import PICTURES_IN_DATABASE
 
 DIGEST_CHARACTERS = 16
 PICTURES_KEY = "faafo-lab-images"  # the metadata key of where an API keeps pictures
-DRAIN_LIMIT_SECONDS = 60
 EMBEDDED_DISTRO = "faafo-lab"  # the Glance property os_distro of an image that has the application on board
 
 Say = Callable[[str], None]
@@ -59,10 +59,15 @@ class Application:
     # -- what is there ---------------------------------------------------------------------------------------------
 
     def refresh(self) -> Self:
-        """Ask the cloud which servers of the lab exist."""
+        """Ask the cloud which servers of the lab exist, and their floating addresses, which a server's own record
+        shows seconds later."""
         found: dict[str, Server] = {}
+        ips = self.cloud.floating_ips()
         for server in self.cloud.servers():  # the oldest first
             if ROLE_KEY in server.metadata:
+                server = replace(
+                    server, floating_addresses=tuple(ip.address for ip in ips if ip.server_id == server.id)
+                )
                 found[f"{server.name} ({server.id})" if server.name in found else server.name] = server
         self.servers = dict(sorted(found.items(), key=lambda item: numbered(item[1].name)))
         return self
@@ -138,7 +143,7 @@ class Application:
             busy = [n["name"] for n in api.nodes() if n["name"] in names and n["state"] not in ("drained", LOST)]
             return Look(len(names) - len(busy), len(names), ", ".join(busy))
 
-        self.cloud.wait_until(look, f"{', '.join(names)} to finish", timeout_seconds=DRAIN_LIMIT_SECONDS)
+        self.cloud.wait_until(look, f"{', '.join(names)} to finish")
 
     def drain_workers(self, servers: Sequence[Server]) -> dict[str, str]:
         """Drain the workers among these servers, as far as they and an API run; what then is to be said of each."""

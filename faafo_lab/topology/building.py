@@ -10,7 +10,7 @@ from dataclasses import replace
 from faafo_lab.cloud import keys
 from faafo_lab.cloud.lookup import pick
 from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY, allocated_file
-from faafo_lab.cloud.model import KeyPair, Server
+from faafo_lab.cloud.model import KeyPair, SecurityGroup, Server
 from faafo_lab.topology.application import PICTURES_KEY, Application
 from faafo_lab.topology.errors import TopologyError
 from faafo_lab.topology.plan import DIGEST_KEY, Layout, Plan, Step
@@ -19,6 +19,8 @@ from faafo_lab.topology.undo import Undo
 from faafo_lab.topology.user_data import PICTURES_IN_DATABASE
 
 log = logging.getLogger(__name__)
+
+RULES_OF_A_NEW_GROUP = 2  # that let everything out, of IPv4 and of IPv6
 
 
 class Builder:
@@ -45,13 +47,10 @@ class Builder:
                     f"({group.description or 'no description'}): rename or delete it, then run this again."
                 )
             rules = []
-            for opening in role.openings:
-                port = self._app.queue_port if opening.port == QUEUE else opening.port
-                if port in without:
-                    continue
-                source = pick("security group", known, opening.source) if opening.source else None
-                if group.rule(port, remote_group_id=source.id if source else None) is None:
-                    rules.append(self._cloud.add_rule(group, port, remote_group=source))
+            for port, source in openings(self._app, role):
+                if port not in without and not _opens(group, port, source, known):
+                    remote = pick("security group", known, source) if source else None
+                    rules.append(self._cloud.add_rule(group, port, remote_group=remote))
             if not made:
                 for rule in rules:
                     self._undo.add(f"a rule of {role.group}", functools.partial(self._cloud.delete_rule, rule))
@@ -77,7 +76,8 @@ class Builder:
             if steps:
                 self._make(role, steps, key, url)
             if booting := [step.server for step in kept if step.server and step.server.status == "BUILD"]:
-                self._app.know(self._cloud.wait_for(booting))
+                self._cloud.wait_for(booting)
+                self._app.refresh()
             if role.serves:
                 self._publish([step.name for step in (*kept, *steps)])
         if package and not url:
@@ -159,6 +159,38 @@ class Builder:
             log.debug("nothing is known of earlier nodes: %s", error)
         else:
             self._app.gone |= {(node["name"], node["started_at"]) for node in nodes}
+
+
+def openings(app: Application, role: Role) -> list[tuple[int, str | None]]:
+    """The ports that a role's security group opens, each with the group whose members may come (None: anybody)."""
+    ports = [app.queue_port if opening.port == QUEUE else opening.port for opening in role.openings]
+    return [(port, opening.source) for port, opening in zip(ports, role.openings, strict=True)]
+
+
+def _opens(group: SecurityGroup, port: int, source: str | None, known: Iterable[SecurityGroup]) -> bool:
+    """Whether a group opens a port, to anybody or to the members of the group that is named `source`."""
+    if source is None:
+        return group.rule(port) is not None
+    return any(group.rule(port, remote_group_id=other.id) for other in known if other.name == source)
+
+
+def missing_groups(app: Application, roles: Iterable[Role], known: Sequence[SecurityGroup]) -> tuple[int, int]:
+    """How many of these roles' security groups are not among the known ones, and how many rules are missing, those that
+    a new group has by itself included."""
+    there = {group.name: group for group in known}
+    groups = rules = 0
+    for role in roles:
+        if role.group not in there:
+            groups += 1
+            rules += RULES_OF_A_NEW_GROUP + len(role.openings)
+        else:
+            rules += sum(not _opens(there[role.group], *opening, known) for opening in openings(app, role))
+    return groups, rules
+
+
+def is_ours(group: SecurityGroup) -> bool:
+    """Whether the lab made this security group."""
+    return group.description.startswith(DESCRIPTION)
 
 
 def group_description(role: Role) -> str:

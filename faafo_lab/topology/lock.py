@@ -17,16 +17,14 @@ from faafo_lab.cloud.marks import file_of
 from faafo_lab.cloud.waiting import Look
 from faafo_lab.topology.errors import Busy
 
-LIMIT_SECONDS = 600.0  # longer than a deployment takes on a cloud that boots machines
-
 _held = threading.local()  # the locks of this thread, which may change the application in several steps
 
 
 @contextmanager
-def alone(cloud: Cloud, what: str, limit_seconds: float = LIMIT_SECONDS) -> Iterator[None]:
+def alone(cloud: Cloud, what: str, timeout_seconds: float | None = None) -> Iterator[None]:
     """Nobody else of this home changes the application on this cloud during the block, which is about to do `what`.
 
-    Waits until who does so has ended. Raises Busy, which says who that is, at the limit.
+    Waits until who does so has ended. Raises Busy, which says who that is, at the limit (None: the cloud's own).
     """
     path = file_of(cloud.name, "changing")
     mine: set[str] = _held.__dict__.setdefault("paths", set())
@@ -44,11 +42,11 @@ def alone(cloud: Cloud, what: str, limit_seconds: float = LIMIT_SECONDS) -> Iter
 
         if holder := look().seen:
             try:
-                cloud.wait_until(look, f"{holder} to finish", limit_seconds)
+                cloud.wait_until(look, f"{holder} to finish", timeout_seconds)
             except TimedOut as error:
                 raise Busy(
                     f"Can't {what}: {error.last_seen} changes the application on cloud "
-                    f"{cloud.name!r}, and did not end within {limit_seconds:g} s. Wait for it, then try again."
+                    f"{cloud.name!r}, and did not end within {error.timeout_seconds:g} s. Wait for it, then try again."
                 ) from None
         file.truncate(0)
         file.write(f"process {os.getpid()} (to {what}, since {datetime.now():%H:%M:%S})")

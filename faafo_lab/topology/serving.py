@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Sequence
 
+from faafo_lab.cloud import console_log
 from faafo_lab.cloud.errors import TimedOut
 from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.cloud.waiting import Look
@@ -14,37 +15,45 @@ from faafo_lab.topology.application import Application
 from faafo_lab.topology.errors import NoAnswer, TopologyError
 from faafo_lab.topology.roles import ROLES
 
-CONSOLE_LINES = 8
+CONSOLE_LINES = 12
 CONSOLE_PAUSE_SECONDS = 5
 FAILED_BOOT = re.compile(r"user data failed|scripts[-_]user.* failed|Failed to run module scripts", re.IGNORECASE)
 SERVICE_START = re.compile(r"(Started|Failed to start) (faafo-[\w-]+)\.service")
 
 
-def wait_serving(app: Application, names: Sequence[str], is_old: Callable[[Node], bool]) -> None:
+def wait_serving(
+    app: Application, names: Sequence[str], is_old: Callable[[Node], bool], timeout_seconds: float | None
+) -> None:
     """Wait until these servers serve; what the application says of a node that `is_old` does not count.
 
-    Raises TopologyError at the limit, and where a server's user data or a service on it failed.
+    Raises TopologyError at the limit (None: the cloud's own), and where a server's user data or a service on it failed.
     """
     waiting: list[str] = []
     consoles_due = time.monotonic() + CONSOLE_PAUSE_SECONDS
 
     def look() -> Look:
         nonlocal consoles_due
+        if any(server.name not in app.endpoints for server in app.apis):
+            app.refresh()
+        if gone := [name for name in names if name not in app.servers]:
+            raise TopologyError(f"{', '.join(gone)} was deleted before it served: deploy again.")
         waiting[:] = _not_serving(app, names, is_old)
         if waiting and time.monotonic() > consoles_due:
-            consoles_due = time.monotonic() + CONSOLE_PAUSE_SECONDS
             _look_for_failed_boots(app, names)
+            consoles_due = time.monotonic() + CONSOLE_PAUSE_SECONDS
         return Look(len(names) - len(waiting), len(names), ", ".join(waiting))
 
     try:
-        app.cloud.wait_until(look, "the application to serve")
+        app.cloud.wait_until(look, "the application to serve", timeout_seconds)
     except TimedOut as error:
-        raise TopologyError(f"{error}{_consoles(app, waiting)}") from error
+        ends = (_quoted(app, name) for name in waiting if name in app.servers)
+        raise TopologyError(f"{error}{''.join(ends)}") from error
 
 
 def _not_serving(app: Application, names: Sequence[str], is_old: Callable[[Node], bool]) -> list[str]:
     endpoints = app.endpoints
-    missing = [name for name in names if name in endpoints and not healthy(endpoints[name])]
+    homeless = [name for name in names if app.servers[name] in app.apis and app.servers[name].name not in endpoints]
+    missing = homeless + [name for name in names if name in endpoints and not healthy(endpoints[name])]
     if missing or not endpoints:
         return missing or ["an API server"]
     try:
@@ -65,26 +74,27 @@ def _listed_as(app: Application, name: str) -> Collection[str]:
 def _look_for_failed_boots(app: Application, names: Sequence[str]) -> None:
     """Raise where a server's console log says that its user data or a service failed: waiting would not help."""
     for name in names:
-        console = app.cloud.console(app.servers[name])
-        if FAILED_BOOT.search(console):
-            failed = f"The user data of {name} failed: does image {app.image.name!r} suit?"
-        elif services := failed_services(console):
+        log = app.cloud.console(app.servers[name])
+        if boot := FAILED_BOOT.search(log):
+            failed, end = f"The user data of {name} failed: does image {app.image.name!r} suit?", boot.end()
+        elif services := failed_services(log):
             failed = f"{' and '.join(services)} on {name} failed: its console log says why."
+            end = max(services.values())
         else:
             continue
-        raise TopologyError(f"{failed} Correct what its console log names, and deploy again.{_consoles(app, [name])}")
+        raise TopologyError(
+            f"{failed} Correct what its console log names, and deploy again.{_quoted(app, name, log, end)}"
+        )
 
 
-def failed_services(console: str) -> list[str]:
-    """The application's services that a server could not start, by the last that its console log says of each."""
-    last = {service: word for word, service in SERVICE_START.findall(console)}
-    return [service for service, word in last.items() if word != "Started"]
+def failed_services(log: str) -> dict[str, int]:
+    """The application's services that a server could not start, by the last that its console log says of each, and
+    where it says so."""
+    last = {match[2]: match for match in SERVICE_START.finditer(log)}
+    return {service: match.end() for service, match in last.items() if match[1] != "Started"}
 
 
-def _consoles(app: Application, names: Sequence[str]) -> str:
-    """The ends of these servers' console logs, to go with an error."""
-    return "".join(
-        f"\nThe end of {name}'s console log:\n{app.cloud.console(app.servers[name], CONSOLE_LINES)}"
-        for name in names
-        if name in app.servers
-    )
+def _quoted(app: Application, name: str, log: str | None = None, end: int | None = None) -> str:
+    """The last lines that tell something of a server's console log (up to `end`), to go with an error."""
+    log = app.cloud.console(app.servers[name]) if log is None else log
+    return f"\nFrom {name}'s console log:\n{console_log.tail(log, CONSOLE_LINES, end)}"

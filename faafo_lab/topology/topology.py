@@ -8,13 +8,12 @@ from contextlib import contextmanager, suppress
 from faafo_lab.cloud import keys
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import Ambiguous, CloudError, NotFound, NotReady
-from faafo_lab.cloud.marks import DESCRIPTION, allocated_file
+from faafo_lab.cloud.marks import allocated_file
 from faafo_lab.cloud.model import Server
-from faafo_lab.cloud.waiting import Look
 from faafo_lab.topology import plan as plans
 from faafo_lab.topology import serving
 from faafo_lab.topology.application import Application, Say
-from faafo_lab.topology.building import Builder
+from faafo_lab.topology.building import Builder, is_ours, missing_groups
 from faafo_lab.topology.errors import TopologyError
 from faafo_lab.topology.lock import alone
 from faafo_lab.topology.package import Package
@@ -24,7 +23,6 @@ from faafo_lab.topology.undo import Undo
 from faafo_lab.topology.user_data import PICTURES_IN_DATABASE
 
 OWN_DISK = re.compile(r"file:///[\w./-]{1,200}")
-LISTED_LIMIT_SECONDS = 60  # a real cloud lists a floating IP seconds after a server has it
 
 
 class Topology(Application):
@@ -40,6 +38,7 @@ class Topology(Application):
 
         What is right already stays as it is, a worker that is replaced or too many is drained first, and an application
         of another layout is removed. On failure what this call made is removed again; what it replaced stays away.
+        Each of its waits has the cloud's own limit, `cloud.config.wait_seconds`.
         Raises NotReady (before anything is built), ServerFailed, TimedOut, QuotaExceeded …: see `cloud.errors`; and
         TopologyError where somebody else changed the application at the same time.
         """
@@ -72,16 +71,19 @@ class Topology(Application):
 
     # -- step by step ----------------------------------------------------------------------------------------------
 
-    def check(self, servers: int, addresses: int, groups: int = 0) -> None:
-        """Credentials, image, flavor and quota: raise NotReady naming everything that is missing."""
+    def check(self, servers: int, addresses: int, groups: int = 0, rules: int = 0) -> None:
+        """Credentials, image, flavor and quota for so many more: raise NotReady naming everything that is missing."""
+        has_key = any(pair.name == keys.KEY_PAIR_NAME for pair in self.cloud.key_pairs())
         missing: list[str] = []
         try:
             self.cloud.preflight(
                 image=self.image_name,
                 flavor=self.flavor_name,
                 servers=servers,
-                floating_ips=max(0, addresses),
+                floating_ips=addresses,
                 security_groups=groups,
+                security_group_rules=rules,
+                key_pairs=int(servers > 0 and not has_key),
             )
         except NotReady as error:
             missing += error.missing
@@ -90,6 +92,11 @@ class Topology(Application):
                 missing += self.package.missing(self.image)
         if missing:
             raise NotReady(missing)
+
+    def check_instead(self, layout: Layout) -> None:
+        """As `check`, for this layout in place of what the lab has on the cloud, which counts as room."""
+        self.refresh()
+        self._check(plans.make(layout, [], self.digest), by_group(layout.roles), instead=True)
 
     def make_groups(self, *names: str, without: Collection[int] = ()) -> None:
         """Make the security groups of these roles (all of them, where none is named), rule by rule.
@@ -131,10 +138,14 @@ class Topology(Application):
             self._wait_serving([name])
             return name
 
-    def wait_serving(self) -> None:
-        """Wait until every API answers that it is healthy, and the application lists every API and worker."""
+    def wait_serving(self, timeout_seconds: float | None = None) -> None:
+        """Wait until every API answers that it is healthy, and the application lists every API and worker.
+
+        Without `timeout_seconds` the limit is the cloud's own. Raises TopologyError at the limit, or where a server
+        failed at its boot; every server stays as it is.
+        """
         self.refresh()
-        self._wait_serving(list(self.servers))
+        self._wait_serving(list(self.servers), timeout_seconds)
         self.say(f"serving: {', '.join(self.servers)}")
 
     def remove(self, servers: Sequence[Server]) -> dict[str, str]:
@@ -159,7 +170,7 @@ class Topology(Application):
                 self.cloud.delete_servers(servers)
             for server in servers:
                 self.report(f"server {server.name}", "deleted")
-            groups = [group for group in self.cloud.security_groups() if group.description.startswith(DESCRIPTION)]
+            groups = list(filter(is_ours, self.cloud.security_groups()))
             # A group that another group's rule names goes after it.
             for group in sorted(groups, key=lambda group: not any(rule.remote_group for rule in group.rules)):
                 self.cloud.delete_security_group(group)
@@ -216,18 +227,17 @@ class Topology(Application):
             groups = by_group([] if scales else layout.roles)
             if any(step.role.has_database and not step.why for step in plan.remove):  # it is another application
                 plan = plans.make(layout, [], self.digest)
-                self._check(plan, groups, list(self.servers.values()))
+                self._check(plan, groups, instead=True)
                 self.remove_old_app()
             elif groups or plan.made:
                 self._check(plan, groups)
             builder = Builder(self, undo)
             builder.groups(groups)
             builder.servers(plan, layout)
-            names = [step.name for step in plan.wanted]
-            self._wait_serving(names)
+            self._wait_serving([step.name for step in plan.wanted])
             self.remove([step.server for step in plan.remove if step.server])
             if plan.changes:
-                self._confirm(plan, names)
+                self._confirm(plan)
             self.say(f"serving: {', '.join(self.servers)}")
         return self
 
@@ -237,33 +247,30 @@ class Topology(Application):
             self.refresh()
             Builder(self, undo).servers(self._plan(layout).without_removing(), layout)
 
-    def _check(self, plan: Plan, groups: Sequence[Role] = (), freed: Sequence[Server] = ()) -> None:
-        """Whether there is room for what the plan creates, once the servers `freed` are gone."""
-        have = {group.name for group in self.cloud.security_groups()} if groups else set()
+    def _check(self, plan: Plan, roles: Sequence[Role] = (), instead: bool = False) -> None:
+        """Whether there is room for what the plan creates and these roles' groups; `instead`: of what the lab has."""
+        known = self.cloud.security_groups() if roles else []
+        freed, gone = (list(self.servers.values()), [*filter(is_ours, known)]) if instead else ([], [])
+        groups, rules = missing_groups(self, roles, [group for group in known if group not in gone])
         there = [step.server.floating_addresses if step.server else () for step in plan.wanted if step.role.serves]
         self.check(
-            servers=max(0, len(plan.create) - len(freed)),
+            servers=len(plan.create) - len(freed),
             addresses=there.count(()) - sum(len(server.floating_addresses) for server in freed),
-            groups=len({role.group for role in groups} - have),
+            groups=groups - len(gone),
+            rules=rules - sum(group.rules_of_all_kinds for group in gone),
         )
 
-    def _wait_serving(self, names: Sequence[str]) -> None:
-        serving.wait_serving(self, names, lambda node: (node["name"], node["started_at"]) in self.gone)
+    def _wait_serving(self, names: Sequence[str], timeout_seconds: float | None = None) -> None:
+        serving.wait_serving(self, names, lambda node: (node["name"], node["started_at"]) in self.gone, timeout_seconds)
 
-    def _confirm(self, plan: Plan, names: Sequence[str]) -> None:
+    def _confirm(self, plan: Plan) -> None:
         """Look whether the cloud lists just what was wanted. Raises TopologyError where somebody else interfered."""
-
-        def look() -> Look:
-            self.refresh()
-            if difference := plan.difference(self.servers.values()):
-                raise TopologyError(
-                    f"The application is not as wanted: {difference}. Somebody else changed it at the same time: "
-                    f"agree on one of you, and run this again."
-                )
-            late = [name for name in names if self.servers[name] in self.apis and name not in self.endpoints]
-            return Look(len(names) - len(late), len(names), ", ".join(f"{name} without its address" for name in late))
-
-        self.cloud.wait_until(look, "the cloud to list all of it", LISTED_LIMIT_SECONDS, progress=False)
+        self.refresh()
+        if difference := plan.difference(self.servers.values()):
+            raise TopologyError(
+                f"The application is not as wanted: {difference}. Somebody else changed it at the same time: "
+                f"agree on one of you, and run this again."
+            )
 
 
 def discover(cloud: Cloud, say: Say = print) -> Topology:

@@ -12,7 +12,8 @@ from faafo_lab.topology.errors import first_line
 
 
 class Undo:
-    """Steps back. What can't be undone is said in a line, and the others are undone all the same."""
+    """Steps back. A line says what was undone; what can't be has a line of its own, and the others are undone all the
+    same."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
@@ -30,8 +31,12 @@ class Undo:
     ) -> None:
         if kind is None:
             return
+        undone = []
         for what, step in reversed(self._steps):
             try:
                 step()
+                undone.append(what)
             except Exception as problem:  # whatever it is, the error that led here is the one to show
                 self._say(f"{what}: not undone ({first_line(problem)})")
+        if undone:
+            self._say(f"undone, as it failed: {', '.join(undone)}")

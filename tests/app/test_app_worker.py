@@ -10,7 +10,9 @@ import pytest
 import redis
 
 from faafo_lab.app import dead, tasks
+from faafo_lab.app.julia import Order, Task
 from faafo_lab.app.settings import HEARTBEAT_SECONDS
+from faafo_lab.app.worker import BATCH_MAX
 from tests.app.deployment import AUTHORIZED, Deployment, a_task, done, lasting, node
 from tests.app.engines import FROM_WHEELS, Pair, every_pair
 from tests.waiting import wait_for
@@ -167,6 +169,47 @@ def test_small_tasks_that_are_taken_together_are_not_lost_with_their_worker(
     made = client.get("/v1/fractal?results_per_page=-1").json()["objects"]
     assert {one["uuid"] for one in made} == set(uuids)
     assert all(one["checksum"] and one["attempts"] in (1, 2) for one in made)
+
+
+def test_no_message_waits_unseen_behind_small_tasks_that_are_taken_together(
+    services: Deployment, client: httpx.Client
+) -> None:
+    """RabbitMQ sends the next one when the one before is acknowledged: then it is in no queue and has no lease."""
+    uuids = [client.post("/v1/fractal", json=a_task()).json()["uuid"] for _ in range(10 * BATCH_MAX)]
+
+    def depth() -> int:
+        return int(client.get("/v1/stats").json()["queue_depth"])
+
+    wait_for("the queue", lambda: depth() == len(uuids))
+    worker = services.worker("greedy")
+
+    def stopped_within_a_batch() -> bool:
+        """Stop it for a moment: whether it is between two of those that it took together."""
+        worker.send_signal(signal.SIGSTOP)
+        if services.log("greedy").count("made in") % BATCH_MAX:
+            return True
+        worker.send_signal(signal.SIGCONT)
+        assert not done(client, uuids), "it was never stopped in time"
+        return False
+
+    wait_for("it to be stopped", stopped_within_a_batch)
+    left = depth()
+    worker.send_signal(signal.SIGCONT)
+    assert left % BATCH_MAX == 0
+    wait_for("the fractals", lambda: done(client, uuids))
+
+
+def test_a_message_that_comes_twice_is_made_once(services: Deployment, client: httpx.Client) -> None:
+    body = a_task()
+    generation = client.post("/v1/fractal", json=body).json()["generation"]
+    publisher = tasks.Publisher(services.queue_url())
+    publisher.publish([Order(Task(**body), generation)])
+    publisher.close()
+    wait_for("the queue", lambda: client.get("/v1/stats").json()["queue_depth"] == 2)
+    services.worker("once")
+    wait_for("the second to be discarded", lambda: "not ours to make" in services.log("once"))
+    assert done(client, [body["uuid"]])
+    assert sum(body["uuid"] in line for line in services.log("once").splitlines() if "made in" in line) == 1
 
 
 def test_large_tasks_are_taken_one_by_one(services: Deployment, client: httpx.Client) -> None:

@@ -13,6 +13,7 @@ import argparse
 import contextlib
 import fcntl
 import json
+import math
 import os
 import select
 import signal
@@ -69,6 +70,17 @@ def quota(text: str) -> tuple[str, int]:
     return name, number
 
 
+def seconds(text: str) -> float:
+    """A number of seconds, 0 or more, as an option's value. Raises `argparse.ArgumentTypeError`."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, such as 2.5")
+    return number
+
+
 def open_state_dir(state_dir: Path) -> Path:
     """Make the state directory (0700) where it is missing; returns it without links. Raises `StateError`."""
     try:
@@ -105,11 +117,19 @@ def status(state_dir: Path) -> Running | None:
     return running if _answers(running.auth_url) else None
 
 
-def start(state_dir: Path, *, port: int | None = None, quotas: Mapping[str, int] | None = None) -> Running:
+def start(
+    state_dir: Path,
+    *,
+    port: int | None = None,
+    quotas: Mapping[str, int] | None = None,
+    address_lag_seconds: float = 0.0,
+) -> Running:
     """Start the embedded cloud of a state directory; returns when its APIs answer.
 
     Where it runs already, it stays as it is. `port` is the APIs' port (default: the one of last time, 5000, or a free
-    one), `quotas` the limits that differ from OpenStack's own, by name (`{"instances": 6}`). Raises `EmulatorError`.
+    one), `quotas` the limits that differ from OpenStack's own, by name (`{"instances": 6}`),
+    `address_lag_seconds` how long a server's listing takes to show a floating address (on a real cloud, some seconds).
+    Raises `EmulatorError`.
     """
     directory = open_state_dir(state_dir)
     deadline = time.monotonic() + START_SECONDS
@@ -118,7 +138,7 @@ def start(state_dir: Path, *, port: int | None = None, quotas: Mapping[str, int]
             return running
         if not _locked(directory):
             try:
-                return _launch(directory, port, quotas or {}, deadline)
+                return _launch(directory, port, quotas or {}, address_lag_seconds, deadline)
             except AlreadyRunning:
                 pass  # somebody else's start was first: that one is as good
         time.sleep(0.05)
@@ -161,11 +181,14 @@ def _sweep(directory: Path) -> None:
             sockets.remove(sockets.sockets_dir(directory))
 
 
-def _launch(directory: Path, port: int | None, quotas: Mapping[str, int], deadline: float) -> Running:
+def _launch(
+    directory: Path, port: int | None, quotas: Mapping[str, int], address_lag_seconds: float, deadline: float
+) -> Running:
     """Start the process, and wait for its word."""
     options = ["--state-dir", str(directory)]
     options += [] if port is None else ["--port", str(port)]
     options += [f"--quota={name}={value}" for name, value in quotas.items()]
+    options += [f"--address-lag={address_lag_seconds}"]
     ours, theirs = os.pipe()
     try:
         with _log(directory) as log:

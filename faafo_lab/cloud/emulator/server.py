@@ -41,13 +41,22 @@ DEFAULT_PORT = 5000  # Keystone's; the address is the cloud's own, so it is seld
 class Emulator:
     """An embedded cloud: its state, its services, and what runs behind them."""
 
-    def __init__(self, directory: Path, *, port: int | None = None, quotas: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int | None = None,
+        quotas: Mapping[str, int] | None = None,
+        address_lag_seconds: float = 0.0,
+    ) -> None:
         """Read the state in `directory`, which is locked by the caller (see `control`). Raises `EmulatorError`."""
         store = Store(directory / "state.sqlite")
         before = store.table("setting").get("address") or {}
         self._claim, self._sockets = _claim_addresses(before, port)
         used = self._sockets[0].getsockname()[1]
-        self.site = site = Site(directory, store, dict(quotas or {}), self._claim.number, used, port_offset())
+        self.site = site = Site(
+            directory, store, dict(quotas or {}), self._claim.number, used, port_offset(), address_lag_seconds
+        )
         _move(store, before.get("number"), site.number)
         store.table("setting").put({"id": "address", "number": site.number, "port": site.port})
         self.hypervisor = Hypervisor(directory, lambda server: self.compute.life.exited(server))

@@ -23,6 +23,8 @@ class Site:
     """The APIs' port."""
     port_offset: int
     """How much higher a port below 1024 is published."""
+    address_lag_seconds: float = 0.0
+    """How long Nova takes to list a floating address that Neutron has put on a server."""
     running: bool = False
     metadata_url: str = ""
     """Where the metadata service answers, without a slash at the end; known once it listens."""

@@ -133,7 +133,7 @@ class Network(Service):
         found: dict[str, list[JSON]] = {}
         for port in ports:
             name = self.networks.table[port["network_id"]]["name"]
-            floating = self.floating_ips.of_port(port["id"])
+            floating = self.floating_ips.listed_by_nova(port["id"])
             for ip in port["fixed_ips"]:
                 pairs = [(ip["ip_address"], "fixed")]
                 pairs += [(row["floating_ip_address"], "floating") for row in floating

@@ -6,6 +6,7 @@ Source: https://docs.openstack.org/api-ref/network/v2/#floating-ips-floatingips
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
@@ -35,6 +36,11 @@ class FloatingIps(Collection):
     def of_port(self, port: str) -> list[Row]:
         """The floating IPs of a port."""
         return self.table.where(port_id=port)
+
+    def listed_by_nova(self, port: str) -> list[Row]:
+        """Those of a port that Nova knows of by now: its cache is renewed some seconds after a change."""
+        latest = datetime.now(UTC) - timedelta(seconds=self.network.site.address_lag_seconds)
+        return [row for row in self.of_port(port) if datetime.fromisoformat(row["updated_at"]) <= latest]
 
     def addresses(self) -> set[str]:
         """All floating addresses."""
