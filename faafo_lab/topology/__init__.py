@@ -26,6 +26,7 @@ Its rooms:
     building     security groups and servers as a plan wants them
     roles        the kinds of server: what a role is, is written there and nowhere else
     user_data    the script that makes a server what its role says
+    package      how the application gets to servers whose image does not have it; wheel: of what
     plan         a wanted Layout against one listing gives a Plan: create, replace, remove, keep
     undo         what a call that fails has made is taken back
     lock         one change at a time

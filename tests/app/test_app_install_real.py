@@ -197,6 +197,20 @@ def test_a_database_that_is_switched_off_is_started_before_it_is_asked(server: R
     assert server.noted()[len(noted) :].count("systemctl restart postgresql") == 0
 
 
+def test_the_commands_are_linked_also_where_the_caller_has_them_on_its_path(server: RealMachine) -> None:
+    """A login over SSH has not."""
+    programs = server.opt / "faafo/bin"
+    programs.mkdir(parents=True)
+    for name in COMMANDS:
+        (programs / name).write_text("#!/bin/sh\n")
+        (programs / name).chmod(0o755)
+    path = f"PATH=/opt/faafo/bin:{server.environment()['PATH']}"
+    assert server.run("env", path, "bash", str(SCRIPT), "-i", "faafo", "-s", "x").returncode == 0
+    assert {path.name: str(path.readlink()) for path in server.local.iterdir()} == {
+        name: f"/opt/faafo/bin/{name}" for name in COMMANDS
+    }
+
+
 def test_what_apt_can_not_install_ends_it_in_one_sentence(server: RealMachine) -> None:
     server.command("apt-get", f'{server.noting("apt-get")}; case "$*" in *update*) ;; *) exit 100 ;; esac')
     done = server.run("bash", str(SCRIPT), "-i", "messaging", "-s", "x")
