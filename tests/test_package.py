@@ -98,7 +98,6 @@ def test_a_url_that_leads_to_this_machine_is_no_use_to_other_machines() -> None:
     assert here == [True, True, True, False, False]
 
 
-@pytest.mark.skipif(not hasattr(Cloud, "upload"), reason="servers can't be reached through others yet")
 def test_what_is_uploaded_waits_until_a_server_has_a_floating_address(cloud: Cloud) -> None:
     there, package = Path("/tmp", wheel.build().name), Package(cloud)  # its servers see our files
     there.unlink(missing_ok=True)

@@ -83,7 +83,7 @@ class Package:
             awaiting, self._awaiting = [known[id] for id in self._awaiting if id in known], []
             path = f"/tmp/{wheel.build().name}"  # noqa: S108
             for server in sorted(awaiting, key=lambda server: not server.floating_addresses):
-                self._cloud.upload(server, wheel.build().data, path)  # type: ignore[attr-defined,unused-ignore]
+                self._cloud.upload(server, wheel.build().data, path)
 
     def withdraw(self) -> bool:
         """Delete it from the object store; whether it was there."""
