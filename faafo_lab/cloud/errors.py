@@ -220,6 +220,7 @@ def from_status(status: int, words: str) -> CloudError:
 def _plain(words: str) -> str:
     """The words in one line: those of a page (a proxy's, say) without its tags, and endless ones cut."""
     if "<html" in words.lower():
+        words = re.sub(r"(?i)</h1>", ": ", words)
         words = re.sub(r"(?is)<head.*?</head>|<[^>]*>", " ", words)
     words = " ".join(words.split()).rstrip(".")
     return re.sub(r"\S{100,}", lambda endless: endless[0][:MOST_CHARACTERS_SHOWN] + "…", words)

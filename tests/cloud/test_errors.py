@@ -52,7 +52,7 @@ def test_of_a_page_only_its_words_are_told() -> None:
     page = (
         "<html>\n <head><title>502 Bad Gateway</title></head>\n <body><h1>502 Bad Gateway</h1>\n<hr>nginx</body></html>"
     )
-    assert str(from_status(502, page)).startswith("The cloud failed (502): 502 Bad Gateway nginx. Try again")
+    assert str(from_status(502, page)).startswith("The cloud failed (502): 502 Bad Gateway: nginx. Try again")
 
 
 def test_a_word_that_never_ends_is_cut() -> None:
