@@ -17,7 +17,7 @@ from faafo_lab.cloud.ssh.users import candidates
 from faafo_lab.cloud.waiting import Look
 
 SSH_PORT = 22
-SILENT_SECONDS = 60.0  # how long a private address that says nothing is tried
+SILENT_SECONDS = 240.0  # how long a private address that says nothing is tried: a slow server's boot takes minutes
 ASLEEP_SECONDS = 10.0  # how long a server that was just started may still be listed as it was
 # A server in one of these answers nobody until somebody does something.
 ASLEEP = ("ERROR", "SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED", "DELETED", "SOFT_DELETED")
@@ -139,6 +139,8 @@ class Map:
             return False
         if any(way.jump or not ipaddress.ip_address(way.address).is_private for way in target.ways):
             return False
+        if target.server.floating_addresses or target.server.id in (self._floating or {}):
+            return False  # whatever its range: an external network may be a private one, too
         return any(network.external for network in self._cloud.networks())
 
     def _users(self, server: Server) -> tuple[str, ...]:
