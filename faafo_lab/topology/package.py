@@ -52,7 +52,8 @@ class Package:
         else:
             made = wheel.build()
             given = {"name": made.name, "sha256": made.sha256, "url": url}
-        return "".join(f"{name}={shlex.quote(value)}\n" for name, value in given.items()) + SCRIPT.read_text("utf-8")
+        settings = "".join(f"{name}={shlex.quote(value)}\n" for name, value in given.items())
+        return settings + SCRIPT.read_text(encoding="utf-8")
 
     def offer(self) -> str:
         """Put the wheel where servers fetch it: its temporary URL, "" where it has to be uploaded, or is none."""
@@ -137,7 +138,8 @@ def _refused_by_pip(package: str) -> str:
         asked = subprocess.run(
             [*pip, "--dry-run", "--no-deps", "--ignore-installed", "--", package],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=PIP_SECONDS,
             check=False,
         )
