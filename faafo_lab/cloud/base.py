@@ -330,7 +330,8 @@ class Cloud(ABC):
 
         Without `timeout_seconds` the limit is the cloud's own: `config.wait_seconds`. So in every wait here.
         """
-        wait_until(look, what, timeout_seconds or self.config.wait_seconds, progress=progress)
+        limit_seconds = self.config.wait_seconds if timeout_seconds is None else timeout_seconds
+        wait_until(look, what, limit_seconds, progress=progress)
 
     def wait_for(
         self,
