@@ -6,13 +6,13 @@ import pytest
 import requests
 
 import faafo_lab
-from faafo_lab.cloud import keys
+from faafo_lab.cloud import direct, keys
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import NotReady
 from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.cloud.model import Image
 from faafo_lab.topology import Topology, TopologyError, wheel
-from faafo_lab.topology.package import Package, _only_here
+from faafo_lab.topology.package import Package
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +94,9 @@ def test_an_image_that_is_too_old_is_named_as_far_as_it_says(
 
 
 def test_a_url_that_leads_to_this_machine_is_no_use_to_other_machines() -> None:
-    here = [_only_here(f"http://{host}:8080/v1") for host in ("127.0.0.1", "localhost", "[::1]", "10.0.0.4", "swift")]
+    here = [
+        direct.is_local(f"http://{host}:8080/v1") for host in ("127.0.0.1", "localhost", "[::1]", "10.0.0.4", "swift")
+    ]
     assert here == [True, True, True, False, False]
 
 

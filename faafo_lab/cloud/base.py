@@ -20,7 +20,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import requests
 
@@ -498,8 +498,10 @@ class Cloud(ABC):
         direct.settle(session, self.config.auth_url)
         self._recorder.tap(session)
 
-    def _signed(self, url: str, seconds: int) -> str:
-        """The temporary URL of an object, signed with `temporary_key()`, which its container has. Raises NotFound."""
+    def _signed(self, store: str, container: str, name: str, seconds: int) -> str:
+        """The temporary URL of an object in the object store at `store`, signed with `temporary_key()`, which its
+        container has. Raises NotFound."""
+        url = f"{store.rstrip('/')}/{quote(container)}/{quote(name)}"
         expires = int(time.time()) + seconds
         message = f"GET\n{expires}\n{unquote(urlsplit(url).path)}"
         signature = hmac.new(temporary_key().encode(), message.encode(), hashlib.sha256).hexdigest()

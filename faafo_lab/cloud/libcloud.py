@@ -256,10 +256,8 @@ class LibcloudCloud(Cloud):
 
     @verb
     def temporary_url(self, container: str, name: str, seconds: int) -> str:
-        container = f"/{quote(container)}"
-        self._stored("POST", container, headers={TEMPORARY_KEY: temporary_key()})
-        store = endpoint(self.config, self._session, "object-store")
-        return self._signed(f"{store.rstrip('/')}{container}/{quote(name)}", seconds)
+        self._stored("POST", f"/{quote(container)}", headers={TEMPORARY_KEY: temporary_key()})
+        return self._signed(endpoint(self.config, self._session, "object-store"), container, name, seconds)
 
     def _stored(self, method: str, path: str, **arguments: Any) -> Any:
         """A request to the object store. To libcloud, 404 and 409 are answers like any other."""

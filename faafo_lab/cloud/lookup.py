@@ -1,13 +1,13 @@
-"""Looking up by name or id, the same for everything that has a name."""
+"""Looking up: by name or id, the same for everything that has a name, and whose floating addresses are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import Ambiguous, NotFound
-from faafo_lab.cloud.model import Network
+from faafo_lab.cloud.model import FloatingIP, Network
 
 
 class Named(Protocol):
@@ -55,3 +55,12 @@ def pick_network(config: CloudConfig, networks: Sequence[Network], external: boo
             f"`faafo_lab: {{{setting}: NAME}}`."
         )
     return found[0]
+
+
+def floating_by_server(ips: Iterable[FloatingIP]) -> dict[str, tuple[str, ...]]:
+    """The floating addresses by their servers' ids."""
+    found: dict[str, tuple[str, ...]] = {}
+    for ip in ips:
+        if ip.server_id:
+            found[ip.server_id] = (*found.get(ip.server_id, ()), ip.address)
+    return found

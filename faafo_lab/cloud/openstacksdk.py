@@ -220,7 +220,7 @@ class OpenstacksdkCloud(Cloud):
         store = self._sdk.object_store
         store.set_container_temp_url_key(quote(container), temporary_key())
         # It would sign with SHA-1, which object stores no longer take.
-        return self._signed(f"{str(store.get_endpoint()).rstrip('/')}/{quote(container)}/{quote(name)}", seconds)
+        return self._signed(str(store.get_endpoint()), container, name, seconds)
 
     # ---- the project ----
 

@@ -223,9 +223,9 @@ class ShadeCloud(Cloud):
 
     @verb
     def temporary_url(self, container: str, name: str, seconds: int) -> str:
-        store, container = self._shade._object_store_client, f"/{quote(container)}"
-        store.post(container, headers={TEMPORARY_KEY: temporary_key()})
-        return self._signed(f"{store.get_endpoint().rstrip('/')}{container}/{quote(name)}", seconds)
+        store = self._shade._object_store_client
+        store.post(f"/{quote(container)}", headers={TEMPORARY_KEY: temporary_key()})
+        return self._signed(store.get_endpoint(), container, name, seconds)
 
     # ---- the project ----
 

@@ -11,6 +11,7 @@ from typing import Self
 from faafo_lab.cloud import keys
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CloudError, NotFound
+from faafo_lab.cloud.lookup import floating_by_server
 from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.cloud.model import Flavor, Image, Server
 from faafo_lab.cloud.waiting import Look
@@ -62,12 +63,10 @@ class Application:
         """Ask the cloud which servers of the lab exist, and their floating addresses, which a server's own record
         shows seconds later."""
         found: dict[str, Server] = {}
-        ips = self.cloud.floating_ips()
+        floating = floating_by_server(self.cloud.floating_ips())
         for server in self.cloud.servers():  # the oldest first
             if ROLE_KEY in server.metadata:
-                server = replace(
-                    server, floating_addresses=tuple(ip.address for ip in ips if ip.server_id == server.id)
-                )
+                server = replace(server, floating_addresses=floating.get(server.id, ()))
                 found[f"{server.name} ({server.id})" if server.name in found else server.name] = server
         self.servers = dict(sorted(found.items(), key=lambda item: numbered(item[1].name)))
         return self

@@ -5,7 +5,6 @@ cloud has none that servers reach, it waits for the lab to upload it over SSH. E
 that of this SHA-256. FAAFO_LAB_PACKAGE names something else that the server's pip finds: a name, or a URL.
 """
 
-import ipaddress
 import os
 import re
 import shlex
@@ -14,9 +13,8 @@ import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from faafo_lab.cloud import keys
+from faafo_lab.cloud import direct, keys
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.config import EMBEDDED
 from faafo_lab.cloud.errors import NotFound
@@ -65,7 +63,8 @@ class Package:
             url = self._cloud.temporary_url(self._container, OBJECT, URL_SECONDS)
         except NotFound:
             url = ""
-        if url and (self._cloud.name == EMBEDDED or not _only_here(url)):
+        # A server would ask itself for what is at an address of this machine.
+        if url and (self._cloud.name == EMBEDDED or not direct.is_local(url)):
             return url
         self.withdraw()
         return ""
@@ -109,14 +108,6 @@ class Package:
                 f"brings its own package."
             )
         return found
-
-
-def _only_here(url: str) -> bool:
-    """Whether this URL leads to this machine, so that a server would ask itself."""
-    host = urlsplit(url).hostname or ""
-    with suppress(ValueError):
-        return ipaddress.ip_address(host).is_loopback
-    return host == "localhost"
 
 
 def _old(image: Image) -> str:

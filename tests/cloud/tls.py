@@ -84,4 +84,4 @@ class Request(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = forward
 
     def log_message(self, *_: object) -> None:
-        """Nothing."""
+        """No line on standard error for each request."""

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudFailed, CommandFailed, NotFound, Unreachable
+from faafo_lab.cloud.lookup import floating_by_server
 from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.cloud.model import FloatingIP, Image, Network, SecurityGroup, Server
 from faafo_lab.cloud.ssh.notes import Notes
@@ -101,7 +102,7 @@ class Map:
         """
         try:
             self._servers = self._cloud.servers()
-            self._floating = _addresses(self._cloud.floating_ips())
+            self._floating = floating_by_server(self._cloud.floating_ips())
             groups = self._cloud.security_groups()
         except (Unreachable, CloudFailed):
             return
@@ -157,7 +158,7 @@ class Map:
             return tuple(Way(address) for address in server.floating_addresses)
         # The network service knows a floating address some seconds before the servers' list shows it.
         if self._floating is None:
-            self._floating = _addresses(self._cloud.floating_ips())
+            self._floating = floating_by_server(self._cloud.floating_ips())
         if server.id in self._floating:
             return tuple(Way(address) for address in self._floating[server.id])
         if self._servers is None:
@@ -180,12 +181,3 @@ def _is_shut(target: Target, groups: Sequence[SecurityGroup]) -> bool:
     sources = {None, *(group.id for way in target.ways if way.jump for group in of(way.jump.server))}
     rules = [rule for group in of(target.server) for rule in group.rules]
     return bool(of(target.server)) and not any(r.opens(SSH_PORT) and r.remote_group in sources for r in rules)
-
-
-def _addresses(ips: Iterable[FloatingIP]) -> dict[str, tuple[str, ...]]:
-    """The floating addresses by their servers' ids."""
-    found: dict[str, tuple[str, ...]] = {}
-    for ip in ips:
-        if ip.server_id:
-            found[ip.server_id] = (*found.get(ip.server_id, ()), ip.address)
-    return found
