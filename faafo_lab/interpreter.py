@@ -1,7 +1,7 @@
 """Python as the lab's own processes need it, whatever the user's environment makes of it: text is UTF-8, as the file
 names are, and a warning is no error.
 
-    start_again()                                 a command starts with this: it runs itself again where Python has another encoding
+    start_again()                                 first of all in a command: runs it again, should the encoding be wrong
     subprocess.Popen(…, env=environment())        a child
 """
 
