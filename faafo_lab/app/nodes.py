@@ -5,12 +5,12 @@ is what the latest run of its name says; an earlier one that is still there chan
 """
 
 import json
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from faafo_lab.app.attempts import iso
 from faafo_lab.app.database import now, shifted
 from faafo_lab.app.errors import NotFound
 from faafo_lab.app.schema import runs
@@ -72,11 +72,6 @@ def listed(transaction: Transaction) -> list[dict[str, Any]]:
     """All, by role and name."""
     latest = {(row[1], row[0]): row for row in transaction.rows(_LIST)}
     return [_node(row) for row in latest.values()]
-
-
-def iso(moment: datetime | None) -> str | None:
-    """A moment as the API writes it: in UTC, to the microsecond."""
-    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}+00:00" if moment else None
 
 
 def _node(row: Row) -> dict[str, Any]:

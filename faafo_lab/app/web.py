@@ -55,7 +55,7 @@ class View:
         if not 1 <= page <= pages:
             raise NotFound(f"There is no page {page}: the last one is {pages}.")
         at_work = sorted(map(_at_work, store.read(nodes.listed)), key=_in_order)
-        return cls(page, pages, fractals, store.stats(), at_work)
+        return cls(page, pages, fractals, store.stats()[0], at_work)
 
     @cached_property
     def etag(self) -> str:

@@ -27,12 +27,14 @@ LOST = "lost"  # the state of a node that was silent for long
 
 
 class Stats(TypedDict):
-    """How many fractals wait, are in work, are done and have failed; None: the broker is away."""
+    """How many fractals wait, are in work, are done and have failed, and the queue; None: the broker is away."""
 
     waiting: int
     working: int
     done: int
     failed: int
+    oldest_waiting_seconds: float  # the age of the oldest fractal that no worker has; 0 where none waits
+    waiting_max: int  # more than these are not accepted
     queue_depth: int | None
     dead: int | None
 
@@ -54,6 +56,14 @@ class Node(TypedDict):
     seconds_since_heard: float
 
 
+class Lost(TypedDict):
+    """An attempt that was lost: its worker fell silent, or was stopped."""
+
+    worker: str
+    started_at: str  # ISO 8601
+    lost_at: str
+
+
 class Fractal(TypedDict):
     """A fractal that was ordered. What is not known yet is None."""
 
@@ -71,11 +81,13 @@ class Fractal(TypedDict):
     checksum: str | None
     generated_by: str | None
     attempts: int
+    lost: list[Lost]  # the attempts that were lost, the oldest first
     failures: int
     failure: str | None
     leased_by: str | None
     created_at: str  # ISO 8601
     published_at: str | None
+    started_at: str | None  # of the attempt that made it or is running; of a worker that holds no lease None
     completed_at: str | None
     failed_at: str | None
 
