@@ -147,6 +147,11 @@ class Api:
         png: bytes = self._ask(f"/fractal/{uuid}?checksum={checksum}", read=lambda answer: answer.content)
         return png
 
+    def delete(self, uuids: Iterable[str]) -> None:
+        """Delete these fractals. Raises Gone at one that is not there."""
+        for uuid in uuids:
+            self._ask(f"{FRACTALS}/{uuid}", "DELETE", read=lambda answer: None)
+
     def drain(self, worker: str, drain: bool = True) -> None:
         """Ask a worker to take no new task, or to go on."""
         self._ask(f"/v1/node/{worker}", "PUT", {"drain": drain})
