@@ -39,6 +39,7 @@ Its rooms, in the order in which a fractal passes through them:
     account      the account under which PostgreSQL runs
     install      starts install.sh, which installs any of these as services
     logs         what the programs log, for people or as JSON
+    durations    how long something took, in words
     settings     names, environment variables and numbers they share: heartbeat, lease, limits
     errors       what can go wrong
 

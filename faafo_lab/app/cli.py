@@ -16,6 +16,7 @@ from typing import Any
 
 from faafo_lab.app import settings
 from faafo_lab.app.apis import Apis, Endpoints
+from faafo_lab.app.durations import duration
 from faafo_lab.app.errors import ApiAway, ApiRefused, AppError, SettingsError
 from faafo_lab.interpreter import start_again
 
@@ -70,15 +71,16 @@ def list_(client: Apis, options: argparse.Namespace) -> None:
 def show(client: Apis, options: argparse.Namespace) -> None:
     """Show one fractal."""
     one = client.call("GET", f"/v1/fractal/{_uuid(options)}")
-    duration = one.get("duration")
+    seconds = one.get("duration")
     rows = {
         "uuid": one["uuid"],
-        "duration": BLANK if duration is None else f"{duration:f} seconds",
+        "duration": BLANK if seconds is None else duration(seconds),
         "dimensions": _dimensions(one),
         **{name: one[name] for name in ("iterations", "xa", "xb", "ya", "yb")},
         "size": _size(one),
         "checksum": one.get("checksum") or BLANK,
         "generated_by": one.get("generated_by") or BLANK,
+        **({"lost": ", ".join(lost["worker"] for lost in one["lost"])} if one.get("lost") else {}),
         **({"failure": one["failure"]} if one.get("failure") else {}),
     }
     _table(["Parameter", "Value"], rows.items(), "l")

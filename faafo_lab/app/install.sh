@@ -291,7 +291,8 @@ if runs api; then
     )
 fi
 if runs worker; then
-    [ -n "$embedded" ] || install -d -o faafo -g faafo /var/lib/faafo # where it notes which APIs there are
+    # in the state directory it notes where the APIs are
+    [ -n "$embedded" ] || account+=$'\nStateDirectory=faafo'
     service faafo-worker 'Worker of the Fractals application' faafo-worker $'TimeoutStopSec=60\n'"$account" < <(
         echo 'MALLOC_ARENA_MAX=2'
         variable FAAFO_SECRET "$secret"

@@ -27,6 +27,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from faafo_lab.app import dead, logs, settings, tasks, validation
 from faafo_lab.app.apis import NOT_WELCOME, Apis, Endpoints
+from faafo_lab.app.durations import duration
 from faafo_lab.app.errors import ApiAway, ApiError, ApiRefused, AppError, BadRequest
 from faafo_lab.app.julia import Order, Task, constant
 from faafo_lab.app.machine import LoadMeter
@@ -354,7 +355,7 @@ class Worker:
         except Exception as error:  # such as a machine that is too small
             log.exception("cannot compute it")
             raise _Failed("task", f"It cannot be computed: {type(error).__name__}: {error}") from error
-        log.info("made in %.3f s", made["duration"])
+        log.info("made in %s", duration(made["duration"]))
 
     def _report(self, order: Order, failed: "_Failed") -> None:
         """Tell the API; raises ``_Hopeless`` where it is tried no more."""
@@ -369,11 +370,11 @@ class Worker:
 
         started = time.monotonic()
         fractal.write_png(task, png)
-        duration = time.monotonic() - started
+        seconds = time.monotonic() - started
         size = png.tell()
         png.seek(0)
         return {
-            "duration": duration,
+            "duration": seconds,
             "checksum": hashlib.file_digest(png, "sha256").hexdigest(),
             "size": size,
             "generated_by": self._heart.name,
