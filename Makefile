@@ -51,7 +51,7 @@ $(DEVELOP): requirements.lock $(STAMP)
 run: install  ## the workbook's scaling-out on the embedded cloud, through each library (one: make run BACKENDS=shade)
 	@$(BIN)/python -m faafo_lab.workbook run $(BACKENDS)
 
-lab: install  ## open JupyterLab on the first notebook
+lab: install  ## open JupyterLab on your copies of the chapters
 	@$(BIN)/python -m faafo_lab.workbook lab
 
 test: develop  ## every test (some: make test ARGS="tests/app -k worker")
@@ -84,6 +84,8 @@ lock: develop  ## update the locked versions (the only way to)
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --constraint requirements.lock --group app --output-file faafo_lab/app/requirements.txt
 	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header interop/requirements.in --output-file interop/requirements.txt
 
-clean:  ## stop the lab's embedded cloud and remove everything that make made
+clean:  ## stop the lab's embedded cloud and remove everything that make made, but not your copies of the chapters
 	@if [ -e $(STAMP) ]; then $(BIN)/python -m faafo_lab.cli cloud stop || true; fi
-	rm -rf $(VENV) .faafo-lab build *.egg-info
+	rm -rf $(VENV) build *.egg-info
+	@if [ -d .faafo-lab ]; then find .faafo-lab -mindepth 1 -maxdepth 1 ! -name workbook -exec rm -rf {} +; fi
+	@rmdir .faafo-lab 2>/dev/null || [ ! -d .faafo-lab ] || echo "Your copies of the chapters are kept: .faafo-lab/workbook"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from faafo_lab import chapters
 from faafo_lab.cloud import BACKENDS
 from faafo_lab.cloud.emulator.control import quota, seconds
 from faafo_lab.interpreter import start_again
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     try:
         return int(options.run(options) or 0)
-    except (CloudError, EmulatorError) as error:
+    except (CloudError, EmulatorError, chapters.UnknownChapter) as error:
         print(f"faafo-lab: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -96,6 +97,13 @@ def parser() -> argparse.ArgumentParser:
     scale_out.add_argument("--plan", action="store_true", help="say what would be done, and do nothing")
     scale_out.set_defaults(run=scale_out_run)
     clean_up.set_defaults(run=clean_up_run)
+    fresh = commands.add_parser(
+        "fresh",
+        help="a chapter as it came, beside your copy of it; without one: what you have changed",
+        description="Gives you a chapter as it came. Your copy is kept beside it, with the date in its name.",
+    )
+    fresh.add_argument("chapter", nargs="?", help="its number, such as 02 (default: list what you have changed)")
+    fresh.set_defaults(run=fresh_run)
     add_prove(commands)
     return top
 
@@ -216,6 +224,16 @@ def clean_up_run(options: argparse.Namespace) -> None:
     from faafo_lab.topology import discover
 
     discover(faafo_lab.connect(cloud=options.cloud, backend=options.backend)).destroy()
+
+
+def fresh_run(options: argparse.Namespace) -> None:
+    """Give the learner a fresh chapter, or list the copies."""
+    if options.chapter:
+        print(chapters.fresh(options.chapter))
+        return
+    print(f"your copies, in {chapters.folder()}:")
+    for name, state in chapters.states().items():
+        print(f"  {name:30} {state}")
 
 
 def prove_run(options: argparse.Namespace) -> int:

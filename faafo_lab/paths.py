@@ -2,6 +2,7 @@
 
 FAAFO_LAB_HOME          default: $XDG_STATE_HOME/faafo-lab, or ~/.local/state/faafo-lab
 ├── embedded/           the embedded cloud's state
+├── workbook/           the learner's copies of the chapters
 ├── id_ed25519          the lab's private SSH key (mode 0600)
 ├── known_hosts         the servers' host keys, by cloud and server id
 ├── ssh_users           the users that servers let in, by cloud and image id

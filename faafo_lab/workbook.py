@@ -2,7 +2,8 @@
 
 python -m faafo_lab.workbook run [BACKEND …]        executed copies in build/, a summary, nothing left running
 python -m faafo_lab.workbook store                  run every notebook and store its outputs in it
-python -m faafo_lab.workbook lab                    JupyterLab on the first notebook
+python -m faafo_lab.workbook lab                    JupyterLab on the learner's copy of the first chapter
+python -m faafo_lab.workbook copies                 make those copies, or renew them (see `faafo_lab.chapters`)
 """
 
 import argparse
@@ -18,12 +19,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from faafo_lab import chapters
+from faafo_lab.chapters import NOTEBOOKS, ROOT
 from faafo_lab.cloud import BACKENDS
 from faafo_lab.interpreter import environment, start_again
-from faafo_lab.paths import embedded_state_dir
+from faafo_lab.paths import embedded_state_dir, make_home
 
-ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = ROOT / "notebooks"
 BUILD = ROOT / "build"
 MAIN_NOTEBOOK = "03_scaling_out.ipynb"
 SUMMARY_TAG = "summary"
@@ -42,10 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run_parser = commands.add_parser("run", help="run the scaling-out notebook through each backend")
     run_parser.add_argument("backends", nargs="*", metavar="|".join(BACKENDS), default=list(BACKENDS))
     commands.add_parser("store", help="run every notebook and store its outputs in it")
-    commands.add_parser("lab", help="open JupyterLab on the first notebook")
+    commands.add_parser("lab", help="open JupyterLab on your copy of the first chapter")
+    commands.add_parser("copies", help="make your copies of the chapters, or renew those that you have not changed")
     options = parser.parse_args(arguments)
     if options.command == "lab":
         return lab()
+    if options.command == "copies":
+        make_copies()
+        return 0
     if options.command == "store":
         jobs = [(notebook, "shade", notebook) for notebook in sorted(NOTEBOOKS.glob("*.ipynb"))]
     else:
@@ -136,14 +141,7 @@ def own_home(**environment: str) -> Iterator[Path]:
     The environment variables are set inside, and as they were before after it.
     """
     home = Path(tempfile.mkdtemp(prefix="faafo-lab-"))
-    set_here = {
-        "FAAFO_LAB_HOME": str(home),
-        "JUPYTER_CONFIG_DIR": str(home / "jupyter"),
-        "JUPYTER_DATA_DIR": str(home / "jupyter"),
-        "IPYTHONDIR": str(home / "ipython"),
-        "MPLCONFIGDIR": os.environ.get("MPLCONFIGDIR", str(home / "matplotlib")),
-        **environment,
-    }
+    set_here = {"FAAFO_LAB_HOME": str(home), **settings_in(home), **environment}
     before = {name: os.environ.get(name) for name in set_here}
     os.environ.update(set_here)
     try:
@@ -157,6 +155,16 @@ def own_home(**environment: str) -> Iterator[Path]:
         shutil.rmtree(home, ignore_errors=True)
 
 
+def settings_in(home: Path) -> dict[str, str]:
+    """The environment variables that have Jupyter, IPython and matplotlib keep what they write in this directory."""
+    return {
+        "JUPYTER_CONFIG_DIR": str(home / "jupyter"),
+        "JUPYTER_DATA_DIR": str(home / "jupyter"),
+        "IPYTHONDIR": str(home / "ipython"),
+        "MPLCONFIGDIR": os.environ.get("MPLCONFIGDIR", str(home / "matplotlib")),
+    }
+
+
 def stop_cloud() -> bool:
     """Stop this home's embedded cloud; returns whether it ran."""
     from faafo_lab.cloud.emulator import control
@@ -164,15 +172,32 @@ def stop_cloud() -> bool:
     return control.stop(embedded_state_dir(os.environ))
 
 
+def make_copies() -> None:
+    """Make or renew the learner's copies, and say what is new."""
+    for line in chapters.update():
+        print(line, flush=True)
+
+
 def lab() -> int:
-    """JupyterLab on the first notebook; when it ends, its embedded cloud is stopped too (what it holds is kept)."""
-    first = min(NOTEBOOKS.glob("*.ipynb"))
-    command = [sys.executable, "-m", "jupyter", "lab", str(first.relative_to(ROOT)), f"--notebook-dir={ROOT}"]
-    if os.geteuid() == 0:
-        command.append("--allow-root")
-    settings = os.pathsep.join(filter(None, [str(ROOT / "binder"), os.environ.get("JUPYTER_CONFIG_PATH")]))
+    """JupyterLab on the learner's copies; when it ends, its embedded cloud is stopped too (what it holds is kept).
+
+    What Jupyter keeps, such as settings and the signatures of trusted notebooks, is beside them, not in the user's
+    home. The user's own configuration of Jupyter's server is heeded.
+    """
+    from jupyter_core.paths import jupyter_config_dir
+
+    make_copies()
+    config = filter(None, [str(ROOT / "binder"), os.environ.get("JUPYTER_CONFIG_PATH"), jupyter_config_dir()])
+    # So `faafo-lab` is a command in JupyterLab's terminals, too
+    programs = filter(None, [str(Path(sys.executable).parent), os.environ.get("PATH")])
+    settings = {
+        **settings_in(make_home()),
+        "JUPYTER_CONFIG_PATH": os.pathsep.join(config),
+        "PATH": os.pathsep.join(programs),
+    }
+    command = [sys.executable, "-m", "jupyter", "lab", *(["--allow-root"] if os.geteuid() == 0 else [])]
     try:
-        return subprocess.call(command, env={**environment(), "JUPYTER_CONFIG_PATH": settings})
+        return subprocess.call(command, env={**environment(), **settings}, cwd=chapters.folder())
     except KeyboardInterrupt:
         return 0
     finally:

@@ -31,7 +31,7 @@ from faafo_lab.workbook import ROOT
 from tests.waiting import wait_for
 
 BINDER = ROOT / "binder"
-FIRST_NOTEBOOK = "notebooks/00_start_here.ipynb"
+FIRST_NOTEBOOK = "00_start_here.ipynb"  # the learner's copy
 PREFIX = "/user/ada/"  # where a hub puts her Jupyter
 ORDINARY_USER = "nobody"  # whom the steps run as, where the tests run as root
 PASSED_ON = re.compile(r"(PIP|UV)_\w+|\w+_proxy|\w+_PROXY|SSL_CERT_\w+|REQUESTS_CA_BUNDLE")  # how packages are reached
@@ -237,7 +237,9 @@ def test_a_launch_lands_in_jupyterlab_on_the_first_notebook_with_the_cloud_up(la
     landed = launch.get(launch.url)
     assert landed.ok
     assert landed.url == f"{launch.url}lab/tree/{FIRST_NOTEBOOK}"
-    assert launch.get(f"{launch.url}api/contents/{FIRST_NOTEBOOK}?content=0").status_code == 200
+    opened = launch.get(f"{launch.url}api/contents/{FIRST_NOTEBOOK}").json()["content"]
+    assert [cell for cell in opened["cells"] if cell.get("outputs")] == []
+    assert "00_start_here.ipynb is as it came" in launch.command("faafo-lab", "fresh", "00")
     status = "faafo-lab cloud status || true"  # it fails until the cloud runs
     wait_for("the embedded cloud", lambda: launch.command("sh", "-c", status).startswith("running"))
 

@@ -22,7 +22,7 @@ from playwright.sync_api import sync_playwright
 import faafo_lab
 from faafo_lab.cloud import BACKENDS
 from faafo_lab.cloud.base import Cloud
-from faafo_lab.workbook import BUILD, NOTEBOOKS, own_home
+from faafo_lab.workbook import BUILD, own_home
 from tests.waiting import wait_for
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -42,10 +42,12 @@ pytestmark = [
 ]
 
 SETTINGS = {
-    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "notebook-extension/tracker": {"windowingMode": "none"},  # all cells are in the page, not only those in sight
     "docmanager-extension/plugin": {"autosave": False},
 }
+CONFIG = """\
+c.ServerApp.open_browser, c.ServerApp.ip, c.ServerApp.port = False, "127.0.0.1", 0
+c.LabApp.expose_app_in_browser = True"""
 OPENINGS, OPEN_LIMIT_SECONDS = 3, 60
 READY = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 # Every code cell has run, and the kernel waits for more.
@@ -146,28 +148,21 @@ class Lab:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """JupyterLab on an own home, and a browser that looks at it."""
-    folder, token = tmp_path_factory.mktemp("notebooks"), secrets.token_hex()
-    shutil.copy(NOTEBOOKS / "03_scaling_out.ipynb", folder)
-    write(folder / "scratch.ipynb", SCRATCH)
-    write(folder / "busy.ipynb", [DEPLOY, "widgets.dashboard(app)", BUSY])
+    token = secrets.token_hex()
     BUILD.mkdir(exist_ok=True)
     with own_home(FAAFO_LAB_CLOUD="embedded") as home:
-        runtime, settings = home / "runtime", home / "settings"
+        folder, runtime, settings = home / "workbook", home / "jupyter" / "runtime", home / "jupyter/lab/user-settings"
+        folder.mkdir()
+        write(folder / "scratch.ipynb", SCRATCH)
+        write(folder / "busy.ipynb", [DEPLOY, "widgets.dashboard(app)", BUSY])
         for name, values in SETTINGS.items():
             file = settings / "@jupyterlab" / f"{name}.jupyterlab-settings"
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(json.dumps(values))
-        command = [sys.executable, "-m", "jupyter", "lab", "--no-browser", "--ServerApp.ip=127.0.0.1", "--port=0"]
-        command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
-        command += ["--LabApp.expose_app_in_browser=True", "--LabApp.news_url=None"]
-        command += ["--allow-root"] if os.geteuid() == 0 else []
-        places = {
-            "JUPYTER_RUNTIME_DIR": str(runtime),
-            "JUPYTERLAB_SETTINGS_DIR": str(settings),
-            "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
-        }
+        (home / "jupyter" / "jupyter_server_config.py").write_text(f"{CONFIG}\nc.IdentityProvider.token = {token!r}\n")
+        command = [sys.executable, "-m", "faafo_lab.workbook", "lab"]
         with (home / "lab.log").open("wb") as log:
-            server = subprocess.Popen(command, env={**os.environ, **places}, stdout=log, stderr=log)
+            server = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             url = wait_for("JupyterLab", lambda: server_url(server, runtime, home / "lab.log"), START_LIMIT_SECONDS)
             with sync_playwright() as playwright:
