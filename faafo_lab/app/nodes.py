@@ -17,7 +17,7 @@ from faafo_lab.app.schema import runs
 from faafo_lab.app.settings import NODE_FORGOTTEN_SECONDS, NODE_LOST_SECONDS
 from faafo_lab.app.transaction import Row, Transaction
 
-REPORTED = ("state", "load_average", "cpu_percent", "cores", "working_on", "version")
+REPORTED = ("state", "load_average", "cpu_percent", "cores", "working_on", "version", "endpoint")
 SHOWN = ("name", "role", "state", "drain", "working_on", "load_average", "cpu_percent", "cores", "version")
 
 _name = sa.and_(runs.c.name == bindparam("of_name"), runs.c.role == bindparam("of_role"))
@@ -32,6 +32,11 @@ _FORGET = sa.delete(runs).where(runs.c.last_heard < shifted(now(), -NODE_FORGOTT
 _LEAVE = sa.delete(runs).where(_name, runs.c.started_at <= bindparam("started_at"))
 _WISH = sa.update(runs).where(_name).values(drain=bindparam("wish"))
 _shown = sa.select(*(runs.c[name] for name in SHOWN), runs.c.started_at, runs.c.last_heard, now())
+_SERVING = (
+    sa.select(runs.c.endpoint)
+    .where(runs.c.role == "api", runs.c.endpoint.is_not(None), runs.c.last_heard > shifted(now(), -NODE_LOST_SECONDS))
+    .order_by(runs.c.name)
+)
 _LIST = _shown.order_by(runs.c.role, runs.c.name, runs.c.started_at)
 _SHOW = _shown.where(_name).order_by(runs.c.started_at.desc()).limit(1)
 
@@ -56,6 +61,11 @@ def leave(transaction: Transaction, name: str, run: str) -> None:
     this = {"of_name": name, "of_role": "worker"}
     if known := transaction.row(_KNOWN, of_run=run, **this):
         transaction.run(_LEAVE, started_at=known[1], **this)
+
+
+def serving(transaction: Transaction) -> list[str]:
+    """Where workers reach the APIs that serve, as far as these say it."""
+    return list(dict.fromkeys(endpoint for (endpoint,) in transaction.rows(_SERVING)))
 
 
 def wish(transaction: Transaction, name: str, drain: bool) -> dict[str, Any]:

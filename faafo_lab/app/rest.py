@@ -141,11 +141,11 @@ class NodesHandler(Handler):
         self.send({"num_results": len(found), "objects": found, "page": 1, "total_pages": 1})
 
     async def post(self) -> None:
-        """A worker's heartbeat: renew its leases, tell it whether to drain."""
+        """A worker's heartbeat: renew its leases, tell it whether to drain and which APIs serve."""
         self.check_secret()
         beat = validation.heartbeat(self.json_body())
         drain, leases = await self.api.ask(self.api.store.heard, beat)
-        self.send({"drain": drain, "leases": leases})
+        self.send({"drain": drain, "leases": leases, "endpoints": self.api.endpoints})
 
 
 class NodeHandler(Handler):

@@ -152,6 +152,7 @@ runs = Table(
     Column("cores", Integer),
     Column("working_on", Text, nullable=False),
     Column("version", String(64)),
+    Column("endpoint", String(NAME_LENGTH)),  # where workers reach an API
     Column("started_at", Time, nullable=False, server_default=now()),
     Column("last_heard", Time, nullable=False),
     **MARIADB,

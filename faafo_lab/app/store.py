@@ -335,6 +335,7 @@ class Store:
             cores=beat.cores,
             working_on=beat.working_on,
             version=beat.version,
+            endpoint=None,
         )
         return drain, outbox.lease(transaction, beat) if beat.working_on else {}
 
@@ -345,8 +346,12 @@ class Store:
         nodes.leave(transaction, name, run)
 
     @_in(Mode.WRITING)
-    def serving(self, transaction: Transaction, name: str, run: str, load: MachineLoad, version: str) -> None:
-        """An API's heartbeat; forgets what was long ago: silent nodes, deleted orders."""
+    def serving(
+        self, transaction: Transaction, name: str, run: str, load: MachineLoad, version: str, endpoint: str | None
+    ) -> list[str]:
+        """An API's heartbeat: where workers reach the APIs that serve. Forgets silent nodes, and orders that were
+        deleted long ago.
+        """
         nodes.write(
             transaction,
             "api",
@@ -358,9 +363,11 @@ class Store:
             cores=load.cores,
             working_on=(),
             version=version,
+            endpoint=endpoint,
         )
         nodes.forget_silent(transaction)
         generations.forget(transaction)
+        return nodes.serving(transaction)
 
 
 def _fractal(transaction: Transaction, uuid: str) -> dict[str, Any]:

@@ -172,6 +172,9 @@ def schemas() -> Json:
                     "additionalProperties": {"enum": list(validation.Lease)},
                     "description": "what became of each uuid that the worker works on",
                 },
+                "endpoints": _list(
+                    {"type": "string"}, description="where workers reach the APIs that serve; none: they do not say it"
+                ),
             }
         ),
         "Drain": _object({"drain": {"type": "boolean"}}),
