@@ -5,13 +5,16 @@ import itertools
 import os
 import subprocess
 import sys
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
+from nbconvert import HTMLExporter
 from PIL import Image
 
 from faafo_lab import load, plots
@@ -205,3 +208,14 @@ def test_labels_of_events_overlap_neither_each_other_nor_the_data() -> None:
 def test_more_workers_than_colours_still_look_different() -> None:
     looks = _looks([f"app-worker-{number}" for number in range(20)])
     assert len({(look["facecolor"], look["hatch"]) for look in looks.values()}) == 20
+
+
+def test_alt_text_survives_the_export_to_html(timeline: Timeline) -> None:
+    picture = plots.gantt(timeline, 0, 10)
+    data, metadata = picture._repr_mimebundle_()
+    bundle = {**data, "image/png": b64encode(data["image/png"]).decode()}
+    output = nbformat.v4.new_output("display_data", bundle, metadata=metadata)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("gantt", outputs=[output])])
+    page, _ = HTMLExporter().from_notebook_node(notebook)
+    assert f'alt="{picture.alt}"' in page
+    assert "No description" not in page
