@@ -140,7 +140,7 @@ def test_scaling_says_how_certain_it_is_and_leaves_out_what_the_host_had_no_cpu_
     assert certain.contention[0] <= 0.05 <= certain.contention[1]
     assert certain.coherency[0] <= 0.02 <= certain.coherency[1]
     assert certain.tells
-    assert str(certain) in picture.alt
+    assert str(certain).replace("\n", " ") in picture.alt
     assert "predicted 4.00 with 1;" in picture.alt
     line = {n: [4.0 * n * factor for factor in (0.97, 1.0, 1.03)] for n in (1, 2, 3)}
     assert "no bend shows beyond the noise" in plots.scaling(line).alt
@@ -219,3 +219,14 @@ def test_alt_text_survives_the_export_to_html(timeline: Timeline) -> None:
     page, _ = HTMLExporter().from_notebook_node(notebook)
     assert f'alt="{picture.alt}"' in page
     assert "No description" not in page
+
+
+def test_the_bottleneck_shows_what_gained_and_what_did_not() -> None:
+    read = {("read", 1, 1): 250.0, ("read", 2, 1): 510.0, ("read", 1, 3): 240.0, ("read", 2, 3): 500.0}
+    compute = {("compute", 1, 1): 4.0, ("compute", 2, 1): 4.1, ("compute", 1, 3): 12.0}
+    picture = plots.bottleneck({**read, **compute}, prediction={("read", 2, 1): 500, ("compute", 2, 3): ...})
+    check(picture)
+    assert "510 with 2 APIs and 1 worker" in picture.alt
+    assert "12 with 1 API and 3 workers" in picture.alt
+    assert ("read", 2, 1, 500.0, 510.0) in picture.rows
+    check(plots.bottleneck({}, ...))

@@ -124,9 +124,11 @@ def gantt(
     axis = figure.subplots()
     height, sentences, rows, ticks = 0, [], [], []
     lane_of: dict[str, int] = {}  # a worker's first lane
+    row_of: dict[str, int] = {}  # a task's lane
     for worker in workers:
         mine = [item for lane in lanes[worker] for item in lane]
         lane_of[worker] = height
+        row_of |= {item.uuid: height + number for number, lane in enumerate(lanes[worker]) for item in lane}
         for lane in lanes[worker]:
             for shade in (0, 1):  # two shades in turn, so that neighbours are told apart
                 axis.broken_barh(
@@ -151,7 +153,7 @@ def gantt(
         axis.broken_barh(
             [(begin, until - begin)], (row - 0.36, 0.72), facecolor="white", edgecolor=RED, hatch="xx", linewidth=1.4
         )
-        again, there = item.at - item.duration - first, lane_of[item.worker]
+        again, there = item.at - item.duration - first, row_of[item.uuid]
         axis.annotate(
             "lost: lease over, done again",
             (again, there),

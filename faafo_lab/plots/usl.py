@@ -127,7 +127,7 @@ class Certainty:
                 f"σ = {self.law.contention:.3f}, κ = {self.law.coherency:.4f}, from too few measurements to tell more"
             )
         words = (
-            f"contention σ = {self.law.contention:.3f} ({self.contention[0]:.3f} to {self.contention[1]:.3f}), "
+            f"contention σ = {self.law.contention:.3f} ({self.contention[0]:.3f} to {self.contention[1]:.3f}),\n"
             f"coherency κ = {self.law.coherency:.4f} ({self.coherency[0]:.4f} to {self.coherency[1]:.4f})"
         )
         return words if self.tells else f"{words}:\nno bend shows beyond the noise"

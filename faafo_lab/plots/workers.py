@@ -99,7 +99,7 @@ def scaling(
         workers = ", ".join(map(str, short))
         sentences.append(f"with {workers} workers the host was short of CPU: left out of the law")
     if certain is not None:
-        sentences.append(f"the fitted law: {certain}")
+        sentences.append("the fitted law: " + str(certain).replace("\n", " "))
     top = max([*(rate for each in rates.values() for rate in each), *predicted.values(), (base or 0) * last, 0.1])
     axis.set_xlim(0, far)
     axis.set_ylim(0, 1.12 * top)
@@ -110,7 +110,7 @@ def scaling(
     axis.grid(color="#E4E4E4", linewidth=0.7)
     axis.set_axisbelow(True)
     if axis.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+        figure.legend(loc="outside lower center", ncols=2, fontsize=8.5, frameon=False)
     if not sentences:
         sentences.append("nothing was measured or predicted yet")
         say_empty(axis, sentences[0])
@@ -130,7 +130,7 @@ def scaling(
     return Picture(figure, alt + ".", ("workers", "predicted", "measured (mean)", "ideal", "fitted"), rows)
 
 
-SHORT = "the host was short of CPU"
+SHORT = "host short of CPU"
 
 
 def _gathered(pairs: Iterable[tuple[int, Rates]]) -> dict[int, Rates]:
