@@ -87,5 +87,5 @@ def _until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + LIMIT_SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {LIMIT_SECONDS:.0f} s in vain for the servers")
+            raise TimeoutError(f"timed out after {LIMIT_SECONDS:.0f} s: the servers")
         time.sleep(LOOK_SECONDS)

@@ -69,14 +69,14 @@ def drain() -> Figures:
         all_answered(closed_loop([address], post, 1, SECONDS))  # the worker loads what it needs
         with machine.client() as client:
             until("the worker", lambda: node(client, "worker"))
-            until("the first to be made", lambda: count(client, "waiting") + count(client, "working") == 0)
+            until("the first fractal", lambda: count(client, "waiting") + count(client, "working") == 0)
             wish(machine, drain=True)
             until("the worker to pause", lambda: node(client, "worker")["state"] == "drained")
             before = count(client, "done")
             fill(machine, QUEUED)
             until("the outbox to be empty", lambda: count(client, "queue_depth") >= QUEUED)
             wish(machine, drain=False)
-            until("all to be made", lambda: count(client, "done") == before + QUEUED)
+            until("all fractals", lambda: count(client, "done") == before + QUEUED)
             shown = client.get("/v1/fractal?results_per_page=-1").raise_for_status().json()["objects"]
     made = sorted(datetime.fromisoformat(one["completed_at"]).timestamp() for one in shown)[before:]
     first, last = made[:PART], made[-PART:]

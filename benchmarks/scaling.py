@@ -91,7 +91,7 @@ def throughput_and_memory() -> Figures:
 
 
 def takeover(app: Topology) -> float:
-    """Delete the worker that has a large fractal in hand; how long until another has it (seconds)."""
+    """Delete the worker that works on a large fractal; how long until another one takes it over (seconds)."""
     app.deploy(api=2, worker=3)
     [task] = load.same_tasks(1, width=6000, height=4000, seed=int(monotonic() * 1000))
     load.create(app.endpoints, [task], progress=False)
@@ -105,7 +105,7 @@ def takeover(app: Topology) -> float:
     ended = monotonic()
     app.cloud.wait_until(lambda: bool(at_work() - {victim}), "another worker to take it", timeout_seconds=60)
     seconds = monotonic() - ended
-    app.cloud.wait_until(lambda: not app.stats()["working"], "the task to be done", timeout_seconds=120)
+    app.cloud.wait_until(lambda: not app.stats()["working"], "the task's end", timeout_seconds=120)
     return seconds
 
 

@@ -77,7 +77,7 @@ def until(what: str, condition: Callable[[], object]) -> None:
     deadline = monotonic() + LIMIT_SECONDS
     while not condition():
         if monotonic() > deadline:
-            raise TimeoutError(f"waited {LIMIT_SECONDS:.0f} s in vain for {what}")
+            raise TimeoutError(f"timed out after {LIMIT_SECONDS:.0f} s: {what}")
         sleep(LOOK_SECONDS)
 
 

@@ -1,7 +1,7 @@
 """Python as the lab's own processes need it, whatever the user's environment makes of it: text is UTF-8, as the file
 names are, and a warning is no error.
 
-    start_again()                                 at the entry of a command: once more, as it should be
+    start_again()                                 first of all in a command: runs it again, should the encoding be wrong
     subprocess.Popen(…, env=environment())        a child
 """
 

@@ -104,8 +104,8 @@ def kernel(home: None) -> Iterator[Kernel]:
     ("code", "shown", "words"),
     [
         ("cloud.wait_until(lambda: False, 'a miracle')", "a miracle: 0 of 1", "a miracle: 0 of 1"),
-        ("load.watch(app, done=10**6)", "fractals to be done", "1000000 fractals to be done"),
-        ("load.create(app.endpoints, load.same_tasks(10**5, width=64, height=48))", "of 100000", "100000 fractals"),
+        ("load.watch(app, done=10**6)", "fractals finished", "1000000"),
+        ("load.create(app.endpoints, load.same_tasks(10**5, width=64, height=48))", "of 100000", "fractals ordered"),
         ("with load.start(app.endpoints, seconds=100) as run:\n    run.wait(progress=True)", "answered", "100 s of"),
         ("reach.matrix(app)", "try their connections", "try their connections"),
         ("print('on it'); cloud.run('app-worker-1', 'sleep 100')", "on it", "a command on a server"),

@@ -54,15 +54,23 @@ def test_what_is_not_right_is_replaced_with_a_reason_and_what_is_too_many_remove
     assert "keep     app-api-1, app-services, app-worker-1" in str(made)
 
 
-def test_who_reports_to_a_server_that_is_made_anew_is_made_anew_too() -> None:
-    without_first = [each for each in running(2, 2) if each.name != "app-api-1"]
-    made = plan(Layout.scaled_out(2, 2), without_first)
-    assert names(made.create) == ["app-api-1"]
-    assert names(made.replace) == ["app-worker-1", "app-worker-2"]
-    assert names(made.keep) == ["app-services", "app-api-2"]
-    assert names(plan(Layout.only(api=2), without_first).replace) == ["app-worker-1", "app-worker-2"]
-    without_second = [each for each in running(2, 2) if each.name != "app-api-2"]
-    assert not plan(Layout.scaled_out(2, 2), without_second).replace
+@pytest.mark.parametrize("gone", ["app-api-1", "app-api-2"])
+def test_workers_stay_as_long_as_one_api_stays_which_tells_them_of_the_others(gone: str) -> None:
+    left = [each for each in running(2, 2) if each.name != gone]
+    for layout in (Layout.scaled_out(2, 2), Layout.only(api=2)):
+        made = plan(layout, left)
+        assert (names(made.create), made.replace, made.remove) == ([gone], (), ())
+    more = plan(Layout.only(api=4), running(2, 2))
+    assert (names(more.create), more.replace) == (["app-api-3", "app-api-4"], ())
+
+
+def test_who_reports_to_servers_that_are_all_made_anew_is_made_anew_too() -> None:
+    workers = ["app-worker-1", "app-worker-2"]
+    without_apis = [each for each in running(2, 2) if not each.name.startswith("app-api")]
+    made = plan(Layout.scaled_out(2, 2), without_apis)
+    assert (names(made.create), names(made.replace)) == (["app-api-1", "app-api-2"], workers)
+    without_services = [each for each in running(2, 2) if each.name != "app-services"]
+    assert names(plan(Layout.scaled_out(2, 2), without_services).replace) == ["app-api-1", "app-api-2", *workers]
 
 
 def test_of_two_servers_with_one_name_the_right_one_stays() -> None:

@@ -10,7 +10,7 @@ import faafo_lab
 from faafo_lab import load
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import NotReady
-from faafo_lab.topology import Api, NoAnswer, Topology, TopologyError, discover
+from faafo_lab.topology import Api, Layout, NoAnswer, Topology, TopologyError, discover
 from tests.app.deployment import lasting
 
 CONNECT = """python3 - <<'P'
@@ -181,6 +181,27 @@ def test_a_deleted_worker_and_a_deleted_api_lose_nothing(app: Topology, cloud: C
     assert {task["uuid"] for task in tasks} <= {item.uuid for item in load.completions(app.endpoint)}
     app.deploy(api=2, worker=2)
     assert set(app.endpoints) == {"app-api-1", "app-api-2"}
+
+
+def test_any_api_may_die_under_load_and_is_all_that_is_replaced(app: Topology, cloud: Cloud) -> None:
+    """First the first, then, when that is there again at an address that no worker was told, the other one."""
+    for gone, stays in (("app-api-1", "app-api-2"), ("app-api-2", "app-api-1")):
+        before = {server.name: server.id for server in cloud.servers()}
+        done, tasks = app.stats()["done"], [lasting(0.2) for _ in range(12)]
+        assert {row.status for row in load.create(app.endpoints, tasks, progress=False)} == {201}
+        load.watch(app, done=done + 1)
+        cloud.delete_servers([gone])
+        app.refresh()
+        assert list(app.endpoints) == [stays]
+        load.watch(app, done=done + len(tasks))
+        made = {one["uuid"]: one for one in app.fractals()}
+        assert [(made[task["uuid"]]["attempts"], made[task["uuid"]]["lost"]) for task in tasks] == [(1, [])] * 12
+        plan = app.plan(Layout.scaled_out(2, 2))
+        assert ([step.name for step in plan.create], plan.replace, plan.remove) == ([gone], (), ())
+        app.deploy(api=2, worker=2)
+        after = {server.name: server.id for server in cloud.servers()}
+        assert {name for name in after if after[name] != before[name]} == {gone}
+        assert {node["name"] for node in app.nodes() if node["state"] != "lost"} >= {"app-worker-1", "app-worker-2"}
 
 
 def test_a_service_that_cannot_start_is_named_with_its_own_servers_console(app: Topology, cloud: Cloud) -> None:

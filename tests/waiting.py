@@ -17,6 +17,6 @@ def wait_for(what: str, condition: Callable[[], T], limit_seconds: float = LIMIT
     deadline = time.monotonic() + limit_seconds
     while not (seen := condition()):
         if time.monotonic() > deadline:
-            pytest.fail(f"waited {limit_seconds:.0f} s in vain for: {what}")
+            pytest.fail(f"timed out after {limit_seconds:.0f} s: {what}")
         time.sleep(LOOK_SECONDS)
     return seen

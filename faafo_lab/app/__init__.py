@@ -3,7 +3,8 @@
 Its rooms, in the order in which a fractal passes through them:
 
     cli          the ``faafo`` command: create, list, show, get, retry, delete
-    client       how the command and the worker speak with the API (HTTP, standard library only)
+    client       how the command and the worker speak with an API (HTTP, standard library only)
+    apis         all APIs as one: where one is away, the next one is asked
     api          the API's process (Tornado)
     rest, web    its addresses: the REST API and the web page (templates/ and static/)
     transfer     results on their way in, images on their way out
@@ -21,6 +22,7 @@ Its rooms, in the order in which a fractal passes through them:
     pieces       the rows of images
     generations  which order is meant, where a uuid is deleted and ordered anew
     outbox       what is on its way: outbox, queue, leases
+    attempts     those that were lost
     failures     what could not be made: tried again, or failed
     store        all database work
     images       where the PNGs are kept: the database, a disk, an object store
@@ -37,6 +39,7 @@ Its rooms, in the order in which a fractal passes through them:
     account      the account under which PostgreSQL runs
     install      starts install.sh, which installs any of these as services
     logs         what the programs log, for people or as JSON
+    durations    how long something took, in words
     settings     names, environment variables and numbers they share: heartbeat, lease, limits
     errors       what can go wrong
 

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from faafo_lab.app import settings
+from faafo_lab.app.client import Client
 from faafo_lab.app.errors import AppError, BrokerAway, DatabaseAway
 from faafo_lab.app.groups import Groups, aside
 from faafo_lab.app.images import open_images
@@ -45,6 +46,10 @@ class Backend:
         self.images = open_images(images_url, self.store, self.name)
         self.publisher = Publisher(queue_url)
         self._version = settings.version()
+        self._advertised = settings.advertised_url()
+        if self._advertised:
+            Client(self._advertised)  # it is an address
+        self.endpoints: list[str] = []  # where workers reach the APIs that serve
         self.metrics = Metrics(self._version)
         self.keeper = Keeper(self.store, self.publisher, self.metrics)
         self.in_flight = 0
@@ -97,8 +102,8 @@ class Backend:
                     self._tables = True
                 if time.monotonic() - reported >= settings.HEARTBEAT_SECONDS:
                     reported = time.monotonic()
-                    beat = (self.name, self._run, self.load, self._version)
-                    await loop.run_in_executor(self._keeping, self.store.serving, *beat)
+                    beat = (self.name, self._run, self.load, self._version, self._advertised)
+                    self.endpoints = await loop.run_in_executor(self._keeping, self.store.serving, *beat)
                 if DatabaseAway in away:
                     log.info("the database is back")
                     away.discard(DatabaseAway)

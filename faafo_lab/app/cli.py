@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from faafo_lab.app import settings
-from faafo_lab.app.client import Client
+from faafo_lab.app.apis import Apis, Endpoints
+from faafo_lab.app.durations import duration
 from faafo_lab.app.errors import ApiAway, ApiRefused, AppError, SettingsError
 from faafo_lab.interpreter import start_again
 
@@ -46,43 +47,46 @@ RANGES = (
 )
 
 
-def create(client: Client, options: argparse.Namespace) -> None:
-    """Ask for fractals; prints their uuids."""
+def create(client: Apis, options: argparse.Namespace) -> None:
+    """Ask for fractals; prints their uuids, and how many are new: an order whose answer got lost is sent again."""
     count = int(_draw(RANGES[0], options))
     if count < 1:
         raise SettingsError(f"--tasks must be at least 1: got {count}.")
     print(f"generating {count} task(s)")
+    new = 0
     for _ in range(count):
         task: dict[str, Any] = {wanted.name: _draw(wanted, options) for wanted in RANGES[1:]}
         task["uuid"] = str(uuid.uuid4())
-        client.call("POST", "/v1/fractal", task)
+        new += client.order(task)
         print(task["uuid"], flush=True)
+    print(f"{new} of {count} are new")
 
 
-def list_(client: Client, options: argparse.Namespace) -> None:
+def list_(client: Apis, options: argparse.Namespace) -> None:
     """List all fractals."""
     fractals = client.call("GET", "/v1/fractal?results_per_page=-1")["objects"]
     _table(["UUID", "Dimensions", "Filesize"], ([one["uuid"], _dimensions(one), _size(one)] for one in fractals), "c")
 
 
-def show(client: Client, options: argparse.Namespace) -> None:
+def show(client: Apis, options: argparse.Namespace) -> None:
     """Show one fractal."""
     one = client.call("GET", f"/v1/fractal/{_uuid(options)}")
-    duration = one.get("duration")
+    seconds = one.get("duration")
     rows = {
         "uuid": one["uuid"],
-        "duration": BLANK if duration is None else f"{duration:f} seconds",
+        "duration": BLANK if seconds is None else duration(seconds),
         "dimensions": _dimensions(one),
         **{name: one[name] for name in ("iterations", "xa", "xb", "ya", "yb")},
         "size": _size(one),
         "checksum": one.get("checksum") or BLANK,
         "generated_by": one.get("generated_by") or BLANK,
+        **({"lost": ", ".join(lost["worker"] for lost in one["lost"])} if one.get("lost") else {}),
         **({"failure": one["failure"]} if one.get("failure") else {}),
     }
     _table(["Parameter", "Value"], rows.items(), "l")
 
 
-def get(client: Client, options: argparse.Namespace) -> None:
+def get(client: Apis, options: argparse.Namespace) -> None:
     """Download one fractal's PNG."""
     address = f"/fractal/{_uuid(options)}"
     path = options.output or Path(f"{options.uuid}.png")
@@ -104,13 +108,13 @@ def get(client: Client, options: argparse.Namespace) -> None:
     print(path)
 
 
-def retry(client: Client, options: argparse.Namespace) -> None:
+def retry(client: Apis, options: argparse.Namespace) -> None:
     """Ask once more for a fractal that has failed."""
     one = client.call("GET", f"/v1/fractal/{_uuid(options)}")
     client.call("POST", "/v1/fractal", {name: one[name] for name in ("uuid", *(wanted.name for wanted in RANGES[1:]))})
 
 
-def delete(client: Client, options: argparse.Namespace) -> None:
+def delete(client: Apis, options: argparse.Namespace) -> None:
     """Delete one fractal."""
     client.call("DELETE", f"/v1/fractal/{_uuid(options)}")
 
@@ -120,7 +124,8 @@ def main() -> None:
     start_again()
     options = _parser().parse_args()
     try:
-        client = Client(options.endpoint_url or settings.endpoint_url(), _secret())
+        endpoints = [options.endpoint_url] if options.endpoint_url else settings.endpoint_urls()
+        client = Apis(Endpoints(endpoints), _secret())
         if options.wait:
             _wait(client, options.wait)
         options.run(client, options)
@@ -217,7 +222,7 @@ def _secret() -> str | None:
     return lines[0] if lines else None
 
 
-def _wait(client: Client, seconds: float) -> None:
+def _wait(client: Apis, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while True:
         try:

@@ -16,8 +16,11 @@ from faafo_lab.app import settings
 from faafo_lab.app.errors import ApiAway, ApiRefused, SettingsError
 
 TIMEOUT_SECONDS = 10.0
+CONNECT_SECONDS = 3.0  # to a machine that does not answer
 SLOWEST_BYTES_PER_SECOND = 500_000  # at which an API on a small machine puts a large image away
 BLOCK_BYTES = 64 * 1024
+CREATED = 201
+SERVED_BY = "X-Served-By"  # the header of every answer of a Fractals API
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -54,6 +57,13 @@ class Client:
         response = self._send(method, path, None if body is None else json.dumps(body).encode(), headers)
         return self._answer(method, path, response)
 
+    def order(self, task: dict[str, Any]) -> bool:
+        """Ask for a fractal: whether it is new, and not known to the API already. Raises as ``call``."""
+        path = "/v1/fractal"
+        response = self._send("POST", path, json.dumps(task).encode(), {"Content-Type": "application/json"})
+        self._answer("POST", path, response)
+        return response.status == CREATED
+
     def upload(self, path: str, fields: dict[str, object], png: IO[bytes], size: int) -> dict[str, Any]:
         """PUT a PNG of ``size`` bytes, read from the file as it is sent, and say in the address what it is.
 
@@ -64,12 +74,14 @@ class Client:
         return self._answer("PUT", path, self._send("PUT", f"{path}?{urlencode(fields)}", png, headers, seconds))
 
     def download(self, path: str, file: IO[bytes], progress: Callable[[int, int], object] | None = None) -> None:
-        """Write an image to ``file``; one that breaks off is resumed as long as more of it comes.
+        """Write an image to ``file``, from its beginning; one that breaks off is resumed as long as more of it comes.
 
         ``progress`` is told how many bytes are there, and of how many. Raises as ``call``, and ``ApiAway`` where the
         image does not have the checksum that its ETag says.
         """
         there, etag, checksum = 0, "", hashlib.sha256()
+        file.seek(0)
+        file.truncate()
         while True:
             rest = {"Range": f"bytes={there}-", "If-Range": etag} if there else {}
             response = self._send("GET", path, None, rest)
@@ -113,7 +125,7 @@ class Client:
         if 200 <= status < 300 and isinstance(answer, dict):
             return answer
         said = answer.get("error") if isinstance(answer, dict) else None
-        if 400 <= status < 500:
+        if 400 <= status < 500 and SERVED_BY in response.headers:
             raise ApiRefused(status, str(said or f"The API at {self.endpoint} refuses {method} {path}: {status}."))
         raise ApiAway(str(said or f"This is not the answer of a Fractals API: {self.endpoint} says {status}."))
 
@@ -121,12 +133,14 @@ class Client:
         self, method: str, path: str, body: bytes | IO[bytes] | None, headers: dict[str, str], seconds: float = 0.0
     ) -> http.client.HTTPResponse:
         """Send a request and wait for the head of its answer; ``seconds`` is how long, if longer than usual."""
-        self._connection.timeout = seconds or self._seconds
+        seconds = seconds or self._seconds
+        self._connection.timeout = min(seconds, CONNECT_SECONDS)
         for last in (False, True):
             kept = self._connection.sock is not None
             try:
-                if kept:
-                    self._connection.sock.settimeout(self._connection.timeout)
+                if not kept:
+                    self._connection.connect()
+                self._connection.sock.settimeout(seconds)
                 if body is not None and not isinstance(body, bytes):
                     body.seek(0)
                 self._connection.request(method, self._prefix + path, body, {**self._headers, **headers})

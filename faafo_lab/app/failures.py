@@ -14,7 +14,7 @@ from sqlalchemy import bindparam
 from faafo_lab.app import generations, numbers
 from faafo_lab.app.database import now, one_of
 from faafo_lab.app.errors import NotFound
-from faafo_lab.app.outbox import NO_LEASE, after_attempts
+from faafo_lab.app.outbox import NOT_STARTED, after_attempts
 from faafo_lab.app.schema import fractals
 from faafo_lab.app.transaction import Transaction
 from faafo_lab.app.validation import Failure
@@ -28,8 +28,8 @@ _LOCK = (
 )
 _this = sa.update(fractals).where(fractals.c.uuid == bindparam("of"))
 _count = {"failure": bindparam("reason"), "failures": fractals.c.failures + bindparam("by", type_=sa.Integer)}
-_LATER = _this.values(published_at=None, retry_at=after_attempts(fractals.c.attempts), **_count, **NO_LEASE)
-_FAIL = _this.values(failed_at=now(), **_count, **NO_LEASE)
+_LATER = _this.values(published_at=None, retry_at=after_attempts(fractals.c.attempts), **_count, **NOT_STARTED)
+_FAIL = _this.values(failed_at=now(), **_count, **NOT_STARTED)
 _FAILED = (
     sa.select(fractals.c.uuid)
     .where(one_of(fractals.c.uuid, bindparam("uuids")), fractals.c.failed_at.is_not(None))

@@ -9,18 +9,23 @@ set -euo pipefail
 usage() {
     cat <<'USAGE'
 usage: faafo-install [-i database|messaging|faafo]... [-r api|worker|demo]...
-                     [-e ENDPOINT] [-m QUEUE_URL] [-d DATABASE_URL] [-o IMAGES_URL] [-s SECRET]
+                     [-e ENDPOINT]... [-a ADVERTISED] [-m QUEUE_URL] [-d DATABASE_URL] [-o IMAGES_URL]
+                     [-w WAITING_MAX] [-s SECRET]
 
   -i database    a database server            -r api     run the API and the web page
   -i messaging   a message broker             -r worker  run a worker
   -i faafo       the application itself       -r demo    make a few fractals once the API serves
 
-  -e ENDPOINT      where the API is, such as http://203.0.113.7    (default: this machine)
+  -e ENDPOINT      where an API is, such as http://203.0.113.7; once for each: a worker goes to the next where one is
+                   away    (default: this machine)
+  -a ADVERTISED    where workers reach the API of this machine, such as http://203.0.113.8: the APIs tell the workers
+                   of each other, so that a worker learns of one that is younger than itself    (default: nowhere)
   -m QUEUE_URL     redis://:SECRET@HOST:6379/0 or amqp://faafo:SECRET@HOST:5672//    (default: this machine's)
   -d DATABASE_URL  postgresql://faafo:SECRET@HOST:5432/faafo or mysql://faafo:SECRET@HOST:3306/faafo (MariaDB)
                    (default: this machine's)
   -o IMAGES_URL    where the images go: database, file:///var/lib/faafo (the API's own disk), or an object store:
                    swift://USER:PASSWORD@KEYSTONE/CONTAINER?project=NAME    (default: database)
+  -w WAITING_MAX   how many fractals may wait at once: more are refused (503)    (default: FAAFO_WAITING_MAX, or 100000)
   -s SECRET        the deployment's secret: results, deletions, database and broker need it
                    (default: FAAFO_SECRET, or the one of the last installation)
 
@@ -45,10 +50,10 @@ say() { echo "faafo-install: $1"; }
 
 # --- What is asked for -------------------------------------------------------------------------------------------
 
-install=() run=() endpoint=''
+install=() run=() endpoints=() advertised='' waiting_max=${FAAFO_WAITING_MAX-}
 queue_url=${FAAFO_QUEUE_URL-} database_url=${FAAFO_DATABASE_URL-} images_url=${FAAFO_IMAGES_URL-} secret=${FAAFO_SECRET-}
 export -n FAAFO_QUEUE_URL FAAFO_DATABASE_URL FAAFO_IMAGES_URL FAAFO_SECRET # what is installed need not see them
-while getopts ':hi:r:e:m:d:o:s:' option; do
+while getopts ':hi:r:e:a:m:d:o:w:s:' option; do
     case $option in
         h) usage; exit 0 ;;
         i) case $OPTARG in
@@ -59,10 +64,12 @@ while getopts ':hi:r:e:m:d:o:s:' option; do
                api | worker | demo) run+=("$OPTARG") ;;
                *) wrong "-r $OPTARG: it runs api, worker or demo" ;;
            esac ;;
-        e) endpoint=$OPTARG ;;
+        e) endpoints+=("$OPTARG") ;;
+        a) advertised=$OPTARG ;;
         m) queue_url=$OPTARG ;;
         d) database_url=$OPTARG ;;
         o) images_url=$OPTARG ;;
+        w) waiting_max=$OPTARG ;;
         s) secret=$OPTARG ;;
         :) wrong "-$OPTARG needs a value" ;;
         *) wrong "-$OPTARG is no option" ;;
@@ -81,7 +88,18 @@ wanted() { # wanted NAME LIST...
 installs() { wanted "$1" ${install[@]+"${install[@]}"}; }
 runs() { wanted "$1" ${run[@]+"${run[@]}"}; }
 
-case $endpoint in '' | http://?* | https://?*) ;; *) wrong "-e $endpoint: it must begin with http://" ;; esac
+address() { # address OPTION URL
+    case $2 in
+        *[[:space:]]* | http://[/:]* | https://[/:]*) ;;
+        http://?* | https://?*) return 0 ;;
+    esac
+    wrong "$1 $2: it must begin with http:// and a host"
+}
+for endpoint in ${endpoints[@]+"${endpoints[@]}"}; do address -e "$endpoint"; done
+[ -z "$advertised" ] || address -a "$advertised"
+case $waiting_max in
+    0* | *[!0-9]* | ??????????*) wrong "-w $waiting_max (FAAFO_WAITING_MAX): it is a whole number from 1 to 999999999" ;;
+esac
 case $queue_url in '' | redis://?* | rediss://?* | redis+socket://?* | amqp://?* | amqps://?*) ;;
     *) wrong '-m (FAAFO_QUEUE_URL): it must begin with redis:// or amqp://' ;; esac
 case $database_url in '' | postgresql://?* | mysql://?* | mariadb://?*) ;;
@@ -237,8 +255,8 @@ real_application() { # of the wheel FAAFO_WHEEL, whose application this script i
 if [ -n "$secret" ]; then
     if write "$etc/secret" 600 <<<"$secret"; then say 'the secret is noted'; fi
 fi
-if [ -n "$endpoint" ] || runs api; then
-    if write "$etc/faafo.conf" 644 <<<"endpoint_url = ${endpoint:-http://localhost}"; then :; fi
+if [ ${#endpoints[@]} -gt 0 ] || runs api; then
+    if write "$etc/faafo.conf" 644 < <(printf 'endpoint_url = %s\n' "${endpoints[@]:-http://localhost}"); then :; fi
 fi
 
 if [ -z "$embedded" ]; then
@@ -267,14 +285,18 @@ if runs api; then
         variable FAAFO_DATABASE_URL "$database_url"
         variable FAAFO_QUEUE_URL "$queue_url"
         variable FAAFO_IMAGES_URL "$images_url"
+        variable FAAFO_ADVERTISED_URL "$advertised"
+        variable FAAFO_WAITING_MAX "$waiting_max"
         logging
     )
 fi
 if runs worker; then
+    # in the state directory it notes where the APIs are
+    [ -n "$embedded" ] || account+=$'\nStateDirectory=faafo'
     service faafo-worker 'Worker of the Fractals application' faafo-worker $'TimeoutStopSec=60\n'"$account" < <(
         echo 'MALLOC_ARENA_MAX=2'
         variable FAAFO_SECRET "$secret"
-        variable FAAFO_ENDPOINT_URL "${endpoint:-http://localhost}"
+        variable FAAFO_ENDPOINT_URL "${endpoints[*]:-http://localhost}"
         variable FAAFO_QUEUE_URL "$queue_url"
         logging
     )
@@ -290,7 +312,7 @@ if [ ${#units[@]} -gt 0 ]; then
 fi
 
 if runs demo && [ ! -e "$etc/demo-done" ]; then
-    FAAFO_ENDPOINT_URL=${endpoint:-http://localhost} faafo --wait 180 create --tasks 5 ||
+    FAAFO_ENDPOINT_URL=${endpoints[*]:-http://localhost} faafo --wait 180 create --tasks 5 ||
         failed 'the API does not serve, so there are no demo fractals: run it again with -r demo later.'
     : >"$etc/demo-done"
 fi

@@ -6,22 +6,22 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from faafo_lab.app import numbers
+from faafo_lab.app import attempts, numbers
+from faafo_lab.app.attempts import iso
 from faafo_lab.app.errors import BadRequest
 from faafo_lab.app.julia import Task
-from faafo_lab.app.nodes import iso
 from faafo_lab.app.numbers import CREATED, DELETED, DONE, counter
 from faafo_lab.app.schema import fractals
 from faafo_lab.app.transaction import Row, Transaction
 
 TASK_FIELDS = ("uuid", "width", "height", "iterations", "xa", "xb", "ya", "yb")
 MADE_FIELDS = ("duration", "size", "checksum", "generated_by", "attempts", "failures", "failure", "leased_by")
-TIME_FIELDS = ("created_at", "published_at", "completed_at", "failed_at")
+TIME_FIELDS = ("created_at", "published_at", "started_at", "completed_at", "failed_at")
 ORDERS = ("oldest", "newest")
 ALL = 2**62  # rows
 
 _FIELDS = (*TASK_FIELDS, "generation", *MADE_FIELDS)
-_COLUMN_NAMES = (*TASK_FIELDS, "number", *MADE_FIELDS, "c_re", "c_im", *TIME_FIELDS)
+_COLUMN_NAMES = (*TASK_FIELDS, "number", *MADE_FIELDS, "c_re", "c_im", "lost", *TIME_FIELDS)
 COLUMNS = [fractals.c[name] for name in _COLUMN_NAMES]
 
 _limit, _offset = (bindparam(name, type_=sa.BigInteger) for name in ("limit", "offset"))
@@ -107,12 +107,14 @@ def part(transaction: Transaction, order: str, last: int | None) -> tuple[list[d
 def shown(row: Row) -> dict[str, Any]:
     """What the API tells about a fractal, of a row of ``COLUMNS``."""
     fields: dict[str, Any] = dict(zip(_FIELDS, row, strict=False))
-    c_re, c_im, *moments = row[len(_FIELDS) : len(COLUMNS)]
+    c_re, c_im, lost, *moments = row[len(_FIELDS) : len(COLUMNS)]
     fields["c"] = None if c_re is None else [c_re, c_im]
+    fields["lost"] = attempts.shown(lost)
     return fields | dict(zip(TIME_FIELDS, map(iso, moments), strict=True))
 
 
 def shown_new(task: Task, number: int, created_at: Any) -> dict[str, Any]:
     """What the API tells about a fractal that was just accepted."""
     asked: Sequence[Any] = [getattr(task, name) for name in TASK_FIELDS]
-    return shown((*asked, number, None, None, None, None, 0, 0, None, None, None, None, created_at, None, None, None))
+    made = (*[None] * 4, 0, 0, None, None)
+    return shown((*asked, number, *made, None, None, None, created_at, None, None, None, None))

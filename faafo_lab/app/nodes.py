@@ -5,19 +5,19 @@ is what the latest run of its name says; an earlier one that is still there chan
 """
 
 import json
-from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from faafo_lab.app.attempts import iso
 from faafo_lab.app.database import now, shifted
 from faafo_lab.app.errors import NotFound
 from faafo_lab.app.schema import runs
 from faafo_lab.app.settings import NODE_FORGOTTEN_SECONDS, NODE_LOST_SECONDS
 from faafo_lab.app.transaction import Row, Transaction
 
-REPORTED = ("state", "load_average", "cpu_percent", "cores", "working_on", "version")
+REPORTED = ("state", "load_average", "cpu_percent", "cores", "working_on", "version", "endpoint")
 SHOWN = ("name", "role", "state", "drain", "working_on", "load_average", "cpu_percent", "cores", "version")
 
 _name = sa.and_(runs.c.name == bindparam("of_name"), runs.c.role == bindparam("of_role"))
@@ -32,6 +32,11 @@ _FORGET = sa.delete(runs).where(runs.c.last_heard < shifted(now(), -NODE_FORGOTT
 _LEAVE = sa.delete(runs).where(_name, runs.c.started_at <= bindparam("started_at"))
 _WISH = sa.update(runs).where(_name).values(drain=bindparam("wish"))
 _shown = sa.select(*(runs.c[name] for name in SHOWN), runs.c.started_at, runs.c.last_heard, now())
+_SERVING = (
+    sa.select(runs.c.endpoint)
+    .where(runs.c.role == "api", runs.c.endpoint.is_not(None), runs.c.last_heard > shifted(now(), -NODE_LOST_SECONDS))
+    .order_by(runs.c.name)
+)
 _LIST = _shown.order_by(runs.c.role, runs.c.name, runs.c.started_at)
 _SHOW = _shown.where(_name).order_by(runs.c.started_at.desc()).limit(1)
 
@@ -58,6 +63,11 @@ def leave(transaction: Transaction, name: str, run: str) -> None:
         transaction.run(_LEAVE, started_at=known[1], **this)
 
 
+def serving(transaction: Transaction) -> list[str]:
+    """Where workers reach the APIs that serve, as far as these say it."""
+    return list(dict.fromkeys(endpoint for (endpoint,) in transaction.rows(_SERVING)))
+
+
 def wish(transaction: Transaction, name: str, drain: bool) -> dict[str, Any]:
     """Ask a worker to take no more tasks, or to go on; the worker. Raises ``NotFound``."""
     this = {"of_name": name, "of_role": "worker"}
@@ -72,11 +82,6 @@ def listed(transaction: Transaction) -> list[dict[str, Any]]:
     """All, by role and name."""
     latest = {(row[1], row[0]): row for row in transaction.rows(_LIST)}
     return [_node(row) for row in latest.values()]
-
-
-def iso(moment: datetime | None) -> str | None:
-    """A moment as the API writes it: in UTC, to the microsecond."""
-    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}+00:00" if moment else None
 
 
 def _node(row: Row) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from faafo_lab.app import generations
+from faafo_lab.app import attempts, generations
+from faafo_lab.app.attempts import Attempt
 from faafo_lab.app.database import now, one_of, shifted
 from faafo_lab.app.julia import Order, Task
 from faafo_lab.app.listing import TASK_FIELDS
@@ -27,6 +28,7 @@ RETRY_SECONDS, RETRY_MAX_SECONDS = 1.0, 64.0  # until what failed is tried again
 SILENT_AT_ONCE = 3  # workers may fall silent over a task until its next try has to wait, too
 
 NO_LEASE = {"leased_by": None, "lease_run": None, "lease_until": None}
+NOT_STARTED = {**NO_LEASE, "started_at": None}
 
 _these = one_of(fractals.c.number, bindparam("numbers"))
 _to_do = sa.and_(fractals.c.completed_at.is_(None), fractals.c.failed_at.is_(None))
@@ -40,7 +42,7 @@ _PUBLISHED = (
     .values(published_at=now(), publications=fractals.c.publications + 1)
 )
 _to_outbox = sa.update(fractals).where(_these, _to_do)
-_TO_OUTBOX = _to_outbox.values(published_at=None, retry_at=None, **NO_LEASE)
+_TO_OUTBOX = _to_outbox.values(published_at=None, retry_at=None, **NOT_STARTED)
 
 
 def after_attempts(attempts: sa.ColumnElement[int]) -> Any:
@@ -52,7 +54,7 @@ def after_attempts(attempts: sa.ColumnElement[int]) -> Any:
 _TO_OUTBOX_LATER = _to_outbox.values(
     published_at=None,
     retry_at=sa.case((fractals.c.attempts > SILENT_AT_ONCE, after_attempts(fractals.c.attempts - SILENT_AT_ONCE))),
-    **NO_LEASE,
+    **NOT_STARTED,
 )
 _due = sa.or_(fractals.c.retry_at.is_(None), fractals.c.retry_at < now())
 _new = sa.and_(fractals.c.publications == 0, fractals.c.attempts == 0)  # whoever accepted it will publish it
@@ -65,11 +67,12 @@ _OUTBOX = (
     .with_for_update(skip_locked=True)
 )
 _EXPIRED = (
-    sa.select(fractals.c.number, fractals.c.uuid, fractals.c.leased_by)
+    sa.select(fractals.c.uuid, *attempts.COLUMNS)
     .where(fractals.c.lease_until < now())
     .limit(BATCH)
     .with_for_update(skip_locked=True)
 )
+waiting_since = sa.select(fractals.c.created_at).where(_free).order_by(fractals.c.number).limit(1).scalar_subquery()
 _doubled = sa.func.power(2, sa.func.least(fractals.c.publications, DOUBLED_AT_MOST) - 1)
 _patience = sa.and_(
     fractals.c.published_at < shifted(now(), -EMPTY_SECONDS),  # which an index finds
@@ -92,11 +95,13 @@ _LEASABLE = (
         fractals.c.failed_at,
         # also for a heartbeat that was on its way when its worker gave up
         sa.and_(sa.func.coalesce(fractals.c.lease_until < now(), sa.true()), _due),
+        *attempts.COLUMNS,
     )
     .where(one_of(fractals.c.uuid, bindparam("uuids")))
     .order_by(fractals.c.uuid)
     .with_for_update()
 )
+_renewed = fractals.c.lease_run == bindparam("run")
 _LEASE = (
     sa.update(fractals)
     .where(_these)
@@ -105,10 +110,11 @@ _LEASE = (
         lease_run=bindparam("run"),
         lease_until=shifted(now(), bindparam("seconds", type_=sa.Float)),
         publications=0,
-        attempts=fractals.c.attempts + sa.case((fractals.c.lease_run == bindparam("run"), 0), else_=1),
+        attempts=fractals.c.attempts + sa.case((_renewed, 0), else_=1),
+        started_at=sa.case((_renewed, fractals.c.started_at), else_=now()),
     )
 )
-_LEASED_BY = sa.select(fractals.c.number).where(_leased, fractals.c.lease_run == bindparam("run"))
+_LEASED_BY = sa.select(*attempts.COLUMNS).where(_leased, fractals.c.lease_run == bindparam("run")).with_for_update()
 
 
 def published(transaction: Transaction, numbers: Sequence[int]) -> None:
@@ -142,9 +148,11 @@ def publish(transaction: Transaction, publish: Callable[[list[Order], bool], Non
 def take_back_expired(transaction: Transaction) -> list[tuple[str, str]]:
     """Put tasks whose lease has expired back into the outbox; their uuids and who had them."""
     rows = transaction.rows(_EXPIRED)
-    if rows:
-        transaction.run(_TO_OUTBOX_LATER, numbers=[number for number, _, _ in rows])
-    return [(uuid, worker) for _, uuid, worker in rows]
+    ended = [Attempt(*row[1:]) for row in rows]
+    if ended:
+        attempts.lose(transaction, ended)
+        transaction.run(_TO_OUTBOX_LATER, numbers=[attempt.number for attempt in ended])
+    return [(row[0], attempt.worker) for row, attempt in zip(rows, ended, strict=True)]
 
 
 def refill(transaction: Transaction, queue_is_empty: bool) -> int:
@@ -170,8 +178,9 @@ def lease(transaction: Transaction, beat: Heartbeat) -> dict[str, Lease]:
     """Take or renew the leases of what a worker works on: what became of each, by uuid."""
     answer = dict.fromkeys(beat.working_on, Lease.GONE)
     unsaid = generations.withdrawn_of(transaction, set(beat.working_on) - set(beat.generations))
-    yours = []
-    for number, uuid, completed_at, run, failed_at, free in transaction.rows(_LEASABLE, uuids=list(beat.working_on)):
+    yours, ended = [], []
+    for row in transaction.rows(_LEASABLE, uuids=list(beat.working_on)):
+        number, uuid, completed_at, run, failed_at, free, *attempt = row
         if uuid in unsaid or beat.generations.get(uuid, number) != number:
             answer[uuid] = Lease.REPLACED
         elif completed_at or failed_at:
@@ -179,8 +188,11 @@ def lease(transaction: Transaction, beat: Heartbeat) -> dict[str, Lease]:
         elif free or run == beat.run:
             answer[uuid] = Lease.YOURS
             yours.append(number)
+            if run not in (None, beat.run):  # its lease ran out
+                ended.append(Attempt(*attempt))
         else:
             answer[uuid] = Lease.TAKEN
+    attempts.lose(transaction, ended)
     if yours:
         transaction.run(_LEASE, numbers=yours, name=beat.name, run=beat.run, seconds=LEASE_SECONDS)
     return answer
@@ -188,4 +200,6 @@ def lease(transaction: Transaction, beat: Heartbeat) -> dict[str, Lease]:
 
 def hand_back(transaction: Transaction, run: str) -> None:
     """Put what a worker's run works on back into the outbox."""
-    put_back(transaction, [number for (number,) in transaction.rows(_LEASED_BY, run=run)])
+    ended = [Attempt(*row) for row in transaction.rows(_LEASED_BY, run=run)]
+    attempts.lose(transaction, ended)
+    put_back(transaction, [attempt.number for attempt in ended])

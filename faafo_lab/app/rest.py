@@ -1,6 +1,6 @@
 """The REST API's addresses.
 
-    POST   /v1/fractal               accept a task                        201
+    POST   /v1/fractal               accept a task                        201    (200: it was there already)
     GET    /v1/fractal               page=, results_per_page=, order=     200
     GET    /v1/fractal/UUID          one fractal                          200
     PUT    /v1/fractal/UUID          a worker's result         (secret)   200    in ``transfer``
@@ -94,7 +94,7 @@ class FractalsHandler(Handler):
             self.api.metrics.accepted.inc()
             log.debug("accepted")
         self.set_header("Location", f"/v1/fractal/{task.uuid}")
-        self.send(fractal, 201)
+        self.send(fractal, 201 if new else 200)
 
 
 class FractalHandler(UploadHandler):
@@ -141,11 +141,11 @@ class NodesHandler(Handler):
         self.send({"num_results": len(found), "objects": found, "page": 1, "total_pages": 1})
 
     async def post(self) -> None:
-        """A worker's heartbeat: renew its leases, tell it whether to drain."""
+        """A worker's heartbeat: renew its leases, tell it whether to drain and which APIs serve."""
         self.check_secret()
         beat = validation.heartbeat(self.json_body())
         drain, leases = await self.api.ask(self.api.store.heard, beat)
-        self.send({"drain": drain, "leases": leases})
+        self.send({"drain": drain, "leases": leases, "endpoints": self.api.endpoints})
 
 
 class NodeHandler(Handler):
@@ -192,7 +192,10 @@ class StatsHandler(Handler):
 
     async def get(self) -> None:
         """Count."""
-        stats: dict[str, int | None] = dict(await self.api.ask(self.api.store.stats))
+        store = self.api.store
+        counts, seconds = await self.api.ask(store.stats)
+        stats: dict[str, int | float | None] = {**counts, "oldest_waiting_seconds": round(seconds, 3)}
+        stats["waiting_max"] = store.waiting_max
         try:
             depths = await self.api.ask_broker(self.api.publisher.depths)
         except BrokerAway:
@@ -271,9 +274,9 @@ class MetricsHandler(Handler):
     async def get(self) -> None:
         """Count."""
         api = self.api
-        fractals = await unless_away(api.ask(api.store.stats))
+        stats = await unless_away(api.ask(api.store.stats))
         found = await unless_away(api.ask(api.store.read, nodes.listed))
-        api.metrics.deployment(fractals, found, await unless_away(api.ask_broker(api.publisher.depths)))
+        api.metrics.deployment(stats and stats[0], found, await unless_away(api.ask_broker(api.publisher.depths)))
         self.set_header("Content-Type", CONTENT_TYPE)
         self.finish(api.metrics.text())
 

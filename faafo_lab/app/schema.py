@@ -57,6 +57,8 @@ fractals = Table(
     Column("lease_until", Time),
     Column("publications", Integer, nullable=False, server_default="0"),  # since a worker last had the lease
     Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("started_at", Time),  # when the worker that made it, or is at it, took the lease
+    Column("lost", Text),  # the attempts that were lost: see ``attempts``
     # What went wrong: how often, the last reason, when it is tried again; and since when it is not: see ``failures``
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("failure", Text),
@@ -76,6 +78,7 @@ fractals = Table(
 # Each of a fractal's states is found at once, however many are in another
 _OUTBOX = "completed_at IS NULL AND failed_at IS NULL AND lease_until IS NULL AND published_at IS NULL"
 _QUEUED = "completed_at IS NULL AND failed_at IS NULL AND lease_until IS NULL AND published_at IS NOT NULL"
+_WAITING = "completed_at IS NULL AND failed_at IS NULL AND lease_until IS NULL"
 
 
 def _index(name: str, *columns: str, where: str | None = None) -> None:
@@ -86,9 +89,11 @@ def _index(name: str, *columns: str, where: str | None = None) -> None:
 
 _index("outbox", "number", where=_OUTBOX)
 _index("queued", "published_at", where=_QUEUED)
+_index("waiting", "number", where=_WAITING)
 _index("leased", "lease_until", where="lease_until IS NOT NULL")
 _index("done", "completed_at", "number", where="completed_at IS NOT NULL")
 _index("to_do", "completed_at", "lease_until", "published_at", "number")
+_index("not_in_work", "completed_at", "failed_at", "lease_until", "number")
 _index("lease_until", "lease_until")
 _index("completed_at", "completed_at", "number")
 
@@ -147,6 +152,7 @@ runs = Table(
     Column("cores", Integer),
     Column("working_on", Text, nullable=False),
     Column("version", String(64)),
+    Column("endpoint", String(NAME_LENGTH)),  # where workers reach an API
     Column("started_at", Time, nullable=False, server_default=now()),
     Column("last_heard", Time, nullable=False),
     **MARIADB,

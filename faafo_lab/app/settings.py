@@ -54,7 +54,7 @@ def secret() -> str | None:
 def passwords() -> list[str]:
     """What no log may show: the secret, and the passwords in the addresses of all others."""
     found = set()
-    for url in (database_url(), queue_url(), images_url(), endpoint_url()):
+    for url in (database_url(), queue_url(), images_url(), *endpoint_urls()):
         with contextlib.suppress(ValueError):  # an address that is none: whoever uses it will say so
             found.add(unquote(urlsplit(url).password or ""))
     return sorted((found - {PASSWORD_WITHOUT_SECRET} | {secret() or ""}) - {""})
@@ -93,19 +93,24 @@ def waiting_max() -> int:
     return int(text)
 
 
-def endpoint_url() -> str:
-    """``FAAFO_ENDPOINT_URL``, or the line ``endpoint_url = URL`` of ``etc/faafo/faafo.conf``, or this machine."""
-    if url := os.environ.get("FAAFO_ENDPOINT_URL"):
-        return url
+def endpoint_urls() -> list[str]:
+    """Where the APIs are: ``FAAFO_ENDPOINT_URL``, or the lines ``endpoint_url = URL`` of ``etc/faafo/faafo.conf``, or
+    this machine. The variable may have several, with blanks between them.
+    """
+    if urls := os.environ.get("FAAFO_ENDPOINT_URL", "").split():
+        return urls
     try:
         lines = (root() / "etc/faafo/faafo.conf").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
-    for line in lines:
-        key, _, value = line.partition("=")
-        if key.strip() == "endpoint_url" and value.strip():
-            return value.strip()
-    return "http://localhost"
+    pairs = (line.partition("=") for line in lines)
+    urls = [value.strip() for key, _, value in pairs if key.strip() == "endpoint_url" and value.strip()]
+    return urls or ["http://localhost"]
+
+
+def advertised_url() -> str | None:
+    """``FAAFO_ADVERTISED_URL``: where workers reach this API, which it tells them; None: nobody says it."""
+    return os.environ.get("FAAFO_ADVERTISED_URL") or None
 
 
 def version() -> str:

@@ -42,7 +42,9 @@ _STATE = sa.select(fractals.c.number, fractals.c.completed_at, fractals.c.failed
 _LOCK = _STATE.with_for_update()
 _IMAGE = sa.select(fractals.c.checksum, fractals.c.size, fractals.c.image).where(_uuid)
 _RESULT_FIELDS = ("duration", "size", "checksum", "generated_by", "c_re", "c_im", "image")
-_MADE = {"completed_at": now(), "failed_at": None, "failure": None, **outbox.NO_LEASE}
+# who made it may have no lease (any more), while another is at it
+_started = sa.case((fractals.c.leased_by == bindparam("new_generated_by"), fractals.c.started_at))
+_MADE = {"completed_at": now(), "failed_at": None, "failure": None, "started_at": _started, **outbox.NO_LEASE}
 _COMPLETE = (
     sa.update(fractals)
     .where(fractals.c.number == bindparam("of"))
@@ -54,7 +56,7 @@ _DELETE = (
     .returning(fractals.c.number, fractals.c.completed_at, fractals.c.failed_at, fractals.c.image)
 )
 _working = sa.select(sa.func.count()).where(fractals.c.lease_until.is_not(None)).scalar_subquery()
-_STATS = sa.select(_working, *(numbers.counter(name) for name in Totals._fields))
+_STATS = sa.select(_working, outbox.waiting_since, now(), *(numbers.counter(name) for name in Totals._fields))
 
 
 def _in(
@@ -93,7 +95,7 @@ class Store:
         """
         self._engine = database.connect(url, CONNECTIONS)
         self._database = Database(self._engine)
-        self._waiting_max = waiting_max
+        self.waiting_max = waiting_max
         self._gaps = False  # once something was deleted, there are gaps for ever
 
     def close(self) -> None:
@@ -171,7 +173,7 @@ class Store:
             if fractal is not None and not _is_of(task, fractal):
                 answers.append(Conflict(f"'uuid' {task.uuid} belongs to another fractal: choose a new one."))
             elif fractal is None or fractal["failed_at"]:
-                answers.append(TooManyWaiting(_TOO_MANY.format(self._waiting_max)))
+                answers.append(TooManyWaiting(_TOO_MANY.format(self.waiting_max)))
             else:
                 answers.append((fractal, first.pop(task.uuid, None) is not None and task.uuid in added))
         return answers
@@ -182,7 +184,7 @@ class Store:
         # From here on nobody else adds: an API that its governor stops here holds up the others, so it asks only once
         numbers.count(transaction, numbers.CREATED, len(tasks))
         totals, moment = numbers.totals_now(transaction)
-        if too_many := min(max(totals.to_do - self._waiting_max, 0), len(tasks)):
+        if too_many := min(max(totals.to_do - self.waiting_max, 0), len(tasks)):
             numbers.count(transaction, numbers.CREATED, -too_many)
             tasks = tasks[:-too_many]
         if not tasks:
@@ -205,7 +207,7 @@ class Store:
     @_in(Mode.WRITING)
     def _anew(self, transaction: Transaction, uuids: list[str]) -> dict[str, dict[str, Any]]:
         """Try these anew, unless too many would wait: the fractals by their uuid."""
-        failures.forget(transaction, uuids, self._waiting_max)
+        failures.forget(transaction, uuids, self.waiting_max)
         return {row[0]: listing.shown(row) for row in transaction.rows(_FIND_SOME, uuids=uuids)}
 
     @_in(Mode.READING)
@@ -298,12 +300,15 @@ class Store:
         return checksum, size, image
 
     @_in(Mode.READING)
-    def stats(self, transaction: Transaction) -> dict[str, int]:
-        """How many fractals are waiting, leased to a worker, done, and failed."""
-        [[working, *counted]] = transaction.rows(_STATS)
+    def stats(self, transaction: Transaction) -> tuple[dict[str, int], float]:
+        """How many fractals are waiting, leased to a worker, done, and failed; and how old the oldest that waits is.
+
+        In seconds, 0.0 where nothing waits.
+        """
+        [[working, since, moment, *counted]] = transaction.rows(_STATS)
         totals = Totals(*counted)
-        waiting = totals.to_do - working
-        return {"waiting": waiting, "working": working, "done": totals.done, "failed": totals.failed}
+        counts = {"waiting": totals.to_do - working, "working": working, "done": totals.done, "failed": totals.failed}
+        return counts, max((moment - since).total_seconds(), 0.0) if since else 0.0
 
     @_in(Mode.WRITING)
     def fail(self, transaction: Transaction, uuid: str, failure: Failure) -> tuple[dict[str, Any], bool]:
@@ -330,6 +335,7 @@ class Store:
             cores=beat.cores,
             working_on=beat.working_on,
             version=beat.version,
+            endpoint=None,
         )
         return drain, outbox.lease(transaction, beat) if beat.working_on else {}
 
@@ -340,8 +346,12 @@ class Store:
         nodes.leave(transaction, name, run)
 
     @_in(Mode.WRITING)
-    def serving(self, transaction: Transaction, name: str, run: str, load: MachineLoad, version: str) -> None:
-        """An API's heartbeat; forgets what was long ago: silent nodes, deleted orders."""
+    def serving(
+        self, transaction: Transaction, name: str, run: str, load: MachineLoad, version: str, endpoint: str | None
+    ) -> list[str]:
+        """An API's heartbeat: where workers reach the APIs that serve. Forgets silent nodes, and orders that were
+        deleted long ago.
+        """
         nodes.write(
             transaction,
             "api",
@@ -353,9 +363,11 @@ class Store:
             cores=load.cores,
             working_on=(),
             version=version,
+            endpoint=endpoint,
         )
         nodes.forget_silent(transaction)
         generations.forget(transaction)
+        return nodes.serving(transaction)
 
 
 def _fractal(transaction: Transaction, uuid: str) -> dict[str, Any]:

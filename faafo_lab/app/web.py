@@ -20,6 +20,7 @@ from tornado.web import StaticFileHandler
 
 from faafo_lab.app import nodes
 from faafo_lab.app.backend import Backend
+from faafo_lab.app.durations import duration
 from faafo_lab.app.errors import AppError, DatabaseAway, NotFound, RequestError
 from faafo_lab.app.handler import RETRY_AFTER_SECONDS, Handler
 from faafo_lab.app.store import Store
@@ -55,7 +56,7 @@ class View:
         if not 1 <= page <= pages:
             raise NotFound(f"There is no page {page}: the last one is {pages}.")
         at_work = sorted(map(_at_work, store.read(nodes.listed)), key=_in_order)
-        return cls(page, pages, fractals, store.stats(), at_work)
+        return cls(page, pages, fractals, store.stats()[0], at_work)
 
     @cached_property
     def etag(self) -> str:
@@ -117,7 +118,13 @@ class PageHandler(Handler):
         def static(name: str) -> str:
             return f"{root}static/{name}?v={version(name)}"
 
-        return super().get_template_namespace() | {"root": root, "static": static, "away": False, "etag": ""}
+        return super().get_template_namespace() | {
+            "root": root,
+            "static": static,
+            "duration": duration,
+            "away": False,
+            "etag": "",
+        }
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """One sentence, as a page."""

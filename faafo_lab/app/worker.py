@@ -26,7 +26,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from faafo_lab.app import dead, logs, settings, tasks, validation
-from faafo_lab.app.client import Client
+from faafo_lab.app.apis import NOT_WELCOME, Apis, Endpoints
+from faafo_lab.app.durations import duration
 from faafo_lab.app.errors import ApiAway, ApiError, ApiRefused, AppError, BadRequest
 from faafo_lab.app.julia import Order, Task, constant
 from faafo_lab.app.machine import LoadMeter
@@ -39,10 +40,10 @@ R = TypeVar("R")
 HEARTBEAT_TIMEOUT_SECONDS = 4.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 DRAIN_SECONDS = 30.0  # for what is in hand when a signal comes
-NOT_WELCOME = (401, 403)  # an API that does not know our secret (any more)
 NOT_FOUND = 404  # it was deleted meanwhile
 GIVE_UP_SECONDS = 20.0  # a worker that shall stop keeps a result for an API that is away no longer than this
 PAUSE_SECONDS = 0.2  # of a worker that drains, or whose API is away
+NOTES = "var/lib/faafo/endpoints"  # where the APIs are, as far as they said it
 IN_MEMORY_BYTES = 8 * 1024 * 1024  # a picture that is larger waits in a temporary file
 BACKOFF_SECONDS, BACKOFF_MAX_SECONDS = 0.25, 1.0
 REST_SECONDS, REST_MAX_SECONDS = 1.0, 16.0  # of a worker that cannot keep a picture
@@ -76,15 +77,16 @@ class Backoff:
 class Heart:
     """The thread that reports to the API, and what it learns there."""
 
-    def __init__(self, name: str, endpoint: str, secret: str | None):
+    def __init__(self, name: str, endpoints: Endpoints, secret: str | None):
         self.name = name
         self.run = str(uuid.uuid4())
         self.drain = threading.Event()  # by the API's wish
         self.stop = threading.Event()  # by a signal
         self.welcome = threading.Event()  # while the API answers and knows our secret
-        self._client = Client(endpoint, secret, HEARTBEAT_TIMEOUT_SECONDS)
-        self._claims = Client(endpoint, secret)
-        self._farewell = Client(endpoint, secret, HEARTBEAT_TIMEOUT_SECONDS)
+        self._endpoints = endpoints
+        self._client = Apis(endpoints, secret, HEARTBEAT_TIMEOUT_SECONDS)
+        self._claims = Apis(endpoints, secret)
+        self._farewell = Apis(endpoints, secret, HEARTBEAT_TIMEOUT_SECONDS)
         self._machine = LoadMeter()
         self._version = settings.version()
         self._working_on: list[Order] = []
@@ -131,7 +133,9 @@ class Heart:
         backoff = Backoff("the API")
         while not self._ended.is_set():
             try:
-                drain = bool(self._tell(self._client)["drain"])
+                answer = self._tell(self._client)
+                drain = bool(answer["drain"])
+                self._endpoints.learn(answer.get("endpoints", ()))
                 backoff.worked()
                 self.welcome.set()
             except ApiError as error:
@@ -145,7 +149,7 @@ class Heart:
             self._wake.wait(settings.HEARTBEAT_SECONDS)
             self._wake.clear()
 
-    def _tell(self, client: Client) -> dict[str, Any]:
+    def _tell(self, client: Apis) -> dict[str, Any]:
         working_on = self._working_on
         leaving = self.drain.is_set() or self.stop.is_set()
         load = self._machine.read()
@@ -177,11 +181,11 @@ class Delivery(NamedTuple):
 class Worker:
     """Consumes the queue until it is told to stop."""
 
-    def __init__(self, heart: Heart, queue_url: str, endpoint: str, secret: str | None):
+    def __init__(self, heart: Heart, queue_url: str, endpoints: Endpoints, secret: str | None):
         self._heart = heart
         self._queue_url = queue_url
         self._connection = tasks.connection(queue_url)
-        self._client = Client(endpoint, secret)
+        self._client = Apis(endpoints, secret)
         self._stop = heart.stop
         self._rest_seconds, self._rests_until = REST_SECONDS, 0.0
 
@@ -351,7 +355,7 @@ class Worker:
         except Exception as error:  # such as a machine that is too small
             log.exception("cannot compute it")
             raise _Failed("task", f"It cannot be computed: {type(error).__name__}: {error}") from error
-        log.info("made in %.3f s", made["duration"])
+        log.info("made in %s", duration(made["duration"]))
 
     def _report(self, order: Order, failed: "_Failed") -> None:
         """Tell the API; raises ``_Hopeless`` where it is tried no more."""
@@ -366,11 +370,11 @@ class Worker:
 
         started = time.monotonic()
         fractal.write_png(task, png)
-        duration = time.monotonic() - started
+        seconds = time.monotonic() - started
         size = png.tell()
         png.seek(0)
         return {
-            "duration": duration,
+            "duration": seconds,
             "checksum": hashlib.file_digest(png, "sha256").hexdigest(),
             "size": size,
             "generated_by": self._heart.name,
@@ -443,17 +447,26 @@ def main() -> None:
     """The command ``faafo-worker``."""
     parser = argparse.ArgumentParser(prog="faafo-worker", description="Make fractals: take tasks, report results.")
     parser.add_argument("--name", default=settings.hostname(), help="this worker's name (default: %(default)s)")
+    parser.add_argument(
+        "-e",
+        "--endpoint-url",
+        action="append",
+        metavar="URL",
+        help="where an API is, once for each: where one is away, the worker goes to the next; the APIs tell it of "
+        "others (default: FAAFO_ENDPOINT_URL, or this machine)",
+    )
     arguments = parser.parse_args()
     try:
-        endpoint, secret = settings.endpoint_url(), settings.secret()
+        secret = settings.secret()
+        endpoints = Endpoints(arguments.endpoint_url or settings.endpoint_urls(), settings.root() / NOTES)
         logs.start(arguments.name)
-        heart = Heart(validation.node_name(arguments.name), endpoint, secret)
-        worker = Worker(heart, settings.queue_url(), endpoint, secret)
+        heart = Heart(validation.node_name(arguments.name), endpoints, secret)
+        worker = Worker(heart, settings.queue_url(), endpoints, secret)
     except AppError as error:
         parser.exit(1, f"faafo-worker: {error}\n")
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     threading.Thread(target=await_signal, args=(heart,), name="signals", daemon=True).start()
-    log.info("%s works for %s", heart.name, endpoint)
+    log.info("%s works for %s", heart.name, endpoints)
     heart.start()
     worker.run()
     heart.goodbye()

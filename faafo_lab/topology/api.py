@@ -28,12 +28,14 @@ LOST = "lost"  # the state of a node that was silent for long
 
 
 class Stats(TypedDict):
-    """How many fractals wait, are in work, are done and have failed; None: the broker is away."""
+    """How many fractals wait, are in work, are done and have failed, and the queue; None: the broker is away."""
 
     waiting: int
     working: int
     done: int
     failed: int
+    oldest_waiting_seconds: float  # the age of the oldest fractal that no worker has; 0 where none waits
+    waiting_max: int  # more than these are not accepted
     queue_depth: int | None
     dead: int | None
 
@@ -55,6 +57,14 @@ class Node(TypedDict):
     seconds_since_heard: float
 
 
+class Lost(TypedDict):
+    """An attempt that was lost: its worker fell silent, or was stopped."""
+
+    worker: str
+    started_at: str  # ISO 8601
+    lost_at: str
+
+
 class Fractal(TypedDict):
     """A fractal that was ordered. What is not known yet is None."""
 
@@ -72,11 +82,13 @@ class Fractal(TypedDict):
     checksum: str | None
     generated_by: str | None
     attempts: int
+    lost: list[Lost]  # the attempts that were lost, the oldest first
     failures: int
     failure: str | None
     leased_by: str | None
     created_at: str  # ISO 8601
     published_at: str | None
+    started_at: str | None  # of the attempt that made it or is running; of a worker that holds no lease None
     completed_at: str | None
     failed_at: str | None
 
@@ -135,6 +147,11 @@ class Api:
         """
         png: bytes = self._ask(f"/fractal/{uuid}?checksum={checksum}", read=lambda answer: answer.content)
         return png
+
+    def delete(self, uuids: Iterable[str]) -> None:
+        """Delete these fractals. Raises Gone at one that is not there."""
+        for uuid in uuids:
+            self._ask(f"{FRACTALS}/{uuid}", "DELETE", read=lambda answer: None)
 
     def drain(self, worker: str, drain: bool = True) -> None:
         """Ask a worker to take no new task, or to go on."""

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import os
 from base64 import b64decode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -193,28 +193,39 @@ class Application:
         is not there yet.
         """
         kind = ROLES[role]
-        urls = {part: self._part_url(part) for part in kind.needs}
-        before = self.package.script(url) if self.package else ""
-        return user_data.script(kind, urls, before=before, secret=self.secret, pictures=self.pictures)
+        return self._script(kind, {part: self._part_urls(part) for part in kind.needs}, url)
 
-    def _part_url(self, part: Part) -> str:
-        """Where servers reach this part of the application: on the first server of a role that offers it."""
-        names = [role.server_names(1)[0] for role in ROLES.values() if part in role.offers]
-        name = next((name for name in names if name in self.servers), names[-1])
-        if name not in self.servers or not self.servers[name].addresses:
-            raise NotFound(f"There is no server {name} with an address: build it first.")
-        host = self.servers[name].addresses[0]
-        urls: dict[Part, Callable[[], str]] = {
-            "endpoint": lambda: self._url(host),
-            "queue": lambda: user_data.queue_url(host, self.secret, embedded=self.embedded),
-            "database": lambda: user_data.database_url(host, self.secret),
+    def _script(self, role: Role, urls: Mapping[Part, Sequence[str]], url: str = "") -> str:
+        return user_data.script(
+            role,
+            urls,
+            before=self.package.script(url) if self.package else "",
+            secret=self.secret,
+            pictures=self.pictures,
+            own_url=self._url(user_data.OWN_ADDRESS),
+        )
+
+    def _part_urls(self, part: Part) -> list[str]:
+        """Where servers reach this part of the application: on each server of a role that offers it."""
+        offering = [role for role in ROLES.values() if part in role.offers]
+        hosts = [server.addresses[0] for role in offering for server in self.of_role(role.name) if server.addresses]
+        if not hosts:
+            raise NotFound(f"There is no server {offering[-1].server_names(1)[0]} with an address: build it first.")
+        urls: dict[Part, Callable[[str], str]] = {
+            "endpoint": self._url,
+            "queue": lambda host: user_data.queue_url(host, self.secret, embedded=self.embedded),
+            "database": lambda host: user_data.database_url(host, self.secret),
         }
-        return urls[part]()
+        return [urls[part](host) for host in hosts]
 
     def digest(self, role: Role) -> str:
-        """What a server of this role is made from by now, in short; "" where what it needs is not there."""
+        """What a server of this role is made from by now, in short; "" where what it needs is not there.
+
+        Where the APIs are does not count: workers learn it from the application, as APIs come and go.
+        """
         try:
-            script = self.user_data(role.name)
+            urls = {part: [] if part == "endpoint" else self._part_urls(part) for part in role.needs}
+            script = self._script(role, urls)
         except NotFound:
             return ""
         made_from = "\n".join([self.image.id, self.flavor.id, role.group, fingerprint(keys.public_key()), script])

@@ -141,9 +141,8 @@ class Builder:
         file.write_text("".join(f"{id}\n" for id in left), encoding="utf-8")
 
     def _drain_replaced(self, plan: Plan) -> None:
-        """Drain the workers that are replaced, where the API that they report to is there to tell them."""
-        first = [role.server_names(1)[0] for role in ROLES.values() if "endpoint" in role.offers]
-        if any(name in self._app.servers and self._app.servers[name].status == "ACTIVE" for name in first):
+        """Drain the workers that are replaced, where an API is there to tell them."""
+        if any(server.status == "ACTIVE" for server in self._app.apis):
             for worker in self._app.drain_workers([step.server for step in plan.replace if step.server]):
                 self._undo.add(f"drained {worker}", functools.partial(self._app.api.drain, worker, False))
 

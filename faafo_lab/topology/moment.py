@@ -61,6 +61,7 @@ class Moment:
     rates: tuple[tuple[float, float | None], ...] = ()  # (seconds ago, rate) of the last minute, oldest first
     problem: str = ""
     queue_port: int = VALKEY_PORT
+    oldest_waiting_seconds: float | None = None  # the age of the oldest fractal that no worker has; 0 where none waits
 
     def of_role(self, *roles: str) -> list[Machine]:
         """The servers of these roles."""
@@ -100,7 +101,14 @@ def machines(servers: Iterable[Server], nodes: Iterable[Node] = ()) -> tuple[Mac
 def observe(servers: Iterable[Server], api: Api) -> Moment:
     """Ask the application, and put what it says beside these servers. Raises NoAnswer."""
     stats, nodes = api.stats(), api.nodes()
-    return Moment(time.time(), machines(servers, nodes), None, stats["waiting"], stats["working"], stats["done"])
+    return Moment(
+        time.time(),
+        machines(servers, nodes),
+        waiting=stats["waiting"],
+        working=stats["working"],
+        done=stats["done"],
+        oldest_waiting_seconds=stats["oldest_waiting_seconds"],
+    )
 
 
 def _machine(server: Server, known: Mapping[tuple[str, str], Node]) -> Machine:

@@ -132,7 +132,7 @@ def make(layout: Layout, servers: Sequence[Server], digest: Callable[[Role], str
     renew: list[Step] = []
     remove: list[Step] = []
     keep: list[Step] = []
-    anew: set[Part] = set()  # parts of the application that get another address
+    anew: set[Part] = set()  # parts of the application of which no server stays
     for role in ROLES.values():
         there = [server for server in servers if server.metadata.get(ROLE_KEY) == role.name]
         moved = bool(anew.intersection(role.needs))
@@ -147,10 +147,10 @@ def make(layout: Layout, servers: Sequence[Server], digest: Callable[[Role], str
             why, best = faults[0] if faults else ("", None)
             step = Step(role, name, best, why)
             (create if best is None else renew if why else keep).append(step)
-            if (best is None or why) and name == role.server_names(1)[0]:
-                anew.update(role.offers)
             remove += [Step(role, name, server, "one of two with this name") for _, server in faults[1:]]
         remove += [Step(role, server.name, server) for server in there if server.name not in names]
+        if names and not any(step.role is role for step in keep):
+            anew.update(role.offers)
     return Plan(tuple(create), tuple(renew), tuple(remove), tuple(keep))
 
 

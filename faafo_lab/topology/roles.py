@@ -1,7 +1,7 @@
 """The kinds of server. What a role is, is written here and nowhere else.
 
 User data, security groups, layouts, plans, picture, dashboard and checks read it: another role is another entry of
-`ROLES`. Beyond that, a part of the application that other servers need has its URL in `Application._part_url`, what
+`ROLES`. Beyond that, a part of the application that other servers need has its URL in `Application._part_urls`, what
 `faafo-install` is told must be known to `app/install.sh`, and a column of its own is drawn by `widgets/picture.py`.
 """
 
@@ -31,7 +31,7 @@ class Role:
     """A kind of server.
 
     `install`: what `faafo-install` is told. `needs`: the parts of the application whose address it is told as well,
-    and `offers`: those that other servers reach on its first server. `nodes`: as what the application lists it.
+    and `offers`: those that other servers reach on it. `nodes`: as what the application lists it.
     """
 
     name: str

@@ -1,26 +1,42 @@
 """User data: the script that a server runs at its first boot, which makes it what its role says."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from faafo_lab.topology.roles import DATABASE_PORT, RABBITMQ_PORT, VALKEY_PORT, Part, Role
 
 PICTURES_IN_DATABASE = "database"
+OWN_ADDRESS = "$(hostname -I | cut -d' ' -f1)"  # in a script: the server's first address
 
 
-def script(role: Role, urls: Mapping[Part, str], *, before: str, secret: str, pictures: str) -> str:
+def script(
+    role: Role,
+    urls: Mapping[Part, Sequence[str]],
+    *,
+    before: str,
+    secret: str,
+    pictures: str,
+    own_url: str,
+    waiting_max: int | None = None,
+) -> str:
     """What a server of this role runs, with the deployment's secret in it.
 
-    `urls` are those of the parts that the role needs. `before`: lines after which there is the command `faafo-install`,
-    "" where the image has it on board. `pictures`: where APIs keep them.
+    `urls` are those of the parts that the role needs: all APIs', the first one of others. `before`: lines after which
+    there is the command `faafo-install`, "" where the image has it on board. `pictures`: where APIs keep them.
+    `own_url`: where workers reach an API, with `OWN_ADDRESS` in it. `waiting_max`: how many fractals may wait at once
+    (None: the application's own default).
     """
     settings = {"FAAFO_SECRET": secret}
     flags = f"faafo-install {role.install}"
     for part in role.needs:
         if part == "endpoint":
-            flags += f" -e {urls[part]}"
+            flags += "".join(f" -e {url}" for url in urls[part])
         else:
-            settings[f"FAAFO_{part.upper()}_URL"] = urls[part]
+            settings[f"FAAFO_{part.upper()}_URL"] = urls[part][0]
+    if "endpoint" in role.offers:
+        flags += f' -a "{own_url}"'
+    if "api" in role.nodes and waiting_max is not None:
+        flags += f" -w {waiting_max}"
     if role.chooses_pictures and pictures != PICTURES_IN_DATABASE:
         flags += f" -o {pictures}"
     lines = ["#!/usr/bin/env bash", "set -eu"]

@@ -237,6 +237,11 @@ def node(client: httpx.Client, name: str) -> dict[str, Any]:
     return next((one for one in answer.json()["objects"] if one["name"] == name), {})
 
 
+def counts(client: httpx.Client) -> dict[str, Any]:
+    """How many fractals and messages there are, as the API's statistics say."""
+    return {name: value for name, value in client.get("/v1/stats").json().items() if name not in MEASURES}
+
+
 def done(client: httpx.Client, uuids: Sequence[str]) -> bool:
     """Whether all these are made."""
     try:
@@ -246,3 +251,4 @@ def done(client: httpx.Client, uuids: Sequence[str]) -> bool:
 
 
 AUTHORIZED = {"Authorization": f"Bearer {SECRET}"}
+MEASURES = ("oldest_waiting_seconds", "waiting_max")  # of the statistics: no counts

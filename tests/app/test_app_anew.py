@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from tests.app import original_worker
-from tests.app.deployment import AUTHORIZED, Deployment, a_task, done, lasting, node, picture
+from tests.app.deployment import AUTHORIZED, Deployment, a_task, counts, done, lasting, node, picture
 from tests.app.engines import every_pair
 from tests.waiting import wait_for
 
@@ -83,7 +83,7 @@ def test_whoever_orders_a_deleted_uuid_anew_gets_the_newer_orders_picture(
     for task in newer:
         assert client.get(f"/fractal/{task['uuid']}").content == picture(task)
     # the earlier orders' messages were acknowledged and dropped
-    wait_for("nothing to be left", lambda: client.get("/v1/stats").json() == IDLE | {"done": 8})
+    wait_for("nothing to be left", lambda: counts(client) == IDLE | {"done": 8})
 
 
 def test_a_result_of_an_earlier_order_is_dropped(client: httpx.Client) -> None:

@@ -26,7 +26,7 @@ import sqlalchemy as sa
 
 from faafo_lab.app import database
 from faafo_lab.app.schema import fractals, image_pieces
-from tests.app.deployment import Deployment, picture, status
+from tests.app.deployment import Deployment, counts, picture, status
 from tests.app.engines import every_pair
 from tests.waiting import wait_for
 
@@ -369,7 +369,7 @@ def test_whatever_breaks_each_accepted_fractal_is_made_once(
 
     # what was queued twice is taken and dropped, nothing is left over
     idle = {"waiting": 0, "working": 0, "done": TASKS, "failed": 0, "queue_depth": 0, "dead": 0}
-    wait_for("the queue to be empty", lambda: connection.get("/v1/stats").json() == idle)
+    wait_for("the queue to be empty", lambda: counts(connection) == idle)
     for name in (*APIS, *WORKERS):
         assert bare.processes[name].poll() is None, f"{name} has ended: {bare.log(name)}"
         assert "Traceback" not in bare.log(name), bare.log(name)

@@ -128,7 +128,12 @@ def test_the_split_topology(machine: Machine) -> None:
         "FAAFO_QUEUE_URL": queue,
     }
     assert "FAAFO_DATABASE_URL" not in machine.variables("faafo-worker")
-    assert (machine.deployment.root / "etc/faafo/faafo.conf").read_text() == "endpoint_url = http://10.0.0.7:8080\n"
+    conf = machine.deployment.root / "etc/faafo/faafo.conf"
+    assert conf.read_text() == "endpoint_url = http://10.0.0.7:8080\n"
+    several = ["-e", "http://10.0.0.7:8080", "-e", "http://10.0.0.8:8080"]
+    assert machine.install("-r", "worker", *several, "-m", queue).returncode == 0
+    assert machine.variables("faafo-worker")["FAAFO_ENDPOINT_URL"] == "http://10.0.0.7:8080 http://10.0.0.8:8080"
+    assert conf.read_text() == "endpoint_url = http://10.0.0.7:8080\nendpoint_url = http://10.0.0.8:8080\n"
     # the secret of the last installation serves the next
     assert machine.install("-r", "api", "-d", "postgresql://faafo:s@10.0.0.4/faafo", "-m", queue).returncode == 0
     assert machine.variables("faafo-api")["FAAFO_SECRET"] == "s"
@@ -162,6 +167,16 @@ def test_where_images_go_is_the_apis_own_setting(machine: Machine) -> None:
     assert "FAAFO_IMAGES_URL" not in machine.variables("faafo-worker")
     assert machine.install("-r", "api", "-o", "file:///var/lib/faafo").returncode == 0
     assert machine.variables("faafo-api")["FAAFO_IMAGES_URL"] == "file:///var/lib/faafo"
+
+
+def test_where_workers_reach_an_api_and_how_many_may_wait_are_the_apis_own_settings(machine: Machine) -> None:
+    wanted = ["-r", "api", "-r", "worker", "-a", "http://10.0.0.7:8080", "-s", "s"]
+    assert machine.install(*wanted, "-w", "300").returncode == 0
+    told = {"FAAFO_ADVERTISED_URL": "http://10.0.0.7:8080", "FAAFO_WAITING_MAX": "300"}
+    assert told.items() <= machine.variables("faafo-api").items()
+    assert not told.keys() & machine.variables("faafo-worker").keys()
+    assert machine.install(*wanted, FAAFO_WAITING_MAX="200").returncode == 0
+    assert machine.variables("faafo-api")["FAAFO_WAITING_MAX"] == "200"
 
 
 def test_what_the_units_say_runs(machine: Machine) -> None:
@@ -201,6 +216,14 @@ def test_what_the_units_say_runs(machine: Machine) -> None:
         (["--help"], "is no option"),
         (["-r", "api", "extra"], "'extra' is no option"),
         (["-r", "worker", "-e", "10.0.0.1"], "it must begin with http://"),
+        (
+            ["-r", "worker", "-e", "http://10.0.0.1", "-e", "http://:80"],
+            "-e http://:80: it must begin with http:// and",
+        ),
+        (["-r", "worker", "-e", "http://10.0.0.1 http://10.0.0.2"], "it must begin with http:// and a host"),
+        (["-r", "api", "-a", "http://"], "-a http://: it must begin with http:// and a host"),
+        (["-r", "api", "-w", "many"], "-w many (FAAFO_WAITING_MAX): it is a whole number from 1"),
+        (["-r", "api", "-w", "0"], "-w 0 (FAAFO_WAITING_MAX): it is a whole number from 1"),
         (["-r", "worker", "-m", "10.0.0.1"], "it must begin with redis:// or amqp://"),
         (["-r", "api", "-d", "sqlite://"], "it must begin with postgresql://"),
         (["-r", "api", "-o", "/var/lib/faafo"], "-o (FAAFO_IMAGES_URL): it must be database, file:///DIR"),
@@ -227,9 +250,11 @@ def test_help_shows_every_option(machine: Machine) -> None:
         "-r worker",
         "-r demo",
         "-e",
+        "-a",
         "-m",
         "-d",
         "-o",
+        "-w",
         "-s",
     ):
         assert word in done.stdout

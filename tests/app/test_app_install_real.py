@@ -109,7 +109,7 @@ class WithBroker(RealMachine):
         return f"amqp://faafo:{quote(password, safe='')}@127.0.0.1:{self.deployment.broker.port}//"
 
 
-URLS = {"endpoint": "http://10.0.0.7", "queue": "amqp://faafo:x@10.0.0.4:5672//"}
+URLS = {"endpoint": ["http://10.0.0.7", "http://10.0.0.8"], "queue": ["amqp://faafo:x@10.0.0.4:5672//"]}
 
 
 def need_root() -> None:
@@ -298,7 +298,7 @@ def test_a_server_installs_what_is_uploaded_to_it_and_draws(server: RealMachine,
         pytest.skip("no package index can be reached")
     name = f"faafo_lab-0.1.0-{os.getpid()}-py3-none-any.whl"  # /tmp is everybody's
     uploaded = Path("/tmp", name)
-    user_data = script(ROLES["worker"], URLS, before=given(name), secret=SECRET, pictures="database")
+    user_data = script(ROLES["worker"], URLS, before=given(name), secret=SECRET, pictures="database", own_url="")
     boot = subprocess.Popen(server.inside("bash", "-c", user_data), env=server.environment(), stdout=subprocess.PIPE)
     try:
         assert boot.stdout is not None

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.app import original_worker
-from tests.app.deployment import Deployment, a_task, done, lasting
+from tests.app.deployment import Deployment, a_task, counts, done, lasting
 from tests.app.engines import every_pair
 from tests.waiting import wait_for
 
@@ -147,7 +147,7 @@ def test_an_original_worker_makes_fractals_alone_and_beside_ours(services: Deplo
 
     wait_for("ours to take some, too", made_by_both)
     idle = {"waiting": 0, "working": 0, "done": made, "failed": 0, "queue_depth": 0, "dead": 0}
-    wait_for("nothing to be left", lambda: api.get("/v1/stats").json() == idle)
+    wait_for("nothing to be left", lambda: counts(api) == idle)
     assert services.log("old").count("answer 200") == services.log("old").count("answer")
 
 
@@ -166,7 +166,7 @@ def test_an_original_worker_that_takes_long_keeps_its_result(services: Deploymen
     wait_for("its result", lambda: done(api, [task["uuid"]]))
     first = api.get(f"/fractal/{task['uuid']}").content
     idle = {"waiting": 0, "working": 0, "done": 1, "failed": 0, "queue_depth": 0, "dead": 0}
-    wait_for("the second message to be taken", lambda: api.get("/v1/stats").json() == idle)
+    wait_for("the second message to be taken", lambda: counts(api) == idle)
     wait_for("its second result", lambda: services.log("slow").count("answer 200") == 2)
     assert api.get(f"/fractal/{task['uuid']}").content == first, "the first result wins"
 

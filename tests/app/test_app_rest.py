@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from faafo_lab.app import tasks
-from tests.app.deployment import AUTHORIZED, Deployment, a_task, node, picture
+from faafo_lab.app.settings import WAITING_MAX
+from tests.app.deployment import AUTHORIZED, MEASURES, Deployment, a_task, node, picture
 from tests.app.engines import every_pair
 from tests.waiting import wait_for
 
@@ -51,7 +52,7 @@ def test_a_whole_number_may_be_written_with_a_point(client: httpx.Client) -> Non
     task = a_task(width=60)
     answer = client.post("/v1/fractal", content=json.dumps(task | {"width": 60.0, "xa": -2}))
     assert (answer.status_code, answer.json()["width"]) == (201, 60)
-    assert client.post("/v1/fractal", json=task).status_code == 201  # it is the same
+    assert client.post("/v1/fractal", json=task).status_code == 200  # it is the same
 
 
 def test_the_queue_gets_what_the_original_worker_reads(services: Deployment, client: httpx.Client) -> None:
@@ -119,10 +120,12 @@ def test_the_first_result_wins_and_a_second_is_acknowledged_and_dropped(client: 
     assert client.get(f"/fractal/{task['uuid']}").content == base64.b64decode(first["image"])
 
 
-def test_the_same_fractal_again_is_accepted_and_another_with_its_uuid_is_not(client: httpx.Client) -> None:
+def test_the_same_fractal_again_is_no_new_one_and_another_with_its_uuid_is_refused(client: httpx.Client) -> None:
     task = a_task()
-    assert client.post("/v1/fractal", json=task).status_code == 201
-    assert client.post("/v1/fractal", json=task).status_code == 201
+    first, again = (client.post("/v1/fractal", json=task) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.headers["Location"] == first.headers["Location"]
+    assert {name: again.json()[name] for name in task} == task
     refused = client.post("/v1/fractal", json=task | {"width": 61})
     assert refused.status_code == 409
     assert "uuid" in refused.json()["error"]
@@ -186,7 +189,9 @@ def test_load_health_and_stats(client: httpx.Client) -> None:
     assert len(load["load_average"]) == 3
     assert load["cpu_percent"] is None or 0 <= load["cpu_percent"] <= 100
     assert client.get("/health").json() == {"status": "ok", "hostname": "api", "database": "ok", "broker": "ok"}
-    assert set(client.get("/v1/stats").json()) == {"waiting", "working", "done", "failed", "queue_depth", "dead"}
+    stats = client.get("/v1/stats").json()
+    assert set(stats) == {"waiting", "working", "done", "failed", "queue_depth", "dead", *MEASURES}
+    assert (stats["oldest_waiting_seconds"], stats["waiting_max"]) == (0.0, WAITING_MAX)
 
 
 def test_load_is_that_of_the_instance(bare: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -250,6 +250,21 @@ def test_script_style_and_icon_are_kept_for_as_long_as_they_are_the_same(client:
         assert client.get(path).status_code == 404
 
 
+def test_each_fractal_is_an_article_whose_picture_and_heading_say_what_it_is(client: httpx.Client) -> None:
+    tasks = [a_task() for _ in range(7)]
+    for task, seconds in zip(tasks, (0.0, 0.00004, 0.00321, 0.0456, 0.412, 3.21, 75.4), strict=True):
+        assert client.get("/").text.count("<article>") == min(tasks.index(task), 5)
+        client.post("/v1/fractal", json=task)
+        result = a_result(task, generated_by="app-worker-1", c=[-0.5, 0.25], duration=seconds)
+        client.put(f"/v1/fractal/{task['uuid']}", json=result, headers=AUTHORIZED)
+    texts = [client.get(f"/index/{page}").text for page in (1, 2)]
+    assert [text.count("<article>") for text in texts] == [5, 2]
+    alt = "Julia set of c = -0.5000 +0.2500i, 60 by 40 pixels, made by app-worker-1"
+    assert texts[0].count(f'alt="{alt}"') == 5
+    headings = [re.findall(r'<h3 class="maker"><b>app-worker-1</b> <span>(.*?)</span></h3>', text) for text in texts]
+    assert headings == [["75 s", "3.2 s", "0.41 s", "46 ms", "3.2 ms"], ["40 µs", "0 s"]]
+
+
 def test_names_are_escaped_by_the_server(client: httpx.Client) -> None:
     task = a_task()
     client.post("/v1/fractal", json=task)

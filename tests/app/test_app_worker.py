@@ -13,7 +13,7 @@ from faafo_lab.app import dead, tasks
 from faafo_lab.app.julia import Order, Task
 from faafo_lab.app.settings import HEARTBEAT_SECONDS
 from faafo_lab.app.worker import BATCH_MAX
-from tests.app.deployment import AUTHORIZED, Deployment, a_task, done, lasting, node
+from tests.app.deployment import AUTHORIZED, Deployment, a_task, counts, done, lasting, node
 from tests.app.engines import FROM_WHEELS, Pair, every_pair
 from tests.waiting import wait_for
 
@@ -230,7 +230,7 @@ def test_a_worker_with_a_wrong_secret_takes_nothing(services: Deployment, client
     uuid = client.post("/v1/fractal", json=a_task()).json()["uuid"]
     wait_for("the refusal", lambda: "not the deployment's secret" in services.log("stranger"))
     untouched = {"waiting": 1, "working": 0, "done": 0, "failed": 0, "queue_depth": 1, "dead": 0}
-    wait_for("the task in the queue", lambda: client.get("/v1/stats").json() == untouched)
+    wait_for("the task in the queue", lambda: counts(client) == untouched)
     services.worker("helper")
     wait_for("the fractal", lambda: done(client, [uuid]))
     assert services.stop("stranger") == 0

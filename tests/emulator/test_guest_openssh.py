@@ -53,7 +53,7 @@ class Terminal:
         deadline = time.monotonic() + LIMIT_SECONDS
         while (found := re.search(pattern, self.shown)) is None:
             ready, _, _ = select.select([self._master], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"waited in vain for {pattern!r}; it shows {self.shown!r}"
+            assert ready, f"timed out: no {pattern!r}; it shows {self.shown!r}"
             try:
                 self.shown += os.read(self._master, 1 << 16).decode(errors="replace")
             except OSError:

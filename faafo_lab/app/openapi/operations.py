@@ -98,6 +98,7 @@ def paths() -> Json:
     }
     created = _answer("accepted: it will be made, whatever fails", ref("Fractal")) | {"links": to_fractal}
     created["headers"]["Location"] = {"schema": {"type": "string"}, "required": True}
+    known = created | {"description": "accepted before: the same fractal, as it is now"}
     return {
         "/v1/fractal": {
             "get": _operation(
@@ -112,7 +113,7 @@ def paths() -> Json:
                 "createFractal",
                 "Ask for a fractal. The same one again is accepted again, so it is safe to repeat; one that failed is "
                 "tried anew.",
-                {"201": created},
+                {"200": known, "201": created},
                 (409,),
                 _json("Task"),
             ),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from faafo_lab.app import validation
+from faafo_lab.app import settings, validation
 
 Json = dict[str, Any]
 
@@ -96,8 +96,15 @@ def schemas() -> Json:
         "failures": integer(0, description="how often it could not be made, by its own fault"),
         "failure": _or_null(REASON | {"description": "why it could not be made the last time; null once it is"}),
         "leased_by": _or_null(NAME | {"description": "the worker that has it now"}),
+        "lost": _list(
+            _object({"worker": NAME, "started_at": TIME, "lost_at": TIME}),
+            description="the attempts that were lost, the oldest first: their workers fell silent or were stopped",
+        ),
         "created_at": TIME,
         "published_at": _or_null(TIME | {"description": "when it came into the queue"}),
+        "started_at": _or_null(
+            TIME | {"description": "when the worker that made it, or is at it, took it; null where it had no lease"}
+        ),
         "completed_at": _or_null(TIME),
         "failed_at": _or_null(TIME | {"description": "since when it is tried no more, until it is asked for again"}),
     }
@@ -165,6 +172,9 @@ def schemas() -> Json:
                     "additionalProperties": {"enum": list(validation.Lease)},
                     "description": "what became of each uuid that the worker works on",
                 },
+                "endpoints": _list(
+                    {"type": "string"}, description="where workers reach the APIs that serve; none: they do not say it"
+                ),
             }
         ),
         "Drain": _object({"drain": {"type": "boolean"}}),
@@ -175,6 +185,12 @@ def schemas() -> Json:
                 "working": count,
                 "done": count,
                 "failed": count,
+                "oldest_waiting_seconds": {
+                    "type": "number",
+                    "minimum": 0,
+                    "description": "the age of the oldest fractal that no worker has; 0 where none waits",
+                },
+                "waiting_max": integer(1, settings.WAITING_LIMIT, description="more than these are not accepted"),
                 "queue_depth": _or_null(count | {"description": "messages for workers; null: the broker is away"}),
                 "dead": _or_null(count | {"description": "dead letters; null: the broker is away"}),
             }

@@ -3,7 +3,7 @@
 service      routes, JSON in and out, error forms; token: who asks
 store        the state
 schema       checks of requests; numbers: as clients write them
-actions      requests whose body says what is to be done
+actions      requests whose body names the action
 pages        lists: sorted, and a page at a time
 quotas       how much a project may have
 names        what every cloud has

@@ -1,4 +1,4 @@
-"""Actions: requests whose body's only key says what is to be done with a resource, as Nova and Cinder have them.
+"""Actions: requests whose body has one key, the action's name, as in Nova and Cinder.
 
     @action("reboot")
     def reboot(self, request, row, value): …      # {"reboot": {"type": "SOFT"}}

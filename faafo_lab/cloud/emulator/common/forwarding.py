@@ -41,7 +41,7 @@ async def ask(
 
 
 def _message(body: JSON) -> str:
-    """The words of a service's error: they stand at the top, or one level below."""
+    """The message of a service's error: at the top level, or one level below."""
     if isinstance(body.get("message"), str):
         return str(body["message"]).replace("<br /><br />", "").strip()
     inner: object = next(iter(body.values()), {})

@@ -18,12 +18,10 @@ _READ_BYTES = 1 << 18
 
 
 def encode(message: Message) -> bytes:
-    """A message as a line."""
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
 def decode(line: bytes) -> Message:
-    """The message in a line."""
     message: Message = json.loads(line)
     return message
 
@@ -47,7 +45,6 @@ class Channel:
         self._unsent = b""
 
     def fileno(self) -> int:
-        """For selectors."""
         return self.socket.fileno()
 
     @property
@@ -90,6 +87,5 @@ class Channel:
             yield decode(line)
 
     def close(self) -> None:
-        """Hang up."""
         self.closed = True
         self.socket.close()

@@ -66,7 +66,6 @@ class Balancer:
         self._listen()
 
     async def close(self) -> None:
-        """Close everything."""
         if self._retry is not None:
             self._retry.cancel()
         tasks = [task for front in self.frontends.values() for task in front.serving]

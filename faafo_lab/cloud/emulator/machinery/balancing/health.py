@@ -38,7 +38,6 @@ class Monitors:
                 self._tasks[member, monitor] = task
 
     def stop(self) -> None:
-        """Check no more."""
         for task in self._tasks.values():
             task.cancel()
         self._tasks.clear()
@@ -65,7 +64,7 @@ class Monitors:
 
 
 async def check(member: Member, monitor: Monitor, door: Door) -> bool:
-    """Whether a member answers as it should, within the monitor's time."""
+    """Whether a member answers with an expected status within the monitor's time."""
     if not member.reachable:
         return False
     writer: asyncio.StreamWriter | None = None

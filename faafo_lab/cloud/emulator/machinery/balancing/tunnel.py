@@ -50,7 +50,6 @@ class _Half(End):
             self.gone.set_result(None)
 
     def data_received(self, data: bytes) -> None:
-        """Pass it on, and count it."""
         self.bytes += len(data)
         self.moved = self._loop.time()
         super().data_received(data)

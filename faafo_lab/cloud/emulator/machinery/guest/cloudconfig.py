@@ -56,7 +56,7 @@ class File:
 
 @dataclass
 class CloudInitConfig:
-    """What is to be done, what cannot be (`errors`), and what has no effect (`warnings`)."""
+    """The steps, what the guest cannot do (`errors`), and what has no effect (`warnings`)."""
 
     boot_commands: bytes | None = None
     """A shell script."""

@@ -110,7 +110,6 @@ class Supervisor:
             link.symlink_to(f"../{unit.name}.service")
 
     def disable(self, name: str) -> None:
-        """Do not start a unit at boot."""
         (self._directory / _WANTS / f"{unit_name(name)}.service").unlink(missing_ok=True)
 
     # Start and stop
@@ -141,7 +140,6 @@ class Supervisor:
             await self._start(unit.name)
 
     async def stop_all(self) -> None:
-        """Stop every unit, all at once."""
         await asyncio.gather(*(self.stop(name) for name in list(self._services)), return_exceptions=True)
 
     def _lock(self, name: str) -> asyncio.Lock:

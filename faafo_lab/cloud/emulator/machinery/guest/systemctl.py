@@ -31,7 +31,6 @@ _QUIETLY_ACCEPTED = {
 
 
 async def systemctl(supervisor: Supervisor, words: Sequence[str]) -> Reply:
-    """Answer a command line."""
     options = [word for word in words if word.startswith("-")]
     arguments = [word for word in words if not word.startswith("-")]
     if unknown := set(options) - _QUIETLY_ACCEPTED - {"--now"}:

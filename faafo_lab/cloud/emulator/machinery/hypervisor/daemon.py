@@ -111,7 +111,6 @@ class HypervisorProcess:
                 self._preload()
 
     def close(self) -> None:
-        """End every instance."""
         for instance in self._instances.values():
             instance.channel.close()
         if not tree.kill_below_me(KILL_LIMIT_SECONDS):

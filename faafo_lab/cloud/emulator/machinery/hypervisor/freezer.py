@@ -43,7 +43,6 @@ class Freezer:
             tree.send(pid, signal.SIGCONT)
 
     def forget(self, id: str) -> None:
-        """The instance is about to end."""
         self._held.pop(id, None)
 
 

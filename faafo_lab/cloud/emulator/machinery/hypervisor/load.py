@@ -71,7 +71,6 @@ class LoadAverages:
             os.pwrite(self._files[name], text.encode().rstrip().ljust(_FILE_BYTES - 1) + b"\n", 0)
 
     def close(self) -> None:
-        """Write no more."""
         for fd in self._files.values():
             os.close(fd)
         self._files.clear()

@@ -75,7 +75,6 @@ class Metadata:
         self._site.metadata_url = f"http://{host}" if port == PORT else f"http://{host}:{port}"
 
     async def stop(self) -> None:
-        """Listen no more."""
         if self._server is not None:
             self._server.stop()
             await self._server.close_all_connections()
@@ -152,7 +151,7 @@ class Handler(RequestHandler):
 
 
 def _find(node: Node, path: str) -> Node | None:
-    """What is at a path; slashes too many are forgiven, as Nova does it."""
+    """What is at a path; extra slashes are ignored, as Nova does."""
     for name in filter(None, path.split("/")):
         if not isinstance(node, dict):
             return None

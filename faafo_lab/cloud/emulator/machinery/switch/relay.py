@@ -55,7 +55,6 @@ class End(asyncio.Protocol):
             self.transport.close()
 
     def data_received(self, data: bytes) -> None:
-        """Pass it on."""
         if not self._joined:
             self._early += data
             if self.transport is not None:  # to resume first is what makes that Python pause
@@ -81,7 +80,6 @@ class End(asyncio.Protocol):
             self.other.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Let the other end go on."""
         if self.other is not None and self.other.transport is not None:
             self.other.transport.resume_reading()
 

@@ -247,7 +247,6 @@ class Switch:
         task.add_done_callback(self._tasks.discard)
 
     def forget(self, front: Front) -> None:
-        """A connection has ended."""
         front.outlet.relays.discard(front)
         self._relays -= 1
 
@@ -357,7 +356,6 @@ class Front(End):
         self._switch.admit(self)
 
     def refuse(self) -> None:
-        """Reset the connection."""
         if self.transport is not None:
             reset(self.transport)
 

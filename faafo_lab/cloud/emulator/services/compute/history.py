@@ -50,7 +50,7 @@ class History:
         self._actions.put({"id": server, "actions": [*self.of(server), record][-ACTIONS_MAX:]})
 
     def open(self, server: str) -> str | None:
-        """The newest action's request id, where its event has not ended: that one is about to be done."""
+        """The newest action's request id, where its event has not ended: that action runs next."""
         last = next(reversed(self.of(server)), None)
         if last is None or last["event"] is None or last["event"]["finish_time"]:
             return None

@@ -121,7 +121,7 @@ def status(row: ServerRow) -> str:
 
 
 def at_start(row: ServerRow) -> Action | None:
-    """What is to be done with a server at the emulator's start; None: nothing."""
+    """The task that a server needs at the emulator's start; None: no task."""
     doing = _DOING.get(row["task_state"])
     if doing is not None and doing.restart:
         return doing.restart if isinstance(doing.restart, Action) else doing
