@@ -24,6 +24,7 @@ cloud = faafo_lab.connect()
 app = Topology(cloud).deploy(api=1, worker=1)"""
 # Threads of the lab's that a cell or a panel may have left behind.
 OURS = '[t.name for t in threading.enumerate() if t.name.startswith(("load", "steady", "ssh", "faafo panel"))]'
+TAG = re.compile("<[^>]+>")
 ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -60,6 +61,8 @@ class Kernel:
                 cell.shown.append(content["text"])
             elif message["msg_type"] in ("display_data", "update_display_data", "execute_result"):
                 cell.shown.append(content["data"]["text/plain"])
+            elif message["msg_type"] == "comm_msg" and "value" in (state := content["data"].get("state", {})):
+                cell.shown.append(TAG.sub("", str(state["value"])))
             if interrupt_at and interrupt_at in cell.text and not interrupted.is_set():
                 interrupted.set()
                 self.manager.interrupt_kernel()
