@@ -102,5 +102,9 @@ class Follower:
 def in_thread(topology: Topology) -> Topology:
     """The same application for another thread: a connection of its own, and nothing printed."""
     return Topology(
-        topology.cloud.again(), image=topology.image_name, flavor=topology.flavor_name, say=lambda line: None
+        topology.cloud.again(),
+        image=topology.image_name,
+        flavor=topology.flavor_name,
+        say=lambda line: None,
+        chapter=topology.chapter,
     )
