@@ -167,7 +167,8 @@ def test_while_its_database_hangs_the_api_says_503_to_everybody_and_recovers(dep
     with deployment.client() as client:
         wait_for("the API to recover", lambda: status(client, "/health") == 200)
         deployment.worker("worker")
-        assert [client.post("/v1/fractal", json=order).status_code for order in orders] == [201] * 3
+        # one that was answered 503 may have been accepted since
+        assert {client.post("/v1/fractal", json=order).status_code for order in orders} <= {200, 201}
         wait_for("the fractals", lambda: done(client, [order["uuid"] for order in orders]))
     assert "Traceback" not in deployment.log("api")
 
