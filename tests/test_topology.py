@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -201,7 +202,14 @@ def test_any_api_may_die_under_load_and_is_all_that_is_replaced(app: Topology, c
         app.deploy(api=2, worker=2)
         after = {server.name: server.id for server in cloud.servers()}
         assert {name for name in after if after[name] != before[name]} == {gone}
-        assert {node["name"] for node in app.nodes() if node["state"] != "lost"} >= {"app-worker-1", "app-worker-2"}
+    addresses = [server.addresses[0] for server in app.apis]
+    assert [cloud.run(server, "hostname -I", check=True).stdout.strip() for server in app.apis] == addresses
+
+    def learned() -> bool:
+        notes = cloud.run("app-worker-2", "tail -n 2 $INSTANCE_ROOT/var/lib/faafo/endpoints", check=True).stdout
+        return [urlsplit(url).hostname for url in notes.split()] == addresses
+
+    cloud.wait_until(learned, "a worker to learn where the APIs are", timeout_seconds=60)
 
 
 def test_a_service_that_cannot_start_is_named_with_its_own_servers_console(app: Topology, cloud: Cloud) -> None:
@@ -274,11 +282,13 @@ def test_with_a_disk_of_its_own_an_api_has_only_the_images_it_was_given(app: Top
     uuids = [task["uuid"] for task in load.same_tasks(3, seed=11)]
     load.create(app.endpoints, load.same_tasks(3, seed=11), progress=False)
     load.watch(app, done=made + len(uuids))
-    answers = {
-        name: {requests.get(f"{url}/fractal/{uuid}", timeout=30).status_code for uuid in uuids}
-        for name, url in app.endpoints.items()
-    }
-    assert answers == {"app-api-1": {200}, "app-api-2": {404}}, "the workers report to app-api-1"
+    for uuid in uuids:
+        answers = {name: requests.get(f"{url}/fractal/{uuid}", timeout=30) for name, url in app.endpoints.items()}
+        [has] = [name for name, answer in answers.items() if answer.status_code == 200]
+        [other] = answers.keys() - {has}
+        assert answers[other].status_code == 404
+        words = f"The image is at file://{has}, and this API has only what is at file://{other}: it is not shared."
+        assert answers[other].json() == {"error": words}
     said: list[str] = []
     found = discover(faafo_lab.connect(), say=said.append)
     assert found.pictures == "file:///var/lib/faafo/images"

@@ -156,5 +156,9 @@ def _ticks(line: str) -> tuple[int, int]:
 def in_thread(topology: Topology) -> Topology:
     """The same application for another thread: a connection of its own, and nothing printed."""
     return Topology(
-        topology.cloud.again(), image=topology.image_name, flavor=topology.flavor_name, say=lambda line: None
+        topology.cloud.again(),
+        image=topology.image_name,
+        flavor=topology.flavor_name,
+        say=lambda line: None,
+        chapter=topology.chapter,
     )

@@ -4,6 +4,9 @@ import base64
 import hashlib
 import json
 import re
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -180,6 +183,22 @@ def test_two_apis_serve_the_same_fractals_and_say_who_answered(services: Deploym
     finally:
         other.close()
         assert services.stop("api-2") == 0
+
+
+def test_of_500_orders_at_once_as_many_are_refused_as_are_beyond_the_bound(deployment: Deployment) -> None:
+    with closing(deployment.api(FAAFO_WAITING_MAX="300")) as client, ThreadPoolExecutor(20) as pool:
+        orders = [a_task() for _ in range(500)]
+        answers = list(pool.map(lambda task: client.post("/v1/fractal", json=task), orders))
+        assert Counter(answer.status_code for answer in answers) == {201: 300, 503: 200}
+        refused = [answer for answer in answers if answer.status_code == 503]
+        assert {answer.headers["Retry-After"] for answer in refused} == {"1"}
+        assert {answer.json()["error"].split(" (")[0] for answer in refused} == {
+            "300 fractals are waiting, and no more are accepted"
+        }
+        stats = client.get("/v1/stats").json()
+        assert (stats["waiting"], stats["waiting_max"]) == (300, 300)
+        again = list(pool.map(lambda task: client.post("/v1/fractal", json=task), orders))
+        assert [answer.status_code for answer in again] == [200 if a.status_code == 201 else 503 for a in answers]
 
 
 def test_load_health_and_stats(client: httpx.Client) -> None:
