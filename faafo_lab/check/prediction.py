@@ -14,8 +14,6 @@ from typing import TypeVar
 
 from faafo_lab.tables import scrolling
 
-from faafo_lab.tables import scrolling
-
 Key = TypeVar("Key")
 Guess = float | EllipsisType | None
 NO_PREDICTION = "you made no prediction"
