@@ -11,8 +11,5 @@ c = get_config()  # type: ignore[name-defined]  # noqa: F821 - Jupyter runs this
 c.ServerProxy.host_allowlist = allowed
 c.ServerApp.root_dir = str(chapters.folder())
 c.ServerApp.default_url = c.LabApp.default_url = "/lab/tree/00_start_here.ipynb"
-# No window asks for news before the first picture is seen, and nothing is asked of the network.
-c.LabApp.news_url = None
-c.LabApp.check_for_updates_class = "jupyterlab.handlers.announcements.NeverCheckForUpdate"
 # Looking for language servers, which the workbook does not need, runs programs such as npm.
 c.LanguageServerManager.autodetect = False

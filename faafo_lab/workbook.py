@@ -117,10 +117,7 @@ def summary(notebook: Any) -> list[str]:
 
 
 def forget_machine(notebook: Any) -> None:
-    """Take out of a stored notebook what tells of the machine that it ran on, and the widgets of a kernel that is gone.
-
-    What is left of a widget is its static form, which viewers show only where there is no widget.
-    """
+    """Take out of a stored notebook what tells of the machine that it ran on, and the widgets of its kernel."""
     notebook.metadata["kernelspec"] = {
         "display_name": "Python 3 (ipykernel)",
         "language": "python",
@@ -128,10 +125,16 @@ def forget_machine(notebook: Any) -> None:
     }
     notebook.metadata.get("language_info", {}).pop("version", None)
     notebook.metadata.pop("widgets", None)
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            if "text/html" in output.get("data", {}):
-                output["data"].pop(WIDGET_VIEW, None)
+    forget_widgets(notebook)
+
+
+def forget_widgets(notebook: Any) -> bool:
+    """Take the widgets out of a notebook whose kernel is gone, where they have another form; whether it had any."""
+    shown = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
+    dead = [data for data in shown if WIDGET_VIEW in data and "text/html" in data]
+    for data in dead:
+        del data[WIDGET_VIEW]
+    return bool(dead)
 
 
 @contextmanager
@@ -173,9 +176,29 @@ def stop_cloud() -> bool:
 
 
 def make_copies() -> None:
-    """Make or renew the learner's copies, and say what is new."""
+    """Make or renew the learner's copies, and say what is new.
+
+    Their kernels are gone: what is left of a widget is its static form, which pages show where there is no widget.
+    """
+    import nbformat
+    from nbformat.sign import NotebookNotary
+
     for line in chapters.update():
         print(line, flush=True)
+    notary: Any = NotebookNotary()  # type: ignore[no-untyped-call]
+    for path in sorted(chapters.folder().rglob("*.ipynb")):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if WIDGET_VIEW not in text:
+            continue
+        try:
+            notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
+        except ValueError:
+            continue  # JupyterLab says what is wrong with it
+        trusted = notary.check_signature(notebook)
+        if forget_widgets(notebook):
+            nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
+            if trusted:
+                notary.sign(notebook)
 
 
 def lab() -> int:
@@ -186,7 +209,6 @@ def lab() -> int:
     """
     from jupyter_core.paths import jupyter_config_dir
 
-    make_copies()
     config = filter(None, [str(ROOT / "binder"), os.environ.get("JUPYTER_CONFIG_PATH"), jupyter_config_dir()])
     # So `faafo-lab` is a command in JupyterLab's terminals, too
     programs = filter(None, [str(Path(sys.executable).parent), os.environ.get("PATH")])
@@ -195,9 +217,11 @@ def lab() -> int:
         "JUPYTER_CONFIG_PATH": os.pathsep.join(config),
         "PATH": os.pathsep.join(programs),
     }
+    os.environ.update(settings)
+    make_copies()
     command = [sys.executable, "-m", "jupyter", "lab", *(["--allow-root"] if os.geteuid() == 0 else [])]
     try:
-        return subprocess.call(command, env={**environment(), **settings}, cwd=chapters.folder())
+        return subprocess.call(command, env=environment(), cwd=chapters.folder())
     except KeyboardInterrupt:
         return 0
     finally:

@@ -21,7 +21,7 @@ from faafo_lab.cloud.emulator import control
 from faafo_lab.cloud.errors import CloudError, NotFound, NotReady, ServerFailed
 from faafo_lab.cloud.marks import allocated_file
 from faafo_lab.paths import embedded_state_dir
-from faafo_lab.topology import Busy, Layout, Topology, TopologyError, discover
+from faafo_lab.topology import Busy, Layout, TakenOver, Topology, TopologyError, discover
 from faafo_lab.topology.application import fingerprint
 from faafo_lab.topology.lock import alone
 from faafo_lab.workbook import own_home
@@ -103,7 +103,7 @@ def test_what_can_not_be_built_or_awaited_is_told_at_once(cloud: Cloud) -> None:
     with pytest.raises(TopologyError, match="There is no API server"):
         app.wait_serving()
     with pytest.raises(NotFound, match="no server app-services with an address: build it first"):
-        app.add_apis(1)
+        app.ensure_apis(1)
     assert said == ["undone, as it failed: key pair"]
     assert all_there(cloud) == NOTHING
 
@@ -253,6 +253,46 @@ def test_a_lock_goes_with_its_process(cloud: Cloud) -> None:
         pass
 
 
+def test_a_chapter_that_starts_takes_over_openly_and_the_others_notebook_says_so(cloud: Cloud) -> None:
+    said: list[str] = []
+    first = Topology(cloud, say=said.append, chapter="01")
+    first.start_chapter()
+    first.deploy_all_in_one()
+    assert not any("found" in line for line in said)
+    second = Topology(faafo_lab.connect(), say=said.append, chapter="02")
+    with pytest.raises(TakenOver, match="Chapter 01 took over the application at "):
+        second.refresh()
+    second.start_chapter()
+    [found] = [line for line in said if "found" in line]
+    assert re.fullmatch(
+        r"found 1 server of chapter 01, there since \d\d:\d\d: chapter 02 takes over and removes it", found
+    )
+    assert all_there(cloud)[0] == []
+    second.deploy_all_in_one()
+    mine = all_there(cloud)
+    told = r"Chapter 02 took over .* to go on with chapter 01, run its cells again from `app\.start_chapter\(\)`\.$"
+    for use in (first.stats, first.refresh, first.deploy_all_in_one, first.destroy, lambda: first.endpoints):
+        with pytest.raises(TakenOver, match=told) as caught:
+            use()
+        assert len(str(caught.value).splitlines()) == 1
+    assert all_there(cloud) == mine, "nothing of the second one was touched"
+
+    again = discover(faafo_lab.connect(), say=said.append, chapter="02")  # its kernel was restarted
+    again.wait_serving()
+    assert again.stats()["failed"] == 0
+    again.destroy()
+    assert all_there(cloud) == NOTHING
+
+
+def test_a_chapter_that_starts_removes_what_was_made_by_hand_too(app: Topology, cloud: Cloud) -> None:
+    said: list[str] = []
+    Topology(cloud, say=said.append, chapter="03").start_chapter()
+    assert said[0].startswith("found 3 servers that no chapter made, there since ")
+    assert app.refresh().servers == {}, "who is no chapter is not told"
+    with pytest.raises(TopologyError, match=r'Name it: Topology\(cloud, chapter="02"\)'):
+        app.start_chapter()
+
+
 def test_two_servers_of_one_name_are_seen_and_the_next_deployment_leaves_one(app: Topology, cloud: Cloud) -> None:
     twin(app, "app-worker-1")
     assert app.refresh().doubles == ["app-worker-1"]
@@ -287,7 +327,7 @@ def test_another_thread_may_go_through_the_servers_while_they_change(app: Topolo
     with pytest.raises(CloudError):
         app.scale(worker=4)  # more than the quota of ports allows
     app.remove(app.workers)
-    app.add_workers(1)
+    app.ensure_workers(1)
     assert len([first, *seen]) == 3
 
 

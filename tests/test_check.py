@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -240,3 +241,20 @@ def test_a_private_address_that_nobody_answers_at_is_told_from_a_closed_port() -
     assert judged(app_api_1=silence)[-1] == "shut"  # it has a floating address
     here["you", "app-worker-1", 80] = "connection refused"  # so it can be reached from here
     assert judged() == ["shut", "nothing", "open", "nothing"]
+
+
+def test_a_prediction_stands_beside_what_was_measured() -> None:
+    assert repr(check.prediction(..., 3.14, "times")) == "times: measured 3.14, you made no prediction"
+    assert "you predicted 2: 36 % too low" in repr(check.prediction(2, 3.14, "times", ""))
+    assert "right on" in repr(check.prediction(3.1, 3.14, "times", "s"))
+    several = check.prediction({1: 1.0, 3: ...}, {1: 1.0, 3: 2.5, 5: 3.0}, "workers")
+    assert [guess for _, guess, _ in several.lines] == [1.0, None, None]
+    assert several.made
+    assert not check.prediction(None, {1: 2.0}, "").made
+    assert "no prediction" in several._repr_html_()
+
+
+@pytest.mark.parametrize(("yours", "measured"), [("2", 3.0), (True, 3.0), ({1: 2}, 3.0), (2.0, {1: 2.0})])
+def test_a_prediction_that_is_no_number_gets_one_sentence(yours: Any, measured: Any) -> None:
+    with pytest.raises(TypeError, match="prediction"):
+        check.prediction(yours, measured, "times")

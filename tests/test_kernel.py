@@ -24,6 +24,7 @@ cloud = faafo_lab.connect()
 app = Topology(cloud).deploy(api=1, worker=1)"""
 # Threads of the lab's that a cell or a panel may have left behind.
 OURS = '[t.name for t in threading.enumerate() if t.name.startswith(("load", "steady", "ssh", "faafo panel"))]'
+TAG = re.compile("<[^>]+>")
 ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -60,6 +61,8 @@ class Kernel:
                 cell.shown.append(content["text"])
             elif message["msg_type"] in ("display_data", "update_display_data", "execute_result"):
                 cell.shown.append(content["data"]["text/plain"])
+            elif message["msg_type"] == "comm_msg" and "value" in (state := content["data"].get("state", {})):
+                cell.shown.append(TAG.sub("", str(state["value"])))
             if interrupt_at and interrupt_at in cell.text and not interrupted.is_set():
                 interrupted.set()
                 self.manager.interrupt_kernel()
@@ -101,8 +104,8 @@ def kernel(home: None) -> Iterator[Kernel]:
     ("code", "shown", "words"),
     [
         ("cloud.wait_until(lambda: False, 'a miracle')", "a miracle: 0 of 1", "a miracle: 0 of 1"),
-        ("load.watch(app, done=10**6)", "fractals to be done", "1000000 fractals to be done"),
-        ("load.create(app.endpoints, load.same_tasks(10**5, width=64, height=48))", "of 100000", "100000 fractals"),
+        ("load.watch(app, done=10**6)", "fractals finished", "1000000"),
+        ("load.create(app.endpoints, load.same_tasks(10**5, width=64, height=48))", "of 100000", "fractals ordered"),
         ("with load.start(app.endpoints, seconds=100) as run:\n    run.wait(progress=True)", "answered", "100 s of"),
         ("reach.matrix(app)", "try their connections", "try their connections"),
         ("print('on it'); cloud.run('app-worker-1', 'sleep 100')", "on it", "a command on a server"),

@@ -1,26 +1,33 @@
 """Load: sent as asked, measured honestly, bounded, stopped cleanly, and to nobody else."""
 
 import asyncio
+import contextlib
 import csv
 import inspect
 import itertools
+import json
 import math
 import os
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import tornado.httpserver
 import tornado.netutil
 import tornado.web
 
 import faafo_lab
-from faafo_lab import load
+from faafo_lab import load, paths
+from faafo_lab.app import julia
 from faafo_lab.load.rows import Request, Rows, percentile
+from faafo_lab.load.runner import CLIENTS
+from faafo_lab.load.work import FIXED_STEPS
 from faafo_lab.topology import Topology
 from faafo_lab.workbook import own_home
 from tests.waiting import LIMIT_SECONDS, wait_for
@@ -164,8 +171,23 @@ def test_a_request_that_failed_counts_as_slower_than_any_other() -> None:
     assert (summary.requests, summary.errors, summary.statuses) == (100, 5, {"200": 95, "503": 5})
     assert summary.p95 == 0.01
     assert math.isinf(summary.p99)
-    assert "5 errors (5 x 503)" in str(summary)
-    assert "p99 never" in str(summary)
+    assert "95 of 100 requests succeeded" in str(summary)
+    assert "5 failed (5 × 503)" in str(summary)
+    assert "p99 undefined (too many failed)" in str(summary)
+
+
+def test_where_more_than_half_failed_there_is_no_median() -> None:
+    rows = Rows([Request(index, 0.01, 200, "a") for index in range(3)] + [Request(3, 0.001, 503, "a")] * 7)
+    assert "3 of 10 requests succeeded" in str(rows.summary())
+    assert "latency undefined (more than half failed)" in str(rows.summary())
+    assert "never" not in repr(rows)
+
+
+def test_orders_say_how_many_were_new() -> None:
+    rows = Rows([Request(0, 0.01, status, "a", uuid=str(status)) for status in (201, 200, 200)])
+    assert rows.new == 1
+    assert "2 of the 3 orders had been placed before" in str(rows.summary())
+    assert "placed before" not in str(Rows([Request(0, 0.01, 200, "a")]).summary()), "that one read a page"
 
 
 # -- limits --------------------------------------------------------------------------------------------------------
@@ -372,3 +394,131 @@ def test_what_stops_steady_orders_is_raised_when_their_block_ends(server: Server
         load.steady(lambda: server.endpoints, tasks(), per_second=50) as rows,
     ):
         wait_for("its end", lambda: rows and "steady load" not in senders())
+
+
+# -- work in seconds ------------------------------------------------------------------------------------------------
+
+
+def cost(task: load.Task) -> float:
+    """What a task takes a worker, counted on a fine grid: seconds of WORK."""
+    box = [task[name] for name in ("xa", "xb", "ya", "yb")]
+    fine = julia.Task(task["uuid"], 90, 60, task["iterations"], *box)
+    steps = [step for row in julia.pixels(fine) for step in row]
+    return float(task["width"] * task["height"] * (FIXED_STEPS + sum(steps) / len(steps)) / WORK.steps_per_second)
+
+
+WORK = load.Work(6e8)
+
+
+def test_tasks_of_equal_seconds_cost_the_same() -> None:
+    tasks = WORK.tasks(8, 0.3)
+    assert len({task["uuid"] for task in tasks}) == 8
+    assert [WORK.seconds(task) for task in tasks] == pytest.approx([0.3] * 8, rel=0.01)
+    batches = [sum(map(cost, tasks[start : start + 6])) for start in range(3)]
+    assert batches == pytest.approx([sum(batches) / 3] * 3, rel=0.02)
+    assert sum(map(cost, tasks)) == pytest.approx(8 * 0.3, rel=0.03)
+
+
+def test_the_same_tasks_are_the_same_and_others_with_other_seconds() -> None:
+    assert WORK.same_tasks(3, 0.3) == WORK.same_tasks(5, 0.3)[:3]
+    uuids = [{task["uuid"] for task in tasks} for tasks in (WORK.same_tasks(3, 0.3), WORK.same_tasks(3, 0.2))]
+    assert not uuids[0] & uuids[1], "one uuid never means two sizes"
+
+
+@pytest.mark.parametrize("wrong", [(-1, 0.3), (2.5, 0.3), (3, 0), (3, float("nan")), (3, 1e6)])
+def test_work_that_cannot_be_is_refused(wrong: tuple[int, float]) -> None:
+    with pytest.raises(load.LoadError):
+        WORK.tasks(*wrong)
+
+
+# -- on an application of two APIs and two workers; these change it --------------------------------------------------
+
+
+def test_a_calibration_is_remembered_and_leaves_no_fractal(app: Topology) -> None:
+    said: list[str] = []
+    app.say = said.append
+    before = app.stats()["done"]
+    work = load.calibrate(app, again=True)
+    assert 1 / 2 < load.calibrate(app).steps_per_second / work.steps_per_second < 2
+    assert len(said) >= 2
+    assert app.stats()["done"] == before
+
+
+def test_a_remembered_value_that_is_far_off_is_measured_again(app: Topology) -> None:
+    right = load.calibrate(app).steps_per_second
+    file = paths.home() / "calibration.json"
+    values = json.loads(file.read_text(encoding="utf-8"))
+    file.write_text(json.dumps(dict.fromkeys(values, right / 5)), encoding="utf-8")
+    assert load.calibrate(app).steps_per_second > right / 2
+    file.write_text("{", encoding="utf-8")
+    assert load.calibrate(app).steps_per_second > right / 2
+
+
+def test_a_measurement_has_equal_batches_and_the_hosts_idle_cpu(app: Topology) -> None:
+    before = app.stats()["done"]
+    measured = load.measure(app, load.calibrate(app), per_worker=2, seconds=0.1, repeats=3)
+    assert app.stats()["done"] == before + 2 * (2 * 3 + 2)
+    assert (measured.workers, len(measured.rates)) == (2, 3)
+    assert min(measured.rates) <= measured.rate <= max(measured.rates)
+    assert measured.idle_cores is not None
+    assert 0 <= measured.idle_cores <= (measured.cores or 0)
+    assert measured.short is (measured.idle_cores < 0.08 * (measured.cores or 0))
+
+
+def test_clients_choose_their_api(app: Topology) -> None:
+    first, *_ = app.endpoints
+    asked = {kind: {row.api for row in load.read(app.endpoints, seconds=0.3, clients=kind)} for kind in CLIENTS}
+    assert asked["first"] == {first}
+    assert asked["turns"] == asked["random"] == asked["own"] == set(app.endpoints)
+
+
+def test_orders_that_were_placed_before_are_told(app: Topology) -> None:
+    tasks = load.same_tasks(3, width=30, height=20, seed=77)
+    assert [load.create(app.endpoints, tasks).new for _ in range(2)] == [3, 0]
+
+
+def test_a_drill_counts_what_a_client_loses_and_what_it_makes_twice(app: Topology) -> None:
+    work = load.calibrate(app)
+
+    def once(task: load.Task, urls: list[str]) -> None:
+        requests.post(f"{urls[0]}/v1/fractal", json=task, timeout=10).raise_for_status()
+
+    def again(task: load.Task, urls: list[str], names: Iterator[str] | None = None) -> None:
+        for url in urls:
+            with contextlib.suppress(requests.RequestException):
+                order = {**task, "uuid": next(names)} if names else task
+                return requests.post(f"{url}/v1/fractal", json=order, timeout=10).raise_for_status()
+        raise RuntimeError("no API took it")
+
+    def twice(task: load.Task, urls: list[str]) -> None:
+        names = iter(lambda: str(uuid.uuid4()), "")
+        again(task, urls, names)
+        again(task, urls, names)
+
+    def kill() -> None:
+        app.cloud.delete_servers(["app-api-2"])
+
+    lost = load.drill(app, once, work.tasks(12, 0.02), kill)
+    assert lost.lost
+    assert (lost.made, lost.twice) == (12 - len(lost.lost), ())
+    assert sum(lost.failures.values()) == len(lost.lost)
+    app.deploy(api=2, worker=2)
+    safe = load.drill(app, again, work.tasks(12, 0.02), kill)
+    assert (safe.made, safe.lost, safe.twice, safe.failures) == (12, (), (), {})
+    doubled = load.drill(app, twice, work.tasks(4, 0.02), lambda: None)
+    assert (doubled.made, doubled.lost, doubled.twice) == (4, (), (0, 1, 2, 3))
+    app.deploy(api=2, worker=2)
+
+
+def test_a_lost_attempt_is_known(app: Topology) -> None:
+    work, timeline = load.calibrate(app), load.Timeline()
+    before = app.stats()["done"]
+    load.create(app.endpoints, work.tasks(2, 3.0), progress=False)
+    worker, task = load.busy_worker(app)
+    app.cloud.delete_servers([worker])
+    load.watch(app, done=before + 2)
+    timeline.collect(app.endpoint)
+    [done] = [done for done in timeline.done.values() if done.uuid == task]
+    [lost] = done.lost
+    assert lost.worker == worker.name
+    assert lost.started < lost.ended <= done.at

@@ -5,17 +5,20 @@ import itertools
 import os
 import subprocess
 import sys
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
+from nbconvert import HTMLExporter
 from PIL import Image
 
-from faafo_lab import plots
-from faafo_lab.load import Done, Timeline
+from faafo_lab import load, plots
+from faafo_lab.load import Done, Lost, Timeline
 from faafo_lab.load.rows import Request, Rows
 from faafo_lab.plots import usl
 from faafo_lab.plots.events import mark_events
@@ -49,8 +52,8 @@ def check(picture: plots.Picture) -> Image.Image:
 
 
 DRAW = """
-from faafo_lab import plots
-from faafo_lab.load import Done, Timeline
+from faafo_lab import load, plots
+from faafo_lab.load import Done, Lost, Timeline
 from faafo_lab.load.rows import Request, Rows
 done = {f"a{n}": Done(f"a{n}", n + 1.0, "app-worker-1", 0.9) for n in range(10)}
 timeline = Timeline(done, [(2.0, "worker 1 deleted")])
@@ -107,7 +110,7 @@ def test_latency_names_the_percentiles_of_each_run_and_its_failures() -> None:
     before = rows(*(0.1 + n / 1000 for n in range(98)), failed=2)
     picture = plots.latency({"before": before, "after": rows(*(0.01 + n / 10000 for n in range(100)))})
     check(picture)
-    assert "before: 100 requests, 2 failed, p50 149 ms, p95 194 ms, p99 never" in picture.alt
+    assert "before: 100 requests, 2 failed, p50 149 ms, p95 194 ms; after" in picture.alt
     assert "after: 100 requests, 0 failed, p50 15 ms, p95 19 ms, p99 20 ms" in picture.alt
     assert ("after", "p50", 14.9) in picture.rows
     assert not [row for row in picture.rows if row[:2] == ("before", "p99")]
@@ -118,10 +121,43 @@ def test_scaling_draws_prediction_ideal_and_law_and_owns_up_to_its_limits() -> N
     picture = plots.scaling([(n, law(n)) for n in (1, 2, 3, 4)], prediction={1: 0.75, 4: 3.0})
     check(picture)
     assert "predicted 0.75 with 1, 3.00 with 4" in picture.alt
-    assert "σ = 0.05, κ = 0.02" in picture.alt
-    assert "at about 7 workers, beyond the 4 workers measured" in picture.alt
+    assert "σ = 0.050, κ = 0.0200, from too few measurements to tell more" in picture.alt
     assert picture.rows[3] == (4, 3.0, round(law(4), 3), 3.0, round(law(4), 3))
-    assert "measure one more" in plots.scaling([(n, law(n)) for n in (1, 2, 3)]).alt
+
+
+def test_scaling_says_how_certain_it_is_and_leaves_out_what_the_host_had_no_cpu_for() -> None:
+    law = usl.Law(4.0, 0.05, 0.02)
+    rates = {n: [law(n) * factor for factor in (0.99, 1.0, 1.01)] for n in (1, 2, 3, 5)}
+    short = load.Measured(8, (3.0, 3.1, 3.2), 0.0, 1.0, idle_cores=0.01, cores=2)
+    picture = plots.scaling({**rates, 8: short}, prediction={1: 4.0, 5: ...})
+    check(picture)
+    assert "5.00 (4.95 to 5.05)" not in picture.alt
+    assert "3.10 (3.00 to 3.20) with 8" in picture.alt
+    assert "with 8 workers the host was short of CPU: left out of the law" in picture.alt
+    certain = usl.certainty((n, rate) for n, each in rates.items() for rate in each)
+    assert certain.contention is not None
+    assert certain.coherency is not None
+    assert certain.contention[0] <= 0.05 <= certain.contention[1]
+    assert certain.coherency[0] <= 0.02 <= certain.coherency[1]
+    assert certain.tells
+    assert str(certain).replace("\n", " ") in picture.alt
+    assert "predicted 4.00 with 1;" in picture.alt
+    line = {n: [4.0 * n * factor for factor in (0.97, 1.0, 1.03)] for n in (1, 2, 3)}
+    assert "no bend shows beyond the noise" in plots.scaling(line).alt
+
+
+def test_the_area_of_the_bars_is_the_number_made(timeline: Timeline) -> None:
+    picture = plots.throughput(timeline, [("odd", 0.3, 7.7)])
+    assert sum(row[3] for row in picture.rows) == len(timeline.between(0.3, 7.7))
+    assert timeline.interval(0.3, 7.7) == (0.5, 7.0)
+
+
+def test_gantt_shows_a_lost_attempt_and_who_made_the_task_then() -> None:
+    lost = Done("a", 9.0, "app-worker-1", 3.0, (Lost("app-worker-2", 1.0, 5.0),))
+    picture = plots.gantt([lost, Done("b", 3.0, "app-worker-1", 2.0)], 0, 10)
+    check(picture)
+    assert "app-worker-2 began a task at 1 s and lost it, its lease was over at 5 s" in picture.alt
+    assert "app-worker-1 made it by 9 s" in picture.alt
 
 
 def test_a_prediction_stands_alone_before_anything_is_measured() -> None:
@@ -172,3 +208,25 @@ def test_labels_of_events_overlap_neither_each_other_nor_the_data() -> None:
 def test_more_workers_than_colours_still_look_different() -> None:
     looks = _looks([f"app-worker-{number}" for number in range(20)])
     assert len({(look["facecolor"], look["hatch"]) for look in looks.values()}) == 20
+
+
+def test_alt_text_survives_the_export_to_html(timeline: Timeline) -> None:
+    picture = plots.gantt(timeline, 0, 10)
+    data, metadata = picture._repr_mimebundle_()
+    bundle = {**data, "image/png": b64encode(data["image/png"]).decode()}
+    output = nbformat.v4.new_output("display_data", bundle, metadata=metadata)
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("gantt", outputs=[output])])
+    page, _ = HTMLExporter().from_notebook_node(notebook)
+    assert f'alt="{picture.alt}"' in page
+    assert "No description" not in page
+
+
+def test_the_bottleneck_shows_what_gained_and_what_did_not() -> None:
+    read = {("read", 1, 1): 250.0, ("read", 2, 1): 510.0, ("read", 1, 3): 240.0, ("read", 2, 3): 500.0}
+    compute = {("compute", 1, 1): 4.0, ("compute", 2, 1): 4.1, ("compute", 1, 3): 12.0}
+    picture = plots.bottleneck({**read, **compute}, prediction={("read", 2, 1): 500, ("compute", 2, 3): ...})
+    check(picture)
+    assert "510 with 2 APIs and 1 worker" in picture.alt
+    assert "12 with 1 API and 3 workers" in picture.alt
+    assert ("read", 2, 1, 500.0, 510.0) in picture.rows
+    check(plots.bottleneck({}, ...))

@@ -2,7 +2,9 @@
 
 import base64
 import csv
+import html
 import io
+import itertools
 import os
 import re
 import signal
@@ -23,7 +25,7 @@ from faafo_lab.cloud import direct
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.model import Server
 from faafo_lab.topology import Api, Machine, Moment, Topology
-from faafo_lab.topology.api import Fractal
+from faafo_lab.topology.api import PAGE, Fractal
 from faafo_lab.topology.moment import observe
 from faafo_lab.widgets import picture
 from faafo_lab.widgets.gallery import THUMBNAIL_PIXELS, newest_fractals
@@ -111,6 +113,22 @@ def test_every_server_is_drawn_inside_the_picture_and_none_on_another(apis: int,
     assert {machine.name for machine in moment.machines} <= texts
 
 
+def test_every_worker_has_an_arrow_to_the_queue() -> None:
+    for workers in (1, 5, 6, 12):
+        [svg] = svgs(picture.topology(crowd(2, workers)))
+        heads = [each for each in svg.iter(f"{SVG}polygon") if picture.ORANGE in each.attrib["style"]]
+        assert len(heads) == workers
+
+
+def test_an_image_of_the_picture_says_in_words_all_that_it_shows() -> None:
+    moment = crowd(1, 2, name='<b>"&')
+    drawn = picture.topology(moment)
+    [(data, alt)] = re.findall(r'src="data:image/svg\+xml;base64,([^"]+)" alt="([^"]+)"', picture.image(drawn))
+    assert base64.b64decode(data).decode() == drawn
+    assert html.unescape(alt) == picture.in_words(moment)
+    assert '<b>"&-api-1: serving, CPU 10 %' in html.unescape(alt)
+
+
 def small(role: str, workers: int) -> Moment:
     machines = [Machine(f"app-{role}", role, "ACTIVE", "10.0.0.1", "serving", 10.0)]
     machines += [Machine(f"app-worker-{n}", "worker", "ACTIVE", f"10.0.2.{n}", "idle") for n in range(1, workers + 1)]
@@ -155,7 +173,8 @@ def test_without_an_application_the_picture_says_so() -> None:
 def test_the_dashboard_has_a_live_a_static_and_a_plain_form(board: widgets.Dashboard) -> None:
     bundle = board._repr_mimebundle_()
     assert set(bundle) == {"application/vnd.jupyter.widget-view+json", "text/html", "text/plain"}
-    assert len(svgs(bundle["text/html"])) == 2
+    assert svgs(bundle["text/html"]) == [], "pages that do not trust it strip them"
+    assert bundle["text/html"].count('<img src="data:image/svg+xml') == 2
     for text in (bundle["text/html"], bundle["text/plain"]):
         assert "app-worker-1" in text
         assert "1 API server, 1 worker" in text
@@ -177,6 +196,34 @@ def test_two_presses_make_two_workers(board: widgets.Dashboard, cloud: Cloud) ->
     press(board, "Add a worker")
     wait_for("both to end", lambda: not any(job.running for job in board.jobs))
     assert {"app-worker-2", "app-worker-3"} <= names(cloud)
+
+
+def test_what_was_clicked_first_is_done_first(board: widgets.Dashboard, cloud: Cloud) -> None:
+    clicked = ["Add an API", "Remove an API", "Add an API", "Remove an API"]
+    seen = [press(board, name) for name in clicked] and list(board.jobs)[-len(clicked) :]
+    wait_for("all to end", lambda: not any(job.running for job in seen))
+    assert [str(job).split(" (")[0] for job in seen] == ["✔ add app-api-2", "✔ remove app-api-2"] * 2
+    assert "app-api-2" not in names(cloud)
+
+
+def test_the_log_keeps_what_was_done_the_newest_first(board: widgets.Dashboard) -> None:
+    wanted = [board.delete(f"app-worker-{number}") or f"delete app-worker-{number}" for number in range(90, 99)]
+    wait_for("all to end", lambda: not any(job.running for job in board.jobs))
+    shown = re.findall(r"delete app-worker-9\d", board._log.value)
+    assert shown == wanted[::-1]
+    assert board._log.layout.overflow == "auto"
+
+
+def test_the_services_are_shown_with_their_cpu_use(board: widgets.Dashboard) -> None:
+    def services() -> Machine:
+        [machine] = board.moment.of_role("services")
+        return machine
+
+    board.order(12)
+    wait_for("the CPU use of the services", lambda: (services().cpu_percent or 0) > 0)
+    assert services().load_average is not None
+    assert re.search(r"app-services: database and queue, CPU \d+ %", board.html())
+    wait_for("all to be done", lambda: (board.moment.waiting, board.moment.working) == (0, 0))
 
 
 def test_orders_are_made_and_counted_and_the_line_rises(board: widgets.Dashboard) -> None:
@@ -291,6 +338,31 @@ def test_the_load_panel_keeps_a_row_for_each_request_and_writes_them(app: Topolo
     wait_for("all threads to end", lambda: not threads())
 
 
+def test_values_that_make_no_load_are_named(app: Topology) -> None:
+    with widgets.LoadPanel(app) as panel:
+        panel._number.value = 10**9
+        press(panel, "Start")
+        assert "✘ start (0 s): That makes 1000000000 requests: a run has 1 to 100000." in ended(panel)
+        panel._number.value, panel._at_once.value = 10, 0
+        press(panel, "Start")
+        assert "at_once is 0: give 1 to 256." in ended(panel)
+        assert not panel._start_button.disabled
+
+
+def test_the_load_panel_opens_with_a_choice_made_and_no_two_are_the_same(app: Topology) -> None:
+    with widgets.LoadPanel(app) as panel:
+        assert panel._size.label == "read the list of fractals"
+        assert panel._load().size is None
+        assert len({value for _, value in panel._size.options}) == len(panel._size.options)
+
+
+def test_an_order_of_too_many_is_refused_in_a_sentence(app: Topology) -> None:
+    with widgets.Dashboard(app) as board:
+        board._count.value = 501
+        press(board, "Order fractals")
+        assert "Order 1 to 500 fractals at a time, not 501." in ended(board)
+
+
 def test_a_run_of_the_load_panel_can_be_stopped_and_started_again(app: Topology) -> None:
     with widgets.LoadPanel(app) as panel:
         panel._loop.value, panel._rate.value, panel._number.value = "open", 10, 5000
@@ -325,6 +397,23 @@ def test_the_gallery_shows_the_newest_fractals_and_who_made_them(app: Topology) 
             assert item.uuid[:8] in str(gallery)
         press(gallery, "Refresh")
         assert "✔" in ended(gallery)
+
+
+def test_the_gallery_finds_finished_fractals_behind_many_that_wait(app: Topology) -> None:
+    for worker in app.refresh().workers:
+        app.api.drain(worker.name)
+    idle = {"drained", "lost", "serving"}
+    wait_for("the workers to be drained", lambda: {node["state"] for node in app.api.nodes()} <= idle)
+    newest = [fractal["uuid"] for fractal in app.api.newest(3)]
+    waiting = list(itertools.islice(load.new_tasks(), PAGE + 50))
+    load.create(app.endpoints, waiting)
+    try:
+        assert [item.uuid for item in newest_fractals(app, 3)] == newest
+    finally:
+        for task in waiting:
+            direct.request("DELETE", f"{app.endpoint}/v1/fractal/{task['uuid']}", auth=direct.bearer(app.secret))
+        for worker in app.workers:
+            app.api.drain(worker.name, False)
 
 
 def test_a_fractal_that_is_replaced_meanwhile_is_left_out(app: Topology, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from faafo_lab.topology.api import LOST
 def reporting(app: Topology, workers: int) -> str:
     """A hint where fewer workers than this exist, or one of those that do does not report."""
     if len(app.workers) < workers:
-        return f"{len(app.workers)} of {workers} workers are there: add some with the topology's add_workers."
+        return f"{len(app.workers)} of {workers} workers are there: app.ensure_workers builds those that are missing."
     heard = {node["name"] for node in app.nodes() if node["role"] == "worker" and node["state"] != LOST}
     silent = [server.name for server in app.workers if server.name not in heard]
     return (

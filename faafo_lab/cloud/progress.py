@@ -1,7 +1,9 @@
 """A line that says what goes on, how far it is, and for how long: in a notebook, in a terminal, and in neither.
 
 In a notebook it is one output that changes in place and stays, so that a saved notebook tells what was done and how
-long it took. In a terminal it is a bar of tqdm's that goes when it is done. In a file or a pipe there is none.
+long it took. While it goes on it is a widget: a page that is loaded anew shows how far it is; and where that page finds
+no kernel, the line says that nobody knows. In a terminal it is a bar of tqdm's that goes when it is done. In a file or
+a pipe there is none.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from faafo_lab.cloud.errors import Interrupted
 listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 
 NOTEBOOK_PAUSE_SECONDS = 0.2  # between two changes of the notebook's output
+UNSEEN_END = "(If this line stays, the page did not see how it ended: run the cell again.)"
 
 _BAR = """<div style="display:flex;gap:.8em;align-items:center;font-family:var(--jp-ui-font-family,sans-serif);\
 font-size:13px;color:var(--jp-ui-font-color1,inherit)"><progress max="{total}" value="{done}" \
@@ -34,6 +37,7 @@ class Progress:
         self._started = time.monotonic()
         self._shown_at = float("-inf")
         self._handle: Any = None
+        self._widget: Any = None
         self._bar: Any = None
         self._listener = listener.get()
         self._show = show and self._listener is None
@@ -52,6 +56,7 @@ class Progress:
         if self._notebook:
             mark = "✔" if kind is None else "✘"
             self._publish(f"{mark} {self.text()}")
+            self._handle.update(self._form(f"{mark} {self.text()}"), raw=True)
         if kind is KeyboardInterrupt:
             raise Interrupted(self.text()) from None
 
@@ -81,12 +86,19 @@ class Progress:
         from IPython.display import display
 
         self._shown_at = time.monotonic()
-        bar = _BAR.format(total=self.total, done=self.done, text=html.escape(text))
-        data = {"text/plain": text, "text/html": bar}
         if self._handle is None:
-            self._handle = display(data, raw=True, display_id=True)  # type: ignore[no-untyped-call]
-        else:
-            self._handle.update(data, raw=True)
+            import ipywidgets
+
+            self._widget = ipywidgets.HTML()
+            live = self._widget._repr_mimebundle_() or {}
+            without_kernel = self._form(f"… {self.what}. {UNSEEN_END}")
+            self._handle = display({**live, **without_kernel}, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+        self._widget.value = self._form(text)["text/html"]
+
+    def _form(self, text: str) -> dict[str, str]:
+        """The line for pages and for terminals."""
+        bar = _BAR.format(total=self.total, done=self.done, text=html.escape(text))
+        return {"text/plain": text, "text/html": bar}
 
 
 def in_notebook() -> bool:

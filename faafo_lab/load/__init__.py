@@ -1,7 +1,10 @@
 """Load for the application, and what came of it: one row per request, one per finished fractal.
 
-    tasks = load.same_tasks(60)                        # the same work each time: so that two runs compare
+    work = load.calibrate(app)                         # what one worker here computes in a second
+    tasks = work.tasks(60, seconds=0.3)                # 60 fractals that each keep one worker busy for 0.3 s
     rows = load.create(app.endpoints, tasks)           # POST them, four at a time
+    load.measure(app, work)                            # fractals per second, three times, and the host's idle CPU
+    load.drill(app, send, tasks, kill)                 # a client of your own, while something dies: what is lost
     timeline = load.Timeline(); timeline.mark("three workers"); timeline.collect(app.endpoint)
     timeline.rate(start, end)                          # fractals per second between two times
 
@@ -22,7 +25,9 @@ were taken and the request went out late. `service_time`, from the actual start,
 
 Its rooms:
 
-    tasks      the fractals to order
+    tasks      the fractals to order; work: so many seconds of them
+    measuring  equal batches, several times; host: this machine's idle CPU
+    drilling   a client of the learner's own, under fire
     sending    what to send and when: Load, run, start, create, read
     runner     sends it, in the background; wire: one thread's connections
     rows       a row for each request, and what they say in sum
@@ -30,26 +35,40 @@ Its rooms:
     timeline   what became of the orders
 """
 
+from faafo_lab.load.drilling import Drill, drill
+from faafo_lab.load.host import IdleCpu
+from faafo_lab.load.measuring import Measured, measure
 from faafo_lab.load.ordering import steady
 from faafo_lab.load.rows import Request, Rows, Summary
 from faafo_lab.load.runner import Run
 from faafo_lab.load.sending import Load, LoadError, create, read, run, schedule, start
-from faafo_lab.load.tasks import HEIGHT_PIXELS, WIDTH_PIXELS, new_tasks, same_tasks
-from faafo_lab.load.timeline import Done, Timeline, completions, watch, workers_of
+from faafo_lab.load.tasks import HEIGHT_PIXELS, WIDTH_PIXELS, Task, new_tasks, same_tasks
+from faafo_lab.load.timeline import Done, Lost, Timeline, busy_worker, completions, watch, workers_of
+from faafo_lab.load.work import Work, calibrate
 
 __all__ = [
     "HEIGHT_PIXELS",
     "WIDTH_PIXELS",
     "Done",
+    "Drill",
+    "IdleCpu",
     "Load",
     "LoadError",
+    "Lost",
+    "Measured",
     "Request",
     "Rows",
     "Run",
     "Summary",
+    "Task",
     "Timeline",
+    "Work",
+    "busy_worker",
+    "calibrate",
     "completions",
     "create",
+    "drill",
+    "measure",
     "new_tasks",
     "read",
     "run",

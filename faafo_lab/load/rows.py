@@ -21,6 +21,7 @@ from typing import Literal, SupportsIndex, overload
 ROWS_SHOWN = 5  # of the first, and as many of the last
 PERCENT = 100
 MILLISECONDS = 1000
+NEW = 201  # the status of an order that was new; one that was there already gets 200
 COLUMNS = ("start (s)", "late (ms)", "latency (ms)", "service (ms)", "status", "API", "worker")
 CSV_COLUMNS = (
     "intended",
@@ -93,17 +94,32 @@ class Summary:
     worst: float
     statuses: dict[str, int]
     measure: Measure = "latency"
+    known: int = 0  # orders that were there already
 
     def __str__(self) -> str:
         if not self.requests:
             return "no requests"
-        failed = ", ".join(f"{count} x {status}" for status, count in self.statuses.items() if status[0] not in "123")
-        name = self.measure.replace("_", " ")
-        return (
-            f"{self.requests} requests in {self.seconds:.1f} s: {self.per_second:.1f} requests/s, "
-            f"{self.errors} errors{f' ({failed})' if failed else ''}; "
-            f"{name} p50 {human(self.p50)}, p95 {human(self.p95)}, p99 {human(self.p99)}, worst {human(self.worst)}"
+        fine = self.requests - self.errors
+        failed = ", ".join(f"{count} × {status}" for status, count in self.statuses.items() if status[0] not in "123")
+        words = (
+            f"{fine} of {self.requests} requests succeeded in {self.seconds:.1f} s ({self.per_second:.1f}/s)"
+            f"{f', {self.errors} failed ({failed})' if failed else ''}"
         )
+        if self.known:
+            words += f"; {self.known} of the {fine} orders had been placed before: they make nothing new"
+        return f"{words}; {self.measure.replace('_', ' ')} {self.percentiles}"
+
+    @property
+    def percentiles(self) -> str:
+        """p50, p95 and p99 of all requests in words, as far as they are defined: a failed request got no answer."""
+        values = {"p50": self.p50, "p95": self.p95, "p99": self.p99}
+        words = ", ".join(f"{name} {human(value)}" for name, value in values.items() if math.isfinite(value))
+        undefined = [name for name, value in values.items() if not math.isfinite(value)]
+        if "p50" in undefined:
+            return "undefined (more than half failed)" if self.requests else "undefined"
+        if undefined:
+            words += f", {' and '.join(undefined)} undefined (too many failed)"
+        return f"{words}, slowest answer {human(self.worst)}"
 
     __repr__ = __str__
 
@@ -144,7 +160,13 @@ class Rows(list[Request]):
             worst=max((answer_time(row, measure) for row in self if row.ok), default=math.inf),
             statuses=dict(Counter(str(row.status) if row.status else row.error or "no answer" for row in self)),
             measure=measure,
+            known=fine - self.new if any(row.uuid for row in self) else 0,
         )
+
+    @property
+    def new(self) -> int:
+        """How many of these orders were new: their uuids had not been ordered before."""
+        return sum(bool(row.uuid) and row.status == NEW for row in self)
 
     def to_csv(self, path: str | Path) -> Path:
         """Write every row to this file, starts in seconds since 1970; returns its path."""

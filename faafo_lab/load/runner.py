@@ -8,10 +8,12 @@ allowed are in flight, requests go out late, and their rows say so.
 
 import json
 import math
+import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal, get_args
 
 from faafo_lab.cloud.progress import Progress
 from faafo_lab.load.rows import Request, Rows
@@ -22,6 +24,8 @@ from faafo_lab.topology.api import FRACTALS
 STOP_GRACE_SECONDS = 1.0  # for the answers under way, when a run is stopped
 CUT_SECONDS = 0.2  # for the senders, to see that their connections are gone
 LOOK_SECONDS = 0.1
+Clients = Literal["turns", "first", "random", "own"]
+CLIENTS: tuple[Clients, ...] = get_args(Clients)
 Endpoints = Mapping[str, str] | Callable[[], Mapping[str, str]]
 Job = tuple[int, float | None, Task | None]  # its number, when it is due (seconds after the start), what to order
 
@@ -47,8 +51,9 @@ class Run:
         due: Sequence[float] | None = None,
         seconds: float | None = None,
         total: int | None = None,
+        clients: Clients = "turns",
     ) -> None:
-        self.endpoints, self.path, self.at_once = endpoints, path, at_once
+        self.endpoints, self.path, self.at_once, self.clients = endpoints, path, at_once, clients
         self.timeout_seconds, self.limit_seconds, self.seconds = timeout_seconds, limit_seconds, seconds
         self.total = total if due is None else len(due)  # requests; None where time decides
         self._is_open = due is not None
@@ -110,7 +115,7 @@ class Run:
         With `progress` a line says `what` is awaited, how far it is, and for how long it has run.
         """
         total = max(1, math.ceil(self.seconds or 0)) if self.total is None else self.total
-        what = what or (f"{self.seconds:g} s of requests" if self.total is None else f"{total} requests to be answered")
+        what = what or (f"{self.seconds:g} s of requests" if self.total is None else "requests answered")
         with Progress(what, total, show=progress) as line:
             while not self._finished.wait(LOOK_SECONDS):
                 done = int(self.elapsed) if self.total is None else self.ended
@@ -223,7 +228,7 @@ class Run:
         number, due, task = job
         method, path, body = ("GET", self.path, None) if task is None else ("POST", FRACTALS, _json(task))
         urls = list((self.endpoints() if callable(self.endpoints) else self.endpoints).values())
-        endpoint = urls[number % len(urls)] if urls else ""
+        endpoint = urls[self._turn_of(number, client, len(urls))] if urls else ""
         started = self._now()
         intended = started if due is None else due
         row = Request(self._epoch + started, 0.0, None, endpoint, "cut off", self._epoch + intended, _uuid(task))
@@ -234,6 +239,13 @@ class Run:
         with self._count:
             if self._under_way.pop(number, None) is not None:
                 self._rows[number] = row
+
+    def _turn_of(self, number: int, client: Client, apis: int) -> int:
+        """Which of so many APIs this request goes to."""
+        if self.clients == "random":
+            return random.randrange(apis)
+        turn = {"turns": number, "first": 0, "own": self._clients.index(client)}
+        return turn[self.clients] % apis
 
 
 def _numbered(due: Iterable[float] | None, orders: Iterator[Task | None]) -> Iterator[Job]:

@@ -10,14 +10,14 @@ from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from faafo_lab.load.rows import Rows
-from faafo_lab.load.runner import Endpoints, Run
+from faafo_lab.load.runner import CLIENTS, Clients, Endpoints, Run
 from faafo_lab.load.tasks import ITERATIONS, Task, new_tasks
 from faafo_lab.topology.api import FIRST_PAGE
 
 REQUEST_TIMEOUT_SECONDS = 30
 RUN_LIMIT_SECONDS = 300  # of a closed loop that is to send a number of requests, however long that takes
 CLOSED_AT_ONCE, OPEN_AT_ONCE = 4, 64  # connections, unless told otherwise
-AT_ONCE_MAX = 256
+AT_ONCE_MAX = 512
 REQUESTS_MAX = 100_000  # in one run: each is a row in memory
 
 Loop = Literal["open", "closed"]
@@ -52,6 +52,8 @@ class Load:
     without either, `path` is read. How many: `number`, or as many as start within `seconds`.
     When: `loop="closed"` keeps `at_once` requests in flight; `loop="open"` sends `rate` requests per second, by
     `schedule(rate, arrivals, seed)`, on at most `at_once` connections (the module's text says what that means).
+    Which API a request goes to: `clients="turns"`, each in turn; "first", always the first; "random", any; "own", each
+    connection keeps to one, half of them to the first of two.
     Every request has a time limit, `timeout_seconds`.
 
     Raises LoadError for values that make no load.
@@ -69,6 +71,7 @@ class Load:
     iterations: int = ITERATIONS
     path: str = FIRST_PAGE
     timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
+    clients: Clients = "turns"
 
     def __post_init__(self) -> None:
         if self.loop not in ("open", "closed"):
@@ -83,6 +86,8 @@ class Load:
             value = getattr(self, what)
             if value is not None and not 0 < value < math.inf:
                 raise LoadError(f"{what} is {value!r}: give a number above 0.")
+        if self.clients not in CLIENTS:
+            raise LoadError(f"clients is {self.clients!r}: give one of {', '.join(map(repr, CLIENTS))}.")
         if self.arrivals not in ("constant", "poisson"):
             raise LoadError(f'arrivals is {self.arrivals!r}: give "constant" or "poisson".')
         check_at_once(self.at_once)
@@ -137,6 +142,7 @@ class Load:
             due=due,
             seconds=None if self.is_open else self.seconds,
             total=self.requests,
+            clients=self.clients,
         )
 
     def __str__(self) -> str:
@@ -177,7 +183,7 @@ def takes_load(function: Callable[P, R]) -> Callable[P, R]:
 
 @takes_load
 def run(endpoints: Endpoints, *, progress: bool = True, **load: Any) -> Rows:
-    """Send requests to the APIs in turn and return a row for each. The keywords are those of `Load`.
+    """Send requests to the APIs and return a row for each. The keywords are those of `Load`.
 
     `endpoints` are URLs by name, or a function that returns them, asked for each request. Load goes nowhere else.
     The run ends, at the latest, `timeout_seconds` after its last request was due (a closed loop of a `number` of
@@ -196,9 +202,17 @@ def start(endpoints: Endpoints, **load: Any) -> Run:
 
 
 def create(
-    endpoints: Endpoints, tasks: Sequence[Task], *, at_once: int = CLOSED_AT_ONCE, progress: bool = True
+    endpoints: Endpoints,
+    tasks: Sequence[Task],
+    *,
+    at_once: int = CLOSED_AT_ONCE,
+    clients: Clients = "turns",
+    progress: bool = True,
 ) -> Rows:
-    """POST each task to the APIs in turn, `at_once` at a time; a row for each request, in the tasks' order."""
+    """POST each task, `at_once` at a time; a row for each request, in the tasks' order. `clients` as in `Load`.
+
+    `rows.new` says how many were new: an order whose uuid was ordered before is accepted and changes nothing.
+    """
     if not tasks:
         return Rows()
     check_endpoints(endpoints)
@@ -211,14 +225,17 @@ def create(
         timeout_seconds=REQUEST_TIMEOUT_SECONDS,
         limit_seconds=REQUEST_TIMEOUT_SECONDS * (1 + math.ceil(len(tasks) / at_once)),
         total=len(tasks),
+        clients=clients,
     )
     with handle:
-        return handle.wait(progress=progress, what=f"{len(tasks)} fractals to be ordered")
+        return handle.wait(progress=progress, what="fractals ordered")
 
 
-def read(endpoints: Endpoints, *, seconds: float, at_once: int = 8, path: str = FIRST_PAGE) -> Rows:
-    """GET `path` from the APIs in turn for so many seconds, `at_once` requests at any time (a closed loop)."""
-    with start(endpoints, seconds=seconds, at_once=at_once, path=path) as handle:
+def read(
+    endpoints: Endpoints, *, seconds: float, at_once: int = 8, path: str = FIRST_PAGE, clients: Clients = "turns"
+) -> Rows:
+    """GET `path` for so many seconds, `at_once` requests at any time (a closed loop). `clients` as in `Load`."""
+    with start(endpoints, seconds=seconds, at_once=at_once, path=path, clients=clients) as handle:
         return handle.wait()
 
 

@@ -13,6 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from faafo_lab.cloud.model import Server
 from faafo_lab.cloud.waiting import Look
 from faafo_lab.load.rows import Rows
 from faafo_lab.topology import Api, Moment, NoAnswer, Topology
@@ -22,13 +23,24 @@ ASK_LIMIT_SECONDS = 30
 
 
 @dataclass(frozen=True)
+class Lost:
+    """An attempt that came to nothing: which worker had the task, from when until its lease was over (since 1970)."""
+
+    worker: str
+    started: float
+    ended: float
+
+
+@dataclass(frozen=True)
 class Done:
-    """One finished fractal: when it was complete (seconds since 1970), which worker made it, in how many seconds."""
+    """One finished fractal: when it was complete (seconds since 1970), which worker made it, in how many seconds; and
+    the attempts that were lost before."""
 
     uuid: str
     at: float
     worker: str
     duration: float
+    lost: tuple[Lost, ...] = ()
 
 
 def watch(app: Topology, done: int, *, timeout_seconds: float | None = None) -> list[Moment]:
@@ -46,7 +58,7 @@ def watch(app: Topology, done: int, *, timeout_seconds: float | None = None) -> 
         moments.append(moment)
         return Look(min(done, moment.done or 0), done, f"{moment.waiting} waiting, {moment.working} in work")
 
-    app.cloud.wait_until(look, f"{done} fractals to be done", timeout_seconds=timeout_seconds)
+    app.cloud.wait_until(look, "fractals finished", timeout_seconds=timeout_seconds)
     return moments
 
 
@@ -73,12 +85,15 @@ class Timeline:
         """The fractals that were finished in this time, in order."""
         return sorted((item for item in self.done.values() if start <= item.at <= end), key=lambda item: item.at)
 
-    def rate(self, start: float, end: float) -> float:
-        """Fractals per second between two times, measured from the first to the last one that was finished in it."""
+    def interval(self, start: float, end: float) -> tuple[float, float]:
+        """From the first to the last fractal that was finished between two times: what `rate` averages over."""
         found = self.between(start, end)
-        if len(found) < 2:
-            return 0.0
-        return (len(found) - 1) / (found[-1].at - found[0].at)
+        return (found[0].at, found[-1].at) if found else (start, start)
+
+    def rate(self, start: float, end: float) -> float:
+        """Fractals per second between two times, over `interval`: those that were finished after its beginning."""
+        first, last = self.interval(start, end)
+        return (len(self.between(start, end)) - 1) / (last - first) if last > first else 0.0
 
     def makers(self, start: float = 0.0, end: float = float("inf")) -> Counter[str]:
         """How many fractals each worker made in this time."""
@@ -90,13 +105,35 @@ def completions(endpoint: str) -> list[Done]:
     return [
         Done(
             fractal["uuid"],
-            datetime.fromisoformat(fractal["completed_at"]).timestamp(),
+            _seconds(fractal["completed_at"]),
             fractal["generated_by"] or "",
             fractal["duration"] or 0.0,
+            tuple(
+                Lost(each["worker"], _seconds(each["started_at"]), _seconds(each["lost_at"]))
+                for each in fractal["lost"]
+            ),
         )
         for fractal in Api(lambda: [endpoint], timeout_seconds=ASK_LIMIT_SECONDS).fractals()
         if fractal["completed_at"]
     ]
+
+
+def busy_worker(app: Topology) -> tuple[Server, str]:
+    """Wait until a worker has begun a task; the worker's server and the task's uuid. Raises TimedOut."""
+    found: list[tuple[Server, str]] = []
+
+    def look() -> bool:
+        busy = [each for each in observe(app.servers.values(), app.api).of_role("worker") if each.working_on]
+        found.extend((app.servers[each.name], each.working_on[0]) for each in busy)
+        return bool(found)
+
+    app.cloud.wait_until(look, "a busy worker")
+    return found[0]
+
+
+def _seconds(text: str) -> float:
+    """A time of the API (ISO 8601) in seconds since 1970."""
+    return datetime.fromisoformat(text).timestamp()
 
 
 def workers_of(rows: Rows, endpoint: str) -> Rows:

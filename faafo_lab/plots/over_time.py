@@ -6,25 +6,35 @@ from typing import Any
 
 from faafo_lab.load import Done, Timeline
 from faafo_lab.plots.events import mark_events
-from faafo_lab.plots.picture import COLOURS, HEIGHT_INCHES, WIDTH_INCHES, Picture, drawn, new_figure, say_empty
+from faafo_lab.plots.picture import (
+    COLOURS,
+    DARK_RED,
+    HEIGHT_INCHES,
+    RED,
+    WIDTH_INCHES,
+    Picture,
+    drawn,
+    new_figure,
+    say_empty,
+)
 
 BIN_SECONDS = 1.0
-SMOOTH_BINS = 3
 LANE_INCHES = 0.42
-HATCHES = ("", "///", "...", "xxx")  # for more workers than there are colours
+HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo")  # so that a worker is told by more than its colour
 
 
 @drawn
 def throughput(timeline: Timeline, phases: Sequence[tuple[str, float, float]], title: str = "") -> Picture:
-    """Fractals per second over time, stacked by worker, with every event marked.
+    """Fractals finished in each second, stacked by worker, with every event marked.
 
-    `phases` are (label, start, end) in seconds since 1970: each is drawn with its mean rate as a line. The time between
-    phases, in which nothing was asked for, is cut out.
+    `phases` are (label, start, end) in seconds since 1970. A bar is BIN_SECONDS wide, so the bars' area is the number
+    of fractals. The mean, `Timeline.rate`, is a line over the time that it averages, `Timeline.interval`: from the
+    first to the last fractal finished. The time between phases, in which nothing was asked for, is cut out.
     """
     figure = new_figure(WIDTH_INCHES, HEIGHT_INCHES)
     widths = [max(4.0, end - start) for _, start, end in phases] or [1.0]
     axes = figure.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=widths)[0]
-    workers = _by_number({item.worker for item in timeline.done.values()})
+    workers = _by_number({item.worker for _, start, end in phases for item in timeline.between(start, end)})
     looks = _looks(workers)
     sentences: list[str] = []
     rows: list[tuple[str, float, str, float]] = []
@@ -33,7 +43,7 @@ def throughput(timeline: Timeline, phases: Sequence[tuple[str, float, float]], t
     for axis, (label, start, end) in zip(axes, phases, strict=False):
         found = timeline.between(start, end)
         mean = timeline.rate(start, end)
-        bins = max(1, math.ceil((end - start) / BIN_SECONDS))
+        bins = max(1, math.ceil((end - start) / BIN_SECONDS))  # the last one whole, too: its area is its number
         times = [index * BIN_SECONDS for index in range(bins + 1)]
         here = [worker for worker in workers if any(item.worker == worker for item in found)]
         stacks = [_per_second([i for i in found if i.worker == worker], start, bins) for worker in here]
@@ -46,10 +56,11 @@ def throughput(timeline: Timeline, phases: Sequence[tuple[str, float, float]], t
             below = above
         top, mean_top = max(top, *below), max(mean_top, mean)
         if mean:
-            axis.axhline(mean, color="black", linewidth=1.4, linestyle="--")
+            first, last = (at - start for at in timeline.interval(start, end))
+            axis.plot([first, last], [mean, mean], color="black", linewidth=1.4, linestyle="--")
             axis.annotate(
                 f"mean {mean:.1f}/s",
-                (times[-1], mean),
+                (last, mean),
                 xytext=(-3, 3),
                 textcoords="offset points",
                 ha="right",
@@ -76,7 +87,7 @@ def throughput(timeline: Timeline, phases: Sequence[tuple[str, float, float]], t
     if not phases:
         sentences.append("No phase was given: there is nothing to show")
         say_empty(axes[0], sentences[0])
-    axes[0].set_ylabel("throughput (fractals per second)")
+    axes[0].set_ylabel(f"fractals finished per {BIN_SECONDS:g} s")
     axes[0].set_ylim(0, max(top, 1.2 * mean_top, 0.1) * 1.05)
     handles = [_patch(looks[worker]) for worker in workers]
     if handles:
@@ -104,15 +115,20 @@ def gantt(
     last = max((item.at for item in items), default=first + 1) if end is None else end
     last = max(last, first + 0.1)
     items = sorted((item for item in items if first <= item.at <= last), key=lambda item: item.at)
-    workers = _by_number({item.worker for item in items})
+    lost = [(item, attempt) for item in items for attempt in item.lost]
+    workers = _by_number({item.worker for item in items} | {attempt.worker for _, attempt in lost})
     looks = _looks(workers)
-    lanes = {worker: _lanes([item for item in items if item.worker == worker]) for worker in workers}
+    lanes = {worker: _lanes([item for item in items if item.worker == worker]) or [[]] for worker in workers}
     count = max(1, sum(len(rows) for rows in lanes.values()))
     figure = new_figure(WIDTH_INCHES, 1.3 + LANE_INCHES * max(count, 3))
     axis = figure.subplots()
     height, sentences, rows, ticks = 0, [], [], []
+    lane_of: dict[str, int] = {}  # a worker's first lane
+    row_of: dict[str, int] = {}  # a task's lane
     for worker in workers:
         mine = [item for lane in lanes[worker] for item in lane]
+        lane_of[worker] = height
+        row_of |= {item.uuid: height + number for number, lane in enumerate(lanes[worker]) for item in lane}
         for lane in lanes[worker]:
             for shade in (0, 1):  # two shades in turn, so that neighbours are told apart
                 axis.broken_barh(
@@ -132,6 +148,28 @@ def gantt(
         rows += [
             (worker, item.uuid, round(item.at - item.duration - first, 3), round(item.at - first, 3)) for item in mine
         ]
+    for item, attempt in lost:
+        begin, until, row = attempt.started - first, attempt.ended - first, lane_of[attempt.worker]
+        axis.broken_barh(
+            [(begin, until - begin)], (row - 0.36, 0.72), facecolor="white", edgecolor=RED, hatch="xx", linewidth=1.4
+        )
+        again, there = item.at - item.duration - first, row_of[item.uuid]
+        axis.annotate(
+            "lost: lease over, done again",
+            (again, there),
+            xytext=(until, row),
+            ha="left",
+            va="center",
+            fontsize=8.5,
+            color=DARK_RED,
+            arrowprops={"arrowstyle": "->", "color": RED, "linewidth": 1.4},
+            path_effects=[_halo()],
+            zorder=6,
+        )
+        sentences.append(
+            f"{attempt.worker} began a task at {begin:.0f} s and lost it, its lease was over at {until:.0f} s, "
+            f"and {item.worker} made it by {item.at - first:.0f} s"
+        )
     if not items:
         say_empty(axis, "Nothing was finished.")
     axis.set_yticks([at for at, _ in ticks], [text for _, text in ticks], fontsize=9)
@@ -159,11 +197,11 @@ def _halo() -> Any:
 
 
 def _looks(workers: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """A colour for each worker, and a hatch where the colours are used up."""
+    """A colour and a hatch for each worker."""
     return {
         worker: {
             "facecolor": COLOURS[index % len(COLOURS)],
-            "hatch": HATCHES[index // len(COLOURS) % len(HATCHES)],
+            "hatch": HATCHES[index % len(HATCHES)],
             "edgecolor": "white",
         }
         for index, worker in enumerate(workers)
@@ -182,13 +220,11 @@ def _by_number(names: Iterable[str]) -> list[str]:
 
 
 def _per_second(items: Sequence[Done], start: float, bins: int) -> list[float]:
-    """How many a second, in bins of BIN_SECONDS, smoothed over SMOOTH_BINS."""
+    """How many per second, in bins of BIN_SECONDS."""
     counts = [0] * bins
     for item in items:
         counts[min(bins - 1, int((item.at - start) / BIN_SECONDS))] += 1
-    half = SMOOTH_BINS // 2
-    windows = [counts[max(0, index - half) : index + half + 1] for index in range(bins)]
-    return [sum(window) / len(window) / BIN_SECONDS for window in windows]
+    return [count / BIN_SECONDS for count in counts]
 
 
 def _lanes(items: Iterable[Done]) -> list[list[Done]]:

@@ -5,10 +5,12 @@ is pasted. Colours are never the only sign: lines differ in their dashes, worker
 """
 
 import functools
+import html
 import io
 import os
 import sys
 import threading
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +26,7 @@ BLUE, ORANGE, GREEN, PINK, SKY, RED, YELLOW, BLACK = COLOURS
 DARK_RED, GREY = "#7F3300", "#666666"
 DASHES = ("-", "--", "-.", ":")
 ALT_TITLE_CHARACTERS = 200
+STYLE = "max-width:100%;height:auto;border-radius:6px"  # a card, on a dark ground
 
 F = TypeVar("F", bound=Callable[..., "Picture"])
 _settings = threading.Lock()  # matplotlib's are the process's
@@ -44,10 +47,10 @@ class Picture:
         self.png, self.alt, self.columns, self.rows = buffer.getvalue(), alt, tuple(columns), list(rows)
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        return {"image/png": self.png, "text/plain": self.alt}, {
-            "image/png": {"alt": self.alt},
-            "alt": self.alt,
-        }
+        """The picture as HTML, too: of a mere PNG neither JupyterLab nor nbconvert keeps the alt text."""
+        source = "data:image/png;base64," + b64encode(self.png).decode("ascii")
+        image = f'<img src="{source}" alt="{html.escape(self.alt)}" style="{STYLE}">'
+        return {"text/html": image, "image/png": self.png, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
 
     def __repr__(self) -> str:
         return self.alt

@@ -14,12 +14,15 @@ beyond. σ = κ = 0 is the ideal line. Source: Neil J. Gunther, "Guerrilla Capac
 """
 
 import math
+import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+RESAMPLES, CONFIDENCE = 100, 0.9
+NOTHING = 1e-4  # a σ or κ below is no bend that anybody could see
 STEPS_MAX = 200
 DAMPING_START, DAMPING_FACTOR, DAMPING_MAX = 1e-3, 10.0, 1e12
 ENOUGH = 1e-12  # a step that betters the squared error by less, relatively, is the last one
@@ -100,6 +103,56 @@ def fit(measured: Iterable[tuple[float, float]]) -> Law:
             best = Law(float(found[0]), float(found[1]), float(found[2]), error, len(points), 1 + sum(free))
     assert best is not None  # the ideal line always fits somehow
     return best
+
+
+@dataclass(frozen=True)
+class Certainty:
+    """How certain a fit is: intervals of σ and κ that hold CONFIDENCE of the laws fitted to resampled measurements.
+
+    None where the measurements can't tell: each number of workers was measured once, or only two numbers were.
+    """
+
+    law: Law
+    contention: tuple[float, float] | None
+    coherency: tuple[float, float] | None
+
+    @property
+    def tells(self) -> bool:
+        """Whether the measurements show that the law is not a straight line."""
+        return any(interval is not None and interval[0] > NOTHING for interval in (self.contention, self.coherency))
+
+    def __str__(self) -> str:
+        if self.contention is None or self.coherency is None:
+            return (
+                f"σ = {self.law.contention:.3f}, κ = {self.law.coherency:.4f}, from too few measurements to tell more"
+            )
+        words = (
+            f"contention σ = {self.law.contention:.3f} ({self.contention[0]:.3f} to {self.contention[1]:.3f}),\n"
+            f"coherency κ = {self.law.coherency:.4f} ({self.coherency[0]:.4f} to {self.coherency[1]:.4f})"
+        )
+        return words if self.tells else f"{words}:\nno bend shows beyond the noise"
+
+
+def certainty(measured: Iterable[tuple[float, float]]) -> Certainty:
+    """Fit the law, and say how certain it is, by fitting it again to measurements drawn from each number's own.
+
+    Raises FitError as `fit` does.
+    """
+    by_workers: dict[float, list[float]] = {}
+    for workers, rate in measured:
+        by_workers.setdefault(workers, []).append(rate)
+    law = fit((workers, rate) for workers, rates in by_workers.items() for rate in rates)
+    if len(by_workers) < 3 or min(map(len, by_workers.values())) < 2:
+        return Certainty(law, None, None)
+    dice = random.Random(RESAMPLES)
+    laws = [
+        fit((workers, rate) for workers, rates in by_workers.items() for rate in dice.choices(rates, k=len(rates)))
+        for _ in range(RESAMPLES)
+    ]
+    low, high = (1 - CONFIDENCE) / 2 * 100, (1 + CONFIDENCE) / 2 * 100
+    ends = [np.percentile([getattr(each, name) for each in laws], (low, high)) for name in ("contention", "coherency")]
+    contention, coherency = ((float(first), float(last)) for first, last in ends)
+    return Certainty(law, contention, coherency)
 
 
 def _law(parameters: Array, n: Array) -> Array:

@@ -29,9 +29,14 @@ def latency(groups: Mapping[str, Sequence[Request]], *, measure: Measure = "late
         colour, dash = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
         shares = [100 * (index + 1) / len(times) for index in range(len(answered))]
         values = [percentile(times, percent) for percent, _ in PERCENTILES]
-        words = ", ".join(f"p{percent} {human(value)}" for (percent, _), value in zip(PERCENTILES, values, strict=True))
+        known = [
+            (percent, value) for (percent, _), value in zip(PERCENTILES, values, strict=True) if math.isfinite(value)
+        ]
+        words = (
+            ", ".join(f"p{percent} {human(value)}" for percent, value in known) or "no median: more than half failed"
+        )
         failed = len(times) - len(answered)
-        shown = f"{label}: {words}" + (f" ({failed} of {len(times)} failed)" if failed else "")
+        shown = f"{label}: {words}" + (f" ({len(answered)} of {len(times)} succeeded)" if failed else "")
         if answered:
             axis.step(
                 [answered[0], *answered],

@@ -1,7 +1,11 @@
 """Throughput against the number of workers: predicted, measured, ideal, and the fitted law."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import fmean
+from types import EllipsisType
 
+from faafo_lab.load import Measured
 from faafo_lab.plots import usl
 from faafo_lab.plots.picture import (
     BLUE,
@@ -16,31 +20,35 @@ from faafo_lab.plots.picture import (
     say_empty,
 )
 
-BEYOND = 1.5  # how far past the last measurement a law is drawn, …
-REACH = 4  # … and how far past it what it foretells is worth a word
+BEYOND = 1.5  # how far past the last measurement a law is drawn
+Rates = float | Sequence[float] | Measured
 
 
 @drawn
 def scaling(
-    measured: Mapping[int, float] | Iterable[tuple[int, float]],
+    measured: Mapping[int, Rates] | Iterable[tuple[int, Rates]],
     *,
-    prediction: Mapping[int, float] | Callable[[int], float] | None = None,
+    prediction: Mapping[int, float | EllipsisType] | Callable[[int], float] | EllipsisType | None = None,
     unit: str = "fractals",
     title: str = "",
 ) -> Picture:
     """Throughput (`unit` per second) against the number of workers: measured, ideal, and the fitted law.
 
+    `measured`: for each number of workers a `load.Measured`, several rates or one. A point is the mean, its bar reaches
+    from the lowest to the highest. Where the host was short of CPU a point is hollow and left out of the law.
     `prediction`, by number of workers, is drawn first; without measurements it stands alone, so that one can commit
     oneself before measuring. The ideal line goes through the mean of the smallest number of workers measured. The
-    Universal Scalability Law (see `faafo_lab.plots.usl`) is drawn from two different numbers of workers on.
+    Universal Scalability Law (see `faafo_lab.plots.usl`) is drawn from two different numbers of workers on, with how
+    certain its parameters are.
     """
-    points = sorted(measured.items() if isinstance(measured, Mapping) else measured)
-    if prediction is not None and callable(prediction):
-        predicted = {n: float(prediction(n)) for n in range(1, max([n for n, _ in points], default=4) + 1)}
-    else:
-        predicted = dict(sorted((prediction or {}).items()))
-    law = usl.fit(points) if len({n for n, _ in points}) >= 2 else None
-    last = max([n for n, _ in points] + list(predicted), default=1)
+    known = dict(measured.items() if isinstance(measured, Mapping) else _gathered(measured))
+    rates = {n: _rates(known[n]) for n in sorted(known)}
+    short = [n for n in rates if isinstance(value := known[n], Measured) and value.short]
+    predicted = _predicted(prediction, max(rates, default=4))
+    fitted = [(n, rate) for n, each in rates.items() if n not in short for rate in each]
+    law = usl.fit(fitted) if len({n for n, _ in fitted}) >= 2 else None
+    certain = usl.certainty(fitted) if law is not None else None
+    last = max([*rates, *predicted], default=1)
     far = max(last + 1.0, last * BEYOND) if law else last + 0.5
     figure = new_figure(NARROW_INCHES, HEIGHT_INCHES)
     axis = figure.subplots()
@@ -58,41 +66,43 @@ def scaling(
             label="your prediction",
         )
         sentences.append("predicted " + ", ".join(f"{rate:.2f} with {n}" for n, rate in predicted.items()))
-    base = _mean([rate for n, rate in points if n == points[0][0]]) / points[0][0] if points else None
+    smallest = min(rates, default=1)
+    base = fmean(rates[smallest]) / smallest if rates else None
     if base is not None:
         axis.plot([0, far], [0, base * far], "--", color=GREY, linewidth=1.3, label=f"ideal: {base:.2f}/s each")
-    if law is not None:
-        steps = [1 + index * (last - 1) / 100 for index in range(101)]
-        beyond = [last + index * (far - last) / 40 for index in range(41)]
-        axis.plot(steps, [law(n) for n in steps], "-", color=BLUE, linewidth=2, label=_law_words(law, last))
+    if law is not None and certain is not None:
+        ends = sorted(n for n in rates if n not in short)
+        steps = [ends[0] + index * (ends[-1] - ends[0]) / 100 for index in range(101)]
+        beyond = [ends[-1] + index * (far - ends[-1]) / 40 for index in range(41)]
+        axis.plot(steps, [law(n) for n in steps], "-", color=BLUE, linewidth=2, label=f"fitted law\n{certain}")
         axis.plot(beyond, [law(n) for n in beyond], linestyle=(0, (1, 1.2)), color=BLUE, linewidth=2)
-        if law.peak is not None and law.peak[0] <= far:
-            axis.plot(*law.peak, "*", color=BLUE, markersize=13, markeredgecolor="white", zorder=4)
-            axis.annotate(
-                f"peak: {law.peak[1]:.2f}/s",
-                law.peak,
-                xytext=(0, -14),
-                textcoords="offset points",
-                ha="center",
-                va="top",
-                color=BLUE,
+    for numbers, face, label in (([n for n in rates if n not in short], RED, "measured"), (short, "white", SHORT)):
+        if numbers:
+            means = [fmean(rates[n]) for n in numbers]
+            down = [mean - min(rates[n]) for n, mean in zip(numbers, means, strict=True)]
+            up = [max(rates[n]) - mean for n, mean in zip(numbers, means, strict=True)]
+            axis.errorbar(
+                numbers,
+                means,
+                yerr=[down, up],
+                fmt="o",
+                color=RED,
+                markersize=8,
+                markerfacecolor=face,
+                capsize=4,
+                zorder=5,
+                label=label,
             )
-    if points:
-        axis.plot(
-            [n for n, _ in points],
-            [rate for _, rate in points],
-            "o",
-            color=RED,
-            markersize=8,
-            markeredgecolor="white",
-            zorder=5,
-            label="measured",
-        )
-        sentences.append("measured " + ", ".join(f"{rate:.2f} with {n}" for n, rate in points))
-    if law is not None:
-        sentences.append(f"the fitted law: {law}" + _caution(law, last))
+    if rates:
+        sentences.append("measured " + ", ".join(f"{_words(each)} with {n}" for n, each in rates.items()))
+    if short:
+        workers = ", ".join(map(str, short))
+        sentences.append(f"with {workers} workers the host was short of CPU: left out of the law")
+    if certain is not None:
+        sentences.append("the fitted law: " + str(certain).replace("\n", " "))
+    top = max([*(rate for each in rates.values() for rate in each), *predicted.values(), (base or 0) * last, 0.1])
     axis.set_xlim(0, far)
-    axis.set_ylim(0, 1.12 * max([rate for _, rate in points] + list(predicted.values()) + [(base or 0) * last, 0.1]))
+    axis.set_ylim(0, 1.12 * top)
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_xlabel("workers")
     axis.set_ylabel(f"throughput ({unit} per second)")
@@ -100,49 +110,57 @@ def scaling(
     axis.grid(color="#E4E4E4", linewidth=0.7)
     axis.set_axisbelow(True)
     if axis.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+        figure.legend(loc="outside lower center", ncols=2, fontsize=8.5, frameon=False)
     if not sentences:
         sentences.append("nothing was measured or predicted yet")
         say_empty(axis, sentences[0])
     if title:
         axis.set_title(title, fontsize=11)
-    numbers = sorted({n for n, _ in points} | set(predicted))
     rows = [
         (
             n,
             _number(predicted.get(n)),
-            _number(_mean([rate for m, rate in points if m == n])) if any(m == n for m, _ in points) else "",
+            _number(fmean(rates[n])) if n in rates else "",
             _number(base * n if base is not None else None),
             _number(law(n) if law is not None else None),
         )
-        for n in numbers
+        for n in sorted({*rates, *predicted})
     ]
     alt = f"Throughput in {unit} per second against the number of workers: " + "; ".join(sentences)
     return Picture(figure, alt + ".", ("workers", "predicted", "measured (mean)", "ideal", "fitted"), rows)
 
 
-def _law_words(law: usl.Law, last: int) -> str:
-    words = f"fitted law: contention σ = {law.contention:.3f}, coherency κ = {law.coherency:.4f}"
-    if law.peak is not None and law.peak[0] <= REACH * last:
-        return words + f"\n(peak at about {law.peak[0]:.0f} workers)"
-    if law.ceiling <= REACH * law(last):
-        return words + f"\n(never more than {law.ceiling:.1f}/s)"
-    return words + "\n(no limit near what was measured)"
+SHORT = "host short of CPU"
 
 
-def _caution(law: usl.Law, last: int) -> str:
-    """What to think of a fit: how far it reaches beyond what was measured, and whether it could have failed at all."""
-    words = ""
-    if law.peak is not None and round(law.peak[0]) > last:
-        words += f", beyond the {last} workers measured"
-    if law.points <= law.parameters:
-        words += f" ({law.points} points fit a law of {law.parameters} parameters in any case: measure one more)"
-    return words
+def _gathered(pairs: Iterable[tuple[int, Rates]]) -> dict[int, Rates]:
+    """By number of workers; what is given for one number several times is put together."""
+    found: dict[int, Rates] = {}
+    for n, value in pairs:
+        found[n] = (*_rates(found[n]), *_rates(value)) if n in found else value
+    return found
 
 
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
+def _rates(value: Rates) -> tuple[float, ...]:
+    if isinstance(value, Measured):
+        return value.rates
+    return tuple(map(float, value)) if isinstance(value, Sequence) else (float(value),)
+
+
+def _predicted(
+    prediction: Mapping[int, float | EllipsisType] | Callable[[int], float] | EllipsisType | None, most: int
+) -> dict[int, float]:
+    if prediction is None or prediction is ...:
+        return {}
+    if isinstance(prediction, Mapping):
+        return {n: float(rate) for n, rate in sorted(prediction.items()) if not isinstance(rate, EllipsisType | None)}
+    return {n: float(prediction(n)) for n in range(1, most + 1)}
+
+
+def _words(rates: Sequence[float]) -> str:
+    mean = f"{fmean(rates):.2f}"
+    return mean if len(rates) == 1 else f"{mean} ({min(rates):.2f} to {max(rates):.2f})"
 
 
 def _number(value: float | None) -> float | str:
-    return "" if value is None else round(value, 3)
+    return "" if value is None or not math.isfinite(value) else round(value, 3)

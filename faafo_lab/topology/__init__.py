@@ -30,6 +30,7 @@ Its rooms:
     plan         a wanted Layout against one listing gives a Plan: create, replace, remove, keep
     undo         what a call that fails has made is taken back
     lock         one change at a time
+    turn         one chapter at a time
     serving      waiting until servers serve; failed boots
     api          the one client of the application's API
     moment       the application at one moment: what the cloud says and what the application says, put together
@@ -37,7 +38,7 @@ Its rooms:
 """
 
 from faafo_lab.topology.api import Api, Fractal, Node, Stats, healthy
-from faafo_lab.topology.errors import Busy, NoAnswer, TopologyError
+from faafo_lab.topology.errors import Busy, NoAnswer, TakenOver, TopologyError
 from faafo_lab.topology.moment import Machine, Moment
 from faafo_lab.topology.plan import Layout, Plan
 from faafo_lab.topology.roles import (
@@ -49,7 +50,7 @@ from faafo_lab.topology.roles import (
     VALKEY_PORT,
     Role,
 )
-from faafo_lab.topology.topology import Topology, discover
+from faafo_lab.topology.topology import Topology, discover, in_thread
 
 __all__ = [
     "DATABASE_PORT",
@@ -69,8 +70,10 @@ __all__ = [
     "Plan",
     "Role",
     "Stats",
+    "TakenOver",
     "Topology",
     "TopologyError",
     "discover",
     "healthy",
+    "in_thread",
 ]

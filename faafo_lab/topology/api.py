@@ -9,6 +9,7 @@ returns is the API's JSON as it is, typed (`/v1/openapi.json` describes it). Loa
 that measures, and asks nobody else when an API is away.
 """
 
+import itertools
 import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypedDict
@@ -21,7 +22,7 @@ from faafo_lab.topology.errors import Gone, NoAnswer, TopologyError
 FRACTALS = "/v1/fractal"
 FIRST_PAGE = f"{FRACTALS}?page=1"
 TIMEOUT_SECONDS = 10.0
-PAGE, PAGES = 50, 4  # how far back finished fractals are looked for
+PAGE = 200  # fractals that are asked for at once, where finished ones are looked for
 SERVED_BY = "X-Served-By"  # the header that each of its answers has
 LOST = "lost"  # the state of a node that was silent for long
 
@@ -130,9 +131,9 @@ class Api:
         return answer
 
     def newest(self, number: int) -> list[Fractal]:
-        """The fractals that were finished last, the newest first, of the PAGE * PAGES that were ordered last."""
+        """The fractals that were finished last, the newest first. (They are made in about the order of the orders.)"""
         found: list[Fractal] = []
-        for page in range(1, PAGES + 1):  # the last ones ordered may still wait
+        for page in itertools.count(1):  # those that were ordered last may still wait, however many they are
             answer = self._ask(f"{FRACTALS}?order=newest&results_per_page={PAGE}&page={page}")
             found += [fractal for fractal in answer["objects"] if fractal["completed_at"]]
             if len(found) >= number or page >= answer["total_pages"]:
@@ -146,6 +147,11 @@ class Api:
         """
         png: bytes = self._ask(f"/fractal/{uuid}?checksum={checksum}", read=lambda answer: answer.content)
         return png
+
+    def delete(self, uuids: Iterable[str]) -> None:
+        """Delete these fractals. Raises Gone at one that is not there."""
+        for uuid in uuids:
+            self._ask(f"{FRACTALS}/{uuid}", "DELETE", read=lambda answer: None)
 
     def drain(self, worker: str, drain: bool = True) -> None:
         """Ask a worker to take no new task, or to go on."""

@@ -15,7 +15,7 @@ from faafo_lab.cloud.lookup import floating_by_server
 from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.cloud.model import Flavor, Image, Server
 from faafo_lab.cloud.waiting import Look
-from faafo_lab.topology import user_data
+from faafo_lab.topology import turn, user_data
 from faafo_lab.topology.api import LOST, Api, Fractal, Node, Stats
 from faafo_lab.topology.errors import TopologyError
 from faafo_lab.topology.package import Package
@@ -34,14 +34,24 @@ class Application:
     """The application's servers on one cloud.
 
     Arguments: the cloud; the names of an image and a flavor (default: the environment's FAAFO_LAB_IMAGE and
-    FAAFO_LAB_FLAVOR, else those of the embedded cloud); `say`, which gets a line for each thing done.
+    FAAFO_LAB_FLAVOR, else those of the embedded cloud); `say`, which gets a line for each thing done; the chapter that
+    works with it ("02"), if any: once another chapter has started, what is asked of it raises TakenOver.
 
     `servers` are those of the lab as they were listed last, by name. Each change makes it anew, so that another thread
     may go through it meanwhile. Where two have one name, the younger's key has its id, too: "app-api-1 (ID)".
     """
 
-    def __init__(self, cloud: Cloud, *, image: str | None = None, flavor: str | None = None, say: Say = print) -> None:
+    def __init__(
+        self,
+        cloud: Cloud,
+        *,
+        image: str | None = None,
+        flavor: str | None = None,
+        say: Say = print,
+        chapter: str | None = None,
+    ) -> None:
         self.cloud = cloud
+        self.chapter = chapter
         self.image_name = image or os.environ.get("FAAFO_LAB_IMAGE") or "faafo-lab"
         self.flavor_name = flavor or os.environ.get("FAAFO_LAB_FLAVOR") or "m1.tiny"
         self.say = say
@@ -62,6 +72,7 @@ class Application:
     def refresh(self) -> Self:
         """Ask the cloud which servers of the lab exist, and their floating addresses, which a server's own record
         shows seconds later."""
+        turn.check(self.cloud, self.chapter)
         found: dict[str, Server] = {}
         floating = floating_by_server(self.cloud.floating_ips())
         for server in self.cloud.servers():  # the oldest first
@@ -99,6 +110,7 @@ class Application:
     @property
     def endpoints(self) -> dict[str, str]:
         """The API's URLs as the learner reaches them (floating IPs), by server name."""
+        turn.check(self.cloud, self.chapter)
         return {
             server.name: self._url(server.floating_addresses[0]) for server in self.apis if server.floating_addresses
         }

@@ -15,6 +15,7 @@ from faafo_lab.topology.application import PICTURES_KEY, Application
 from faafo_lab.topology.errors import TopologyError
 from faafo_lab.topology.plan import DIGEST_KEY, Layout, Plan, Step
 from faafo_lab.topology.roles import QUEUE, ROLES, Role
+from faafo_lab.topology.turn import CHAPTER_KEY
 from faafo_lab.topology.undo import Undo
 from faafo_lab.topology.user_data import PICTURES_IN_DATABASE
 
@@ -87,6 +88,8 @@ class Builder:
         """Servers of one role, together."""
         script = self._app.user_data(role.name, url)
         metadata = {ROLE_KEY: role.name, DIGEST_KEY: self._app.digest(role)}
+        if self._app.chapter:
+            metadata[CHAPTER_KEY] = self._app.chapter
         if role.chooses_pictures and self._app.pictures != PICTURES_IN_DATABASE:
             metadata[PICTURES_KEY] = self._app.pictures
         if old := [step.server for step in steps if step.server]:

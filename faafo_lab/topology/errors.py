@@ -4,7 +4,8 @@
     └── TopologyError       the application can't be built, found, scaled or asked as wanted
         ├── Busy            somebody else on this machine changes the application now
         ├── NoAnswer        none of the application's APIs answers
-        └── Gone            the application has no such thing (404)
+        ├── Gone            the application has no such thing (404)
+        └── TakenOver       another chapter has the application now
 
 Each message is one clear sentence that says why, and what to do.
 """
@@ -26,6 +27,10 @@ class NoAnswer(TopologyError):
 
 class Gone(TopologyError):
     """The application has no such thing, or no more (404)."""
+
+
+class TakenOver(TopologyError):
+    """Another chapter has started on this cloud since, and has the application now."""
 
 
 def first_line(error: BaseException) -> str:

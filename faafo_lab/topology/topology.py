@@ -11,7 +11,7 @@ from faafo_lab.cloud.errors import Ambiguous, CloudError, NotFound, NotReady
 from faafo_lab.cloud.marks import allocated_file
 from faafo_lab.cloud.model import Server
 from faafo_lab.topology import plan as plans
-from faafo_lab.topology import serving
+from faafo_lab.topology import serving, turn
 from faafo_lab.topology.application import Application, Say
 from faafo_lab.topology.building import Builder, is_ours, missing_groups
 from faafo_lab.topology.errors import TopologyError
@@ -69,6 +69,23 @@ class Topology(Application):
         self.refresh()
         return self._plan(layout)
 
+    # -- a chapter of the workbook ---------------------------------------------------------------------------------
+
+    def start_chapter(self) -> None:
+        """Begin this chapter on a clean slate: say what is there and whose it is, take it over, and remove it.
+
+        From now on the application is this chapter's: where the notebook of another one is still open, its `app` says
+        so (TakenOver). Whoever changes the application now is waited for. Floating addresses stay.
+        """
+        if not self.chapter:
+            raise TopologyError('Which chapter starts? Name it: Topology(cloud, chapter="02").')
+        with alone(self.cloud, f"start chapter {self.chapter}"):
+            turn.take(self.cloud, self.chapter)
+            self.refresh()
+            if line := turn.found(list(self.servers.values()), self.chapter):
+                self.say(line)
+            self.remove_old_app()
+
     # -- step by step ----------------------------------------------------------------------------------------------
 
     def check(self, servers: int, addresses: int, groups: int = 0, rules: int = 0) -> None:
@@ -114,13 +131,13 @@ class Topology(Application):
         """The database and the message queue, on a server of their own."""
         self._add(Layout.only(services=1), "add the services")
 
-    def add_apis(self, count: int) -> None:
-        """API servers app-api-1 … app-api-`count`, each with a floating address."""
-        self._add(Layout.only(api=count), "add API servers")
+    def ensure_apis(self, count: int) -> None:
+        """Build those of app-api-1 … app-api-`count` that are missing, each with a floating address."""
+        self._add(Layout.only(api=count), "build API servers")
 
-    def add_workers(self, count: int) -> None:
-        """Workers app-worker-1 … app-worker-`count`."""
-        self._add(Layout.only(worker=count), "add workers")
+    def ensure_workers(self, count: int) -> None:
+        """Build those of app-worker-1 … app-worker-`count` that are missing."""
+        self._add(Layout.only(worker=count), "build workers")
 
     def add(self, role: str) -> str:
         """One server more of this role ("api" or "worker"), of the first free number; its name, once it serves."""
@@ -203,6 +220,7 @@ class Topology(Application):
     def _changing(self, what: str) -> Iterator[Undo]:
         """Nobody else on this machine changes the application meanwhile; on failure what was made is undone."""
         with alone(self.cloud, what):
+            turn.check(self.cloud, self.chapter)
             try:
                 with Undo(self.say) as undo:
                     yield undo
@@ -273,6 +291,17 @@ class Topology(Application):
             )
 
 
-def discover(cloud: Cloud, say: Say = print) -> Topology:
+def discover(cloud: Cloud, say: Say = print, chapter: str | None = None) -> Topology:
     """The application as it runs on this cloud, found from nothing but the cloud; no servers where there is none."""
-    return Topology(cloud, say=say).refresh()
+    return Topology(cloud, say=say, chapter=chapter).refresh()
+
+
+def in_thread(topology: Topology) -> Topology:
+    """The same application for another thread: a connection of its own, and nothing printed."""
+    return Topology(
+        topology.cloud.again(),
+        image=topology.image_name,
+        flavor=topology.flavor_name,
+        say=lambda line: None,
+        chapter=topology.chapter,
+    )

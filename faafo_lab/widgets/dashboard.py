@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import html
+import time
 
 import ipywidgets
 
 from faafo_lab import load
-from faafo_lab.topology import ROLES, Topology, TopologyError
+from faafo_lab.cloud import progress
+from faafo_lab.topology import ROLES, Topology, TopologyError, in_thread
 from faafo_lab.widgets import picture
-from faafo_lab.widgets.live import Follower, in_thread
-from faafo_lab.widgets.panel import BANNER, FAINT, TEXT, Closed, Job, Panel, button, row
+from faafo_lab.widgets.live import METER_PAUSE_SECONDS, Follower, Meter
+from faafo_lab.widgets.panel import BANNER, FAINT, JOBS_STORED, TEXT, Closed, Job, Panel, button, row
 
 LOOK_PAUSE_SECONDS = 1.0
 ORDER_LOOK_PAUSE_SECONDS = 0.25
@@ -26,7 +28,7 @@ class Dashboard(Panel):
         self._follower = Follower(topology)
         self._picture, self._numbers = ipywidgets.HTML(), ipywidgets.HTML()
         self._victim = ipywidgets.Dropdown(options=[], layout={"width": "150px"})
-        self._count = ipywidgets.BoundedIntText(value=30, min=1, max=FRACTALS_MOST, layout={"width": "80px"})
+        self._count = ipywidgets.IntText(value=30, layout={"width": "80px"})
         self.moment = self._follower.look()
         self._show()
         buttons = row(
@@ -44,6 +46,7 @@ class Dashboard(Panel):
         )
         self._open(ipywidgets.VBox([self._picture, self._numbers, buttons, more, self._log]))
         self._in_background(self._follow, "dashboard")
+        self._in_background(self._measure, "CPU of the services")
 
     # -- what the buttons do ---------------------------------------------------------------------------------------
 
@@ -92,9 +95,11 @@ class Dashboard(Panel):
         self._act(f"delete {name} the hard way", work)
 
     def order(self, number: int) -> None:
-        """Order so many new fractals from the APIs in turn. Returns at once."""
+        """Order so many new fractals, 1 to FRACTALS_MOST, from the APIs in turn. Returns at once."""
 
         def work(job: Job) -> str:
+            if not 1 <= number <= FRACTALS_MOST:
+                raise load.LoadError(f"Order 1 to {FRACTALS_MOST} fractals at a time, not {number}.")
             fractals = load.Load(number=number, size=(load.WIDTH_PIXELS, load.HEIGHT_PIXELS))
             with fractals.start(dict(self.moment.endpoints or {})) as run:
                 while run.running:
@@ -122,9 +127,20 @@ class Dashboard(Panel):
         finally:
             self._follower.close()
 
+    def _measure(self) -> None:
+        """Read the CPU use of the servers that don't report theirs, until the panel is closed."""
+        progress.listener.set(self._heed_close)
+        meter = Meter(self._topology)
+        while not self._stop.wait(METER_PAUSE_SECONDS):
+            self._follower.measured = meter.read(list(self._follower.topology.servers.values()))
+
+    def _heed_close(self, _: str) -> None:
+        if self.closed:
+            raise Closed
+
     def _show(self) -> None:
-        self._picture.value = self._picture_html()
-        self._numbers.value = self._numbers_html()
+        self._picture.value = self._picture_html(picture.topology(self.moment))
+        self._numbers.value = self._numbers_html(picture.throughput(self.moment))
         several = [role.name for role in ROLES.values() if role.numbered]
         names = tuple(machine.name for machine in self.moment.of_role(*several))
         if names != tuple(self._victim.options):
@@ -132,13 +148,13 @@ class Dashboard(Panel):
             self._victim.options = names
             self._victim.value = chosen if chosen in names else next(reversed(names), None)
 
-    def _picture_html(self) -> str:
+    def _picture_html(self, drawn: str) -> str:
         banner = ""
         if self.moment.problem:
             banner = f'<div role="status" style="{TEXT};{BANNER}">{html.escape(self.moment.problem)}</div>'
-        return f'<div style="overflow-x:auto">{banner}{picture.topology(self.moment)}</div>'
+        return f'<div style="overflow-x:auto">{banner}{drawn}</div>'
 
-    def _numbers_html(self) -> str:
+    def _numbers_html(self, drawn: str) -> str:
         moment = self.moment
         numbers = [
             ("waiting", moment.waiting),
@@ -153,13 +169,16 @@ class Dashboard(Panel):
         )
         return (
             f'<div style="{TEXT};display:flex;flex-wrap:wrap;gap:8px 20px;align-items:center">'
-            f"{tiles}<div>{picture.throughput(moment)}</div></div>"
+            f"{tiles}<div>{drawn}</div></div>"
         )
 
     def html(self) -> str:
-        """The picture, the numbers and the last jobs, as they are now."""
-        words = f'<p style="{TEXT};{FAINT}">{html.escape(str(self.moment))}</p>'
-        return f"<div>{self._picture_html()}{self._numbers_html()}{self._jobs_html()}{words}</div>"
+        """The picture, the numbers and the last jobs, as they are now, for any page."""
+        at = time.strftime("%H:%M:%S", time.localtime(self.moment.at))
+        words = f'<p style="{TEXT};{FAINT}">At {at}: {html.escape(str(self.moment))}</p>'
+        drawn, line = (picture.image(draw(self.moment)) for draw in (picture.topology, picture.throughput))
+        jobs = self._jobs_html(JOBS_STORED)
+        return f"<div>{self._picture_html(drawn)}{self._numbers_html(line)}{jobs}{words}</div>"
 
     def __str__(self) -> str:
         lines = [f"Dashboard: {self.moment}"]

@@ -4,19 +4,23 @@
     moment = follower.look()     # asks, within a few seconds; never raises because something is away
     moment.rates                 # of the last minute
     moment.problem               # "" or one sentence
+    follower.measured = Meter(app).read(app.servers.values())   # the CPU use of those that don't report it, over SSH
 
-A `Follower` has a connection to the cloud of its own, so that a thread may look while cells work with theirs.
+Both have a connection to the cloud of their own, so that threads may look while cells work with theirs.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from faafo_lab.cloud import direct
 from faafo_lab.cloud.errors import CloudError
-from faafo_lab.topology import Api, Moment, Topology, TopologyError
+from faafo_lab.cloud.marks import ROLE_KEY
+from faafo_lab.cloud.model import Server
+from faafo_lab.topology import ROLES, Api, Machine, Moment, Topology, TopologyError, in_thread
 from faafo_lab.topology.errors import first_line
 from faafo_lab.topology.moment import machines, observe
 
@@ -24,6 +28,12 @@ LIST_PAUSE_SECONDS = 2.0  # between two questions to the cloud; the application 
 ASK_LIMIT_SECONDS = 2.0
 RATE_WINDOW_SECONDS = 4.0  # the throughput shown is the mean over this time
 HISTORY_SECONDS = 60.0
+METER_PAUSE_SECONDS = 4.0  # between two logins, each of which costs the server some hundredths of a second
+METER_COMMAND = "cat ${PROCFS:-/proc}/loadavg ${PROCFS:-/proc}/stat"  # PROCFS: an embedded instance's own files
+METER_LIMIT_SECONDS = 10.0
+
+
+Measured = tuple[float, float]  # load average over a minute; CPU use (%)
 
 
 class Follower:
@@ -36,6 +46,7 @@ class Follower:
         self._api = Api(
             lambda: self.topology.endpoints.values(), timeout_seconds=ASK_LIMIT_SECONDS, session=self._session
         )
+        self.measured: Mapping[str, Measured] = {}
         self._listed = float("-inf")
         self._queue_port = self.last.queue_port
         self._done: deque[tuple[float, int]] = deque()  # (time, fractals done), as far back as a rate needs
@@ -66,6 +77,7 @@ class Follower:
         rate = self._note(moment.at, done)
         self.last = replace(
             moment,
+            machines=tuple(self._with_load(machine) for machine in moment.machines),
             endpoints=self.topology.endpoints,
             rate=rate,
             rates=tuple((moment.at - at, value) for at, value in self._rates),
@@ -81,6 +93,13 @@ class Follower:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+
+    def _with_load(self, machine: Machine) -> Machine:
+        """The machine with what was measured of it, where the application does not say it."""
+        if machine.name not in self.measured or machine.cpu_percent is not None:
+            return machine
+        load_average, cpu_percent = self.measured[machine.name]
+        return replace(machine, load_average=load_average, cpu_percent=cpu_percent)
 
     def _note(self, now: float, done: int | None) -> float | None:
         """Keep a count; returns the throughput over the last RATE_WINDOW_SECONDS, None while it is not known."""
@@ -99,8 +118,36 @@ class Follower:
         return rate
 
 
-def in_thread(topology: Topology) -> Topology:
-    """The same application for another thread: a connection of its own, and nothing printed."""
-    return Topology(
-        topology.cloud.again(), image=topology.image_name, flavor=topology.flavor_name, say=lambda line: None
-    )
+class Meter:
+    """Reads the load of the servers that do not report theirs to the application: the services. One thread's own."""
+
+    def __init__(self, topology: Topology) -> None:
+        self._cloud = in_thread(topology).cloud
+        self._before: dict[str, tuple[int, int]] = {}  # by server id: ticks busy, ticks in all
+
+    def read(self, servers: Iterable[Server]) -> dict[str, Measured]:
+        """Load average over a minute, and CPU use (%) since the last reading, by server name; of no server that does
+        not let us in."""
+        measured = {}
+        for server in servers:
+            role = ROLES.get(server.metadata[ROLE_KEY])
+            if role is None or role.nodes or server.status != "ACTIVE":
+                continue
+            try:
+                words = self._cloud.run(server, METER_COMMAND, METER_LIMIT_SECONDS).stdout.split("\n")
+                busy, total = _ticks(words[1])
+                average = float(words[0].split()[0])
+            except (CloudError, OSError, ValueError, IndexError):
+                self._cloud = self._cloud.again()
+                continue
+            busy_before, total_before = self._before.get(server.id, (busy, total))
+            self._before[server.id] = busy, total
+            if total > total_before:
+                measured[server.name] = average, 100.0 * (busy - busy_before) / (total - total_before)
+        return measured
+
+
+def _ticks(line: str) -> tuple[int, int]:
+    """Of the first line of proc's `stat` (proc(5)): how long all cores were busy, and for how long that counts."""
+    ticks = [int(word) for word in line.split()[1:9]]
+    return sum(ticks) - sum(ticks[3:5]), sum(ticks)  # without idle and iowait

@@ -11,21 +11,20 @@ import ipywidgets
 from faafo_lab.load import HEIGHT_PIXELS, WIDTH_PIXELS, Load, LoadError, workers_of
 from faafo_lab.load.rows import Rows, human
 from faafo_lab.load.runner import Run
-from faafo_lab.topology import Topology, TopologyError
+from faafo_lab.topology import Topology, TopologyError, in_thread
 from faafo_lab.widgets import picture
-from faafo_lab.widgets.live import in_thread
 from faafo_lab.widgets.panel import FAINT, TEXT, Closed, Job, Panel, button, row
 
 LOOK_PAUSE_SECONDS = 0.5
 WORKERS_LIMIT_SECONDS = 120.0  # how long after a run its fractals' makers are asked for
 WORKERS_PAUSE_SECONDS = 2.0
-REQUESTS_MOST = 10_000
+LIST = "list"
 MEASURES = (("latency", "from when it was due"), ("service_time", "from when it was sent"))
 SIZES = (
-    ("read the list of fractals", None),
+    ("read the list of fractals", LIST),
     ("order small fractals, 320 × 200", (320, 200)),
     (f"order fractals, {WIDTH_PIXELS} × {HEIGHT_PIXELS}", (WIDTH_PIXELS, HEIGHT_PIXELS)),
-    ("order large fractals, 1440 × 960", (1440, 960)),
+    (f"order large fractals, {2 * WIDTH_PIXELS} × {2 * HEIGHT_PIXELS}", (2 * WIDTH_PIXELS, 2 * HEIGHT_PIXELS)),
 )
 
 
@@ -45,11 +44,9 @@ class LoadPanel(Panel):
             style={"button_width": "110px"},
         )
         narrow = {"width": "170px"}
-        self._at_once = ipywidgets.BoundedIntText(value=4, min=1, max=64, description="clients", layout=narrow)
-        self._rate = ipywidgets.BoundedFloatText(value=20, min=0.1, max=1000, description="rate (1/s)", layout=narrow)
-        self._number = ipywidgets.BoundedIntText(
-            value=200, min=1, max=REQUESTS_MOST, description="requests", layout=narrow
-        )
+        self._at_once = ipywidgets.IntText(value=4, description="clients", layout=narrow)
+        self._rate = ipywidgets.FloatText(value=20, description="rate (1/s)", layout=narrow)
+        self._number = ipywidgets.IntText(value=200, description="requests", layout=narrow)
         self._size = ipywidgets.Dropdown(options=SIZES, layout={"width": "250px"})
         self._start_button = button("Start", "play", self.start, style="primary")
         self._stop_button = button("Stop", "stop", self.stop)
@@ -78,16 +75,20 @@ class LoadPanel(Panel):
         )
 
     def start(self) -> None:
-        """Start a run with the values that are set; `rows` fill as answers come. Returns at once."""
+        """Start a run with the values that are set; `rows` fill as answers come. Returns at once.
+
+        Values that make no load end it with a sentence that says which is wrong.
+        """
         with self._starting:
             if self.running or self.closed:
                 return
             self.running = True
         self._start_button.disabled = True
-        load = self._load()
 
         def work(job: Job) -> str:
             try:
+                load = self._load()
+                job.what = str(load)
                 app = in_thread(self._topology).refresh()
                 with load.start(app.endpoints) as run:
                     self._run, self._stop_button.disabled = run, False
@@ -104,11 +105,12 @@ class LoadPanel(Panel):
                 self._run, self.running = None, False
                 self._start_button.disabled, self._stop_button.disabled = self.closed, True
 
-        self._act(str(load), work)
+        self._act("start", work)
 
     def _load(self) -> Load:
-        """What the fields say."""
-        number, size = int(self._number.value), self._size.value
+        """What the fields say. Raises LoadError."""
+        number = int(self._number.value)
+        size = None if self._size.value == LIST else self._size.value
         if self._loop.value == "open":
             return Load(loop="open", rate=float(self._rate.value), number=number, size=size)
         return Load(at_once=int(self._at_once.value), number=number, size=size)

@@ -6,7 +6,8 @@ JupyterLab has the kernel hear of a button in a thread beside the one that runs 
 effect while a cell runs; elsewhere the kernel may hear of it when the cell has ended.
 Of each kind of panel there is one per cloud: running its cell again closes the older one.
 
-In a notebook a panel is live; a saved one shows `html()`, as it was then, and a terminal `str()`.
+In a notebook a panel is live. A saved notebook has `html()` beside it, for pages without the kernel, and a terminal
+shows `str()`. When a panel is closed, `html()` of that moment takes the place of the live form in the notebook.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import Any, ClassVar
+from uuid import uuid4
 
 import ipywidgets
 
@@ -32,7 +34,8 @@ log = logging.getLogger(__name__)
 
 CLOSE_LIMIT_SECONDS = 5.0  # how long closing waits for the threads; what they are at has its own limits
 TURN_PAUSE_SECONDS = 0.2
-JOBS_SHOWN = 4
+JOBS_KEPT, JOBS_STORED = 100, 8  # in the panel's log, which scrolls; and of these in a saved notebook
+LOG_HEIGHT = "8em"
 THREAD_NAME = "faafo panel"  # how the names of all these threads begin
 
 TEXT = "font:13px var(--jp-ui-font-family,sans-serif);color:var(--jp-ui-font-color1,inherit)"
@@ -76,13 +79,16 @@ class Panel(ABC):
         self._key = (type(self), cloud_name)
         if older := self._panels.get(self._key):
             older.close()
-        self.jobs: deque[Job] = deque(maxlen=JOBS_SHOWN)
+        self.jobs: deque[Job] = deque(maxlen=JOBS_KEPT)
         self._stop = threading.Event()
         self._threads: set[threading.Thread] = set()
-        self._turn = threading.Lock()  # who may build or remove servers
+        self._line: deque[Job] = deque()  # those that build and remove servers, in the order of the clicks
         self._drawing = threading.Lock()
-        self._log = ipywidgets.HTML()
+        scrolls = {"max_height": LOG_HEIGHT, "overflow": "auto"}
+        self._log = ipywidgets.HTML(layout=scrolls, tabbable=True)  # so that it scrolls without a mouse, too
         self._close_button = button("Close", "times", lambda: self.close(), "Stop looking; keep what is shown")
+        self._display_id = uuid4().hex
+        self._displayed = False
         self.view: Any = None
 
     def _open(self, view: Any) -> None:
@@ -104,8 +110,21 @@ class Panel(ABC):
         return str(self)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
-        live = self.view._repr_mimebundle_() or {}
+        live = {} if self.closed else self.view._repr_mimebundle_() or {}
         return {**live, "text/html": self.html(), "text/plain": str(self)}
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display(self._repr_mimebundle_(), raw=True, display_id=self._display_id)  # type: ignore[no-untyped-call]
+        self._displayed = True
+
+    def _show_closed(self) -> None:
+        """Put the form without a kernel in the place of the live one, wherever the notebook shows that."""
+        if self._displayed and progress.in_notebook():
+            from IPython.display import update_display
+
+            update_display(self._repr_mimebundle_(), raw=True, display_id=self._display_id)  # type: ignore[no-untyped-call]
 
     # -- in the background -----------------------------------------------------------------------------------------
 
@@ -116,6 +135,8 @@ class Panel(ABC):
 
     def close(self) -> None:
         """Stop all that runs for this panel, and keep what it shows. Closing it again changes nothing."""
+        if self.closed:
+            return
         self._stop.set()
         if self._panels.get(self._key) is self:
             del self._panels[self._key]
@@ -127,6 +148,7 @@ class Panel(ABC):
             for widget in controls(self.view):
                 widget.disabled = True
             self._close_button.description = "Closed"
+            self._show_closed()
 
     def __enter__(self) -> Panel:
         return self
@@ -153,9 +175,11 @@ class Panel(ABC):
             thread.start()
 
     def _act(self, what: str, work: Callable[[Job], str], *, in_turn: bool = False) -> None:
-        """Start a job: `work` returns its outcome. With `in_turn` it waits until the jobs before it are through."""
+        """Start a job: `work` returns its outcome. With `in_turn` it waits until such jobs before it have ended."""
         job = Job(what)
         self.jobs.append(job)
+        if in_turn:
+            self._line.append(job)
         self._show_jobs()
 
         def listen(text: str) -> None:
@@ -167,18 +191,11 @@ class Panel(ABC):
         def run() -> None:
             progress.listener.set(listen)
             try:
-                if in_turn:
-                    job.seen = "waits for its turn"
-                    while not self._turn.acquire(timeout=TURN_PAUSE_SECONDS):
-                        listen("waits for its turn")
-                    try:
-                        job.seen = ""
-                        outcome = work(job)
-                    finally:
-                        self._turn.release()
-                else:
-                    outcome = work(job)
-                job.end("✔", outcome)
+                while in_turn and self._line[0] is not job:
+                    listen("waits for its turn")
+                    self._stop.wait(TURN_PAUSE_SECONDS)
+                job.seen = ""
+                job.end("✔", work(job))
             except Closed:
                 job.end("✘", "the panel was closed")
             except (CloudError, LoadError, OSError) as error:
@@ -186,6 +203,9 @@ class Panel(ABC):
             except Exception as error:
                 log.exception("%s failed", what)
                 job.end("✘", f"{type(error).__name__}: {first_line(error)}")
+            finally:
+                if in_turn:
+                    self._line.remove(job)
             self._show_jobs()
 
         self._in_background(run, what)
@@ -194,10 +214,10 @@ class Panel(ABC):
         with self._drawing:  # or an older text could replace a newer one
             self._log.value = self._jobs_html()
 
-    def _jobs_html(self) -> str:
-        lines = "".join(
-            f'<div style="overflow-wrap:anywhere">{html.escape(str(job))}</div>' for job in tuple(self.jobs)
-        )
+    def _jobs_html(self, most: int = JOBS_KEPT) -> str:
+        """The jobs, the newest first."""
+        newest = tuple(self.jobs)[::-1][:most]
+        lines = "".join(f'<div style="overflow-wrap:anywhere">{html.escape(str(job))}</div>' for job in newest)
         return f'<div style="{TEXT};line-height:1.5">{lines}</div>' if lines else ""
 
 

@@ -1,9 +1,11 @@
 """The application drawn: servers by role, how busy each is, and who may talk to whom; and a line of the last minute.
 
-Pure functions from a `Moment` to SVG, which is valid XML and stands on its own: its colours are JupyterLab's (CSS
-variables, with a light theme's as fallback), and what a colour says, a word says too.
+Pure functions from a `Moment` to SVG, which is valid XML and complete: its colours are JupyterLab's (CSS variables,
+with a light theme's as fallback), and what a colour says, a word says too. `image` makes of one what any page shows.
 """
 
+import base64
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -20,13 +22,13 @@ FAINT = "var(--jp-ui-font-color2,#666)"
 FONT = "var(--jp-ui-font-family,sans-serif)"
 
 BOX_WIDTH, BOX_HEIGHT, GAP = 172, 78, 12
-YOU_WIDTH, COLUMN_GAP = 46, 84
+YOU_WIDTH, COLUMN_GAP = 50, 56
 HEAD, FOOT = 30, 34  # above: the columns' titles; below: the way of the results
 ROWS_A_COLUMN = 5  # more workers go into another column
-BAR_WIDTH, BAR_HEIGHT = 82, 8
+BAR_WIDTH, BAR_HEIGHT = 74, 8
 LINE_WIDTH, LINE_HEIGHT = 400, 96
 FULL_PERCENT = 90
-READABLE = 0.75  # of its size: no smaller than this is the picture drawn
+READABLE = 0.92  # of its size: the picture is drawn no smaller than this, and scrolls sideways where there is less room
 
 
 def topology(moment: Moment) -> str:
@@ -45,7 +47,8 @@ def topology(moment: Moment) -> str:
             title = ROLES[machines[0].role].title
             parts.append(_text(x, HEAD - 12, title, size=12, colour=FAINT))
         for stack in columns:
-            top = HEAD + (rows - len(stack)) * (BOX_HEIGHT + GAP) / 2
+            free = rows - len(stack) if len(columns) == 1 else 0  # several columns have their rows side by side
+            top = HEAD + free * (BOX_HEIGHT + GAP) / 2
             for index, machine in enumerate(stack):
                 places[machine.name] = (x, top + index * (BOX_HEIGHT + GAP))
             x += BOX_WIDTH + GAP
@@ -69,9 +72,15 @@ def topology(moment: Moment) -> str:
         for machine in left if middle else []:
             from_x, from_y = places[machine.name]
             arrows.append(_arrow(from_x + BOX_WIDTH, from_y + BOX_HEIGHT / 2, hub_x, hub_y, GREEN))
-        for machine in right[:rows]:  # a second column of workers stands behind the first
+        front_x = min((places[machine.name][0] for machine in right), default=0.0)
+        for machine in right:
             from_x, from_y = places[machine.name]
-            arrows.append(_arrow(from_x, from_y + BOX_HEIGHT / 2, hub_x + BOX_WIDTH, hub_y, ORANGE))
+            start_y = from_y + BOX_HEIGHT / 2
+            if from_x > front_x:  # from a column behind the first: between the boxes of those before it
+                way_y = from_y + BOX_HEIGHT + GAP / 2
+                arrows.append(_line(f"M{from_x:.1f},{start_y:.1f} h{-GAP / 2} V{way_y:.1f} H{front_x:.1f}", ORANGE))
+                start_y = way_y
+            arrows.append(_arrow(front_x, start_y, hub_x + BOX_WIDTH, hub_y, ORANGE))
         queue = f"{moment.queue_port} (queue)"
         ports = f"ports 5432 (database), {queue}" if middle else f"port {queue}"
         parts.append(_text(hub_x + BOX_WIDTH / 2, hub_y + BOX_HEIGHT / 2 + 14, ports, anchor="middle", halo=True))
@@ -81,8 +90,27 @@ def topology(moment: Moment) -> str:
     if not moment.machines:
         parts.append(_text(YOU_WIDTH, HEAD + BOX_HEIGHT / 2, "no server of the application is here", size=14))
         end = YOU_WIDTH + 320
-    label = f"The application: {moment}"
-    return _svg(end + 4, height, label, [*arrows, *parts, *boxes])
+    return _svg(end + 4, height, in_words(moment), [*arrows, *parts, *boxes])
+
+
+def in_words(moment: Moment) -> str:
+    """What the picture shows: the numbers, then each server with what it does."""
+    servers = []
+    for machine in moment.machines:
+        used = "" if machine.cpu_percent is None else f", CPU {machine.cpu_percent:.0f} %"
+        servers.append(f"{machine.name}: {machine.words}{used}")
+    return "; ".join([f"The application: {moment}", *servers])
+
+
+def image(svg: str) -> str:
+    """The picture as an image (HTML), in a light theme's colours, with its description as the alternative text.
+
+    Where a page does not trust what it shows (a notebook of somebody else's in JupyterLab, GitHub), it strips inline
+    SVG but for its words, and keeps images.
+    """
+    found = re.search('aria-label="([^"]*)"', svg)
+    data = base64.b64encode(svg.encode()).decode()
+    return f'<img src="data:image/svg+xml;base64,{data}" alt="{found[1] if found else ""}">'
 
 
 def throughput(moment: Moment) -> str:
@@ -145,7 +173,7 @@ def _box(machine: Machine, x: float, y: float) -> str:
         f'<rect x="{x:.1f}" y="{y + 8:.1f}" width="5" height="{BOX_HEIGHT - 16}" style="fill:{colour}"/>',
         _text(x + 14, y + 19, _cut(machine.name, 20), size=13, weight="bold"),
         _text(x + 14, y + 36, machine.address, colour=FAINT),
-        _text(x + 14, y + (53 if machine.cpu_percent is not None else 56), _cut(machine.words, 25)),
+        _text(x + 14, y + (53 if machine.cpu_percent is not None else 56), _cut(machine.words, 24)),
     ]
     if machine.cpu_percent is not None:
         used = max(0.0, min(100.0, machine.cpu_percent))
@@ -184,10 +212,13 @@ def _arrow(x1: float, y1: float, x2: float, y2: float, colour: str) -> str:
     way = 1 if x2 > x1 else -1
     tip = x2 - way * 8
     bend = (tip - x1) / 2
-    return (
-        f'<path d="M{x1:.1f},{y1:.1f} C{x1 + bend:.1f},{y1:.1f} {tip - bend:.1f},{y2:.1f} {tip:.1f},{y2:.1f}" '
-        f'style="fill:none;stroke:{colour};stroke-width:1.6"/>{_head(x2, y2, way, 0, colour)}'
-    )
+    path = f"M{x1:.1f},{y1:.1f} C{x1 + bend:.1f},{y1:.1f} {tip - bend:.1f},{y2:.1f} {tip:.1f},{y2:.1f}"
+    return _line(path, colour) + _head(x2, y2, way, 0, colour)
+
+
+def _line(path: str, colour: str, more: str = "") -> str:
+    """A line along this path (the attribute `d` of SVG's element path)."""
+    return f'<path d="{path}" style="fill:none;stroke:{colour};stroke-width:1.6{more}"/>'
 
 
 def _results(
@@ -211,9 +242,9 @@ def _results(
     else:
         path += f" L{first_x + BOX_WIDTH + 8:.1f},{end_y:.1f}"
         head = _head(first_x + BOX_WIDTH, end_y, -1, 0, BLUE)
-    return f'<path d="{path}" style="fill:none;stroke:{BLUE};stroke-width:1.6;stroke-dasharray:6 3"/>{head}' + _text(
-        (start_x + end_x) / 2, low - 5, f"results to {left[0].name}, port 80", anchor="middle", halo=True
-    )
+    words = f"results to {left[0].name}, port 80"
+    label = _text((start_x + end_x) / 2, low - 5, words, anchor="middle", halo=True)
+    return _line(path, BLUE, ";stroke-dasharray:6 3") + head + label
 
 
 def _head(x: float, y: float, right: int, down: int, colour: str) -> str:
@@ -232,7 +263,7 @@ def _text(
     y: float,
     text: str,
     *,
-    size: int = 11,
+    size: int = 12,
     weight: str = "normal",
     colour: str = INK,
     anchor: str = "start",
@@ -250,7 +281,8 @@ def _svg(width: float, height: float, label: str, parts: Sequence[str]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(label)}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
-        f'style="max-width:100%;min-width:{READABLE * width:.0f}px;height:auto;display:block">{"".join(parts)}</svg>'
+        f'style="max-width:100%;min-width:{READABLE * width:.0f}px;height:auto;display:block">'
+        f'<rect width="100%" height="100%" style="fill:{GROUND}"/>{"".join(parts)}</svg>'
     )
 
 

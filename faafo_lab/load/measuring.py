@@ -1,0 +1,98 @@
+"""How much the application gets done: equal batches of fractals, several times, and whether the host had CPU to spare.
+
+measured = load.measure(app, work)        # three batches of twelve tasks a worker
+measured.rate, measured.spread            # fractals per second: the mean of the batches, and how far they differ
+"""
+
+import itertools
+import time
+from dataclasses import dataclass
+from statistics import fmean
+
+from faafo_lab.cloud.config import EMBEDDED
+from faafo_lab.load.host import IdleCpu
+from faafo_lab.load.runner import Endpoints
+from faafo_lab.load.sending import LoadError, create
+from faafo_lab.load.timeline import completions, watch
+from faafo_lab.load.work import Work
+from faafo_lab.topology import Topology
+
+SHORT_OF = 0.08  # of all cores: with less of them idle, workers wait for the host
+AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What `workers` workers made of equal batches: `rates` in fractals per second, a batch each.
+
+    `start`, `end`: seconds since 1970. `idle_cores`: of this machine meanwhile, of `cores`; None where the cloud is
+    elsewhere.
+    """
+
+    workers: int
+    rates: tuple[float, ...]
+    start: float
+    end: float
+    idle_cores: float | None = None
+    cores: float | None = None
+
+    @property
+    def rate(self) -> float:
+        """Fractals per second: the mean of the batches."""
+        return fmean(self.rates)
+
+    @property
+    def spread(self) -> float:
+        """How far the fastest batch is from the slowest, in fractals per second."""
+        return max(self.rates) - min(self.rates)
+
+    @property
+    def short(self) -> bool:
+        """Whether this machine had no CPU to spare: then the rate says nothing of the application."""
+        return self.idle_cores is not None and self.cores is not None and self.idle_cores < SHORT_OF * self.cores
+
+    def __str__(self) -> str:
+        noun = "worker" if self.workers == 1 else "workers"
+        batches = ", ".join(f"{rate:.2f}" for rate in self.rates)
+        words = f"{self.workers} {noun}: {self.rate:.2f} fractals/s (batches: {batches})"
+        if self.idle_cores is not None:
+            words += f"; {self.idle_cores:.2f} of {self.cores:g} host cores idle"
+        return words + (": the host was short of CPU" if self.short else "")
+
+    __repr__ = __str__
+
+
+def measure(
+    app: Topology,
+    work: Work,
+    *,
+    per_worker: int = 12,
+    seconds: float = 0.25,
+    repeats: int = 3,
+    endpoints: Endpoints | None = None,
+) -> Measured:
+    """Order `repeats` batches of `per_worker` tasks for each worker, of `seconds` each, and wait until all are made.
+
+    The batches are of equal cost and follow each other without a pause; a task for each worker goes before and after
+    them, uncounted, so that every worker is busy in all of them. `endpoints`: where to order (default: the APIs in
+    turn). Raises LoadError without a worker, and as `watch` does.
+    """
+    app.refresh()
+    workers = len(app.workers)
+    if not workers:
+        raise LoadError("There is no worker to measure: add one first, for instance app.ensure_workers(1).")
+    if per_worker < 2 or repeats < 1:
+        raise LoadError(f"per_worker={per_worker} and repeats={repeats}: give 2 tasks a worker and 1 repeat at least.")
+    size = per_worker * workers
+    tasks = work.tasks(repeats * size + 2 * workers, seconds)
+    names = {task["uuid"] for task in tasks}
+    before, idle, start = app.stats()["done"], IdleCpu(), time.time()
+    create(endpoints or app.endpoints, tasks, at_once=AT_ONCE, progress=False)
+    watch(app, done=before + len(tasks))
+    end, idle_cores = time.time(), idle.cores()
+    times = sorted(item.at for item in completions(app.endpoint) if item.uuid in names)
+    marks = [times[workers - 1 + batch * size] for batch in range(repeats + 1)]
+    rates = tuple(size / (after - earlier) for earlier, after in itertools.pairwise(marks))
+    if app.cloud.name != EMBEDDED:
+        return Measured(workers, rates, start, end)
+    return Measured(workers, rates, start, end, idle_cores, idle.total)

@@ -1,0 +1,182 @@
+"""Work measured out in seconds, so that a chapter looks the same on machines that are ten times apart.
+
+    work = load.calibrate(app)                # one worker makes a few fractals; remembered for this cloud and flavor
+    work.tasks(15, seconds=0.3)               # 15 new ones, each of which keeps one worker busy for about 0.3 s
+    work.same_tasks(15, seconds=0.3)          # always the same ones
+
+A fractal costs as many *steps* as its pixels take to escape, and about FIXED_STEPS more for each pixel's place in the
+PNG. How many steps a pixel takes on average depends on the constant c, and so on the uuid: it is computed on a coarse
+grid, and the picture gets as many pixels as make up the wanted cost. So any tasks of equal `seconds` cost the same.
+"""
+
+import itertools
+import json
+import math
+import os
+import tempfile
+import uuid
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from faafo_lab.app import julia
+from faafo_lab.cloud.config import EMBEDDED
+from faafo_lab.cloud.marks import ROLE_KEY
+from faafo_lab.load.sending import LoadError, create
+from faafo_lab.load.tasks import BOX, ITERATIONS, SEED, Task
+from faafo_lab.load.timeline import Done, completions, watch
+from faafo_lab.paths import make_home
+from faafo_lab.topology import ROLES, Topology
+
+SECONDS = 0.3  # of a task, unless told otherwise
+FIXED_STEPS = 19.0  # what a pixel costs beside its steps, measured: compression, and the way to the API
+GRID = (48, 32)  # of the pixels whose steps are counted: within 1 % of a fine grid's mean
+ASPECT = 1.5  # width to height
+SIDE_MAX_PIXELS = 10_000  # as the application accepts it
+FIRST_GUESS = 2e7  # steps per second of a slow worker
+PROBE_SECONDS, PROBES_EACH = 0.2, 4  # the fractals that measure: how long each takes, how many each worker makes
+ROUNDS_MAX = 6
+OFF = 1.35  # a remembered value that is off by this factor is measured again
+
+
+@dataclass(frozen=True)
+class Work:
+    """How much one worker of a cloud and flavor computes in a second of the wall clock."""
+
+    steps_per_second: float
+
+    def tasks(self, number: int, seconds: float = SECONDS) -> list[Task]:
+        """So many new tasks, each of which keeps one worker busy for about this long. Raises LoadError."""
+        return [self._task(uuid.uuid4(), seconds) for _ in range(self._checked(number, seconds))]
+
+    def same_tasks(self, number: int, seconds: float = SECONDS, seed: int = SEED) -> list[Task]:
+        """As `tasks`, and the same ones for the same number, seconds and seed. Raises LoadError."""
+        space = uuid.uuid5(uuid.NAMESPACE_URL, f"faafo-lab/{seed}/{seconds!r}/{self.steps_per_second!r}")
+        names = (uuid.uuid5(space, str(index)) for index in range(self._checked(number, seconds)))
+        return [self._task(name, seconds) for name in names]
+
+    def seconds(self, task: Task) -> float:
+        """How long this task keeps one worker busy, by calculation."""
+        pixels = int(task["width"]) * int(task["height"])
+        return pixels * _steps_per_pixel(task) / self.steps_per_second
+
+    def __str__(self) -> str:
+        return f"a worker computes {self.steps_per_second / 1e6:,.0f} million steps per second"
+
+    def _task(self, name: uuid.UUID, seconds: float) -> Task:
+        task = {"uuid": str(name), "width": GRID[0], "height": GRID[1], "iterations": ITERATIONS, **BOX}
+        pixels = seconds * self.steps_per_second / _steps_per_pixel(task)
+        height = max(1, round(math.sqrt(pixels / ASPECT)))
+        width = max(1, round(pixels / height))
+        if width > SIDE_MAX_PIXELS:
+            raise LoadError(f"A fractal of {seconds:g} s would be {width} pixels wide: give fewer seconds.")
+        return {**task, "width": width, "height": height}
+
+    @staticmethod
+    def _checked(number: int, seconds: float) -> int:
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise LoadError(f"number is {number!r}: give how many tasks you want, a whole number.")
+        if not 0 < seconds < math.inf:
+            raise LoadError(f"seconds is {seconds!r}: give how long a task takes, a number above 0.")
+        return number
+
+
+def calibrate(app: Topology, *, again: bool = False) -> Work:
+    """Measure what one worker of this application computes in a second; say so in a line.
+
+    The value is remembered in the lab's home for this cloud, flavor and (of an embedded cloud) processor: then a few
+    fractals confirm it, and only where they take a very different time, or with `again`, it is measured anew.
+    The fractals that measure are deleted. Raises LoadError where no worker is there, and as `load.watch` does.
+    """
+    if not any("worker" in ROLES[server.metadata[ROLE_KEY]].nodes for server in app.servers.values()):
+        raise LoadError("There is no worker to measure: add one first, for instance app.ensure_workers(1).")
+    key, values, number = _key(app), _remembered(), PROBES_EACH * max(1, len(app.workers))
+    known = values.get(key)
+    if known and not again:
+        took = median(_times(app, Work(known).tasks(number, PROBE_SECONDS)))
+        if 1 / OFF < took / PROBE_SECONDS < OFF:
+            work = Work(known)
+            app.say(f"calibrated: {work} (measured before, and confirmed)")
+            return work
+        app.say(f"a fractal took {took:.2f} s instead of {PROBE_SECONDS} s: calibrating again")
+    work, took = Work(FIRST_GUESS), 0.0
+    for _ in range(ROUNDS_MAX):  # what is far too short is too short to measure: ever nearer
+        if 1 / OFF < took / PROBE_SECONDS < OFF:
+            break
+        took = median(_times(app, work.tasks(number, PROBE_SECONDS)))
+        work = Work(work.steps_per_second * PROBE_SECONDS / took)
+    _remember({**values, key: work.steps_per_second})
+    app.say(f"calibrated: {work}")
+    return work
+
+
+def _times(app: Topology, tasks: Sequence[Task]) -> list[float]:
+    """How long a worker was busy with each of these tasks (seconds): from one completion to the next where there are
+    several, else the computing time that it reports. The tasks are deleted afterwards."""
+    before = app.stats()["done"]
+    create(app.endpoints, tasks, progress=False)
+    names = {task["uuid"] for task in tasks}
+    watch(app, done=before + len(tasks))
+    made = defaultdict[str, list[Done]](list)
+    for item in sorted(completions(app.endpoint), key=lambda item: item.at):
+        if item.uuid in names:
+            made[item.worker].append(item)
+    gaps = [later.at - one.at for items in made.values() for one, later in itertools.pairwise(items)]
+    durations = [item.duration for items in made.values() for item in items]
+    app.api.delete(names)
+    return gaps or durations
+
+
+def _steps_per_pixel(task: Task) -> float:
+    """The mean cost of a pixel in steps, FIXED_STEPS included."""
+    width, height = GRID
+    coarse = julia.Task(str(task["uuid"]), width, height, ITERATIONS, **BOX)
+    real, imaginary = julia.constant(coarse)
+    c = complex(real, imaginary)
+    x = np.linspace(BOX["xa"], BOX["xb"], width)
+    y = np.linspace(BOX["ya"], BOX["yb"], height)
+    z = (x[None, :] + 1j * y[:, None]).ravel()
+    steps = 0
+    for _ in range(ITERATIONS):
+        z = z[z.real**2 + z.imag**2 <= 4.0]
+        if not z.size:
+            break
+        steps += z.size
+        z = z * z + c
+    return FIXED_STEPS + steps / (width * height)
+
+
+def _key(app: Topology) -> str:
+    """What a calibration is good for: a cloud, a flavor and, where the cloud is this machine, its processor."""
+    return " | ".join((app.cloud.name, app.flavor.name, _processor() if app.cloud.name == EMBEDDED else ""))
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _file() -> Path:
+    return make_home() / "calibration.json"
+
+
+def _remembered() -> dict[str, float]:
+    """Steps per second by key; nothing where the file is not there, or is not what this module writes."""
+    try:
+        values = json.loads(_file().read_text(encoding="utf-8"))
+        return {str(key): float(value) for key, value in values.items() if 0 < float(value) < math.inf}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
+
+
+def _remember(values: dict[str, float]) -> None:
+    with tempfile.NamedTemporaryFile("w", dir=_file().parent, delete=False, encoding="utf-8") as file:
+        json.dump(values, file, indent=1)
+    os.replace(file.name, _file())

@@ -1,0 +1,65 @@
+"""Whose turn it is: on one cloud one chapter at a time has the application, the one that started last.
+
+A file in the lab's home says which. Every notebook reads it: one of another chapter that is still open learns of it,
+instead of working on an application that is no longer its own.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from faafo_lab.cloud.base import Cloud
+from faafo_lab.cloud.marks import file_of
+from faafo_lab.cloud.model import Server
+from faafo_lab.topology.errors import TakenOver
+
+CHAPTER_KEY = "faafo-lab-chapter"  # the metadata key of which chapter made a server
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A chapter that has the application, and since when (local time)."""
+
+    chapter: str
+    since: str
+
+
+def current(cloud: Cloud) -> Turn | None:
+    """Whose turn it is; None: no chapter has started on this cloud."""
+    try:
+        chapter, since = file_of(cloud.name, "chapter").read_text(encoding="utf-8").splitlines()
+    except (FileNotFoundError, ValueError):
+        return None
+    return Turn(chapter, since)
+
+
+def take(cloud: Cloud, chapter: str) -> None:
+    """From now on it is this chapter's turn."""
+    path = file_of(cloud.name, "chapter")
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    fresh.write_text(f"{chapter}\n{datetime.now():%H:%M}\n", encoding="utf-8")
+    fresh.replace(path)  # whoever reads it meanwhile reads all of it
+
+
+def check(cloud: Cloud, chapter: str | None) -> None:
+    """Raise TakenOver where another chapter has started since this one (None: whoever is no chapter may always)."""
+    turn = current(cloud) if chapter else None
+    if turn and turn.chapter != chapter:
+        raise TakenOver(
+            f"Chapter {turn.chapter} took over the application at {turn.since}: to go on with chapter {chapter}, run "
+            f"its cells again from `app.start_chapter()`."
+        )
+
+
+def found(servers: Sequence[Server], chapter: str) -> str:
+    """What a chapter that starts finds, and whose it is, in a line; "" where nothing is there."""
+    if not servers:
+        return ""
+    makers = {server.metadata.get(CHAPTER_KEY, "") for server in servers}
+    words = {"": "that no chapter made", chapter: "of an earlier run of this chapter"}
+    whose = " and ".join(words.get(maker, f"of chapter {maker}") for maker in sorted(makers, reverse=True))
+    since = min((server.created for server in servers if server.created), default=None)
+    when = f", there since {since.astimezone():%H:%M}" if since else ""
+    number, them = f"{len(servers)} server{'s' * (len(servers) != 1)}", "them" if len(servers) != 1 else "it"
+    return f"found {number} {whose}{when}: chapter {chapter} takes over and removes {them}"
