@@ -298,6 +298,21 @@ def test_with_a_disk_of_its_own_an_api_has_only_the_images_it_was_given(app: Top
     assert discover(cloud).pictures == "database"
 
 
+def test_the_bound_of_the_queue_is_the_deployments_and_a_new_session_knows_it(app: Topology, cloud: Cloud) -> None:
+    with pytest.raises(TopologyError, match="waiting_max must be from 1 to 999999999, not 0"):
+        Topology(cloud, waiting_max=0)
+    Topology(cloud, waiting_max=5, say=lambda line: None).deploy(api=1, worker=0)
+    rows = load.create(app.refresh().endpoints, [lasting(0.1) for _ in range(8)], progress=False)
+    assert sorted(row.status for row in rows) == [201] * 5 + [503] * 3
+    assert (app.stats()["waiting_max"], app.stats()["waiting"]) == (5, 5)
+    assert app.stats()["oldest_waiting_seconds"] > 0
+    again = discover(cloud)
+    assert again.waiting_max == 5
+    assert not again.plan(Layout.scaled_out(1, 0)).changes
+    app.deploy(api=2, worker=2)
+    cloud.wait_until(lambda: not app.stats()["waiting"], "the five to be made", timeout_seconds=120)
+
+
 def test_what_the_application_refuses_is_said_in_its_own_words(app: Topology) -> None:
     with pytest.raises(TopologyError, match=r"The application refuses \(404\): There is no .*nobody"):
         app.drain(["nobody"])

@@ -25,6 +25,8 @@ from faafo_lab.topology.user_data import PICTURES_IN_DATABASE
 
 DIGEST_CHARACTERS = 16
 PICTURES_KEY = "faafo-lab-images"  # the metadata key of where an API keeps pictures
+WAITING_KEY = "faafo-lab-waiting-max"  # that of how many fractals it lets wait, where that is not its own default
+WAITING_LIMIT = 999_999_999
 EMBEDDED_DISTRO = "faafo-lab"  # the Glance property os_distro of an image that has the application on board
 
 Say = Callable[[str], None]
@@ -35,7 +37,9 @@ class Application:
 
     Arguments: the cloud; the names of an image and a flavor (default: the environment's FAAFO_LAB_IMAGE and
     FAAFO_LAB_FLAVOR, else those of the embedded cloud); `say`, which gets a line for each thing done; the chapter that
-    works with it ("02"), if any: once another chapter has started, what is asked of it raises TakenOver.
+    works with it ("02"), if any: once another chapter has started, what is asked of it raises TakenOver; how many
+    fractals the APIs that are built let wait at once (None: as those that are there, at first the application's own
+    default). Raises TopologyError where that is no such number.
 
     `servers` are those of the lab as they were listed last, by name. Each change makes it anew, so that another thread
     may go through it meanwhile. Where two have one name, the younger's key has its id, too: "app-api-1 (ID)".
@@ -49,7 +53,10 @@ class Application:
         flavor: str | None = None,
         say: Say = print,
         chapter: str | None = None,
+        waiting_max: int | None = None,
     ) -> None:
+        if waiting_max is not None and not 1 <= waiting_max <= WAITING_LIMIT:
+            raise TopologyError(f"waiting_max must be from 1 to {WAITING_LIMIT}, not {waiting_max}.")
         self.cloud = cloud
         self.chapter = chapter
         self.image_name = image or os.environ.get("FAAFO_LAB_IMAGE") or "faafo-lab"
@@ -59,6 +66,7 @@ class Application:
         self._image: Image | None = None
         self._flavor: Flavor | None = None
         self._pictures: str | None = None
+        self._waiting_max = waiting_max
         self.servers: dict[str, Server] = {}
         self.built = 0  # how many servers this object created
         self.gone: set[tuple[str, str]] = set()  # name and start of the programs whose servers this object replaced
@@ -106,6 +114,12 @@ class Application:
         """Where the APIs keep the pictures: "database", or "file:///DIRECTORY" of their own disks."""
         known = (server.metadata[PICTURES_KEY] for server in self.apis if PICTURES_KEY in server.metadata)
         return self._pictures or next(known, PICTURES_IN_DATABASE)
+
+    @property
+    def waiting_max(self) -> int | None:
+        """How many fractals the APIs let wait at once; None: the application's own default."""
+        known = (int(server.metadata[WAITING_KEY]) for server in self.apis if WAITING_KEY in server.metadata)
+        return self._waiting_max or next(known, None)
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -215,6 +229,7 @@ class Application:
             secret=self.secret,
             pictures=self.pictures,
             own_url=self._url(user_data.OWN_ADDRESS),
+            waiting_max=self.waiting_max,
         )
 
     def _part_urls(self, part: Part) -> list[str]:

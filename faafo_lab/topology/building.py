@@ -11,7 +11,7 @@ from faafo_lab.cloud import keys
 from faafo_lab.cloud.lookup import pick
 from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY, allocated_file
 from faafo_lab.cloud.model import KeyPair, SecurityGroup, Server
-from faafo_lab.topology.application import PICTURES_KEY, Application
+from faafo_lab.topology.application import PICTURES_KEY, WAITING_KEY, Application
 from faafo_lab.topology.errors import TopologyError
 from faafo_lab.topology.plan import DIGEST_KEY, Layout, Plan, Step
 from faafo_lab.topology.roles import QUEUE, ROLES, Role
@@ -92,6 +92,8 @@ class Builder:
             metadata[CHAPTER_KEY] = self._app.chapter
         if role.chooses_pictures and self._app.pictures != PICTURES_IN_DATABASE:
             metadata[PICTURES_KEY] = self._app.pictures
+        if role.serves and self._app.waiting_max is not None:
+            metadata[WAITING_KEY] = str(self._app.waiting_max)
         if old := [step.server for step in steps if step.server]:
             for step in steps:
                 if step.server:

@@ -35,7 +35,7 @@ def script(
             settings[f"FAAFO_{part.upper()}_URL"] = urls[part][0]
     if "endpoint" in role.offers:
         flags += f' -a "{own_url}"'
-    if "api" in role.nodes and waiting_max is not None:
+    if role.serves and waiting_max is not None:
         flags += f" -w {waiting_max}"
     if role.chooses_pictures and pictures != PICTURES_IN_DATABASE:
         flags += f" -o {pictures}"
