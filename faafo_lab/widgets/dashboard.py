@@ -12,7 +12,7 @@ from faafo_lab.cloud import progress
 from faafo_lab.topology import ROLES, Topology, TopologyError
 from faafo_lab.widgets import picture
 from faafo_lab.widgets.live import METER_PAUSE_SECONDS, Follower, Meter, in_thread
-from faafo_lab.widgets.panel import BANNER, FAINT, JOBS_STORED, TEXT, Closed, Job, Panel, button, row
+from faafo_lab.widgets.panel import BANNER, FAINT, JOBS_STORED, LABEL, TEXT, Closed, Job, Panel, button, row
 
 LOOK_PAUSE_SECONDS = 1.0
 ORDER_LOOK_PAUSE_SECONDS = 0.25
@@ -27,8 +27,8 @@ class Dashboard(Panel):
         self._topology = topology
         self._follower = Follower(topology)
         self._picture, self._numbers = ipywidgets.HTML(), ipywidgets.HTML()
-        self._victim = ipywidgets.Dropdown(options=[], layout={"width": "150px"})
-        self._count = ipywidgets.IntText(value=30, layout={"width": "80px"})
+        self._victim = ipywidgets.Dropdown(description="server", style=LABEL, layout={"width": "200px"})
+        self._count = ipywidgets.IntText(value=30, description="number", style=LABEL, layout={"width": "140px"})
         self.moment = self._follower.look()
         self._show()
         buttons = row(
