@@ -9,9 +9,9 @@ import ipywidgets
 
 from faafo_lab import load
 from faafo_lab.cloud import progress
-from faafo_lab.topology import ROLES, Topology, TopologyError
+from faafo_lab.topology import ROLES, Topology, TopologyError, in_thread
 from faafo_lab.widgets import picture
-from faafo_lab.widgets.live import METER_PAUSE_SECONDS, Follower, Meter, in_thread
+from faafo_lab.widgets.live import METER_PAUSE_SECONDS, Follower, Meter
 from faafo_lab.widgets.panel import BANNER, FAINT, JOBS_STORED, LABEL, TEXT, Closed, Job, Panel, button, row
 
 LOOK_PAUSE_SECONDS = 1.0
@@ -131,8 +131,9 @@ class Dashboard(Panel):
         """Read the CPU use of the servers that don't report theirs, until the panel is closed."""
         progress.listener.set(self._heed_close)
         meter = Meter(self._topology)
-        while not self._stop.wait(METER_PAUSE_SECONDS):
+        while not self.closed:
             self._follower.measured = meter.read(list(self._follower.topology.servers.values()))
+            self._stop.wait(METER_PAUSE_SECONDS)
 
     def _heed_close(self, _: str) -> None:
         if self.closed:

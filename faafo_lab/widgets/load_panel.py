@@ -12,9 +12,8 @@ from faafo_lab.load import HEIGHT_PIXELS, WIDTH_PIXELS, Load, LoadError, workers
 from faafo_lab.load.rows import Rows, human
 from faafo_lab.load.runner import Run
 from faafo_lab.tables import scrolling
-from faafo_lab.topology import Topology, TopologyError
+from faafo_lab.topology import Topology, TopologyError, in_thread
 from faafo_lab.widgets import picture
-from faafo_lab.widgets.live import in_thread
 from faafo_lab.widgets.panel import FAINT, LABEL, TEXT, Closed, Job, Panel, button, row
 
 LOOK_PAUSE_SECONDS = 0.5
