@@ -101,7 +101,7 @@ class Dashboard(Panel):
             if not 1 <= number <= FRACTALS_MOST:
                 raise load.LoadError(f"Order 1 to {FRACTALS_MOST} fractals at a time, not {number}.")
             fractals = load.Load(number=number, size=(load.WIDTH_PIXELS, load.HEIGHT_PIXELS))
-            with fractals.start(dict(self.moment.endpoints or {})) as run:
+            with fractals.start(in_thread(self._topology).refresh().endpoints) as run:
                 while run.running:
                     job.seen = f"{run.ended} of {number}"
                     self._show_jobs()
