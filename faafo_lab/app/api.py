@@ -60,15 +60,15 @@ class Cut(HTTPMessageDelegate):
         self._delegate, self._left = delegate, bound + 1
 
     def headers_received(self, start_line: Any, headers: HTTPHeaders) -> Any:
-        """Pass it on."""
+        """Let the handler see the head as it is."""
         return self._delegate.headers_received(start_line, headers)
 
     def finish(self) -> None:
-        """Pass it on."""
+        """Tell the handler that the body has ended."""
         self._delegate.finish()
 
     def on_connection_close(self) -> None:
-        """Pass it on."""
+        """Tell the handler that the client has gone."""
         self._delegate.on_connection_close()
 
     def data_received(self, chunk: bytes) -> Any:

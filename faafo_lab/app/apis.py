@@ -57,7 +57,7 @@ class Endpoints:
                 log.warning("cannot note where the APIs are: %s", error.strerror or error)
 
     def drawn(self) -> list[str]:
-        """All, in the order in which to ask them: first those that serve, by lot; last those that were away."""
+        """All, in the order in which to ask them: first those that serve, shuffled; last those that were away."""
         first = list(self._serving or self._given)
         random.shuffle(first)
         now = time.monotonic()

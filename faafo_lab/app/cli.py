@@ -16,7 +16,6 @@ from typing import Any
 
 from faafo_lab.app import settings
 from faafo_lab.app.apis import Apis, Endpoints
-from faafo_lab.app.durations import duration
 from faafo_lab.app.errors import ApiAway, ApiRefused, AppError, SettingsError
 from faafo_lab.interpreter import start_again
 
@@ -71,10 +70,10 @@ def list_(client: Apis, options: argparse.Namespace) -> None:
 def show(client: Apis, options: argparse.Namespace) -> None:
     """Show one fractal."""
     one = client.call("GET", f"/v1/fractal/{_uuid(options)}")
-    seconds = one.get("duration")
+    duration = one.get("duration")
     rows = {
         "uuid": one["uuid"],
-        "duration": BLANK if seconds is None else duration(seconds),
+        "duration": BLANK if duration is None else f"{duration:f} seconds",  # as the original has it
         "dimensions": _dimensions(one),
         **{name: one[name] for name in ("iterations", "xa", "xb", "ya", "yb")},
         "size": _size(one),

@@ -66,7 +66,7 @@ def aside(thread: ThreadPoolExecutor, work: Callable[..., object], *arguments: o
 
 def _say(ended: Future[Any]) -> None:
     if not ended.cancelled() and (error := ended.exception()):
-        log.error("what nobody waits for has failed", exc_info=error)
+        log.error("background work has failed", exc_info=error)
 
 
 def _deliver(futures: Sequence["asyncio.Future[R]"], answers: Sequence[R | Exception]) -> None:

@@ -50,7 +50,7 @@ class Handler(RequestHandler):
             self.set_header("Connection", "close")
 
     def prepare(self) -> None:
-        """Bound the body."""
+        """Refuse a body that is too long."""
         if len(self.request.body) > self.body_max_bytes:
             raise TooLarge(f"The body must be at most {self.body_max_bytes} bytes: this one is longer.")
 
@@ -127,7 +127,7 @@ class NowhereHandler(Handler):
     """Every address that is none: 404."""
 
     def prepare(self) -> None:
-        """Refuse."""
+        """Answer 404, whatever the method is."""
         raise NotFound(f"There is nothing at {self.request.path}.")
 
 

@@ -29,7 +29,7 @@ usage: faafo-install [-i database|messaging|faafo]... [-r api|worker|demo]...
   -s SECRET        the deployment's secret: results, deletions, database and broker need it
                    (default: FAAFO_SECRET, or the one of the last installation)
 
-  Everybody on a machine can read what stands on its command lines. So -m, -d, -o and -s may be left out, and
+  Every user of a machine can read its command lines. So -m, -d, -o and -s may be left out, and
   FAAFO_QUEUE_URL, FAAFO_DATABASE_URL, FAAFO_IMAGES_URL and FAAFO_SECRET be set in the environment instead.
   On a real machine, FAAFO_WHEEL in the environment is the wheel that -i faafo installs: the one that has this script.
   FAAFO_LOG=json and FAAFO_LOG_LEVEL=debug|info|warning|error in the environment say how API and worker log.
@@ -143,7 +143,7 @@ variable() { # variable NAME VALUE: a line of an EnvironmentFile, none where the
     [ -z "$2" ] || printf '%s="%s"\n' "$1" "${value//\"/\\\"}"
 }
 
-logging() { # how the programs shall log, where the caller's environment says so
+logging() { # how the programs log, where the caller's environment says so
     variable FAAFO_LOG "${FAAFO_LOG-}"
     variable FAAFO_LOG_LEVEL "${FAAFO_LOG_LEVEL-}"
 }

@@ -25,7 +25,7 @@ OUTBOX_AFTER_SECONDS = 5.0  # until then the API that accepted it publishes it i
 
 
 class Keeper:
-    """Sees to it that every accepted task is in the queue or in a worker's hands."""
+    """Makes sure that every accepted task is in the queue or has a lease."""
 
     def __init__(self, store: Store, publisher: Publisher, metrics: Metrics):
         self._store = store

@@ -90,7 +90,7 @@ class Json(Blotted):
 
 
 class Blot:
-    """Blots out secrets in a text, also as they stand in an address, in JSON and in Python's own quotes."""
+    """Blots out secrets in a text, also as an address, JSON and Python's own quotes write them."""
 
     def __init__(self, secrets: list[str]):
         written = {

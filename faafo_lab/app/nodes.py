@@ -42,7 +42,7 @@ _SHOW = _shown.where(_name).order_by(runs.c.started_at.desc()).limit(1)
 
 
 def write(transaction: Transaction, role: str, name: str, run: str, **reported: Any) -> bool:
-    """Insert or update a run's row; whether it shall drain."""
+    """Insert or update a run's row; whether it has to drain."""
     this = {"of_name": name, "of_role": role, "of_run": run}
     for field in ("working_on", "load_average"):
         reported[field] = json.dumps(reported[field])

@@ -36,7 +36,7 @@ class Totals(NamedTuple):
 
     @property
     def to_do(self) -> int:
-        """How many are to be made: in the outbox, in the queue, in a worker's hands."""
+        """How many are not made yet: in the outbox, in the queue, or leased."""
         return self.all - self.done - self.failed
 
 

@@ -1,7 +1,7 @@
 """What is on its way, in the rows: the outbox, what is in the queue, and the leases.
 
 A fractal that is to do is in one of three states, each found by an index: in the outbox (``published_at`` is NULL), in
-the queue, or in a worker's hands until ``lease_until``. What is tried again later waits in the outbox (``retry_at``).
+the queue, or leased to a worker until ``lease_until``. What is tried again later waits in the outbox (``retry_at``).
 """
 
 from collections.abc import Callable, Sequence
@@ -159,7 +159,7 @@ def refill(transaction: Transaction, queue_is_empty: bool) -> int:
     """Put what should be in the queue, and is not, into the outbox; how many.
 
     The queue is empty: what was published and nobody has taken. It is not: what was overtaken, for the queue is first
-    in, first out. Both may be in the hands of a worker that takes no lease, such as the original's; so the patience
+    in, first out. A worker that takes no lease, such as the original's, may have either; so the patience
     doubles each time.
     """
     if queue_is_empty:

@@ -141,7 +141,7 @@ class NodesHandler(Handler):
         self.send({"num_results": len(found), "objects": found, "page": 1, "total_pages": 1})
 
     async def post(self) -> None:
-        """A worker's heartbeat: renew its leases, tell it whether to drain and which APIs serve."""
+        """A worker's heartbeat: renew its leases; answer whether to drain, and which APIs serve."""
         self.check_secret()
         beat = validation.heartbeat(self.json_body())
         drain, leases = await self.api.ask(self.api.store.heard, beat)
@@ -191,7 +191,7 @@ class StatsHandler(Handler):
     route = "/v1/stats"
 
     async def get(self) -> None:
-        """Count."""
+        """Answer with the counts, the oldest order's age and the bound."""
         store = self.api.store
         counts, seconds = await self.api.ask(store.stats)
         stats: dict[str, int | float | None] = {**counts, "oldest_waiting_seconds": round(seconds, 3)}
@@ -246,7 +246,7 @@ class HealthHandler(Handler):
     route = "/health"
 
     async def get(self) -> None:
-        """Check both."""
+        """Ask database and broker, and say what is down."""
         answer: dict[str, Any] = {"status": "ok", "hostname": self.api.name, "database": "ok", "broker": "ok"}
         down = []
         api = self.api
@@ -272,7 +272,7 @@ class MetricsHandler(Handler):
     route = "/metrics"
 
     async def get(self) -> None:
-        """Count."""
+        """Answer with this API's own counts and the deployment's."""
         api = self.api
         stats = await unless_away(api.ask(api.store.stats))
         found = await unless_away(api.ask(api.store.read, nodes.listed))

@@ -2,7 +2,7 @@
 
 fractals       what was asked for, who works on it (the lease), what came out
 image_pieces   the PNGs that the database keeps, in pieces, apart from the rows so that no list ever reads them
-loose_images   what is kept outside and no row refers to: not yet, or no more; it is to be deleted
+loose_images   images outside that no row refers to, not yet or no more: the sweep deletes them
 counters       how many fractals were created, deleted, done and failed: what would take long to count
 gaps           how many of each block of numbers were deleted: see ``numbers``
 withdrawn      which orders were deleted lately: see ``generations``

@@ -158,7 +158,7 @@ def _valkey() -> NoReturn:
 
 
 def _socket(port: int, *longest: str) -> Path:
-    """The socket that stands for a port; raises where there is none or its name is too long for the kernel."""
+    """The socket that serves as a port; raises where there is none or its name is too long for the kernel."""
     path = settings.port_socket(port)
     if path is None:
         raise SettingsError("INSTANCE_PORTS is not set: this starts services on an instance of the embedded cloud.")

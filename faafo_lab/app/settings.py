@@ -33,7 +33,7 @@ def hostname() -> str:
 
 
 def port_socket(port: int) -> Path | None:
-    """The Unix socket that stands for a TCP port of this instance; None on any other machine."""
+    """The Unix socket that serves as a TCP port of this instance; None on any other machine."""
     ports = os.environ.get("INSTANCE_PORTS")
     return Path(ports) / str(port) if ports else None
 
@@ -109,7 +109,7 @@ def endpoint_urls() -> list[str]:
 
 
 def advertised_url() -> str | None:
-    """``FAAFO_ADVERTISED_URL``: where workers reach this API, which it tells them; None: nobody says it."""
+    """``FAAFO_ADVERTISED_URL``: where workers reach this API; it tells them. None where it is not set."""
     return os.environ.get("FAAFO_ADVERTISED_URL") or None
 
 

@@ -103,7 +103,7 @@ class Store:
         self._database.close()
 
     def create_tables(self) -> None:
-        """Create what is missing."""
+        """Create the tables that are missing."""
         try:
             with self._database.connection() as connection, database.alone(connection):
                 metadata.create_all(connection)
@@ -323,7 +323,7 @@ class Store:
 
     @_in(Mode.WRITING)
     def heard(self, transaction: Transaction, beat: Heartbeat) -> tuple[bool, dict[str, Lease]]:
-        """A worker's heartbeat: renew or take its leases. Whether it shall drain, and what became of each uuid."""
+        """A worker's heartbeat: renew or take its leases. Whether it has to drain, and what became of each uuid."""
         drain = nodes.write(
             transaction,
             "worker",

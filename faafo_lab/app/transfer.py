@@ -54,7 +54,9 @@ class StreamedHandler(Handler):
         except RequestError as error:
             if "Expect" in self.request.headers:  # the client waits for a word before it sends the body
                 raise
-            self._refused = error  # to be said when all has come: who still sends gets a reset connection instead
+            self._refused = (
+                error  # said when all has come: a client that still sends would get a reset connection instead
+            )
 
     def check_head(self) -> None:
         """Raise what can be said before the body comes."""
@@ -149,7 +151,7 @@ class TooLongHandler(StreamedHandler):
         self.body_max_bytes = bound
 
     async def refuse(self, *arguments: str) -> None:
-        """Say so."""
+        """Answer 413, whatever the method is."""
         self.check_body()
 
     head = get = post = put = delete = patch = options = refuse
@@ -165,7 +167,7 @@ class ImageHandler(Handler):
         await self.get(name)
 
     async def get(self, name: str) -> None:
-        """The PNG or a range of it, or 304 for who has it."""
+        """The PNG or a range of it, or 304 for a client that has it."""
         uuid = known_uuid(name.removesuffix(".png"))
         checksum, size, image = await self.api.ask(self.api.store.image, uuid)
         self.set_header("Content-Type", PNG)

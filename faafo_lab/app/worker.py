@@ -1,14 +1,14 @@
 """The worker (``faafo-worker``): takes a task from the queue, or some small ones, computes the fractals, reports them.
 
-A second thread tells the API every two seconds what the worker works on; that renews the lease, and the answer says
-whether the worker shall drain. A message is acknowledged when its task is done or is no longer ours: the row in the
+A second thread tells an API every two seconds what the worker works on; that renews the lease, and the answer says
+whether the worker has to drain. A message is acknowledged when its task is done or is no longer ours: the row in the
 database says what is to do, so a message may come twice, or get lost.
 
-SIGTERM: finish what is in hand or, where that takes longer than ``DRAIN_SECONDS``, hand it back; say goodbye, exit 0.
-Broker or API away: keep trying, say so once. A message that cannot be processed goes to the dead letters. A task that
-cannot be computed is reported to the API, which lets it be tried again, later; the one that has failed too often goes
-to the dead letters, too. What only this machine cannot (its disk is full) is left to the others: the worker takes
-nothing for a while, longer from one failure to the next.
+SIGTERM: finish the in-flight tasks or, where that takes longer than ``DRAIN_SECONDS``, hand them back; say goodbye and
+exit 0. Broker or all APIs away: keep trying, and say so once. A message that cannot be processed goes to the dead
+letters. A task that cannot be computed is reported to an API, which lets it be tried again, later; one that has failed
+too often goes to the dead letters, too. What only this machine cannot do (its disk is full) is left to the others: the
+worker takes nothing for a while, longer from one failure to the next.
 """
 
 import argparse
@@ -39,9 +39,9 @@ R = TypeVar("R")
 
 HEARTBEAT_TIMEOUT_SECONDS = 4.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-DRAIN_SECONDS = 30.0  # for what is in hand when a signal comes
+DRAIN_SECONDS = 30.0  # for the in-flight tasks when a signal comes
 NOT_FOUND = 404  # it was deleted meanwhile
-GIVE_UP_SECONDS = 20.0  # a worker that shall stop keeps a result for an API that is away no longer than this
+GIVE_UP_SECONDS = 20.0  # a worker that was told to stop keeps a result for absent APIs no longer than this
 PAUSE_SECONDS = 0.2  # of a worker that drains, or whose API is away
 NOTES = "var/lib/faafo/endpoints"  # where the APIs are, as far as they said it
 IN_MEMORY_BYTES = 8 * 1024 * 1024  # a picture that is larger waits in a temporary file
@@ -95,7 +95,7 @@ class Heart:
         self._thread = threading.Thread(target=self._beat, name="heart", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Begin to report."""
         self._thread.start()
 
     def claim(self, orders: Iterable[Order]) -> dict[Order, Lease]:
@@ -114,13 +114,13 @@ class Heart:
         return claimed
 
     def done(self, *orders: Order) -> None:
-        """These are no longer in hand; the API learns it at the next beat, or at once when we drain."""
+        """The worker no longer has these; the API learns it at the next beat, or at once when we drain."""
         self._working_on = [order for order in self._working_on if order not in orders]
         if not self._working_on and self.drain.is_set():
             self._wake.set()
 
     def goodbye(self) -> None:
-        """Stop beating, hand back what is in hand, leave the list of nodes."""
+        """Stop beating, hand back the in-flight tasks, leave the list of nodes."""
         self._ended.set()
         self._wake.set()
         self._thread.join(HEARTBEAT_TIMEOUT_SECONDS)
@@ -130,7 +130,7 @@ class Heart:
             log.warning("cannot say goodbye: %s", error)
 
     def _beat(self) -> None:
-        backoff = Backoff("the API")
+        backoff = Backoff("an API")
         while not self._ended.is_set():
             try:
                 answer = self._tell(self._client)
@@ -207,14 +207,14 @@ class Worker:
                 self._connection = tasks.connection(self._queue_url)
 
     def _consume(self, backoff: Backoff) -> None:
-        """Take tasks until the worker shall stop, drain or rest."""
+        """Take tasks until the worker has to stop, drain or rest."""
         channel = tasks.open_channel(self._connection)
         dead.read_anything(channel)
         taken: deque[Any] = deque()
         consumer = tasks.kombu.Consumer(
             channel, tasks.QUEUES, accept=["json"], on_message=taken.append, auto_declare=False
         )
-        # RabbitMQ 4 knows no limit for a channel's consumers together: there one task of each queue may be in hand
+        # RabbitMQ 4 knows no limit for a channel's consumers together: there the worker may have one task of each queue
         consumer.qos(prefetch_count=1, apply_global=not self._connection.qos_semantics_matches_spec)
         with consumer:
             backoff.worked()
@@ -250,8 +250,8 @@ class Worker:
             if steps > BATCH_STEPS or len(deliveries) == BATCH_MAX:
                 break
             message = self._next(channel, queue)
-        # The first one last: when that is acknowledged RabbitMQ sends another, which is in no queue then and in no
-        # worker's hands, and is taken for lost where it has to wait.
+        # The first one last: when that is acknowledged RabbitMQ sends another, which then is in no queue and has no
+        # lease, and is taken for lost where it has to wait.
         return deliveries[1:] + deliveries[:1]
 
     def _next(self, channel: Any, queue: Any) -> Any:
@@ -290,7 +290,7 @@ class Worker:
             self._heart.done(*(order for order, _ in left))
 
     def _give_up(self, channel: Any, message: Any, reason: str) -> None:
-        """To the dead letters."""
+        """Put a message into the dead letters, and acknowledge it."""
         self._bury(channel, reason, message.body, _queue_of(message), message.content_type or "")
         message.ack()
 
@@ -308,7 +308,7 @@ class Worker:
     def _work(self, order: Order, lease: Lease) -> None:
         """Compute and report what is ours to make.
 
-        Raises ``_Hopeless`` where it can't be done, ever, ``_NotNow`` where somebody else shall do it.
+        Raises ``_Hopeless`` where it can't be done, ever, ``_NotNow`` where another worker has to do it.
         """
         if lease is Lease.GONE:
             raise _Hopeless("There is no such fractal: it was deleted.")
@@ -365,7 +365,7 @@ class Worker:
             raise _Hopeless(failed.reason)
 
     def _make(self, task: Task, png: "tempfile.SpooledTemporaryFile[bytes]") -> dict[str, Any]:
-        """Write the picture to a file; what the API shall know of it."""
+        """Write the picture to a file; what the API is told of it."""
         from faafo_lab.app import fractal  # a compiler: the worker reports before it is loaded
 
         started = time.monotonic()
@@ -382,8 +382,8 @@ class Worker:
         }
 
     def _insist(self, call: Callable[[], R]) -> R:
-        """Repeat a call while the API is away; a worker that shall stop gives up after a while."""
-        backoff = Backoff("the API, with a task in hand")
+        """Repeat a call while all APIs are away; a worker that was told to stop gives up after a while."""
+        backoff = Backoff("an API, to report an in-flight task")
         give_up = None
         while True:
             try:
@@ -426,19 +426,19 @@ class _Hopeless(Exception):
 
 
 class _NotNow(Exception):
-    """The task is good, but this worker cannot do it: somebody else shall have it."""
+    """The task is good, but this worker cannot do it: it is left to the others."""
 
 
 def await_signal(heart: Heart) -> None:
     """The end, in a thread of its own: the main thread hears no signal while it computes.
 
-    The first signal lets the worker finish what it has in hand; the second, or ``DRAIN_SECONDS``, hands it back.
+    The first signal lets the worker finish its in-flight tasks; the second, or ``DRAIN_SECONDS``, hands them back.
     """
     signal.sigwait(SIGNALS)
     log.info("stopping")
     heart.stop.set()
     signal.sigtimedwait(SIGNALS, DRAIN_SECONDS)
-    log.warning("what is in hand takes too long: handed back")
+    log.warning("the in-flight tasks take too long: handed back")
     heart.goodbye()
     os._exit(0)
 

@@ -12,6 +12,8 @@ from numbers import Real
 from types import EllipsisType
 from typing import TypeVar
 
+from faafo_lab.tables import scrolling
+
 Key = TypeVar("Key")
 Guess = float | EllipsisType | None
 NO_PREDICTION = "you made no prediction"
@@ -42,7 +44,7 @@ class Prediction:
             for what, guess, value in self.lines
         )
         head = '<tr><th></th><th>measured</th><th style="text-align:left">your prediction</th></tr>'
-        return f'<div style="overflow-x:auto"><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>'
+        return scrolling(rows, head)
 
     def _number(self, value: float) -> str:
         return f"{value:.3g} {self.unit}".strip()

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from faafo_lab import connect
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CloudError, NotReady
+from faafo_lab.tables import scrolling
 from faafo_lab.topology import Layout, Topology
 
 PYTHON_NEEDED = (3, 11)
@@ -47,7 +48,7 @@ class Setup:
             f"<td {left}>{html.escape(finding.words)}</td></tr>"
             for finding in self.findings
         )
-        return f"<table>{rows}</table>"
+        return scrolling(rows)
 
 
 def setup(cloud: Cloud | None = None) -> Setup:

@@ -32,6 +32,7 @@ from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Ne
 from faafo_lab.cloud.receipt import Ledger, Receipt
 from faafo_lab.cloud.tape import Recorder, Tape
 from faafo_lab.cloud.waiting import Look, wait_until
+from faafo_lab.tables import scrolling
 
 TEMPORARY_KEY = "X-Container-Meta-Temp-URL-Key"  # the header by which a container is given `temporary_key()`
 CONSOLE_LINES = 20  # how much of a failed server's console log its error shows
@@ -489,7 +490,7 @@ class Cloud(ABC):
         cells = {"cloud": self.name, "backend": self.backend, "project": self.config.project or "?"}
         cells |= {"region": self.config.region or "?", "identity": self.config.auth_url or "?"}
         rows = "".join(f"<tr><th>{key}</th><td>{html.escape(value)}</td></tr>" for key, value in cells.items())
-        return f"<table>{rows}</table>"
+        return scrolling(rows)
 
     # ---- for the backends ----
 

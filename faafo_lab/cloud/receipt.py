@@ -16,6 +16,7 @@ from typing import Any
 
 from faafo_lab.cloud.marks import CONTAINER_PREFIX, DESCRIPTION, KEY_PAIR_NAME, ROLE_KEY, allocated_file
 from faafo_lab.cloud.model import Flavor, FloatingIP, KeyPair, SecurityGroup, Server
+from faafo_lab.tables import scrolling
 
 MOST_NAMES_SHOWN = 8
 CREATED = {
@@ -144,7 +145,7 @@ class Receipt:
             f"<tr><th {left}>{name}</th><td {left}>{html.escape(value)}</td></tr>" for name, value in self.rows
         )
         sign = "✓" if self.nothing_left else "⚠"
-        return f"<p>{html.escape(self.title)}</p><table>{rows}</table><p><b>{sign} {html.escape(self.ending)}</b></p>"
+        return f"<p>{html.escape(self.title)}</p>{scrolling(rows)}<p><b>{sign} {html.escape(self.ending)}</b></p>"
 
 
 def make(

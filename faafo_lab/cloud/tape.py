@@ -22,6 +22,8 @@ from itertools import groupby
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from faafo_lab.tables import scrolling
+
 MOST_CALLS_KEPT = 2000
 MOST_CALLS_OF_A_VERB = 100
 LONGEST_REPEAT = 4  # polls are folded when up to so many calls come again and again in the same order
@@ -303,7 +305,7 @@ class Tape:
             f"<td>{f'<b>{_status(row)}</b>' if _bad(row) else _status(row)}</td><td>{row.milliseconds:.0f}</td></tr>"
             for row in self.rows
         )
-        return f"<table><thead>{head}</thead><tbody>{body}</tbody></table><p>{html.escape(self.summary)}</p>"
+        return f"{scrolling(body, head)}<p>{html.escape(self.summary)}</p>"
 
 
 # The calls that each verb made when it last succeeded in this process, by (backend, verb).

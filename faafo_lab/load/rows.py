@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, SupportsIndex, overload
 
+from faafo_lab.tables import scrolling
+
 ROWS_SHOWN = 5  # of the first, and as many of the last
 PERCENT = 100
 MILLISECONDS = 1000
@@ -210,8 +212,7 @@ class Rows(list[Request]):
         if not self:
             return words
         body = "".join(line("td", cells) for cells in self._cells())
-        table = f"<table><thead>{line('th', ['', *COLUMNS])}</thead><tbody>{body}</tbody></table>"
-        return f'<div style="overflow-x:auto">{table}</div>{words}'
+        return scrolling(body, line("th", ["", *COLUMNS])) + words
 
     def _cells(self) -> list[list[str]]:
         """The first and the last rows, as text."""

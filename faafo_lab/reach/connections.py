@@ -14,6 +14,7 @@ from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CommandFailed
 from faafo_lab.cloud.model import Server
 from faafo_lab.reach import probe
+from faafo_lab.tables import scrolling
 from faafo_lab.topology import DATABASE_PORT, HTTP_PORT, RABBITMQ_PORT, SSH_PORT, VALKEY_PORT, Topology
 
 YOU = "you"
@@ -97,7 +98,7 @@ class Matrix:
             f"{_BADGE.format(title='', style=STYLES[state], text=SIGNS[state])} {meaning}"
             for state, meaning in self._legend()
         )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{legend}</p>"
+        return f"{scrolling(body, f'<tr>{head}</tr>')}<p>{legend}</p>"
 
     def _legend(self) -> list[tuple[State, str]]:
         """What the signs mean; that of a private address only where there is one."""

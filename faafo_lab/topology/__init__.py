@@ -50,7 +50,7 @@ from faafo_lab.topology.roles import (
     VALKEY_PORT,
     Role,
 )
-from faafo_lab.topology.topology import Topology, discover
+from faafo_lab.topology.topology import Topology, discover, in_thread
 
 __all__ = [
     "DATABASE_PORT",
@@ -75,4 +75,5 @@ __all__ = [
     "TopologyError",
     "discover",
     "healthy",
+    "in_thread",
 ]

@@ -294,3 +294,14 @@ class Topology(Application):
 def discover(cloud: Cloud, say: Say = print, chapter: str | None = None) -> Topology:
     """The application as it runs on this cloud, found from nothing but the cloud; no servers where there is none."""
     return Topology(cloud, say=say, chapter=chapter).refresh()
+
+
+def in_thread(topology: Topology) -> Topology:
+    """The same application for another thread: a connection of its own, and nothing printed."""
+    return Topology(
+        topology.cloud.again(),
+        image=topology.image_name,
+        flavor=topology.flavor_name,
+        say=lambda line: None,
+        chapter=topology.chapter,
+    )

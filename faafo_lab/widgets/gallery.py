@@ -13,9 +13,8 @@ import ipywidgets
 
 from faafo_lab.cloud import direct
 from faafo_lab.cloud.errors import CloudError
-from faafo_lab.topology import Api, Topology, TopologyError
+from faafo_lab.topology import Api, Topology, TopologyError, in_thread
 from faafo_lab.topology.errors import Gone, first_line
-from faafo_lab.widgets.live import in_thread
 from faafo_lab.widgets.panel import FAINT, TEXT, Job, Panel, button, row
 
 LIMIT_SECONDS = 20.0

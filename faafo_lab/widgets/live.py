@@ -20,7 +20,7 @@ from faafo_lab.cloud import direct
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.cloud.model import Server
-from faafo_lab.topology import ROLES, Api, Machine, Moment, Topology, TopologyError
+from faafo_lab.topology import ROLES, Api, Machine, Moment, Topology, TopologyError, in_thread
 from faafo_lab.topology.errors import first_line
 from faafo_lab.topology.moment import machines, observe
 
@@ -151,14 +151,3 @@ def _ticks(line: str) -> tuple[int, int]:
     """Of the first line of proc's `stat` (proc(5)): how long all cores were busy, and for how long that counts."""
     ticks = [int(word) for word in line.split()[1:9]]
     return sum(ticks) - sum(ticks[3:5]), sum(ticks)  # without idle and iowait
-
-
-def in_thread(topology: Topology) -> Topology:
-    """The same application for another thread: a connection of its own, and nothing printed."""
-    return Topology(
-        topology.cloud.again(),
-        image=topology.image_name,
-        flavor=topology.flavor_name,
-        say=lambda line: None,
-        chapter=topology.chapter,
-    )

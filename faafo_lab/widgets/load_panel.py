@@ -11,9 +11,9 @@ import ipywidgets
 from faafo_lab.load import HEIGHT_PIXELS, WIDTH_PIXELS, Load, LoadError, workers_of
 from faafo_lab.load.rows import Rows, human
 from faafo_lab.load.runner import Run
-from faafo_lab.topology import Topology, TopologyError
+from faafo_lab.tables import scrolling
+from faafo_lab.topology import Topology, TopologyError, in_thread
 from faafo_lab.widgets import picture
-from faafo_lab.widgets.live import in_thread
 from faafo_lab.widgets.panel import FAINT, TEXT, Closed, Job, Panel, button, row
 
 LOOK_PAUSE_SECONDS = 0.5
@@ -172,9 +172,9 @@ class LoadPanel(Panel):
             times = (summary.p50, summary.p95, summary.p99, summary.worst)
             cells = "".join(f"<td>{human(seconds)}</td>" for seconds in times)
             body += f'<tr><td style="text-align:left">{measure.replace("_", " ")}, {words}</td>{cells}</tr>'
-        tables = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{self.rows._repr_html_()}"
+        tables = scrolling(body, f"<tr>{head}</tr>") + self.rows._repr_html_()
         tables = tables.replace("<table>", '<table style="margin-left:0">')  # JupyterLab centres them
-        return f'<div class="jp-RenderedHTMLCommon" style="{TEXT};padding:0;overflow-x:auto">{tables}</div>'
+        return f'<div class="jp-RenderedHTMLCommon" style="{TEXT};padding:0">{tables}</div>'
 
     def html(self) -> str:
         """The last run's summary and rows."""

@@ -73,7 +73,7 @@ def test_list_show_get_and_delete(services: Deployment, client: httpx.Client) ->
     assert rows == [
         ("Parameter", "Value"),
         ("uuid", task["uuid"]),
-        ("duration", "0.25 s"),
+        ("duration", "0.250000 seconds"),
         ("dimensions", "60 x 40 pixels"),
         ("iterations", "64"),
         ("xa", "-2.0"),

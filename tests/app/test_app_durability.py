@@ -167,7 +167,8 @@ def test_while_its_database_hangs_the_api_says_503_to_everybody_and_recovers(dep
     with deployment.client() as client:
         wait_for("the API to recover", lambda: status(client, "/health") == 200)
         deployment.worker("worker")
-        assert [client.post("/v1/fractal", json=order).status_code for order in orders] == [201] * 3
+        # one that was answered 503 may have been accepted since
+        assert {client.post("/v1/fractal", json=order).status_code for order in orders} <= {200, 201}
         wait_for("the fractals", lambda: done(client, [order["uuid"] for order in orders]))
     assert "Traceback" not in deployment.log("api")
 
@@ -179,7 +180,7 @@ def test_a_worker_outlasts_its_api_and_loses_nothing(deployment: Deployment) -> 
     uuids = [client.post("/v1/fractal", json=lasting(0.2)).json()["uuid"] for _ in range(10)]
     wait_for("a task in its hands", lambda: node(client, "worker").get("working_on"))
     deployment.stop("api", signal.SIGKILL)
-    wait_for("the worker to notice", lambda: "waiting for the API" in deployment.log("worker"))
+    wait_for("the worker to notice", lambda: "waiting for an API" in deployment.log("worker"))
     client = deployment.api()
     wait_for("the fractals", lambda: done(client, uuids))
     assert all(client.get(f"/v1/fractal/{one}").json()["attempts"] <= 2 for one in uuids)
@@ -353,5 +354,5 @@ def test_what_fails_behind_an_answer_is_in_the_log(deployment: Deployment) -> No
         connection.execute(sa.text("ALTER TABLE fractals ADD CONSTRAINT never CHECK (published_at IS NULL)"))
     engine.dispose()
     assert client.post("/v1/fractal", json=a_task()).status_code == 201
-    wait_for("the log", lambda: "what nobody waits for has failed" in deployment.log("api"))
+    wait_for("the log", lambda: "background work has failed" in deployment.log("api"))
     assert "Traceback" in deployment.log("api")

@@ -178,7 +178,7 @@ def test_on_a_real_machine_broker_api_and_worker_are_set_up_and_work(machine: Wi
     environment = {"FAAFO_ENDPOINT_URL": "http://localhost"}
     created = deployment.run("cli", "--wait", "60", "create", "--tasks", "2", **environment)
     assert created.returncode == 0, created.stderr
-    uuids = created.stdout.split()[-2:]
+    uuids = created.stdout.splitlines()[1:-1]
     wait_for("the fractals", lambda: done(client, uuids))
     assert client.get("/v1/dead", headers=secret).json()["num_results"] == 0
 

@@ -88,7 +88,7 @@ def test_api_and_worker_log_objects_with_fractal_and_node_and_never_the_secret(d
         name: [one["message"] for one in lines if one.get("fractal") == task["uuid"]] for name, lines in told.items()
     }
     assert about["api-1"] == ["accepted", "completed by worker-1", "deleted"]
-    assert re.fullmatch(r"made in \d+\.\d{3} s", about["worker-1"][0])
+    assert re.fullmatch(r"made in [\d.]+ (s|ms|µs)", about["worker-1"][0])
     failed = next(one for one in told["api-1"] if one["message"].startswith("503 GET /v1"))
     assert "fractal" not in failed
     assert logs.BLOT in failed["message"]

@@ -70,7 +70,7 @@ def test_no_log_of_a_deployment_has_the_secret_whatever_breaks(deployment: Deplo
         wait_for("the API to miss its database", lambda name=name: "waiting for the database" in deployment.log(name))
         deployment.stop(name)
     deployment.start("astray", "worker", FAAFO_ENDPOINT_URL="http://127.0.0.1:9", **verbose)
-    wait_for("the worker to miss its API", lambda: "waiting for the API" in deployment.log("astray"))
+    wait_for("the worker to miss its API", lambda: "waiting for an API" in deployment.log("astray"))
     deployment.stop("astray")
     assert told(deployment, server.password) == {}
 

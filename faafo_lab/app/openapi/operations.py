@@ -151,7 +151,7 @@ def paths() -> Json:
             "post": _operation(
                 "beat",
                 "A worker's heartbeat: it takes and renews the leases of what the worker works on.",
-                {"200": _answer("what the worker shall do", ref("Leases"))},
+                {"200": _answer("what the worker has to do", ref("Leases"))},
                 (),
                 _json("Heartbeat"),
                 secret=True,

@@ -112,7 +112,7 @@ def schemas() -> Json:
         "name": NODE_NAME,
         "role": {"enum": ["api", "worker"]},
         "state": {"enum": ["serving", *validation.WORKER_STATES, "lost"]},
-        "drain": {"type": "boolean", "description": "whether it shall take no more tasks"},
+        "drain": {"type": "boolean", "description": "whether it is asked to take no more tasks"},
         "working_on": _list(UUID, maxItems=validation.WORKING_ON_MAX),
         **LOAD,
         "version": _or_null(_text(validation.VERSION_MAX_LENGTH)),
@@ -166,7 +166,7 @@ def schemas() -> Json:
         "Heartbeat": _object(beat, optional=("working_on", "generations", *told)) | {"additionalProperties": True},
         "Leases": _object(
             {
-                "drain": {"type": "boolean", "description": "whether the worker shall take no more tasks"},
+                "drain": {"type": "boolean", "description": "whether the worker has to stop taking tasks"},
                 "leases": {
                     "type": "object",
                     "additionalProperties": {"enum": list(validation.Lease)},

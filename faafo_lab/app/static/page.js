@@ -83,7 +83,7 @@ function away(why) {
   document.documentElement.classList.add("away");
   pause = gone ? Math.min(pause * 2, AWAY_MS) : POLL_MS / 2;
   if (page.dataset.kind === "gallery") {
-    say(`${why}. This is how things stood at ${answered.toLocaleTimeString()}; trying again.`);
+    say(`${why}. The page shows ${answered.toLocaleTimeString()}; trying again.`);
   }
   button();
 }
@@ -221,7 +221,7 @@ function button() {
   toggle.setAttribute("aria-pressed", String(live));
   const words = !live ? "Paused" : document.documentElement.classList.contains("away") ? "Away" : "Live";
   if (toggle.textContent !== words) toggle.textContent = words;
-  toggle.title = live ? "This page updates by itself: press to pause" : "This page stands still: press to go on";
+  toggle.title = live ? "This page updates by itself: press to pause" : "This page does not update: press to go on";
 }
 
 // One fractal whole, with all that is told about it
