@@ -24,7 +24,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import requests
 
-from faafo_lab.cloud import arguments, console_log, direct, keys, preflight, receipt, records, ssh
+from faafo_lab.cloud import arguments, console_log, direct, keys, marks, preflight, receipt, records, ssh
 from faafo_lab.cloud.arguments import checked
 from faafo_lab.cloud.config import CloudConfig, load
 from faafo_lab.cloud.errors import (
@@ -83,6 +83,10 @@ def verb(method: F) -> F:
             raise
         except KeyboardInterrupt:
             raise Interrupted(f"{method.__name__} was under way") from None
+        if method.__name__ == "create_floating_ip":  # whoever calls it: nothing on the cloud marks it as the lab's
+            marks.note_allocated(cloud.name, result.id)
+        elif method.__name__ == "delete_floating_ip" and isinstance(args[0], FloatingIP):
+            marks.forget_allocated(cloud.name, args[0].id)
         cloud._ledger.note(method.__name__, next(iter((*args, *kwargs.values())), None), result)
         return result
 
@@ -489,8 +493,12 @@ class Cloud(ABC):
         """The HTTP calls of the last cell that made any, or the `last` so many calls: see `tape.py`."""
         return self._recorder.tape(last)
 
-    def receipt(self) -> Receipt:
-        """What was used since this object was made, and what of the lab's is left on the cloud: see `receipt.py`."""
+    @checked
+    def receipt(self, price_per_server_hour: float | None = None) -> Receipt:
+        """What was used since this object was made, and what of the lab's is left on the cloud: see `receipt.py`.
+
+        With a price, invented by you, it says what the servers cost, and what was saved by deleting some.
+        """
         servers = self.servers()  # which the ledger sees too
         return receipt.make(
             self.name,
@@ -502,6 +510,7 @@ class Cloud(ABC):
             self.key_pairs(),
             self.flavors() if self._ledger.lives else [],
             self._containers(),
+            price_per_server_hour,
         )
 
     @property
