@@ -5,6 +5,7 @@ Skipped where no Chromium is installed (Debian's package `chromium`, or the path
 
 import json
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -16,13 +17,17 @@ from typing import Any
 import nbformat
 import pytest
 import requests
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 from playwright.sync_api import sync_playwright
 
 import faafo_lab
+from faafo_lab import widgets
+from faafo_lab.chapters import NOTEBOOKS
 from faafo_lab.cloud import BACKENDS
 from faafo_lab.cloud.base import Cloud
-from faafo_lab.workbook import BUILD, own_home
+from faafo_lab.topology import Topology, discover
+from faafo_lab.workbook import BUILD, WIDGET_VIEW, make_copies, own_home
 from tests.waiting import wait_for
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -34,6 +39,12 @@ EFFECT_LIMIT_SECONDS = 60
 STOP_LIMIT_SECONDS = 30
 LOOK_SECONDS = 0.5
 WIDTH, HEIGHT = 1400, 1250
+PHONE = {"width": 400, "height": 800}
+SERIOUS = {"serious", "critical"}
+OUTPUTS = {"include": [[".jp-Cell-outputArea"]]}
+OUR_OWN = {
+    "exclude": [[".jp-InputPrompt"], [".jp-OutputPrompt"], [".highlight"]]
+}  # the colours of these are nbconvert's
 
 pytestmark = [
     pytest.mark.long,
@@ -71,6 +82,13 @@ SCRATCH = [
     "gallery = widgets.gallery(app, newest=6)\ngallery",
 ]
 
+WAITING = """\
+from faafo_lab.cloud.progress import Progress
+with Progress("go-aheads", 2) as line:
+    while not Path({name!r}).exists():
+        line.update(1)
+        time.sleep(0.3)
+    line.update(2)"""
 GO_ON = "go on"  # the file that the busy cell waits for
 BUSY = f"""\
 from pathlib import Path
@@ -193,18 +211,22 @@ def server_url(server: subprocess.Popen[bytes], runtime: Path, log: Path) -> str
     """Where JupyterLab answers, once it does."""
     assert server.poll() is None, log.read_text()
     for file in runtime.glob("jpserver-*.json"):
-        url = str(json.loads(file.read_text())["url"])
         try:
+            url = str(json.loads(file.read_text())["url"])
             if requests.get(f"{url}api", timeout=5).ok:
                 return url
-        except requests.RequestException:
+        except (requests.RequestException, ValueError):  # not up yet, or its file is being written
             pass
     return None
 
 
 def write(path: Path, sources: list[str]) -> None:
     """A notebook of these cells."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    write_cells(path, [nbformat.v4.new_code_cell(source) for source in sources])
+
+
+def write_cells(path: Path, cells: list[Any]) -> None:
+    notebook = nbformat.v4.new_notebook(cells=cells)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(notebook, path)
 
@@ -221,7 +243,7 @@ def test_the_dashboard_adds_a_worker_and_the_throughput_rises(lab: Lab, cloud: C
     notebook = lab.saved("scratch.ipynb")
     assert errors(notebook) == []
     [shown] = notebook.cells[1].outputs
-    assert "<svg" in shown.data["text/html"]
+    assert "<img" in shown.data["text/html"]
     assert "app-worker-1" in shown.data["text/plain"]
 
     page = lab.page
@@ -244,12 +266,28 @@ def test_the_dashboard_adds_a_worker_and_the_throughput_rises(lab: Lab, cloud: C
     page.get_by_text("the hard way").first.wait_for()
     wait_for("the worker to be gone", lambda: "app-worker-2" not in {server.name for server in cloud.servers()})
 
+    assert serious(page, OUTPUTS) == []
+    assert page.get_by_text("Jupyter news").count() == 0
     lab.press("Start")
     page.get_by_text("finished").first.wait_for()
     lab.press("Refresh")
     page.locator("figure img").first.wait_for()
     page.locator("figure img").first.scroll_into_view_if_needed()
     lab.picture("load-and-gallery")
+    assert serious(page, OUTPUTS) == []
+
+    with page.context.browser.new_page() as application:
+        application.goto(discover(cloud).endpoint)
+        application.locator("article").first.wait_for()
+        assert serious(application) == []
+        application.set_viewport_size(PHONE)
+        assert overflow(application) == 0
+
+    lab.press("Close")
+    page.get_by_alt_text("app-worker-1: ").first.wait_for()  # its last state is in the notebook, in its place
+    [shown] = lab.saved("scratch.ipynb").cells[1].outputs
+    assert set(shown.data) == {"text/html", "text/plain"}
+    assert re.search(r"fractals: \d+ waiting, \d+ in work, [1-9]\d* done", shown.data["text/plain"])
 
 
 def test_a_button_takes_effect_while_a_cell_runs(lab: Lab, cloud: Cloud) -> None:
@@ -269,6 +307,78 @@ def test_a_button_takes_effect_while_a_cell_runs(lab: Lab, cloud: Cloud) -> None
         (lab.folder / GO_ON).touch()
     wait_for("the cell to end", lambda: not lab.running(2))
     cloud.delete_servers(["app-worker-2"])
+
+
+def test_what_a_page_shows_without_the_kernel_is_what_is_so(lab: Lab, cloud: Cloud) -> None:
+    write(
+        lab.folder / "loaded.ipynb",
+        [f"{DEPLOY}\nfrom pathlib import Path", "widgets.dashboard(app)", WAITING.format(name="2")],
+    )
+    lab.open("loaded.ipynb")
+    for index in (0, 1, 2):
+        lab.run_cell(index)
+    lab.page.get_by_text("go-aheads: 1 of 2").wait_for(timeout=START_LIMIT_SECONDS * 1000)
+    lab.command("docmanager:save")
+    lab.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
+    lab.page.reload()
+    (lab.folder / "2").touch()
+    lab.page.get_by_text("✔ go-aheads: 2 of 2").wait_for()
+    lab.page.locator("svg text", has_text="app-worker-1").first.wait_for()
+    lab.picture("loaded-anew")
+
+    lab.saved("loaded.ipynb")
+    shutil.copy(lab.folder / "loaded.ipynb", lab.folder / "tomorrow.ipynb")
+    make_copies()  # as `make lab` does, when no kernel runs
+    lab.open("tomorrow.ipynb")
+    lab.page.get_by_alt_text("app-worker-1: ").first.wait_for()
+    lab.page.get_by_text("go-aheads. (If this line stays, the page did not see how it ended: run the cell").wait_for()
+
+
+def test_a_notebook_that_is_not_trusted_shows_the_panels_as_pictures(lab: Lab, cloud: Cloud) -> None:
+    app = Topology(cloud, say=lambda line: None).deploy(api=1, worker=1)
+    cells = []
+    for panel in (widgets.dashboard(app), widgets.gallery(app)):
+        with panel:
+            data = {**panel._repr_mimebundle_(), WIDGET_VIEW: {"model_id": "of a kernel that is gone"}}
+            output = nbformat.v4.new_output("display_data", data)
+            cells.append(nbformat.v4.new_code_cell("panel", outputs=[output], execution_count=1))
+    write_cells(lab.folder / "strange.ipynb", cells)
+    lab.open("strange.ipynb")
+    page = lab.page
+    assert page.evaluate("() => window.jupyterapp.shell.currentWidget.content.model.cells.get(0).trusted") is False
+    picture = page.get_by_alt_text("app-worker-1: ").first
+    picture.wait_for()
+    assert picture.evaluate("image => image.complete && image.naturalWidth") > WIDTH / 3
+    assert page.locator(".jp-OutputArea-output svg").count() == 0
+    assert serious(page, OUTPUTS) == []
+    lab.picture("not-trusted")
+
+
+@pytest.mark.parametrize("chapter", sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
+def test_an_exported_chapter_is_readable_for_everybody_and_on_a_phone(lab: Lab, chapter: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "jupyter", "nbconvert", "--to", "html", f"--output-dir={tmp_path}"]
+    subprocess.run([*command, str(NOTEBOOKS / f"{chapter}.ipynb")], check=True, capture_output=True)
+    shutil.copytree(NOTEBOOKS / "pictures", tmp_path / "pictures")
+    with lab.page.context.browser.new_page() as page:
+        page.route("http*://**", lambda route: route.abort())  # what the template loads: fonts, formulas
+        page.goto((tmp_path / f"{chapter}.html").as_uri())
+        assert serious(page, OUR_OWN) == []
+        undescribed = "img:not([alt]), img[alt=''], img[alt^='No description']"
+        assert page.locator(undescribed).count() == 0
+        page.set_viewport_size(PHONE)
+        page.screenshot(path=BUILD / f"phone-{chapter}.png")
+        assert overflow(page) == 0
+
+
+def serious(page: Any, context: Any = None) -> list[str]:
+    """What keeps people from reading a page, by axe's rules: the rule, and the first of the elements."""
+    found = Axe().run(page, context).response["violations"]
+    return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found if each["impact"] in SERIOUS]
+
+
+def overflow(page: Any) -> int:
+    """By how many pixels a page is wider than its window."""
+    return int(page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth"))
 
 
 def rate(line: Any) -> float:

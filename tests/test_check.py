@@ -1,15 +1,25 @@
 """Each check against wrong states: one hint that says what is missing, and never "passed"."""
 
+import itertools
+import re
+import subprocess
+import sys
+import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 import faafo_lab
 from faafo_lab import check, load, reach
+from faafo_lab.check.chapter_3 import busiest
+from faafo_lab.check.memory import Record, recall
+from faafo_lab.cloud import keys
 from faafo_lab.cloud.base import Cloud
+from faafo_lab.cloud.model import FloatingIP, Server
 from faafo_lab.reach import probe
 from faafo_lab.reach.connections import judge
 from faafo_lab.topology import SSH_PORT, Topology
@@ -35,18 +45,20 @@ def app(cloud: Cloud) -> Iterator[Topology]:
     assert cloud.servers() == []
 
 
-def hint(exercise: Callable[..., check.Verdict], *answer: str, cloud: Cloud) -> str:
+def hint(exercise: Callable[..., check.Verdict], *answer: object, cloud: Cloud) -> str:
     """What the check says of this state, which must be no solution."""
     verdict = exercise(*answer, cloud=cloud)
     assert not verdict.passed
-    assert len(verdict.hint.splitlines()) == 1
-    assert verdict.hint in repr(verdict)
+    assert verdict.hint
+    words = verdict.hint.words(3)
+    assert len(words.splitlines()) == 1
     assert "passed" not in repr(verdict)
-    return verdict.hint
+    return words
 
 
 def add_server(app: Topology, name: str, group: str, script: str = "") -> None:
     """A server as an exercise asks for, with the lab's mark."""
+    keys.ensure_key_pair(app.cloud)
     server = app.cloud.create_server(
         name,
         image=app.image,
@@ -60,7 +72,7 @@ def add_server(app: Topology, name: str, group: str, script: str = "") -> None:
 
 
 def test_a_verdict_shows_itself_as_text_and_as_html_with_its_hint_escaped() -> None:
-    passed, failed = check.Verdict("2.1"), check.Verdict("2.2", "Add a <rule>.")
+    passed, failed = check.Verdict("2.1"), check.Verdict("2.2", check.Hint("Add a <rule>."))
     assert passed.passed
     assert repr(passed) == "✔ Exercise 2.1: passed"
     assert not failed.passed
@@ -103,20 +115,59 @@ def test_chapter_0_sees_a_group_that_is_missing_shut_or_too_wide(cloud: Cloud) -
     assert "no security group named 'hello'" in hint(check.exercise_0_1, cloud=cloud)
     assert "0.1 first" in hint(check.exercise_0_2, cloud=cloud)
     group = cloud.create_security_group("hello", "faafo-lab: a test")
-    assert "anybody" in hint(check.exercise_0_2, cloud=cloud)
+    assert "none lets anybody in" in hint(check.exercise_0_2, cloud=cloud)
     of_group = cloud.add_rule(group, 80, remote_group=group)
-    assert "anybody" in hint(check.exercise_0_2, cloud=cloud)
+    assert "none lets anybody in" in hint(check.exercise_0_2, cloud=cloud)
     cloud.delete_rule(of_group)
     wide = cloud.add_rule(group, 1, 1000)
-    assert "more than port 80" in hint(check.exercise_0_2, cloud=cloud)
+    assert "another rule, for the ports 1 to 1000" in hint(check.exercise_0_2, cloud=cloud)
     cloud.delete_rule(wide)
     cloud.add_rule(group, 80)
     assert check.exercise_0_2(cloud=cloud).passed
     cloud.add_rule(group, 22)
-    assert "more than port 80" in hint(check.exercise_0_2, cloud=cloud)
-    assert "your answer" in hint(check.exercise_0_3, cloud=cloud)
-    assert "Did you mean 'm1.large'" in hint(check.exercise_0_3, "m1.larg", cloud=cloud)
-    assert "more" in hint(check.exercise_0_3, "m1.small", cloud=cloud)
+    assert "another rule, for port 22" in hint(check.exercise_0_2, cloud=cloud)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [(..., "no answer"), ("m1.larg", "Did you mean 'm1.large'"), ("m1.small", "another flavor gives more"), (2, "'2'")],
+)
+def test_a_wrong_flavor_gets_a_hint(cloud: Cloud, answer: Any, words: str) -> None:
+    assert words in hint(check.exercise_0_3, answer, cloud=cloud)
+
+
+def test_an_answer_is_a_name_or_the_thing_itself_and_the_cloud_comes_in_any_place(cloud: Cloud, app: Topology) -> None:
+    largest = cloud.flavor("m1.large")
+    for verdict in (
+        check.exercise_0_3("m1.large", cloud=cloud),
+        check.exercise_0_3(largest, cloud),
+        check.exercise_0_3(cloud, flavor=largest),
+        check.exercise_0_3(app, largest),
+    ):
+        assert verdict.passed
+    with pytest.raises(TypeError, match=r"check\.exercise_0_1 takes no answer"):
+        check.exercise_0_1(cloud, "hello")
+
+
+@pytest.mark.parametrize(
+    ("script", "words"),
+    [
+        ("", "No line of the console log"),
+        ("echo greetings from greeter\n", "failed"),
+        ("#!/usr/bin/env bash\necho 'greetings from greeter\n", "failed"),
+        ("#!/usr/bin/env bash\ngreetings from greeter\n", "command not found"),
+        ("#!/usr/bin/env greetings from greeter\n", "failed"),
+        ("#!/usr/bin/env bash\necho hello greetings from greeter too\n", "No line of the console log"),
+    ],
+)
+def test_only_a_line_that_is_the_greeting_counts(cloud: Cloud, app: Topology, script: str, words: str) -> None:
+    cloud.get_or_create_security_group("greeter", "faafo-lab: a test")
+    add_server(app, "greeter", "greeter", script)
+    try:
+        cloud.wait_until(lambda: "finished at" in cloud.console("greeter"), "the first boot", LIMIT_SECONDS)
+        assert words in hint(check.exercise_1_1, cloud=cloud)
+    finally:
+        cloud.delete_servers(["greeter"])
 
 
 def test_chapter_1_sees_a_server_without_a_greeting_and_a_page_that_is_shut_too(cloud: Cloud, app: Topology) -> None:
@@ -125,56 +176,110 @@ def test_chapter_1_sees_a_server_without_a_greeting_and_a_page_that_is_shut_too(
     assert machine.is_well
     assert machine.state in ("idle", "working")
     assert "no server named 'greeter'" in hint(check.exercise_1_1, cloud=cloud)
-    assert "1.1 first" in hint(check.exercise_1_2, cloud=cloud)
-    add_server(app, "greeter", "all-in-one")
-    assert "no 'greetings from greeter'" in hint(check.exercise_1_1, cloud=cloud)
-    assert "no floating address" in hint(check.exercise_1_2, cloud=cloud)
+    assert "1.1 first" in hint(check.exercise_1_2, give_to_all(cloud), cloud=cloud)
+    add_server(app, "greeter", "all-in-one", "#!/usr/bin/env bash\necho greetings from $(hostname)\n")
+    cloud.wait_until(lambda: check.exercise_1_1(cloud).passed, "the greeting", LIMIT_SECONDS)
+    addresses_of_greeter(cloud)
     cloud.stop_server("greeter")
     cloud.wait_for("greeter", "SHUTOFF")
-    assert "SHUTOFF" in hint(check.exercise_1_1, cloud=cloud)
+    assert "is SHUTOFF" in hint(check.exercise_1_1, cloud=cloud)
 
     assert "0 of 3 fractals" in hint(check.exercise_1_3, cloud=cloud)
     load.create(app.endpoints, load.same_tasks(3, width=200, height=320), progress=False)
-    assert "0 of 3 fractals" in hint(check.exercise_1_3, cloud=cloud)
+    assert "200 by 320" in hint(check.exercise_1_3, cloud=cloud)
     cloud.run("app-all-in-one", "systemctl stop faafo-worker", check=True)
     load.create(app.endpoints, load.same_tasks(3, width=320, height=200, seed=2), progress=False)
     assert "so far" in hint(check.exercise_1_3, cloud=cloud)
 
-    assert "still answers" in hint(check.exercise_1_4, cloud=cloud)
+    assert "still open" in hint(check.exercise_1_4, cloud=cloud)
     ssh, page = sorted(cloud.security_group("all-in-one").rules, key=lambda rule: rule.port_min or 0)
     cloud.delete_rule(page)
-    assert "not to be seen" in hint(check.exercise_1_4, cloud=cloud)
+    assert "does not answer any more" in hint(check.exercise_1_4, cloud=cloud)
     cloud.add_rule("all-in-one", page.port_min or 0)
     cloud.delete_rule(ssh)
     cloud.wait_until(lambda: check.exercise_1_4(cloud=cloud).passed, "the rules to count", LIMIT_SECONDS)
+    cloud.delete_servers(["greeter"])
     app.remove_old_app()
     assert "no server app-all-in-one" in hint(check.exercise_1_4, cloud=cloud)
 
 
-def test_chapter_2_sees_workers_that_run_and_a_watcher_that_gets_too_far(cloud: Cloud, app: Topology) -> None:
+def give_to_all(
+    cloud: Cloud, *, keeps: bool = True, reuses: bool = True, most: int = 1
+) -> Callable[[Server], FloatingIP | None]:
+    """A learner's function, right unless told otherwise."""
+
+    def give_address(server: Server) -> FloatingIP | None:
+        ips, address = cloud.floating_ips(), None
+        if keeps and any(ip.server_id == server.id for ip in ips):
+            return None
+        for _ in range(most):
+            free = [ip for ip in cloud.floating_ips() if ip.server_id is None] if reuses else []
+            address = cloud.attach_floating_ip(server, free[0] if free else cloud.create_floating_ip())
+        return address
+
+    return give_address
+
+
+def addresses_of_greeter(cloud: Cloud) -> None:
+    """Each wrong function gets its hint, and the right one passes, whatever the project's floating IPs are before."""
+
+    def says(give_address: object) -> str:
+        return hint(check.exercise_1_2, give_address, cloud=cloud)
+
+    assert "no function of yours" in says(...)
+    assert "is not a function" in says("give_address")
+    assert "'greeter' has no floating IP" in says(lambda server: ...)
+    assert "ZeroDivisionError" in says(lambda server: 1 / 0)
+    assert "no server 'greetre'" in says(lambda server: cloud.attach_floating_ip("greetre", cloud.create_floating_ip()))
+    assert "allocated a new floating IP, while" in says(give_to_all(cloud, reuses=False))
+    assert "and give_address(greeter) changed something" in says(give_to_all(cloud, keeps=False, reuses=False))
+    for ip in cloud.floating_ips():
+        if ip.server_id is None:
+            cloud.delete_floating_ip(ip)
+    for _ in range(2):
+        verdict = check.exercise_1_2(give_to_all(cloud), cloud=cloud)
+        assert verdict.passed, verdict
+        assert "a new one is allocated" in verdict.measured
+        assert "a free one is used again" in verdict.measured
+    cloud.create_floating_ip()
+    verdict = check.exercise_1_2(give_to_all(cloud), cloud=cloud)
+    assert verdict.passed
+    assert "a new one" not in verdict.measured
+
+
+def test_chapter_2_sees_workers_that_run_and_a_watcher_that_reaches_too_much(cloud: Cloud, app: Topology) -> None:
     assert "0 of 2 workers" in hint(check.exercise_2_1, cloud=cloud)
-    assert "no worker to stop" in hint(check.exercise_2_2, cloud=cloud)
+    assert "no app-controller" in hint(check.exercise_2_2, cloud=cloud)
+    assert "no app-controller" in hint(check.exercise_2_4, post_again(2), cloud=cloud)
     app.deploy_controller(worker=1)
     assert "1 of 2 workers" in hint(check.exercise_2_1, cloud=cloud)
-    assert "app-worker-1 still runs" in hint(check.exercise_2_2, cloud=cloud)
+    orders_with_a_lost_answer(cloud, app)
+    assert "app-worker-1 is not stopped" in hint(check.exercise_2_2, cloud=cloud)
+    cloud.wait_until(lambda: not app.stats()["waiting"] + app.stats()["working"], "all orders made", LIMIT_SECONDS)
+    old = load.same_tasks(6, width=96, height=64)
+    load.create(app.endpoints, old, progress=False)
+    cloud.wait_until(lambda: not app.stats()["waiting"] + app.stats()["working"], "all orders made", LIMIT_SECONDS)
     cloud.stop_server("app-worker-1")
     cloud.wait_for("app-worker-1", "SHUTOFF")
-    assert "0 orders wait" in hint(check.exercise_2_2, cloud=cloud)
+    load.create(app.endpoints, old, progress=False)  # six answers, and not one new order
+    assert "0 of 6 orders wait" in hint(check.exercise_2_2, cloud=cloud)
+    load.create(app.endpoints, list(itertools.islice(load.new_tasks(), 6)), progress=False)
+    assert check.exercise_2_2(cloud).passed
 
     assert "no server named 'watcher'" in hint(check.exercise_2_3, cloud=cloud)
     add_server(app, "watcher", "worker")
-    assert "member of 'worker'" in hint(check.exercise_2_3, cloud=cloud)
+    assert "member of the security group 'worker'" in hint(check.exercise_2_3, cloud=cloud)
     cloud.delete_servers(["watcher"])
     group = cloud.create_security_group("watcher", "faafo-lab: a test")
     cloud.add_rule(group, SSH_PORT)
     add_server(app, "watcher", "watcher")
-    assert "does not get to the queue" in hint(check.exercise_2_3, cloud=cloud)
+    assert "does not reach the queue" in hint(check.exercise_2_3, cloud=cloud)
     anybody = cloud.add_rule("control", app.queue_port)
     assert "Anybody may connect" in hint(check.exercise_2_3, cloud=cloud)
     cloud.delete_rule(anybody)
     cloud.add_rule("control", app.queue_port, remote_group=group)
     database = cloud.add_rule("control", 5432, remote_group=group)
-    assert "gets to the database too" in hint(check.exercise_2_3, cloud=cloud)
+    assert "reaches the database, too" in hint(check.exercise_2_3, cloud=cloud)
     matrix = reach.matrix(app)
     assert matrix["watcher", "app-controller", 5432] == "open"
     assert matrix["you", "app-controller", 5432] == "shut"
@@ -184,25 +289,203 @@ def test_chapter_2_sees_workers_that_run_and_a_watcher_that_gets_too_far(cloud: 
     assert "watcher" in matrix._repr_html_()
     cloud.delete_rule(database)
     assert check.exercise_2_3(cloud=cloud).passed
+    cloud.delete_servers(["watcher"])
     app.remove_old_app()
 
 
-def test_chapter_3_sees_idle_workers_a_first_api_that_nobody_replaced_and_workers_that_all_drain(
-    cloud: Cloud, app: Topology
-) -> None:
-    assert "app-api-1 is gone" in hint(check.exercise_3_2, cloud=cloud)
+def post_again(
+    times: int, *, new_uuid: bool = False, uuid_needed: bool = True
+) -> Callable[[dict[str, Any], str], None]:
+    """A learner's client, right unless told otherwise: it tries so many times."""
+
+    def order(task: dict[str, Any], url: str) -> None:
+        chosen = {**task, "uuid": str(uuid.uuid4())} if uuid_needed else task
+        for _ in range(times):
+            try:
+                requests.post(f"{url}/v1/fractal", json=chosen, timeout=5)
+            except requests.ConnectionError:
+                if new_uuid:
+                    chosen = {**chosen, "uuid": str(uuid.uuid4())}
+            else:
+                return
+
+    return order
+
+
+def orders_with_a_lost_answer(cloud: Cloud, app: Topology) -> None:
+    """Each wrong client gets its hint, and the right one passes."""
+
+    def says(order: object) -> str:
+        return hint(check.exercise_2_4, order, cloud=cloud)
+
+    assert "no function of yours" in says(...)
+    assert "is not a function" in says(3)
+    assert "Nothing was sent" in says(lambda task, url: ...)
+    assert "TypeError" in says(lambda task: ...)
+    assert "no order arrived" in says(lambda task, url: post_again(1)(task, app.endpoint))
+    assert "'uuid' must be" in says(post_again(2, uuid_needed=False))
+    assert "returned after one request" in says(post_again(1))
+    assert "failed with ConnectionError after one request" in says(
+        lambda task, url: requests.post(f"{url}/v1/fractal", json={**task, "uuid": str(uuid.uuid4())}, timeout=5)
+    )
+    assert "One order made 2 fractals" in says(post_again(3, new_uuid=True))
+    verdict = check.exercise_2_4(post_again(3), cloud=cloud)
+    assert verdict.passed, verdict
+    assert verdict.measured.startswith("2 requests")
+
+
+def test_chapter_3_sees_workers_with_too_little_work_and_workers_that_all_drain(cloud: Cloud, app: Topology) -> None:
     app.deploy(api=1, worker=1)
     assert "1 of 6 workers" in hint(check.exercise_3_1, cloud=cloud)
-    assert "no app-api-2" in hint(check.exercise_3_2, cloud=cloud)
-    assert "No worker is drained" in hint(check.exercise_3_3, cloud=cloud)
+    assert "No worker of 1 is drained" in hint(check.exercise_3_3, cloud=cloud)
     app.drain(["app-worker-1"])
     assert "Every worker is drained" in hint(check.exercise_3_3, cloud=cloud)
-    app.scale(api=2, worker=6)
+    app.scale(api=1, worker=6)
     assert "fewer than 3 fractals" in hint(check.exercise_3_1, cloud=cloud)
-    assert "older than app-api-2" in hint(check.exercise_3_2, cloud=cloud)
-    cloud.delete_servers(["app-api-1"])
-    assert "app-api-1 is gone" in hint(check.exercise_3_2, cloud=cloud)
+
+    new = itertools.islice(load.new_tasks(width=96, height=64), 1)
+    sent = load.create(app.endpoints, list(new), progress=False)[0]
+    silent = replace(sent, status=None, uuid=str(uuid.uuid4()))
+    answered = [replace(silent, status=503), replace(silent, status=201)]
+    for rows, words in (
+        (..., "no rows of yours"),
+        (3, "int is no list of requests"),
+        ([replace(sent, uuid="")], "None of these 1 requests is an order"),
+        ([sent], "no client saw an API die"),
+        ([*answered], "no client saw an API die"),
+        ([sent, silent], "1 of 1 orders that got no answer were not accepted"),
+        ([silent, *answered], "1 of 1 accepted orders are not in the application's list"),
+        ([replace(sent, status=None), sent], "1 of 2 API servers serve"),
+    ):
+        assert words in hint(check.exercise_3_2, rows, cloud=cloud)
     app.remove_old_app()
+
+
+@pytest.mark.parametrize(
+    ("drills", "words"),
+    [
+        ((...,), "no drill of yours"),
+        ((24,), "int is no drill"),
+        ((load.Drill(3, 3, (), ()),), "had 3 orders"),
+        ((load.Drill(24, 22, (8, 9), ()),), "2 of 24 orders were lost"),
+        ((load.Drill(24, 24, (), (8,)),), "1 of 24 orders were made twice"),
+        ((load.Drill(24, 24, (), ()), load.Drill(24, 24, (), ())), "lost nothing either"),
+    ],
+)
+def test_a_drill_that_shows_nothing_or_a_loss_gets_a_hint(cloud: Cloud, drills: tuple[Any, ...], words: str) -> None:
+    assert words in hint(check.exercise_3_4, *drills, cloud=cloud)
+
+
+def test_a_client_that_sends_again_passes_the_drill(cloud: Cloud) -> None:
+    fine = load.Drill(24, 24, (), ())
+    assert check.exercise_3_4(fine, cloud=cloud).passed
+    assert "without sending again 5 were" in repr(
+        check.exercise_3_4(cloud, fine, load.Drill(24, 19, tuple(range(5)), ()))
+    )
+
+
+def test_the_work_of_many_workers_is_told_from_that_of_few() -> None:
+    workers = [f"app-worker-{number}" for number in range(1, 7)]
+    busy = [load.Done(f"{name}-{turn}", turn + 1.0, name, 1.0) for name in workers for turn in range(4)]
+    assert busiest(busy, workers) == (6.0, 6.0)
+    in_turn = [load.Done(str(number), number + 1.0, workers[number % 6], 1.0) for number in range(24)]
+    assert busiest(in_turn, workers) == (1.0, 1.0)
+    assert busiest([*in_turn, *(replace(item, at=item.at + 100) for item in busy)], workers) == (6.0, 6.0)
+    assert busiest(busy, [*workers, "app-worker-7"]) == (0.0, 0.0)
+
+
+@dataclass
+class Sample:
+    at: float
+    workers: int
+
+
+@dataclass
+class Run:
+    worst_wait: float
+    server_minutes: float
+    samples: list[Sample]
+
+
+LOOKS = [Sample(2.0 * number, 1 + number % 4) for number in range(31)]
+
+
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        (..., "no run of yours"),
+        (60, "int is no run"),
+        (Run(0, 0, []), "lasted 0 s"),
+        (Run(1, 0.3, LOOKS[:5]), "lasted 8 s"),
+        (Run(28, 1, LOOKS), "waited for 28 s, with 4 workers at most; 15 s is the limit"),
+        (Run(1, 4.1, LOOKS), "took 4.1 server-minutes; 4 all the time would have taken 4.0"),
+    ],
+)
+def test_an_autoscaler_that_is_too_slow_or_too_dear_gets_a_hint(cloud: Cloud, run: object, words: str) -> None:
+    assert words in hint(check.exercise_3_5, run, cloud=cloud)
+    assert check.exercise_3_5(Run(5, 2.7, LOOKS), cloud=cloud).passed
+
+
+def test_hints_come_in_steps_that_begin_again_where_the_state_is_another(cloud: Cloud) -> None:
+    with own_home():
+        said = [repr(check.exercise_0_3("m1.small", cloud=cloud)) for _ in range(4)]
+        nudge, pointer, method, last = said
+        assert "m1.small" in nudge
+        assert "column" not in nudge
+        assert "column" in pointer
+        assert "max(" not in pointer
+        assert "max(cloud.flavors()" in method == last
+        assert "Did you mean" in repr(check.exercise_0_3("m1.larg", cloud=cloud))
+        assert repr(check.exercise_0_3("m1.small", cloud=cloud)) == nudge
+
+
+def test_what_is_solved_is_remembered_with_its_tries(cloud: Cloud) -> None:
+    with own_home() as home:
+        assert check.progress().solved == 0
+        for answer in ("m1.tiny", "m1.small", "m1.large", "m1.tiny"):
+            check.exercise_0_3(answer, cloud=cloud)
+        check.exercise_0_1(cloud=cloud)
+        shown = check.progress()
+        assert shown.solved == 1
+        assert re.search(r"✔ 0\.3 .* solved on \d+-\d+-\d+ at \d+:\d+ after 3 tries", repr(shown))
+        assert re.search(r"○ 0\.1 .* not solved yet, 1 try\n", repr(shown))
+        assert re.search(r"· 1\.1 .* not tried yet\n", repr(shown))
+        assert '<a href="01_getting_started.ipynb">01 Getting started</a>' in shown._repr_html_()
+
+        for broken in ("{", "[]", '{"0.3": 3}', '{"0.3": {"tries": "3"}}', '{"0.3": {"days": 3}}'):
+            (home / "exercises.json").write_text(broken)
+            assert "starts anew" in repr(check.progress())
+            verdict = check.exercise_0_3("m1.large", cloud=cloud)
+            assert verdict.passed
+            assert "starts anew" in repr(verdict)
+            assert "starts anew" not in repr(check.progress())
+            assert check.progress().solved == 1
+
+
+def test_a_verdict_comes_although_nothing_can_be_remembered(
+    cloud: Cloud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FAAFO_LAB_HOME", str(tmp_path / "file"))
+    verdict = check.exercise_0_3("m1.large", cloud=cloud)
+    assert verdict.passed
+    assert "not remembered" in repr(verdict)
+
+
+def test_several_notebooks_that_try_at_once_lose_no_try() -> None:
+    program = "from faafo_lab.check.memory import remember\nfor _ in range(25): remember('9.1', 'a state')"
+    with own_home():
+        running = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(4)]
+        assert [each.wait(LIMIT_SECONDS) for each in running] == [0] * 4
+        assert recall() == ({"9.1": Record(tries=100, at="a state", times=100)}, "")
+
+
+def test_tab_offers_the_checks_first_and_no_names_that_a_learner_does_not_call() -> None:
+    offered = [name for name in dir(check) if not name.startswith("_")]
+    assert offered[0] == "exercise_0_1"
+    assert set(offered) == {name for name in check.__all__ if name.islower()}
+    for name in offered:
+        assert callable(getattr(check, name))
 
 
 def test_a_probe_tells_who_keeps_a_connection_from_who_closes_and_who_refuses_it() -> None:

@@ -25,9 +25,10 @@ import tornado.web
 import faafo_lab
 from faafo_lab import load, paths
 from faafo_lab.app import julia
+from faafo_lab.load.host import limits
 from faafo_lab.load.rows import Request, Rows, percentile
 from faafo_lab.load.runner import CLIENTS
-from faafo_lab.load.work import FIXED_STEPS
+from faafo_lab.load.work import PIXEL_STEPS, TASK_STEPS
 from faafo_lab.topology import Topology
 from faafo_lab.workbook import own_home
 from tests.waiting import LIMIT_SECONDS, wait_for
@@ -40,7 +41,7 @@ class Server:
         self.stalls: dict[int, float] = {}  # seconds, by the request's number since `expect`
         self.seen = self.answered = 0
         self.elsewhere = 0
-        self.sockets = tornado.netutil.bind_sockets(0, "127.0.0.1")
+        self.sockets = tornado.netutil.bind_sockets(0, "127.0.0.1", backlog=1024)
         self.endpoints = {"page": f"http://127.0.0.1:{self.sockets[0].getsockname()[1]}"}
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
@@ -186,7 +187,7 @@ def test_where_more_than_half_failed_there_is_no_median() -> None:
 def test_orders_say_how_many_were_new() -> None:
     rows = Rows([Request(0, 0.01, status, "a", uuid=str(status)) for status in (201, 200, 200)])
     assert rows.new == 1
-    assert "2 of the 3 orders had been placed before" in str(rows.summary())
+    assert "1 of these orders were new, 2 had been placed before" in str(rows.summary())
     assert "placed before" not in str(Rows([Request(0, 0.01, 200, "a")]).summary()), "that one read a page"
 
 
@@ -261,6 +262,8 @@ def test_a_redirect_is_not_followed(server: Server) -> None:
         ({"loop": "open", "rate": 1, "number": 3, "arrivals": "never"}, "poisson"),
         ({"number": 0}, "0 requests"),
         ({"number": 3, "at_once": 0}, "at_once is 0"),
+        ({"number": 3, "at_once": 513}, "1 to 512"),
+        ({"number": 3, "clients": "second"}, "'first'"),
         ({"number": 3, "path": "v1/fractal"}, "slash"),
         ({"number": 3, "size": (0, 4)}, "width and height"),
         ({"tasks": load.same_tasks(2), "size": (3, 4)}, "not both"),
@@ -371,15 +374,23 @@ def test_steady_orders_that_can_not_be_are_refused_at_once(
         pytest.fail("the block was begun")
 
 
-def test_steady_orders_wait_for_an_api_that_comes_back(server: Server) -> None:
+def test_steady_orders_keep_their_addresses_until_one_fails_then_ask_and_send_again(server: Server) -> None:
     server.expect({})
-    endpoints = dict(server.endpoints)
-    with load.steady(lambda: dict(endpoints), load.new_tasks(), per_second=50) as rows:
-        wait_for("an order", lambda: any(row.ok for row in rows))
-        endpoints.clear()
-        wait_for("an order without an API", lambda: rows[-1].error == "no API")
-        endpoints.update(server.endpoints)
-        wait_for("another order", lambda: rows[-1].ok)
+    spare = tornado.netutil.bind_sockets(0, "127.0.0.1")[0]
+    gone = {"gone": f"http://127.0.0.1:{spare.getsockname()[1]}"}
+    spare.close()
+    answers = iter([{**server.endpoints, **gone}, {}, server.endpoints])
+    with load.steady(lambda: next(answers, server.endpoints), load.new_tasks(), per_second=50) as rows:
+        wait_for("orders after the failure", lambda: sum(row.ok for row in rows) >= 5)
+    assert [(row.ok, row.error) for row in rows][:4] == [
+        (True, ""),
+        (False, "ConnectionRefusedError"),
+        (False, "no API"),
+        (True, ""),
+    ]
+    assert rows[1].uuid == rows[2].uuid == rows[3].uuid
+    assert rows.resent == 2
+    assert "2 of the requests sent an order again" in str(rows.summary())
 
 
 def test_what_stops_steady_orders_is_raised_when_their_block_ends(server: Server) -> None:
@@ -404,10 +415,37 @@ def cost(task: load.Task) -> float:
     box = [task[name] for name in ("xa", "xb", "ya", "yb")]
     fine = julia.Task(task["uuid"], 90, 60, task["iterations"], *box)
     steps = [step for row in julia.pixels(fine) for step in row]
-    return float(task["width"] * task["height"] * (FIXED_STEPS + sum(steps) / len(steps)) / WORK.steps_per_second)
+    pixels = task["width"] * task["height"]
+    return float((TASK_STEPS + pixels * (PIXEL_STEPS + sum(steps) / len(steps))) / WORK.steps_per_second)
 
 
 WORK = load.Work(6e8)
+
+
+def test_the_hosts_idle_cpu_heeds_the_limits_of_control_groups(tmp_path: Path) -> None:
+    def write(name: str, text: str) -> None:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="ascii")
+
+    write("own", "4:cpuset:/\n3:cpu,cpuacct:/pod\n0::/user.slice/lab\n")
+    write("groups/user.slice/cpu.max", "150000 100000\n")
+    write("groups/user.slice/cpu.stat", "usage_usec 2500000\nuser_usec 1\n")
+    write("groups/user.slice/lab/cpu.max", "max 100000\n")
+    write("groups/cpu/pod/cpu.cfs_quota_us", "50000\n")
+    write("groups/cpu/pod/cpu.cfs_period_us", "100000\n")
+    write("groups/cpuacct/pod/cpuacct.usage", "7000000000\n")
+    write("groups/cpu/cpu.cfs_quota_us", "-1\n")
+    found = limits(tmp_path / "own", tmp_path / "groups")
+    assert [(limit.cores, limit.used_seconds()) for limit in found] == [(1.5, 2.5), (0.5, 7.0)]
+    assert limits(tmp_path / "absent", tmp_path / "groups") == []
+
+
+def test_a_busy_core_is_not_idle() -> None:
+    idle, end = load.IdleCpu(), time.process_time() + 0.3
+    while time.process_time() < end:
+        pass
+    assert 0 <= idle.cores() < idle.total
+    assert idle.total <= len(os.sched_getaffinity(0))
 
 
 def test_tasks_of_equal_seconds_cost_the_same() -> None:
@@ -429,6 +467,29 @@ def test_the_same_tasks_are_the_same_and_others_with_other_seconds() -> None:
 def test_work_that_cannot_be_is_refused(wrong: tuple[int, float]) -> None:
     with pytest.raises(load.LoadError):
         WORK.tasks(*wrong)
+
+
+def test_five_hundred_orders_go_out_at_once(server: Server) -> None:
+    server.expect({1: 1.5})
+    tasks = load.same_tasks(500, width=64, height=48)
+    rows = load.create(server.endpoints, tasks, at_once=500, progress=False)
+    assert [row.uuid for row in rows if row.ok] == [task["uuid"] for task in tasks]
+    edges = sorted([(row.started, 1) for row in rows] + [(row.started + row.latency, -1) for row in rows])
+    assert max(itertools.accumulate(change for _, change in edges)) > 250
+
+
+def test_clients_that_choose_an_api_that_is_gone_have_a_row_for_each_failure(server: Server) -> None:
+    spare = tornado.netutil.bind_sockets(0, "127.0.0.1")[0]
+    gone = f"http://127.0.0.1:{spare.getsockname()[1]}"
+    spare.close()
+    urls = {**server.endpoints, "gone": gone}
+    failed = {
+        kind: [row.api for row in load.run(urls, number=40, at_once=4, clients=kind, progress=False) if not row.ok]
+        for kind in CLIENTS
+    }
+    assert failed["first"] == []
+    assert failed["turns"] == [gone] * 20
+    assert {*failed["random"]} == {*failed["own"]} == {gone}
 
 
 # -- on an application of two APIs and two workers; these change it --------------------------------------------------
@@ -484,29 +545,33 @@ def test_a_drill_counts_what_a_client_loses_and_what_it_makes_twice(app: Topolog
         requests.post(f"{urls[0]}/v1/fractal", json=task, timeout=10).raise_for_status()
 
     def again(task: load.Task, urls: list[str], names: Iterator[str] | None = None) -> None:
-        for url in urls:
+        for url in urls * 2:
             with contextlib.suppress(requests.RequestException):
                 order = {**task, "uuid": next(names)} if names else task
                 return requests.post(f"{url}/v1/fractal", json=order, timeout=10).raise_for_status()
         raise RuntimeError("no API took it")
 
-    def twice(task: load.Task, urls: list[str]) -> None:
-        names = iter(lambda: str(uuid.uuid4()), "")
-        again(task, urls, names)
-        again(task, urls, names)
+    def anew(task: load.Task, urls: list[str]) -> None:
+        again(task, urls, iter(lambda: str(uuid.uuid4()), ""))
+
+    def elsewhere(task: load.Task, urls: list[str]) -> None:
+        requests.post(f"{app.endpoint}/v1/fractal", json=task, timeout=10)
 
     def kill() -> None:
         app.cloud.delete_servers(["app-api-2"])
 
     lost = load.drill(app, once, work.tasks(12, 0.02), kill)
     assert lost.lost
-    assert (lost.made, lost.twice) == (12 - len(lost.lost), ())
-    assert sum(lost.failures.values()) == len(lost.lost)
+    assert (lost.made, lost.twice, lost.unanswered) == (12 - len(lost.lost), (), 4)
+    assert sum(lost.failures.values()) == len(lost.lost) + 4  # those without an answer are made all the same
     app.deploy(api=2, worker=2)
     safe = load.drill(app, again, work.tasks(12, 0.02), kill)
     assert (safe.made, safe.lost, safe.twice, safe.failures) == (12, (), (), {})
-    doubled = load.drill(app, twice, work.tasks(4, 0.02), lambda: None)
-    assert (doubled.made, doubled.lost, doubled.twice) == (4, (), (0, 1, 2, 3))
+    assert "12 made, 0 lost, 0 made twice" in str(safe)
+    doubled = load.drill(app, anew, work.tasks(12, 0.02), lambda: None)
+    assert (doubled.made, doubled.lost, doubled.twice) == (12, (), (4, 5, 6, 7))
+    with pytest.raises(load.LoadError, match="sent nothing to the urls"):
+        load.drill(app, elsewhere, work.tasks(3, 0.02), kill)
     app.deploy(api=2, worker=2)
 
 

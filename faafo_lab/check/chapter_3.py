@@ -1,55 +1,253 @@
 """The exercises of chapter 03: scaling out."""
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 from faafo_lab import load
 from faafo_lab.check.questions import reporting
-from faafo_lab.check.verdict import exercise
+from faafo_lab.check.verdict import Hint, exercise
 from faafo_lab.cloud.base import Cloud
+from faafo_lab.load import Done, Drill, Rows
 from faafo_lab.topology import discover, healthy
 
+WORKERS, EACH = 6, 3  # so many workers, and fractals by each of them
+MORE_THAN = 3.0  # workers' worth: what three workers can't do
+DRILL_ORDERS = 12
+STEP_SECONDS = 20.0  # a run of an autoscaler that says something lasts as long
+WAIT_PART = 4  # the oldest task may wait for a quarter of the run; without scaling it waits for about half of it
+PEAK_WORKERS = 4  # what the largest load keeps busy, rounded up: so many servers all the time would do, too
+
+
+@runtime_checkable
+class Scaled(Protocol):
+    """What `autoscale.run` returns, as far as it is looked at: times in seconds."""
+
+    worst_wait: float
+    server_minutes: float
+    samples: Sequence["Sample"]
+
+
+class Sample(Protocol):
+    """One look at the application in such a run; `at`: seconds since 1970."""
+
+    at: float
+    workers: int
+
 
 @exercise
-def exercise_3_1(cloud: Cloud) -> str:
-    """Six workers report, and each has made fractals."""
+def exercise_3_1(cloud: Cloud) -> Hint | str:
+    """Six workers together do more than three workers could: measured by the fractals that they made.
+
+    Looks at the application's own record of who made what, when and in how many seconds: of all spans of time in which
+    each of six workers made three fractals, the one with the most work per second counts. A worker that never pauses
+    does one second of work per second.
+    """
     app = discover(cloud)
-    if hint := reporting(app, 6):
+    if hint := reporting(app, WORKERS):
         return hint
-    made = Counter(item.worker for item in load.completions(app.endpoint))
-    few = [server.name for server in app.workers if made[server.name] < 3]
+    names = [server.name for server in app.workers]
+    done = [item for item in load.completions(app.endpoint) if item.worker in names]
+    made = Counter(item.worker for item in done)
+    few = [name for name in names if made[name] < EACH]
     if few:
-        return f"{', '.join(few)} made fewer than 3 fractals: order enough of them for all six."
-    return ""
+        return Hint(
+            f"{', '.join(few)} made fewer than {EACH} fractals.",
+            f"Order many at once: {len(names)} workers take what there is in turn.",
+            "load.create(app.endpoints, work.tasks(72)), then load.watch(app, done=…)",
+        )
+    work, rate = busiest(done, names)
+    if work <= MORE_THAN:
+        return Hint(
+            f"{len(names)} workers did {work:.1f} seconds of work per second at most, and three could do as much.",
+            "Most of the time they had nothing to do. Order more at once, of longer tasks, so that all of them are "
+            "busy together.",
+            "load.create(app.endpoints, work.tasks(72, seconds=0.5)), then load.watch(app, done=…)",
+        )
+    return f"{rate:.1f} fractals/s: the work of {work:.1f} workers that never pause."
 
 
 @exercise
-def exercise_3_2(cloud: Cloud) -> str:
-    """The API server that the workers report to was deleted and is there again, and they report to the new one."""
+def exercise_3_2(cloud: Cloud, rows: Rows | None = None) -> Hint | str:
+    """An API server died while orders came in: each request that failed was sent again, and no order is lost.
+
+    Afterwards two API servers serve again.
+
+    `rows` is what `load.steady` filled meanwhile: a row for each request, with its uuid and its status (None: no
+    answer). The application's list says which orders it has.
+    """
     app = discover(cloud)
-    names = {server.name: server for server in app.apis}
-    if "app-api-1" not in names:
-        return "app-api-1 is gone, and the workers have nobody to report to: deploy again, which repairs that."
-    if "app-api-2" not in names:
-        return "There is no app-api-2: deploy the application with two API servers first."
-    first, second = names["app-api-1"].created, names["app-api-2"].created
-    if first is None or second is None or first <= second:
-        return "app-api-1 is older than app-api-2, so nobody has replaced it: delete it under load, then mend that."
-    down = [name for name, url in app.endpoints.items() if not healthy(url)]
-    if down or len(app.endpoints) < len(app.apis):
-        return f"{', '.join(down) or 'an API server without a floating address'} does not serve: deploy again."
-    return reporting(app, 1)
+    if rows is None:
+        return Hint(
+            "The check has no rows of yours yet: check.exercise_3_2(rows).",
+            "Send orders in the background, and delete an API server meanwhile.",
+            "with load.steady(lambda: urls, tasks, per_second=6) as rows",
+        )
+    if not isinstance(rows, list) or not all(isinstance(row, load.Request) for row in rows):
+        return Hint(f"{type(rows).__name__} is no list of requests: give the check what `load.steady` filled.")
+    orders = [row for row in rows if row.uuid]
+    if not orders:
+        return Hint(
+            f"None of these {len(rows)} requests is an order.",
+            "Send orders, not readings of a page.",
+            "load.steady(lambda: urls, tasks, per_second=6)",
+        )
+    unanswered = {row.uuid for row in orders if row.status is None}
+    if not unanswered:
+        return Hint(
+            f"Each of these {len(orders)} requests was answered: no client saw an API die.",
+            "Delete the API server while orders come in, and let the clients go on with the addresses that they know.",
+            'urls = dict(app.endpoints), then cloud.delete_servers(["app-api-1"])',
+        )
+    accepted = {row.uuid for row in orders if row.ok}
+    if given_up := unanswered - accepted:
+        return Hint(
+            f"{len(given_up)} of {len(unanswered)} orders that got no answer were not accepted later either.",
+            "Go on until the API that is left has accepted them: the block of `load.steady` ends too early.",
+            "load.watch(app, done=…), inside the block",
+        )
+    listed = {fractal["uuid"] for fractal in app.fractals()}
+    if lost := accepted - listed:
+        return Hint(f"{len(lost)} of {len(accepted)} accepted orders are not in the application's list.")
+    serving = [name for name, url in app.endpoints.items() if healthy(url)]
+    if len(serving) < 2:
+        return Hint(
+            f"{len(accepted)} orders are accepted and none is lost; {len(serving)} of 2 API servers serve now.",
+            "Replace the one that died: deploying again creates what is missing.",
+            "app.deploy(api=2, worker=len(app.workers))",
+        )
+    failed = sum(not row.ok for row in orders)
+    return f"{failed} requests failed and were sent again; {len(accepted)} orders accepted, none lost."
 
 
 @exercise
-def exercise_3_3(cloud: Cloud) -> str:
-    """A worker is drained: still there, and done with work."""
+def exercise_3_3(cloud: Cloud) -> Hint | str:
+    """A worker is drained: its server still exists, and it takes no more tasks."""
     app = discover(cloud)
     names = {server.name for server in app.workers}
     states = {node["name"]: node["state"] for node in app.nodes() if node["role"] == "worker" and node["name"] in names}
     if "draining" in states.values():
-        return "A worker is draining, and has not finished what it works on: ask again in a moment."
+        return Hint("A worker is draining, and still works on its last task: run the check again in a moment.")
     if "drained" not in states.values():
-        return "No worker is drained yet: app.drain does it, and leaves the server where it is."
+        return Hint(
+            f"No worker of {len(names)} is drained.",
+            "A worker that is told to drain finishes its task and takes no other; its server stays.",
+            'app.drain("app-worker-2")',
+        )
     if not {"idle", "working"} & set(states.values()):
-        return "Every worker is drained, so nobody works any more: leave one at work."
+        return Hint(
+            "Every worker is drained, so nobody works any more.",
+            "Add one that works.",
+            f"app.ensure_workers({len(names) + 1})",
+        )
     return ""
+
+
+@exercise
+def exercise_3_4(cloud: Cloud, drill: Drill | None = None, careless: Drill | None = None) -> Hint | str:
+    """Your client loses nothing and makes nothing twice while an API server dies.
+
+    `drill` is what `load.drill` counted with your `send(task, urls)`, which sends an order again under the same uuid.
+    `careless`, if you give it, is the same drill with a client that does not send again: it must have lost some, or
+    nothing died.
+    """
+    for which in (drill, careless):
+        if which is not None and not isinstance(which, Drill):
+            return Hint(f"{type(which).__name__} is no drill: give the check what `load.drill` returned.")
+    if not isinstance(drill, Drill):
+        return Hint(
+            "The check has no drill of yours yet: check.exercise_3_4(drill).",
+            "Write send(task, urls), then let an API server die while it orders.",
+            'load.drill(app, send, work.tasks(24), kill=lambda: cloud.delete_servers(["app-api-2"]))',
+        )
+    if drill.ordered < DRILL_ORDERS:
+        return Hint(
+            f"The drill had {drill.ordered} orders.",
+            f"Give it {DRILL_ORDERS} at least, so that some are on their way when the API server dies.",
+            "work.tasks(24)",
+        )
+    if drill.lost:
+        return Hint(
+            f"{len(drill.lost)} of {drill.ordered} orders were lost.",
+            "Where a request gets no answer, send it again, to the next API of `urls`, until one accepts it.",
+            "for url in itertools.cycle(urls)",
+        )
+    if drill.twice:
+        return Hint(
+            f"{len(drill.twice)} of {drill.ordered} orders were made twice.",
+            "An order that is sent again keeps its uuid: by that alone an API knows that it has it already.",
+            "requests.post(url + '/v1/fractal', json=task, timeout=5)",
+        )
+    if isinstance(careless, Drill):
+        if not careless.lost:
+            return Hint(
+                "The client that does not send again lost nothing either, so nothing died while it ordered.",
+                "The kill must hit an API server that clients are using. Both API servers must serve before the drill.",
+                'kill=lambda: cloud.delete_servers(["app-api-2"])',
+            )
+        return f"Of {drill.ordered} orders none is lost; without sending again {len(careless.lost)} were."
+    return f"Of {drill.ordered} orders none is lost, and none was made twice."
+
+
+@exercise
+def exercise_3_5(cloud: Cloud, run: Scaled | None = None) -> Hint | str:
+    """Your `decide(samples)` kept the oldest task from waiting long, with fewer servers than the largest load needs.
+
+    `run` is what `autoscale.run` returned. Two limits: the oldest waiting task never waited for more than a quarter of
+    the run (one worker all the time: about half of it), and the workers took fewer server-minutes than four all the
+    time, which is what the largest load keeps busy.
+    """
+    if run is None:
+        return Hint(
+            "The check has no run of yours yet: check.exercise_3_5(run).",
+            "Write decide(samples), which returns how many workers there should be, then let it scale.",
+            "run = autoscale.run(app, decide, work)",
+        )
+    if not isinstance(run, Scaled):
+        return Hint(f"{type(run).__name__} is no run: give the check what `autoscale.run` returned.")
+    times = [sample.at for sample in run.samples]
+    seconds = max(times) - min(times) if times else 0.0
+    if seconds < STEP_SECONDS:
+        return Hint(
+            f"The run lasted {seconds:.0f} s, too short to say anything.",
+            "The load rises after a third of the run and falls after two: let it go on to its end.",
+            "autoscale.run(app, decide, work, seconds=60)",
+        )
+    most, limit = max(sample.workers for sample in run.samples), seconds / WAIT_PART
+    if run.worst_wait > limit:
+        return Hint(
+            f"The oldest task waited for {run.worst_wait:.0f} s, with {most} workers at most; {limit:.0f} s is the "
+            "limit.",
+            "Ask for more workers as soon as tasks wait: a new one needs a moment until it serves.",
+            "samples[-1].oldest_waiting_seconds, samples[-1].waiting",
+        )
+    peak_minutes = PEAK_WORKERS * seconds / 60
+    if run.server_minutes >= peak_minutes:
+        return Hint(
+            f"The workers took {run.server_minutes:.1f} server-minutes; {PEAK_WORKERS} all the time would have taken "
+            f"{peak_minutes:.1f}.",
+            "Ask for fewer workers when nothing waits any more.",
+            "samples[-1].waiting == 0",
+        )
+    return (
+        f"The oldest task waited for {run.worst_wait:.1f} s (limit: {limit:.0f} s), and the workers took "
+        f"{run.server_minutes:.1f} server-minutes (limit: {peak_minutes:.1f})."
+    )
+
+
+def busiest(done: Sequence[Done], workers: Sequence[str]) -> tuple[float, float]:
+    """Of all spans in which each of these workers made EACH fractals, the one with the most work: seconds of work per
+    second, and fractals per second. Spans without any work: zeros."""
+    ordered = sorted(done, key=lambda item: item.at)
+    best = (0.0, 0.0)
+    for end in range(len(ordered)):
+        found: Counter[str] = Counter()
+        for begin in range(end, -1, -1):
+            found[ordered[begin].worker] += 1
+            if all(found[name] >= EACH for name in workers):
+                span = ordered[begin : end + 1]
+                seconds = span[-1].at - min(item.at - item.duration for item in span)
+                worth = (sum(item.duration for item in span) / seconds, len(span) / seconds) if seconds > 0 else best
+                best = max(best, worth)
+                break
+    return best

@@ -1,19 +1,39 @@
 """Questions that several exercises ask."""
 
+from faafo_lab.check.verdict import Hint
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.model import Rule, SecurityGroup, Server
 from faafo_lab.topology import Topology
 from faafo_lab.topology.api import LOST
 
 
-def reporting(app: Topology, workers: int) -> str:
+def reporting(app: Topology, workers: int) -> Hint | None:
     """A hint where fewer workers than this exist, or one of those that do does not report."""
     if len(app.workers) < workers:
-        return f"{len(app.workers)} of {workers} workers are there: app.ensure_workers builds those that are missing."
+        return Hint(
+            f"{len(app.workers)} of {workers} workers exist.",
+            "The Topology adds the workers that are missing: say how many there should be in all.",
+            f"app.ensure_workers({workers})",
+        )
     heard = {node["name"] for node in app.nodes() if node["role"] == "worker" and node["state"] != LOST}
     silent = [server.name for server in app.workers if server.name not in heard]
-    return (
-        f"{', '.join(silent)} does not report: wait a moment with app.wait_serving, or deploy again." if silent else ""
+    if silent:
+        return Hint(
+            f"{', '.join(silent)} {'does' if len(silent) == 1 else 'do'} not report to the API.",
+            "A server that has just booted reports within seconds; one that is stopped does not.",
+            "app.wait_serving()",
+        )
+    return None
+
+
+def active(server: Server) -> Hint | None:
+    """A hint where a server is not ACTIVE."""
+    if server.status == "ACTIVE":
+        return None
+    return Hint(
+        f"The server {server.name!r} is {server.status}, not ACTIVE.",
+        "A server that boots needs a moment: wait for it. One that is stopped has to be started.",
+        f'cloud.wait_for("{server.name}"), or cloud.start_server("{server.name}")',
     )
 
 

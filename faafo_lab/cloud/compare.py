@@ -53,7 +53,7 @@ class Comparison:
         columns = "".join(
             f'<div style="flex: 1 1 calc(({SIDE_BY_SIDE_EM}em - 100%) * 999); min-width: 0; overflow-x: auto">'
             f'<h4 style="margin: 0.5em 0">{backend}</h4>'
-            f'<pre style="white-space: pre; overflow-x: auto; line-height: 1.35; font-size: 0.85em">'
+            f'<pre tabindex="0" style="white-space: pre; overflow-x: auto; line-height: 1.35; font-size: 0.85em">'
             f'<code style="white-space: inherit">{_highlight(text)}</code></pre>'
             f"{self.calls.get(backend, _Unknown(backend))._repr_html_()}</div>"
             for backend, text in self.sources.items()

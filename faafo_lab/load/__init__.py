@@ -1,4 +1,4 @@
-"""Load for the application, and what came of it: one row per request, one per finished fractal.
+"""Load for the application, and its results: one row per request, one per finished fractal.
 
     work = load.calibrate(app)                         # what one worker here computes in a second
     tasks = work.tasks(60, seconds=0.3)                # 60 fractals that each keep one worker busy for 0.3 s
@@ -27,7 +27,7 @@ Its rooms:
 
     tasks      the fractals to order; work: so many seconds of them
     measuring  equal batches, several times; host: this machine's idle CPU
-    drilling   a client of the learner's own, under fire
+    drilling   a client of the learner's own while something dies; network: what loses answers on the way
     sending    what to send and when: Load, run, start, create, read
     runner     sends it, in the background; wire: one thread's connections
     rows       a row for each request, and what they say in sum

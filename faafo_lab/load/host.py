@@ -3,10 +3,11 @@ application."""
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 STAT = Path("/proc/stat")
-CGROUP = Path("/sys/fs/cgroup")
+OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 IDLE_FIELDS = (3, 4)  # of a CPU's line, after its name: idle, and waiting for a disk
 
 
@@ -15,52 +16,78 @@ class IdleCpu:
 
     def __init__(self) -> None:
         self._cpus = os.sched_getaffinity(0)
-        self._started, self._idle, self._used = time.monotonic(), self._idle_seconds(), _group_seconds()
+        self._limits = limits()
+        self._started, self._idle = time.monotonic(), self._idle_seconds()
+        self._used = [limit.used_seconds() for limit in self._limits]
 
     @property
     def total(self) -> float:
         """Cores that there are for this process and its children: a container's limit counts."""
-        limit = _group_limit()
-        return float(len(self._cpus)) if limit is None else min(limit, float(len(self._cpus)))
+        return min([float(len(self._cpus)), *(limit.cores for limit in self._limits)])
 
     def cores(self) -> float:
         """Cores that were idle on average."""
         took = time.monotonic() - self._started
         if took <= 0:
             return 0.0
-        idle = (self._idle_seconds() - self._idle) / took
-        if _group_limit() is not None:
-            idle = min(idle, self.total - (_group_seconds() - self._used) / took)
-        return max(0.0, min(idle, self.total))
+        left = [
+            limit.cores - (limit.used_seconds() - before) / took
+            for limit, before in zip(self._limits, self._used, strict=True)
+        ]
+        return max(0.0, min((self._idle_seconds() - self._idle) / took, *left, self.total))
 
     def _idle_seconds(self) -> float:
         ticks = 0
         for line in STAT.read_text(encoding="ascii").splitlines():
             name, *fields = line.split()
-            if name.removeprefix("cpu").isdecimal() and name.startswith("cpu") and int(name[3:]) in self._cpus:
+            if name.startswith("cpu") and name != "cpu" and int(name[3:]) in self._cpus:
                 ticks += sum(int(fields[field]) for field in IDLE_FIELDS)
         return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _group_limit() -> float | None:
-    """The cores that this process's control group may use (version 2); None where there is no limit."""
+@dataclass(frozen=True)
+class Limit:
+    """A control group that may use so many `cores`, and the file that says what it has used."""
+
+    cores: float
+    usage: Path
+
+    def used_seconds(self) -> float:
+        """CPU seconds that the group has used."""
+        text = self.usage.read_text(encoding="ascii")
+        if self.usage.name == "cpu.stat":
+            return int(text.partition("usage_usec ")[2].split()[0]) / 1e6
+        return int(text) / 1e9
+
+
+def limits(own_groups: Path = OWN_GROUPS, groups: Path = GROUPS) -> list[Limit]:
+    """The control groups that limit this process's CPU: its own and those above, of both versions (cgroups(7)).
+
+    A group of version 1 counts where the same path says what it has used.
+    """
+    lines = [line.split(":", 2) for line in _text(own_groups).splitlines()]
+    own = {name: path for _, names, path in lines for name in names.split(",")}  # version 2 has no name
+    found = []
+    for path in _and_above(own.get("", "/")):
+        quota = _text(groups / path / "cpu.max").split()
+        if quota and quota[0] != "max":
+            found.append(Limit(int(quota[0]) / int(quota[1]), groups / path / "cpu.stat"))
+    for path in set(_and_above(own.get("cpu", "/"))) & set(_and_above(own.get("cpuacct", "/"))):
+        quota = _text(groups / "cpu" / path / "cpu.cfs_quota_us").split()
+        if quota and quota[0] != "-1":
+            period = _text(groups / "cpu" / path / "cpu.cfs_period_us")
+            found.append(Limit(int(quota[0]) / int(period), groups / "cpuacct" / path / "cpuacct.usage"))
+    return [limit for limit in found if limit.usage.exists()]
+
+
+def _and_above(path: str) -> list[str]:
+    """A group's path, and those of the groups that it is in; a container sees its own group as the outermost one."""
+    parts = Path(path).parts[1:]
+    return ["/".join(parts[:number]) for number in range(len(parts), -1, -1)]
+
+
+def _text(file: Path) -> str:
     try:
-        quota, period = (_group() / "cpu.max").read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        return None
-    return None if quota == "max" else int(quota) / int(period)
-
-
-def _group_seconds() -> float:
-    """CPU seconds that its group has used."""
-    try:
-        fields = dict(line.split() for line in (_group() / "cpu.stat").read_text(encoding="ascii").splitlines())
-    except (OSError, ValueError):
-        return 0.0
-    return int(fields.get("usage_usec", 0)) / 1e6
-
-
-def _group() -> Path:
-    lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
-    own = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), "")
-    return CGROUP / own
+        return file.read_text(encoding="utf-8")
+    except OSError:
+        return ""

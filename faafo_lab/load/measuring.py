@@ -12,13 +12,12 @@ from statistics import fmean
 from faafo_lab.cloud.config import EMBEDDED
 from faafo_lab.load.host import IdleCpu
 from faafo_lab.load.runner import Endpoints
-from faafo_lab.load.sending import LoadError, create
-from faafo_lab.load.timeline import completions, watch
-from faafo_lab.load.work import Work
+from faafo_lab.load.sending import LoadError
+from faafo_lab.load.timeline import finish
+from faafo_lab.load.work import Work, number_of_workers
 from faafo_lab.topology import Topology
 
 SHORT_OF = 0.08  # of all cores: with less of them idle, workers wait for the host
-AT_ONCE = 8
 
 
 @dataclass(frozen=True)
@@ -75,22 +74,18 @@ def measure(
 
     The batches are of equal cost and follow each other without a pause; a task for each worker goes before and after
     them, uncounted, so that every worker is busy in all of them. `endpoints`: where to order (default: the APIs in
-    turn). Raises LoadError without a worker, and as `watch` does.
+    turn). Raises LoadError without a worker or
+    where an order is refused, and as `watch` does.
     """
     app.refresh()
-    workers = len(app.workers)
-    if not workers:
-        raise LoadError("There is no worker to measure: add one first, for instance app.ensure_workers(1).")
+    workers = number_of_workers(app)
     if per_worker < 2 or repeats < 1:
         raise LoadError(f"per_worker={per_worker} and repeats={repeats}: give 2 tasks a worker and 1 repeat at least.")
     size = per_worker * workers
     tasks = work.tasks(repeats * size + 2 * workers, seconds)
-    names = {task["uuid"] for task in tasks}
-    before, idle, start = app.stats()["done"], IdleCpu(), time.time()
-    create(endpoints or app.endpoints, tasks, at_once=AT_ONCE, progress=False)
-    watch(app, done=before + len(tasks))
+    idle, start = IdleCpu(), time.time()
+    times = [item.at for item in finish(app, tasks, endpoints)]
     end, idle_cores = time.time(), idle.cores()
-    times = sorted(item.at for item in completions(app.endpoint) if item.uuid in names)
     marks = [times[workers - 1 + batch * size] for batch in range(repeats + 1)]
     rates = tuple(size / (after - earlier) for earlier, after in itertools.pairwise(marks))
     if app.cloud.name != EMBEDDED:

@@ -97,6 +97,7 @@ class Summary:
     statuses: dict[str, int]
     measure: Measure = "latency"
     known: int = 0  # orders that were there already
+    resent: int = 0  # requests that sent an order again
 
     def __str__(self) -> str:
         if not self.requests:
@@ -108,7 +109,9 @@ class Summary:
             f"{f', {self.errors} failed ({failed})' if failed else ''}"
         )
         if self.known:
-            words += f"; {self.known} of the {fine} orders had been placed before: they make nothing new"
+            words += f"; {fine - self.known} of these orders were new, {self.known} had been placed before"
+        if self.resent:
+            words += f"; {self.resent} of the requests sent an order again"
         return f"{words}; {self.measure.replace('_', ' ')} {self.percentiles}"
 
     @property
@@ -127,7 +130,7 @@ class Summary:
 
 
 class Rows(list[Request]):
-    """Requests, in the order in which they were to be sent. A list that shows itself as a table.
+    """Requests, in the order of the plan. A list that shows itself as a table.
 
     `note` says what a reader has to know about the run as a whole, for instance that it was stopped early.
     """
@@ -162,13 +165,20 @@ class Rows(list[Request]):
             worst=max((answer_time(row, measure) for row in self if row.ok), default=math.inf),
             statuses=dict(Counter(str(row.status) if row.status else row.error or "no answer" for row in self)),
             measure=measure,
-            known=fine - self.new if any(row.uuid for row in self) else 0,
+            known=sum(bool(row.uuid) and row.ok and row.status != NEW for row in self),
+            resent=self.resent,
         )
 
     @property
     def new(self) -> int:
         """How many of these orders were new: their uuids had not been ordered before."""
         return sum(bool(row.uuid) and row.status == NEW for row in self)
+
+    @property
+    def resent(self) -> int:
+        """How many of these requests sent an order again that an earlier one had sent."""
+        orders = [row.uuid for row in self if row.uuid]
+        return len(orders) - len(set(orders))
 
     def to_csv(self, path: str | Path) -> Path:
         """Write every row to this file, starts in seconds since 1970; returns its path."""

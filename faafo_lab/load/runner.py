@@ -1,8 +1,8 @@
 """A run of load in the background: who sends what when, and how it ends. `load.start` makes one.
 
 A few threads, the senders, take requests from one plan, in order. In a closed loop each takes the next when it has its
-answer. In an open loop the plan has a time for each: one sender waits for the clock, another stands by, and one more is
-hired whenever nobody does; so there are as many connections as were in flight at the worst moment. Once all that are
+answer. In an open loop the plan has a time for each: one sender waits for the clock, another is ready, and one more is
+hired whenever none is; so there are as many connections as were in flight at the worst moment. Once all that are
 allowed are in flight, requests go out late, and their rows say so.
 """
 
@@ -74,13 +74,13 @@ class Run:
 
     @property
     def rows(self) -> Rows:
-        """The requests that have ended so far, in the order in which they were to be sent (a copy)."""
+        """The requests that have ended so far, in the order of the plan (a copy)."""
         with self._count:
             return Rows([self._rows[number] for number in sorted(self._rows)], self._note)
 
     @property
     def running(self) -> bool:
-        """Whether requests are still to be sent or awaited."""
+        """Whether requests remain to send, or answers to await."""
         return not self._finished.is_set()
 
     @property
@@ -210,7 +210,7 @@ class Run:
         with self._turn:
             with self._count:
                 self._queueing -= 1
-                someone_stands_by = self._queueing > 0
+                someone_waits = self._queueing > 0
             time_is_up = self.seconds is not None and self._now() >= self.seconds
             if self._stopping.is_set() or (time_is_up and self.ended):  # one request at least, however short the time
                 return None
@@ -218,7 +218,7 @@ class Run:
             if job is None:
                 return None
             if job[1] is not None:
-                if not someone_stands_by:
+                if not someone_waits:
                     self._hire()
                 if self._stopping.wait(max(0.0, job[1] - self._now())):
                     return None

@@ -1,4 +1,4 @@
-"""What became of the orders: fractals that got done, by whom and when, on one clock with what you did meanwhile.
+"""What became of the orders: fractals that were finished, by whom and when, on one clock with what you did meanwhile.
 
     timeline = Timeline(); timeline.mark("three workers")
     watch(app, done=40)                                # wait until so many are done; a moment at every look
@@ -10,12 +10,16 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from faafo_lab.cloud.model import Server
 from faafo_lab.cloud.waiting import Look
 from faafo_lab.load.rows import Rows
+from faafo_lab.load.runner import Endpoints
+from faafo_lab.load.sending import LoadError, create
+from faafo_lab.load.tasks import Task
 from faafo_lab.topology import Api, Moment, NoAnswer, Topology
 from faafo_lab.topology.moment import observe
 
@@ -24,7 +28,7 @@ ASK_LIMIT_SECONDS = 30
 
 @dataclass(frozen=True)
 class Lost:
-    """An attempt that came to nothing: which worker had the task, from when until its lease was over (since 1970)."""
+    """An attempt that was lost: which worker had the task, from when until its lease was over (since 1970)."""
 
     worker: str
     started: float
@@ -44,7 +48,7 @@ class Done:
 
 
 def watch(app: Topology, done: int, *, timeout_seconds: float | None = None) -> list[Moment]:
-    """Watch the application until it has finished `done` fractals in all; a moment every look, the last one at the end.
+    """Watch the application until it has finished `done` fractals in all; returns a moment for each look.
 
     An API that is too busy to answer in time is asked again. Raises TimedOut at the limit (None: the cloud's own).
     """
@@ -60,6 +64,25 @@ def watch(app: Topology, done: int, *, timeout_seconds: float | None = None) -> 
 
     app.cloud.wait_until(look, "fractals finished", timeout_seconds=timeout_seconds)
     return moments
+
+
+def finish(app: Topology, tasks: Sequence[Task], endpoints: Endpoints | None = None) -> list[Done]:
+    """Order these tasks from the APIs (default: all in turn), wait until each is finished, whatever else is in the
+    queue; the finished fractals in the order of their completion.
+
+    Raises LoadError where an order is refused, and as `watch` does.
+    """
+    rows = create(endpoints or app.endpoints, tasks, progress=False)
+    if not all(row.ok for row in rows):
+        raise LoadError(f"Not every order was accepted: {rows.summary()}.")
+    names, stats = {task["uuid"] for task in tasks}, app.stats()
+    target = stats["done"] + stats["waiting"] + stats["working"]
+    while True:
+        watch(app, done=target)
+        own = [item for item in completions(app.endpoint) if item.uuid in names]
+        if len(own) == len(names):
+            return sorted(own, key=lambda item: item.at)
+        target = app.stats()["done"] + len(names) - len(own)  # orders that others placed later were faster
 
 
 @dataclass

@@ -4,12 +4,12 @@
     work.tasks(15, seconds=0.3)               # 15 new ones, each of which keeps one worker busy for about 0.3 s
     work.same_tasks(15, seconds=0.3)          # always the same ones
 
-A fractal costs as many *steps* as its pixels take to escape, and about FIXED_STEPS more for each pixel's place in the
-PNG. How many steps a pixel takes on average depends on the constant c, and so on the uuid: it is computed on a coarse
-grid, and the picture gets as many pixels as make up the wanted cost. So any tasks of equal `seconds` cost the same.
+A fractal costs as many *steps* as its pixels take to escape, about PIXEL_STEPS more for each pixel's place in the PNG,
+and TASK_STEPS for its way from the queue and to the API. How many steps a pixel takes on average depends on the
+constant c, and so on the uuid: it is computed on a coarse grid, and the picture gets as many pixels as make up the
+wanted cost. So any tasks of equal `seconds` cost the same.
 """
 
-import itertools
 import json
 import math
 import os
@@ -26,21 +26,23 @@ import numpy as np
 from faafo_lab.app import julia
 from faafo_lab.cloud.config import EMBEDDED
 from faafo_lab.cloud.marks import ROLE_KEY
-from faafo_lab.load.sending import LoadError, create
+from faafo_lab.load.sending import LoadError
 from faafo_lab.load.tasks import BOX, ITERATIONS, SEED, Task
-from faafo_lab.load.timeline import Done, completions, watch
+from faafo_lab.load.timeline import Done, finish
 from faafo_lab.paths import make_home
 from faafo_lab.topology import ROLES, Topology
 
 SECONDS = 0.3  # of a task, unless told otherwise
-FIXED_STEPS = 19.0  # what a pixel costs beside its steps, measured: compression, and the way to the API
+PIXEL_STEPS = 19.0  # what a pixel costs besides its own steps, measured: compression, and the way to the API
+TASK_STEPS = 6e6  # what a fractal costs besides its pixels, measured: a lease, a request, a row
 GRID = (48, 32)  # of the pixels whose steps are counted: within 1 % of a fine grid's mean
 ASPECT = 1.5  # width to height
 SIDE_MAX_PIXELS = 10_000  # as the application accepts it
 FIRST_GUESS = 2e7  # steps per second of a slow worker
-PROBE_SECONDS, PROBES_EACH = 0.2, 4  # the fractals that measure: how long each takes, how many each worker makes
+PROBE_SECONDS = 0.2  # how long a fractal that measures takes
+CONFIRMING, MEASURING = 5, 10  # how many of them each worker makes
 ROUNDS_MAX = 6
-OFF = 1.35  # a remembered value that is off by this factor is measured again
+OFF = 1.25  # a remembered value that is off by this factor is measured again
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,20 @@ class Work:
     def seconds(self, task: Task) -> float:
         """How long this task keeps one worker busy, by calculation."""
         pixels = int(task["width"]) * int(task["height"])
-        return pixels * _steps_per_pixel(task) / self.steps_per_second
+        return (TASK_STEPS + pixels * _steps_per_pixel(task)) / self.steps_per_second
+
+    def corrected(self, took: float) -> "Work":
+        """What it is, where a task of PROBE_SECONDS took so many."""
+        return Work(self.steps_per_second * PROBE_SECONDS / took)
 
     def __str__(self) -> str:
         return f"a worker computes {self.steps_per_second / 1e6:,.0f} million steps per second"
 
     def _task(self, name: uuid.UUID, seconds: float) -> Task:
         task = {"uuid": str(name), "width": GRID[0], "height": GRID[1], "iterations": ITERATIONS, **BOX}
-        pixels = seconds * self.steps_per_second / _steps_per_pixel(task)
-        height = max(1, round(math.sqrt(pixels / ASPECT)))
-        width = max(1, round(pixels / height))
+        pixels = max(0.0, seconds * self.steps_per_second - TASK_STEPS) / _steps_per_pixel(task)
+        height = max(GRID[1], round(math.sqrt(pixels / ASPECT)))
+        width = max(GRID[0], round(pixels / height))
         if width > SIDE_MAX_PIXELS:
             raise LoadError(f"A fractal of {seconds:g} s would be {width} pixels wide: give fewer seconds.")
         return {**task, "width": width, "height": height}
@@ -89,50 +95,52 @@ def calibrate(app: Topology, *, again: bool = False) -> Work:
     """Measure what one worker of this application computes in a second; say so in a line.
 
     The value is remembered in the lab's home for this cloud, flavor and (of an embedded cloud) processor: then a few
-    fractals confirm it, and only where they take a very different time, or with `again`, it is measured anew.
-    The fractals that measure are deleted. Raises LoadError where no worker is there, and as `load.watch` does.
+    fractals confirm and refine it, and it is measured anew only where they take a very different time, or with
+    `again`. The fractals that measure are deleted. Raises LoadError where no worker is there, and as `load.watch` does.
     """
-    if not any("worker" in ROLES[server.metadata[ROLE_KEY]].nodes for server in app.servers.values()):
-        raise LoadError("There is no worker to measure: add one first, for instance app.ensure_workers(1).")
-    key, values, number = _key(app), _remembered(), PROBES_EACH * max(1, len(app.workers))
+    workers, key, values = number_of_workers(app), _key(app), _remembered()
     known = values.get(key)
     if known and not again:
-        took = median(_times(app, Work(known).tasks(number, PROBE_SECONDS)))
-        if 1 / OFF < took / PROBE_SECONDS < OFF:
-            work = Work(known)
+        took = _seconds_each(app, Work(known).tasks(CONFIRMING * workers, PROBE_SECONDS))
+        if 1 / OFF < took / PROBE_SECONDS < OFF:  # the mean of both: a busy moment then does not stay in the value
+            work = Work(math.sqrt(known * Work(known).corrected(took).steps_per_second))
+            _remember({**values, key: work.steps_per_second})
             app.say(f"calibrated: {work} (measured before, and confirmed)")
             return work
         app.say(f"a fractal took {took:.2f} s instead of {PROBE_SECONDS} s: calibrating again")
-    work, took = Work(FIRST_GUESS), 0.0
+    work, took = Work(known or FIRST_GUESS), 0.0
     for _ in range(ROUNDS_MAX):  # what is far too short is too short to measure: ever nearer
+        took = _seconds_each(app, work.tasks(CONFIRMING * workers, PROBE_SECONDS))
         if 1 / OFF < took / PROBE_SECONDS < OFF:
             break
-        took = median(_times(app, work.tasks(number, PROBE_SECONDS)))
-        work = Work(work.steps_per_second * PROBE_SECONDS / took)
+        work = work.corrected(took)
+    work = work.corrected(_seconds_each(app, work.tasks(MEASURING * workers, PROBE_SECONDS)))
     _remember({**values, key: work.steps_per_second})
     app.say(f"calibrated: {work}")
     return work
 
 
-def _times(app: Topology, tasks: Sequence[Task]) -> list[float]:
-    """How long a worker was busy with each of these tasks (seconds): from one completion to the next where there are
-    several, else the computing time that it reports. The tasks are deleted afterwards."""
-    before = app.stats()["done"]
-    create(app.endpoints, tasks, progress=False)
-    names = {task["uuid"] for task in tasks}
-    watch(app, done=before + len(tasks))
+def number_of_workers(app: Topology) -> int:
+    """How many servers of the application have a worker. Raises LoadError where none has."""
+    found = sum("worker" in ROLES[server.metadata[ROLE_KEY]].nodes for server in app.servers.values())
+    if not found:
+        raise LoadError("There is no worker to measure: add one first, for instance app.ensure_workers(1).")
+    return found
+
+
+def _seconds_each(app: Topology, tasks: Sequence[Task]) -> float:
+    """How long a worker was busy with each of these tasks: from its first completion to its last where it made several,
+    else the computing time that it reports. The tasks are deleted afterwards."""
     made = defaultdict[str, list[Done]](list)
-    for item in sorted(completions(app.endpoint), key=lambda item: item.at):
-        if item.uuid in names:
-            made[item.worker].append(item)
-    gaps = [later.at - one.at for items in made.values() for one, later in itertools.pairwise(items)]
-    durations = [item.duration for items in made.values() for item in items]
-    app.api.delete(names)
-    return gaps or durations
+    for item in finish(app, tasks):
+        made[item.worker].append(item)
+    app.api.delete(str(task["uuid"]) for task in tasks)
+    spans = [(items[-1].at - items[0].at) / (len(items) - 1) for items in made.values() if len(items) > 1]
+    return median(spans or [item.duration for items in made.values() for item in items])
 
 
 def _steps_per_pixel(task: Task) -> float:
-    """The mean cost of a pixel in steps, FIXED_STEPS included."""
+    """The mean cost of a pixel in steps, PIXEL_STEPS included."""
     width, height = GRID
     coarse = julia.Task(str(task["uuid"]), width, height, ITERATIONS, **BOX)
     real, imaginary = julia.constant(coarse)
@@ -147,7 +155,7 @@ def _steps_per_pixel(task: Task) -> float:
             break
         steps += z.size
         z = z * z + c
-    return FIXED_STEPS + steps / (width * height)
+    return PIXEL_STEPS + steps / (width * height)
 
 
 def _key(app: Topology) -> str:

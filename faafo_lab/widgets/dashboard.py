@@ -12,7 +12,7 @@ from faafo_lab.cloud import progress
 from faafo_lab.topology import ROLES, Topology, TopologyError, in_thread
 from faafo_lab.widgets import picture
 from faafo_lab.widgets.live import METER_PAUSE_SECONDS, Follower, Meter
-from faafo_lab.widgets.panel import BANNER, FAINT, JOBS_STORED, TEXT, Closed, Job, Panel, button, row
+from faafo_lab.widgets.panel import BANNER, FAINT, JOBS_STORED, LABEL, TEXT, Closed, Job, Panel, button, row
 
 LOOK_PAUSE_SECONDS = 1.0
 ORDER_LOOK_PAUSE_SECONDS = 0.25
@@ -27,8 +27,8 @@ class Dashboard(Panel):
         self._topology = topology
         self._follower = Follower(topology)
         self._picture, self._numbers = ipywidgets.HTML(), ipywidgets.HTML()
-        self._victim = ipywidgets.Dropdown(options=[], layout={"width": "150px"})
-        self._count = ipywidgets.IntText(value=30, layout={"width": "80px"})
+        self._victim = ipywidgets.Dropdown(description="server", style=LABEL, layout={"width": "200px"})
+        self._count = ipywidgets.IntText(value=30, description="number", style=LABEL, layout={"width": "140px"})
         self.moment = self._follower.look()
         self._show()
         buttons = row(
@@ -101,7 +101,7 @@ class Dashboard(Panel):
             if not 1 <= number <= FRACTALS_MOST:
                 raise load.LoadError(f"Order 1 to {FRACTALS_MOST} fractals at a time, not {number}.")
             fractals = load.Load(number=number, size=(load.WIDTH_PIXELS, load.HEIGHT_PIXELS))
-            with fractals.start(dict(self.moment.endpoints or {})) as run:
+            with fractals.start(in_thread(self._topology).refresh().endpoints) as run:
                 while run.running:
                     job.seen = f"{run.ended} of {number}"
                     self._show_jobs()
@@ -131,8 +131,9 @@ class Dashboard(Panel):
         """Read the CPU use of the servers that don't report theirs, until the panel is closed."""
         progress.listener.set(self._heed_close)
         meter = Meter(self._topology)
-        while not self._stop.wait(METER_PAUSE_SECONDS):
+        while not self.closed:
             self._follower.measured = meter.read(list(self._follower.topology.servers.values()))
+            self._stop.wait(METER_PAUSE_SECONDS)
 
     def _heed_close(self, _: str) -> None:
         if self.closed:

@@ -140,6 +140,8 @@ class Meter:
             except (CloudError, OSError, ValueError, IndexError):
                 self._cloud = self._cloud.again()
                 continue
+            except RuntimeError:  # the process ends, and no thread can be started any more
+                break
             busy_before, total_before = self._before.get(server.id, (busy, total))
             self._before[server.id] = busy, total
             if total > total_before:

@@ -14,7 +14,7 @@ from faafo_lab.load.runner import Run
 from faafo_lab.tables import scrolling
 from faafo_lab.topology import Topology, TopologyError, in_thread
 from faafo_lab.widgets import picture
-from faafo_lab.widgets.panel import FAINT, TEXT, Closed, Job, Panel, button, row
+from faafo_lab.widgets.panel import FAINT, LABEL, TEXT, Closed, Job, Panel, button, row
 
 LOOK_PAUSE_SECONDS = 0.5
 WORKERS_LIMIT_SECONDS = 120.0  # how long after a run its fractals' makers are asked for
@@ -47,8 +47,8 @@ class LoadPanel(Panel):
         narrow = {"width": "170px"}
         self._at_once = ipywidgets.IntText(value=4, description="clients", layout=narrow)
         self._rate = ipywidgets.FloatText(value=20, description="rate (1/s)", layout=narrow)
-        self._number = ipywidgets.IntText(value=200, description="requests", layout=narrow)
-        self._size = ipywidgets.Dropdown(options=SIZES, layout={"width": "250px"})
+        self._number = ipywidgets.IntText(value=200, description="how many", layout=narrow)
+        self._size = ipywidgets.Dropdown(options=SIZES, description="request", style=LABEL, layout={"width": "310px"})
         self._start_button = button("Start", "play", self.start, style="primary")
         self._stop_button = button("Stop", "stop", self.stop)
         self._stop_button.disabled = True

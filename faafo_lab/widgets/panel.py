@@ -39,6 +39,7 @@ LOG_HEIGHT = "8em"
 THREAD_NAME = "faafo panel"  # how the names of all these threads begin
 
 TEXT = "font:13px var(--jp-ui-font-family,sans-serif);color:var(--jp-ui-font-color1,inherit)"
+LABEL = {"description_width": "initial"}  # a field's label, without which a screen reader has no name for it
 FAINT = "color:var(--jp-ui-font-color2,#666)"
 BANNER = "border-left:4px solid #D55E00;padding:4px 10px;margin:4px 0;background:var(--jp-layout-color2,#f3f3f3)"
 

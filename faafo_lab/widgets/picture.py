@@ -15,6 +15,7 @@ from faafo_lab.widgets.live import HISTORY_SECONDS
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"  # Okabe and Ito's, as in `plots`
 COLUMN_COLOURS: Mapping[Column, str] = {"API": BLUE, "Services": GREEN, "Workers": ORANGE}
+PAGE = "var(--jp-layout-color0,#fff)"  # what is behind the picture
 GROUND = "var(--jp-layout-color1,#fff)"
 SHADE = "var(--jp-layout-color3,#ddd)"
 INK = "var(--jp-ui-font-color1,#222)"
@@ -282,7 +283,7 @@ def _svg(width: float, height: float, label: str, parts: Sequence[str]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(label)}" '
         f'viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" '
         f'style="max-width:100%;min-width:{READABLE * width:.0f}px;height:auto;display:block">'
-        f'<rect width="100%" height="100%" style="fill:{GROUND}"/>{"".join(parts)}</svg>'
+        f'<rect width="100%" height="100%" style="fill:{PAGE}"/>{"".join(parts)}</svg>'
     )
 
 

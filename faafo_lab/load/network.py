@@ -1,0 +1,86 @@
+"""The network between clients and APIs, which loses answers when it is told to.
+
+A server that dies after it has stored an order and before it has answered leaves its client in doubt. That moment is
+too short to hit by chance, so the drill leads its clients through here: each API has an address on this machine, whose
+connections are passed on unchanged, until answers are held and lost.
+"""
+
+import contextlib
+import socket
+import socketserver
+import threading
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+READ_BYTES = 65536
+CONNECT_SECONDS = 5.0
+
+
+class Network:
+    """Ways to these URLs (http). `urls` are their addresses here, in the same order; `close` ends it."""
+
+    def __init__(self, urls: Sequence[str]) -> None:
+        self.held = 0  # answers that came since `hold`
+        self._is_holding, self._changed = False, threading.Condition()
+        self._ways = [_Way(self, url) for url in urls]
+        self.urls = [f"http://127.0.0.1:{way.server_address[1]}" for way in self._ways]
+        for way in self._ways:
+            threading.Thread(target=way.serve_forever, name="network", daemon=True).start()
+
+    def hold(self) -> None:
+        """Keep back every answer from now on; `held` counts them."""
+        with self._changed:
+            self._is_holding = True
+
+    def lose(self) -> None:
+        """Cut the connections whose answers are held; those that come later are passed on again."""
+        with self._changed:
+            self._is_holding = False
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Listen no more, and hold nothing."""
+        self.lose()
+        for way in self._ways:
+            way.shutdown()
+            way.server_close()
+
+    def passes(self) -> bool:
+        """Whether an answer that has come is passed on: at once, or, where it was held and lost, not at all."""
+        with self._changed:
+            if not self._is_holding:
+                return True
+            self.held += 1
+            self._changed.wait_for(lambda: not self._is_holding)
+            return False
+
+
+class _Way(socketserver.ThreadingTCPServer):
+    """One API's address here."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, network: Network, url: str) -> None:
+        parts = urlsplit(url)
+        self.network, self.api = network, (parts.hostname or "", parts.port or 80)
+        super().__init__(("127.0.0.1", 0), _Connection)
+
+
+class _Connection(socketserver.BaseRequestHandler):
+    """One client's connection; it ends where the API's ends, or does not come about."""
+
+    server: _Way
+
+    def handle(self) -> None:
+        with contextlib.suppress(OSError), socket.create_connection(self.server.api, CONNECT_SECONDS) as api:
+            api.settimeout(None)
+            threading.Thread(target=self._pass_on, args=(api,), name="network", daemon=True).start()
+            while (answer := api.recv(READ_BYTES)) and self.server.network.passes():
+                self.request.sendall(answer)
+
+    def _pass_on(self, api: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while request := self.request.recv(READ_BYTES):
+                api.sendall(request)
+            api.shutdown(socket.SHUT_WR)
