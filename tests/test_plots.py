@@ -1,5 +1,6 @@
 """Pictures: they are drawn, they say in words what they show, and nothing in them overlaps."""
 
+import html
 import io
 import itertools
 import os
@@ -11,6 +12,7 @@ from typing import Any
 
 import nbformat
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
@@ -18,6 +20,7 @@ from nbconvert import HTMLExporter
 from PIL import Image
 
 from faafo_lab import load, plots
+from faafo_lab.autoscale import Run, Sample
 from faafo_lab.load import Done, Lost, Timeline
 from faafo_lab.load.rows import Request, Rows
 from faafo_lab.plots import usl
@@ -116,7 +119,7 @@ def test_latency_names_the_percentiles_of_each_run_and_its_failures() -> None:
     assert not [row for row in picture.rows if row[:2] == ("before", "p99")]
 
 
-def test_scaling_draws_prediction_ideal_and_law_and_owns_up_to_its_limits() -> None:
+def test_scaling_draws_prediction_ideal_and_law_and_names_its_limits() -> None:
     law = usl.Law(0.75, 0.05, 0.02)
     picture = plots.scaling([(n, law(n)) for n in (1, 2, 3, 4)], prediction={1: 0.75, 4: 3.0})
     check(picture)
@@ -160,7 +163,7 @@ def test_gantt_shows_a_lost_attempt_and_who_made_the_task_then() -> None:
     assert "app-worker-1 made it by 9 s" in picture.alt
 
 
-def test_a_prediction_stands_alone_before_anything_is_measured() -> None:
+def test_a_prediction_is_drawn_before_anything_is_measured() -> None:
     picture = plots.scaling({}, prediction=lambda workers: 0.7 * workers)
     check(picture)
     assert "predicted 0.70 with 1" in picture.alt
@@ -210,15 +213,42 @@ def test_more_workers_than_colours_still_look_different() -> None:
     assert len({(look["facecolor"], look["hatch"]) for look in looks.values()}) == 20
 
 
-def test_alt_text_survives_the_export_to_html(timeline: Timeline) -> None:
-    picture = plots.gantt(timeline, 0, 10)
-    data, metadata = picture._repr_mimebundle_()
-    bundle = {**data, "image/png": b64encode(data["image/png"]).decode()}
+def exported(shown: plots.Picture, theme: str = "light") -> str:
+    """The page that nbconvert makes of a notebook with this one output."""
+    data, metadata = DisplayFormatter().format(shown)
+    bundle = {kind: b64encode(each).decode() if isinstance(each, bytes) else each for kind, each in data.items()}
     output = nbformat.v4.new_output("display_data", bundle, metadata=metadata)
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("gantt", outputs=[output])])
-    page, _ = HTMLExporter().from_notebook_node(notebook)
-    assert f'alt="{picture.alt}"' in page
-    assert "No description" not in page
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("shown", outputs=[output])])
+    return str(HTMLExporter(theme=theme).from_notebook_node(notebook)[0])
+
+
+def test_alt_text_survives_the_export_to_html(timeline: Timeline) -> None:
+    pictures = [
+        plots.throughput(timeline, [("all", 0, 10)]),
+        plots.gantt(timeline, 0, 10),
+        plots.latency({"a < b": rows(0.1, 0.2)}),
+        plots.scaling({1: 1.0, 2: 1.9}),
+        plots.bottleneck({("read", 1, 1): 250.0}),
+        plots.autoscaling(Run((Sample(0.0, 1, 0.5, 1, 1, 50.0, 2.0, 2.0),), 1, 6)),
+    ]
+    for shown in pictures:
+        page = exported(shown)
+        assert f'alt="{shown.alt}"' in html.unescape(page)
+        assert "No description" not in page
+    dark = exported(pictures[0], "dark")
+    assert 'data-jp-theme-light="false"' in dark  # what the picture's style for dark pages looks for
+    assert "[data-jp-theme-light=false] img.faafo-plot" in dark
+    assert 'class="faafo-plot"' in dark
+
+
+def test_a_host_without_cpu_to_spare_says_nothing_of_the_ideal_or_the_law() -> None:
+    short = [load.Measured(n, (3.0, 3.1), 0.0, 1.0, idle_cores=0.01, cores=2) for n in (1, 2)]
+    picture = plots.scaling({each.workers: each for each in short})
+    check(picture)
+    assert "no law: it takes two numbers of workers, measured with CPU to spare" in picture.alt
+    assert [row[3:] for row in picture.rows] == [("", ""), ("", "")]
+    assert plots.scaling([(1, short[0]), (2, 6.0)]).rows[1][3] == 6.0
+    assert "with 1 worker the host was short" in plots.scaling({1: short[0]}).alt
 
 
 def test_the_bottleneck_shows_what_gained_and_what_did_not() -> None:
@@ -226,7 +256,7 @@ def test_the_bottleneck_shows_what_gained_and_what_did_not() -> None:
     compute = {("compute", 1, 1): 4.0, ("compute", 2, 1): 4.1, ("compute", 1, 3): 12.0}
     picture = plots.bottleneck({**read, **compute}, prediction={("read", 2, 1): 500, ("compute", 2, 3): ...})
     check(picture)
-    assert "510 with 2 APIs and 1 worker" in picture.alt
-    assert "12 with 1 API and 3 workers" in picture.alt
+    assert "240 with 1 API and 3 workers (gains nothing), 510 with 2 APIs and 1 worker (predicted 500)" in picture.alt
+    assert "12 with 1 API and 3 workers, 4.1 with 2 APIs and 1 worker (gains nothing)" in picture.alt
     assert ("read", 2, 1, 500.0, 510.0) in picture.rows
     check(plots.bottleneck({}, ...))

@@ -1,4 +1,4 @@
-"""What an autoscaler's run comes to: how long tasks waited, what the servers cost, how often it changed its mind."""
+"""What an autoscaler's run comes to: how long tasks waited, what the servers cost, how often the decision changed."""
 
 import itertools
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ class Run:
         words = (
             f"oldest waiting task: worst {human(self.worst_wait)}, p95 {human(self.p95_wait)}; "
             f"{self.server_minutes:.2f} server-minutes of workers, at most {self.most_workers} at a time; "
-            f"{self.changes} decisions that changed something"
+            f"the number wanted changed {self.changes} time{'s' * (self.changes != 1)}"
         )
         return f"{words}. {self.note}" if self.note else words
 

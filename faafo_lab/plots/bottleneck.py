@@ -17,7 +17,7 @@ from faafo_lab.plots.picture import (
 
 Cell = tuple[str, int, int]  # the kind of load, the number of API servers, the number of workers
 LOADS = {"read": ("reading pages", "requests per second"), "compute": ("computing fractals", "fractals per second")}
-NO_GAIN, GAIN = 1.25, 1.5  # times as much: up to here it gained nothing, from here on it did
+GAIN = 1.5  # times as much as the smallest layout: from here on it gained something
 
 
 @drawn
@@ -73,7 +73,9 @@ def bottleneck(
             say_empty(axis, "Not measured yet.")
         shown = ", ".join(
             f"{value:.3g} with {label}".replace("\n", " and ")
-            for label, value in zip(labels, values, strict=True)
+            + (" (gains nothing)" if at and base and value < GAIN * base else "")
+            + (f" (predicted {guesses[cell]:.3g})" if cell in guesses else "")
+            for at, (cell, label, value) in enumerate(zip(mine, labels, values, strict=True))
             if value is not None
         )
         sentences.append(f"{name}, {unit}: {shown or 'not measured yet'}")

@@ -149,7 +149,8 @@ def gantt(
             (worker, item.uuid, round(item.at - item.duration - first, 3), round(item.at - first, 3)) for item in mine
         ]
     for item, attempt in lost:
-        begin, until, row = attempt.started - first, attempt.ended - first, lane_of[attempt.worker]
+        begin, until, row = max(0.0, attempt.started - first), attempt.ended - first, lane_of[attempt.worker]
+        near_the_end = until > 0.6 * (last - first)  # no room for words to its right
         axis.broken_barh(
             [(begin, until - begin)], (row - 0.36, 0.72), facecolor="white", edgecolor=RED, hatch="xx", linewidth=1.4
         )
@@ -157,8 +158,8 @@ def gantt(
         axis.annotate(
             "lost: lease over, done again",
             (again, there),
-            xytext=(until, row),
-            ha="left",
+            xytext=(until + (-1 if near_the_end else 1) * 0.01 * (last - first), row),
+            ha="right" if near_the_end else "left",
             va="center",
             fontsize=8.5,
             color=DARK_RED,

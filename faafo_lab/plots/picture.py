@@ -1,7 +1,9 @@
 """A picture: a PNG with its alt text and its data; and what all pictures share, colours above all.
 
-The ground is white, and the colours are chosen for it; JupyterLab's dark theme inverts it (see DARK). Colours are never
-the only sign: lines differ in their dashes, workers in their rows or hatches.
+The PNG has a white ground, so it looks the same wherever it is pasted. In a dark JupyterLab, and in a page that
+nbconvert exports with its dark theme, a style turns light into dark and keeps the hues; where styles are removed
+(GitHub, a notebook that is not trusted) it is a white card. Colours are never the only sign: lines differ in their
+dashes, workers in their rows or hatches.
 """
 
 import functools
@@ -26,9 +28,12 @@ BLUE, ORANGE, GREEN, PINK, SKY, RED, YELLOW, BLACK = COLOURS
 DARK_RED, GREY = "#7F3300", "#666666"
 DASHES = ("-", "--", "-.", ":")
 ALT_TITLE_CHARACTERS = 200
-STYLE = "max-width:100%;height:auto;border-radius:6px"
-# In JupyterLab's dark theme light and dark change places, and each colour keeps its hue. Elsewhere it is a white card.
-DARK = '[data-jp-theme-light="false"] .faafo-plot{filter:invert(.88) hue-rotate(180deg)}'
+STYLE = "max-width:100%;height:auto;border-radius:6px"  # a card, where a dark page keeps no DARK
+# JupyterLab and nbconvert mark the page's body: 0.93 turns white into their #111, the half turn brings hues back.
+DARK = (
+    "<style>[data-jp-theme-light=false] img.faafo-plot{filter:invert(0.93) hue-rotate(180deg)}"
+    "@media print{img.faafo-plot{filter:none!important}}</style>"
+)
 
 F = TypeVar("F", bound=Callable[..., "Picture"])
 _settings = threading.Lock()  # matplotlib's are the process's
@@ -51,10 +56,8 @@ class Picture:
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         """The picture as HTML, too: of a mere PNG neither JupyterLab nor nbconvert keeps the alt text."""
         source = "data:image/png;base64," + b64encode(self.png).decode("ascii")
-        image = f'<img class="faafo-plot" src="{source}" alt="{html.escape(self.alt)}" style="{STYLE}">'
-        return {"text/html": f"<style>{DARK}</style>{image}", "image/png": self.png, "text/plain": self.alt}, {
-            "image/png": {"alt": self.alt}
-        }
+        image = f'{DARK}<img class="faafo-plot" src="{source}" alt="{html.escape(self.alt)}" style="{STYLE}">'
+        return {"text/html": image, "image/png": self.png, "text/plain": self.alt}, {"image/png": {"alt": self.alt}}
 
     def __repr__(self) -> str:
         return self.alt

@@ -21,6 +21,8 @@ from faafo_lab.plots.picture import (
 )
 
 BEYOND = 1.5  # how far past the last measurement a law is drawn
+SHORT = "host short of CPU"
+NO_LAW = "no law: it takes two numbers of workers, measured with CPU to spare"
 Rates = float | Sequence[float] | Measured
 
 
@@ -36,10 +38,9 @@ def scaling(
 
     `measured`: for each number of workers a `load.Measured`, several rates or one. A point is the mean, its bar reaches
     from the lowest to the highest. Where the host was short of CPU a point is hollow and left out of the law.
-    `prediction`, by number of workers, is drawn first; without measurements it stands alone, so that one can commit
-    oneself before measuring. The ideal line goes through the mean of the smallest number of workers measured. The
-    Universal Scalability Law (see `faafo_lab.plots.usl`) is drawn from two different numbers of workers on, with how
-    certain its parameters are.
+    `prediction`, by number of workers, is drawn first, also before anything is measured. The ideal line goes through
+    the mean of the smallest number of workers measured with CPU to spare. The Universal Scalability Law (see
+    `faafo_lab.plots.usl`) is drawn from two different numbers of workers on, with how certain its parameters are.
     """
     known = dict(measured.items() if isinstance(measured, Mapping) else _gathered(measured))
     rates = {n: _rates(known[n]) for n in sorted(known)}
@@ -66,17 +67,19 @@ def scaling(
             label="your prediction",
         )
         sentences.append("predicted " + ", ".join(f"{rate:.2f} with {n}" for n, rate in predicted.items()))
-    smallest = min(rates, default=1)
-    base = fmean(rates[smallest]) / smallest if rates else None
+    spared = sorted(n for n in rates if n not in short)
+    base = fmean(rates[spared[0]]) / spared[0] if spared else None
     if base is not None:
         axis.plot([0, far], [0, base * far], "--", color=GREY, linewidth=1.3, label=f"ideal: {base:.2f}/s each")
     if law is not None and certain is not None:
-        ends = sorted(n for n in rates if n not in short)
-        steps = [ends[0] + index * (ends[-1] - ends[0]) / 100 for index in range(101)]
-        beyond = [ends[-1] + index * (far - ends[-1]) / 40 for index in range(41)]
+        steps = [spared[0] + index * (spared[-1] - spared[0]) / 100 for index in range(101)]
+        beyond = [spared[-1] + index * (far - spared[-1]) / 40 for index in range(41)]
         axis.plot(steps, [law(n) for n in steps], "-", color=BLUE, linewidth=2, label=f"fitted law\n{certain}")
         axis.plot(beyond, [law(n) for n in beyond], linestyle=(0, (1, 1.2)), color=BLUE, linewidth=2)
-    for numbers, face, label in (([n for n in rates if n not in short], RED, "measured"), (short, "white", SHORT)):
+    elif rates:
+        axis.plot([], [], " ", label=NO_LAW)
+        sentences.append(NO_LAW)
+    for numbers, face, label in ((spared, RED, "measured"), (short, "white", f"{SHORT}: left out of the law")):
         if numbers:
             means = [fmean(rates[n]) for n in numbers]
             down = [mean - min(rates[n]) for n, mean in zip(numbers, means, strict=True)]
@@ -93,11 +96,15 @@ def scaling(
                 zorder=5,
                 label=label,
             )
+    for n in short:
+        axis.annotate(
+            SHORT, (n, max(rates[n])), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=8.5, zorder=6
+        )
     if rates:
         sentences.append("measured " + ", ".join(f"{_words(each)} with {n}" for n, each in rates.items()))
     if short:
-        workers = ", ".join(map(str, short))
-        sentences.append(f"with {workers} workers the host was short of CPU: left out of the law")
+        workers = ", ".join(map(str, short)) + (" worker" if short == [1] else " workers")
+        sentences.append(f"with {workers} the host was short of CPU: left out of the law")
     if certain is not None:
         sentences.append("the fitted law: " + str(certain).replace("\n", " "))
     top = max([*(rate for each in rates.values() for rate in each), *predicted.values(), (base or 0) * last, 0.1])
@@ -128,9 +135,6 @@ def scaling(
     ]
     alt = f"Throughput in {unit} per second against the number of workers: " + "; ".join(sentences)
     return Picture(figure, alt + ".", ("workers", "predicted", "measured (mean)", "ideal", "fitted"), rows)
-
-
-SHORT = "host short of CPU"
 
 
 def _gathered(pairs: Iterable[tuple[int, Rates]]) -> dict[int, Rates]:
