@@ -104,7 +104,7 @@ def test_what_can_not_be_built_or_awaited_is_told_at_once(cloud: Cloud) -> None:
         app.wait_serving()
     with pytest.raises(NotFound, match="no server app-services with an address: build it first"):
         app.ensure_apis(1)
-    assert said == ["undone, as it failed: key pair"]
+    assert said == ["undone after the failure: key pair"]
     assert all_there(cloud) == NOTHING
 
 
@@ -116,11 +116,13 @@ def test_a_plan_is_shown_and_nothing_is_done(cloud: Cloud, capsys: pytest.Captur
 
 def test_a_deployment_whose_user_data_fails_leaves_nothing(cloud: Cloud) -> None:
     said: list[str] = []
-    with pytest.raises(TopologyError, match=r"The user data of app-.* failed: does image 'plain-linux' suit"):
+    with pytest.raises(TopologyError, match=r"The user data of app-.* failed: check that image 'plain-linux' suits"):
         Topology(cloud, image="plain-linux", say=said.append).deploy(api=1, worker=1)
     assert "server app-worker-1: created" in said, "it failed late"
-    assert "floating address of app-api-1: attached" in said
-    assert re.fullmatch("undone, as it failed: servers of role worker, .*key pair, .*security group worker.*", said[-1])
+    assert "floating IP of app-api-1: attached" in said
+    assert re.fullmatch(
+        "undone after the failure: servers of role worker, .*key pair, .*security group worker.*", said[-1]
+    )
     assert all_there(cloud) == NOTHING
 
 
@@ -129,7 +131,7 @@ def test_a_change_that_fails_late_leaves_what_was_there_and_nothing_else(app: To
     before, said = all_there(cloud), list[str]()
     with pytest.raises(ServerFailed, match="Quota exceeded"):
         Topology(cloud, say=said.append).deploy(api=2, worker=4)
-    assert "floating address of app-api-2: attached" in said, "it failed late"
+    assert "floating IP of app-api-2: attached" in said, "it failed late"
     assert all_there(cloud) == before
     app.refresh().wait_serving()
 
@@ -321,7 +323,7 @@ def test_a_deployment_into_which_somebody_interferes_says_so(cloud: Cloud) -> No
             twin(app, "app-services")
 
     app = Topology(cloud, say=say)
-    with pytest.raises(TopologyError, match="not as wanted: app-services too many"):
+    with pytest.raises(TopologyError, match="not as wanted: app-services extra"):
         app.deploy(api=1, worker=1)
     assert [server.name for server in cloud.servers()] == ["app-services"], "what it made is gone, the other stays"
     Topology(cloud, say=lambda line: None).destroy()

@@ -118,7 +118,7 @@ def test_the_verbs_are_right_through_every_backend_beside_a_running_application_
     address = cloud.create_floating_ip()
     status, said, data = proved(home)
     assert status == 1
-    assert "A lab is there already, and stays as it is" in said
+    assert "Lab resources exist already, and are left unchanged" in said
     assert data == {}, "nothing was begun"
     status, said, data = proved(home, "--only", "verbs", "--backend", "all")
     assert status == 0, said
