@@ -331,7 +331,7 @@ def test_what_a_page_shows_without_the_kernel_is_what_is_so(lab: Lab, cloud: Clo
     make_copies()  # as `make lab` does, when no kernel runs
     lab.open("tomorrow.ipynb")
     lab.page.get_by_alt_text("app-worker-1: ").first.wait_for()
-    lab.page.get_by_text("go-aheads. (If this line stays, the page did not see how it ended: run the cell").wait_for()
+    lab.page.get_by_text("go-aheads. (If this line stays, the page missed the end: run the cell").wait_for()
 
 
 def test_a_notebook_that_is_not_trusted_shows_the_panels_as_pictures(lab: Lab, cloud: Cloud) -> None:

@@ -1,4 +1,4 @@
-"""How the lab marks what it makes on a cloud, so that it finds it again, and touches nothing else."""
+"""How the lab marks its resources on a cloud, so that it finds them again and touches no others."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ CONTAINER_PREFIX = "faafo-lab-"  # how the names of its containers in the object
 
 
 def allocated_file(cloud_name: str) -> Path:
-    """The file with the ids of the floating addresses that this lab allocated: those can't be marked on the cloud."""
+    """The file with the ids of the floating IPs that this lab allocated: the cloud has no place for a mark."""
     return file_of(cloud_name, "floating-ips")
 
 
 def allocated(cloud_name: str) -> list[str]:
-    """The ids of the floating addresses that this lab allocated."""
+    """The ids of the floating IPs that this lab allocated."""
     path = allocated_file(cloud_name)
     return path.read_text(encoding="utf-8").split() if path.exists() else []
 
 
 def note_allocated(cloud_name: str, address_id: str) -> None:
-    """Note that the lab allocated this floating address."""
+    """Note that the lab allocated this floating IP."""
     with allocated_file(cloud_name).open("a", encoding="utf-8") as file:
         file.write(f"{address_id}\n")
 
 
 def forget_allocated(cloud_name: str, address_id: str) -> None:
-    """Note that this floating address is the lab's no more."""
+    """Note that this floating IP no longer belongs to the lab."""
     ids = allocated(cloud_name)
     if address_id in ids:
         left = "".join(f"{id}\n" for id in ids if id != address_id)
@@ -39,5 +39,5 @@ def forget_allocated(cloud_name: str, address_id: str) -> None:
 
 
 def file_of(cloud_name: str, what: str) -> Path:
-    """The file in the lab's home that has something of one cloud, whose name may have any characters."""
+    """The file `what` for one cloud in the lab's home; the cloud's name may have any characters."""
     return make_home() / f"{what}.{quote(cloud_name, safe='')}"

@@ -69,7 +69,7 @@ def server(record: Record) -> Server:
 
 
 def addresses(networks: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The fixed and the floating addresses among Nova's `addresses`, each with IPv4 first.
+    """The fixed and the floating IPs among Nova's `addresses`, each with IPv4 first.
 
     Only `OS-EXT-IPS:type` tells them apart: address ranges don't (a private network may have any).
     """
