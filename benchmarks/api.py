@@ -62,7 +62,7 @@ def one_and_two() -> Figures:
 
 def show(found: Figures) -> None:
     """Print the servers' figures as one table."""
-    print(f"\nAPI servers of {CORES} cores; latencies at {LOAD:.0%} of what they serve")
+    print(f"\nAPI servers of {CORES} cores; latencies at {LOAD:.0%} of their capacity")
     print("  method  servers  requests/s   p50 ms   p95 ms   p99 ms")
     for method in REQUESTS:
         for servers in (1, 2):

@@ -1,4 +1,4 @@
-"""How Jupyter's server is set up, on Binder and by `make lab`: both name this folder in JUPYTER_CONFIG_PATH.
+"""Jupyter's server configuration, on Binder and by `make lab`: both name this folder in JUPYTER_CONFIG_PATH.
 
 It shows the learner's copies of the chapters (`faafo_lab.chapters`), and, through jupyter-server-proxy, the instances'
 web pages to a browser on another machine, and nothing else.

@@ -1,4 +1,4 @@
-"""A drill: a client of the learner's own orders fractals while something dies; then all is counted.
+"""A drill: the learner's own client orders fractals while something dies; then all are counted.
 
 def send(task, urls):                              # urls: the APIs, the one to try first at the front
     requests.post(urls[0] + "/v1/fractal", json=task, timeout=5)
