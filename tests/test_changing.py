@@ -303,6 +303,12 @@ def test_two_servers_of_one_name_are_seen_and_the_next_deployment_leaves_one(app
     assert sorted(server.name for server in cloud.servers()) == ["app-api-1", "app-services", "app-worker-1"]
 
 
+def test_clean_up_releases_a_floating_address_that_was_made_by_hand(app: Topology, cloud: Cloud) -> None:
+    cloud.create_floating_ip()
+    assert cli.main(["clean-up"]) == 0
+    assert all_there(cloud) == NOTHING
+
+
 def test_clean_up_removes_both_of_two_servers_with_one_name(app: Topology, cloud: Cloud) -> None:
     twin(app, "app-services")
     assert cli.main(["clean-up"]) == 0

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +26,31 @@ BUILD: dict[str, Callable[[Topology], object]] = {
 }
 
 
-def solutions(chapter: str) -> Iterator[tuple[str, list[str]]]:
-    """The name of each check of a chapter, with its solution's blocks: what solves it, then what to do afterwards."""
+@dataclass(frozen=True)
+class Exercise:
+    """An exercise as its chapter has it, in code."""
+
+    name: str  # of its check
+    empty: list[str]  # the learner's cells before it
+    check: str
+    solution: list[str]  # what solves it, then what to do afterwards
+
+
+def exercises(chapter: str) -> Iterator[Exercise]:
+    """The exercises of a chapter, in order."""
     [path] = NOTEBOOKS.glob(f"{chapter}_*.ipynb")
-    name = ""
+    name, check, empty = "", "", list[str]()
     for cell in nbformat.read(path, as_version=4).cells:
         if cell.cell_type == "code" and (found := CHECK.search(cell.source)):
-            name = found[1]
+            name, check = found[1], cell.source
+        elif cell.cell_type == "code" and "yours" in cell.metadata.get("tags", []):
+            empty.append(cell.source)
         elif cell.cell_type == "markdown" and (details := DETAILS.search(cell.source)):
             blocks = CODE.findall(details[1])
             assert name, f"a solution without a check before it: {details[1]}"
             assert blocks, f"the solution of {name} has no code"
-            yield name, blocks
-            name = ""
+            yield Exercise(name, empty, check, blocks)
+            name, check, empty = "", "", []
     assert not name, f"{name} has no solution"
 
 
@@ -47,7 +60,7 @@ def cloud(backend_home: tuple[str, Path]) -> Cloud:
 
 
 def test_every_check_has_a_solution_in_its_chapter() -> None:
-    written = {name for chapter in BUILD for name, _ in solutions(chapter)}
+    written = {exercise.name for chapter in BUILD for exercise in exercises(chapter)}
     assert written == {name for name in vars(check) if re.fullmatch(r"exercise_\d+_\d+", name)}
 
 
@@ -57,13 +70,16 @@ def test_the_solutions_of_a_chapter_pass_their_checks_in_order(cloud: Cloud, cha
     try:
         BUILD[chapter](app)
         names: dict[str, Any] = {"cloud": cloud, "app": app, "load": load, "reach": reach, "check": check}
-        for name, (solve, *afterwards) in solutions(chapter):
-            verdict: Callable[..., check.Verdict] = getattr(check, name)
-            answer = {"flavor": "m1.large"} if name == "exercise_0_3" else {}
-            before = verdict(cloud=cloud)
-            assert not before.passed, f"{name} passes before anything is done"
-            exec(solve, names)  # noqa: S102  # the notebook's own code
-            after = verdict(cloud=cloud, **answer)
+        if app.workers:
+            names["work"] = load.calibrate(app)
+        for exercise in exercises(chapter):
+            for cell in exercise.empty:
+                exec(cell, names)  # noqa: S102  # the notebook's own code
+            before: check.Verdict = eval(exercise.check, names)  # noqa: S307
+            assert not before.passed, f"{exercise.name} passes before anything is done"
+            solve, *afterwards = exercise.solution
+            exec(solve, names)  # noqa: S102
+            after: check.Verdict = eval(exercise.check, names)  # noqa: S307
             assert after.passed, repr(after)
             for block in afterwards:
                 exec(block, names)  # noqa: S102

@@ -10,7 +10,7 @@ import requests
 import faafo_lab
 from faafo_lab import load
 from faafo_lab.cloud.base import Cloud
-from faafo_lab.cloud.errors import NotReady
+from faafo_lab.cloud.errors import BadRequest, NotFound, NotReady
 from faafo_lab.topology import Api, Layout, NoAnswer, Topology, TopologyError, discover
 from tests.app.deployment import lasting
 
@@ -80,8 +80,8 @@ def test_deploying_again_changes_nothing_and_says_so(app: Topology, cloud: Cloud
     again = Topology(cloud, say=said.append).deploy(api=2, worker=2)
     assert {server.name: server.id for server in cloud.servers()} == before
     assert again.built == 0
-    assert all("as it should be" in line or line.startswith("serving") for line in said)
-    assert sum("as it should be" in line for line in said) == 3 + 5
+    assert all("unchanged" in line or line.startswith("serving") for line in said)
+    assert sum("unchanged" in line for line in said) == 3 + 5
 
 
 def listings(cloud: Cloud, after: int) -> list[bool]:
@@ -293,7 +293,7 @@ def test_with_a_disk_of_its_own_an_api_has_only_the_images_it_was_given(app: Top
     found = discover(faafo_lab.connect(), say=said.append)
     assert found.pictures == "file:///var/lib/faafo/images"
     found.scale(api=2)
-    assert "server app-api-1: as it should be" in said, "a new session knows where the images are"
+    assert "server app-api-1: unchanged" in said, "a new session knows where the images are"
     app.deploy(api=2, worker=2, pictures="database")
     assert discover(cloud).pictures == "database"
 
@@ -315,7 +315,16 @@ def test_the_bound_of_the_queue_is_the_deployments_and_a_new_session_knows_it(ap
 
 def test_what_the_application_refuses_is_said_in_its_own_words(app: Topology) -> None:
     with pytest.raises(TopologyError, match=r"The application refuses \(404\): There is no .*nobody"):
-        app.drain(["nobody"])
+        app.api.drain("nobody")
+    with pytest.raises(NotFound, match=r"no worker 'app-worker-22'\. Did you mean 'app-worker-2'\?"):
+        app.drain("app-worker-22")
+    with pytest.raises(NotFound, match=r"no server of the application 'app-wroker-1'\. Did you mean 'app-worker-1'"):
+        app.remove("app-wroker-1")
+    for one in (app.user_data, app.add, app.make_groups):
+        with pytest.raises(NotFound, match=r"no role 'workr'\. Did you mean 'worker'"):
+            one("workr")
+    with pytest.raises(TopologyError, match="one server of role services; of api and worker it can have more"):
+        app.add("services")
     with pytest.raises(NoAnswer, match="No API of the application answers"):
         Api(lambda: ["http://127.0.0.1:1"]).stats()
     with pytest.raises(NoAnswer, match=r"What answers at .* is not the application \(404 Not Found\)"):
@@ -327,3 +336,13 @@ def test_impossible_sizes_get_one_sentence(app: Topology) -> None:
         app.scale(api=0)
     with pytest.raises(TopologyError, match="at least 1 API"):
         app.deploy(api=1, worker=-1)
+    with pytest.raises(TopologyError, match="0 servers or more, not -1 of role worker"):
+        app.ensure_workers(-1)
+    with pytest.raises(BadRequest, match="ensure_workers: count must be a whole number, not '2'"):
+        app.ensure_workers("2")  # type: ignore[arg-type]
+
+
+def test_one_worker_is_drained_by_its_name(app: Topology) -> None:
+    app.drain("app-worker-2")
+    assert {node["name"] for node in app.nodes() if node["state"] == "drained"} == {"app-worker-2"}
+    app.api.drain("app-worker-2", False)

@@ -234,7 +234,7 @@ def test_orders_are_made_and_counted_and_the_line_rises(board: widgets.Dashboard
     board._count.value = 20
     press(board, "Order fractals")
     wait_for("the throughput to rise", lambda: (board.moment.rate or 0) > 1)
-    assert "✔ order 20 fractals" in str(board.jobs[-1])
+    assert "✔ order 20 fractals" in ended(board)
     wait_for("all to be done", lambda: board.moment.done == before + 20)
 
 

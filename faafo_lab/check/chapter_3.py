@@ -2,69 +2,55 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
+from datetime import datetime
 
-from faafo_lab import load
+from faafo_lab import autoscale, load
 from faafo_lab.check.questions import reporting
 from faafo_lab.check.verdict import Hint, exercise
 from faafo_lab.cloud.base import Cloud
-from faafo_lab.load import Done, Drill, Rows
+from faafo_lab.load import Drill, Rows
 from faafo_lab.topology import discover, healthy
+from faafo_lab.topology.api import Fractal
 
 WORKERS, EACH = 6, 3  # so many workers, and fractals by each of them
-MORE_THAN = 3.0  # workers' worth: what three workers can't do
+MORE_THAN = 4.0  # of the six workers are busy on average: three can't do as much
 DRILL_ORDERS = 12
 STEP_SECONDS = 20.0  # a run of an autoscaler that says something lasts as long
 WAIT_PART = 4  # the oldest task may wait for a quarter of the run; without scaling it waits for about half of it
 PEAK_WORKERS = 4  # what the largest load keeps busy, rounded up: so many servers all the time would do, too
 
-
-@runtime_checkable
-class Scaled(Protocol):
-    """What `autoscale.run` returns, as far as it is looked at: times in seconds."""
-
-    worst_wait: float
-    server_minutes: float
-    samples: Sequence["Sample"]
-
-
-class Sample(Protocol):
-    """One look at the application in such a run; `at`: seconds since 1970."""
-
-    at: float
-    workers: int
+Attempt = tuple[str, float, float]  # a worker, and from when until when it had a task
 
 
 @exercise
 def exercise_3_1(cloud: Cloud) -> Hint | str:
-    """Six workers together do more than three workers could: measured by the fractals that they made.
+    """Six workers were busy at the same time, and each made three fractals or more.
 
-    Looks at the application's own record of who made what, when and in how many seconds: of all spans of time in which
-    each of six workers made three fractals, the one with the most work per second counts. A worker that never pauses
-    does one second of work per second.
+    Looks at the application's own record of who had which task from when to when: of all spans of time in which each of
+    six workers made three fractals, the one counts in which most workers were busy on average. The check says how many
+    fractals per second they made then.
     """
     app = discover(cloud)
     if hint := reporting(app, WORKERS):
         return hint
     names = [server.name for server in app.workers]
-    done = [item for item in load.completions(app.endpoint) if item.worker in names]
-    made = Counter(item.worker for item in done)
+    done = attempts(app.fractals())
+    made = Counter(name for name, _, _ in done)
     few = [name for name in names if made[name] < EACH]
     if few:
         return Hint(
             f"{', '.join(few)} made fewer than {EACH} fractals.",
             f"Order many at once: {len(names)} workers take what there is in turn.",
-            "load.create(app.endpoints, work.tasks(72)), then load.watch(app, done=…)",
+            "load.measure(app, work)",
         )
-    work, rate = busiest(done, names)
-    if work <= MORE_THAN:
+    busy, rate = busiest(done, names)
+    if busy <= MORE_THAN:
         return Hint(
-            f"{len(names)} workers did {work:.1f} seconds of work per second at most, and three could do as much.",
-            "Most of the time they had nothing to do. Order more at once, of longer tasks, so that all of them are "
-            "busy together.",
-            "load.create(app.endpoints, work.tasks(72, seconds=0.5)), then load.watch(app, done=…)",
+            f"At best, {busy:.1f} of {len(names)} workers were busy on average: they had too little to do.",
+            "Order more at once, so that all of them are busy together.",
+            "load.measure(app, work)",
         )
-    return f"{rate:.1f} fractals/s: the work of {work:.1f} workers that never pause."
+    return f"{rate:.1f} fractals/s by {len(names)} workers, of which {busy:.1f} were busy on average."
 
 
 @exercise
@@ -190,7 +176,7 @@ def exercise_3_4(cloud: Cloud, drill: Drill | None = None, careless: Drill | Non
 
 
 @exercise
-def exercise_3_5(cloud: Cloud, run: Scaled | None = None) -> Hint | str:
+def exercise_3_5(cloud: Cloud, run: autoscale.Run | None = None) -> Hint | str:
     """Your `decide(samples)` kept the oldest task from waiting long, with fewer servers than the largest load needs.
 
     `run` is what `autoscale.run` returned. Two limits: the oldest waiting task never waited for more than a quarter of
@@ -203,21 +189,22 @@ def exercise_3_5(cloud: Cloud, run: Scaled | None = None) -> Hint | str:
             "Write decide(samples), which returns how many workers there should be, then let it scale.",
             "run = autoscale.run(app, decide, work)",
         )
-    if not isinstance(run, Scaled):
+    if not isinstance(run, autoscale.Run):
         return Hint(f"{type(run).__name__} is no run: give the check what `autoscale.run` returned.")
-    times = [sample.at for sample in run.samples]
-    seconds = max(times) - min(times) if times else 0.0
+    if not run.samples:
+        return Hint(f"Nothing was run{f': {run.note}' if run.note else ''}.", "Write decide(samples), then run again.")
+    seconds = run.samples[-1].at
     if seconds < STEP_SECONDS:
         return Hint(
             f"The run lasted {seconds:.0f} s, too short to say anything.",
             "The load rises after a third of the run and falls after two: let it go on to its end.",
             "autoscale.run(app, decide, work, seconds=60)",
         )
-    most, limit = max(sample.workers for sample in run.samples), seconds / WAIT_PART
+    limit = seconds / WAIT_PART
     if run.worst_wait > limit:
         return Hint(
-            f"The oldest task waited for {run.worst_wait:.0f} s, with {most} workers at most; {limit:.0f} s is the "
-            "limit.",
+            f"The oldest task waited for {run.worst_wait:.0f} s (workers at most: {run.most_workers}); the limit "
+            f"is {limit:.0f} s.",
             "Ask for more workers as soon as tasks wait: a new one needs a moment until it serves.",
             "samples[-1].oldest_waiting_seconds, samples[-1].waiting",
         )
@@ -235,19 +222,32 @@ def exercise_3_5(cloud: Cloud, run: Scaled | None = None) -> Hint | str:
     )
 
 
-def busiest(done: Sequence[Done], workers: Sequence[str]) -> tuple[float, float]:
-    """Of all spans in which each of these workers made EACH fractals, the one with the most work: seconds of work per
-    second, and fractals per second. Spans without any work: zeros."""
-    ordered = sorted(done, key=lambda item: item.at)
+def attempts(fractals: Sequence[Fractal]) -> list[Attempt]:
+    """Of each finished fractal: which worker made it, from when until when (seconds since 1970)."""
+    return [
+        (one["generated_by"] or "", _seconds(one["started_at"]), _seconds(one["completed_at"]))
+        for one in fractals
+        if one["started_at"] and one["completed_at"]
+    ]
+
+
+def busiest(done: Sequence[Attempt], workers: Sequence[str]) -> tuple[float, float]:
+    """Of all spans in which each of these workers made EACH fractals, the one with most workers busy: how many were on
+    average, and fractals per second. Zeros where there is no such span."""
+    ordered = sorted((each for each in done if each[0] in workers), key=lambda each: each[2])
     best = (0.0, 0.0)
-    for end in range(len(ordered)):
-        found: Counter[str] = Counter()
-        for begin in range(end, -1, -1):
-            found[ordered[begin].worker] += 1
+    for last in range(len(ordered)):
+        found = Counter[str]()
+        for first in range(last, -1, -1):
+            found[ordered[first][0]] += 1
             if all(found[name] >= EACH for name in workers):
-                span = ordered[begin : end + 1]
-                seconds = span[-1].at - min(item.at - item.duration for item in span)
-                worth = (sum(item.duration for item in span) / seconds, len(span) / seconds) if seconds > 0 else best
-                best = max(best, worth)
+                span = ordered[first : last + 1]
+                seconds = span[-1][2] - min(start for _, start, _ in span)
+                if seconds > 0:
+                    best = max(best, (sum(end - start for _, start, end in span) / seconds, len(span) / seconds))
                 break
     return best
+
+
+def _seconds(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()

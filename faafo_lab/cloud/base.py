@@ -24,11 +24,34 @@ from urllib.parse import quote, unquote, urlsplit
 
 import requests
 
-from faafo_lab.cloud import console_log, direct, keys, preflight, receipt, records, ssh
+from faafo_lab.cloud import arguments, console_log, direct, keys, marks, preflight, receipt, records, ssh
+from faafo_lab.cloud.arguments import checked
 from faafo_lab.cloud.config import CloudConfig, load
-from faafo_lab.cloud.errors import BadRequest, CloudError, Forbidden, Interrupted, InUse, NotFound, ServerFailed
+from faafo_lab.cloud.errors import (
+    BadRequest,
+    CloudError,
+    CloudFailed,
+    Forbidden,
+    Interrupted,
+    InUse,
+    NotFound,
+    ServerFailed,
+    Unreachable,
+)
 from faafo_lab.cloud.lookup import pick, pick_network
-from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
+from faafo_lab.cloud.model import (
+    STATUSES,
+    Flavor,
+    FloatingIP,
+    Image,
+    KeyPair,
+    Limits,
+    Made,
+    Network,
+    Rule,
+    SecurityGroup,
+    Server,
+)
 from faafo_lab.cloud.receipt import Ledger, Receipt
 from faafo_lab.cloud.tape import Recorder, Tape
 from faafo_lab.cloud.waiting import Look, wait_until
@@ -50,6 +73,8 @@ def verb(method: F) -> F:
 
     @functools.wraps(method)
     def wrapper(cloud: Cloud, *args: Any, **kwargs: Any) -> Any:
+        # A verb's annotations are written in this module, whatever a backend calls its own.
+        (_, *args), kwargs = arguments.settle(getattr(Cloud, method.__name__), (cloud, *args), kwargs)  # type: ignore[assignment]
         try:
             with cloud._lock, cloud._recorder.during(method.__name__):
                 result = method(cloud, *args, **kwargs)
@@ -59,6 +84,10 @@ def verb(method: F) -> F:
             raise
         except KeyboardInterrupt:
             raise Interrupted(f"{method.__name__} was under way") from None
+        if method.__name__ == "create_floating_ip":  # whoever calls it: nothing on the cloud marks it as the lab's
+            marks.note_allocated(cloud.name, result.id)
+        elif method.__name__ == "delete_floating_ip" and isinstance(args[0], FloatingIP):
+            marks.forget_allocated(cloud.name, args[0].id)
         cloud._ledger.note(method.__name__, next(iter((*args, *kwargs.values())), None), result)
         return result
 
@@ -245,31 +274,38 @@ class Cloud(ABC):
 
     # ---- looking up, by name or id: NotFound names what exists, Ambiguous asks for an id ----
 
+    @checked
     def image(self, name_or_id: str) -> Image:
         """The image of this name or id."""
         return pick("image", self.images(), name_or_id)
 
+    @checked
     def flavor(self, name_or_id: str) -> Flavor:
         """The flavor of this name or id."""
         return pick("flavor", self.flavors(), name_or_id)
 
+    @checked
     def key_pair(self, name: str) -> KeyPair:
         """The key pair of this name."""
         return pick("key pair", self.key_pairs(), name)
 
+    @checked
     def security_group(self, name_or_id: str) -> SecurityGroup:
         """The security group of this name or id."""
         return pick("security group", self.security_groups(), name_or_id)
 
+    @checked
     def server(self, name_or_id: str) -> Server:
         """The server of this name or id; with its `fault`, if it is in ERROR."""
         server = pick("server", self.servers(), name_or_id)
         return self._alone(server.id) if server.status == "ERROR" else server
 
+    @checked
     def network(self, name_or_id: str) -> Network:
         """The network of this name or id."""
         return pick("network", self.networks(), name_or_id)
 
+    @checked
     def floating_ip(self, address_or_id: str) -> FloatingIP:
         """The floating IP of this address or id."""
         ips = self.floating_ips()
@@ -278,15 +314,17 @@ class Cloud(ABC):
                 return ip
         raise NotFound.among("floating IP", address_or_id, [ip.address for ip in ips])
 
-    # ---- get or create: the second value says whether it was created now ----
+    # ---- get or create: `server, made = …`; `made` says whether it was created now ----
 
-    def get_or_create_security_group(self, name: str, description: str = "") -> tuple[SecurityGroup, bool]:
+    @checked
+    def get_or_create_security_group(self, name: str, description: str = "") -> Made[SecurityGroup]:
         """The security group of this name."""
         try:
-            return self.security_group(name), False
+            return Made(self.security_group(name), False)
         except NotFound:
-            return self.create_security_group(name, description), True
+            return Made(self.create_security_group(name, description), True)
 
+    @checked
     def get_or_create_rule(
         self,
         group: SecurityGroup | str,
@@ -295,21 +333,22 @@ class Cloud(ABC):
         protocol: str = "tcp",
         remote_prefix: str | None = None,
         remote_group: SecurityGroup | str | None = None,
-    ) -> tuple[Rule, bool]:
+    ) -> Made[Rule]:
         """The rule that `add_rule` would make; the group is looked up afresh."""
         group = self.security_group(group if isinstance(group, str) else group.id)
         remote_group = self._group(remote_group) if remote_group else None
         rule = group.rule(port_min, port_max, protocol, remote_prefix, remote_group.id if remote_group else None)
         if rule is not None:
-            return rule, False
-        return self.add_rule(group, port_min, port_max, protocol, remote_prefix, remote_group), True
+            return Made(rule, False)
+        return Made(self.add_rule(group, port_min, port_max, protocol, remote_prefix, remote_group), True)
 
-    def get_or_create_server(self, name: str, **arguments: Any) -> tuple[Server, bool]:
+    @checked
+    def get_or_create_server(self, name: str, **arguments: Any) -> Made[Server]:
         """The server of this name, else a new one (`create_server`'s arguments)."""
         try:
-            return self.server(name), False
+            return Made(self.server(name), False)
         except NotFound:
-            return self.create_server(name, **arguments), True
+            return Made(self.create_server(name, **arguments), True)
 
     def free_floating_ip(self) -> FloatingIP:
         """A floating address that no server has: one of the project's, else a new one."""
@@ -320,6 +359,7 @@ class Cloud(ABC):
 
     # ---- waiting ----
 
+    @checked
     def wait_until(
         self,
         look: Callable[[], Look | bool],
@@ -334,6 +374,7 @@ class Cloud(ABC):
         limit_seconds = self.config.wait_seconds if timeout_seconds is None else timeout_seconds
         wait_until(look, what, limit_seconds, progress=progress)
 
+    @checked
     def wait_for(
         self,
         servers: Server | str | Iterable[Server | str],
@@ -343,8 +384,12 @@ class Cloud(ABC):
     ) -> list[Server]:
         """Wait until all these servers have this status, together; returns them as they are then, in order.
 
-        Raises ServerFailed when one is in ERROR, NotFound when one vanishes, TimedOut at the limit.
+        Raises ServerFailed when one is in ERROR, NotFound when one vanishes or there is no such status, TimedOut at the
+        limit.
         """
+        status = status.upper()
+        if status not in STATUSES:
+            raise NotFound.among("server status", status, STATUSES)
         ids = [self._server(server).id for server in _many(servers)]
         names: dict[str, str] = {}
         found: dict[str, Server] = {}
@@ -363,9 +408,10 @@ class Cloud(ABC):
             return Look(len(ids) - len(late), len(ids), seen)
 
         if ids:
-            self.wait_until(look, f"{_count(len(ids), 'server')} to be {status}", timeout_seconds, progress)
+            self.wait_until(look, f"servers {status}", timeout_seconds, progress)
         return [found[id] for id in ids]
 
+    @checked
     def delete_servers(
         self,
         servers: Iterable[Server | str],
@@ -385,10 +431,11 @@ class Cloud(ABC):
             return Look(len(ids) - len(left), len(ids), ", ".join(f"{s.name} {s.status}" for s in left))
 
         if ids:
-            self.wait_until(look, f"{_count(len(ids), 'server')} to be gone", timeout_seconds, progress)
+            self.wait_until(look, "servers deleted", timeout_seconds, progress)
 
     # ---- before anything is built ----
 
+    @checked
     def preflight(
         self,
         servers: int,
@@ -421,6 +468,7 @@ class Cloud(ABC):
 
     # ---- on the servers ----
 
+    @checked
     def published_port(self, port: int) -> int:
         """The port at which a server's `port` is reached from outside.
 
@@ -429,22 +477,29 @@ class Cloud(ABC):
         """
         return port + self.config.port_offset if port < 1024 else port
 
+    @checked
     def run(self, server: Server | str, command: str, timeout_seconds: float = 60, check: bool = False) -> ssh.Result:
         """Run a shell command on a server over SSH, from a jump host where it has no floating IP: see `ssh.run`."""
-        return ssh.run(self, self._server(server), command, timeout_seconds=timeout_seconds, check=check)
+        return ssh.run(self, self._there(server), command, timeout_seconds=timeout_seconds, check=check)
 
+    @checked
     def upload(self, server: Server | str, data: bytes, path: str, timeout_seconds: float = 600) -> None:
         """Write a file on a server over SSH: see `ssh.upload`."""
-        ssh.upload(self, self._server(server), data, path, timeout_seconds=timeout_seconds)
+        ssh.upload(self, self._there(server), data, path, timeout_seconds=timeout_seconds)
 
     # ---- what was done ----
 
+    @checked
     def tape(self, last: int | None = None) -> Tape:
         """The HTTP calls of the last cell that made any, or the `last` so many calls: see `tape.py`."""
         return self._recorder.tape(last)
 
-    def receipt(self) -> Receipt:
-        """What was used since this object was made, and what of the lab's is left on the cloud: see `receipt.py`."""
+    @checked
+    def receipt(self, price_per_server_hour: float | None = None) -> Receipt:
+        """What was used since this object was made, and what of the lab's is left on the cloud: see `receipt.py`.
+
+        With a price, invented by you, it says what the servers cost, and what was saved by deleting some.
+        """
         servers = self.servers()  # which the ledger sees too
         return receipt.make(
             self.name,
@@ -456,6 +511,7 @@ class Cloud(ABC):
             self.key_pairs(),
             self.flavors() if self._ledger.lives else [],
             self._containers(),
+            price_per_server_hour,
         )
 
     @property
@@ -522,6 +578,18 @@ class Cloud(ABC):
 
     def _server(self, server: Server | str) -> Server:
         return self.server(server) if isinstance(server, str) else server
+
+    def _there(self, server: Server | str) -> Server:
+        """The server as it is now, or as it was given where the cloud does not answer. Raises NotFound."""
+        if isinstance(server, str):
+            return self.server(server)
+        try:
+            there = {now.id: now for now in self.servers()}
+        except (Unreachable, CloudFailed):
+            return server
+        if server.id not in there:
+            raise NotFound(f"There is no server {server.name!r} any more: it was deleted. Create it again.")
+        return there[server.id]
 
     def _group(self, group: SecurityGroup | str) -> SecurityGroup:
         return self.security_group(group) if isinstance(group, str) else group
@@ -596,7 +664,3 @@ VERBS = tuple(name for name in vars(Cloud) if name in Cloud.__abstractmethods__ 
 
 def _many(servers: Server | str | Iterable[Server | str]) -> list[Server | str]:
     return [servers] if isinstance(servers, Server | str) else list(servers)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -131,12 +131,13 @@ class CloudFailed(CloudError):
 class TimedOut(CloudError):
     """A wait reached its limit."""
 
-    def __init__(self, what: str, timeout_seconds: float, last_seen: str = "") -> None:
+    def __init__(self, what: str, timeout_seconds: float, last_seen: str = "", how_far: str = "") -> None:
         self.what = what
         self.timeout_seconds = timeout_seconds
         self.last_seen = last_seen
         seen = f" Last seen: {last_seen}." if last_seen else ""
-        super().__init__(f"Waited {timeout_seconds:g} s for {what}, in vain.{seen}")
+        at = f"at {how_far} {what}" if how_far else f"waiting for {what}"
+        super().__init__(f"Timed out after {timeout_seconds:g} s, {at}.{seen}")
 
 
 class ServerFailed(CloudError):

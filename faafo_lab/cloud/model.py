@@ -6,6 +6,19 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any, Generic, NamedTuple, TypeVar
+
+T = TypeVar("T")
+
+
+class Made(NamedTuple, Generic[T]):
+    """What `get_or_create_…` gives: `server, made = …`. Left together, it serves as the resource itself."""
+
+    resource: T
+    made: bool  # whether it was created now
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.resource, name)
 
 
 @dataclass(frozen=True)
@@ -132,6 +145,30 @@ class Server:
     def address(self) -> str | None:
         """Where it is reached from outside: its floating address, else its private one, else None."""
         return next(iter((*self.floating_addresses, *self.addresses)), None)
+
+
+# A server's, as the Compute API has them; but DELETED, which no list shows.
+STATUSES = (
+    "ACTIVE",
+    "BUILD",
+    "ERROR",
+    "HARD_REBOOT",
+    "MIGRATING",
+    "PASSWORD",
+    "PAUSED",
+    "REBOOT",
+    "REBUILD",
+    "RESCUE",
+    "RESIZE",
+    "REVERT_RESIZE",
+    "SHELVED",
+    "SHELVED_OFFLOADED",
+    "SHUTOFF",
+    "SOFT_DELETED",
+    "SUSPENDED",
+    "UNKNOWN",
+    "VERIFY_RESIZE",
+)
 
 
 @dataclass(frozen=True)

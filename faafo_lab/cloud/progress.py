@@ -30,7 +30,10 @@ style="width:9em;accent-color:#0072B2"></progress><span>{text}</span></div>"""
 
 
 class Progress:
-    """Progress towards `total` steps of `what` ("6 servers to be ACTIVE"). Use it as a context manager."""
+    """Progress towards `total` of `what` ("servers ACTIVE"); 0: something that is not counted ("the application").
+
+    Use it as a context manager.
+    """
 
     def __init__(self, what: str, total: int = 1, *, show: bool = True) -> None:
         self.what, self.total, self.done, self.seen = what, total, 0, ""
@@ -68,7 +71,12 @@ class Progress:
     def text(self) -> str:
         """What the line says."""
         waiting = f": {self.seen}" if self.seen and self.done < self.total else ""
-        return f"{self.what}: {self.done} of {self.total}, {time.monotonic() - self._started:.1f} s{waiting}"
+        return f"{self.how_far} {self.what}, {time.monotonic() - self._started:.1f} s{waiting}".lstrip()
+
+    @property
+    def how_far(self) -> str:
+        """How many of how many: "2/6"; "" where they are not counted."""
+        return f"{self.done}/{self.total}" if self.total else ""
 
     def _draw(self) -> None:
         if self._listener is not None:
@@ -78,9 +86,8 @@ class Progress:
                 self._publish(f"… {self.text()}")
         elif self._show:
             if self._bar is None:
-                self._bar = _terminal_bar(self.what, self.total)
-            self._bar.total, self._bar.n = self.total, self.done
-            self._bar.refresh()
+                self._bar = _terminal_bar()
+            self._bar.set_description_str(f"{self.how_far} {self.what}".lstrip())
 
     def _publish(self, text: str) -> None:
         from IPython.display import display
@@ -97,7 +104,7 @@ class Progress:
 
     def _form(self, text: str) -> dict[str, str]:
         """The line for pages and for terminals."""
-        bar = _BAR.format(total=self.total, done=self.done, text=html.escape(text))
+        bar = _BAR.format(total=self.total or 1, done=self.done, text=html.escape(text))
         return {"text/plain": text, "text/html": bar}
 
 
@@ -111,8 +118,7 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell, "kernel")
 
 
-def _terminal_bar(what: str, total: int) -> Any:
+def _terminal_bar() -> Any:
     from tqdm import tqdm
 
-    layout = "{desc}: {n_fmt}/{total_fmt}, {elapsed}"
-    return tqdm(total=total, desc=f"Waiting for {what}", bar_format=layout, leave=False, disable=None)
+    return tqdm(bar_format="Waiting: {desc}, {elapsed}", leave=False, disable=None)

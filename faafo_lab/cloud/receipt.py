@@ -7,6 +7,7 @@ is created and deleted. What is left is asked of the cloud itself, so it is righ
 from __future__ import annotations
 
 import html
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from faafo_lab.cloud.marks import CONTAINER_PREFIX, DESCRIPTION, KEY_PAIR_NAME, ROLE_KEY, allocated_file
+from faafo_lab.cloud.marks import CONTAINER_PREFIX, DESCRIPTION, KEY_PAIR_NAME, ROLE_KEY, allocated
 from faafo_lab.cloud.model import Flavor, FloatingIP, KeyPair, SecurityGroup, Server
 from faafo_lab.tables import scrolling
 
@@ -51,6 +52,7 @@ class Ledger:
         self.since = datetime.now(UTC)
         self.created: dict[str, dict[str, str]] = {kind: {} for kind in KINDS}  # kind → id → name
         self.deleted: Counter[str] = Counter()
+        self.earlier: Counter[str] = Counter()  # of those deleted: what this object had not created
         self.lives: dict[str, Life] = {}  # the servers of the lab, and those created here, by id
         self._lock = threading.Lock()
 
@@ -65,7 +67,9 @@ class Ledger:
                 if verb == "create_server":
                     self._see_one(result)
             elif verb in DELETED:
-                self.deleted[DELETED[verb]] += 1
+                kind = DELETED[verb]
+                self.deleted[kind] += 1
+                self.earlier[kind] += not {*_id_and_name(subject)} & {*self.created[kind], *self.created[kind].values()}
                 if verb == "delete_server":
                     self._end(subject)
 
@@ -102,6 +106,9 @@ class Receipt:
     created: Mapping[str, int]  # by kind ("servers", "floating addresses", …), by this cloud object
     deleted: Mapping[str, int]
     server_minutes: Mapping[str, float]  # by flavor name: the lab's servers, and those created here
+    earlier: Mapping[str, int]  # of those deleted: what was there before this cloud object
+    saved_minutes: float  # what the servers that were deleted would have run on until now
+    price_per_server_hour: float | None  # invented
     left: Mapping[str, tuple[str, ...]]  # names by kind: the lab's, and those created here, that are still there
 
     @property
@@ -113,12 +120,29 @@ class Receipt:
     def rows(self) -> list[tuple[str, str]]:
         """The receipt's lines but the last."""
         used = [
-            (kind, f"{self.created[kind]} created, {self.deleted[kind]} deleted")
+            (
+                kind,
+                f"{self.created[kind]} created, {self.deleted[kind]} deleted"
+                + (f" ({self.earlier[kind]} of them from before)" if self.earlier[kind] else ""),
+            )
             for kind in KINDS
             if self.created[kind] or self.deleted[kind] or kind == "servers"
         ]
         minutes = ", ".join(f"{minutes:.1f} of {name}" for name, minutes in self.server_minutes.items())
-        return [used[0], ("server-minutes", minutes or "none"), *used[1:]]
+        if minutes:
+            minutes += " (of all servers added up, each from its creation to its end, or until now)"
+        return [used[0], ("server-minutes", minutes or "none"), *self._prices, *used[1:]]
+
+    @property
+    def _prices(self) -> list[tuple[str, str]]:
+        price = self.price_per_server_hour
+        if price is None:
+            return []
+        cost, saved = (minutes / 60 * price for minutes in (sum(self.server_minutes.values()), self.saved_minutes))
+        return [
+            ("cost", f"{cost:.4f}, at {price:g} per server-hour (an invented price)"),
+            ("saved", f"{saved:.4f}, as servers that were deleted did not run on until now"),
+        ]
 
     @property
     def title(self) -> str:
@@ -130,7 +154,7 @@ class Receipt:
     def ending(self) -> str:
         """What is left, in one line."""
         if self.nothing_left:
-            return "Nothing is left: the cloud has nothing more of the lab's."
+            return "Nothing is left: no lab resources remain."
         things = "; ".join(f"{len(names)} {_kind(kind, names)} ({_some(names)})" for kind, names in self.left.items())
         return f"Left on the cloud: {things}. `faafo-lab clean-up` removes the application; delete the rest by name."
 
@@ -144,8 +168,9 @@ class Receipt:
         rows = "".join(
             f"<tr><th {left}>{name}</th><td {left}>{html.escape(value)}</td></tr>" for name, value in self.rows
         )
+        ending = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.ending))
         sign = "✓" if self.nothing_left else "⚠"
-        return f"<p>{html.escape(self.title)}</p>{scrolling(rows)}<p><b>{sign} {html.escape(self.ending)}</b></p>"
+        return f"<p>{html.escape(self.title)}</p>{scrolling(rows)}<p><b>{sign} {ending}</b></p>"
 
 
 def make(
@@ -158,15 +183,15 @@ def make(
     key_pairs: Sequence[KeyPair],
     flavors: Sequence[Flavor],
     containers: Sequence[str] = (),
+    price_per_server_hour: float | None = None,
 ) -> Receipt:
     """What the cloud says that there is, beside what the ledger knows."""
-    path = allocated_file(cloud_name)
-    allocated = path.read_text(encoding="utf-8").split() if path.exists() else []
+    addresses = allocated(cloud_name)
     ours = {kind: set(ids) for kind, ids in ledger.created.items()}
     left = {
         "servers": [s.name for s in servers if ROLE_KEY in s.metadata or s.id in ours["servers"]],
         "floating addresses": [
-            ip.address for ip in floating_ips if ip.id in allocated or ip.id in ours["floating addresses"]
+            ip.address for ip in floating_ips if ip.id in addresses or ip.id in ours["floating addresses"]
         ],
         "security groups": [
             group.name
@@ -180,8 +205,10 @@ def make(
     there = {server.id for server in servers}
     names = {flavor.id: flavor.name for flavor in flavors}
     minutes: dict[str, float] = {}
+    saved = 0.0
     for id, life in list(ledger.lives.items()):
         whole = replace(life, ended=None) if id in there else life  # asked to go, and still there
+        saved += (now - whole.ended) / timedelta(minutes=1) if whole.ended else 0.0
         flavor = names.get(life.flavor_id or "", life.flavor_id or "a flavor that is not known")
         minutes[flavor] = minutes.get(flavor, 0.0) + whole.minutes(now)
     return Receipt(
@@ -191,6 +218,9 @@ def make(
         until=now,
         created={kind: len(ledger.created[kind]) for kind in KINDS},
         deleted={kind: ledger.deleted[kind] for kind in KINDS},
+        earlier={kind: ledger.earlier[kind] for kind in KINDS},
+        saved_minutes=saved,
+        price_per_server_hour=price_per_server_hour,
         server_minutes=dict(sorted(minutes.items())),
         left={kind: tuple(names) for kind, names in left.items() if names},
     )

@@ -1,6 +1,6 @@
 """Waiting, with a limit and a progress bar: every wait of the lab goes through `wait_until`.
 
-wait_until(lambda: Look(served, 6, "app-worker-2 BUILD"), "6 servers to be ACTIVE", timeout_seconds=300)
+wait_until(lambda: Look(served, 6, "app-worker-2 BUILD"), "servers ACTIVE", timeout_seconds=300)
 """
 
 from __future__ import annotations
@@ -29,23 +29,25 @@ class Look:
 def wait_until(look: Callable[[], Look | bool], what: str, timeout_seconds: float, *, progress: bool = True) -> None:
     """Call `look` until everything is done (or it returns True).
 
-    A progress bar names `what` ("6 servers to be ACTIVE") and the seconds that went by. What `look` raises ends the
-    wait, and so does an interrupt.
+    A progress bar shows what is counted ("5/6 servers ACTIVE", of `what` = "servers ACTIVE"; a `look` that returns
+    False or True counts nothing), and the seconds that went by. What `look` raises ends the wait, and so does an
+    interrupt.
     Raises TimedOut after `timeout_seconds`, with what was seen last.
     """
     started = time.monotonic()
     pause = FIRST_PAUSE_SECONDS
-    with Progress(what, show=progress) as line:  # also for what is done already: a cell shows the same when run again
+    with Progress(what, 0, show=progress) as line:  # also for what is done already: a cell run again shows it
         while True:
             seen = look()
             if isinstance(seen, bool):
                 seen = Look(int(seen))
-            line.total = seen.total
+            else:
+                line.total = seen.total
             line.update(seen.done, seen.seen)
             if seen.done >= seen.total:
                 return
             left = started + timeout_seconds - time.monotonic()
             if left <= 0:
-                raise TimedOut(what, timeout_seconds, seen.seen)
+                raise TimedOut(what, timeout_seconds, seen.seen, line.how_far)
             time.sleep(min(pause, left))
             pause = min(pause * PAUSE_GROWTH, LAST_PAUSE_SECONDS)

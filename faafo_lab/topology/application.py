@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Self
 
 from faafo_lab.cloud import keys
+from faafo_lab.cloud.arguments import checked
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CloudError, NotFound
 from faafo_lab.cloud.lookup import floating_by_server
@@ -20,7 +21,7 @@ from faafo_lab.topology.api import LOST, Api, Fractal, Node, Stats
 from faafo_lab.topology.errors import TopologyError
 from faafo_lab.topology.package import Package
 from faafo_lab.topology.plan import numbered
-from faafo_lab.topology.roles import HTTP_PORT, RABBITMQ_PORT, ROLES, VALKEY_PORT, Part, Role
+from faafo_lab.topology.roles import HTTP_PORT, RABBITMQ_PORT, ROLES, VALKEY_PORT, Part, Role, role_named
 from faafo_lab.topology.user_data import PICTURES_IN_DATABASE
 
 DIGEST_CHARACTERS = 16
@@ -158,9 +159,17 @@ class Application:
 
     # -- workers finish first ---------------------------------------------------------------------------------------
 
-    def drain(self, names: Sequence[str]) -> None:
-        """Ask these workers to take no new task, and wait until they have finished what they work on."""
-        api = self.api
+    @checked
+    def drain(self, names: Iterable[str]) -> None:
+        """Ask these workers to take no new task, and wait until they have finished what they work on.
+
+        Raises NotFound where the application has no worker of such a name; then none is drained.
+        """
+        api, names = self.api, list(names)
+        workers = [node["name"] for node in api.nodes() if node["role"] == "worker"]
+        for name in names:
+            if name not in workers:
+                raise NotFound.among("worker", name, workers)
         for name in names:
             api.drain(name)
 
@@ -168,7 +177,7 @@ class Application:
             busy = [n["name"] for n in api.nodes() if n["name"] in names and n["state"] not in ("drained", LOST)]
             return Look(len(names) - len(busy), len(names), ", ".join(busy))
 
-        self.cloud.wait_until(look, f"{', '.join(names)} to finish")
+        self.cloud.wait_until(look, "workers drained")
 
     def drain_workers(self, servers: Sequence[Server]) -> dict[str, str]:
         """Drain the workers among these servers, as far as they and an API run; what then is to be said of each."""
@@ -218,7 +227,7 @@ class Application:
         `url`: where it fetches the application's package, if anywhere. Raises NotFound where it must name a server that
         is not there yet.
         """
-        kind = ROLES[role]
+        kind = role_named(role)
         return self._script(kind, {part: self._part_urls(part) for part in kind.needs}, url)
 
     def _script(self, role: Role, urls: Mapping[Part, Sequence[str]], url: str = "") -> str:
@@ -267,7 +276,7 @@ class Application:
 
     def report(self, what: str, done: str) -> None:
         """Say in a line what was done to a server or a group; "": it was right already."""
-        self.say(f"{what}: {done or 'as it should be'}")
+        self.say(f"{what}: {done or 'unchanged'}")
 
     def _url(self, address: str) -> str:
         port = self.cloud.published_port(HTTP_PORT)

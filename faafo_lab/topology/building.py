@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from faafo_lab.cloud import keys
 from faafo_lab.cloud.lookup import pick
-from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY, allocated_file
+from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY
 from faafo_lab.cloud.model import KeyPair, SecurityGroup, Server
 from faafo_lab.topology.application import PICTURES_KEY, WAITING_KEY, Application
 from faafo_lab.topology.errors import TopologyError
@@ -131,19 +131,12 @@ class Builder:
             had = {ip.id for ip in self._cloud.floating_ips()}
             address = self._cloud.free_floating_ip()
             if address.id not in had:
-                self._undo.add(f"floating address {address.address}", functools.partial(self._release, address.id))
-                with allocated_file(self._cloud.name).open("a", encoding="utf-8") as file:
-                    file.write(f"{address.id}\n")
+                self._undo.add(
+                    f"floating address {address.address}", functools.partial(self._cloud.delete_floating_ip, address)
+                )
             address = self._cloud.attach_floating_ip(self._app.servers[name], address)
             self._app.know([replace(self._app.servers[name], floating_addresses=(address.address,))])
             self._app.report(f"floating address of {name}", "attached")
-
-    def _release(self, address_id: str) -> None:
-        """Give back a floating address that this lab allocated."""
-        self._cloud.delete_floating_ip(address_id)
-        file = allocated_file(self._cloud.name)
-        left = [id for id in file.read_text(encoding="utf-8").split() if id != address_id]
-        file.write_text("".join(f"{id}\n" for id in left), encoding="utf-8")
 
     def _drain_replaced(self, plan: Plan) -> None:
         """Drain the workers that are replaced, where an API is there to tell them."""

@@ -30,6 +30,8 @@ class Layout:
         self._others, self._counts = others, {name.replace("_", "-"): count for name, count in counts.items()}
         if unknown := self._counts.keys() - ROLES.keys():
             raise TopologyError(f"There is no role {', '.join(sorted(unknown))}: the roles are {', '.join(ROLES)}.")
+        if negative := [f"{count} of role {name}" for name, count in self._counts.items() if (count or 0) < 0]:
+            raise TopologyError(f"There can be 0 servers or more, not {', '.join(negative)}.")
 
     @classmethod
     def scaled_out(cls, api: int, worker: int) -> "Layout":

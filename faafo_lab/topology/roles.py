@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from typing import Literal
 
+from faafo_lab.cloud.errors import NotFound
+
 SSH_PORT, HTTP_PORT, DATABASE_PORT = 22, 80, 5432
 VALKEY_PORT, RABBITMQ_PORT = 6379, 5672
 QUEUE = 0  # in an `Opening`: the queue's port, VALKEY_PORT or RABBITMQ_PORT as the image has it
@@ -128,9 +130,16 @@ ROLES: Mapping[str, Role] = {
 }
 
 
+def role_named(name: str) -> Role:
+    """The role of this name. Raises NotFound."""
+    if name not in ROLES:
+        raise NotFound.among("role", name, ROLES)
+    return ROLES[name]
+
+
 def by_group(names: Iterable[str]) -> list[Role]:
     """These roles in an order in which their security groups can be made: a group that a rule names comes first."""
-    chosen = {ROLES[name].group: ROLES[name] for name in names}
+    chosen = {role.group: role for role in map(role_named, names)}
     named = {
         group: {opening.source for opening in role.openings if opening.source in chosen.keys() - {group}}
         for group, role in chosen.items()

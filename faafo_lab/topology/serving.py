@@ -46,7 +46,7 @@ def wait_serving(
         return Look(len(names) - len(waiting), len(names), ", ".join(waiting))
 
     try:
-        app.cloud.wait_until(look, "the application to serve", timeout_seconds)
+        app.cloud.wait_until(look, "servers serving", timeout_seconds)
     except TimedOut as error:
         ends = (_quoted(app, name) for name in waiting if name in app.servers)
         raise TopologyError(f"{error}{''.join(ends)}") from error

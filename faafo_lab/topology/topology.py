@@ -2,13 +2,15 @@
 
 import functools
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from faafo_lab.cloud import keys
+from faafo_lab.cloud.arguments import checked
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import Ambiguous, CloudError, NotFound, NotReady
-from faafo_lab.cloud.marks import allocated_file
+from faafo_lab.cloud.lookup import pick
+from faafo_lab.cloud.marks import allocated, allocated_file
 from faafo_lab.cloud.model import Server
 from faafo_lab.topology import plan as plans
 from faafo_lab.topology import serving, turn
@@ -18,7 +20,7 @@ from faafo_lab.topology.errors import TopologyError
 from faafo_lab.topology.lock import alone
 from faafo_lab.topology.package import Package
 from faafo_lab.topology.plan import Layout, Plan, Step
-from faafo_lab.topology.roles import ROLES, Role, by_group
+from faafo_lab.topology.roles import ROLES, Role, by_group, role_named
 from faafo_lab.topology.undo import Undo
 from faafo_lab.topology.user_data import PICTURES_IN_DATABASE
 
@@ -30,6 +32,7 @@ class Topology(Application):
 
     # -- three layouts of the application --------------------------------------------------------------------------
 
+    @checked
     def deploy(self, api: int = 2, worker: int = 3, pictures: str | None = None) -> "Topology":
         """Build services, `api` API servers and `worker` workers, and return when all of them serve.
 
@@ -47,6 +50,7 @@ class Topology(Application):
             raise TopologyError(f"pictures must be 'database' or 'file:///DIRECTORY', not {pictures!r}.")
         return self._become(layout, "deploy the application", pictures)
 
+    @checked
     def deploy_controller(self, worker: int = 1) -> "Topology":
         """As `deploy`, the small layout of the chapter before: a controller (API, queue, database) and its workers."""
         return self._become(Layout.small(worker), "deploy a controller and workers")
@@ -55,6 +59,7 @@ class Topology(Application):
         """As `deploy`, the smallest layout: all of the application on one server, which makes some fractals."""
         return self._become(Layout(all_in_one=1), "deploy the application on one server")
 
+    @checked
     def scale(self, *, api: int | None = None, worker: int | None = None) -> "Topology":
         """Add or remove API servers and workers until there are so many; None: as many as there are.
 
@@ -64,6 +69,7 @@ class Topology(Application):
             raise TopologyError(f"Scale to at least 1 API server and 0 workers, not api={api}, worker={worker}.")
         return self._become(Layout.only(api=api, worker=worker), "scale the application", scales=True)
 
+    @checked
     def plan(self, layout: Layout) -> Plan:
         """What it takes to get from the servers that are there now to this layout. Nothing is changed."""
         self.refresh()
@@ -110,11 +116,13 @@ class Topology(Application):
         if missing:
             raise NotReady(missing)
 
+    @checked
     def check_instead(self, layout: Layout) -> None:
         """As `check`, for this layout in place of what the lab has on the cloud, which counts as room."""
         self.refresh()
         self._check(plans.make(layout, [], self.digest), by_group(layout.roles), instead=True)
 
+    @checked
     def make_groups(self, *names: str, without: Collection[int] = ()) -> None:
         """Make the security groups of these roles (all of them, where none is named), rule by rule.
 
@@ -131,19 +139,25 @@ class Topology(Application):
         """The database and the message queue, on a server of their own."""
         self._add(Layout.only(services=1), "add the services")
 
+    @checked
     def ensure_apis(self, count: int) -> None:
         """Build those of app-api-1 … app-api-`count` that are missing, each with a floating address."""
         self._add(Layout.only(api=count), "build API servers")
 
+    @checked
     def ensure_workers(self, count: int) -> None:
         """Build those of app-worker-1 … app-worker-`count` that are missing."""
         self._add(Layout.only(worker=count), "build workers")
 
+    @checked
     def add(self, role: str) -> str:
         """One server more of this role ("api" or "worker"), of the first free number; its name, once it serves."""
         with self._changing(f"add a server of role {role}") as undo:
             self.refresh()
-            kind, there = ROLES[role], {server.name for server in self.of_role(role)}
+            kind, there = role_named(role), {server.name for server in self.of_role(role)}
+            if not kind.numbered:
+                several = " and ".join(name for name, each in ROLES.items() if each.numbered)
+                raise TopologyError(f"An application has one server of role {role}; of {several} it can have more.")
             try:
                 self.user_data(role)
             except NotFound as error:
@@ -155,6 +169,7 @@ class Topology(Application):
             self._wait_serving([name])
             return name
 
+    @checked
     def wait_serving(self, timeout_seconds: float | None = None) -> None:
         """Wait until every API answers that it is healthy, and the application lists every API and worker.
 
@@ -165,14 +180,18 @@ class Topology(Application):
         self._wait_serving(list(self.servers), timeout_seconds)
         self.say(f"serving: {', '.join(self.servers)}")
 
-    def remove(self, servers: Sequence[Server]) -> dict[str, str]:
-        """Delete these servers, workers when they have finished what they work on; what became of each."""
-        if not servers:
+    @checked
+    def remove(self, servers: Iterable[Server | str]) -> dict[str, str]:
+        """Delete these servers, or those of these names, workers when they have finished what they work on; what became
+        of each. Raises NotFound, before anything is deleted, where the application has no server of such a name."""
+        there = list(self.servers.values())
+        chosen = [pick("server of the application", there, one) if isinstance(one, str) else one for one in servers]
+        if not chosen:
             return {}
         with self._changing("remove servers"):
-            drained = self.drain_workers(servers)
-            self.cloud.delete_servers(servers)
-            became = {server.name: drained.get(server.name, "deleted") for server in servers}
+            drained = self.drain_workers(chosen)
+            self.cloud.delete_servers(chosen)
+            became = {server.name: drained.get(server.name, "deleted") for server in chosen}
             for name, done in became.items():
                 self.report(f"server {name}", done)
             self.refresh()
@@ -193,21 +212,20 @@ class Topology(Application):
                 self.cloud.delete_security_group(group)
                 self.report(f"security group {group.name}", "deleted")
             if not servers and not groups:
-                self.say("nothing to remove: no server and no security group of the lab is here")
+                self.say("nothing to remove: there is no server and no security group of the lab")
             self.servers = {}
 
     def destroy(self) -> None:
         """Delete all that the lab made: servers, security groups, floating addresses and the key pair."""
         with self._changing("remove all of the lab"):
             self.remove_old_app()
-            file = allocated_file(self.cloud.name)
-            allocated = file.read_text(encoding="utf-8").split() if file.exists() else []
-            mine = [ip for ip in self.cloud.floating_ips() if ip.id in allocated and ip.server_id is None]
+            ours = allocated(self.cloud.name)
+            mine = [ip for ip in self.cloud.floating_ips() if ip.id in ours and ip.server_id is None]
             for address in mine:
                 self.cloud.delete_floating_ip(address)
             if mine:
                 self.report(f"{len(mine)} floating address{'es' * (len(mine) != 1)}", "released")
-            file.unlink(missing_ok=True)
+            allocated_file(self.cloud.name).unlink(missing_ok=True)
             if Package(self.cloud).withdraw():
                 self.report("the application's package in the object store", "deleted")
             if any(pair.name == keys.KEY_PAIR_NAME for pair in self.cloud.key_pairs()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -63,7 +64,74 @@ WRONG: list[tuple[str, Callable[[Cloud], object], type[CloudError], str]] = [
     ("rule gone", lambda c: c.delete_rule(Rule(GONE, 1, 1, "tcp")), NotFound, GONE),
     ("floating IP", lambda c: c.delete_floating_ip("192.0.2.7"), NotFound, "no floating IP '192.0.2.7'"),
     ("console", lambda c: c.console("app-api-1"), NotFound, "app-api-1"),
+    ("status", lambda c: c.wait_for([], "shutof"), NotFound, "no server status 'SHUTOF'. Did you mean 'SHUTOFF'"),
+    ("run gone", lambda c: c.run(Server(GONE, "old", "ACTIVE"), "ls"), NotFound, "no server 'old' any more"),
+    ("upload gone", lambda c: c.upload(Server(GONE, "old", "ACTIVE"), b"", "x"), NotFound, "no server 'old' any more"),
 ]
+
+
+ODD = object()  # no verb takes this
+# What a verb takes in place of each of its parameters that has no default; of others "x".
+RIGHT: dict[str, object] = {
+    "data": b"",
+    "look": lambda: True,
+    "port": 80,
+    "port_min": 80,
+    "seconds": 60,
+    "servers": [],
+    "preflight servers": 1,
+}
+
+
+def required(name: str) -> dict[str, object]:
+    """Arguments that are right, for those parameters of a method that have no default."""
+    parameters = inspect.signature(getattr(Cloud, name)).parameters.values()
+    return {
+        each.name: RIGHT.get(f"{name} {each.name}", RIGHT.get(each.name, "x"))
+        for each in parameters
+        if each.default is each.empty and each.name != "self" and each.kind is not each.VAR_KEYWORD
+    }
+
+
+METHODS = [name for name, each in vars(Cloud).items() if not name.startswith("_") and inspect.isfunction(each)]
+PARAMETERS = [
+    (name, parameter.name)
+    for name in METHODS
+    for parameter in inspect.signature(getattr(Cloud, name)).parameters.values()
+    if parameter.name != "self" and parameter.kind is not inspect.Parameter.VAR_KEYWORD
+]
+
+
+@pytest.mark.parametrize(("name", "parameter"), PARAMETERS)
+def test_a_value_of_the_wrong_kind_is_told_by_its_parameters_name(
+    clouds: dict[str, Cloud], name: str, parameter: str
+) -> None:
+    for cloud in clouds.values():
+        for wrong in (ODD, [ODD], {1: ODD}):
+            with pytest.raises(BadRequest, match=rf"^{name}: {parameter} must be [^<]*, not .*\.$") as caught:
+                getattr(cloud, name)(**{**required(name), parameter: wrong})
+            assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in PARAMETERS} - {"get_or_create_server"}))
+def test_a_mistyped_keyword_is_named_with_the_verb(clouds: dict[str, Cloud], name: str) -> None:
+    for cloud in clouds.values():
+        with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument 'servr'"):
+            getattr(cloud, name)(**required(name), servr=1)
+
+
+def test_the_words_say_what_is_wanted_and_what_was_given(clouds: dict[str, Cloud]) -> None:
+    cloud = clouds["shade"]
+    for verb, words in (
+        (lambda: cloud.wait_for(None), "servers must be a server or its name or id, or a list of those, not None"),
+        (lambda: cloud.delete_server(["one"]), "server must be a server or its name or id, not ['one']"),
+        (lambda: cloud.stop_server(cloud.security_group("default")), "id, not the security group 'default'"),
+        (lambda: cloud.add_rule("default", "80"), "port_min must be a whole number, not '80'"),
+        (lambda: cloud.add_rule(True, 80), "group must be a security group or its name or id, not True"),
+    ):
+        with pytest.raises(BadRequest) as caught:
+            verb()  # type: ignore[no-untyped-call]
+        assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -163,7 +231,7 @@ def test_a_wait_has_a_limit_and_says_what_was_seen_last(cloud: Cloud) -> None:
     cloud.wait_for(server, timeout_seconds=60, progress=False)
     with pytest.raises(TimedOut) as caught:
         cloud.wait_for(server, "SHUTOFF", 0.3, progress=False)
-    assert str(caught.value) == "Waited 0.3 s for 1 server to be SHUTOFF, in vain. Last seen: one ACTIVE."
+    assert str(caught.value) == "Timed out after 0.3 s, at 0/1 servers SHUTOFF. Last seen: one ACTIVE."
 
 
 def test_a_failed_server_is_told_with_its_fault_and_its_console(cloud: Cloud, embedded: Path) -> None:

@@ -106,8 +106,11 @@ def test_where_no_ssh_can_come_it_is_said_at_once(
     with pytest.raises(Unreachable, match="No SSH to server 'inner', which is SHUTOFF"):
         cloud.run(inner, "true")
     cloud.delete_servers([inner], progress=False)
+    gone = replace(inner, floating_addresses=(address,))
     with pytest.raises(NotFound, match="Server 'inner' was deleted while SSH waited for it"):
-        cloud.run(replace(inner, floating_addresses=(address,)), "true")
+        ssh.run(cloud, gone, "true")
+    with pytest.raises(NotFound, match="There is no server 'inner' any more: it was deleted"):
+        cloud.run(gone, "true")
 
 
 def test_a_private_address_that_says_nothing_is_told_from_one_that_refuses(

@@ -97,6 +97,37 @@ def test_server_minutes_end_with_the_server_whoever_deletes_it(fresh: Cloud, oth
     assert fresh.receipt().server_minutes == before.server_minutes
 
 
+def test_what_was_there_before_and_is_deleted_is_said_apart(fresh: Cloud, other: Cloud) -> None:
+    other.create_security_group("before")
+    fresh.create_security_group("mine")
+    for name in ("before", "mine"):
+        fresh.delete_security_group(name)
+    rows = dict(fresh.receipt().rows)
+    assert rows["security groups"] == "1 created, 2 deleted (1 of them from before)"
+
+
+def test_a_price_says_what_servers_cost_and_what_deleting_them_saved(fresh: Cloud) -> None:
+    server = new_server(fresh, "one")
+    fresh.delete_servers([server], progress=False)
+    receipt = fresh.receipt(price_per_server_hour=60)
+    rows = dict(receipt.rows)
+    assert receipt.saved_minutes > 0
+    cost, saved = receipt.server_minutes["m1.tiny"], receipt.saved_minutes
+    assert rows["cost"] == f"{cost:.4f}, at 60 per server-hour (an invented price)"
+    assert rows["saved"].startswith(f"{saved:.4f}, ")
+    assert "cost" not in dict(fresh.receipt().rows)
+
+
+def test_a_floating_address_made_by_hand_is_noted_as_the_labs(fresh: Cloud) -> None:
+    ip = fresh.create_floating_ip()
+    assert connect("embedded", fresh.backend).receipt().left == {"floating addresses": (ip.address,)}
+    receipt = fresh.receipt()._repr_html_()
+    assert "<code>faafo-lab clean-up</code>" in receipt
+    assert "`" not in receipt
+    fresh.delete_floating_ip(ip)
+    assert connect("embedded", fresh.backend).receipt().nothing_left
+
+
 def test_a_deletion_that_was_refused_is_not_counted(fresh: Cloud) -> None:
     fresh.create_security_group("web")
     new_server(fresh, "one", security_groups=["web"])

@@ -174,8 +174,8 @@ def test_it_tries_again_until_the_server_answers_and_says_what_it_waits_for(clou
         listener.reset(token)
         for sshd in started:
             sshd.close()
-    assert re.fullmatch(r"SSH on one: 0 of 1, [\d.]+ s: one at 127\.0\.0\.1: connection refused", shown[1])
-    assert shown[-1].startswith("SSH on one: 1 of 1")
+    assert re.fullmatch(r"0/1 servers that answer SSH, [\d.]+ s: one at 127\.0\.0\.1: connection refused", shown[1])
+    assert shown[-1].startswith("1/1 servers that answer SSH")
 
 
 def test_nobody_there_is_told(clouds_yaml: Path, sshd: Sshd) -> None:

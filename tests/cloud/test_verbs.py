@@ -198,6 +198,23 @@ def test_a_free_floating_ip_is_used_again(cloud: Cloud) -> None:
     assert len(cloud.floating_ips()) == 2
 
 
+def test_what_get_or_create_gives_serves_as_the_resource_itself(cloud: Cloud) -> None:
+    group = cloud.get_or_create_security_group("web")
+    rule = cloud.get_or_create_rule(group, 80)
+    one = cloud.get_or_create_server("one", image="plain-linux", flavor="m1.tiny", security_groups=group)
+    assert (group.made, group.name, rule.port_min, one.name) == (True, "web", 80, "one")
+    assert (group.id, group.made) == (cloud.security_group("web").id, True)
+    [server] = cloud.wait_for(one, timeout_seconds=60, progress=False)
+    assert (server.id, server.security_groups, one.created) == (one.id, ("web",), server.created)
+    assert cloud.wait_for([one], "active", progress=False) == [server]
+    cloud.delete_rule(rule)
+    assert cloud.security_group("web").rules == ()
+    cloud.delete_servers([one], progress=False)
+    cloud.delete_security_group(group)
+    with pytest.raises(AttributeError, match="'SecurityGroup' object has no attribute 'nmae'"):
+        _ = group.nmae
+
+
 def test_networks_are_private_and_external(cloud: Cloud, other: Cloud) -> None:
     assert {network.name: network.external for network in cloud.networks()} == {"private": False, "public": True}
     assert cloud.networks() == other.networks()

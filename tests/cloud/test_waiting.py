@@ -31,8 +31,13 @@ def test_true_is_done_and_false_is_not() -> None:
 
 def test_the_limit_holds_and_its_error_says_what_for_how_long_and_what_was_seen_last() -> None:
     with pytest.raises(TimedOut) as caught:
-        wait_until(lambda: Look(1, 2, "app-worker-2 BUILD"), "2 servers to be ACTIVE", 0.2, progress=False)
-    assert str(caught.value) == "Waited 0.2 s for 2 servers to be ACTIVE, in vain. Last seen: app-worker-2 BUILD."
+        wait_until(lambda: Look(1, 2, "app-worker-2 BUILD"), "servers ACTIVE", 0.2, progress=False)
+    assert str(caught.value) == "Timed out after 0.2 s, at 1/2 servers ACTIVE. Last seen: app-worker-2 BUILD."
+
+
+def test_what_is_not_counted_has_no_count_in_its_error() -> None:
+    with pytest.raises(TimedOut, match=r"^Timed out after 0\.1 s, waiting for an answer\.$"):
+        wait_until(lambda: False, "an answer", 0.1, progress=False)
 
 
 def test_what_the_look_raises_ends_the_wait() -> None:
@@ -65,15 +70,15 @@ def test_the_bar_in_a_terminal_names_what_it_waits_for(monkeypatch: pytest.Monke
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     looks = iter([Look(0, 3), Look(3, 3)])
-    wait_until(lambda: next(looks), "3 servers to be ACTIVE", 10)
-    assert "Waiting for 3 servers to be ACTIVE: 3/3" in terminal.getvalue()
+    wait_until(lambda: next(looks), "servers ACTIVE", 10)
+    assert "Waiting: 3/3 servers ACTIVE, 00:0" in terminal.getvalue()
 
 
 def test_there_is_a_bar_for_what_is_done_already(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     wait_until(lambda: True, "an answer", 10)
-    assert "Waiting for an answer: 1/1" in terminal.getvalue()
+    assert "Waiting: an answer, 00:0" in terminal.getvalue()
 
 
 def test_there_is_no_bar_in_a_file(monkeypatch: pytest.MonkeyPatch) -> None:

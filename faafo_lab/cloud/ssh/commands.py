@@ -155,7 +155,7 @@ def _on_all(
     longest = limit_seconds + timeout_seconds + MARGIN_SECONDS
     with Background(everything()) as work:
         if what or not (work.ends_within(QUIET_SECONDS) or all(target.connected for target in targets)):
-            cloud.wait_until(look, what or f"SSH on {', '.join(server.name for server in servers)}", longest)
+            cloud.wait_until(look, what or "servers that answer SSH", longest)
         if sending and not work.ends_within(QUIET_SECONDS):
             cloud.wait_until(lambda: work.done or sending(), f"kB of a file on {servers[0].name}", longest)
         results = work.result()
