@@ -11,7 +11,7 @@ import nbformat
 import pytest
 
 from faafo_lab.cloud import BACKENDS
-from faafo_lab.workbook import NOTEBOOKS, ROOT, own_home
+from faafo_lab.workbook import NOTEBOOKS, ROOT, own_home, pictures
 
 BOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
 MEASURING = {"03_scaling_out"}  # compare throughput, so nothing else may run beside them
@@ -45,6 +45,14 @@ def test_a_notebook_holds_nothing_of_the_machine_that_it_was_stored_on(book: Pat
     assert str(ROOT) not in text
     assert str(Path.home()) + "/" not in text
     assert "Traceback" not in text
+
+
+def test_the_plots_that_the_readme_shows_are_those_of_the_stored_chapters() -> None:
+    drawn: dict[str, bytes] = {}
+    for book in BOOKS:
+        drawn |= pictures(nbformat.read(book, as_version=4))
+    folder = NOTEBOOKS / "pictures"
+    assert drawn == {path.stem: path.read_bytes() for path in folder.glob("*.png")}
 
 
 @pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.stem)
