@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -180,7 +181,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         (home / "jupyter" / "jupyter_server_config.py").write_text(f"{CONFIG}\nc.IdentityProvider.token = {token!r}\n")
         command = [sys.executable, "-m", "faafo_lab.workbook", "lab"]
         with (home / "lab.log").open("wb") as log:
-            server = subprocess.Popen(command, stdout=log, stderr=log)
+            server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
             url = wait_for("JupyterLab", lambda: server_url(server, runtime, home / "lab.log"), START_LIMIT_SECONDS)
             with sync_playwright() as playwright:
@@ -193,7 +194,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
                     page.screenshot(path=BUILD / "browser-last.png")  # what was seen when a test failed
                     browser.close()
         finally:
-            server.terminate()  # it ends its kernels first
+            os.killpg(server.pid, signal.SIGTERM)  # JupyterLab ends its kernels first
             try:
                 server.wait(STOP_LIMIT_SECONDS)
             except subprocess.TimeoutExpired:
