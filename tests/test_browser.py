@@ -318,12 +318,12 @@ def test_what_a_page_shows_without_the_kernel_is_what_is_so(lab: Lab, cloud: Clo
     lab.open("loaded.ipynb")
     for index in (0, 1, 2):
         lab.run_cell(index)
-    lab.page.get_by_text("go-aheads: 1 of 2").wait_for(timeout=START_LIMIT_SECONDS * 1000)
+    lab.page.get_by_text("1/2 go-aheads").wait_for(timeout=START_LIMIT_SECONDS * 1000)
     lab.command("docmanager:save")
     lab.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
     lab.page.reload()
     (lab.folder / "2").touch()
-    lab.page.get_by_text("✔ go-aheads: 2 of 2").wait_for()
+    lab.page.get_by_text("✔ 2/2 go-aheads").wait_for()
     lab.page.locator("svg text", has_text="app-worker-1").first.wait_for()
     lab.picture("loaded-anew")
 
