@@ -12,9 +12,8 @@ groups and rules that exist already are kept, so it may be run again.
 import argparse
 import time
 
-import requests
-
 import faafo_lab
+import requests
 from faafo_lab import load
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.topology import Topology
