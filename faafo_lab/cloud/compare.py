@@ -91,7 +91,8 @@ def compare(verb: str | Callable[..., Any]) -> Comparison:
 
 def source(backend: type[Cloud], verb: str) -> str:
     """The body of a backend's method, and the helpers of its class that it calls, whole but for decorators."""
-    wanted, parts = [verb], []
+    wanted = [verb]
+    parts: list[str] = []
     for name in wanted:
         text = _plain_source(vars(backend)[name])
         parts.append(text if parts else _body(text))
