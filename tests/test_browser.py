@@ -394,7 +394,7 @@ def test_the_chapter_on_scaling_out_runs_by_run_all(lab: Lab) -> None:
     notebook = lab.saved("03_scaling_out.ipynb")
     assert errors(notebook) == []
     assert [cell.source for cell in notebook.cells if cell.cell_type == "code" and not cell.execution_count] == []
-    columns = lab.page.locator(".faafo-compare > div").all()
+    columns = lab.page.locator(".faafo-compare th").all()
     tops = {column.bounding_box()["y"] for column in columns}
     assert (len(columns), len(tops)) == (len(BACKENDS), 1), "the backends are side by side"
     lab.page.locator(".jp-RenderedImage img").last.scroll_into_view_if_needed()
