@@ -12,8 +12,9 @@ groups and rules that exist already are kept, so it may be run again.
 import argparse
 import time
 
-import faafo_lab
 import requests
+
+import faafo_lab
 from faafo_lab import load
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.topology import Topology
