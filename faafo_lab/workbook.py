@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from faafo_lab import chapters
+from faafo_lab import chapters, restarts
 from faafo_lab.chapters import NOTEBOOKS, ROOT
 from faafo_lab.cloud import BACKENDS
 from faafo_lab.interpreter import environment, start_again
@@ -198,7 +198,7 @@ def stop_cloud() -> bool:
 
 
 def make_copies() -> None:
-    """Make or renew the learner's copies, and say what is new.
+    """Make or renew the learner's copies, say what is new, and prepare the kernels that run them.
 
     Their kernels are gone: what is left of a widget is its static form, which pages show where there is no widget.
     """
@@ -207,6 +207,7 @@ def make_copies() -> None:
 
     for line in chapters.update():
         print(line, flush=True)
+    restarts.install(Path(settings_in(make_home())["IPYTHONDIR"]))
     notary: Any = NotebookNotary()  # type: ignore[no-untyped-call]
     for path in sorted(chapters.folder().rglob("*.ipynb")):
         text = path.read_text(encoding="utf-8", errors="replace")
