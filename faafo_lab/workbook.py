@@ -14,12 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from faafo_lab import chapters
+from faafo_lab import chapters, restarts
 from faafo_lab.chapters import NOTEBOOKS, ROOT
 from faafo_lab.cloud import BACKENDS
 from faafo_lab.interpreter import environment, start_again
@@ -28,6 +29,7 @@ from faafo_lab.paths import embedded_state_dir, make_home
 BUILD = ROOT / "build"
 MAIN_NOTEBOOK = "03_scaling_out.ipynb"
 SUMMARY_TAG = "summary"
+PICTURE_TAG = "picture-"  # picture-NAME: what the cell draws is pictures/NAME.png, too
 CELL_LIMIT_SECONDS = 600
 ERROR_LINES = 30
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -96,6 +98,8 @@ def run(source: Path, backend: str, target: Path) -> int:
     forget_machine(notebook)
     if not failed or target != source:
         nbformat.write(notebook, target)  # type: ignore[no-untyped-call]
+    if not failed and target == source:
+        keep_pictures(notebook, source.parent / "pictures")
     if failed:
         print(f"  a cell failed:\n{failed}\n  (the notebook so far: {target.relative_to(ROOT)})")
         return 1
@@ -103,6 +107,24 @@ def run(source: Path, backend: str, target: Path) -> int:
         print(f"  {line}")
     print(f"  took {time.monotonic() - started:.0f} s; executed copy: {target.relative_to(ROOT)}", flush=True)
     return 0
+
+
+def keep_pictures(notebook: Any, folder: Path) -> None:
+    """Write what cells tagged `picture-NAME` drew to NAME.png in this folder, for the README."""
+    for name, png in pictures(notebook).items():
+        (folder / f"{name}.png").write_bytes(png)
+
+
+def pictures(notebook: Any) -> dict[str, bytes]:
+    """The PNGs that cells tagged `picture-NAME` drew, by name."""
+    return {
+        tag.removeprefix(PICTURE_TAG): b64decode(output["data"]["image/png"])
+        for cell in notebook.cells
+        for tag in cell.metadata.get("tags", [])
+        if tag.startswith(PICTURE_TAG)
+        for output in cell.outputs
+        if "image/png" in output.get("data", {})
+    }
 
 
 def summary(notebook: Any) -> list[str]:
@@ -176,7 +198,7 @@ def stop_cloud() -> bool:
 
 
 def make_copies() -> None:
-    """Make or renew the learner's copies, and print what is new.
+    """Make or renew the learner's copies, print what is new, and prepare the kernels that run them.
 
     Their kernels have ended: of each widget the static form remains, which pages without a kernel show.
     """
@@ -185,6 +207,7 @@ def make_copies() -> None:
 
     for line in chapters.update():
         print(line, flush=True)
+    restarts.install(Path(settings_in(make_home())["IPYTHONDIR"]))
     notary: Any = NotebookNotary()  # type: ignore[no-untyped-call]
     for path in sorted(chapters.folder().rglob("*.ipynb")):
         text = path.read_text(encoding="utf-8", errors="replace")

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Scaling out, the complete sample on one page: chapter 03's building steps, with nothing between you and the cloud.
+"""Scaling out on one page: chapter 03's building steps as a program.
 
-    python scaling_out.py                        2 API servers, 3 workers; some fractals; what came of them
-    python scaling_out.py --workers 5            run it again: two workers more, the rest stays as it is
-    python scaling_out.py --clean-up             remove all that it made
+    python scaling_out.py                 2 API servers and 3 workers, at work
+    python scaling_out.py --workers 5     two workers more, the rest is kept
+    python scaling_out.py --clean-up      remove all that it made
 
-It runs on the embedded cloud, or on a cloud of your clouds.yaml whose image has the application on board or can
-install it. Servers, groups and rules that exist already are kept, so every step may be run again.
+It runs on the embedded cloud or on a cloud of your clouds.yaml. Servers,
+groups and rules that exist already are kept, so it may be run again.
 """
 
 import argparse
@@ -23,11 +23,13 @@ from faafo_lab.topology import Topology
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
-        description="Build the Fractals application with several API servers and workers, and put it to work."
+        description="Build the Fractals application with several API "
+        "servers and workers, and put it to work."
     )
     parser.add_argument(
         "--cloud",
-        help="a cloud of your clouds.yaml (default: FAAFO_LAB_CLOUD, else embedded)",
+        help="a cloud of your clouds.yaml "
+        "(default: FAAFO_LAB_CLOUD, else embedded)",
     )
     parser.add_argument(
         "--backend",
@@ -79,27 +81,31 @@ def main() -> None:
 
 
 def build(app: Topology, apis: int, workers: int) -> None:
-    """The application's servers, one kind after the other: each kind's user data names servers of the kinds before."""
-    # 1. Who may connect to whom. Rules name groups, not addresses, so new servers need no new rules.
+    """The servers, kind by kind: user data names those that are there."""
+    # 1. Who may connect to whom. Rules name groups, not addresses, so new
+    #    servers need no new rules.
     app.make_groups("api", "worker", "services")
 
     # 2. What must exist once: the database and the message queue.
     app.add_services()
 
-    # 3. API servers, all alike. Each gets a floating IP: a free one, or else a new one.
+    # 3. API servers, all alike. Each gets a floating IP: a free one, or else
+    #    a new one.
     app.ensure_apis(apis)
 
-    # 4. Workers, all alike. They know the queue and every API server, and nobody needs to know them.
+    # 4. Workers, all alike. They know the queue and every API server, and
+    #    nobody needs to know them.
     app.ensure_workers(workers)
 
-    # 5. ACTIVE is not serving: wait until the application itself says that all of them take part.
+    # 5. ACTIVE is not serving: wait until the application itself lists all
+    #    of them.
     app.wait_serving()
     for name, url in app.endpoints.items():
         print(f"{name}: {url}")
 
 
 def order(app: Topology, number: int) -> None:
-    """Order fractals from all API servers in turn, wait for them, and say who made them and how fast."""
+    """Order fractals from all API servers in turn; who made them, how fast."""
     work = load.calibrate(app)
     before, start = app.stats()["done"], time.time()
     rows = load.create(app.endpoints, work.tasks(number, seconds=0.25))
@@ -109,12 +115,14 @@ def order(app: Topology, number: int) -> None:
     timeline.collect(app.endpoint)
     made = timeline.makers(start)
     print(
-        f"{made.total()} fractals, {timeline.rate(start, time.time()):.1f} a second"
+        f"{made.total()} fractals, "
+        f"{timeline.rate(start, time.time()):.1f} a second"
     )
     for worker, count in sorted(made.items()):
         print(f"  {worker}: {count}")
 
-    # The API servers keep nothing of their own: each can show what was ordered from another one.
+    # The API servers keep nothing of their own: each can show what was
+    # ordered from another one.
     uuid = rows[0].uuid
     pictures = {
         requests.get(f"{url}/fractal/{uuid}", timeout=30).content

@@ -133,7 +133,7 @@ def test_an_interrupted_cell_ends_in_one_line_and_the_next_one_works(
 
 
 def test_an_interrupted_run_of_load_keeps_its_rows(kernel: Kernel) -> None:
-    cell = kernel.run("rows = load.run(app.endpoints, loop='open', rate=20, seconds=100)", interrupt_at="of 2000")
+    cell = kernel.run("rows = load.run(app.endpoints, loop='open', rate=20, seconds=100)", interrupt_at="/2000")
     assert not cell.error
     assert kernel.value("rows.note").startswith("stopped after")
     assert kernel.value(OURS) == "[]"

@@ -91,6 +91,11 @@ def test_server_minutes_end_with_the_server_whoever_deletes_it(fresh: Cloud, oth
     fresh.delete_servers([mine], progress=False)
     other.delete_servers([yours], progress=False)
     before = fresh.receipt()
+    assert "ago" in before.title
+    minutes = before.server_minutes["m1.tiny"]
+    assert dict(before.rows)["server-minutes"] == (
+        f"{minutes:.1f} of m1.tiny (2 servers, each from its creation on, {minutes / 2:.1f} minutes on average)"
+    )
     assert (before.created["servers"], before.deleted["servers"]) == (2, 1)
     assert before.nothing_left
     assert 0 < before.server_minutes["m1.tiny"] < 2
