@@ -101,7 +101,7 @@ def fill_by_post(address: str) -> None:
 
 
 def per_cpu_second(machine: Deployment, name: str, address: str, request: partial[bytes]) -> float:
-    """Good answers for a second of the server's CPU time, what it does after them included."""
+    """Good answers per second of the server's CPU time, including its work after them."""
     clock, pid = best_clock(), process_of(machine, name)
     before = clock(pid)
     outcome = all_answered(closed_loop([address], request, CONNECTIONS, SECONDS))

@@ -44,7 +44,7 @@ class CloudConfig:
     auth: Mapping[str, Any] = field(repr=False)
     region: str | None
     verify: bool | str  # check certificates: yes, no, or with this file of authorities
-    certificate: Any  # a client's own, as requests wants it, or None
+    certificate: Any  # a client certificate in requests' form, or None
     timeout_seconds: float
     lab: Mapping[str, Any]  # the section `faafo_lab`
     loaded: Any = field(repr=False)  # os-client-config's own object

@@ -23,7 +23,7 @@ Its rooms:
 
     topology     Topology: deploy, scale, destroy, and each of their steps
     application  Application, the base of Topology: its present servers, and what they are made from
-    building     security groups and servers as a plan wants them
+    building     a plan's security groups and servers
     roles        the kinds of server, defined there and nowhere else
     user_data    the script that makes a server what its role says
     package      how the application reaches servers whose image lacks it; wheel: the file

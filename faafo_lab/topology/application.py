@@ -28,7 +28,7 @@ DIGEST_CHARACTERS = 16
 PICTURES_KEY = "faafo-lab-images"  # the metadata key of an API's place for pictures
 WAITING_KEY = "faafo-lab-waiting-max"  # that of an API's bound on waiting fractals, if it is not the default
 WAITING_LIMIT = 999_999_999
-EMBEDDED_DISTRO = "faafo-lab"  # the Glance property os_distro of an image that has the application on board
+EMBEDDED_DISTRO = "faafo-lab"  # the Glance property os_distro of an image that includes the application
 
 Say = Callable[[str], None]
 

@@ -39,7 +39,7 @@ def take(cloud: Cloud, chapter: str) -> None:
     path = file_of(cloud.name, "chapter")
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.write_text(f"{chapter}\n{datetime.now():%H:%M}\n", encoding="utf-8")
-    fresh.replace(path)  # whoever reads it meanwhile reads all of it
+    fresh.replace(path)  # atomic: readers see the whole file
 
 
 def check(cloud: Cloud, chapter: str | None) -> None:

@@ -101,11 +101,11 @@ class Panel(ABC):
 
     @abstractmethod
     def html(self) -> str:
-        """What it shows now, as HTML that stands on its own."""
+        """The present state as self-contained HTML."""
 
     @abstractmethod
     def __str__(self) -> str:
-        """What it shows now, in words."""
+        """The present state in words."""
 
     def __repr__(self) -> str:
         return str(self)

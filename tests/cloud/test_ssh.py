@@ -207,7 +207,7 @@ def test_a_changed_host_key_is_told(clouds_yaml: Path, sshd: Sshd, lab_home: Pat
     assert len((lab_home / "known_hosts").read_text().splitlines()) == 1
     impostor = Sshd(keys.public_key())
     try:
-        with pytest.raises(CommandFailed, match="another host key than before"):
+        with pytest.raises(CommandFailed, match="a different host key than before"):
             at(impostor.port).run(SERVER, "true")
         at(impostor.port).run(replace(SERVER, id="server-2"), "true")  # another server is another matter
     finally:
@@ -223,7 +223,7 @@ def test_a_cloud_whose_name_has_a_blank_keeps_its_host_keys(clouds_yaml: Path, s
     mine(sshd.port).run(SERVER, "true")
     impostor = Sshd(keys.public_key())
     try:
-        with pytest.raises(CommandFailed, match="another host key than before"):
+        with pytest.raises(CommandFailed, match="a different host key than before"):
             mine(impostor.port).run(SERVER, "true")
     finally:
         impostor.close()
