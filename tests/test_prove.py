@@ -21,7 +21,7 @@ from faafo_lab import cli
 from faafo_lab.cloud import BACKENDS
 from faafo_lab.cloud.base import VERBS, Cloud
 from faafo_lab.cloud.emulator import control
-from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY, forget_allocated
+from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY
 from faafo_lab.paths import embedded_state_dir
 from faafo_lab.prove import Redactor
 from faafo_lab.prove.budget import Guard
@@ -77,8 +77,7 @@ def assert_clear(cloud: Cloud) -> None:
 @pytest.mark.long
 def test_on_the_embedded_cloud_every_step_is_right_and_nothing_is_left_or_told(home: Path) -> None:
     cloud = faafo_lab.connect()
-    mine = cloud.create_floating_ip()
-    forget_allocated(cloud.name, mine.id)  # as one that the user made elsewhere
+    mine = cloud.create_floating_ip(description="")  # as one that the user made elsewhere
     status, said, data = proved(home)
     assert status == 0, said
     assert "at most 4 servers at a time, 60 minutes" in said.splitlines()[0]

@@ -84,10 +84,6 @@ def verb(method: F) -> F:
             raise
         except KeyboardInterrupt:
             raise Interrupted(f"{method.__name__} was in progress") from None
-        if method.__name__ == "create_floating_ip":  # a mark on this machine: the cloud has none for it
-            marks.note_allocated(cloud.name, result.id)
-        elif method.__name__ == "delete_floating_ip" and isinstance(args[0], FloatingIP):
-            marks.forget_allocated(cloud.name, args[0].id)
         cloud._ledger.note(method.__name__, next(iter((*args, *kwargs.values())), None), result)
         return result
 
@@ -221,8 +217,11 @@ class Cloud(ABC):
         """The project's floating IPs."""
 
     @abstractmethod
-    def create_floating_ip(self) -> FloatingIP:
-        """Allocate a floating IP from the external network (clouds.yaml may name which)."""
+    def create_floating_ip(self, description: str = marks.ALLOCATED) -> FloatingIP:
+        """Allocate a floating IP from the external network (clouds.yaml may name which).
+
+        Its description marks it as the lab's, so that it is found again even if nobody read the cloud's answer.
+        """
 
     @abstractmethod
     def attach_floating_ip(self, server: Server | str, ip: FloatingIP | str) -> FloatingIP:

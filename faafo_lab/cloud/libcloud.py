@@ -21,6 +21,7 @@ from faafo_lab.cloud.base import TEMPORARY_KEY, Cloud, temporary_key, verb
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError, NotFound, from_status, unreachable
 from faafo_lab.cloud.keystone import endpoint, session, translate
+from faafo_lab.cloud.marks import ALLOCATED
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 
 with direct.without("SSL_CERT_FILE"):  # whose file libcloud reads at import, whatever the cloud
@@ -208,9 +209,12 @@ class LibcloudCloud(Cloud):
         return [records.floating_ip(ip) for ip in self._neutron("floatingips")["floatingips"]]
 
     @verb
-    def create_floating_ip(self) -> FloatingIP:
-        ip = self._driver.ex_create_floating_ip(self._external_network().id)
-        return FloatingIP(ip.id, ip.ip_address)
+    def create_floating_ip(self, description: str = ALLOCATED) -> FloatingIP:
+        body = {"floating_network_id": self._external_network().id, "description": description}
+        # libcloud's ex_create_floating_ip() knows no description.
+        connection = self._driver.network_connection
+        answer = connection.request("/v2.0/floatingips", method="POST", data={"floatingip": body})
+        return records.floating_ip(answer.object["floatingip"])
 
     @verb
     def attach_floating_ip(self, server: Server | str, ip: FloatingIP | str) -> FloatingIP:

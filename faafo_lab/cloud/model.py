@@ -179,6 +179,7 @@ class FloatingIP:
     address: str
     server_id: str | None = None  # None: free
     fixed_address: str | None = None  # the server's private address that it leads to
+    description: str = ""
 
 
 @dataclass(frozen=True)

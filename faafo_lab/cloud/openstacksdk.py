@@ -18,6 +18,7 @@ from faafo_lab.cloud.base import Cloud, temporary_key, verb
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.keystone import translate
+from faafo_lab.cloud.marks import ALLOCATED
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 
 BINARY = "application/octet-stream"
@@ -170,8 +171,8 @@ class OpenstacksdkCloud(Cloud):
         return [records.floating_ip(_record(ip)) for ip in found]
 
     @verb
-    def create_floating_ip(self) -> FloatingIP:
-        ip = self._sdk.network.create_ip(floating_network_id=self._external_network().id)
+    def create_floating_ip(self, description: str = ALLOCATED) -> FloatingIP:
+        ip = self._sdk.network.create_ip(floating_network_id=self._external_network().id, description=description)
         return records.floating_ip(_record(ip))
 
     @verb

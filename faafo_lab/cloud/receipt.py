@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from faafo_lab.cloud.marks import CONTAINER_PREFIX, DESCRIPTION, KEY_PAIR_NAME, ROLE_KEY, allocated
+from faafo_lab.cloud.marks import CONTAINER_PREFIX, DESCRIPTION, KEY_PAIR_NAME, ROLE_KEY
 from faafo_lab.cloud.model import Flavor, FloatingIP, KeyPair, SecurityGroup, Server
 from faafo_lab.tables import scrolling
 
@@ -188,12 +188,13 @@ def make(
     price_per_server_hour: float | None = None,
 ) -> Receipt:
     """What the cloud says that there is, beside what the ledger knows."""
-    addresses = allocated(cloud_name)
     ours = {kind: set(ids) for kind, ids in ledger.created.items()}
     left = {
         "servers": [s.name for s in servers if ROLE_KEY in s.metadata or s.id in ours["servers"]],
         "floating addresses": [
-            ip.address for ip in floating_ips if ip.id in addresses or ip.id in ours["floating addresses"]
+            ip.address
+            for ip in floating_ips
+            if ip.description.startswith(DESCRIPTION) or ip.id in ours["floating addresses"]
         ],
         "security groups": [
             group.name

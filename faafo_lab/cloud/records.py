@@ -141,6 +141,7 @@ def floating_ip(record: Record) -> FloatingIP:
         address=record["floating_ip_address"],
         server_id=holder if port_id else None,
         fixed_address=record.get("fixed_ip_address") if port_id else None,
+        description=record.get("description") or "",
     )
 
 

@@ -16,6 +16,7 @@ from faafo_lab.cloud.base import TEMPORARY_KEY, Cloud, temporary_key, verb
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError, NotFound
 from faafo_lab.cloud.keystone import translate
+from faafo_lab.cloud.marks import ALLOCATED
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 from faafo_lab.cloud.shade_compat import shade
 
@@ -170,8 +171,11 @@ class ShadeCloud(Cloud):
         return [records.floating_ip(ip) for ip in self._shade.list_floating_ips(self._own)]
 
     @verb
-    def create_floating_ip(self) -> FloatingIP:
-        return records.floating_ip(self._shade.create_floating_ip(network=self._external_network().id))
+    def create_floating_ip(self, description: str = ALLOCATED) -> FloatingIP:
+        body = {"floating_network_id": self._external_network().id, "description": description}
+        # shade's create_floating_ip() knows no description.
+        answer = self._shade._network_client.post("/floatingips.json", json={"floatingip": body})
+        return records.floating_ip(answer["floatingip"])
 
     @verb
     def attach_floating_ip(self, server: Server | str, ip: FloatingIP | str) -> FloatingIP:

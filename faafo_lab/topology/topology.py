@@ -10,7 +10,7 @@ from faafo_lab.cloud.arguments import checked
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import Ambiguous, CloudError, NotFound, NotReady
 from faafo_lab.cloud.lookup import pick
-from faafo_lab.cloud.marks import allocated, allocated_file
+from faafo_lab.cloud.marks import DESCRIPTION
 from faafo_lab.cloud.model import Server
 from faafo_lab.topology import plan as plans
 from faafo_lab.topology import serving, turn
@@ -220,13 +220,12 @@ class Topology(Application):
         """Delete all of the lab's resources: servers, security groups, floating IPs and the key pair."""
         with self._changing("remove all of the lab"):
             self.remove_old_app()
-            ours = allocated(self.cloud.name)
-            mine = [ip for ip in self.cloud.floating_ips() if ip.id in ours and ip.server_id is None]
+            addresses = self.cloud.floating_ips()
+            mine = [ip for ip in addresses if ip.description.startswith(DESCRIPTION) and ip.server_id is None]
             for address in mine:
                 self.cloud.delete_floating_ip(address)
             if mine:
                 self.report(f"{len(mine)} floating IP{'s' * (len(mine) != 1)}", "released")
-            allocated_file(self.cloud.name).unlink(missing_ok=True)
             if Package(self.cloud).withdraw():
                 self.report("the application's package in the object store", "deleted")
             if any(pair.name == keys.KEY_PAIR_NAME for pair in self.cloud.key_pairs()):

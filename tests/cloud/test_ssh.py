@@ -19,7 +19,7 @@ import pytest
 from faafo_lab.cloud import connect, keys, ssh
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CommandFailed, TimedOut, Unreachable
-from faafo_lab.cloud.marks import allocated_file
+from faafo_lab.cloud.marks import file_of
 from faafo_lab.cloud.model import Server
 from faafo_lab.cloud.progress import listener
 from tests.cloud.conftest import STRANGE
@@ -239,7 +239,7 @@ def test_the_labs_home_may_have_any_name(clouds_yaml: Path, tmp_path: Path, monk
     finally:
         server.close()
     assert {path.name for path in home.iterdir()} == {"id_ed25519", "known_hosts"}
-    allocated_file("team/my cloud").write_text("an-id\n")
+    file_of("team/my cloud", "chapter").write_text("an-id\n")
     assert len(list(home.iterdir())) == 3
 
 
