@@ -277,7 +277,7 @@ def test_what_the_dashboard_builds_is_on_the_receipt_and_not_on_the_tape(
 
 def test_a_dashboard_says_that_the_cloud_is_away_and_recovers(board: widgets.Dashboard, home: Path) -> None:
     stop_cloud()
-    wait_for("the dashboard to see it", lambda: "away" in board.moment.problem)
+    wait_for("the dashboard to see it", lambda: "The cloud does not answer" in board.moment.problem)
     assert board.moment.problem in board.view.children[0].value.replace("&#x27;", "'").replace("&quot;", '"')
     press(board, "Add a worker")
     assert "✘ add a worker" in ended(board)
