@@ -35,7 +35,7 @@ QUOTAS = {
     "key_pairs": 1,
     "floatingip": 2,
 }
-LAG_SECONDS = 3600.0  # in these tests Nova never lists a floating address: on a real cloud it takes seconds
+LAG_SECONDS = 3600.0  # in these tests Nova never lists a floating IP: on a real cloud it takes seconds
 NOTHING: tuple[Any, ...] = ([], [], [], [])
 
 

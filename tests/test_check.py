@@ -518,7 +518,7 @@ def test_a_private_address_that_nobody_answers_at_is_told_from_a_closed_port() -
         return list(states.values())
 
     assert judged() == ["private", "nothing", "open", "nothing"]
-    assert judged(app_api_1=silence)[-1] == "shut"  # it has a floating address
+    assert judged(app_api_1=silence)[-1] == "shut"  # it has a floating IP
     here["you", "app-worker-1", 80] = "connection refused"  # so it can be reached from here
     assert judged() == ["shut", "nothing", "open", "nothing"]
 

@@ -113,7 +113,7 @@ def test_what_is_uploaded_waits_until_a_server_has_a_floating_address(cloud: Clo
         assert not there.exists(), "there is no way to it"
         outer = cloud.wait_for(cloud.create_server("outer", metadata={ROLE_KEY: "api"}, **made))[0]
         cloud.attach_floating_ip(outer, cloud.create_floating_ip())
-        cloud.wait_until(lambda: bool(cloud.server("outer").floating_addresses), "the floating address")
+        cloud.wait_until(lambda: bool(cloud.server("outer").floating_addresses), "the floating IP")
         package.upload([], cloud.servers())
         assert there.read_bytes() == wheel.build().data
     finally:

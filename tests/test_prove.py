@@ -97,7 +97,7 @@ def test_on_the_embedded_cloud_every_step_is_right_and_nothing_is_left_or_told(h
     assert re.fullmatch(r"v2.1, microversions 2.1 to 2.\d+", data["services"]["compute"])
     assert {"faafo-lab", "shade", "openstacksdk", "apache-libcloud"} <= set(data["versions"])
     assert data["runs"][0]["receipt"]["servers"] == "5 created, 5 deleted"
-    assert data["runs"][0]["receipt"]["floating addresses"] == "2 created, 2 deleted", "it took a free one of others"
+    assert data["runs"][0]["receipt"]["floating IPs"] == "2 created, 2 deleted", "it took a free one of others"
     assert data["runs"][0]["receipt"]["left"] == "nothing"
     assert [ip.id for ip in cloud.floating_ips()] == [mine.id]
     cloud.delete_floating_ip(mine)

@@ -75,7 +75,7 @@ def exercise_1_2(cloud: Cloud, give_address: Callable[[Server], object] | None =
     if hint := active(greeter):
         return hint
     for ip in _floating(cloud, greeter):
-        if ip.id in cloud.created.get("floating addresses", {}):
+        if ip.id in cloud.created.get("floating IPs", {}):
             cloud.delete_floating_ip(ip)
         else:
             cloud.detach_floating_ip(ip)

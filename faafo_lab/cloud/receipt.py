@@ -22,7 +22,7 @@ from faafo_lab.tables import scrolling
 MOST_NAMES_SHOWN = 8
 CREATED = {
     "create_server": "servers",
-    "create_floating_ip": "floating addresses",
+    "create_floating_ip": "floating IPs",
     "create_security_group": "security groups",
     "create_key_pair": "key pairs",
     "create_container": "containers",
@@ -103,7 +103,7 @@ class Receipt:
     backend: str
     since: datetime
     until: datetime
-    created: Mapping[str, int]  # by kind ("servers", "floating addresses", …), by this cloud object
+    created: Mapping[str, int]  # by kind ("servers", "floating IPs", …), by this cloud object
     deleted: Mapping[str, int]
     server_minutes: Mapping[str, float]  # by flavor name: the lab's servers, and those created here, added up
     servers: Mapping[str, int]  # by flavor name: how many servers' minutes those are
@@ -191,10 +191,8 @@ def make(
     ours = {kind: set(ids) for kind, ids in ledger.created.items()}
     left = {
         "servers": [s.name for s in servers if ROLE_KEY in s.metadata or s.id in ours["servers"]],
-        "floating addresses": [
-            ip.address
-            for ip in floating_ips
-            if ip.description.startswith(DESCRIPTION) or ip.id in ours["floating addresses"]
+        "floating IPs": [
+            ip.address for ip in floating_ips if ip.description.startswith(DESCRIPTION) or ip.id in ours["floating IPs"]
         ],
         "security groups": [
             group.name
@@ -233,7 +231,7 @@ def make(
 
 
 def _id_and_name(thing: Any) -> tuple[str, str]:
-    """Key pairs have a name only, floating addresses have an address for it, containers are names."""
+    """Key pairs have a name only, floating IPs have an address for it, containers are names."""
     if isinstance(thing, str):
         return thing, thing
     name = str(getattr(thing, "name", None) or getattr(thing, "address", ""))

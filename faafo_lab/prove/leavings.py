@@ -24,7 +24,7 @@ class Leavings:
         """The remaining resources, by kind. Raises CloudErrors."""
         listed: dict[str, list[Any]] = {
             "servers": self._cloud.servers(),
-            "floating addresses": self._cloud.floating_ips(),
+            "floating IPs": self._cloud.floating_ips(),
             "security groups": self._cloud.security_groups(),
             "key pairs": self._cloud.key_pairs(),
         }
@@ -63,7 +63,7 @@ class Leavings:
 
         if left["servers"]:
             attempt(self._cloud.delete_servers, left["servers"])
-        for address in left["floating addresses"]:
+        for address in left["floating IPs"]:
             attempt(self._cloud.delete_floating_ip, address)
         for group in left["security groups"]:  # one that another one's rule names goes after it: next time
             attempt(self._cloud.delete_security_group, group)

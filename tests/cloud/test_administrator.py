@@ -20,7 +20,7 @@ from .conftest import clear
 
 @pytest.fixture
 def neighbour(embedded: Path, clouds_yaml: Path, backend: str) -> Iterator[Cloud]:
-    """Another project, with a group of the lab's, a free floating address and a network of its own."""
+    """Another project, with a group of the lab's, a free floating IP and a network of its own."""
     shutil.copy(embedded / "clouds.yaml", clouds_yaml)
     cloud = connect("embedded-alt", backend)
     try:

@@ -221,6 +221,6 @@ def test_the_embedded_clouds_home_may_have_any_name(
         assert keys.ensure_key_pair(cloud).name == keys.KEY_PAIR_NAME
         address = cloud.create_floating_ip().address
         assert links.allowed(None, address)
-        assert cloud.receipt().left == {"floating addresses": (address,), "key pairs": (keys.KEY_PAIR_NAME,)}
+        assert cloud.receipt().left == {"floating IPs": (address,), "key pairs": (keys.KEY_PAIR_NAME,)}
     finally:
         stop_cloud()

@@ -1,4 +1,4 @@
-"""Ways to servers without a floating address, and which user they let in: on the embedded cloud, and with OpenSSH."""
+"""Ways to servers without a floating IP, and which user they let in: on the embedded cloud, and with OpenSSH."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def boot(cloud: Cloud, name: str, group: str, mark: bool = True) -> Server:
 
 @pytest.fixture
 def jump(cloud: Cloud) -> Server:
-    """A server of the lab with a floating address, which the cloud's list of servers, fetched before, lacks."""
+    """A server of the lab with a floating IP, which the cloud's list of servers, fetched before, lacks."""
     cloud.add_rule(cloud.create_security_group("outer"), 22)
     server = boot(cloud, "jump", "outer")
     cloud.attach_floating_ip(server, cloud.create_floating_ip())
@@ -128,7 +128,7 @@ def test_a_private_address_that_says_nothing_is_told_from_one_that_refuses(
     target.silent = False
     map.look_again([target])
     cloud.attach_floating_ip("inner", address)
-    target.silent = True  # it may still boot, and a floating address may be of a private range
+    target.silent = True  # it may still boot, and a floating IP may be of a private range
     map.look_again([target])
 
 

@@ -48,12 +48,12 @@ def test_what_was_created_is_counted_and_left_until_it_is_deleted(fresh: Cloud) 
     assert set(receipt.deleted.values()) == {0}
     assert receipt.left == {
         "servers": ("one",),
-        "floating addresses": (ip.address,),
+        "floating IPs": (ip.address,),
         "security groups": ("web",),
         "key pairs": ("mine",),
         "containers": ("things",),
     }
-    assert f"Left on the cloud: 1 server (one); 1 floating address ({ip.address}); 1 security group" in repr(receipt)
+    assert f"Left on the cloud: 1 server (one); 1 floating IP ({ip.address}); 1 security group" in repr(receipt)
     assert "⚠ Left" in receipt._repr_html_()
     fresh.delete_servers([server], progress=False)
     fresh.delete_floating_ip(ip.address)
@@ -75,7 +75,7 @@ def test_the_labs_own_are_left_whoever_made_them_and_foreign_ones_are_not(fresh:
     receipt = fresh.receipt()
     assert receipt.left == {
         "servers": ("ours",),
-        "floating addresses": (ours.address,),
+        "floating IPs": (ours.address,),
         "security groups": ("ours",),
         "key pairs": ("faafo-lab",),
     }
@@ -130,7 +130,7 @@ def test_a_floating_address_whose_id_nobody_read_is_released_with_the_rest(cloud
 
 def test_a_floating_address_made_by_hand_is_noted_as_the_labs(fresh: Cloud) -> None:
     ip = fresh.create_floating_ip()
-    assert connect("embedded", fresh.backend).receipt().left == {"floating addresses": (ip.address,)}
+    assert connect("embedded", fresh.backend).receipt().left == {"floating IPs": (ip.address,)}
     receipt = fresh.receipt()._repr_html_()
     assert "<code>faafo-lab clean-up</code>" in receipt
     assert "`" not in receipt
