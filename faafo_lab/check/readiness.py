@@ -108,4 +108,4 @@ def _room(app: Topology) -> Finding:
     Raises NotReady where it does not.
     """
     app.check_instead(Layout.scaled_out(API_SERVERS, WORKERS))
-    return Finding("room", True, f"for {API_SERVERS + WORKERS + 1} servers and {API_SERVERS} floating addresses")
+    return Finding("room", True, f"for {API_SERVERS + WORKERS + 1} servers and {API_SERVERS} floating IPs")

@@ -21,7 +21,7 @@ from faafo_lab.cloud.base import VERBS, Cloud
 from faafo_lab.cloud.errors import NotFound
 from faafo_lab.cloud.tape import Tape, last_calls
 
-SIDE_BY_SIDE_EM = 64  # where there is less room than this, the columns are one below the other
+SIDE_BY_SIDE_EM = 96  # where there is less room than this, the columns are one below the other
 # Pygments' short names of tokens → how JupyterLab's editor colours them; without JupyterLab, bold and italic must do.
 COLOURS = {
     ".k, .kn, .ow, .kc": "color: var(--jp-mirror-editor-keyword-color, inherit); font-weight: bold",

@@ -33,7 +33,7 @@ State = Literal["open", "shut", "private", "nothing"]
 SIGNS: Mapping[State, str] = {"open": "✔", "shut": "✘", "private": "○", "nothing": "·"}
 MEANINGS: Mapping[State, str] = {
     "open": "can connect",
-    "shut": "something listens there, but no connection gets there",
+    "shut": "something listens there, but no connection reaches it",
     "private": "no way from you: the address is private",
 }
 # Okabe and Ito's blue and vermilion, which people with any colour vision can tell apart; the sign says it again.
@@ -149,7 +149,7 @@ def matrix(app: Topology, ports: Sequence[int] | None = None) -> Matrix:
         theirs = _probe_all(
             cloud,
             [(server, list(targets(server.name, inside).values())) for server in servers],
-            f"{len(servers)} servers to try their connections",
+            "servers tried their connections",
         )
     listens = {server.name: answer.listening for server, answer in zip(servers, theirs, strict=True)}
     said = {(YOU, *target): why for target, why in zip(targets(YOU, outside), mine.result(), strict=True)}
