@@ -8,7 +8,7 @@ UV := $(BIN)/python -m uv
 STAMP := $(VENV)/.installed
 DEVELOP := $(VENV)/.develop
 TEMPEST := build/tempest/.installed
-# What the lab keeps (its embedded cloud, its key pair) stays in the checkout, not in your home.
+# The lab's state (its embedded cloud, its key pair) is in the checkout, not in your home.
 export FAAFO_LAB_HOME ?= $(CURDIR)/.faafo-lab
 # In a container you may have no home, or one that you may not write to (docker run --user).
 ifneq ($(shell test -w "$$HOME" && echo yes),yes)
@@ -23,7 +23,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-# What the lock file that comes first lists; uv installs in seconds what takes pip a minute.
+# Install the packages of the first prerequisite, a lock file: uv takes seconds, pip a minute.
 define install_locked
 @$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep -o '^uv==[0-9.]*' requirements.lock)"
 @$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r $<
@@ -41,7 +41,7 @@ $(STAMP): binder/requirements.txt pyproject.toml
 	@$(BIN)/python -m pip uninstall --quiet --yes uv
 	@touch $@
 
-develop: $(DEVELOP)  ## add to it what tests, lint, benchmarks and stored notebooks need
+develop: $(DEVELOP)  ## add the tools for tests, lint, benchmarks and stored notebooks
 
 $(DEVELOP): requirements.lock $(STAMP)
 	@echo "Adding the developer's tools to $(VENV) …"
@@ -78,13 +78,13 @@ notebooks: develop  ## run every notebook again and store its outputs
 lint: develop  ## ruff and mypy (strict)
 	@$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check . && $(BIN)/python -m mypy
 
-lock: develop  ## update the locked versions (the only way to)
+lock: develop  ## update the locked versions (do not edit them by hand)
 	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml --output-file requirements.lock
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --constraint requirements.lock pyproject.toml --output-file binder/requirements.txt
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --constraint requirements.lock --group app --output-file faafo_lab/app/requirements.txt
 	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header interop/requirements.in --output-file interop/requirements.txt
 
-clean:  ## stop the lab's embedded cloud and remove everything that make made, but not your copies of the chapters
+clean:  ## stop the lab's embedded cloud and remove everything that make created, except your copies of the chapters
 	@if [ -e $(STAMP) ]; then $(BIN)/python -m faafo_lab.cli cloud stop || true; fi
 	rm -rf $(VENV) build *.egg-info
 	@if [ -d .faafo-lab ]; then find .faafo-lab -mindepth 1 -maxdepth 1 ! -name workbook -exec rm -rf {} +; fi

@@ -62,7 +62,7 @@ def one_and_two() -> Figures:
 
 def show(found: Figures) -> None:
     """Print the servers' figures as one table."""
-    print(f"\nAPI servers of {CORES} cores; latencies at {LOAD:.0%} of what they serve")
+    print(f"\nAPI servers of {CORES} cores; latencies at {LOAD:.0%} of their capacity")
     print("  method  servers  requests/s   p50 ms   p95 ms   p99 ms")
     for method in REQUESTS:
         for servers in (1, 2):
@@ -101,7 +101,7 @@ def fill_by_post(address: str) -> None:
 
 
 def per_cpu_second(machine: Deployment, name: str, address: str, request: partial[bytes]) -> float:
-    """Good answers for a second of the server's CPU time, what it does after them included."""
+    """Good answers per second of the server's CPU time, including its work after them."""
     clock, pid = best_clock(), process_of(machine, name)
     before = clock(pid)
     outcome = all_answered(closed_loop([address], request, CONNECTIONS, SECONDS))

@@ -1,4 +1,4 @@
-"""Load balancers: what a request through one costs, and what a member that is killed under load costs its clients.
+"""Load balancers: the cost of a request through one, and the failed requests when a member is killed under load.
 
 Two instances serve; the rates are taken in turn and compared by their medians: at an instance's own address (that is
 through the switch already), through a TCP listener and through an HTTP one.

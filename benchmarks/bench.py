@@ -1,4 +1,4 @@
-"""Measure what the project promises, side by side in one run: a table for each part, and build/bench.json.
+"""Measure the project's promises, side by side in one run: a table for each part, and build/bench.json.
 
 python benchmarks/bench.py [PART …]      all parts, or those that are named
 """
@@ -14,7 +14,7 @@ PARTS = ("kernel", "install", "scaling", "api", "growth", "large", "cloud", "bal
 
 def main() -> int:
     """Run the parts; returns the exit status. A part is a module with a function `figures`."""
-    parser = argparse.ArgumentParser(description="Measure; the figures go to build/bench.json.")
+    parser = argparse.ArgumentParser(description="Measure the project's promises; the figures go to build/bench.json.")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
     parts = parser.parse_args().parts or PARTS
     if unknown := sorted(set(parts) - set(PARTS)):

@@ -1,4 +1,4 @@
-"""What a user would otherwise write: the API's two routes with Flask, Flask-SQLAlchemy and kombu.
+"""The usual alternative: the API's two routes with Flask, Flask-SQLAlchemy and kombu.
 
 Written as their documentation shows it, for production: no debugging, a pool of connections to the database, and
 kombu's pool of producers. It answers with the same JSON. ``python flask_app.py SOCKET DATABASE_URL QUEUE_URL`` serves

@@ -1,4 +1,4 @@
-"""Measure what must not grow with the number of fractals: the time of a page, and of a task.
+"""Measure the times that must not grow with the number of fractals: a page's and a task's.
 
 list_page_growth    time of page 1 and of page 10,000 of 100,000 fractals against page 1 of 1,000, and again with gaps
                     (a fractal is deleted): the worst of all. One client, median of each, in turns
@@ -38,7 +38,7 @@ def pages() -> Figures:
         short, long = serve(few, "api"), serve(many, "api")
         for machine, number in ((few, FEW), (many, MANY)):
             with machine.client() as client:
-                until("the outbox to be empty", lambda: count(client, "queue_depth") >= number)  # noqa: B023
+                until("an empty outbox", lambda: count(client, "queue_depth") >= number)  # noqa: B023
         for gaps, page in product((False, True), PAGES):
             if gaps and page == PAGES[0]:
                 delete_one(few)
@@ -71,10 +71,10 @@ def drain() -> Figures:
             until("the worker", lambda: node(client, "worker"))
             until("the first fractal", lambda: count(client, "waiting") + count(client, "working") == 0)
             wish(machine, drain=True)
-            until("the worker to pause", lambda: node(client, "worker")["state"] == "drained")
+            until("the worker's pause", lambda: node(client, "worker")["state"] == "drained")
             before = count(client, "done")
             fill(machine, QUEUED)
-            until("the outbox to be empty", lambda: count(client, "queue_depth") >= QUEUED)
+            until("an empty outbox", lambda: count(client, "queue_depth") >= QUEUED)
             wish(machine, drain=False)
             until("all fractals", lambda: count(client, "done") == before + QUEUED)
             shown = client.get("/v1/fractal?results_per_page=-1").raise_for_status().json()["objects"]

@@ -1,4 +1,4 @@
-"""Measure what a server of a real cloud has to install: the lab's wheel and what it requires, as install.sh does it.
+"""Measure a real cloud server's installation: the lab's wheel and its requirements, as install.sh installs them.
 
 server_install_mb       /opt/faafo of each role with a part of the application; database and queue alone come by apt
 server_install_seconds  from the package index, to the last byte

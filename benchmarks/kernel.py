@@ -75,7 +75,7 @@ def against_c(ours: kernel.Compiled) -> Figures:
         pairs = [(0.0, 0.0)] * RUNS
         for task in TASKS:
             if shown(ours, task) != shown(theirs, task):
-                raise RuntimeError(f"C has other pixels: {task}")
+                raise RuntimeError(f"C computes other pixels: {task}")
             for run, (before, before_c) in enumerate(pairs):
                 pairs[run] = before + rendered(ours, task), before_c + rendered(theirs, task)
     print(f"C: {statistics.median(c for _, c in pairs) * 1e3:.1f} ms")
@@ -91,7 +91,7 @@ def on_a_server(ours: kernel.Compiled) -> Figures:
         theirs = kernel.Compiled(False)
         kernel.MACHINE_CODE = before
         if shown(ours, TASKS[0]) != shown(theirs, TASKS[0]):
-            raise RuntimeError("the machine code for servers has other pixels")
+            raise RuntimeError("the machine code for servers computes other pixels")
         pairs = [(rendered(ours, task), rendered(theirs, task)) for _ in range(RUNS) for task in TASKS]
     return {"kernel_on_server": (statistics.median(server / mine for mine, server in pairs), "ratio")}
 

@@ -1,4 +1,4 @@
-"""Measure scaling out: how long it takes, what it brings, what it costs in memory, how soon a task is taken over.
+"""Measure scaling out: its duration, throughput and memory use, and the time until a lost task is taken over.
 
 scale_out_seconds           from the call to six servers serving, median of RUNS, through shade
 scale_out_libcloud_seconds, scale_out_openstacksdk_seconds
@@ -99,11 +99,11 @@ def takeover(app: Topology) -> float:
     def at_work() -> set[str]:
         return {node["name"] for node in app.nodes() if node["state"] != "lost" and task["uuid"] in node["working_on"]}
 
-    app.cloud.wait_until(lambda: bool(at_work()), "a worker to take the task", timeout_seconds=60)
+    app.cloud.wait_until(lambda: bool(at_work()), "the task's first worker", timeout_seconds=60)
     [victim] = at_work()
     app.cloud.delete_servers([victim])
     ended = monotonic()
-    app.cloud.wait_until(lambda: bool(at_work() - {victim}), "another worker to take it", timeout_seconds=60)
+    app.cloud.wait_until(lambda: bool(at_work() - {victim}), "the task's second worker", timeout_seconds=60)
     seconds = monotonic() - ended
     app.cloud.wait_until(lambda: not app.stats()["working"], "the task's end", timeout_seconds=120)
     return seconds

@@ -1,4 +1,4 @@
-"""What the API's benchmarks share: real servers, alone or held to a share of a core, and what is asked of them.
+"""What the API's benchmarks share: real servers, alone or held to a share of a core, and the requests to them.
 
 The servers are those of the tests: PostgreSQL and Valkey from their wheels, the API and the worker as processes.
 """
@@ -50,7 +50,7 @@ def serve(machine: Deployment, name: str, port: int = 80, flask: bool = False) -
         command = [str(HERE / "flask_app.py"), path, machine.database_url(), machine.queue_url()]
     machine.launch(name, "sh", "-c", '"$@"; exit $?', "sh", sys.executable, *command, HOSTNAME=name)
     with machine.client(port) as client:
-        until(f"{name} to answer", lambda: status(client, "/v1/fractal") == 200)
+        until(f"{name}'s first answer", lambda: status(client, "/v1/fractal") == 200)
     return f"unix:{path}"
 
 

@@ -17,7 +17,7 @@ from faafo_lab.interpreter import start_again
 from faafo_lab.paths import embedded_state_dir
 
 T = TypeVar("T", int, float)
-PROVE_MINUTES = 60.0  # for each backend: real machines, which emulate theirs, take that long
+PROVE_MINUTES = 60.0  # for each backend: real clouds whose servers are emulated machines take that long
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,29 +35,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"faafo-lab: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("faafo-lab: interrupted; `faafo-lab clean-up` removes what was made so far", file=sys.stderr)
+        print("faafo-lab: interrupted; `faafo-lab clean-up` removes what was created so far", file=sys.stderr)
         return 130
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """The parser of the command line: each command's options set `run`."""
     top = argparse.ArgumentParser(prog="faafo-lab", description="Learn to scale out a cloud application.")
-    top.add_argument("-v", "--verbose", action="store_true", help="log what the libraries do")
+    top.add_argument("-v", "--verbose", action="store_true", help="log the libraries' activity")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    cloud = commands.add_parser("cloud", help="start, look at or stop the embedded cloud")
+    cloud = commands.add_parser("cloud", help="start, check or stop the embedded cloud")
     verbs = cloud.add_subparsers(required=True, metavar="start|status|stop")
     for name, run, text in (
-        ("start", cloud_start, "start it, if it does not run, and say where it is"),
-        ("status", cloud_status, "say whether it runs, and where"),
-        ("stop", cloud_stop, "stop it and every instance; what it holds is kept for the next start"),
+        ("start", cloud_start, "start it unless it runs, and print its addresses"),
+        ("status", cloud_status, "print whether it runs, and its addresses"),
+        ("stop", cloud_stop, "stop it and every instance; its state is kept for the next start"),
     ):
         verb = verbs.add_parser(name, help=text, description=text)
         verb.add_argument(
             "--state-dir",
             type=Path,
             default=None,
-            help="where it keeps everything (default: FAAFO_LAB_HOME/embedded)",
+            help="its state directory (default: FAAFO_LAB_HOME/embedded)",
         )
         if name == "start":
             verb.add_argument("--port", type=int, default=None, help="the APIs' port (default: a free one)")
@@ -67,22 +67,22 @@ def parser() -> argparse.ArgumentParser:
                 default=[],
                 metavar="NAME=N",
                 type=quota,
-                help="a project's quota, such as instances=10 or floatingip=4; may be given several times",
+                help="a project's quota, such as instances=10 or floatingip=4; can be repeated",
             )
             verb.add_argument(
                 "--address-lag",
                 type=seconds,
                 default=0.0,
                 metavar="SECONDS",
-                help="how late Nova lists a floating address: on a real cloud some seconds (default: at once)",
+                help="seconds until Nova lists a new floating IP, as real clouds need some (default: 0)",
             )
         verb.set_defaults(run=run)
 
     scale_out = commands.add_parser(
         "scale-out",
-        help="build the application: services, API servers, workers; or scale it to these numbers",
+        help="deploy the application (services, API servers, workers), or scale it to these numbers",
     )
-    clean_up = commands.add_parser("clean-up", help="remove what scale-out made")
+    clean_up = commands.add_parser("clean-up", help="remove every resource of the lab from the cloud")
     for command in (scale_out, clean_up):
         command.add_argument("--cloud", help="a cloud of your clouds.yaml (default: FAAFO_LAB_CLOUD, else embedded)")
         command.add_argument(
@@ -94,13 +94,13 @@ def parser() -> argparse.ArgumentParser:
     scale_out.add_argument("--worker", type=int, default=3, help="workers (default: %(default)s)")
     scale_out.add_argument("--image", help="what the servers boot from (default: FAAFO_LAB_IMAGE, else faafo-lab)")
     scale_out.add_argument("--flavor", help="the servers' size (default: FAAFO_LAB_FLAVOR, else m1.tiny)")
-    scale_out.add_argument("--plan", action="store_true", help="say what would be done, and do nothing")
+    scale_out.add_argument("--plan", action="store_true", help="print the plan, and change nothing")
     scale_out.set_defaults(run=scale_out_run)
     clean_up.set_defaults(run=clean_up_run)
     fresh = commands.add_parser(
         "fresh",
-        help="a chapter as it came, beside your copy of it; without one: what you have changed",
-        description="Gives you a chapter as it came. Your copy is kept beside it, with the date in its name.",
+        help="restore a chapter, your copy is kept; without a chapter: list what you have changed",
+        description="Restores a chapter. Your changed copy is kept beside it, with the date in its name.",
     )
     fresh.add_argument("chapter", nargs="?", help="its number, such as 02 (default: list what you have changed)")
     fresh.set_defaults(run=fresh_run)
@@ -109,45 +109,46 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_prove(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """The command `prove`."""
+    """Add the command `prove` with its options."""
     prove = commands.add_parser(
         "prove",
-        help="try all that the lab does on a cloud, and write a report that others can compare",
+        help="test every function of the lab on a cloud, and write a report that others can compare",
         description=(
-            "Tries every verb on a cloud, then the application: built, ordered from, shut where it must be, scaled, a "
-            "busy worker killed, all removed. Prints a line a step and writes prove.md and prove.json, without names, "
-            "addresses, ids or secrets. What it makes is named apart from what is yours, and it is removed at the end, "
-            "also after an error, an interrupt, or when the time is up. Where the application runs already it refuses."
+            "Tries every verb on a cloud, then the application: deploys it, orders fractals, checks its security "
+            "groups, scales it, kills a busy worker, and removes it. Prints one line per step and writes prove.md and "
+            "prove.json, without names, addresses, ids or secrets. Its resources have names of their own and are "
+            "removed at the end, also after an error, an interrupt, or when the time is up. It refuses to start if the "
+            "application runs already."
         ),
-        epilog="Exit status: 0 where every step is right, 1 where one is not, 128 + the signal after an interrupt.",
+        epilog="Exit status: 0 if every step is right, 1 if one is not, 128 + the signal's number after an interrupt.",
     )
     prove.add_argument("--cloud", help="a cloud of your clouds.yaml (default: FAAFO_LAB_CLOUD, else embedded)")
     prove.add_argument(
         "--backend",
         action="append",
         choices=(*BACKENDS, "all"),
-        help="the library to use; may be given several times (default: FAAFO_LAB_BACKEND, else shade)",
+        help="the library to use; can be repeated (default: FAAFO_LAB_BACKEND, else shade)",
     )
     prove.add_argument(
-        "--only", choices=("verbs", "application"), help="try this part alone; verbs can run beside your application"
+        "--only", choices=("verbs", "application"), help="run only this part; the verbs can run beside your application"
     )
     prove.add_argument(
         "--servers",
         type=positive(int),
         default=4,
         metavar="N",
-        help="at most so many at a time: services, an API, and workers for the rest (default: %(default)s)",
+        help="the most servers at a time: services, one API, the rest workers (default: %(default)s)",
     )
     prove.add_argument(
         "--minutes",
         type=positive(float),
         metavar="N",
-        help="after so many it ends, and removes what it made (default: 60 for each backend)",
+        help="minutes after which it stops and cleans up (default: 60 per backend)",
     )
     prove.add_argument("--image", help="what the servers boot from (default: FAAFO_LAB_IMAGE, else faafo-lab)")
     prove.add_argument("--flavor", help="the servers' size (default: FAAFO_LAB_FLAVOR, else m1.tiny)")
     prove.add_argument(
-        "--report", type=Path, metavar="DIR", help="where the report goes (default: build, where there is one, else .)"
+        "--report", type=Path, metavar="DIR", help="the report's directory (default: build if it exists, else .)"
     )
     prove.set_defaults(run=prove_run)
 
@@ -166,7 +167,7 @@ def positive(kind: Callable[[str], T]) -> Callable[[str], T]:
 
 
 def cloud_start(options: argparse.Namespace) -> None:
-    """Start the embedded cloud."""
+    """Start the embedded cloud, and print its addresses and how to use it."""
     from faafo_lab.cloud.emulator import control
 
     running = control.start(
@@ -181,7 +182,7 @@ def cloud_start(options: argparse.Namespace) -> None:
 
 
 def cloud_status(options: argparse.Namespace) -> int:
-    """Say whether the embedded cloud runs; exit status 3 where it does not, as systemctl has it."""
+    """Print whether the embedded cloud runs; exit status 3 if it does not, like systemctl's."""
     from faafo_lab.cloud.emulator import control
 
     running = control.status(state_dir(options))
@@ -193,19 +194,19 @@ def cloud_status(options: argparse.Namespace) -> int:
 
 
 def cloud_stop(options: argparse.Namespace) -> None:
-    """Stop the embedded cloud."""
+    """Stop the embedded cloud with its instances; its state is kept."""
     from faafo_lab.cloud.emulator import control
 
     stopped = control.stop(state_dir(options))
-    print("stopped" if stopped else "was not running")
+    print("stopped" if stopped else "not running")
 
 
 def scale_out_run(options: argparse.Namespace) -> None:
-    """Build the application, or scale what is there."""
+    """Deploy the application, or scale the one that runs."""
     import faafo_lab
     from faafo_lab.topology import Layout, Topology
 
-    layout = Layout.scaled_out(options.api, options.worker)  # what can't be is refused before anything is started
+    layout = Layout.scaled_out(options.api, options.worker)  # impossible numbers are refused before anything starts
     started = time.monotonic()
     cloud = faafo_lab.connect(cloud=options.cloud, backend=options.backend)
     app = Topology(cloud, image=options.image, flavor=options.flavor)
@@ -219,7 +220,7 @@ def scale_out_run(options: argparse.Namespace) -> None:
 
 
 def clean_up_run(options: argparse.Namespace) -> None:
-    """Remove what scale-out made."""
+    """Remove every resource of the lab from the cloud."""
     import faafo_lab
     from faafo_lab.topology import discover
 
@@ -237,7 +238,7 @@ def fresh_run(options: argparse.Namespace) -> None:
 
 
 def prove_run(options: argparse.Namespace) -> int:
-    """Try all that the lab does on a cloud, and write the report."""
+    """Prove that the lab works on a cloud, and write the report; returns the exit status."""
     from faafo_lab import prove
 
     chosen = options.backend or [os.environ.get("FAAFO_LAB_BACKEND") or "shade"]
@@ -251,7 +252,7 @@ def prove_run(options: argparse.Namespace) -> int:
 
 
 def state_dir(options: argparse.Namespace) -> Path:
-    """The embedded cloud's state directory that the options name."""
+    """The embedded cloud's state directory: the option's, else the lab's own."""
     return options.state_dir.absolute() if options.state_dir else embedded_state_dir(os.environ)
 
 

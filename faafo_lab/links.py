@@ -1,4 +1,4 @@
-"""Links to the instances' web pages that are right where the reader's browser is.
+"""Links to the instances' web pages that work in the reader's browser, on this machine or another.
 
     page(app.endpoint)          shown by a notebook as a link
     link("http://127.9.2.5")    "http://127.9.2.5/" here, "/user/ada/proxy/127.9.2.5:80/" in ada's JupyterHub
@@ -6,7 +6,7 @@
 The embedded cloud's addresses are loopback addresses: to a browser on another machine they mean that machine. There,
 Jupyter's server fetches the pages (jupyter-server-proxy), under a path of its own that begins with
 
-FAAFO_LAB_PROXY              set by binder/start; or by you, such as to / where you reach JupyterLab through a tunnel
+FAAFO_LAB_PROXY              set by binder/start; or by you, such as to / if you reach JupyterLab through a tunnel
 JUPYTERHUB_SERVICE_PREFIX    set by JupyterHub
 
 With neither, the browser is on this machine and needs no help. Addresses of real clouds stay as they are.
@@ -47,13 +47,13 @@ class Page:
 def page(url: str, text: str | None = None) -> Page:
     """A link to a web page of an instance, with the address as its text unless told otherwise.
 
-    Raises ValueError where `url` is not an http:// or https:// address.
+    Raises ValueError if `url` is not an http:// or https:// address.
     """
     return Page(link(url), text or urlunsplit(_parts(url)))
 
 
 def link(url: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Where a browser finds what an instance serves at `url`. Raises ValueError where that is no http(s) address."""
+    """The browser's address for an instance's `url`. Raises ValueError if that is not an http(s) address."""
     parts = _parts(url)
     prefix = next((environ[name] for name in PREFIX_VARIABLES if environ.get(name)), None)
     if prefix is None or parts.scheme != "http" or not _loopback(parts.hostname or ""):
@@ -64,7 +64,7 @@ def link(url: str, environ: Mapping[str, str] = os.environ) -> str:
 
 
 def allowed(handler: object, host: str) -> bool:
-    """Whether Jupyter's server may fetch pages from `host`: a floating address of this lab's embedded cloud.
+    """Whether Jupyter's server may fetch pages from `host`: a floating IP of this lab's embedded cloud.
 
     This is jupyter-server-proxy's `ServerProxy.host_allowlist`: see binder/jupyter_server_config.py.
     """
@@ -83,7 +83,7 @@ def _parts(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:  # such as a port that is no number
+    except ValueError:  # such as a port that is not a number
         usable = False
     if not usable:
         raise ValueError(f"{url!r} is not a web page's address: give one like http://127.9.2.5:8080/.")

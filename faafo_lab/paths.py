@@ -1,4 +1,4 @@
-"""Where the lab keeps what it must remember: its embedded cloud, its SSH key, the host keys it has seen.
+"""Where the lab keeps its state: the embedded cloud, the SSH key, the known host keys.
 
 FAAFO_LAB_HOME          default: $XDG_STATE_HOME/faafo-lab, or ~/.local/state/faafo-lab
 ├── embedded/           the embedded cloud's state
@@ -6,7 +6,7 @@ FAAFO_LAB_HOME          default: $XDG_STATE_HOME/faafo-lab, or ~/.local/state/fa
 ├── id_ed25519          the lab's private SSH key (mode 0600)
 ├── known_hosts         the servers' host keys, by cloud and server id
 ├── ssh_users           the users that servers let in, by cloud and image id
-└── secret              what application secrets are derived from (mode 0600)
+└── secret              the source of the application's secrets (mode 0600)
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ def home(environ: Mapping[str, str] = os.environ) -> Path:
 
 
 def make_home(environ: Mapping[str, str] = os.environ) -> Path:
-    """The lab's directory, created (mode 0700) where it was missing."""
+    """The lab's directory, created (mode 0700) if missing. Raises ConfigError."""
     path = home(environ)
     make_private(path)
     return path
 
 
 def make_private(directory: Path) -> None:
-    """Make a directory where it is missing, and those above it, for the user alone, whatever the umask. Raises OSError.
+    """Make a directory and its missing parents, readable by the user alone, whatever the umask. Raises OSError.
 
     (The modes of the parents that `Path.mkdir` makes are the umask's.)
     """
@@ -48,8 +48,8 @@ def make_private(directory: Path) -> None:
 
 
 def name_a_stranger() -> None:
-    """Give a user id without an account, as containers may have, the name and the home that openstacksdk and asyncssh
-    want; not where they are set."""
+    """Give a user id without an account, as in containers, the name and home (environment variables) that openstacksdk
+    and asyncssh require; values that are set already stay."""
     try:
         pwd.getpwuid(os.geteuid())
     except KeyError:
@@ -58,5 +58,5 @@ def name_a_stranger() -> None:
 
 
 def embedded_state_dir(environ: Mapping[str, str] = os.environ) -> Path:
-    """The embedded cloud's state directory, unless told otherwise."""
+    """The embedded cloud's default state directory: "embedded" in the lab's home."""
     return home(environ) / "embedded"

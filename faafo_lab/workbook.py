@@ -1,6 +1,6 @@
 """Run the workbook: from the first cell to the last, on a cloud of its own, through each backend.
 
-python -m faafo_lab.workbook run [BACKEND …]        executed copies in build/, a summary, nothing left running
+python -m faafo_lab.workbook run [BACKEND …]        executed copies in build/, and a summary; nothing stays running
 python -m faafo_lab.workbook store                  run every notebook and store its outputs in it
 python -m faafo_lab.workbook lab                    JupyterLab on the learner's copy of the first chapter
 python -m faafo_lab.workbook copies                 make those copies, or renew them (see `faafo_lab.chapters`)
@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from faafo_lab import chapters
+from faafo_lab import chapters, restarts
 from faafo_lab.chapters import NOTEBOOKS, ROOT
 from faafo_lab.cloud import BACKENDS
 from faafo_lab.interpreter import environment, start_again
@@ -139,7 +139,7 @@ def summary(notebook: Any) -> list[str]:
 
 
 def forget_machine(notebook: Any) -> None:
-    """Take out of a stored notebook what tells of the machine that it ran on, and the widgets of its kernel."""
+    """Take out of a stored notebook what identifies its machine, and its kernel's widgets."""
     notebook.metadata["kernelspec"] = {
         "display_name": "Python 3 (ipykernel)",
         "language": "python",
@@ -151,7 +151,7 @@ def forget_machine(notebook: Any) -> None:
 
 
 def forget_widgets(notebook: Any) -> bool:
-    """Take the widgets out of a notebook whose kernel is gone, where they have another form; whether it had any."""
+    """Remove widgets with a static form from a notebook whose kernel has ended; returns whether it had any."""
     shown = [output.get("data", {}) for cell in notebook.cells for output in cell.get("outputs", [])]
     dead = [data for data in shown if WIDGET_VIEW in data and "text/html" in data]
     for data in dead:
@@ -163,7 +163,7 @@ def forget_widgets(notebook: Any) -> bool:
 def own_home(**environment: str) -> Iterator[Path]:
     """A new, empty home for the lab, with nothing of the user's; its embedded cloud is stopped at the end.
 
-    The environment variables are set inside, and as they were before after it.
+    The environment variables are set inside the block and restored after it.
     """
     home = Path(tempfile.mkdtemp(prefix="faafo-lab-"))
     set_here = {"FAAFO_LAB_HOME": str(home), **settings_in(home), **environment}
@@ -181,7 +181,7 @@ def own_home(**environment: str) -> Iterator[Path]:
 
 
 def settings_in(home: Path) -> dict[str, str]:
-    """The environment variables that have Jupyter, IPython and matplotlib keep what they write in this directory."""
+    """Environment variables by which Jupyter, IPython and matplotlib write their files into this directory."""
     return {
         "JUPYTER_CONFIG_DIR": str(home / "jupyter"),
         "JUPYTER_DATA_DIR": str(home / "jupyter"),
@@ -198,15 +198,16 @@ def stop_cloud() -> bool:
 
 
 def make_copies() -> None:
-    """Make or renew the learner's copies, and say what is new.
+    """Make or renew the learner's copies, print what is new, and prepare the kernels that run them.
 
-    Their kernels are gone: what is left of a widget is its static form, which pages show where there is no widget.
+    Their kernels have ended: of each widget the static form remains, which pages without a kernel show.
     """
     import nbformat
     from nbformat.sign import NotebookNotary
 
     for line in chapters.update():
         print(line, flush=True)
+    restarts.install(Path(settings_in(make_home())["IPYTHONDIR"]))
     notary: Any = NotebookNotary()  # type: ignore[no-untyped-call]
     for path in sorted(chapters.folder().rglob("*.ipynb")):
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -224,10 +225,10 @@ def make_copies() -> None:
 
 
 def lab() -> int:
-    """JupyterLab on the learner's copies; when it ends, its embedded cloud is stopped too (what it holds is kept).
+    """JupyterLab on the learner's copies; when it ends, its embedded cloud is stopped too (its state is kept).
 
     What Jupyter keeps, such as settings and the signatures of trusted notebooks, is beside them, not in the user's
-    home. The user's own configuration of Jupyter's server is heeded.
+    home. The user's own configuration of Jupyter's server applies.
     """
     from jupyter_core.paths import jupyter_config_dir
 
@@ -248,7 +249,7 @@ def lab() -> int:
         return 0
     finally:
         if stop_cloud():
-            print("The embedded cloud is stopped; it comes back as it was with the next `make lab`.")
+            print("The embedded cloud is stopped; the next `make lab` starts it again with its state.")
 
 
 if __name__ == "__main__":

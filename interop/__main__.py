@@ -40,7 +40,7 @@ STESTR = "[DEFAULT]\ntest_path={tempest}/test_discover\ntop_dir={tempest}\ngroup
 def main(arguments: Sequence[str]) -> int:
     """Run and report. Returns 0 where none failed, 1 where one did, 2 where they could not be run."""
     parser = argparse.ArgumentParser(prog="python -m interop", description="OpenStack's tests, on an embedded cloud.")
-    parser.add_argument("--list", type=Path, default=HERE / "required.txt", help="a file with the names of tests")
+    parser.add_argument("--list", type=Path, default=HERE / "required.txt", help="a file of test names, one per line")
     parser.add_argument("chosen", nargs="*", metavar="TEXT", help="run those with one of these texts in their names")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # either way nothing is left running

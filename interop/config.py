@@ -1,4 +1,4 @@
-"""tempest.conf and accounts.yaml for an embedded cloud, from what the cloud says of itself.
+"""tempest.conf and accounts.yaml for an embedded cloud, from the cloud's own APIs.
 
 Every feature and every extension is claimed, so that what is missing fails and is not skipped.
 """

@@ -1,4 +1,4 @@
-"""Read tempest's results (subunit v2) from stdin, and say them as they come: a line of JSON each.
+"""Read tempest's results (subunit v2) from stdin, and print each at once as a line of JSON.
 
     {"test": "tempest.api.….test_x[id-…]", "status": "fail", "reason": "…the traceback's last lines…", "seconds": 1.5}
 

@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -180,7 +181,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         (home / "jupyter" / "jupyter_server_config.py").write_text(f"{CONFIG}\nc.IdentityProvider.token = {token!r}\n")
         command = [sys.executable, "-m", "faafo_lab.workbook", "lab"]
         with (home / "lab.log").open("wb") as log:
-            server = subprocess.Popen(command, stdout=log, stderr=log)
+            server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
             url = wait_for("JupyterLab", lambda: server_url(server, runtime, home / "lab.log"), START_LIMIT_SECONDS)
             with sync_playwright() as playwright:
@@ -193,7 +194,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
                     page.screenshot(path=BUILD / "browser-last.png")  # what was seen when a test failed
                     browser.close()
         finally:
-            server.terminate()  # it ends its kernels first
+            os.killpg(server.pid, signal.SIGTERM)  # JupyterLab ends its kernels first
             try:
                 server.wait(STOP_LIMIT_SECONDS)
             except subprocess.TimeoutExpired:
@@ -317,12 +318,12 @@ def test_what_a_page_shows_without_the_kernel_is_what_is_so(lab: Lab, cloud: Clo
     lab.open("loaded.ipynb")
     for index in (0, 1, 2):
         lab.run_cell(index)
-    lab.page.get_by_text("go-aheads: 1 of 2").wait_for(timeout=START_LIMIT_SECONDS * 1000)
+    lab.page.get_by_text("1/2 go-aheads").wait_for(timeout=START_LIMIT_SECONDS * 1000)
     lab.command("docmanager:save")
     lab.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
     lab.page.reload()
     (lab.folder / "2").touch()
-    lab.page.get_by_text("✔ go-aheads: 2 of 2").wait_for()
+    lab.page.get_by_text("✔ 2/2 go-aheads").wait_for()
     lab.page.locator("svg text", has_text="app-worker-1").first.wait_for()
     lab.picture("loaded-anew")
 
@@ -331,7 +332,7 @@ def test_what_a_page_shows_without_the_kernel_is_what_is_so(lab: Lab, cloud: Clo
     make_copies()  # as `make lab` does, when no kernel runs
     lab.open("tomorrow.ipynb")
     lab.page.get_by_alt_text("app-worker-1: ").first.wait_for()
-    lab.page.get_by_text("go-aheads. (If this line stays, the page did not see how it ended: run the cell").wait_for()
+    lab.page.get_by_text("go-aheads. (If this line stays, the page missed the end: run the cell").wait_for()
 
 
 def test_a_notebook_that_is_not_trusted_shows_the_panels_as_pictures(lab: Lab, cloud: Cloud) -> None:
@@ -393,7 +394,7 @@ def test_the_chapter_on_scaling_out_runs_by_run_all(lab: Lab) -> None:
     notebook = lab.saved("03_scaling_out.ipynb")
     assert errors(notebook) == []
     assert [cell.source for cell in notebook.cells if cell.cell_type == "code" and not cell.execution_count] == []
-    columns = lab.page.locator(".faafo-compare > div").all()
+    columns = lab.page.locator(".faafo-compare th").all()
     tops = {column.bounding_box()["y"] for column in columns}
     assert (len(columns), len(tops)) == (len(BACKENDS), 1), "the backends are side by side"
     lab.page.locator(".jp-RenderedImage img").last.scroll_into_view_if_needed()

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +18,7 @@ from faafo_lab.cloud import keys
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.emulator import control
 from faafo_lab.cloud.errors import CloudError, NotFound, NotReady, ServerFailed
-from faafo_lab.cloud.marks import allocated_file
+from faafo_lab.cloud.marks import file_of
 from faafo_lab.paths import embedded_state_dir
 from faafo_lab.topology import Busy, Layout, TakenOver, Topology, TopologyError, discover
 from faafo_lab.topology.application import fingerprint
@@ -37,7 +36,7 @@ QUOTAS = {
     "floatingip": 2,
 }
 LAG_SECONDS = 3600.0  # in these tests Nova never lists a floating address: on a real cloud it takes seconds
-NOTHING: tuple[Any, ...] = ([], [], [], [], "")
+NOTHING: tuple[Any, ...] = ([], [], [], [])
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +57,6 @@ def app(cloud: Cloud) -> Iterator[Topology]:
 
 def all_there(cloud: Cloud) -> tuple[Any, ...]:
     """Everything that a deployment makes, as it is on the cloud and in the lab's home."""
-    file = allocated_file(cloud.name)
     return (
         sorted((server.name, server.id) for server in cloud.servers()),
         sorted(
@@ -68,7 +66,6 @@ def all_there(cloud: Cloud) -> tuple[Any, ...]:
         ),
         sorted((ip.address, ip.server_id or "") for ip in cloud.floating_ips()),
         [pair.name for pair in cloud.key_pairs()],
-        file.read_text() if file.exists() else "",
     )
 
 
@@ -104,7 +101,7 @@ def test_what_can_not_be_built_or_awaited_is_told_at_once(cloud: Cloud) -> None:
         app.wait_serving()
     with pytest.raises(NotFound, match="no server app-services with an address: build it first"):
         app.ensure_apis(1)
-    assert said == ["undone, as it failed: key pair"]
+    assert said == ["undone after the failure: key pair"]
     assert all_there(cloud) == NOTHING
 
 
@@ -116,11 +113,13 @@ def test_a_plan_is_shown_and_nothing_is_done(cloud: Cloud, capsys: pytest.Captur
 
 def test_a_deployment_whose_user_data_fails_leaves_nothing(cloud: Cloud) -> None:
     said: list[str] = []
-    with pytest.raises(TopologyError, match=r"The user data of app-.* failed: does image 'plain-linux' suit"):
+    with pytest.raises(TopologyError, match=r"The user data of app-.* failed: check that image 'plain-linux' suits"):
         Topology(cloud, image="plain-linux", say=said.append).deploy(api=1, worker=1)
     assert "server app-worker-1: created" in said, "it failed late"
-    assert "floating address of app-api-1: attached" in said
-    assert re.fullmatch("undone, as it failed: servers of role worker, .*key pair, .*security group worker.*", said[-1])
+    assert "floating IP of app-api-1: attached" in said
+    assert re.fullmatch(
+        "undone after the failure: servers of role worker, .*key pair, .*security group worker.*", said[-1]
+    )
     assert all_there(cloud) == NOTHING
 
 
@@ -129,7 +128,7 @@ def test_a_change_that_fails_late_leaves_what_was_there_and_nothing_else(app: To
     before, said = all_there(cloud), list[str]()
     with pytest.raises(ServerFailed, match="Quota exceeded"):
         Topology(cloud, say=said.append).deploy(api=2, worker=4)
-    assert "floating address of app-api-2: attached" in said, "it failed late"
+    assert "floating IP of app-api-2: attached" in said, "it failed late"
     assert all_there(cloud) == before
     app.refresh().wait_serving()
 
@@ -210,7 +209,7 @@ def test_of_two_scale_outs_at_once_each_gets_what_it_asked_for(cloud: Cloud) -> 
 
 def test_a_cloud_of_any_name_has_a_lock(cloud: Cloud) -> None:
     with alone(type(cloud)(replace(cloud.config, name="team/my cloud")), "deploy the application"):
-        assert any("team" in path.name for path in allocated_file(cloud.name).parent.glob("changing.*"))
+        assert any("team" in path.name for path in file_of(cloud.name, "changing").parent.glob("changing.*"))
 
 
 def test_who_changes_the_application_is_named_to_who_wants_to(cloud: Cloud) -> None:
@@ -245,7 +244,7 @@ def test_a_lock_goes_with_its_process(cloud: Cloud) -> None:
     with subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
         assert child.stdout
         assert child.stdout.readline() == b"locked\n"
-        [path] = Path(allocated_file(cloud.name)).parent.glob(f"changing.{cloud.name}")
+        [path] = file_of(cloud.name, "changing").parent.glob(f"changing.{cloud.name}")
         with path.open() as file, pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         child.kill()
@@ -321,7 +320,7 @@ def test_a_deployment_into_which_somebody_interferes_says_so(cloud: Cloud) -> No
             twin(app, "app-services")
 
     app = Topology(cloud, say=say)
-    with pytest.raises(TopologyError, match="not as wanted: app-services too many"):
+    with pytest.raises(TopologyError, match="not as wanted: app-services extra"):
         app.deploy(api=1, worker=1)
     assert [server.name for server in cloud.servers()] == ["app-services"], "what it made is gone, the other stays"
     Topology(cloud, say=lambda line: None).destroy()

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
@@ -157,7 +158,18 @@ def test_make_lab_shows_the_copies_heeds_the_users_settings_and_leaves_nothing_i
             assert page.url.endswith("/lab/tree/00_start_here.ipynb")
             listed = requests.get(f"{url}api/contents", headers=headers, timeout=30).json()["content"]
             assert {"00_start_here.ipynb", "03_scaling_out.ipynb", "pictures"} <= {entry["name"] for entry in listed}
+            asked = {"path": "00_start_here.ipynb", "name": "00_start_here.ipynb", "type": "notebook"}
+            asked |= {"kernel": {"name": "python3"}}
+            requests.post(f"{url}api/sessions", json=asked, headers=headers, timeout=30).raise_for_status()
+            kernel = next(each for each in psutil.Process(lab.pid).children(recursive=True) if _is_kernel(each))
+            set_for_it = kernel.environ()  # what `faafo_lab.restarts` needs
+            assert Path(set_for_it["JPY_SESSION_NAME"]) == place / "workbook" / "00_start_here.ipynb"
+            assert [*Path(set_for_it["IPYTHONDIR"]).glob("profile_default/startup/*faafo*.py")]
         finally:
             os.killpg(lab.pid, signal.SIGTERM)
             lab.wait(STOP_LIMIT_SECONDS)
         assert [path for path in user.rglob("*") if path.is_file()] == [config], (home / "log").read_text()
+
+
+def _is_kernel(process: psutil.Process) -> bool:
+    return "ipykernel_launcher" in process.cmdline()

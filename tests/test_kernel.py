@@ -111,7 +111,7 @@ def kernel(home: None) -> Iterator[Kernel]:
             "fractals ordered",
         ),
         ("with load.start(app.endpoints, seconds=100) as run:\n    run.wait(progress=True)", "answered", "100 s of"),
-        ("reach.matrix(app)", "tried their connections", "tried their connections"),
+        ("reach.matrix(app)", "try their connections", "try their connections"),
         ("print('on it'); cloud.run('app-worker-1', 'sleep 100')", "on it", "a command on a server"),
         ("while True:\n    cloud.servers(); print('again')", "again", ""),
     ],
@@ -133,7 +133,7 @@ def test_an_interrupted_cell_ends_in_one_line_and_the_next_one_works(
 
 
 def test_an_interrupted_run_of_load_keeps_its_rows(kernel: Kernel) -> None:
-    cell = kernel.run("rows = load.run(app.endpoints, loop='open', rate=20, seconds=100)", interrupt_at="of 2000")
+    cell = kernel.run("rows = load.run(app.endpoints, loop='open', rate=20, seconds=100)", interrupt_at="/2000")
     assert not cell.error
     assert kernel.value("rows.note").startswith("stopped after")
     assert kernel.value(OURS) == "[]"

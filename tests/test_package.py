@@ -62,7 +62,7 @@ def test_a_package_that_pip_does_not_find_is_named_before_anything_is_built(
     cloud: Cloud, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FAAFO_LAB_PACKAGE", "./nowhere-1.0-py3-none-any.whl")
-    with pytest.raises(NotReady, match=r"FAAFO_LAB_PACKAGE is './nowhere.*', and pip can't install that: .*nowhere"):
+    with pytest.raises(NotReady, match=r"FAAFO_LAB_PACKAGE is './nowhere.*', which pip can't install: .*nowhere"):
         Topology(cloud, image="plain-linux").deploy_all_in_one()
     assert cloud.servers() == []
     monkeypatch.setenv("FAAFO_LAB_PACKAGE", "https://example.org/it's.whl")

@@ -49,7 +49,9 @@ def test_what_is_not_right_is_replaced_with_a_reason_and_what_is_too_many_remove
     servers = [*running(2, 1), server("app-worker-2", status="SHUTOFF"), server("app-worker-3", digest="old")]
     made = plan(Layout.scaled_out(1, 4), servers)
     assert "create   app-worker-4\n" in str(made)
-    assert "replace  app-worker-2 (SHUTOFF), app-worker-3 (made from something else)\n" in str(made)
+    assert "replace  app-worker-2 (SHUTOFF), app-worker-3 (its image, flavor, groups or user data changed)\n" in str(
+        made
+    )
     assert "remove   app-api-2\n" in str(made)
     assert "keep     app-api-1, app-services, app-worker-1" in str(made)
 
@@ -81,7 +83,7 @@ def test_of_two_servers_with_one_name_the_right_one_stays() -> None:
     assert twin.server.id == "older"
     assert str(twin) == "app-worker-1 (one of two with this name)"
     assert names(made.keep) == ["app-services", "app-api-1", "app-worker-1"]
-    assert made.difference(servers) == "app-worker-1 too many"
+    assert made.difference(servers) == "app-worker-1 extra"
     assert made.difference([]) == "app-api-1, app-services, app-worker-1 missing"
     assert made.difference(running(1, 1)) == ""
 

@@ -71,7 +71,6 @@ STATED: dict[str, dict[str, str]] = {
         "two minutes": "a promise, for comparison",
         "one second": "the width of a bar",
         "half of": "what a median is, and how the friends are divided",
-        "half seconds": "the size of a task: work.tasks makes it",
         "eight seconds": "how long a lease lasts",
         "eight times": "the load that a cell sends",
         "twenty requests a second": "the load that a cell sends",

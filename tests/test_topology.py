@@ -129,7 +129,7 @@ def test_a_worker_that_is_replaced_finishes_its_work_first(app: Topology, cloud:
     cloud.wait_until(lambda: len(at_work()) == 2, "both workers to take a task", timeout_seconds=60)
     said: list[str] = []
     Topology(cloud, flavor="m1.small", say=said.append).scale(worker=2)
-    assert "server app-worker-2: made from something else: replacing it" in said
+    assert "server app-worker-2: its image, flavor, groups or user data changed: replacing it" in said
     load.watch(app, done=done + 2)
     made = [fractal for fractal in app.fractals() if fractal["uuid"] in {task["uuid"] for task in heavy}]
     assert [fractal["attempts"] for fractal in made] == [1, 1]
@@ -327,7 +327,7 @@ def test_what_the_application_refuses_is_said_in_its_own_words(app: Topology) ->
         app.add("services")
     with pytest.raises(NoAnswer, match="No API of the application answers"):
         Api(lambda: ["http://127.0.0.1:1"]).stats()
-    with pytest.raises(NoAnswer, match=r"What answers at .* is not the application \(404 Not Found\)"):
+    with pytest.raises(NoAnswer, match=r"Another program than the application answers at .* \(404 Not Found\)"):
         Api(lambda: [str(app.cloud.config.auth_url)]).stats()
 
 

@@ -164,7 +164,7 @@ def test_the_line_has_a_gap_where_the_rate_is_not_known() -> None:
 
 def test_without_an_application_the_picture_says_so() -> None:
     [svg] = svgs(picture.topology(Moment(0.0)))
-    assert "no server of the application is here" in {text.text for text in svg.iter(f"{SVG}text")}
+    assert "the application has no servers" in {text.text for text in svg.iter(f"{SVG}text")}
 
 
 # -- the dashboard -------------------------------------------------------------------------------------------------

@@ -9,15 +9,15 @@ shade.py      the backend through shade (shade_compat.py repairs that library)
 libcloud.py   the backend through Apache Libcloud
 openstacksdk.py  the backend through openstacksdk
 records.py    an OpenStack's JSON records as dataclasses, for every backend
-direct.py     what is on this machine is asked without proxies and the like
+direct.py     requests to this machine bypass proxies and the like
 tape.py       the HTTP calls that were made
 receipt.py    what was used, and what is left
-marks.py      how the lab marks what is its own
-lookup.py     by name or id
+marks.py      how the lab marks its own resources
+lookup.py     lookup by name or id
 preflight.py  what is missing, before anything is built
 compare.py    a verb in each backend, side by side
-waiting.py    every wait: a limit, and what it waits for
-progress.py   the line that shows it
+waiting.py    waits, each with a limit and a progress line
+progress.py   the progress line
 keys.py       the lab's SSH key and secrets
 console_log.py  a console log as people read it
 ssh/          commands and files on servers
@@ -37,7 +37,7 @@ if TYPE_CHECKING:  # imported by `connect` alone: every instance's guest agent i
 
 __all__ = ["BACKENDS", "connect", "start_embedded"]
 
-# The module and the class of each backend, the default first: what another one has to add here is a line.
+# The module and class of each backend, the default first: a new backend adds one line here.
 BACKENDS = {
     "shade": ("faafo_lab.cloud.shade", "ShadeCloud"),
     "libcloud": ("faafo_lab.cloud.libcloud", "LibcloudCloud"),
@@ -49,9 +49,9 @@ def connect(cloud: str | None = None, backend: str | None = None) -> Cloud:
     """A project on a cloud: `cloud` is an entry of clouds.yaml, `backend` one of BACKENDS.
 
     They default to `FAAFO_LAB_CLOUD` (else "embedded") and `FAAFO_LAB_BACKEND` (else "shade").
-    The embedded cloud is started where it does not run. Another one is not asked anything yet: wrong credentials show
-    with the first call, or `preflight`. Where the cloud is on this machine, NO_PROXY is set for loopback addresses, for
-    what else this process asks of its servers. Raises ConfigError.
+    The embedded cloud is started unless it runs. No other cloud gets a request yet: wrong credentials show with the
+    first call, or with `preflight`. If the cloud is on this machine, NO_PROXY is set for loopback addresses, for this
+    process's own requests to servers. Raises ConfigError.
     """
     from faafo_lab.cloud.config import EMBEDDED, load
     from faafo_lab.cloud.direct import is_local, spare_proxies
@@ -71,7 +71,7 @@ def connect(cloud: str | None = None, backend: str | None = None) -> Cloud:
 
 
 def start_embedded() -> None:
-    """Start the embedded cloud in the lab's home; nothing happens where it runs. Raises Unreachable."""
+    """Start the embedded cloud in the lab's home, unless it runs. Raises Unreachable."""
     from faafo_lab.cloud.emulator import control
     from faafo_lab.cloud.emulator.errors import EmulatorError
     from faafo_lab.paths import embedded_state_dir

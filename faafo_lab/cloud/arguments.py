@@ -1,7 +1,7 @@
-"""What people hand to the verbs, looked at by each parameter's annotation before anything is asked of the cloud.
+"""The verbs' arguments, checked against each parameter's annotation before any request to the cloud.
 
-A value of the wrong kind is told by the parameter's name; one thing serves where a list is wanted; what
-`get_or_create_…` gave serves as what it is about.
+An error names the parameter whose value is of the wrong kind. A single item serves as a list of one, and the pair that
+`get_or_create_…` returns serves as its resource.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WORDS = {str: "text", int: "a whole number", float: "a number", bool: "True or F
 
 
 def checked(method: F) -> F:
-    """A method whose arguments are settled before it runs."""
+    """Decorate a method: its arguments go through `settle` before it runs."""
 
     @functools.wraps(method)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -37,7 +37,7 @@ def checked(method: F) -> F:
 
 
 def settle(method: Callable[..., Any], args: Any, kwargs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The arguments as the method's annotations want them. Raises BadRequest, and TypeError as Python does."""
+    """The arguments, converted to the method's annotations. Raises BadRequest, and TypeError as Python does."""
     signature, hints = _annotations(method)
     try:
         bound = signature.bind(*args, **kwargs)
@@ -61,7 +61,7 @@ def _annotations(method: Callable[..., Any]) -> tuple[inspect.Signature, dict[st
 
 
 def _settled(value: Any, hint: Any) -> Any:
-    """The value as the annotation wants it. Raises TypeError where it does not fit."""
+    """The value, converted to the annotation. Raises TypeError if it does not fit."""
     if isinstance(value, Made):
         value = value.resource
     kind, inner = get_origin(hint) or hint, get_args(hint)
@@ -83,7 +83,7 @@ def _settled(value: Any, hint: Any) -> Any:
             return tuple(_settled(each, inner[0]) for each in value)
     if kind is collections.abc.Callable and callable(value):
         return value
-    if kind in NUMBERS:  # NumPy's are numbers, too; True is none
+    if kind in NUMBERS:  # NumPy's numbers count, too; True does not
         kind = NUMBERS[kind] if not isinstance(value, bool) else types.NoneType
     if isinstance(kind, type) and isinstance(value, kind):
         return value
@@ -91,7 +91,7 @@ def _settled(value: Any, hint: Any) -> Any:
 
 
 def _words(hint: Any) -> str:
-    """What the annotation wants, in words."""
+    """The annotation in words, such as "a list of strings", for an error."""
     kind, inner = get_origin(hint) or hint, get_args(hint)
     if kind in (Union, types.UnionType):
         named = str in inner and any(map(is_dataclass, inner))
@@ -100,7 +100,7 @@ def _words(hint: Any) -> str:
         lists = [each for each in wanted if "a list of those" in each]
         return lists[-1] if lists else ", ".join(wanted[:-1]) + (" or " if wanted[1:] else "") + wanted[-1]
     if kind is collections.abc.Mapping:
-        return "a dict of texts"
+        return "a dict of strings"
     if kind is collections.abc.Callable:
         return "a function"
     if inner:
@@ -109,7 +109,7 @@ def _words(hint: Any) -> str:
 
 
 def _kind(kind: type) -> str:
-    """The name of a dataclass in words: "security group" of `SecurityGroup`."""
+    """A dataclass's name in words: "security group" of `SecurityGroup`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", kind.__name__).lower().replace(" ip", " IP")
 
 
@@ -118,7 +118,7 @@ def _article(noun: str) -> str:
 
 
 def _shown(value: Any) -> str:
-    """A value that does not fit, shortly."""
+    """A value that does not fit, in a short form for an error."""
     if is_dataclass(value) and hasattr(value, "name"):
         return f"the {_kind(type(value))} {value.name!r}"
     return reprlib.repr(dict(value) if isinstance(value, Mapping) else value)

@@ -1,9 +1,9 @@
 """`Cloud`: the one small interface to an OpenStack.
 
 A backend (`shade.py`, `libcloud.py`, `openstacksdk.py`) implements the abstract methods, one short `@verb` per verb of
-the tutorial, and says which errors its library raises and what they mean. Everything that every backend would need
-alike is written once, here: looking up by name, get-or-create, waiting, checking before building, running commands.
-What the methods take and return are the dataclasses of `model.py`, errors those of `errors.py`.
+the tutorial, and says which errors its library raises and what they mean. Whatever all backends share is written
+once, here: lookup by name, get-or-create, waiting, preflight checks, running commands.
+Methods take and return the dataclasses of `model.py`, and raise the errors of `errors.py`.
 
 Where a method takes a server, image, flavor, group, … it takes the dataclass, or a name or id.
 """
@@ -57,7 +57,7 @@ from faafo_lab.cloud.tape import Recorder, Tape
 from faafo_lab.cloud.waiting import Look, wait_until
 from faafo_lab.tables import scrolling
 
-TEMPORARY_KEY = "X-Container-Meta-Temp-URL-Key"  # the header by which a container is given `temporary_key()`
+TEMPORARY_KEY = "X-Container-Meta-Temp-URL-Key"  # the header that gives a container its `temporary_key()`
 CONSOLE_LINES = 20  # how much of a failed server's console log its error shows
 USER_DATA_BYTES_MAX = 49_149  # Nova's limit: 65,535 characters in base64
 
@@ -65,15 +65,15 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def verb(method: F) -> F:
-    """What every verb of a backend is wrapped in.
+    """Decorate a backend's verb.
 
-    One call at a time (client libraries are not thread-safe); the tape and the receipt note it; the library's errors
-    become the lab's; an interrupt says what it interrupted.
+    Calls run one at a time (client libraries are not thread-safe); the tape and the receipt record them; the library's
+    errors become the lab's; an interrupt names the interrupted call.
     """
 
     @functools.wraps(method)
     def wrapper(cloud: Cloud, *args: Any, **kwargs: Any) -> Any:
-        # A verb's annotations are written in this module, whatever a backend calls its own.
+        # The annotations are this module's; a backend's own methods may lack them.
         (_, *args), kwargs = arguments.settle(getattr(Cloud, method.__name__), (cloud, *args), kwargs)  # type: ignore[assignment]
         try:
             with cloud._lock, cloud._recorder.during(method.__name__):
@@ -83,11 +83,7 @@ def verb(method: F) -> F:
         except Interrupted:
             raise
         except KeyboardInterrupt:
-            raise Interrupted(f"{method.__name__} was under way") from None
-        if method.__name__ == "create_floating_ip":  # whoever calls it: nothing on the cloud marks it as the lab's
-            marks.note_allocated(cloud.name, result.id)
-        elif method.__name__ == "delete_floating_ip" and isinstance(args[0], FloatingIP):
-            marks.forget_allocated(cloud.name, args[0].id)
+            raise Interrupted(f"{method.__name__} was in progress") from None
         cloud._ledger.note(method.__name__, next(iter((*args, *kwargs.values())), None), result)
         return result
 
@@ -97,11 +93,11 @@ def verb(method: F) -> F:
 class Cloud(ABC):
     """A project on an OpenStack. Get one from `faafo_lab.connect()`.
 
-    Methods raise `CloudError`s alone. They may be called from several threads; calls of one object wait for each other.
+    Methods raise only `CloudError`s. Several threads may call them; one object's calls run one at a time.
     """
 
     backend: ClassVar[str]  # the name of the client library: one of `BACKENDS`
-    library_errors: ClassVar[tuple[type[Exception], ...]]  # what it raises, which `_translate` makes the lab's
+    library_errors: ClassVar[tuple[type[Exception], ...]]  # its exceptions, which `_translate` converts to the lab's
 
     def __init__(self, config: CloudConfig) -> None:
         self.config = config
@@ -118,7 +114,7 @@ class Cloud(ABC):
 
     @abstractmethod
     def _alone(self, id: str) -> Server:
-        """A server, asked for by itself: Nova's list has no `fault`."""
+        """One server by a request of its own: Nova's list has no `fault`."""
 
     @abstractmethod
     def images(self) -> list[Image]:
@@ -138,7 +134,7 @@ class Cloud(ABC):
 
     @abstractmethod
     def delete_key_pair(self, key_pair: KeyPair | str) -> None:
-        """Forget a key pair; servers that have it keep it."""
+        """Delete a key pair; existing servers keep its public key."""
 
     @abstractmethod
     def security_groups(self) -> list[SecurityGroup]:
@@ -146,7 +142,7 @@ class Cloud(ABC):
 
     @abstractmethod
     def create_security_group(self, name: str, description: str = "") -> SecurityGroup:
-        """A new group that lets nobody in. (OpenStack allows several of one name: see `get_or_create_…`.)"""
+        """Create a group that lets nobody in. (OpenStack allows several with one name: see `get_or_create_…`.)"""
 
     @abstractmethod
     def delete_security_group(self, group: SecurityGroup | str) -> None:
@@ -162,12 +158,12 @@ class Cloud(ABC):
         remote_prefix: str | None = None,
         remote_group: SecurityGroup | str | None = None,
     ) -> Rule:
-        """Let somebody in: to ports `port_min`..`port_max` (default: that one), from a CIDR, from the members of
-        a group, or, with neither, from anywhere. Raises AlreadyExists for a rule that is there."""
+        """Allow connections to ports `port_min`..`port_max` (default: that one), from a CIDR, from the members of
+        a group, or, with neither, from anywhere. Raises AlreadyExists if the group has this rule."""
 
     @abstractmethod
     def delete_rule(self, rule: Rule) -> None:
-        """Take a rule away; connections that it let in may stay."""
+        """Delete a rule; connections that it allowed may stay open."""
 
     @abstractmethod
     def servers(self) -> list[Server]:
@@ -186,19 +182,19 @@ class Cloud(ABC):
         metadata: Mapping[str, str] | None = None,
         network: Network | str | None = None,
     ) -> Server:
-        """Ask for a server and return at once (status BUILD): see `wait_for`.
+        """Request a server and return at once (status BUILD): see `wait_for`.
 
-        `user_data` is a script that runs at its first boot. Without `network` it is on the one that
-        clouds.yaml names, else on the project's only one.
+        `user_data` is a script that runs at the first boot. Without `network` the server joins the one that
+        clouds.yaml names, else the project's only one.
         """
 
     @abstractmethod
     def delete_server(self, server: Server | str) -> None:
-        """Ask for a server's end and return at once: see `delete_servers`."""
+        """Request a server's deletion and return at once: see `delete_servers`."""
 
     @abstractmethod
     def reboot_server(self, server: Server | str, hard: bool = False) -> None:
-        """Boot again; `hard` is like the power switch."""
+        """Reboot; `hard` cuts the power instead of shutting down."""
 
     @abstractmethod
     def stop_server(self, server: Server | str) -> None:
@@ -218,30 +214,33 @@ class Cloud(ABC):
 
     @abstractmethod
     def floating_ips(self) -> list[FloatingIP]:
-        """The project's floating addresses."""
+        """The project's floating IPs."""
 
     @abstractmethod
-    def create_floating_ip(self) -> FloatingIP:
-        """Allocate a floating address from the external network (clouds.yaml may name which)."""
+    def create_floating_ip(self, description: str = marks.ALLOCATED) -> FloatingIP:
+        """Allocate a floating IP from the external network (clouds.yaml may name which).
+
+        Its description marks it as the lab's, so that it is found again even if nobody read the cloud's answer.
+        """
 
     @abstractmethod
     def attach_floating_ip(self, server: Server | str, ip: FloatingIP | str) -> FloatingIP:
-        """Lead a floating address (or its text, "203.0.113.7") to a server's first private address.
+        """Attach a floating IP (or its address, "203.0.113.7") to a server's first private address.
 
-        Raises InUse where the server has none yet, NotFound where no router leads to its network.
+        Raises InUse if the server has none yet, NotFound if no router leads to its network.
         """
 
     @abstractmethod
     def detach_floating_ip(self, ip: FloatingIP | str) -> FloatingIP:
-        """Free a floating address; the project keeps it."""
+        """Detach a floating IP from its server; the project keeps it."""
 
     @abstractmethod
     def delete_floating_ip(self, ip: FloatingIP | str) -> None:
-        """Give a floating address back."""
+        """Release a floating IP: the project loses it."""
 
     @abstractmethod
     def limits(self) -> Limits:
-        """Quotas, and how much of them is used."""
+        """The project's quotas, and how much of each is used."""
 
     # ---- the object store: raises NotFound where the cloud has none ----
 
@@ -251,25 +250,25 @@ class Cloud(ABC):
 
     @abstractmethod
     def create_container(self, name: str) -> None:
-        """Make a container in the project's object store; no error where it exists."""
+        """Create a container in the project's object store; no error if it exists."""
 
     @abstractmethod
     def upload_object(self, container: str, name: str, data: bytes) -> None:
-        """Put an object into a container, in place of one of that name. Raises NotFound without the container."""
+        """Upload an object, replacing one of that name. Raises NotFound if there is no such container."""
 
     @abstractmethod
     def delete_object(self, container: str, name: str) -> None:
-        """Delete an object; no error where there is none."""
+        """Delete an object; no error if there is none."""
 
     @abstractmethod
     def delete_container(self, name: str) -> None:
-        """Delete an empty container; no error where there is none. Raises InUse where it has objects."""
+        """Delete an empty container; no error if there is none. Raises InUse if it has objects."""
 
     @abstractmethod
     def temporary_url(self, container: str, name: str, seconds: int) -> str:
-        """A URL at which everybody may get an object for so long, without credentials.
+        """A URL from which anybody may download an object, without credentials, for so many seconds.
 
-        Raises NotFound where there is no such object, or the cloud knows no temporary URLs.
+        Raises NotFound if there is no such object, or the cloud does not support temporary URLs.
         """
 
     # ---- looking up, by name or id: NotFound names what exists, Ambiguous asks for an id ----
@@ -351,7 +350,7 @@ class Cloud(ABC):
             return Made(self.create_server(name, **arguments), True)
 
     def free_floating_ip(self) -> FloatingIP:
-        """A floating address that no server has: one of the project's, else a new one."""
+        """A floating IP without a server: one of the project's, else a new one."""
         for ip in self.floating_ips():
             if ip.server_id is None:
                 return ip
@@ -369,7 +368,7 @@ class Cloud(ABC):
     ) -> None:
         """Wait until `look()` is done, with a progress bar that names `what`: see `waiting.wait_until`.
 
-        Without `timeout_seconds` the limit is the cloud's own: `config.wait_seconds`. So in every wait here.
+        Without `timeout_seconds` the limit is the cloud's own, `config.wait_seconds`, as in every wait here.
         """
         limit_seconds = self.config.wait_seconds if timeout_seconds is None else timeout_seconds
         wait_until(look, what, limit_seconds, progress=progress)
@@ -382,9 +381,9 @@ class Cloud(ABC):
         timeout_seconds: float | None = None,
         progress: bool = True,
     ) -> list[Server]:
-        """Wait until all these servers have this status, together; returns them as they are then, in order.
+        """Wait until all these servers have this status; returns their new records, in the given order.
 
-        Raises ServerFailed when one is in ERROR, NotFound when one vanishes or there is no such status, TimedOut at the
+        Raises ServerFailed if one is in ERROR, NotFound if one was deleted or no such status exists, TimedOut at the
         limit.
         """
         status = status.upper()
@@ -399,7 +398,7 @@ class Cloud(ABC):
             found.update((server.id, server) for server in self.servers() if server.id in ids)
             for id in ids:
                 if id not in found:
-                    raise NotFound(f"Server {names.get(id, id)!r} was deleted while it was awaited.")
+                    raise NotFound(f"Server {names.get(id, id)!r} was deleted during the wait.")
                 names[id] = found[id].name
                 if found[id].status == "ERROR" and status != "ERROR":
                     raise self._failure(found[id])
@@ -418,7 +417,7 @@ class Cloud(ABC):
         timeout_seconds: float | None = None,
         progress: bool = True,
     ) -> None:
-        """Delete these servers together and wait until they are gone; those that don't exist are no error."""
+        """Delete these servers together and wait until none is left; no error for those that don't exist."""
         ids = []
         for server in _many(servers):
             with suppress(NotFound):
@@ -446,14 +445,14 @@ class Cloud(ABC):
         security_group_rules: int = 0,
         key_pairs: int = 0,
     ) -> Limits:
-        """Check that all this can be built on top of what exists, before anything is.
+        """Check, before anything is built, that the project has room for all this.
 
-        Each number is of what is to be created (of addresses: to be had, free ones serve); a new security group has two
-        rules by itself, which count. `flavor` is one for all `servers`, or one for each. Returns the limits. Raises
-        AuthError or Unreachable when the cloud can't be asked, else NotReady with everything that is missing.
+        Each number counts new resources (`floating_ips`: the needed ones, for which free ones serve); a new security
+        group has two rules by itself, which count. `flavor` is one for all `servers`, or one for each. Returns the
+        limits. Raises AuthError or Unreachable if the cloud can't be queried, else NotReady with all that is missing.
         """
         offer = preflight.Offer(
-            self.limits(),  # the first call: it shows whether the cloud answers and takes the credentials
+            self.limits(),  # the first call: it shows whether the cloud answers and accepts the credentials
             self.flavors(),
             [image] if isinstance(image, Image) else self.images(),
             self.networks(),
@@ -472,8 +471,8 @@ class Cloud(ABC):
     def published_port(self, port: int) -> int:
         """The port at which a server's `port` is reached from outside.
 
-        The same on a real cloud. The embedded one, where its user may not bind ports below 1024, publishes those
-        higher (80 → 8080) and says so in clouds.yaml.
+        On a real cloud it is the same port. The embedded one, where its user may not bind ports below 1024, publishes
+        those higher (80 → 8080) and says so in clouds.yaml.
         """
         return port + self.config.port_offset if port < 1024 else port
 
@@ -491,14 +490,14 @@ class Cloud(ABC):
 
     @checked
     def tape(self, last: int | None = None) -> Tape:
-        """The HTTP calls of the last cell that made any, or the `last` so many calls: see `tape.py`."""
+        """The HTTP calls of the last cell that made any, or the `last` N calls: see `tape.py`."""
         return self._recorder.tape(last)
 
     @checked
     def receipt(self, price_per_server_hour: float | None = None) -> Receipt:
-        """What was used since this object was made, and what of the lab's is left on the cloud: see `receipt.py`.
+        """What was used since this object was created, and which lab resources remain on the cloud: see `receipt.py`.
 
-        With a price, invented by you, it says what the servers cost, and what was saved by deleting some.
+        With a price that you invent, it says what the servers cost, and what deleting some saved.
         """
         servers = self.servers()  # which the ledger sees too
         return receipt.make(
@@ -516,22 +515,22 @@ class Cloud(ABC):
 
     @property
     def created(self) -> Mapping[str, Mapping[str, str]]:
-        """What this object created, gone or not: by kind ("servers", "floating addresses", …) names by id."""
+        """The resources that this object created, also deleted ones: for each kind ("servers", …), names by id."""
         return self._ledger.created
 
     @property
     def services(self) -> Mapping[str, str]:
-        """The services' unversioned addresses by type ("compute", …), as the last login told; none before it."""
+        """The services' unversioned addresses by type ("compute", …), from the last login; none before it."""
         return self._recorder.services.endpoints
 
     def _containers(self) -> list[str]:
-        """The project's containers, none where the cloud has no object store, or not for this user."""
+        """The project's containers; none if there is no object store, or not for this user."""
         with suppress(NotFound, Forbidden):
             return self.containers()
         return []
 
     def again(self) -> Cloud:
-        """Another connection to the same project, for another thread: on the same receipt, with a tape of its own."""
+        """Another connection to the same project, for another thread: with the same receipt, and a tape of its own."""
         other = type(self)(load(self.name))  # read anew: a session, and its login, belong to what was read
         other._ledger = self._ledger
         return other
@@ -551,7 +550,8 @@ class Cloud(ABC):
     # ---- for the backends ----
 
     def _taped(self, session: Any) -> None:
-        """Put a session of requests on the tape, and let nothing of the environment reach a cloud on this machine."""
+        """Record a requests session on the tape; with a cloud on this machine, it ignores the environment's
+        settings."""
         direct.settle(session, self.config.auth_url)
         self._recorder.tap(session)
 
@@ -567,7 +567,7 @@ class Cloud(ABC):
             self._taped(session)
             answer = session.head(signed, verify=self.config.verify, timeout=self.config.timeout_seconds)
         if not answer.ok:
-            raise NotFound(f"The object store gives nobody {url} by a temporary URL: it says {answer.status_code}.")
+            raise NotFound(f"The object store refuses a temporary URL for {url}: status {answer.status_code}.")
         return signed
 
     def _image(self, image: Image | str) -> Image:
@@ -580,7 +580,7 @@ class Cloud(ABC):
         return self.server(server) if isinstance(server, str) else server
 
     def _there(self, server: Server | str) -> Server:
-        """The server as it is now, or as it was given where the cloud does not answer. Raises NotFound."""
+        """The server's present record, or the given one if the cloud does not answer. Raises NotFound."""
         if isinstance(server, str):
             return self.server(server)
         try:
@@ -601,23 +601,23 @@ class Cloud(ABC):
         return [group if isinstance(group, str) else group.name for group in groups]
 
     def _named(self, name: str) -> str:
-        """A new server's name. Raises BadRequest where it is none."""
+        """A new server's name. Raises BadRequest if it is empty."""
         if not name:
             raise BadRequest("A server needs a name: give it one, such as 'app-worker-1'.")
         return name
 
     def _script(self, user_data: str) -> str:
-        """User data that fits. Raises BadRequest."""
+        """User data within Nova's limit. Raises BadRequest for more."""
         size = len(user_data.encode())
         if size > USER_DATA_BYTES_MAX:
             raise BadRequest(
-                f"The user data has {size:,} bytes, and OpenStack takes {USER_DATA_BYTES_MAX:,}: "
-                f"shorten it, or have it fetch what is large."
+                f"The user data has {size:,} bytes, and OpenStack accepts {USER_DATA_BYTES_MAX:,}: "
+                f"shorten it, or let it download the large parts."
             )
         return user_data
 
     def _attached(self, server: Server, ip: FloatingIP) -> FloatingIP:
-        """The floating address as it is now that it should lead to the server. Raises InUse where it doesn't."""
+        """The floating IP's record after it was attached. Raises InUse if it leads to no server."""
         ip = self.floating_ip(ip.id)
         if ip.server_id is None:
             raise self._no_port(server, ip)
@@ -633,12 +633,12 @@ class Cloud(ABC):
         return key_pair.name if isinstance(key_pair, KeyPair) else key_pair
 
     def _network_for(self, network: Network | str | None) -> Network | None:
-        """The network that a server will be on: as asked, else as clouds.yaml says, else (None) the only one."""
+        """A new server's network: the requested one, else clouds.yaml's, else (None) the only one."""
         name = network or self.config.network
         return self.network(name) if isinstance(name, str) else name
 
     def _external_network(self) -> Network:
-        """Where floating addresses come from: as clouds.yaml says, else the only external network."""
+        """The network that floating IPs come from: clouds.yaml's, else the only external one."""
         return pick_network(self.config, self.networks(), external=True)
 
     def _limits(self, compute: records.Record, quota: records.Record) -> Limits:
@@ -655,7 +655,7 @@ class Cloud(ABC):
 
 
 def temporary_key() -> str:
-    """What the lab signs temporary URLs with: the key that its containers have."""
+    """The key that signs temporary URLs; the lab's containers know it."""
     return keys.derive_secret("temporary URLs")
 
 

@@ -1,7 +1,7 @@
-"""clouds.yaml and its kin, read by os-client-config, with the place of each entry, for errors that say where.
+"""clouds.yaml and similar files, read by os-client-config, with each entry's place, which errors name.
 
-os-client-config skips a file that is no YAML, and most of what is odd in an entry ends in a TypeError of its own or of
-keystoneauth's. Here it ends in a ConfigError, before any backend sees the entry.
+os-client-config skips a file that is not YAML, and most mistakes in an entry end in a TypeError of its own or of
+keystoneauth's. Here they end in a ConfigError, before any backend sees the entry.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ with warnings.catch_warnings():
     from os_client_config.config import OpenStackConfig
 
 ROOMLESS = ("none", "admin_token", "http_basic", "noauth", "v2password", "v2token")
-# Settings, some of them for each service ("compute_interface"), and what they have to look like.
+# Settings, some of them also for each service ("compute_interface"), and their required form.
 FORMS = (
     (
         r"cacert|cert|key|profile|.*(interface|endpoint_type|region_name|service_name|service_type|source)",
@@ -35,33 +35,33 @@ FORMS = (
     (r".*endpoint_override", r"https?://.*|", "an address that begins with https:// or http://"),
     (r".*(retries|retry_delay|rate_limit|concurrency)", r"\d+(\.\d+)?", "a number"),
 )
-SCOPES = ("project_name", "project_id", "trust_id")  # one of them says of which project a login is
+SCOPES = ("project_name", "project_id", "trust_id")  # each of them names a login's project
 
 
 class Files(OpenStackConfig):  # type: ignore[misc]
-    """The user's configuration, or that of one file alone. Raises ConfigError where a file can't be read."""
+    """The user's configuration, or one file's alone. Raises ConfigError if a file can't be read."""
 
     def __init__(self, only: Path | None = None) -> None:
         self._places: dict[str, str] = {}  # of each entry
         self._read: list[str] = []
-        # What is told of one file is complete: nothing of the user's files or OS_* variables may mix with it.
+        # One file alone is complete: the user's files and OS_* variables must not mix with it.
         files = {"config_files": [str(only)], "secure_files": [], "load_envvars": False} if only else {}
         try:
             super().__init__(**files, app_name="faafo-lab")
         except ConfigError:
             raise
-        except Exception as error:  # whatever os-client-config makes of odd sections
+        except Exception as error:  # os-client-config's own errors on malformed sections
             raise ConfigError(f"{' and '.join(self._read)} can't be used: {_words(error)}.") from error
-        # shade breaks on a `cache:` section, and the lab wants to see the cloud as it is: no cache.
+        # shade fails on a `cache:` section, and the lab needs the cloud's present state: no cache.
         self._cache_class = "dogpile.cache.null"
 
     @property
     def names(self) -> list[str]:
-        """The entries."""
+        """The entries' names."""
         return [name for name in self.get_cloud_names() if name != "defaults"]
 
     def place(self, name: str) -> str:
-        """Where an entry is: "/home/ann/clouds.yaml, line 7"."""
+        """An entry's place: "/home/ann/clouds.yaml, line 7"."""
         return self._places.get(name) or ("the OS_* variables" if name == self.envvar_key else "clouds.yaml")
 
     def open(self, name: str) -> Any:
@@ -74,23 +74,23 @@ class Files(OpenStackConfig):  # type: ignore[misc]
                 entry = self.get_one_cloud(cloud=name)
         except ConfigError as error:
             raise ConfigError(f"{where} {error}") from None
-        except Exception as error:  # whatever os-client-config and keystoneauth make of odd values
+        except Exception as error:  # os-client-config's and keystoneauth's own errors on malformed values
             raise ConfigError(f"{where} can't be used: {_words(error)}.") from error
         if lost := [_words(each.message) for each in told if "find the vendor profile" in str(each.message)]:
-            raise ConfigError(f"{where} names a profile that nobody knows: {lost[0]}. Correct it, or give auth_url.")
+            raise ConfigError(f"{where} names an unknown profile: {lost[0]}. Correct it, or give auth_url.")
         entry.get_auth()._lock = LoginLock()
         return entry
 
     def missing(self, name: str, others: Iterable[str]) -> ConfigError:
-        """That there is no entry of this name, with those that exist and what was read."""
+        """The error for an entry that does not exist; it names the existing ones and the files read."""
         hint = str(NotFound.among("cloud", name, [*self.names, *others]))
-        read = ", ".join(self._read) or "none, there is no such file"
+        read = ", ".join(self._read) or "no file found"
         return ConfigError(f"{hint} Add an entry {name!r} to clouds.yaml (read: {read}), or choose another.")
 
     # ---- what os-client-config calls ----
 
     def _load_yaml_json_file(self, filelist: Iterable[str]) -> tuple[str, Any] | tuple[None, None]:
-        """The first of these files that exists and may be read, and what is in it."""
+        """The first of these files that exists and is readable, and its content."""
         for path in filelist:
             try:
                 data, lines = _read(Path(path))
@@ -108,7 +108,7 @@ class Files(OpenStackConfig):  # type: ignore[misc]
         return None, None
 
     def _fix_backwards_networks(self, cloud: dict[str, Any]) -> dict[str, Any]:
-        """The settings with `networks`; those of old settings (external_network) lack what shade looks for."""
+        """The settings with `networks`; those from old settings (external_network) lack keys that shade needs."""
         cloud = super()._fix_backwards_networks(cloud)
         for network in cloud["networks"]:
             for version in ("ipv4", "ipv6"):
@@ -117,13 +117,13 @@ class Files(OpenStackConfig):  # type: ignore[misc]
         return cloud
 
     def _validate_auth(self, config: dict[str, Any], loader: Any) -> dict[str, Any]:
-        """The settings with all of a login's under `auth`, as keystoneauth is given them."""
+        """The settings, with the login's under `auth` in keystoneauth's form."""
         config = super()._validate_auth(config, loader)
         _check_login(config["auth_type"], config["auth"], {option.dest for option in loader.get_options()})
         return config
 
     def _settle(self, entry: Any) -> None:
-        """See that an entry has the shape that os-client-config takes for granted, and drop what is left empty."""
+        """Check that an entry has the form that os-client-config assumes, and drop empty settings."""
         if not isinstance(entry, dict):
             raise ConfigError("must hold settings (auth, region_name, …), indented below its name.")
         for key in [key for key, value in entry.items() if value is None]:
@@ -151,16 +151,16 @@ class Files(OpenStackConfig):  # type: ignore[misc]
 
 
 def _check_login(auth_type: str, auth: dict[str, Any], known: set[str]) -> None:
-    """See that keystoneauth has what it needs for a project's login, and set what every OpenStack client assumes.
+    """Check that keystoneauth has all that a project's login needs, and set every OpenStack client's defaults.
 
-    `known`: what a login of this type takes. Raises ConfigError.
+    `known`: the settings of this login type. Raises ConfigError.
     """
     if not auth.get("auth_url", "").startswith(("http://", "https://")):
         raise ConfigError(
             f"needs an auth_url (under auth) that begins with https:// or http://; it has {auth.get('auth_url', '')!r}."
         )
     if auth_type in ROOMLESS:
-        raise ConfigError(f"has auth_type {auth_type}, which logs in to no project: choose password, token, …")
+        raise ConfigError(f"has auth_type {auth_type}, which does not log in to a project: choose password, token, …")
     by_password = auth_type in ("password", "v3password")
     if by_password and "password" not in auth:
         for key, better in (("application_credential_secret", "v3applicationcredential"), ("token", "token")):
@@ -177,9 +177,11 @@ def _check_login(auth_type: str, auth: dict[str, Any], known: set[str]) -> None:
         if not any(auth.get(name) for name in names):
             raise ConfigError(f"needs {' or '.join(names[:2])} under auth: add it (a secret may be in secure.yaml).")
     if auth_type == "v3applicationcredential" and any(name in auth for name in SCOPES):
-        raise ConfigError("has an application credential, which is of one project: take project_name and the like out.")
+        raise ConfigError(
+            "has an application credential, which belongs to one project: remove project_name and similar settings."
+        )
     if odd := sorted(set(auth) - known):
-        raise ConfigError(f"has {', '.join(odd)} under auth, which a login by {auth_type} does not know: take it out.")
+        raise ConfigError(f"has {', '.join(odd)} under auth, which a login by {auth_type} does not know: remove it.")
     if "user_id" not in auth:
         _assume_domain("user", auth, known)
     if "project_name" in auth:
@@ -187,7 +189,7 @@ def _check_login(auth_type: str, auth: dict[str, Any], known: set[str]) -> None:
 
 
 def _assume_domain(whose: str, auth: dict[str, Any], known: set[str]) -> None:
-    """The first domain, where the entry names none, as the command `openstack` does."""
+    """Set the domain "default" if the entry names none, like the command `openstack`."""
     id, name = f"{whose}_domain_id", f"{whose}_domain_name"
     given = {id, name, "default_domain_id", "default_domain_name"} & set(auth)
     if id in known and not given:
@@ -195,7 +197,7 @@ def _assume_domain(whose: str, auth: dict[str, Any], known: set[str]) -> None:
 
 
 class _Text(yaml.SafeLoader):
-    """YAML whose numbers and dates stay text, as they are written: a password of 0123, a project 1e10, a cloud 2024."""
+    """YAML whose numbers and dates stay text, as written: a password of 0123, a project 1e10, a cloud 2024."""
 
 
 _Text.yaml_implicit_resolvers = {
@@ -205,7 +207,7 @@ _Text.yaml_implicit_resolvers = {
 
 
 def _read(path: Path) -> tuple[Any, dict[str, int]]:
-    """What is in a file, and in which line each of its clouds begins. Raises ConfigError, OSError."""
+    """A file's content, and the line in which each of its clouds begins. Raises ConfigError, OSError."""
     lines: dict[str, int] = {}
     try:
         text = path.read_text(encoding="utf-8")
@@ -215,16 +217,16 @@ def _read(path: Path) -> tuple[Any, dict[str, int]]:
         try:
             root: Any = reader.get_single_node()
             for name in _entries(root):
-                name.tag = "tag:yaml.org,2002:str"  # whatever it looks like: "yes", "null"
+                name.tag = "tag:yaml.org,2002:str"  # also "yes" and "null" stay text
                 lines[name.value] = name.start_mark.line + 1
             data = reader.construct_document(root) if root else None
         finally:
             reader.dispose()
     except yaml.MarkedYAMLError as error:
         line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise ConfigError(f"{path}{line}: this is no YAML ({error.problem}).") from error
+        raise ConfigError(f"{path}{line}: this is not YAML ({error.problem}).") from error
     except (yaml.YAMLError, ValueError) as error:
-        raise ConfigError(f"{path} is no YAML or JSON file: {_words(error)}.") from error
+        raise ConfigError(f"{path} is not a YAML or JSON file: {_words(error)}.") from error
     if not isinstance(data, dict | None):
         raise ConfigError(f"{path} must hold `clouds:`, and below it the entries by name.")
     if data and "clouds" in data:
@@ -235,7 +237,7 @@ def _read(path: Path) -> tuple[Any, dict[str, int]]:
 
 
 def _entries(root: Any) -> list[yaml.ScalarNode]:
-    """The names below `clouds`, in what PyYAML has read of a file."""
+    """The nodes of the names below `clouds` in PyYAML's parsed file."""
     below = [value for key, value in root.value if key.value == "clouds"] if _is_map(root) else []
     keys = [key for value in below if _is_map(value) for key, _ in value.value if isinstance(key, yaml.ScalarNode)]
     return [key for key in keys if not key.tag.endswith(":merge")]

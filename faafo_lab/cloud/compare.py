@@ -20,8 +20,10 @@ from faafo_lab.cloud import BACKENDS
 from faafo_lab.cloud.base import VERBS, Cloud
 from faafo_lab.cloud.errors import NotFound
 from faafo_lab.cloud.tape import Tape, last_calls
+from faafo_lab.tables import scrolling
 
-SIDE_BY_SIDE_EM = 96  # where there is less room than this, the columns are one below the other
+COLUMN_EM = 21  # the least width of a library's column: where three of them don't fit, the table scrolls sideways
+TEXT_COLUMNS = 88
 # Pygments' short names of tokens → how JupyterLab's editor colours them; without JupyterLab, bold and italic must do.
 COLOURS = {
     ".k, .kn, .ow, .kc": "color: var(--jp-mirror-editor-keyword-color, inherit); font-weight: bold",
@@ -38,31 +40,35 @@ class Comparison:
     """A verb through each backend. Shows itself in a notebook, in columns, and as text."""
 
     verb: str
+    signature: str  # which all backends share: "create_floating_ip() → FloatingIP"
     says: str  # what the verb does
-    sources: Mapping[str, str]  # by backend: the method, and the helpers of the backend's own that it calls
+    sources: Mapping[str, str]  # by backend: the method's body, and the helpers of the backend's own that it calls
     calls: Mapping[str, Tape]  # by backend: the HTTP calls it made last, where it was called in this process
 
     def __repr__(self) -> str:
-        parts = [f"{self.verb}: {self.says}"]
+        parts = [textwrap.fill(f"cloud.{self.signature}", TEXT_COLUMNS, subsequent_indent="    "), self.says]
         for backend, text in self.sources.items():
-            parts += [f"── {backend} ──", text, repr(self.calls.get(backend, _Unknown(backend)))]
+            parts += [f"── {backend} ──", text, self._calls(backend)]
         return "\n\n".join(parts)
 
     def _repr_html_(self) -> str:
         style = "".join(f".faafo-compare :is({tokens}) {{{rules}}}" for tokens, rules in COLOURS.items())
-        columns = "".join(
-            f'<div style="flex: 1 1 calc(({SIDE_BY_SIDE_EM}em - 100%) * 999); min-width: 0; overflow-x: auto">'
-            f'<h4 style="margin: 0.5em 0">{backend}</h4>'
-            f'<pre tabindex="0" style="white-space: pre; overflow-x: auto; line-height: 1.35; font-size: 0.85em">'
-            f'<code style="white-space: inherit">{_highlight(text)}</code></pre>'
-            f"{self.calls.get(backend, _Unknown(backend))._repr_html_()}</div>"
-            for backend, text in self.sources.items()
-        )
         says = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.says))
+        cell = f'style="text-align: left; vertical-align: top; width: 33%; min-width: {COLUMN_EM}em"'
+        head = "".join(f"<th {cell}>{backend}</th>" for backend in self.sources)
+        bodies = "".join(f"<td {cell}>{_lines(text)}</td>" for text in self.sources.values())
+        calls = "".join(f"<td {cell}>{_lines(self._calls(backend), code=False)}</td>" for backend in self.sources)
         return (
-            f"<style>{style}</style><p><code>{self.verb}</code>: {says}</p>"
-            f'<div class="faafo-compare" style="display: flex; flex-wrap: wrap; gap: 0 1.5em">{columns}</div>'
+            f"<style>{style}</style><p><code>cloud.{html.escape(self.signature)}</code><br>{says}</p>"
+            f'<div class="faafo-compare">{scrolling(f"<tr>{bodies}</tr><tr>{calls}</tr>", f"<tr>{head}</tr>")}</div>'
         )
+
+    def _calls(self, backend: str) -> str:
+        """The HTTP calls that the verb made through this backend, a line each."""
+        if backend in self.calls:
+            return "\n".join(["HTTP calls:", *self.calls[backend].lines])
+        how = f'call it on faafo_lab.connect(backend="{backend}"), then compare again'
+        return f"Its HTTP calls are not known yet: {how}."
 
 
 def compare(verb: str | Callable[..., Any]) -> Comparison:
@@ -76,6 +82,7 @@ def compare(verb: str | Callable[..., Any]) -> Comparison:
     classes = {backend: getattr(importlib.import_module(module), name) for backend, (module, name) in BACKENDS.items()}
     return Comparison(
         verb=verb,
+        signature=_signature(verb),
         says=" ".join((inspect.getdoc(getattr(Cloud, verb)) or "").partition("\n\n")[0].split()),
         sources={backend: source(cls, verb) for backend, cls in classes.items()},
         calls={backend: last_calls[backend, verb] for backend in BACKENDS if (backend, verb) in last_calls},
@@ -83,17 +90,34 @@ def compare(verb: str | Callable[..., Any]) -> Comparison:
 
 
 def source(backend: type[Cloud], verb: str) -> str:
-    """The source of a backend's method, without decorators, and of the helpers of its class that it calls."""
-    wanted, parts = [verb], []
+    """The body of a backend's method, and the helpers of its class that it calls, whole but for decorators."""
+    wanted = [verb]
+    parts: list[str] = []
     for name in wanted:
         text = _plain_source(vars(backend)[name])
-        parts.append(text)
+        parts.append(text if parts else _body(text))
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
                 helper = inspect.isfunction(vars(backend).get(node.attr)) and node.attr.startswith("_")
                 if helper and node.attr not in wanted:
                     wanted.append(node.attr)
     return "\n\n".join(parts)
+
+
+def _signature(verb: str) -> str:
+    """A verb's arguments without their types, and what it returns."""
+    signature = inspect.signature(getattr(Cloud, verb))
+    _, *arguments = (argument.replace(annotation=argument.empty) for argument in signature.parameters.values())
+    returns = signature.return_annotation
+    return f"{verb}{signature.replace(parameters=arguments, return_annotation=signature.empty)} → {returns}"
+
+
+def _body(text: str) -> str:
+    """What a method does, without its signature and docstring."""
+    [method] = ast.parse(text).body
+    assert isinstance(method, ast.FunctionDef)
+    statements = method.body[ast.get_docstring(method) is not None :]
+    return textwrap.dedent("\n".join(text.splitlines()[statements[0].lineno - 1 :]))
 
 
 def _plain_source(function: Any) -> str:
@@ -114,18 +138,16 @@ def _no_such(name: str) -> NotFound:
     return NotFound(f"There is no verb {name!r}. {hint}There are: {', '.join(ordered)}.")
 
 
-@dataclass(frozen=True)
-class _Unknown:
-    """What stands in place of the calls of a verb that was not called yet."""
+def _lines(text: str, code: bool = True) -> str:
+    """Text as HTML, a block a line: what is too long for its column is broken, and goes on further in."""
+    shown = _highlight(text) if code else html.escape(text)
+    return "".join(map(_line, shown.splitlines()))
 
-    backend: str
 
-    def __repr__(self) -> str:
-        how = f'call it on faafo_lab.connect(backend="{self.backend}"), then compare again'
-        return f"Its HTTP calls are not known yet: {how}."
-
-    def _repr_html_(self) -> str:
-        return f"<p>{html.escape(repr(self))}</p>"
+def _line(line: str) -> str:
+    rest = line.lstrip(" ")
+    inset = f"padding-left: {len(line) - len(rest) + 4}ch; text-indent: -4ch"
+    return f'<code style="display: block; overflow-wrap: anywhere; {inset}">{rest or "&nbsp;"}</code>'
 
 
 def _highlight(source: str) -> str:

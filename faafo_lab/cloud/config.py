@@ -1,4 +1,4 @@
-"""One entry of clouds.yaml, read the same for every backend.
+"""One entry of clouds.yaml, read in the same way for every backend.
 
 `clouds_yaml.py` reads it as every OpenStack client does: files by `OS_CLIENT_CONFIG_FILE`, then clouds.yaml here, in
 ~/.config/openstack or /etc/openstack, secure.yaml beside them, and the cloud `envvars` where `OS_*` variables are set.
@@ -7,9 +7,9 @@ The name `embedded` is the lab's own cloud: its entry is in the file that the em
 An entry may have a section of the lab's own, all of it optional:
 
     faafo_lab:
-      network: private                 # which network servers are on, where there are several
-      external_network: public         # where floating addresses come from, where there are several
-      ssh_user: debian                 # whom to log in as (default: what fits the image, and the usual ones)
+      network: private                 # the servers' network, if there are several
+      external_network: public         # the floating IPs' network, if there are several
+      ssh_user: debian                 # the user to log in as (default: the image's, then the usual ones)
       wait_seconds: 1800               # the limit of a wait for servers (FAAFO_LAB_WAIT_SECONDS goes before it)
       published_ports: {offset: 8000}  # ports below 1024 are published that much higher
 """
@@ -36,15 +36,15 @@ REQUEST_SECONDS = 60.0  # how long one answer of a cloud may take, unless its en
 
 @dataclass(frozen=True)
 class CloudConfig:
-    """What the backends need of an entry. Passwords are in `auth` and `loaded`, which therefore don't show."""
+    """The backends' settings from an entry. Passwords are in `auth` and `loaded`, which `repr` therefore omits."""
 
     name: str
-    entry: str  # which it is, for errors: "entry 'mycloud' (/home/ann/clouds.yaml, line 7)"
+    entry: str  # its place, for errors: "entry 'mycloud' (/home/ann/clouds.yaml, line 7)"
     auth_type: str  # "password", "v3applicationcredential", …
     auth: Mapping[str, Any] = field(repr=False)
     region: str | None
     verify: bool | str  # check certificates: yes, no, or with this file of authorities
-    certificate: Any  # a client's own, as requests wants it, or None
+    certificate: Any  # a client certificate in requests' form, or None
     timeout_seconds: float
     lab: Mapping[str, Any]  # the section `faafo_lab`
     loaded: Any = field(repr=False)  # os-client-config's own object
@@ -61,23 +61,23 @@ class CloudConfig:
 
     @property
     def network(self) -> str | None:
-        """The name of the network that servers are on; None: the only one."""
+        """The name of the servers' network; None: the only one."""
         name: str | None = self.lab.get("network") or self.loaded.get_nat_destination()
         return name
 
     @property
     def external_network(self) -> str | None:
-        """The name of the network of floating addresses; None: the only one."""
+        """The name of the floating IPs' network; None: the only one."""
         return self.lab.get("external_network")
 
     @property
     def routed_networks(self) -> list[str]:
-        """The networks that the entry's own section `networks` says lead outside: they choose among several."""
+        """The external networks by the entry's own section `networks`: the choice among several."""
         return list(self.loaded.get_external_networks())
 
     @property
     def ssh_user(self) -> str | None:
-        """Whom to log in as on the servers; None: see `ssh.users`."""
+        """The user to log in as on the servers; None: see `ssh.users`."""
         user = self.lab.get("ssh_user")
         return None if user is None else str(user)
 
@@ -85,7 +85,7 @@ class CloudConfig:
     def wait_seconds(self) -> float:
         """The limit of a wait for servers, in seconds: the environment's, the entry's, else by the kind of cloud.
 
-        Raises ConfigError where it is no positive number.
+        Raises ConfigError if it is not a positive number.
         """
         usual = EMBEDDED_WAIT_SECONDS if self.name == EMBEDDED else WAIT_SECONDS
         wanted = os.environ.get(WAIT_VARIABLE) or self.lab.get("wait_seconds") or usual
@@ -131,7 +131,7 @@ def load(name: str) -> CloudConfig:
 
 
 def _section(lab: Any, where: str) -> Mapping[str, Any]:
-    """The entry's section `faafo_lab`, which has to be as the head of this module shows it. Raises ConfigError."""
+    """The entry's section `faafo_lab`, in the form that this module's docstring shows. Raises ConfigError."""
     if not isinstance(lab, Mapping):
         raise ConfigError(f"The {where} is wrong: faafo_lab must hold settings by name, indented below it.")
     if unknown := sorted(set(map(str, lab)) - set(SETTINGS)):
@@ -143,12 +143,14 @@ def _section(lab: Any, where: str) -> Mapping[str, Any]:
         _seconds("wait_seconds", lab["wait_seconds"], where)
     ports = lab.get("published_ports") or {}
     if not isinstance(ports, Mapping) or set(ports) - {"offset"} or not str(ports.get("offset", 0)).isdecimal():
-        raise ConfigError(f"The {where} is wrong: published_ports (under faafo_lab) is such as {{offset: 8000}}.")
+        raise ConfigError(
+            f"The {where} is wrong: published_ports (under faafo_lab) must have the form {{offset: 8000}}."
+        )
     return lab
 
 
 def _checked(verify: Any, where: str) -> bool | str:
-    """Whether certificates are checked, or with which authorities, which have to be there. Raises ConfigError."""
+    """Whether certificates are checked, or the authorities' existing file. Raises ConfigError."""
     if str(verify).lower() in ("true", "false", "yes", "no"):
         return str(verify).lower() in ("true", "yes")
     import ssl
@@ -158,7 +160,11 @@ def _checked(verify: Any, where: str) -> bool | str:
     try:
         context.load_verify_locations(capath=path) if path.is_dir() else context.load_verify_locations(cafile=path)
     except OSError as error:
-        why = error.strerror if error.filename or not isinstance(error, ssl.SSLError) else "it has no certificate (PEM)"
+        why = (
+            error.strerror
+            if error.filename or not isinstance(error, ssl.SSLError)
+            else "it contains no certificate (PEM)"
+        )
         raise ConfigError(f"The {where} is wrong: its cacert {verify!r} can't be read: {why}.") from error
     return str(verify)
 
@@ -170,5 +176,5 @@ def _seconds(setting: str, wanted: Any, where: str) -> float:
     except (TypeError, ValueError):
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise ConfigError(f"{setting} ({where}) must be seconds, not {wanted!r}.")
+        raise ConfigError(f"{setting} ({where}) must be a number of seconds, not {wanted!r}.")
     return seconds

@@ -1,9 +1,9 @@
-"""What is on this machine is asked directly, whatever the user's environment says.
+"""Requests to this machine go out directly, whatever the user's environment says.
 
 The embedded cloud and its instances have loopback addresses. A proxy (`http_proxy`, …) can't reach those, and would be
 given the passwords; and requests reads more than that from the environment: an entry of ~/.netrc, be it the default,
-replaces the Authorization header. So the lab's requests to loopback addresses depend on nothing of it, and all others
-go as the user has set it.
+replaces the Authorization header. So the lab's requests to loopback addresses ignore the environment, and all others
+follow it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LOOPBACK = "127.0.0.0/8"
 
 
 def is_local(url: str | None) -> bool:
-    """Whether what answers at `url` is on this machine: at a loopback address, or "localhost"."""
+    """Whether `url` is on this machine: at a loopback address, or "localhost"."""
     try:
         host = urlsplit(url or "").hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -30,15 +30,15 @@ def is_local(url: str | None) -> bool:
 
 
 def settle(session: requests.Session, url: str | None) -> None:
-    """Have a session that asks what is at `url` alone read nothing of the environment if that is on this machine."""
+    """Make a session, used for `url` alone, ignore the environment if `url` is on this machine."""
     session.trust_env = not is_local(url)
 
 
 class Session(requests.Session):
-    """requests' own, settled anew with each request. Of one thread at a time, as its base class."""
+    """A requests session that is settled for each request's URL. For one thread at a time, like its base class."""
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
-        """Send a request."""
+        """Send a request, directly if its URL is on this machine."""
         settle(self, url if isinstance(url, str) else url.decode())
         return super().request(method, url, *args, **kwargs)
 
@@ -55,7 +55,7 @@ def get(url: str, **kwargs: Any) -> requests.Response:
 
 
 def bearer(token: str) -> requests.auth.AuthBase:
-    """The header "Authorization: Bearer …" as requests' `auth`, which no ~/.netrc replaces, wherever it is sent to."""
+    """The header "Authorization: Bearer …" as requests' `auth`, which no ~/.netrc replaces, whatever the host."""
     return _Bearer(token)
 
 
@@ -70,7 +70,7 @@ class _Bearer(requests.auth.AuthBase):
 
 @contextmanager
 def without(variable: str, environ: MutableMapping[str, str] = os.environ) -> Iterator[None]:
-    """The environment without this variable, for what is done inside."""
+    """Remove this variable from the environment during the block."""
     value = environ.pop(variable, None)
     try:
         yield
@@ -80,9 +80,9 @@ def without(variable: str, environ: MutableMapping[str, str] = os.environ) -> It
 
 
 def spare_proxies(environ: MutableMapping[str, str] = os.environ) -> None:
-    """Have this process, and those that it starts, use no proxy for loopback addresses (`NO_PROXY`).
+    """Make this process, and those that it starts, bypass proxies for loopback addresses (`NO_PROXY`).
 
-    This is for the learner's own `requests.get(app.endpoint)`: nothing else tells them from others.
+    This serves the learner's own `requests.get(app.endpoint)`, which no session of the lab sends.
     """
     hosts = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     if hosts != "*" and LOOPBACK not in hosts.split(","):

@@ -15,12 +15,12 @@
     ├── TimedOut            a wait reached its limit: what for, how long, what was seen last
     ├── NotReady            a preflight found something missing: all of it, in one list
     ├── CommandFailed       a command on a server could not run (SSH), or its exit code was wrong
-    └── CloudFailed         the cloud itself failed (5xx), or answered what no one understands
+    └── CloudFailed         the cloud itself failed (5xx), or gave an answer that can't be understood
 
     KeyboardInterrupt
-    └── Interrupted         somebody interrupted a wait or a call: which one, and how far it was
+    └── Interrupted         a wait or a call was interrupted: which one, and its progress
 
-Each message is one clear sentence (or a short list) that says what is wrong and what to do, with the cloud's own words.
+Each message is one clear sentence (or a short list): what is wrong and what to do, with the cloud's own words.
 In IPython and Jupyter these errors show that message alone, without a traceback.
 """
 
@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 MOST_NAMES_SHOWN = 12
-MOST_CHARACTERS_SHOWN = 40  # of a word that never ends, such as user data in base64
+MOST_CHARACTERS_SHOWN = 40  # of a word without end, such as user data in base64
 
 
 class OneLine:
@@ -67,11 +67,11 @@ class CloudError(OneLine, Exception):
 
 
 class Interrupted(OneLine, KeyboardInterrupt):
-    """Somebody interrupted a wait or a call. `at` says which, and how far it was."""
+    """A wait or a call was interrupted. `at` says which, and its progress."""
 
     def __init__(self, at: str) -> None:
         self.at = at
-        super().__init__(f"{at}. To go on, run the cell again: it begins with what is there.")
+        super().__init__(f"{at}. To go on, run the cell again: it continues with the resources that exist.")
 
 
 class ConfigError(CloudError):
@@ -91,7 +91,7 @@ class Forbidden(CloudError):
 
 
 class NotFound(CloudError):
-    """There is no such thing (404, or no such name in a list)."""
+    """The resource does not exist (404, or no such name in a list)."""
 
     @classmethod
     def among(cls, kind: str, name: str, existing: Iterable[str]) -> NotFound:

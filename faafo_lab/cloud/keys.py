@@ -1,4 +1,4 @@
-"""The lab's SSH key pair, and the secrets of what it deploys: made once per `FAAFO_LAB_HOME`, and kept there."""
+"""The lab's SSH key pair, and its deployments' secrets: created once per `FAAFO_LAB_HOME`, and kept there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECRET_BYTES = 32
 
 
 class KeyPairs(Protocol):
-    """What `ensure_key_pair` needs of a `Cloud`."""
+    """The part of `Cloud` that `ensure_key_pair` needs."""
 
     name: str
 
@@ -34,7 +34,7 @@ class KeyPairs(Protocol):
 
 
 def private_key_path() -> Path:
-    """The file of the lab's private key (Ed25519, OpenSSH's format, mode 0600), made where it is missing."""
+    """The file of the lab's private key (Ed25519, OpenSSH's format, mode 0600), created if missing."""
     return _keep("id_ed25519", _new_private_key)
 
 
@@ -47,9 +47,9 @@ def public_key() -> str:
 
 
 def ensure_key_pair(cloud: KeyPairs, name: str = KEY_PAIR_NAME) -> KeyPair:
-    """The lab's key pair on the cloud, imported where it is missing.
+    """The lab's key pair on the cloud, imported if missing.
 
-    Raises AlreadyExists when the cloud has another key by that name: servers of another lab may need it, so it is not
+    Raises AlreadyExists if the cloud has another key of that name: servers of another lab may need it, so it is not
     replaced.
     """
     mine = public_key()
@@ -61,12 +61,12 @@ def ensure_key_pair(cloud: KeyPairs, name: str = KEY_PAIR_NAME) -> KeyPair:
         return there
     raise AlreadyExists(
         f"Cloud {cloud.name!r} has a key pair {name!r} that is not this lab's (fingerprint {there.fingerprint}). "
-        f"Set FAAFO_LAB_HOME to the lab that made it, or, if nothing needs it, cloud.delete_key_pair({name!r})."
+        f"Set FAAFO_LAB_HOME to the lab that created it, or, if nothing needs it, cloud.delete_key_pair({name!r})."
     )
 
 
 def derive_secret(purpose: str) -> str:
-    """A secret for one purpose, hexadecimal: the same in every session with this home, and no other."""
+    """A secret for one purpose, hexadecimal: the same in every session with this home, different with any other."""
     key = _keep("secret", lambda: secrets.token_hex(SECRET_BYTES).encode()).read_bytes()
     return hmac.new(key, purpose.encode(), hashlib.sha256).hexdigest()[:32]
 
@@ -80,7 +80,7 @@ def _new_private_key() -> bytes:
 
 
 def _keep(name: str, make: Callable[[], bytes]) -> Path:
-    """The file `name` of the lab's home, mode 0600; complete from its first moment, also when two make it at once."""
+    """The file `name` in the lab's home, mode 0600, created atomically: two processes at once get the same content."""
     path = make_home() / name
     if not path.exists():
         fresh = path.with_name(f".{name}.{os.getpid()}.{secrets.token_hex(4)}")

@@ -1,6 +1,6 @@
-"""What the backends have in common: keystoneauth logs in, as the entry of clouds.yaml wants it, and its errors.
+"""The backends' common login through keystoneauth, by the entry in clouds.yaml, and its errors.
 
-shade and openstacksdk ask all services through it, libcloud logs in with it.
+shade and openstacksdk send all requests through it, libcloud only logs in with it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from keystoneauth1.session import Session
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import AuthError, CloudError, CloudFailed, ConfigError, NotFound, from_status, unreachable
 
-logging.getLogger("keystoneauth").addHandler(logging.NullHandler())  # its errors are raised; that is enough
+logging.getLogger("keystoneauth").addHandler(logging.NullHandler())  # its errors are raised, so its log adds nothing
 
 NO_KEYSTONE = "there is no identity service (Keystone v3)"
-TAIL = re.compile(r"(?: \((?:HTTP \d+|Request-ID: [^)]*)\))+$")  # what keystoneauth puts after the cloud's words
+TAIL = re.compile(r"(?: \((?:HTTP \d+|Request-ID: [^)]*)\))+$")  # keystoneauth's addition to the cloud's words
 
 
 def session(config: CloudConfig) -> Session:
-    """A session of keystoneauth's that logs in with the entry's credentials, for a backend whose library has none."""
-    if not config.verify:  # the entry says so, which is warning enough (openstacksdk's sessions do the same)
+    """A keystoneauth session that logs in with the entry's credentials, for a backend whose library has none."""
+    if not config.verify:  # the user's entry disables the check, so no warning (openstacksdk's sessions do the same)
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     return Session(
         auth=config.loaded.get_auth(),
@@ -41,7 +41,7 @@ def session(config: CloudConfig) -> Session:
 def endpoint(config: CloudConfig, session: Session, service: str) -> str:
     """The address of a service ("compute"), by the entry's region, interface and overrides.
 
-    Raises keystoneauth's errors, also where the cloud has none.
+    Raises keystoneauth's errors, also if the cloud lacks the service.
     """
     loaded = config.loaded
     wanted = {"interface": loaded.get_interface(service), "region_name": loaded.get_region_name(service)}
@@ -57,7 +57,7 @@ def endpoint(config: CloudConfig, session: Session, service: str) -> str:
 
 
 def translate(error: Exception, backend: str, config: CloudConfig) -> CloudError:
-    """The lab's error for one of a library's, or of keystoneauth's, which the library may have wrapped in its own."""
+    """The lab's error for a library's or keystoneauth's error, which the library may have wrapped in its own."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, requests.HTTPError) and cause.response is not None:
@@ -66,7 +66,7 @@ def translate(error: Exception, backend: str, config: CloudConfig) -> CloudError
             return NotFound("The cloud has no object store in this region.")
         if isinstance(cause, keystone.CatalogException):
             return ConfigError(
-                f"The cloud has nothing for the {config.entry}: {cause}. The login was accepted; its catalog has "
+                f"The catalog has no match for the {config.entry}: {cause}. The login was accepted; its catalog has "
                 f"{_offers(config)}. Correct region_name or interface in the entry."
             )
         if isinstance(cause, keystone.HttpError):
@@ -78,16 +78,16 @@ def translate(error: Exception, backend: str, config: CloudConfig) -> CloudError
         if isinstance(cause, keystone.AuthorizationFailure | keystone.AuthPluginException):
             return AuthError(f"The cloud refuses the credentials: {cause}. Check them in clouds.yaml.")
         cause = cause.__cause__ or cause.__context__
-    if isinstance(error, OSError):  # of requests, such as of a file of authorities that is missing
+    if isinstance(error, OSError):  # from requests, for instance on a missing file of authorities
         return unreachable(config.auth_url, str(error))
     return CloudFailed(f"{backend} could not do this: {error}.")
 
 
 def _refused(error: keystone.HttpError, config: CloudConfig) -> CloudError:
-    """The lab's error for a status of Keystone's, or of what is at its address."""
+    """The lab's error for an HTTP status from Keystone, or from another server at its address."""
     status, words = error.http_status, TAIL.sub("", str(error.message))
     if status == 404 and "token" in config.auth and "token" in words.lower() and not _logged_in(config):
-        status = 401  # so Keystone says that a token is none, or has expired
+        status = 401  # Keystone's status for an invalid or expired token
     if status not in (400, 401, 403) and status < 500 and not _logged_in(config):
         return unreachable(config.auth_url, NO_KEYSTONE)
     if status == 401 and (hint := _hint(config)):
@@ -100,7 +100,7 @@ def _logged_in(config: CloudConfig) -> bool:
 
 
 def _hint(config: CloudConfig) -> str:
-    """What is often the matter with credentials that look right."""
+    """A hint at a frequent fault of credentials that look right; "" if there is none."""
     names = [key for key, value in config.auth.items() if key.endswith("domain_name") and value == "default"]
     if not names:
         return ""
@@ -124,7 +124,7 @@ def _and(names: Iterable[str]) -> str:
 
 
 def _words(response: requests.Response) -> str:
-    """What the cloud says in the body of an error: `{"badRequest": {"message": …}}` of Nova, and so on."""
+    """The cloud's words in an error's body: `{"badRequest": {"message": …}}` of Nova, and so on."""
     try:
         body: Any = json.loads(response.text)
         return str(next(iter(body.values()))["message"])

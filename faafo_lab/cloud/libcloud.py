@@ -1,4 +1,4 @@
-"""The backend that drives an OpenStack through Apache Libcloud. What the verbs do is told in `base.py`."""
+"""The backend that drives an OpenStack through Apache Libcloud. `base.py` describes the verbs."""
 
 # ruff: noqa: D102
 # mypy: disable-error-code="no-untyped-call"
@@ -21,9 +21,10 @@ from faafo_lab.cloud.base import TEMPORARY_KEY, Cloud, temporary_key, verb
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError, NotFound, from_status, unreachable
 from faafo_lab.cloud.keystone import endpoint, session, translate
+from faafo_lab.cloud.marks import ALLOCATED
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 
-with direct.without("SSL_CERT_FILE"):  # whose file libcloud wants to find when it is imported, whatever the cloud
+with direct.without("SSL_CERT_FILE"):  # whose file libcloud reads at import, whatever the cloud
     from libcloud.common.exceptions import BaseHTTPError
     from libcloud.common.types import LibcloudError, MalformedResponseError
     from libcloud.compute.drivers.openstack import OpenStack_2_NodeDriver
@@ -36,8 +37,8 @@ VERSION = re.compile(r"/v[0-9.]+/?$")
 class Driver(OpenStack_2_NodeDriver):
     """libcloud's driver, keeping the cloud's own `record` beside each of its objects.
 
-    Its objects lack what the lab needs: a server's status in Nova's words and its groups, a rule's direction, an
-    image's properties; and its public and private addresses go by range, not by what the cloud says.
+    Its objects lack fields that the lab needs: a server's status in Nova's words and its groups, a rule's direction, an
+    image's properties; and it tells public from private addresses by range, not by the cloud's own type.
     """
 
     def _to_node(self, api_node: Any) -> Any:
@@ -50,7 +51,7 @@ class Driver(OpenStack_2_NodeDriver):
         return _with(super()._to_size(api_flavor, *args, **kwargs), api_flavor)
 
     def _get_size_price(self, size_id: str) -> float:
-        return 0.0  # it would read a file of all clouds' prices, 60 ms for each flavor, and not find this cloud's
+        return 0.0  # it would read a file of cloud prices, 60 ms per flavor, without this cloud's
 
     def _to_network(self, obj: Any) -> Any:
         return _with(super()._to_network(obj), obj)
@@ -208,9 +209,12 @@ class LibcloudCloud(Cloud):
         return [records.floating_ip(ip) for ip in self._neutron("floatingips")["floatingips"]]
 
     @verb
-    def create_floating_ip(self) -> FloatingIP:
-        ip = self._driver.ex_create_floating_ip(self._external_network().id)
-        return FloatingIP(ip.id, ip.ip_address)
+    def create_floating_ip(self, description: str = ALLOCATED) -> FloatingIP:
+        body = {"floating_network_id": self._external_network().id, "description": description}
+        # libcloud's ex_create_floating_ip() knows no description.
+        connection = self._driver.network_connection
+        answer = connection.request("/v2.0/floatingips", method="POST", data={"floatingip": body})
+        return records.floating_ip(answer.object["floatingip"])
 
     @verb
     def attach_floating_ip(self, server: Server | str, ip: FloatingIP | str) -> FloatingIP:
@@ -229,7 +233,7 @@ class LibcloudCloud(Cloud):
     def delete_floating_ip(self, ip: FloatingIP | str) -> None:
         self._driver.ex_delete_floating_ip(self._ip(ip))
 
-    # ---- the object store: libcloud's own methods make a request more for each, or want files ----
+    # ---- the object store: libcloud's own methods send an extra request each, or need files ----
 
     @verb
     def containers(self) -> list[str]:
@@ -289,7 +293,7 @@ class LibcloudCloud(Cloud):
         return str(self._session.get_project_id())
 
     def _neutron(self, kind: str) -> Any:
-        """The project's own things of a kind: an administrator's list would have everybody's."""
+        """The project's own resources of a kind: an administrator's list has every project's."""
         params = {"project_id": self._project}
         return self._driver.network_connection.request(f"/v2.0/{kind}", params=params).object
 
@@ -298,7 +302,7 @@ class LibcloudCloud(Cloud):
         return records.server(self._driver.connection.request(f"/servers/{id}").object["server"])
 
     def _logged_in(self, connection: Any) -> Any:
-        """A connection of libcloud's; its own login knows no tokens, ids or interfaces: it has the lab's instead."""
+        """A libcloud connection with the lab's login; libcloud's own supports no tokens, ids or interfaces."""
         connection.conn_class = self._connection
         connection.get_auth_class = lambda: self
         connection.request = _twice(connection.request)
@@ -317,7 +321,7 @@ class LibcloudCloud(Cloud):
         return connection
 
     def _log_in(self, connection: Any) -> None:
-        """What libcloud has done before each request: the token is valid, the service's address known."""
+        """Called by libcloud before each request: ensures a valid token and the service's address."""
         connection.auth_token = self._session.get_token()
         url = endpoint(self.config, self._session, connection.service_type)
         if connection.service_type != "compute":  # to others' addresses it adds the version by itself
@@ -325,11 +329,11 @@ class LibcloudCloud(Cloud):
         connection._set_up_connection_info(url)
 
     def clear_cached_auth_context(self) -> None:
-        """What libcloud does when a token is refused: the next request logs in anew."""
+        """Called by libcloud when a token is refused: the next request logs in again."""
         self._session.invalidate()
 
     def _libcloud_group(self, group: SecurityGroup | str | None) -> Any:
-        """The group as libcloud's own object, where it takes no other."""
+        """The group as libcloud's own object, for methods that accept no other."""
         if group is None:
             return None
         id = self._group(group).id
@@ -362,7 +366,7 @@ def _twice(request: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class _Named:
-    """A security group as `create_node` wants it: something with a name."""
+    """A security group in the form that `create_node` needs: an object with a name."""
 
     def __init__(self, name: str) -> None:
         self.name = name

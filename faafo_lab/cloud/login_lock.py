@@ -1,4 +1,4 @@
-"""A lock for keystoneauth, which would wait for itself."""
+"""A lock for keystoneauth, whose login would otherwise wait for itself."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from keystoneauth1 import exceptions as keystone
 
 
 class LoginLock:
-    """The lock of a keystoneauth plugin, which says so where a login needs itself. Raises AuthorizationFailure.
+    """The lock of a keystoneauth plugin, which raises AuthorizationFailure if a login depends on itself.
 
     Where even the version document is refused (401), keystoneauth logs in to read it, and that login reads it first: it
-    would wait for its own lock for ever.
+    would wait for its own lock without end.
     """
 
     def __init__(self) -> None:

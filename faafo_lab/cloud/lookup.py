@@ -1,4 +1,4 @@
-"""Looking up: by name or id, the same for everything that has a name, and whose floating addresses are."""
+"""Lookup by name or id, the same for every kind of resource, and the servers' floating IPs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Named(Protocol):
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The name, unique only for key pairs."""
 
 
 N = TypeVar("N", bound=Named)
@@ -36,9 +36,9 @@ def pick(kind: str, things: Sequence[N], name_or_id: str) -> N:
 
 
 def pick_network(config: CloudConfig, networks: Sequence[Network], external: bool) -> Network:
-    """The network of servers, or the external one of floating addresses: as clouds.yaml says, else the only one.
+    """The servers' network, or the floating IPs' external one: clouds.yaml's, else the only one.
 
-    Raises NotFound, or Ambiguous where there are several.
+    Raises NotFound, or Ambiguous if there are several.
     """
     setting, kind = ("external_network", "external network") if external else ("network", "network for servers")
     found = [network for network in networks if network.external == external]
@@ -58,7 +58,7 @@ def pick_network(config: CloudConfig, networks: Sequence[Network], external: boo
 
 
 def floating_by_server(ips: Iterable[FloatingIP]) -> dict[str, tuple[str, ...]]:
-    """The floating addresses by their servers' ids."""
+    """The addresses of the attached floating IPs, by server id."""
     found: dict[str, tuple[str, ...]] = {}
     for ip in ips:
         if ip.server_id:

@@ -1,4 +1,4 @@
-"""The plain dataclasses that a `Cloud` hands out and takes. This module needs nothing of the rest."""
+"""The plain dataclasses that a `Cloud` takes and returns. This module imports nothing from the others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class Made(NamedTuple, Generic[T]):
-    """What `get_or_create_…` gives: `server, made = …`. Left together, it serves as the resource itself."""
+    """The result of `get_or_create_…`: `server, made = …`. Not unpacked, it serves as the resource itself."""
 
     resource: T
     made: bool  # whether it was created now
@@ -23,7 +23,7 @@ class Made(NamedTuple, Generic[T]):
 
 @dataclass(frozen=True)
 class Image:
-    """What a server's disk starts as."""
+    """The initial content of a server's disk."""
 
     id: str
     name: str
@@ -42,7 +42,7 @@ class Flavor:
     vcpus: int
     ram_mb: int
     disk_gb: int
-    cores: float | None = None  # what the vCPUs together may use, in cores (quota:cpu_*); None: unknown or all
+    cores: float | None = None  # the limit of the vCPUs together, in cores (quota:cpu_*); None: unknown or none
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Rule:
     remote_group: str | None = None  # the id of a security group: only its members
 
     def opens(self, port: int) -> bool:
-        """Whether it lets anybody at all in at this TCP port."""
+        """Whether it allows any connection at all to this TCP port."""
         return self.protocol in ("tcp", None) and (
             self.port_min is None or self.port_min <= port <= (self.port_max or port)
         )
@@ -80,7 +80,7 @@ class SecurityGroup:
     name: str
     description: str = ""
     rules: tuple[Rule, ...] = ()
-    rules_of_all_kinds: int = 0  # how many it has, those out (egress) and of IPv6 included: a quota counts them all
+    rules_of_all_kinds: int = 0  # the number of all rules, also egress and IPv6 ones: a quota counts them all
 
     def rule(
         self,
@@ -90,7 +90,7 @@ class SecurityGroup:
         remote_prefix: str | None = None,
         remote_group_id: str | None = None,
     ) -> Rule | None:
-        """The rule that says just this, in whatever spelling; None where there is none."""
+        """The rule with this meaning, whatever its spelling; None if there is none."""
         wanted = Rule("", port_min, port_max or port_min, protocol, remote_prefix, remote_group_id)
         return next((rule for rule in self.rules if _meaning(rule) == _meaning(wanted)), None)
 
@@ -99,7 +99,7 @@ PROTOCOLS = {"1": "icmp", "6": "tcp", "17": "udp", "33": "dccp", "132": "sctp", 
 
 
 def _meaning(rule: Rule) -> Rule:
-    """What a rule says, without its id and in one spelling: Neutron keeps "6" and 10.1.2.3/8 as they were written."""
+    """A rule's meaning, without its id and in one spelling: Neutron keeps "6" and 10.1.2.3/8 as they were written."""
     return replace(
         rule,
         id="",
@@ -110,13 +110,13 @@ def _meaning(rule: Rule) -> Rule:
 
 
 def _protocol(protocol: str | None) -> str | None:
-    """The protocol's name; `any` is none."""
+    """The protocol's name; None for `any`."""
     name = str(protocol or "any").lower()
     return None if name == "any" else PROTOCOLS.get(name, name)
 
 
 def _prefix(prefix: str | None) -> str | None:
-    """203.0.113.7 is 203.0.113.7/32, 10.1.2.3/8 is 10.0.0.0/8, and 0.0.0.0/0 is no prefix."""
+    """203.0.113.7 is 203.0.113.7/32, 10.1.2.3/8 is 10.0.0.0/8, and 0.0.0.0/0 is None."""
     try:
         block = str(ipaddress.ip_network((prefix or "0.0.0.0/0").strip(), strict=False))
     except ValueError:  # the cloud will say so
@@ -138,16 +138,16 @@ class Server:
     security_groups: tuple[str, ...] = ()  # names, in order, each once
     key_name: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)
-    fault: str | None = None  # why it is in ERROR; `cloud.servers()` may not say, `cloud.server(name)` does
+    fault: str | None = None  # why it is in ERROR; `cloud.servers()` may omit it, `cloud.server(name)` does not
     created: datetime | None = None  # UTC
 
     @property
     def address(self) -> str | None:
-        """Where it is reached from outside: its floating address, else its private one, else None."""
+        """The address to reach it at: its floating IP, else its private address, else None."""
         return next(iter((*self.floating_addresses, *self.addresses)), None)
 
 
-# A server's, as the Compute API has them; but DELETED, which no list shows.
+# The Compute API's server statuses, except DELETED, which no list shows.
 STATUSES = (
     "ACTIVE",
     "BUILD",
@@ -179,11 +179,12 @@ class FloatingIP:
     address: str
     server_id: str | None = None  # None: free
     fixed_address: str | None = None  # the server's private address that it leads to
+    description: str = ""
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network that servers, or floating addresses (`external`), can be on."""
+    """A network that servers, or floating IPs (`external`), can be on."""
 
     id: str
     name: str
@@ -192,7 +193,7 @@ class Network:
 
 @dataclass(frozen=True)
 class Limits:
-    """What the project may have, and has; None where the cloud sets no limit or does not tell."""
+    """The project's limits and its use of them; None if the cloud sets no limit or does not state it."""
 
     servers: int | None
     servers_used: int

@@ -1,4 +1,4 @@
-"""The backend that drives an OpenStack through openstacksdk. What the verbs do is told in `base.py`."""
+"""The backend that drives an OpenStack through openstacksdk. `base.py` describes the verbs."""
 
 # ruff: noqa: D102
 
@@ -18,20 +18,21 @@ from faafo_lab.cloud.base import Cloud, temporary_key, verb
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.keystone import translate
+from faafo_lab.cloud.marks import ALLOCATED
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 
 BINARY = "application/octet-stream"
 
 
 class OpenstacksdkCloud(Cloud):
-    """An OpenStack through openstacksdk: `self._sdk` is its connection, which has a part for each service."""
+    """An OpenStack through openstacksdk: `self._sdk` is its connection, with a proxy for each service."""
 
     backend = "openstacksdk"
     library_errors = (SDKException, keystone.ClientException, OSError)
 
     def __init__(self, config: CloudConfig) -> None:
         super().__init__(config)
-        # As the other backends: later versions of the Compute API don't tell a server's flavor by its id.
+        # As the other backends: later versions of the Compute API omit a server's flavor id.
         config.loaded.config["compute_default_microversion"] = "2.1"
         self._sdk = Connection(config=config.loaded)
         self._taped(self._sdk.session.session)
@@ -40,7 +41,7 @@ class OpenstacksdkCloud(Cloud):
 
     @verb
     def images(self) -> list[Image]:
-        # It knows some properties by name, such as os_distro; the others it keeps apart.
+        # Some properties, such as os_distro, are attributes of their own; the others are kept apart.
         return [records.image(_record(image) | image.properties) for image in self._sdk.image.images()]
 
     @verb
@@ -134,7 +135,7 @@ class OpenstacksdkCloud(Cloud):
             **({"key_name": key_name} if key_name else {}),
             **({"networks": [{"uuid": on.id}]} if on else {}),
         )
-        return records.server(_record(self._sdk.compute.get_server(server.id)))  # the first answer tells but its id
+        return records.server(_record(self._sdk.compute.get_server(server.id)))  # the first answer has only its id
 
     @verb
     def delete_server(self, server: Server | str) -> None:
@@ -170,8 +171,8 @@ class OpenstacksdkCloud(Cloud):
         return [records.floating_ip(_record(ip)) for ip in found]
 
     @verb
-    def create_floating_ip(self) -> FloatingIP:
-        ip = self._sdk.network.create_ip(floating_network_id=self._external_network().id)
+    def create_floating_ip(self, description: str = ALLOCATED) -> FloatingIP:
+        ip = self._sdk.network.create_ip(floating_network_id=self._external_network().id, description=description)
         return records.floating_ip(_record(ip))
 
     @verb
@@ -193,7 +194,7 @@ class OpenstacksdkCloud(Cloud):
     def delete_floating_ip(self, ip: FloatingIP | str) -> None:
         self._sdk.network.delete_ip(self._ip(ip).id, ignore_missing=False)
 
-    # ---- the object store, whose methods put names into URLs as they are ----
+    # ---- the object store, whose methods put names into URLs unescaped ----
 
     @verb
     def containers(self) -> list[str]:
@@ -236,7 +237,7 @@ class OpenstacksdkCloud(Cloud):
 
     @property
     def _project(self) -> str:
-        """The project's id: it keeps an administrator's lists to the project, for Neutron's have everybody's."""
+        """The project's id, which limits an administrator's Neutron lists to the project."""
         return str(self._sdk.current_project_id)
 
     def _translate(self, error: Exception) -> CloudError:

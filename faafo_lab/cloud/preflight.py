@@ -1,4 +1,4 @@
-"""Before anything is built: is all there that it will take?"""
+"""Checks before anything is built: image, flavors, quotas and networks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Ne
 
 @dataclass(frozen=True)
 class Offer:
-    """What a cloud has for a project."""
+    """A cloud's resources for a project."""
 
     limits: Limits
     flavors: Sequence[Flavor]
@@ -26,7 +26,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Wanted:
-    """How many of each are to be created; a flavor for each server."""
+    """The numbers of new resources; `flavors` has one for each server."""
 
     servers: int
     flavors: Sequence[Flavor | str]
@@ -77,7 +77,7 @@ def _flavors(known: Sequence[Flavor], wanted: Sequence[Flavor | str], missing: l
 
 
 def _image(known: Sequence[Image], image: Image | str, flavors: Sequence[Flavor], missing: list[str]) -> None:
-    """That the image exists, can be used, and fits the flavors."""
+    """Check that the image exists, is active, and fits the flavors."""
     try:
         image = pick("image", known, image) if isinstance(image, str) else image
     except (NotFound, Ambiguous) as error:
@@ -89,12 +89,12 @@ def _image(known: Sequence[Image], image: Image | str, flavors: Sequence[Flavor]
         f"Flavor {flavor.name!r} ({flavor.ram_mb} MB of memory, {flavor.disk_gb} GB of disk) is too small for "
         f"image {image.name!r} ({image.min_ram_mb} MB, {image.min_disk_gb} GB): choose a larger one."
         for flavor in dict.fromkeys(flavors)
-        if flavor.ram_mb < image.min_ram_mb or 0 < flavor.disk_gb < image.min_disk_gb  # no disk: as large as it takes
+        if flavor.ram_mb < image.min_ram_mb or 0 < flavor.disk_gb < image.min_disk_gb  # no disk: any size
     ]
 
 
 def _networks(networks: Sequence[Network], config: CloudConfig, floating: bool, missing: list[str]) -> None:
-    """That there is one network for servers, and one for floating addresses where they are wanted."""
+    """Check that there is one network for servers, and one for floating IPs if any are wanted."""
     for external in (False, True) if floating else (False,):
         try:
             pick_network(config, networks, external)

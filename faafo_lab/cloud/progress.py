@@ -1,9 +1,8 @@
-"""A line that says what goes on, how far it is, and for how long: in a notebook, in a terminal, and in neither.
+"""A line with a wait's subject, progress and duration: in a notebook, in a terminal, and in neither.
 
-In a notebook it is one output that changes in place and stays, so that a saved notebook tells what was done and how
-long it took. While it goes on it is a widget: a page that is loaded anew shows how far it is; and where that page finds
-no kernel, the line says that nobody knows. In a terminal it is a bar of tqdm's that goes when it is done. In a file or
-a pipe there is none.
+In a notebook it is one output that changes in place and stays, so that a saved notebook shows the result and its
+duration. During the wait it is a widget: a reloaded page shows its progress; without a kernel, the line says that the
+outcome is unknown. In a terminal it is a tqdm bar that vanishes at the end. In a file or a pipe there is none.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from typing import Any
 
 from faafo_lab.cloud.errors import Interrupted
 
-# Where a wait of this thread tells how far it is, instead of in the cell's output: a panel's buttons work in threads of
-# their own. What the listener raises ends the wait.
+# Where this thread's waits report their progress, instead of the cell's output: a panel's buttons work in threads of
+# their own. The listener's exceptions end the wait.
 listener: ContextVar[Callable[[str], None] | None] = ContextVar("listener", default=None)
 
 NOTEBOOK_PAUSE_SECONDS = 0.2  # between two changes of the notebook's output
-UNSEEN_END = "(If this line stays, the page did not see how it ended: run the cell again.)"
+UNSEEN_END = "(If this line stays, the page missed the end: run the cell again.)"
 
 _BAR = """<div style="display:flex;gap:.8em;align-items:center;font-family:var(--jp-ui-font-family,sans-serif);\
 font-size:13px;color:var(--jp-ui-font-color1,inherit)"><progress max="{total}" value="{done}" \
@@ -64,18 +63,18 @@ class Progress:
             raise Interrupted(self.text()) from None
 
     def update(self, done: int, seen: str = "") -> None:
-        """So many steps are done; `seen` says in a few words what is not."""
+        """Set the number of finished steps; `seen` says in a few words what is unfinished."""
         self.done, self.seen = done, seen
         self._draw()
 
     def text(self) -> str:
-        """What the line says."""
+        """The line's text: "2/6 servers ACTIVE, 3.1 s: app-worker-2 BUILD"."""
         waiting = f": {self.seen}" if self.seen and self.done < self.total else ""
         return f"{self.how_far} {self.what}, {time.monotonic() - self._started:.1f} s{waiting}".lstrip()
 
     @property
     def how_far(self) -> str:
-        """How many of how many: "2/6"; "" where they are not counted."""
+        """The count, such as "2/6"; "" if the steps are not counted."""
         return f"{self.done}/{self.total}" if self.total else ""
 
     def _draw(self) -> None:
@@ -103,7 +102,7 @@ class Progress:
         self._widget.value = self._form(text)["text/html"]
 
     def _form(self, text: str) -> dict[str, str]:
-        """The line for pages and for terminals."""
+        """The line as an output's MIME bundle, for pages and for terminals."""
         bar = _BAR.format(total=self.total or 1, done=self.done, text=html.escape(text))
         return {"text/plain": text, "text/html": bar}
 

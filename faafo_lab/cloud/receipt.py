@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from faafo_lab.cloud.marks import CONTAINER_PREFIX, DESCRIPTION, KEY_PAIR_NAME, ROLE_KEY, allocated
+from faafo_lab.cloud.marks import CONTAINER_PREFIX, DESCRIPTION, KEY_PAIR_NAME, ROLE_KEY
 from faafo_lab.cloud.model import Flavor, FloatingIP, KeyPair, SecurityGroup, Server
 from faafo_lab.tables import scrolling
 
@@ -105,7 +105,8 @@ class Receipt:
     until: datetime
     created: Mapping[str, int]  # by kind ("servers", "floating addresses", …), by this cloud object
     deleted: Mapping[str, int]
-    server_minutes: Mapping[str, float]  # by flavor name: the lab's servers, and those created here
+    server_minutes: Mapping[str, float]  # by flavor name: the lab's servers, and those created here, added up
+    servers: Mapping[str, int]  # by flavor name: how many servers' minutes those are
     earlier: Mapping[str, int]  # of those deleted: what was there before this cloud object
     saved_minutes: float  # what the servers that were deleted would have run on until now
     price_per_server_hour: float | None  # invented
@@ -128,9 +129,10 @@ class Receipt:
             for kind in KINDS
             if self.created[kind] or self.deleted[kind] or kind == "servers"
         ]
-        minutes = ", ".join(f"{minutes:.1f} of {name}" for name, minutes in self.server_minutes.items())
-        if minutes:
-            minutes += " (of all servers added up, each from its creation to its end, or until now)"
+        minutes = ", ".join(
+            f"{minutes:.1f} of {name} ({_each(self.servers[name], minutes)})"
+            for name, minutes in self.server_minutes.items()
+        )
         return [used[0], ("server-minutes", minutes or "none"), *self._prices, *used[1:]]
 
     @property
@@ -146,9 +148,9 @@ class Receipt:
 
     @property
     def title(self) -> str:
-        """Which cloud, and how long."""
+        """Which cloud, and since when."""
         minutes = (self.until - self.since) / timedelta(minutes=1)
-        return f"Receipt of cloud {self.cloud!r} through {self.backend}, the last {minutes:.1f} minutes"
+        return f"Receipt of cloud {self.cloud!r}, connected through {self.backend} {minutes:.1f} minutes ago"
 
     @property
     def ending(self) -> str:
@@ -186,12 +188,13 @@ def make(
     price_per_server_hour: float | None = None,
 ) -> Receipt:
     """What the cloud says that there is, beside what the ledger knows."""
-    addresses = allocated(cloud_name)
     ours = {kind: set(ids) for kind, ids in ledger.created.items()}
     left = {
         "servers": [s.name for s in servers if ROLE_KEY in s.metadata or s.id in ours["servers"]],
         "floating addresses": [
-            ip.address for ip in floating_ips if ip.id in addresses or ip.id in ours["floating addresses"]
+            ip.address
+            for ip in floating_ips
+            if ip.description.startswith(DESCRIPTION) or ip.id in ours["floating addresses"]
         ],
         "security groups": [
             group.name
@@ -205,12 +208,14 @@ def make(
     there = {server.id for server in servers}
     names = {flavor.id: flavor.name for flavor in flavors}
     minutes: dict[str, float] = {}
+    counted: Counter[str] = Counter()
     saved = 0.0
     for id, life in list(ledger.lives.items()):
         whole = replace(life, ended=None) if id in there else life  # asked to go, and still there
         saved += (now - whole.ended) / timedelta(minutes=1) if whole.ended else 0.0
         flavor = names.get(life.flavor_id or "", life.flavor_id or "a flavor that is not known")
         minutes[flavor] = minutes.get(flavor, 0.0) + whole.minutes(now)
+        counted[flavor] += 1
     return Receipt(
         cloud=cloud_name,
         backend=backend,
@@ -222,6 +227,7 @@ def make(
         saved_minutes=saved,
         price_per_server_hour=price_per_server_hour,
         server_minutes=dict(sorted(minutes.items())),
+        servers=counted,
         left={kind: tuple(names) for kind, names in left.items() if names},
     )
 
@@ -232,6 +238,13 @@ def _id_and_name(thing: Any) -> tuple[str, str]:
         return thing, thing
     name = str(getattr(thing, "name", None) or getattr(thing, "address", ""))
     return str(getattr(thing, "id", name)), name
+
+
+def _each(servers: int, minutes: float) -> str:
+    """Whose minutes these are. They may be more than passed since the connection: servers run side by side."""
+    if servers == 1:
+        return "1 server, from its creation on"
+    return f"{servers} servers, each from its creation on, {minutes / servers:.1f} minutes on average"
 
 
 def _kind(kind: str, names: tuple[str, ...]) -> str:

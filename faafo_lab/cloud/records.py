@@ -69,7 +69,7 @@ def server(record: Record) -> Server:
 
 
 def addresses(networks: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The fixed and the floating addresses among Nova's `addresses`, each with IPv4 first.
+    """The fixed and the floating IPs among Nova's `addresses`, each with IPv4 first.
 
     Only `OS-EXT-IPS:type` tells them apart: address ranges don't (a private network may have any).
     """
@@ -141,6 +141,7 @@ def floating_ip(record: Record) -> FloatingIP:
         address=record["floating_ip_address"],
         server_id=holder if port_id else None,
         fixed_address=record.get("fixed_ip_address") if port_id else None,
+        description=record.get("description") or "",
     )
 
 

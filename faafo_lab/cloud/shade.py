@@ -1,4 +1,4 @@
-"""The backend that drives an OpenStack through shade. What the verbs do is told in `base.py`."""
+"""The backend that drives an OpenStack through shade. `base.py` describes the verbs."""
 
 # ruff: noqa: D102
 
@@ -16,6 +16,7 @@ from faafo_lab.cloud.base import TEMPORARY_KEY, Cloud, temporary_key, verb
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError, NotFound
 from faafo_lab.cloud.keystone import translate
+from faafo_lab.cloud.marks import ALLOCATED
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 from faafo_lab.cloud.shade_compat import shade
 
@@ -102,7 +103,7 @@ class ShadeCloud(Cloud):
 
     @verb
     def servers(self) -> list[Server]:
-        found = self._shade.list_servers(bare=True)  # not bare, it asks for ports and addresses of each server
+        found = self._shade.list_servers(bare=True)  # unless bare, it queries each server's ports and addresses
         return records.oldest_first([records.server(server) for server in found])
 
     @verb
@@ -132,7 +133,7 @@ class ShadeCloud(Cloud):
                 auto_ip=False,
                 wait=False,
             )
-        except shade.OpenStackCloudCreateException as error:  # it is in ERROR already: the wait will tell why
+        except shade.OpenStackCloudCreateException as error:  # it is in ERROR already: the wait reports the reason
             return self.server(error.resource_id)
         return records.server(server)
 
@@ -170,8 +171,11 @@ class ShadeCloud(Cloud):
         return [records.floating_ip(ip) for ip in self._shade.list_floating_ips(self._own)]
 
     @verb
-    def create_floating_ip(self) -> FloatingIP:
-        return records.floating_ip(self._shade.create_floating_ip(network=self._external_network().id))
+    def create_floating_ip(self, description: str = ALLOCATED) -> FloatingIP:
+        body = {"floating_network_id": self._external_network().id, "description": description}
+        # shade's create_floating_ip() knows no description.
+        answer = self._shade._network_client.post("/floatingips.json", json={"floatingip": body})
+        return records.floating_ip(answer["floatingip"])
 
     @verb
     def attach_floating_ip(self, server: Server | str, ip: FloatingIP | str) -> FloatingIP:
@@ -179,7 +183,7 @@ class ShadeCloud(Cloud):
         port, fixed_address = self._shade._nat_destination_port({"id": server.id})
         if port is None:
             raise self._no_port(server, ip)
-        # shade's add_ip_list() would take a refusal of Neutron's (404: no router) for the sign of an old cloud.
+        # shade's add_ip_list() would take Neutron's refusal (404: no router) as the sign of an old cloud.
         body = {"floatingip": {"port_id": port.id, "fixed_ip_address": fixed_address}}
         self._shade._network_client.put(f"/floatingips/{ip.id}.json", json=body)
         return self._attached(server, ip)
@@ -196,7 +200,7 @@ class ShadeCloud(Cloud):
         if not self._shade.delete_floating_ip(ip.id):
             raise NotFound.among("floating IP", ip.address, [other.address for other in self.floating_ips()])
 
-    # ---- the object store: shade's own methods keep what they have seen, and read objects as text ----
+    # ---- the object store: shade's own methods cache answers, and read objects as text ----
 
     @verb
     def containers(self) -> list[str]:
@@ -238,7 +242,7 @@ class ShadeCloud(Cloud):
 
     @property
     def _own(self) -> dict[str, str]:
-        """What keeps an administrator's lists to the project: Neutron's have everybody's."""
+        """The filter that limits an administrator's Neutron lists to the project."""
         return {"project_id": self._shade.current_project_id}
 
     @verb

@@ -18,6 +18,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from http.client import responses
 from itertools import groupby
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -29,6 +30,8 @@ MOST_CALLS_OF_A_VERB = 100
 LONGEST_REPEAT = 4  # polls are folded when up to so many calls come again and again in the same order
 LONGEST_NAME = 40  # a part of a path that is longer is shortened
 NO_ANSWER = 0  # the status of a call that nothing answered
+
+COLUMNS = ("after s", "service", "call", "status", "took ms")
 
 UUID = re.compile(r"[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}", re.IGNORECASE)
 VERSION = re.compile(r"v[0-9]+(\.[0-9]+)?")
@@ -268,6 +271,11 @@ class Tape:
         return fold(self.calls, self._services)
 
     @property
+    def lines(self) -> list[str]:
+        """The calls with their statuses, without services and times: "POST /servers 202"."""
+        return [f"{_words(row)} {_status(row)}" for row in self.rows]
+
+    @property
     def summary(self) -> str:
         """One line on all of it."""
         number = len(self.calls)
@@ -284,11 +292,11 @@ class Tape:
     def __repr__(self) -> str:
         if not self.calls:
             return self.summary
-        cells_ = [("at s", "service", "call", "status", "ms")]
+        cells_ = [COLUMNS]
         cells_ += [(_at(row), row.service, _words(row), _status(row), f"{row.milliseconds:.0f}") for row in self.rows]
         widths = [max(len(line[column]) for line in cells_) for column in range(5)]
         lines = [
-            f"{at:>{widths[0]}}  {service:<{widths[1]}}  {call:<{widths[2]}}  {status:>{widths[3]}}  {ms:>{widths[4]}}"
+            f"{at:>{widths[0]}}  {service:<{widths[1]}}  {call:<{widths[2]}}  {status:<{widths[3]}}  {ms:>{widths[4]}}"
             for at, service, call, status, ms in cells_
         ]
         return "\n".join([*lines, self.summary])
@@ -296,16 +304,18 @@ class Tape:
     def _repr_html_(self) -> str:
         if not self.calls:
             return f"<p>{html.escape(self.summary)}</p>"
-        left = 'style="text-align: left"'
-        head = f"<tr><th>at s</th><th {left}>service</th><th {left}>call</th><th>status</th><th>ms</th></tr>"
+        left, right = (f'style="text-align: {side}; white-space: nowrap"' for side in ("left", "right"))
+        sides = (right, left, left, left, right)
+        head = "".join(f"<th {side}>{name}</th>" for side, name in zip(sides, COLUMNS, strict=True))
         body = "".join(
-            f"<tr><td>{_at(row)}</td><td {left}>{html.escape(row.service)}</td>"
-            f"<td {left}><code>{html.escape(f'{row.method} {row.path}')}</code>"
+            f"<tr><td {right}>{_at(row)}</td><td {left}>{html.escape(row.service)}</td>"
+            f'<td {left}><code style="white-space: nowrap">{html.escape(f"{row.method} {row.path}")}</code>'
             f"{f' <b>× {row.count}</b>' if row.count > 1 else ''}</td>"
-            f"<td>{f'<b>{_status(row)}</b>' if _bad(row) else _status(row)}</td><td>{row.milliseconds:.0f}</td></tr>"
+            f"<td {left}>{f'<b>{_status(row)}</b>' if _bad(row) else _status(row)}</td>"
+            f"<td {right}>{row.milliseconds:.0f}</td></tr>"
             for row in self.rows
         )
-        return f"{scrolling(body, head)}<p>{html.escape(self.summary)}</p>"
+        return f"{scrolling(body, f'<tr>{head}</tr>')}<p>{html.escape(self.summary)}</p>"
 
 
 # The calls that each verb made when it last succeeded in this process, by (backend, verb).
@@ -362,7 +372,10 @@ def _bad(row: Row) -> bool:
 
 
 def _status(row: Row) -> str:
-    return "no answer" if row.status == NO_ANSWER else f"{row.status} ✗" if _bad(row) else str(row.status)
+    """The status, and what HTTP calls it: "202 Accepted", "409 ✗ Conflict"."""
+    if row.status == NO_ANSWER:
+        return "no answer"
+    return f"{row.status}{' ✗' * _bad(row)} {responses.get(row.status, '')}".rstrip()
 
 
 def _short(name: str, longest: int = LONGEST_NAME) -> str:

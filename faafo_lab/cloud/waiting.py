@@ -1,4 +1,4 @@
-"""Waiting, with a limit and a progress bar: every wait of the lab goes through `wait_until`.
+"""Waiting, with a limit and a progress bar: every wait in the lab goes through `wait_until`.
 
 wait_until(lambda: Look(served, 6, "app-worker-2 BUILD"), "servers ACTIVE", timeout_seconds=300)
 """
@@ -19,7 +19,7 @@ LAST_PAUSE_SECONDS = 1.0  # … up to this: kind to a cloud that takes minutes, 
 
 @dataclass(frozen=True)
 class Look:
-    """One look at what is awaited: how many of `total` are done, and in words what is not."""
+    """One look at a wait's subject: how many of `total` are done; `seen` names the unfinished ones."""
 
     done: int
     total: int = 1
@@ -30,13 +30,13 @@ def wait_until(look: Callable[[], Look | bool], what: str, timeout_seconds: floa
     """Call `look` until everything is done (or it returns True).
 
     A progress bar shows what is counted ("5/6 servers ACTIVE", of `what` = "servers ACTIVE"; a `look` that returns
-    False or True counts nothing), and the seconds that went by. What `look` raises ends the wait, and so does an
+    False or True counts nothing), and the elapsed seconds. An exception from `look` ends the wait, and so does an
     interrupt.
-    Raises TimedOut after `timeout_seconds`, with what was seen last.
+    Raises TimedOut after `timeout_seconds`, with the last look's words.
     """
     started = time.monotonic()
     pause = FIRST_PAUSE_SECONDS
-    with Progress(what, 0, show=progress) as line:  # also for what is done already: a cell run again shows it
+    with Progress(what, 0, show=progress) as line:  # also if all is done already: a cell that is run again shows it
         while True:
             seen = look()
             if isinstance(seen, bool):

@@ -4,35 +4,35 @@
     tasks = work.tasks(60, seconds=0.3)                # 60 fractals that each keep one worker busy for 0.3 s
     rows = load.create(app.endpoints, tasks)           # POST them, four at a time
     load.measure(app, work)                            # fractals per second, three times, and the host's idle CPU
-    load.drill(app, send, tasks, kill)                 # a client of your own, while something dies: what is lost
+    load.drill(app, send, tasks, kill)                 # your own client, while something dies: what is lost
     timeline = load.Timeline(); timeline.mark("three workers"); timeline.collect(app.endpoint)
     timeline.rate(start, end)                          # fractals per second between two times
 
     load.run(app.endpoints, loop="closed", at_once=8, seconds=10)      # read a page, as fast as 8 clients get answers
-    load.run(app.endpoints, loop="open", rate=20, seconds=10)          # read it 20 times a second, come what may
+    load.run(app.endpoints, loop="open", rate=20, seconds=10)          # read it 20 times a second, whatever happens
     load.run(app.endpoints, loop="open", rate=5, number=50, size=(320, 200))     # order 50 fractals, 5 a second
-    load.start(...)                                    # the same in the background; `Load` says what there is to set
+    load.start(...)                                    # the same in the background; `Load` has the settings
 
 In a **closed loop** a fixed number of clients each send a request, wait for its answer, then send the next: a slow
 server gets fewer requests. In an **open loop** requests arrive by the clock, as from the many visitors of a web page
 who know nothing of each other: a slow server gets as many as before, and they queue.
 
 A closed loop therefore hides waiting. Where a server stalls for a second, eight closed clients see eight slow requests
-and send no others in that second: just the ones that would have waited are never sent. The measurement leaves out, in
-step with the server, what would look bad: **coordinated omission** (Gil Tene, "How NOT to Measure Latency"). So an open
-loop keeps its schedule, and a row's `latency` counts from the *intended* start, even if all the client's connections
-were taken and the request went out late. `service_time`, from the actual start, is what one would have seen otherwise.
+and send no others in that second: exactly the requests that would have waited are never sent. The measurement leaves
+out, in step with the server, what would look bad: **coordinated omission** (Gil Tene, "How NOT to Measure Latency"). So
+an open loop keeps its schedule, and a row's `latency` counts from the *intended* start, even if all the client's
+connections were busy and the request went out late. `service_time` counts from the actual start, and hides that wait.
 
 Its rooms:
 
-    tasks      the fractals to order; work: so many seconds of them
+    tasks      the fractals to order; work: tasks of a given number of seconds
     measuring  equal batches, several times; host: this machine's idle CPU
-    drilling   a client of the learner's own while something dies; network: what loses answers on the way
+    drilling   the learner's own client while something dies; network: loses answers on the way
     sending    what to send and when: Load, run, start, create, read
     runner     sends it, in the background; wire: one thread's connections
-    rows       a row for each request, and what they say in sum
+    rows       a row for each request, and their summary
     ordering   orders that go on until a block ends
-    timeline   what became of the orders
+    timeline   the finished fractals and events, on one clock
 """
 
 from faafo_lab.load.drilling import Drill, drill

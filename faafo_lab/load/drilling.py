@@ -1,4 +1,4 @@
-"""A drill: a client of the learner's own orders fractals while something dies; then all is counted.
+"""A drill: the learner's own client orders fractals while something dies; then all are counted.
 
 def send(task, urls):                              # urls: the APIs, the one to try first at the front
     requests.post(urls[0] + "/v1/fractal", json=task, timeout=5)
@@ -54,7 +54,7 @@ def drill(
     app: Topology, send: Send, tasks: Sequence[Task], kill: Callable[[], object], *, clients: int = CLIENTS
 ) -> Drill:
     """Order each task with `send(task, urls)`, from `clients` threads; call `kill` after a third of them; wait until
-    the application has nothing more to do, and count what was made.
+    the queue is empty, and count the finished fractals.
 
     When `kill` is called, each client has an order in flight that an API has answered, and that answer is lost: so it
     is where a server dies after it stored an order. (The API to try next may be the one that dies: a client

@@ -1,5 +1,5 @@
-"""The CPU that this machine has to spare: where that is little, a measurement says more of the machine than of the
-application."""
+"""The idle CPU of this machine: if there is little, a measurement shows the machine's limit, not the
+application's."""
 
 import os
 import time
@@ -12,7 +12,7 @@ IDLE_FIELDS = (3, 4)  # of a CPU's line, after its name: idle, and waiting for a
 
 
 class IdleCpu:
-    """How many cores have been idle since it was made, of those that this process may use."""
+    """The number of idle cores since its creation, of those that this process may use."""
 
     def __init__(self) -> None:
         self._cpus = os.sched_getaffinity(0)
@@ -22,11 +22,11 @@ class IdleCpu:
 
     @property
     def total(self) -> float:
-        """Cores that there are for this process and its children: a container's limit counts."""
+        """The cores that this process and its children may use: a container's limit counts."""
         return min([float(len(self._cpus)), *(limit.cores for limit in self._limits)])
 
     def cores(self) -> float:
-        """Cores that were idle on average."""
+        """The average number of idle cores since the creation."""
         took = time.monotonic() - self._started
         if took <= 0:
             return 0.0
@@ -47,13 +47,13 @@ class IdleCpu:
 
 @dataclass(frozen=True)
 class Limit:
-    """A control group that may use so many `cores`, and the file that says what it has used."""
+    """A control group's limit in `cores`, and the file with its CPU use."""
 
     cores: float
     usage: Path
 
     def used_seconds(self) -> float:
-        """CPU seconds that the group has used."""
+        """The group's CPU use so far, in seconds."""
         text = self.usage.read_text(encoding="ascii")
         if self.usage.name == "cpu.stat":
             return int(text.partition("usage_usec ")[2].split()[0]) / 1e6
@@ -63,7 +63,7 @@ class Limit:
 def limits(own_groups: Path = OWN_GROUPS, groups: Path = GROUPS) -> list[Limit]:
     """The control groups that limit this process's CPU: its own and those above, of both versions (cgroups(7)).
 
-    A group of version 1 counts where the same path says what it has used.
+    A group of version 1 counts if the same path has its CPU use.
     """
     lines = [line.split(":", 2) for line in _text(own_groups).splitlines()]
     own = {name: path for _, names, path in lines for name in names.split(",")}  # version 2 has no name

@@ -1,4 +1,4 @@
-"""How much the application gets done: equal batches of fractals, several times, and whether the host had CPU to spare.
+"""The application's throughput: equal batches of fractals, repeated, and whether the host had CPU to spare.
 
 measured = load.measure(app, work)        # three batches of twelve tasks a worker
 measured.rate, measured.spread            # fractals per second: the mean of the batches, and how far they differ
@@ -17,14 +17,14 @@ from faafo_lab.load.timeline import finish
 from faafo_lab.load.work import Work, number_of_workers
 from faafo_lab.topology import Topology
 
-SHORT_OF = 0.08  # of all cores: with less of them idle, workers wait for the host
+SHORT_OF = 0.08  # of all cores: if fewer are idle, workers wait for the host
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What `workers` workers made of equal batches: `rates` in fractals per second, a batch each.
+    """The throughput of `workers` workers: `rates` in fractals per second, one for each of the equal batches.
 
-    `start`, `end`: seconds since 1970. `idle_cores`: of this machine meanwhile, of `cores`; None where the cloud is
+    `start`, `end`: seconds since 1970. `idle_cores`: of this machine meanwhile, of `cores`; None if the cloud is
     elsewhere.
     """
 
@@ -42,12 +42,12 @@ class Measured:
 
     @property
     def spread(self) -> float:
-        """How far the fastest batch is from the slowest, in fractals per second."""
+        """The difference between the fastest and the slowest batch, in fractals per second."""
         return max(self.rates) - min(self.rates)
 
     @property
     def short(self) -> bool:
-        """Whether this machine had no CPU to spare: then the rate says nothing of the application."""
+        """Whether this machine had no CPU to spare: then the rate shows the machine's limit, not the application's."""
         return self.idle_cores is not None and self.cores is not None and self.idle_cores < SHORT_OF * self.cores
 
     def __str__(self) -> str:

@@ -1,8 +1,8 @@
-"""The network between clients and APIs, which loses answers when it is told to.
+"""The network between clients and APIs, which loses answers on request.
 
 A server that dies after it has stored an order and before it has answered leaves its client in doubt. That moment is
-too short to hit by chance, so the drill leads its clients through here: each API has an address on this machine, whose
-connections are passed on unchanged, until answers are held and lost.
+too short to hit by chance, so the drill leads its clients through here: each API has an address on this machine, which
+relays connections unchanged, until answers are held and lost.
 """
 
 import contextlib
@@ -33,20 +33,20 @@ class Network:
             self._is_holding = True
 
     def lose(self) -> None:
-        """Cut the connections whose answers are held; those that come later are passed on again."""
+        """Cut the connections whose answers are held; later answers pass again."""
         with self._changed:
             self._is_holding = False
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Listen no more, and hold nothing."""
+        """Stop listening, and release the held answers."""
         self.lose()
         for way in self._ways:
             way.shutdown()
             way.server_close()
 
     def passes(self) -> bool:
-        """Whether an answer that has come is passed on: at once, or, where it was held and lost, not at all."""
+        """Whether an answer passes: at once, or, if it was held and lost, not at all."""
         with self._changed:
             if not self._is_holding:
                 return True
@@ -68,7 +68,7 @@ class _Way(socketserver.ThreadingTCPServer):
 
 
 class _Connection(socketserver.BaseRequestHandler):
-    """One client's connection; it ends where the API's ends, or does not come about."""
+    """One client's connection; it ends when the API's ends or fails."""
 
     server: _Way
 

@@ -1,4 +1,4 @@
-"""Orders that go on in the background, as a client sends them that never gives up."""
+"""Continuous orders in the background, from a client that never gives up."""
 
 import itertools
 import json
@@ -22,7 +22,7 @@ ANSWER_TIMEOUT_SECONDS = 5.0  # then the order is sent to the next API: on a rea
 def steady(endpoints: Callable[[], Mapping[str, str]], tasks: Iterable[Task], *, per_second: float) -> Iterator[Rows]:
     """In the background, order a task every 1/per_second seconds from the APIs in turn until the block ends.
 
-    `endpoints` is asked at the beginning, and again after a request that failed: a client keeps the addresses that a
+    `endpoints` is called at the beginning, and again after a request that failed: a client keeps the addresses that a
     name server gave it until one of them does not answer. An order that gets no answer, or a 5xx, is sent again to the
     next API: the uuid makes that safe. So an API that dies costs at least one request; `rows.resent` counts them.
     The list that the block gets grows by a row per request.

@@ -1,12 +1,12 @@
-"""One row per request: what load generation keeps, and what it says in sum.
+"""One row per request: the load generator's record, and its summary.
 
     rows = load.run(app.endpoints, loop="open", rate=20, seconds=10)
     rows                       # a table in the notebook: the first and the last rows, and the summary
     rows.summary().p99         # seconds
     rows.to_csv("run.csv")
 
-A request of an open loop has two times. `latency` counts from when it *should* have started: that is what a visitor
-waits. `service_time` counts from when it did start: that is what the server was seen to need.
+A request of an open loop has two times. `latency` counts from when it *should* have started: a visitor's
+wait. `service_time` counts from when it did start: the server's time for the request.
 """
 
 import csv
@@ -54,7 +54,7 @@ class Request:
     status: int | None
     api: str
     error: str = ""
-    intended: float = math.nan  # as `started`, where nothing else was intended
+    intended: float = math.nan  # as `started`, if no other start was intended
     uuid: str = ""
     worker: str = ""
 
@@ -96,8 +96,8 @@ class Summary:
     worst: float
     statuses: dict[str, int]
     measure: Measure = "latency"
-    known: int = 0  # orders that were there already
-    resent: int = 0  # requests that sent an order again
+    known: int = 0  # orders that were placed before
+    resent: int = 0  # requests that repeated an order
 
     def __str__(self) -> str:
         if not self.requests:
@@ -132,7 +132,7 @@ class Summary:
 class Rows(list[Request]):
     """Requests, in the order of the plan. A list that shows itself as a table.
 
-    `note` says what a reader has to know about the run as a whole, for instance that it was stopped early.
+    `note` is a remark on the whole run, for instance that it was stopped early.
     """
 
     def __init__(self, rows: Iterable[Request] = (), note: str = "") -> None:

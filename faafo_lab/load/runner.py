@@ -1,9 +1,9 @@
 """A run of load in the background: who sends what when, and how it ends. `load.start` makes one.
 
 A few threads, the senders, take requests from one plan, in order. In a closed loop each takes the next when it has its
-answer. In an open loop the plan has a time for each: one sender waits for the clock, another is ready, and one more is
-hired whenever none is; so there are as many connections as were in flight at the worst moment. Once all that are
-allowed are in flight, requests go out late, and their rows say so.
+answer. In an open loop the plan has a time for each: one sender waits for the clock, another is ready, and one more
+starts whenever none is; so there are as many connections as requests were in flight at the peak. Once the allowed
+number is in flight, requests go out late, and their rows show it.
 """
 
 import json
@@ -21,7 +21,7 @@ from faafo_lab.load.tasks import Task
 from faafo_lab.load.wire import Client
 from faafo_lab.topology.api import FRACTALS
 
-STOP_GRACE_SECONDS = 1.0  # for the answers under way, when a run is stopped
+STOP_GRACE_SECONDS = 1.0  # for the answers in flight, when a run is stopped
 CUT_SECONDS = 0.2  # for the senders, to see that their connections are gone
 LOOK_SECONDS = 0.1
 Clients = Literal["turns", "first", "random", "own"]
@@ -62,8 +62,8 @@ class Run:
         self._under_way: dict[int, Request] = {}  # as they will read, should no answer come
         self._clients: list[Client] = []
         self._senders = self._queueing = 0
-        self._turn = threading.Lock()  # whose turn it is to take from the plan
-        self._count = threading.Lock()  # guards all that is counted and kept
+        self._turn = threading.Lock()  # held while a sender takes from the plan
+        self._count = threading.Lock()  # guards the counts and the rows
         self._stopping, self._idle, self._finished = threading.Event(), threading.Event(), threading.Event()
         self._note = ""
         self._took: float | None = None
@@ -99,7 +99,7 @@ class Run:
         return len(self._under_way)
 
     def stop(self) -> Rows:
-        """Send nothing more, give the answers under way a moment, cut off the rest; returns the rows.
+        """Send no more requests, give those in flight a moment, cut off the rest; returns the rows.
 
         Takes up to about STOP_GRACE_SECONDS. Stopping a run that has finished changes nothing.
         """
@@ -166,7 +166,7 @@ class Run:
         self._finished.set()
 
     def _account_for_the_unsent(self) -> None:
-        """At the limit: what was due and never got its turn is a failure like any other."""
+        """At the limit, a request that was due and never sent counts as a failure."""
         self._note = f"ended at its limit of {self.limit_seconds:.0f} s"
         if not self._is_open:
             return
@@ -182,7 +182,7 @@ class Run:
         self._note += f": {unsent} requests were never sent" if unsent else ""
 
     def _hire(self) -> None:
-        """One sender more, if there may be."""
+        """Start one more sender, unless `at_once` are running."""
         with self._count:
             if self._senders >= self.at_once:
                 return

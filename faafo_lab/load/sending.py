@@ -15,7 +15,7 @@ from faafo_lab.load.tasks import ITERATIONS, Task, new_tasks
 from faafo_lab.topology.api import FIRST_PAGE
 
 REQUEST_TIMEOUT_SECONDS = 30
-RUN_LIMIT_SECONDS = 300  # of a closed loop that is to send a number of requests, however long that takes
+RUN_LIMIT_SECONDS = 300  # of a closed loop with a fixed number of requests
 CLOSED_AT_ONCE, OPEN_AT_ONCE = 4, 64  # connections, unless told otherwise
 AT_ONCE_MAX = 512
 REQUESTS_MAX = 100_000  # in one run: each is a row in memory
@@ -27,7 +27,7 @@ R = TypeVar("R")
 
 
 class LoadError(ValueError):
-    """A run that can't be: the message says which value is wrong, and what to give instead."""
+    """An impossible run: the message names the wrong value, and what to give instead."""
 
 
 def schedule(rate: float, arrivals: Arrivals = "constant", seed: int = 1) -> Iterator[float]:
@@ -173,7 +173,7 @@ class Load:
 
 
 def takes_load(function: Callable[P, R]) -> Callable[P, R]:
-    """Say (to the Tab key, to `help`) that the function's keywords are `Load`'s."""
+    """Give the function `Load`'s keywords in its signature, for the Tab key and `help`."""
     own = inspect.signature(function)
     first = [parameter for parameter in own.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
     keywords = inspect.signature(Load).parameters.values()
@@ -185,10 +185,10 @@ def takes_load(function: Callable[P, R]) -> Callable[P, R]:
 def run(endpoints: Endpoints, *, progress: bool = True, **load: Any) -> Rows:
     """Send requests to the APIs and return a row for each. The keywords are those of `Load`.
 
-    `endpoints` are URLs by name, or a function that returns them, asked for each request. Load goes nowhere else.
+    `endpoints` are URLs by name, or a function that returns them, asked for each request. No other address gets load.
     The run ends, at the latest, `timeout_seconds` after its last request was due (a closed loop of a `number` of
-    requests: after RUN_LIMIT_SECONDS); what isn't answered by then is a row without a status. Interrupting ends it
-    within about a second and returns the rows so far.
+    requests: after RUN_LIMIT_SECONDS); a request without an answer by then is a row without a status. Interrupting ends
+    it within about a second and returns the rows so far.
 
     Raises LoadError for settings that make no run.
     """
@@ -240,7 +240,7 @@ def read(
 
 
 def check_endpoints(endpoints: Endpoints) -> None:
-    """Raise LoadError where there is nothing, or no URL, to send to."""
+    """Raise LoadError if there is no endpoint, or one is not a URL."""
     urls = {} if callable(endpoints) else endpoints
     if not callable(endpoints) and not urls:
         raise LoadError("There is no API to send anything to: deploy the application, then pass app.endpoints.")
@@ -251,6 +251,6 @@ def check_endpoints(endpoints: Endpoints) -> None:
 
 
 def check_at_once(at_once: int | None) -> None:
-    """Raise LoadError for a number of connections that can't be."""
+    """Raise LoadError for a number of connections out of range."""
     if at_once is not None and not 1 <= at_once <= AT_ONCE_MAX:
         raise LoadError(f"at_once is {at_once!r}: give 1 to {AT_ONCE_MAX}.")

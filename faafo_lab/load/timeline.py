@@ -1,4 +1,4 @@
-"""What became of the orders: fractals that were finished, by whom and when, on one clock with what you did meanwhile.
+"""The orders' outcome: finished fractals, their workers and times, on one clock with your own events.
 
     timeline = Timeline(); timeline.mark("three workers")
     watch(app, done=40)                                # wait until so many are done; a moment at every look
@@ -28,7 +28,7 @@ ASK_LIMIT_SECONDS = 30
 
 @dataclass(frozen=True)
 class Lost:
-    """An attempt that was lost: which worker had the task, from when until its lease was over (since 1970)."""
+    """A lost attempt: the worker that had the task, its start, and the end of its lease (seconds since 1970)."""
 
     worker: str
     started: float
@@ -37,7 +37,7 @@ class Lost:
 
 @dataclass(frozen=True)
 class Done:
-    """One finished fractal: when it was complete (seconds since 1970), which worker made it, in how many seconds; and
+    """One finished fractal: its completion (seconds since 1970), its worker, its computing time in seconds, and
     the attempts that were lost before."""
 
     uuid: str
@@ -99,7 +99,7 @@ class Timeline:
         return now
 
     def collect(self, endpoint: str) -> int:
-        """Read from the API what has been finished; returns how many fractals it lists as finished."""
+        """Read the finished fractals from the API; returns their number."""
         finished = completions(endpoint)
         self.done.update({f"{item.uuid}@{item.at}": item for item in finished})
         return len(finished)
@@ -119,7 +119,7 @@ class Timeline:
         return (len(self.between(start, end)) - 1) / (last - first) if last > first else 0.0
 
     def makers(self, start: float = 0.0, end: float = float("inf")) -> Counter[str]:
-        """How many fractals each worker made in this time."""
+        """The number of fractals that each worker finished in this time."""
         return Counter(item.worker for item in self.between(start, end))
 
 

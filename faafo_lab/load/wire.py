@@ -59,7 +59,7 @@ class Client:
             return Answer(None, endpoint, name or type(problem).__name__)
 
     def cut(self) -> None:
-        """End whatever is under way, from any thread."""
+        """Cut off the request in flight, from any thread."""
         self._is_cut = True
         for connection in list(self._connections.values()):
             held = connection.sock
@@ -77,7 +77,7 @@ class Client:
     def _connection(self, endpoint: str) -> http.client.HTTPConnection:
         connection = self._connections.get(endpoint)
         if connection is not None and connection.sock is not None and _readable(connection.sock):
-            connection.close()  # the server closed it while it lay idle
+            connection.close()  # the server closed the idle connection
         if connection is None:
             url = urlsplit(endpoint)
             kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection

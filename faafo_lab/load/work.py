@@ -67,7 +67,7 @@ class Work:
         return (TASK_STEPS + pixels * _steps_per_pixel(task)) / self.steps_per_second
 
     def corrected(self, took: float) -> "Work":
-        """What it is, where a task of PROBE_SECONDS took so many."""
+        """The corrected value after a task of PROBE_SECONDS took so many seconds."""
         return Work(self.steps_per_second * PROBE_SECONDS / took)
 
     def __str__(self) -> str:
@@ -109,7 +109,7 @@ def calibrate(app: Topology, *, again: bool = False) -> Work:
             return work
         app.say(f"a fractal took {took:.2f} s instead of {PROBE_SECONDS} s: calibrating again")
     work, took = Work(known or FIRST_GUESS), 0.0
-    for _ in range(ROUNDS_MAX):  # what is far too short is too short to measure: ever nearer
+    for _ in range(ROUNDS_MAX):  # a task far too short can't be measured well: approach step by step
         took = _seconds_each(app, work.tasks(CONFIRMING * workers, PROBE_SECONDS))
         if 1 / OFF < took / PROBE_SECONDS < OFF:
             break
@@ -121,7 +121,7 @@ def calibrate(app: Topology, *, again: bool = False) -> Work:
 
 
 def number_of_workers(app: Topology) -> int:
-    """How many servers of the application have a worker. Raises LoadError where none has."""
+    """The number of the application's servers with a worker. Raises LoadError if there is none."""
     found = sum("worker" in ROLES[server.metadata[ROLE_KEY]].nodes for server in app.servers.values())
     if not found:
         raise LoadError("There is no worker to measure: add one first, for instance app.ensure_workers(1).")
@@ -159,7 +159,7 @@ def _steps_per_pixel(task: Task) -> float:
 
 
 def _key(app: Topology) -> str:
-    """What a calibration is good for: a cloud, a flavor and, where the cloud is this machine, its processor."""
+    """A calibration's key: a cloud, a flavor and, if the cloud is on this machine, the processor."""
     return " | ".join((app.cloud.name, app.flavor.name, _processor() if app.cloud.name == EMBEDDED else ""))
 
 
@@ -176,7 +176,7 @@ def _file() -> Path:
 
 
 def _remembered() -> dict[str, float]:
-    """Steps per second by key; nothing where the file is not there, or is not what this module writes."""
+    """Steps per second by key; empty if the file is missing or malformed."""
     try:
         values = json.loads(_file().read_text(encoding="utf-8"))
         return {str(key): float(value) for key, value in values.items() if 0 < float(value) < math.inf}

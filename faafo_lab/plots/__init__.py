@@ -1,4 +1,4 @@
-"""Pictures of what happened. Each is a `Picture`: a PNG in the notebook, its alt text and its data everywhere else.
+"""Plots of measurements. Each is a `Picture`: a PNG in the notebook, its alt text and its data everywhere else.
 
     plots.throughput(timeline, phases)                      fractals per second over time, by worker, events marked
     plots.gantt(timeline, start, end)                       which worker had which task when
@@ -9,7 +9,7 @@
 
 Its rooms:
 
-    over_time  throughput, gantt; events: how what happened meanwhile is marked
+    over_time  throughput, gantt; events: the marks for events
     waits      latency
     autoscaling an autoscaler's run
     bottleneck two kinds of load on four layouts

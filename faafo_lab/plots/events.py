@@ -1,4 +1,4 @@
-"""Events on a time axis: a line each, and their texts above the data, on as many lines as it takes."""
+"""Events on a time axis: a line for each, its text above the data, in as many rows as needed."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,9 +10,9 @@ LABEL_SIZE = 8.5
 
 
 def mark_events(figure: Any, axes: Sequence[tuple[Any, Sequence[tuple[float, str]]]]) -> None:
-    """Draw a line for each event and its text above the data, on as many lines as it takes that no two overlap.
+    """Draw a line for each event and its text above the data, in as many rows as prevent overlaps.
 
-    The axes grow upwards to make room: all of them by as much, as they share their scale.
+    The axes grow upwards to make room, all by the same amount, as they share their scale.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

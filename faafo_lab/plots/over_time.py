@@ -1,4 +1,4 @@
-"""What was finished when, and by whom: throughput over time, and which worker had which task."""
+"""Finished fractals over time: throughput, and which worker had which task when."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ def throughput(timeline: Timeline, phases: Sequence[tuple[str, float, float]], t
 
     `phases` are (label, start, end) in seconds since 1970. A bar is BIN_SECONDS wide, so the bars' area is the number
     of fractals. The mean, `Timeline.rate`, is a line over the time that it averages, `Timeline.interval`: from the
-    first to the last fractal finished. The time between phases, in which nothing was asked for, is cut out.
+    first to the last fractal finished. The time between phases is cut out.
     """
     figure = new_figure(WIDTH_INCHES, HEIGHT_INCHES)
     widths = [max(4.0, end - start) for _, start, end in phases] or [1.0]
@@ -229,11 +229,11 @@ def _per_second(items: Sequence[Done], start: float, bins: int) -> list[float]:
 
 
 def _lanes(items: Iterable[Done]) -> list[list[Done]]:
-    """One worker's tasks in as few rows as it takes that none overlap: one, where it does one thing at a time."""
+    """One worker's tasks in the fewest rows without overlaps: one, if it has one task at a time."""
     lanes: list[list[Done]] = []
     for item in sorted(items, key=lambda item: item.at - item.duration):
         begin = item.at - item.duration
-        slack = 0.1 * item.duration  # completion is noted by the API, a moment after the work has ended
+        slack = 0.1 * item.duration  # the API notes the completion a moment after the end of the work
         for lane in lanes:
             if lane[-1].at <= begin + slack:
                 lane.append(item)

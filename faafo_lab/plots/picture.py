@@ -1,4 +1,4 @@
-"""A picture: a PNG with its alt text and its data; and what all pictures share, colours above all.
+"""A picture: a PNG with its alt text and its data; and the pictures' common colours, sizes and settings.
 
 The PNG has a white ground, so it looks the same wherever it is pasted. In a dark JupyterLab, and in a page that
 nbconvert exports with its dark theme, a style turns light into dark and keeps the hues; where styles are removed
@@ -112,5 +112,5 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def say_empty(axis: Any, words: str) -> None:
-    """Write into a picture without data why it has none."""
+    """Write the reason into a picture that has no data."""
     axis.text(0.5, 0.5, words, transform=axis.transAxes, ha="center", va="center", color=GREY)

@@ -8,8 +8,8 @@
     X(n) = ───────────────────────────
             1 + σ (n − 1) + κ n (n − 1)
 
-λ is what one worker does. σ (contention) is the share of the work that only one can do at a time: with it alone, X
-approaches λ/σ (Amdahl's law). κ (coherency) is what each worker costs every other one: with it, X has a peak and falls
+λ is one worker's throughput. σ (contention) is the share of the work that only one can do at a time: with it alone, X
+approaches λ/σ (Amdahl's law). κ (coherency) is each worker's cost to every other one:  with it, X has a peak and falls
 beyond. σ = κ = 0 is the ideal line. Source: Neil J. Gunther, "Guerrilla Capacity Planning" (Springer 2007), ch. 4.
 """
 

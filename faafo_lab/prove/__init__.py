@@ -1,23 +1,23 @@
-"""A proof that others can repeat: does all of the lab work on this cloud? `faafo-lab prove` runs it.
+"""A proof that others can repeat: does everything in the lab work on this cloud? `faafo-lab prove` runs it.
 
     report = prove.run(cloud=None, backends=["shade"], servers=4, minutes=60)      # prints a line a step
-    report.right                       # whether every step was right, and nothing is left
-    report.write(Path("build"))        # prove.md and prove.json, which name no one and nothing of the cloud
+    report.right                       # whether every step was right, and no resources remain
+    report.write(Path("build"))        # prove.md and prove.json, which identify neither you nor the cloud
 
-It keeps apart from what is the learner's. The servers, groups and keys of the verbs have names of their own and none of
-the lab's marks; the application is built only where there is none. What it made is removed at the end, however that
-comes: an error, an interrupt, or the budget's end.
+It leaves the learner's resources alone. The verbs' servers, groups and keys have names of their own and none of
+the lab's marks; the application is deployed only if none exists. Every resource is removed at the end, also after an
+error, an interrupt, or when the time is up.
 
 Its rooms:
 
-    proof        run: one backend after the other, and what is removed at the end
-    steps        Step and Outcome; run in order, but for those whose needs were not met
+    proof        run: one backend after the other, and the clean-up at the end
+    steps        Step and Outcome; steps run in order, those with unmet needs are skipped
     verbs        the steps of each verb of `Cloud`
-    application  the steps of the application: deploy, order, groups, scale, kill, destroy
-    budget       how many servers, how many minutes; interrupts
-    leavings     what was made and is still there
-    versions     which versions all of this was seen with
-    redaction    what a report must not tell
+    application  the application's steps: deploy, order, groups, scale, kill, destroy
+    budget       the most servers and minutes; interrupts
+    leavings     the created resources that still exist
+    versions     the versions of the lab, its libraries and the cloud
+    redaction    what a report must not reveal
     report       the report: Markdown and JSON
 """
 

@@ -1,4 +1,4 @@
-"""The application: built, ordered from, shut where it must be, scaled, hurt, removed."""
+"""The application: deployed, ordered from, probed for closed ports, scaled, one worker killed, removed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PNG = b"\x89PNG"
 
 
 class Application:
-    """The steps for one application, with so many workers in the end. `check` raises where all has ended."""
+    """The steps for one application that ends with so many workers. `check` raises once the proof has to end."""
 
     def __init__(self, app: Topology, workers: int, check: Callable[[], None]) -> None:
         self._app, self._cloud, self._workers, self._check = app, app.cloud, workers, check
@@ -54,7 +54,7 @@ class Application:
         for fractal in done:
             picture = self._app.api.picture(fractal["uuid"], str(fractal["checksum"]))
             if not picture.startswith(PNG) or hashlib.sha256(picture).hexdigest() != fractal["checksum"]:
-                raise Wrong("a picture does not have the checksum that is told of it")
+                raise Wrong("a picture does not match its checksum")
         return f"{len(done)} fractals, each with its checksum; {self._seconds:.2f} s a fractal"
 
     def _groups(self) -> str:
@@ -64,14 +64,14 @@ class Application:
         for source, target, port, state, _ in matrix.rows():
             wanted = self._opens(target, port, groups.get(source, ""))
             if state == "open" and not wanted:
-                raise Wrong(f"{source} reaches port {port} of {target}, which must be shut to it")
-            # Where a server has no floating address, "you" can't get to it, whatever its groups say.
+                raise Wrong(f"{source} reaches port {port} of {target}, which must be closed to it")
+            # Where a server has no floating IP, "you" can't reach it, whatever its groups say.
             if state != "open" and wanted and (source != reach.YOU or self._app.servers[target].floating_addresses):
                 raise Wrong(f"{source} does not reach port {port} of {target}, which must be open to it")
             open_, shut = open_ + (state == "open"), shut + (state == "shut")
         if matrix["app-worker-1", "app-services", DATABASE_PORT] != "shut":
-            raise Wrong("the database does not show as shut to a worker")
-        return f"of {open_ + shut} connections {open_} are open and {shut} shut, as they must be"
+            raise Wrong("a worker reaches the database, or reach.matrix does not show it as shut")
+        return f"{open_ + shut} connections as required: {open_} open, {shut} shut"
 
     def _opens(self, target: str, port: int, group: str) -> bool:
         """Whether the target's group lets members of this group in."""
@@ -97,15 +97,15 @@ class Application:
                 moment = observe(self._app.servers.values(), self._app.api)
                 victims.extend(each.name for each in moment.of_role("worker") if each.working_on)
                 if not victims and not moment.waiting and not moment.working:
-                    raise Wrong("all was done before a worker was seen at work")
+                    raise Wrong("every fractal was finished before a worker was seen at work")
                 return bool(victims)
 
-            self._cloud.wait_until(look, "a worker to be busy")
+            self._cloud.wait_until(look, "a busy worker")
             self._cloud.delete_servers([self._app.servers[victims[0]]])
             self._app.refresh()
 
         done = self._made(list(itertools.islice(load.new_tasks(), number)), kill)
-        return f"{victims[0]} deleted while it worked; all of {len(done)} fractals are there"
+        return f"{victims[0]} deleted while it worked; all {len(done)} fractals were finished"
 
     def _destroy(self) -> str:
         strangers = [s.name for s in self._app.refresh().servers.values() if s.id not in self._cloud.created["servers"]]
@@ -115,13 +115,14 @@ class Application:
         receipt = self._cloud.receipt()
         if not receipt.nothing_left:
             raise Wrong(receipt.ending)
-        return "nothing is left"
+        return "no lab resources remain"
 
     def _role(self, server: str) -> Role:
         return ROLES[self._app.servers[server].metadata[ROLE_KEY]]
 
     def _made(self, tasks: Sequence[load.tasks.Task], meanwhile: Callable[[], None] | None = None) -> list[Fractal]:
-        """Order these fractals, and wait until all are there. Raises Wrong where one was refused, or has failed."""
+        """Order these fractals, and wait until all are finished. Raises Wrong if an order was refused or a fractal
+        failed."""
         rows = load.create(self._app.endpoints, tasks)
         self._check()  # interrupted, it returns what it has
         if refused := [row for row in rows if not row.ok]:
@@ -141,7 +142,7 @@ class Application:
             if failed := [f["failure"] for f in fractals if f["uuid"] in ordered and f["failed_at"]]:
                 raise Wrong(f"{len(failed)} fractals failed: {failed[0]}")
             done.update({f["uuid"]: f for f in fractals if f["uuid"] in ordered and f["completed_at"]})
-            return Look(len(done), len(ordered), f"{len(ordered) - len(done)} fractals")
+            return Look(len(done), len(ordered), f"{len(ordered) - len(done)} to go")
 
-        self._cloud.wait_until(look, f"{len(ordered)} fractals to be done")
+        self._cloud.wait_until(look, "fractals finished")
         return list(done.values())

@@ -1,4 +1,4 @@
-"""The budget, and what ends a proof early: an interrupt, a signal, the last minute. What is begun is known then.
+"""The budget, and what ends a proof early: an interrupt, a signal, the time limit. Requests under way are finished.
 
 with Guard(minutes=60) as guard:
     guard.shield(cloud)
@@ -27,7 +27,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @dataclass(frozen=True)
 class Budget:
-    """At most so many servers at a time, and so many minutes until all that was made is removed."""
+    """The most servers at a time, and the minutes after which the proof ends and cleans up."""
 
     servers: int = APPLICATION_SERVERS
     minutes: float = 60.0
@@ -37,9 +37,9 @@ class Budget:
 
 
 class Guard:
-    """Ends what goes on, in the main thread, by a KeyboardInterrupt; `reason` then says why, and `status` how to exit.
+    """Ends the main thread's work by a KeyboardInterrupt; then `reason` says why, and `status` is the exit status.
 
-    What a verb creates is not lost: while one creates something, an end waits until the ledger has it.
+    No created resource is lost: while a verb creates one, the end waits until the ledger has noted it.
     """
 
     def __init__(self, minutes: float, say: Callable[[str], None] = print) -> None:
@@ -63,14 +63,14 @@ class Guard:
         signal.setitimer(signal.ITIMER_REAL, *self._timer)
 
     def shield(self, cloud: Cloud) -> None:
-        """Let this object's verbs that create something finish, and let it take no free floating address of others."""
+        """Let this object's creating verbs finish, and keep it from taking a free floating IP that others allocated."""
         for verb in CREATED:
             setattr(cloud, verb, self._whole(getattr(cloud, verb)))
         cloud.free_floating_ip = cloud.create_floating_ip  # type: ignore[method-assign]
 
     @contextmanager
     def cleaning(self) -> Iterator[None]:
-        """Inside, what was made is removed: that takes the time that it takes."""
+        """The clean-up's block, which the time limit does not end."""
         left, _ = signal.setitimer(signal.ITIMER_REAL, 0)
         self._cleaning = True
         yield
@@ -78,7 +78,7 @@ class Guard:
         signal.setitimer(signal.ITIMER_REAL, left)
 
     def check(self) -> None:
-        """Raise KeyboardInterrupt if this has ended: what was interrupted may have returned as if nothing were."""
+        """Raise KeyboardInterrupt if the proof has to end: an interrupted call may have returned as usual."""
         if self.reason and not self._cleaning:
             raise KeyboardInterrupt
 
@@ -99,7 +99,7 @@ class Guard:
             self.reason, self.status = f"interrupted by {signal.Signals(number).name}", 128 + number
 
     def _once_more(self, number: int) -> None:
-        """Somebody asks while all is being removed."""
+        """Answer a signal during the clean-up: the first one is only told so."""
         if number == signal.SIGALRM:
             return
         if not self.reason:
@@ -107,7 +107,7 @@ class Guard:
         self._asked += 1
         if self._asked > 1:
             raise KeyboardInterrupt
-        self._say("still removing what was made; interrupt once more, and the rest stays")
+        self._say("clean-up is still running; interrupt once more to stop it and keep the remaining resources")
 
     def _whole(self, verb: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(verb)
@@ -119,7 +119,7 @@ class Guard:
 
     @contextmanager
     def finishing(self) -> Iterator[None]:
-        """What is done inside is finished before this ends."""
+        """Delay the end until the block has finished."""
         self._creating += 1
         try:
             yield

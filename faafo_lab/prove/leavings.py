@@ -1,4 +1,4 @@
-"""What a proof made and what of it is still there: found by id, or by name where the answer to a request was lost."""
+"""The resources of a proof that still exist: found by id, or by name if the answer to a request was lost."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from faafo_lab.cloud.errors import CloudError, Forbidden, NotFound
 from faafo_lab.cloud.waiting import Look
 
 OBJECT = "object"  # what there is in its container
-LIMIT_SECONDS = 300  # a real cloud frees a deleted server's groups a while after it is gone
+LIMIT_SECONDS = 300  # a real cloud frees a deleted server's groups some time after the server
 
 
 class Leavings:
-    """What is left on a cloud of `cloud.created`, and of what is named `name…`."""
+    """The resources in `cloud.created`, or named `name…`, that still exist."""
 
     def __init__(self, cloud: Cloud, name: str) -> None:
         self._cloud, self._name = cloud, name
 
     def there(self) -> dict[str, list[Any]]:
-        """What is still there, by kind. Raises CloudErrors."""
+        """The remaining resources, by kind. Raises CloudErrors."""
         listed: dict[str, list[Any]] = {
             "servers": self._cloud.servers(),
             "floating addresses": self._cloud.floating_ips(),
             "security groups": self._cloud.security_groups(),
             "key pairs": self._cloud.key_pairs(),
         }
-        with suppress(NotFound, Forbidden):  # there is no object store, or not for this user
+        with suppress(NotFound, Forbidden):  # no object store, or this user may not use it
             listed["containers"] = self._cloud.containers()
         return {kind: [thing for thing in things if self._mine(kind, thing)] for kind, things in listed.items()}
 
     def remove(self) -> str:
-        """Remove all of it; what there was, in words. What is refused is tried again. Raises TimedOut at the limit."""
+        """Remove every resource; returns in words what there was. Refused deletions are retried. Raises TimedOut."""
         found = ""
 
         def look() -> Look:
@@ -46,11 +46,11 @@ class Leavings:
             except CloudError as error:  # of a listing
                 return Look(0, 1, str(error))
 
-        self._cloud.wait_until(look, "what was made to be removed", LIMIT_SECONDS)
+        self._cloud.wait_until(look, "clean-ups complete", LIMIT_SECONDS)
         return found
 
     def _try(self, left: Mapping[str, list[Any]]) -> str:
-        """Remove each, whatever becomes of the others; why the last one that stays does so."""
+        """Remove each resource, even if others fail; returns the last refusal, "" if there was none."""
         why = ""
 
         def attempt(what: Callable[..., object], *things: Any) -> None:
@@ -80,5 +80,5 @@ class Leavings:
 
 
 def counts(things: Mapping[str, Sized]) -> str:
-    """ "2 servers, 1 key pairs", of the kinds of which there is anything."""
+    """ "2 servers, 1 key pairs": the kinds that are not empty."""
     return ", ".join(f"{len(each)} {kind}" for kind, each in things.items() if each)

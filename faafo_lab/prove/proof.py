@@ -1,4 +1,4 @@
-"""The proof: through one backend after the other, what is to be tried; and at the end, all that it made is removed."""
+"""The proof: every step through one backend after the other; at the end it removes every resource that it created."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ PARTS = ("verbs", "application")
 
 
 class Refused(CloudError):
-    """The proof does not begin: what it would build has no room, or is there already."""
+    """The proof does not begin: the budget has no room for it, or an application exists already."""
 
 
 def tell(line: str) -> None:
-    """Print a line at once. Where nobody reads any more (a pipe, a terminal that is gone), go on all the same."""
+    """Print a line at once. If the reader is gone (a closed pipe or terminal), go on all the same."""
     with suppress(OSError, RuntimeError):  # RuntimeError: a signal came while a line was printed
         print(line, flush=True)
 
@@ -63,7 +63,7 @@ def run(
             _refuse_beside(clouds[0])
         report = _report(clouds, budget, parts)
         say(f"{' and '.join(parts)} through {', '.join(backends)} on cloud {clouds[0].name!r}: {budget}.")
-        say("What is made is named apart from what is yours, and removed at the end, also after an interrupt.")
+        say("Its resources have names of their own and are removed at the end, also after an interrupt.")
         guard = stack.enter_context(Guard(budget.minutes, say))
         for each in clouds:
             try:
@@ -77,17 +77,17 @@ def run(
 
 
 def _refuse_beside(cloud: Cloud) -> None:
-    """Raise Refused where anything of a lab is there: the application has the same names whoever builds it."""
+    """Raise Refused if any lab resources exist: the application's names are the same, whoever builds it."""
     receipt = cloud.receipt()
     if not receipt.nothing_left:
         raise Refused(
-            f"A lab is there already, and stays as it is. {receipt.ending} Then run this again; `--only verbs` can run "
-            f"beside it."
+            f"Lab resources exist already, and are left unchanged. {receipt.ending} Then run this again; "
+            f"`--only verbs` can run beside it."
         )
 
 
 def _report(clouds: Sequence[Cloud], budget: Budget, parts: Sequence[str]) -> Report:
-    """A report without runs, which knows what it must not tell. Raises CloudErrors."""
+    """A report without runs, which knows the words to redact. Raises CloudErrors."""
     redactor = Redactor()
     redactor.learn_machine()
     for cloud in clouds:
@@ -106,7 +106,7 @@ def _prove(
     flavor: str | None,
     say: Callable[[str], None],
 ) -> None:
-    """All steps through one backend; then what they made is removed, however they ended."""
+    """All steps through one backend; then the clean-up of what they created, however they ended."""
     name = f"faafo-prove-{secrets.token_hex(3)}"
     runner, started = Runner(cloud, say, guard.check), time.monotonic()
     run = Run(cloud.backend, runner.outcomes)
@@ -130,7 +130,7 @@ def _prove(
 
 
 def _clean_up(cloud: Cloud, name: str, alone: bool) -> str:
-    """Remove what the steps have left. Raises Wrong where something stays; `alone`: nothing of a lab may be there."""
+    """Remove the steps' remaining resources. Raises Wrong if any stay; `alone`: no other lab resources may exist."""
     if alone:
         with suppress(CloudError):
             Package(cloud).withdraw()

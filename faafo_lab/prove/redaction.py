@@ -1,10 +1,10 @@
-"""What a report must not tell: who, where, and with which key.
+"""What a report must not reveal: user, cloud, and credentials.
 
 redactor = Redactor({"project": ["alpha"], "password": ["s3cret"]})
 redactor.clean("No quota in project alpha at https://cloud.example.org:5000/v3")     # "No quota in <project> …at <url>"
 
-Two nets: the words that are known (what is in the entry of clouds.yaml, what the cloud lists), and the forms of what is
-not known (addresses, ids, URLs, tokens, quoted names). What is too much is as good as nothing: rather a word too many.
+Two filters: known words (from the entry in clouds.yaml and the cloud's lists), and patterns for unknown ones
+(addresses, ids, URLs, tokens, quoted names). In doubt a word is redacted.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 from faafo_lab.cloud.base import Cloud
 
-OWN_NAME = re.compile(r"(app|faafo-prove)(-[\w-]+)?")  # what the proof itself makes may be named
-USUAL = {"default", "Default", "RegionOne"}  # what every cloud has says nothing of this one
-SHORT = 5  # a known word up to so long is left out only where it is a word by itself
+OWN_NAME = re.compile(r"(app|faafo-prove)(-[\w-]+)?")  # the proof's own resources may be named
+USUAL = {"default", "Default", "RegionOne"}  # names that every cloud has reveal nothing
+SHORT = 5  # a known word up to this length is redacted only where it is a whole word
 FILES = "yaml|yml|json|py|sh|md|txt|log|service|ipynb|conf|whl"
 
 FORMS: Mapping[str, re.Pattern[str]] = {
@@ -44,7 +44,8 @@ QUOTED = re.compile(r"(?<!\w)(['\"])([^'\"\n]+)\1(?!\w)")
 
 
 class Redactor:
-    """Takes out of texts the words that it knows, by what they are ("project"), and what looks like the rest."""
+    """Replaces in texts the words that it knows by what they are ("<project>"), and what looks like an address or a
+    secret."""
 
     def __init__(self, words: Mapping[str, Iterable[str]] | None = None) -> None:
         self._labels: dict[str, str] = {}
@@ -53,7 +54,7 @@ class Redactor:
             self.learn(label, known)
 
     def learn(self, label: str, words: Iterable[Any]) -> None:
-        """Leave these words out from now on; in their place is the label."""
+        """Replace these words by the label from now on."""
         for word in words:
             if word and str(word) not in USUAL and not OWN_NAME.fullmatch(str(word)):
                 self._labels.setdefault(str(word).casefold(), label)
@@ -61,7 +62,7 @@ class Redactor:
         self._pattern = re.compile("|".join(_pattern(word) for word in longest_first), re.IGNORECASE)
 
     def learn_cloud(self, cloud: Cloud) -> None:
-        """What an entry of clouds.yaml says, and what a cloud lists. Raises CloudErrors."""
+        """Learn the words in a clouds.yaml entry and in the cloud's lists. Raises CloudErrors."""
         for key, value in _leaves(cloud.config.auth):
             self.learn(key.removesuffix("_name").removesuffix("_id").replace("username", "user"), [value])
         self.learn("cloud", [cloud.name])
@@ -76,7 +77,7 @@ class Redactor:
         self.learn("address", [ip.address for ip in cloud.floating_ips()])
 
     def learn_machine(self) -> None:
-        """What the machine is named that this runs on, its user, and their home."""
+        """Learn this machine's name, its user's name, and the user's home directory."""
         self.learn("host", [platform.node()])
         try:
             self.learn("path", [str(Path.home())])
@@ -85,7 +86,7 @@ class Redactor:
             return
 
     def clean(self, value: Any, keep: frozenset[str] = frozenset()) -> Any:
-        """The text, or each text in a list or mapping (its values), without all that; `keep`: those that stay."""
+        """The redacted text, or list or mapping of texts (its values); values of the keys in `keep` stay."""
         if isinstance(value, str):
             return value if value in keep else self._text(value)
         if isinstance(value, Mapping):
@@ -104,7 +105,7 @@ class Redactor:
 
 
 def _leaves(value: Any, key: str = "auth") -> list[tuple[str, Any]]:
-    """(key, value) of all that is no mapping or list."""
+    """(key, value) of every leaf: each value that is neither a mapping nor a list."""
     if isinstance(value, Mapping):
         return [leaf for name, each in value.items() for leaf in _leaves(each, str(name))]
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The report of a proof, for others: Markdown to read, JSON to compare; neither tells whose cloud it was, or where."""
+"""A proof's report for others: Markdown to read, JSON to compare; neither reveals whose cloud it was, or where."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ class Run:
         return bool(self.outcomes) and all(outcome.right for outcome in self.outcomes)
 
     def count(self, part: str) -> str:
-        """ "30 of 31" steps of a part that were right; "" where none was to be tried."""
+        """ "30 of 31" steps of a part that were right; "" if the part has no steps."""
         mine = [outcome for outcome in self.outcomes if outcome.part == part]
         return f"{sum(outcome.right for outcome in mine)} of {len(mine)}" if mine else ""
 
 
 @dataclass
 class Report:
-    """What a proof saw."""
+    """A proof's runs, its versions, and how it ended; `data` and `markdown` are redacted."""
 
     budget: Budget
     parts: Sequence[str]
@@ -50,7 +50,7 @@ class Report:
     runs: list[Run] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=dict)
     services: dict[str, str] = field(default_factory=dict)
-    ended: str = ""  # why it ended early; "": it did not
+    ended: str = ""  # why it ended early; "" if it did not
 
     @property
     def right(self) -> bool:
@@ -58,7 +58,7 @@ class Report:
         return bool(self.runs) and not self.ended and all(run.right for run in self.runs)
 
     def data(self) -> dict[str, Any]:
-        """All of it as JSON knows it, redacted."""
+        """The whole report in JSON's types, redacted."""
         keep = {*BACKENDS, *self.parts, *get_args(State), *(each.what for run in self.runs for each in run.outcomes)}
         data = {
             "format": FORMAT,
@@ -94,12 +94,12 @@ class Report:
         keep |= {data["cloud"], self.at, *self.versions.values(), *self.services.values()}
         cleaned: dict[str, Any] = self.redactor.clean(data, frozenset(keep))
         for run in cleaned["runs"]:
-            for step in run["steps"]:  # cut when it is clean: half a secret is not known
+            for step in run["steps"]:  # cut after the redaction, which would not recognize half a secret
                 step["detail"] = step["detail"][:DETAIL_CHARACTERS]
         return cleaned
 
     def markdown(self) -> str:
-        """The same to read."""
+        """The whole report as Markdown, redacted."""
         data = self.data()
         verdict = "Every step is right." if data["right"] else "Not every step is right."
         lines = [
@@ -121,7 +121,7 @@ class Report:
         for run in data["runs"]:
             lines += ["", f"## {run['backend']}: {run['seconds']:.0f} s", ""]
             lines += _table(
-                ("part", "step", "", "seconds", "calls", "what was seen"),
+                ("part", "step", "", "seconds", "calls", "result"),
                 [
                     (s["part"], s["what"], s["state"], f"{s['seconds']:.1f}", s["calls"], s["detail"])
                     for s in run["steps"]
@@ -132,7 +132,8 @@ class Report:
         return "\n".join(lines)
 
     def write(self, directory: Path) -> list[Path]:
-        """Write prove.md and prove.json into this directory, which is made where it is missing. Raises OSError."""
+        """Write prove.md and prove.json into this directory, created if missing; returns their paths. Raises
+        OSError."""
         directory.mkdir(parents=True, exist_ok=True)
         texts = {
             "prove.md": self.markdown(),
@@ -151,7 +152,7 @@ class Report:
 
 
 def _receipt(receipt: Receipt | None) -> dict[str, str]:
-    """Counts alone: names and addresses stay here."""
+    """A receipt's counts by kind, without names and addresses."""
     if receipt is None:
         return {}
     left = ", ".join(f"{len(names)} {kind}" for kind, names in receipt.left.items())

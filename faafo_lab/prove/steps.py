@@ -1,4 +1,4 @@
-"""Steps: what to try, what it needs, and what came of it."""
+"""Steps: what to try, which steps it needs, and the outcome."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ RIGHT: tuple[State, ...] = ("ok", "absent")
 
 
 class Wrong(Exception):
-    """What a step saw is not what it has to see."""
+    """A step's result is not the required one."""
 
 
 class Absent(Exception):
-    """The cloud does not offer this, as it may."""
+    """The cloud does not offer this optional feature."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """Something to try: `run` returns in a few words what was seen, and raises where that is not right."""
+    """Something to try: `run` returns the result in a few words, and raises if it is wrong."""
 
     what: str
     run: Callable[[], str]
-    needs: tuple[str, ...] = ()  # the steps without which this one can't be tried
+    needs: tuple[str, ...] = ()  # the steps that this one depends on
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a step: its HTTP calls to the cloud, and how long it took."""
+    """A step's outcome, the number of its HTTP calls to the cloud, and its duration in seconds."""
 
     part: str
     what: str
@@ -43,7 +43,7 @@ class Outcome:
 
     @property
     def right(self) -> bool:
-        """Whether it is as it has to be; what a cloud does not offer is."""
+        """Whether the step passed; a feature that the cloud does not offer passes."""
         return self.state in RIGHT
 
     def __str__(self) -> str:
@@ -52,14 +52,14 @@ class Outcome:
 
 
 class Runner:
-    """Runs steps through one cloud object and keeps their outcomes. `check` raises where all has ended."""
+    """Runs steps through one cloud object and keeps their outcomes. `check` raises once the proof has to end."""
 
     def __init__(self, cloud: Cloud, say: Callable[[str], None], check: Callable[[], None]) -> None:
         self.outcomes: list[Outcome] = []
         self._cloud, self._say, self._check = cloud, say, check
 
     def run(self, part: str, steps: Iterable[Step]) -> None:
-        """Run these steps in order. An interrupt goes on to the caller; the outcomes then say what was not run."""
+        """Run these steps in order. An interrupt propagates to the caller; the outcomes then say what was not run."""
         waiting = list(steps)
         states: dict[str, State] = {}
         try:
@@ -87,7 +87,7 @@ class Runner:
             self._check()
         except Absent as error:
             return outcome("absent", str(error))
-        except Exception as error:  # whatever it is: a crash of a client library is a failure of this step, and no more
+        except Exception as error:  # whatever it is: a crash of a client library fails this step alone
             return outcome("failed", str(error) if isinstance(error, Wrong) else f"{type(error).__name__}: {error}")
         except BaseException:
             outcome("interrupted", "")

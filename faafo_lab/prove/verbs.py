@@ -1,4 +1,4 @@
-"""Each verb of `Cloud`, tried on things of the proof's own; what a verb did is looked up, not believed."""
+"""Each verb of `Cloud`, tried on the proof's own resources; each verb's effect is looked up, not assumed."""
 
 # ruff: noqa: D102
 
@@ -22,7 +22,7 @@ LINK_SECONDS = 300
 
 
 class Verbs:
-    """The steps for one cloud; all that they make is named `name…`."""
+    """The steps for one cloud; every resource that they create is named `name…`."""
 
     def __init__(self, cloud: Cloud, name: str, image: str, flavor: str) -> None:
         self._cloud, self.name, self._image, self._flavor = cloud, name, image, flavor
@@ -126,10 +126,10 @@ class Verbs:
             if rule.port_min == QUEUE_PORT:
                 self._cloud.delete_rule(rule)
         left = [rule.port_min for rule in self._cloud.security_group(self.name).rules]
-        return _told(QUEUE_PORT not in left and SSH_PORT in left, "that rule is gone, the other is there")
+        return _told(QUEUE_PORT not in left and SSH_PORT in left, "that rule is deleted, the other remains")
 
     def delete_security_group(self) -> str:
-        def delete() -> bool:  # a real cloud frees a deleted server's groups a while after it is gone
+        def delete() -> bool:  # a real cloud frees a deleted server's groups some time after the server
             try:
                 self._cloud.delete_security_group(self.name)
             except NotFound:
@@ -138,7 +138,7 @@ class Verbs:
                 return False
             return True
 
-        self._cloud.wait_until(delete, "the security group to be free")
+        self._cloud.wait_until(delete, "the security group's deletion")
         self._cloud.delete_security_group(self._peers)
         return self._gone(self._cloud.security_groups)
 
@@ -185,7 +185,7 @@ class Verbs:
         self._cloud.delete_servers([self.name])
         return self._gone(self._cloud.servers)
 
-    # ---- floating addresses ----
+    # ---- floating IPs ----
 
     def create_floating_ip(self) -> str:
         self._address = self._cloud.create_floating_ip()
@@ -194,9 +194,9 @@ class Verbs:
     def attach_floating_ip(self) -> str:
         server = self._cloud.server(self.name)
         attached = self._cloud.attach_floating_ip(server, self._address)
-        _told(attached.server_id == server.id, "the address does not lead to the server")
+        _told(attached.server_id == server.id, "the floating IP does not lead to the server")
         self._cloud.wait_until(
-            lambda: self._address.address in self._server().floating_addresses, "the server to have its address"
+            lambda: self._address.address in self._server().floating_addresses, "the floating IP on the server"
         )
         return "the server has it"
 
@@ -219,7 +219,7 @@ class Verbs:
     def create_container(self) -> str:
         for _ in range(2):  # the second time it is there, which is no error
             self._cloud.create_container(self.name)
-        return _told(self.name in self._cloud.containers(), "twice, and listed")
+        return _told(self.name in self._cloud.containers(), "created twice, and listed")
 
     def upload_object(self) -> str:
         self._cloud.upload_object(self.name, OBJECT, CONTENT)
@@ -241,7 +241,7 @@ class Verbs:
     def delete_container(self) -> str:
         for _ in range(2):
             self._cloud.delete_container(self.name)
-        return _told(self.name not in self._cloud.containers(), "twice, and gone")
+        return _told(self.name not in self._cloud.containers(), "deleted twice, no error")
 
     # ---- what they share ----
 
@@ -256,7 +256,7 @@ class Verbs:
 
 
 def _told(right: bool, words: str) -> str:
-    """These words, where what they tell is right. Raises Wrong."""
+    """Return these words if `right`; raises Wrong if not."""
     if not right:
         raise Wrong(f"not so: {words}")
     return words

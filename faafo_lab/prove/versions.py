@@ -1,4 +1,4 @@
-"""Which versions a proof was seen with: the lab, its client libraries, and the cloud's services as far as they tell."""
+"""The versions in a proof: the lab, its client libraries, and the cloud's services as far as they state them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from faafo_lab.cloud.base import Cloud
 LIBRARIES = ("faafo-lab", "shade", "openstacksdk", "keystoneauth1", "apache-libcloud", "asyncssh")
 CURRENT = ("current", "stable")
 TELL_SECONDS = 10
-WORD = re.compile(r"[\w.-]{1,20}")  # what a version may look like: nothing else of an answer gets into a report
+WORD = re.compile(r"[\w.-]{1,20}")  # the form of a version: nothing else from an answer enters a report
 SERVICE = re.compile(r"[a-z0-9-]{1,30}")
 
 
 def of_lab() -> dict[str, str]:
-    """The versions of what runs here, by name."""
+    """The versions of Python, the lab and its client libraries on this machine, by name."""
     found = {"Python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
     for name in LIBRARIES:
         try:
@@ -32,7 +32,7 @@ def of_lab() -> dict[str, str]:
 
 
 def of_services(cloud: Cloud) -> dict[str, str]:
-    """What each service of the catalog says of itself, such as "v2.1, microversions 2.1 to 2.93"; all that answer."""
+    """What each service in the catalog states, such as "v2.1, microversions 2.1 to 2.93"; services that answer."""
     found = {}
     for service, address in sorted(cloud.services.items()):
         if SERVICE.fullmatch(service) and (words := _of_service(cloud, service, address)):
@@ -51,7 +51,7 @@ def _of_service(cloud: Cloud, service: str, address: str) -> str:
 
 
 def told(body: Mapping[str, Any]) -> str:
-    """What a service's list of versions comes to, in a line; "" where it is no such list."""
+    """A service's list of versions in one line; "" for any other answer."""
     if "swift" in body:
         return _words(body["swift"].get("version"))
     listed = body.get("versions") or [body["version"]]

@@ -1,10 +1,10 @@
-"""Who can connect to whom, and at which port: measured, not looked up.
+"""Who can connect to whom, and on which port: measured, not looked up.
 
     matrix = reach.matrix(app)                         # real connections, tried on the servers over SSH
     matrix                                             # a table
     matrix["app-worker-1", "app-controller", 6379]     # "open", "shut", "private" or "nothing"
 
-What listens on a server and is shut to another is what a security group keeps out, or what a rule is missing for.
+A port that listens and is shut to another server is one that a security group closes, or that lacks a rule.
 
 Its rooms:
 

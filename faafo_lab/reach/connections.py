@@ -1,4 +1,4 @@
-"""Connections that are tried, from here and from the servers over SSH, and the table of what came of them."""
+"""Connection attempts, from here and from the servers over SSH, and the table of their results."""
 
 import html
 import json
@@ -18,7 +18,9 @@ from faafo_lab.tables import scrolling
 from faafo_lab.topology import DATABASE_PORT, HTTP_PORT, RABBITMQ_PORT, SSH_PORT, VALKEY_PORT, Topology
 
 YOU = "you"
-CONNECT_SECONDS = 3.0  # a security group of a real cloud does not refuse, it says nothing: no answer by then is none
+CONNECT_SECONDS = (
+    3.0  # a real cloud's security group drops packets instead of refusing: a silent port counts as closed after this
+)
 COMMAND_SECONDS = 60.0
 SERVICES = {
     SSH_PORT: "SSH",
@@ -33,10 +35,10 @@ State = Literal["open", "shut", "private", "nothing"]
 SIGNS: Mapping[State, str] = {"open": "✔", "shut": "✘", "private": "○", "nothing": "·"}
 MEANINGS: Mapping[State, str] = {
     "open": "can connect",
-    "shut": "something listens there, but no connection reaches it",
-    "private": "no way from you: the address is private",
+    "shut": "something listens there, but the connection fails",
+    "private": "not reachable from here: the address is private",
 }
-# Okabe and Ito's blue and vermilion, which people with any colour vision can tell apart; the sign says it again.
+# Okabe and Ito's blue and vermilion, distinct for any colour vision; the sign repeats the meaning.
 STYLES: Mapping[State, str] = {
     "open": "background:#0072B2;color:#fff",
     "shut": "background:transparent;color:inherit;box-shadow:inset 0 0 0 2px #D55E00",
@@ -51,22 +53,22 @@ _CELL = "text-align:left;padding:4px 10px"
 
 @dataclass(frozen=True)
 class Matrix:
-    """Connections that were tried. `states` has one for each (source, target, port); the first source is "you"."""
+    """The attempted connections. `states` has a state for each (source, target, port); the first source is "you"."""
 
     sources: tuple[str, ...]
     targets: tuple[str, ...]
     states: Mapping[Key, State]
-    reasons: Mapping[Key, str]  # why not, of those that are not open
+    reasons: Mapping[Key, str]  # the reason, for connections that are not open
 
     def __getitem__(self, key: Key) -> State:
         return self.states[key]
 
     def ports(self, target: str) -> list[int]:
-        """Where something listens on this server."""
+        """The TCP ports on which something listens on this server."""
         return sorted({port for (_, to, port), state in self.states.items() if to == target and state != "nothing"})
 
     def rows(self) -> list[tuple[str, str, int, State, str]]:
-        """(source, target, port, state, why not) of everything that listens."""
+        """(source, target, port, state, reason) for every port on which something listens."""
         return [
             (source, target, port, self.states[source, target, port], self.reasons.get((source, target, port), ""))
             for source in self.sources
@@ -101,7 +103,7 @@ class Matrix:
         return f"{scrolling(body, f'<tr>{head}</tr>')}<p>{legend}</p>"
 
     def _legend(self) -> list[tuple[State, str]]:
-        """What the signs mean; that of a private address only where there is one."""
+        """The signs' meanings; that of a private address only if there is one."""
         return [each for each in MEANINGS.items() if each[0] != "private" or "private" in self.states.values()]
 
     def _words(self, source: str, target: str) -> str:
@@ -124,10 +126,10 @@ class Matrix:
 def matrix(app: Topology, ports: Sequence[int] | None = None) -> Matrix:
     """Try every port (default: SSH, HTTP, database, queue) of every server, from every other one and from here.
 
-    "open": the connection was made and kept. "shut": something listens, and the connection did not come about.
-    "private": the same from here, where none of the server's ports answers and it has no floating address, so that this
-    says nothing of its security groups. "nothing": nothing listens there.
-    Raises CloudErrors, when a server can't be reached by SSH above all.
+    "open": the connection was accepted and kept. "shut": something listens, and the connection failed.
+    "private": the same from here, if none of the server's ports answers and it has no floating IP, so that its
+    security groups remain unknown. "nothing": nothing listens there.
+    Raises CloudErrors, above all if a server can't be reached by SSH.
     """
     cloud = app.cloud
     ports = ports or (SSH_PORT, HTTP_PORT, DATABASE_PORT, app.queue_port)
@@ -149,7 +151,7 @@ def matrix(app: Topology, ports: Sequence[int] | None = None) -> Matrix:
         theirs = _probe_all(
             cloud,
             [(server, list(targets(server.name, inside).values())) for server in servers],
-            "servers tried their connections",
+            "servers probed",
         )
     listens = {server.name: answer.listening for server, answer in zip(servers, theirs, strict=True)}
     said = {(YOU, *target): why for target, why in zip(targets(YOU, outside), mine.result(), strict=True)}
@@ -163,9 +165,9 @@ def matrix(app: Topology, ports: Sequence[int] | None = None) -> Matrix:
 def judge(
     said: Mapping[Key, str], listens: Mapping[str, Collection[int]], only_private: Collection[str]
 ) -> dict[Key, State]:
-    """What it means that these connections did not come about for these reasons ("": they did).
+    """The states of these connections by their failures' reasons ("": the connection succeeded).
 
-    `listens`: each server's ports at which something listens; `only_private`: the servers without a floating address.
+    `listens`: each server's ports at which something listens; `only_private`: the servers without a floating IP.
     """
     answers = {target for (source, target, _), why in said.items() if source == YOU and why not in probe.NOBODY}
 
@@ -181,14 +183,14 @@ def judge(
 
 @dataclass(frozen=True)
 class ProbeAnswer:
-    """What a server says: the ports at which it listens, and for each target why not ("" where it gets there)."""
+    """A server's report: the ports on which it listens, and for each target the failure ("": connected)."""
 
     listening: tuple[int, ...]
     reasons: tuple[str, ...]
 
 
 def run_probe(cloud: Cloud, server: Server, targets: Sequence[tuple[str, int]]) -> ProbeAnswer:
-    """Try these (address, port) from a server, which needs a python3 and SSH. Raises CommandFailed."""
+    """Try these (address, port) pairs from a server, which needs python3 and SSH. Raises CommandFailed."""
     [answer] = _probe_all(cloud, [(server, targets)])
     return answer
 
@@ -196,7 +198,7 @@ def run_probe(cloud: Cloud, server: Server, targets: Sequence[tuple[str, int]]) 
 def _probe_all(
     cloud: Cloud, servers: Sequence[tuple[Server, Sequence[tuple[str, int]]]], what: str = ""
 ) -> list[ProbeAnswer]:
-    """Try each server's targets from there, at the same time."""
+    """Probe each server's targets from that server, all servers at the same time."""
     source = Path(probe.__file__).read_text(encoding="utf-8")
     commands = []
     for server, targets in servers:
@@ -210,6 +212,6 @@ def _answer(server: Server, output: str) -> ProbeAnswer:
     try:
         answer = json.loads(output)
     except ValueError:
-        raise CommandFailed(f"Server {server.name!r} gave no answer to the probe: {output[:200]!r}.") from None
+        raise CommandFailed(f"Server {server.name!r} did not answer the probe: {output[:200]!r}.") from None
     reasons = tuple("" if kept else why for _, _, kept, why in answer["answers"])
     return ProbeAnswer(tuple(answer["listening"]), reasons)

@@ -1,4 +1,5 @@
-"""Who answers where: real TCP connections from this machine. `connections.py` sends this file to servers: stdlib alone.
+"""Which ports answer: real TCP connections from this machine. `connections.py` sends this file to servers: stdlib
+alone.
 
 python3 probe.py 2.0 10.0.0.5:22 10.0.0.5:6379      {"listening": [22], "answers": [["10.0.0.5", 22, true, ""], …]}
 """
@@ -10,23 +11,23 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-HOLD_SECONDS = 1.0  # a connection that is refused late, after it was accepted, is so within this time
+HOLD_SECONDS = 1.0  # a connection that is closed after it was accepted is closed within this time
 NO_ANSWER = "no answer"
-NOBODY = (NO_ANSWER, "no route to host", "network is unreachable")  # reasons that mean that nobody is there for us
+NOBODY = (NO_ANSWER, "no route to host", "network is unreachable")  # reasons that mean that no host answers
 PROC_TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 LISTEN = "0A"  # the state in /proc/net/tcp
 LOOPBACK = ("0100007F", "00000000000000000000000001000000")
 
 
 def probe(host: str, port: int, timeout_seconds: float) -> tuple[bool, str]:
-    """Connect once: whether the other end keeps the connection, and if it does not, why, in a few words."""
+    """Connect once; returns whether the other end keeps the connection, and if not, the reason in a few words."""
     try:
         with socket.create_connection((host, port), timeout=timeout_seconds) as connection:
             connection.settimeout(HOLD_SECONDS)
             try:
                 return (True, "") if connection.recv(1) else (False, "closed by the other end")
             except TimeoutError:
-                return True, ""  # it waits for us to speak first, as HTTP does
+                return True, ""  # it waits for our first bytes, like HTTP
     except TimeoutError:
         return False, NO_ANSWER
     except OSError as error:
@@ -34,7 +35,7 @@ def probe(host: str, port: int, timeout_seconds: float) -> tuple[bool, str]:
 
 
 def listening() -> list[int]:
-    """The TCP ports at which something listens on this machine, for others than itself."""
+    """The TCP ports on which this machine listens for other machines."""
     if "INSTANCE_PORTS" in os.environ:  # an instance of the embedded cloud
         names = os.listdir(os.environ["INSTANCE_PORTS"])
         return sorted(int(name) for name in names if name.isascii() and name.isdigit())
@@ -53,7 +54,7 @@ def listening() -> list[int]:
 
 
 def answers(targets: Sequence[tuple[str, int]], timeout_seconds: float) -> list[tuple[str, int, bool, str]]:
-    """Try all (host, port) at once: a row (host, port, kept, why not) for each."""
+    """Try all (host, port) pairs at once: a row (host, port, kept, reason) for each."""
     with ThreadPoolExecutor(max(1, len(targets))) as pool:
         results = pool.map(lambda target: probe(target[0], target[1], timeout_seconds), targets)
         return [(host, port, *result) for (host, port), result in zip(targets, results, strict=True)]

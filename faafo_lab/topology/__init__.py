@@ -1,4 +1,4 @@
-"""The application on a cloud: services, API and workers. Deploy, scale, discover, destroy.
+"""The application on a cloud (services, APIs and workers): deploy, scale, discover, destroy.
 
     app = Topology(faafo_lab.connect())
     app.deploy(api=2, worker=3)      # six servers, serving when this returns
@@ -6,8 +6,8 @@
     app.destroy()
 
 A server of the lab carries the metadata `faafo-lab: ROLE`, and a digest of all that it was made from (image, flavor,
-security group, user data). So a new Python session finds a running application (`discover`), a second `deploy` changes
-nothing that is right already, and a server that the lab did not make is never touched.
+security group, user data). So a new Python session finds a running application (`discover`), a second `deploy` leaves
+correct servers unchanged, and a server that the lab did not create is never touched.
 
 The layout is that of the First App guide's chapter on scaling out:
 
@@ -22,18 +22,18 @@ The layout is that of the First App guide's chapter on scaling out:
 Its rooms:
 
     topology     Topology: deploy, scale, destroy, and each of their steps
-    application  Application, which a Topology is: its servers as they are, and what they are made from
-    building     security groups and servers as a plan wants them
-    roles        the kinds of server: what a role is, is written there and nowhere else
+    application  Application, the base of Topology: its present servers, and what they are made from
+    building     a plan's security groups and servers
+    roles        the kinds of server, defined there and nowhere else
     user_data    the script that makes a server what its role says
-    package      how the application gets to servers whose image does not have it; wheel: of what
+    package      how the application reaches servers whose image lacks it; wheel: the file
     plan         a wanted Layout against one listing gives a Plan: create, replace, remove, keep
-    undo         what a call that fails has made is taken back
+    undo         a failed call removes what it created
     lock         one change at a time
     turn         one chapter at a time
     serving      waiting until servers serve; failed boots
     api          the one client of the application's API
-    moment       the application at one moment: what the cloud says and what the application says, put together
+    moment       the application at one moment: the cloud's and the application's own data combined
     errors       what can go wrong
 """
 

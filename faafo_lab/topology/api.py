@@ -4,9 +4,9 @@
     api.stats()["waiting"]
     [node["name"] for node in api.nodes() if node["state"] == "idle"]
 
-It asks the API that answered last, at first the first one, and where that does not answer the others in turn. What it
-returns is the API's JSON as it is, typed (`/v1/openapi.json` describes it). Load is sent by `faafo_lab.load` alone:
-that measures, and asks nobody else when an API is away.
+Requests go to the API that answered last (initially the first one); if it does not answer, to the others in turn.
+Methods return the API's JSON unchanged, typed (`/v1/openapi.json` describes it). Only `faafo_lab.load` sends load: it
+measures, and asks no other API when one is away.
 """
 
 import itertools
@@ -22,26 +22,27 @@ from faafo_lab.topology.errors import Gone, NoAnswer, TopologyError
 FRACTALS = "/v1/fractal"
 FIRST_PAGE = f"{FRACTALS}?page=1"
 TIMEOUT_SECONDS = 10.0
-PAGE = 200  # fractals that are asked for at once, where finished ones are looked for
+PAGE = 200  # fractals per request in a search for finished ones
 SERVED_BY = "X-Served-By"  # the header that each of its answers has
-LOST = "lost"  # the state of a node that was silent for long
+LOST = "lost"  # the state of a node that has been silent for too long
 
 
 class Stats(TypedDict):
-    """How many fractals wait, are in work, are done and have failed, and the queue; None: the broker is away."""
+    """The number of fractals that wait, are in work, are done and have failed, and the queue's length; None: no
+    broker."""
 
     waiting: int
     working: int
     done: int
     failed: int
     oldest_waiting_seconds: float  # the age of the oldest fractal that no worker has; 0 where none waits
-    waiting_max: int  # more than these are not accepted
+    waiting_max: int  # the most that may wait; further orders are refused
     queue_depth: int | None
     dead: int | None
 
 
 class Node(TypedDict):
-    """An API or a worker, as it reported last. A program that does not measure its machine reports None."""
+    """An API or a worker, by its last report. A program that does not measure its machine reports None."""
 
     name: str
     role: str  # "api" or "worker"
@@ -66,7 +67,7 @@ class Lost(TypedDict):
 
 
 class Fractal(TypedDict):
-    """A fractal that was ordered. What is not known yet is None."""
+    """An ordered fractal. Fields are None until they are known."""
 
     uuid: str
     width: int
@@ -88,7 +89,7 @@ class Fractal(TypedDict):
     leased_by: str | None
     created_at: str  # ISO 8601
     published_at: str | None
-    started_at: str | None  # of the attempt that made it or is running; of a worker that holds no lease None
+    started_at: str | None  # of the attempt that made it or is running; None without a lease
     completed_at: str | None
     failed_at: str | None
 
@@ -113,10 +114,10 @@ class Api:
         self._endpoints, self._secret, self._timeout_seconds = endpoints, secret, timeout_seconds
         self._end = None if within_seconds is None else time.monotonic() + within_seconds
         self._request = (session or direct).request
-        self._last = ""  # who answered last
+        self._last = ""  # the API that answered last
 
     def stats(self) -> Stats:
-        """How many fractals wait, are in work and are done."""
+        """The fractals' counts by state, and the age of the oldest waiting one (seconds)."""
         answer: Stats = self._ask("/v1/stats")
         return answer
 
@@ -131,9 +132,10 @@ class Api:
         return answer
 
     def newest(self, number: int) -> list[Fractal]:
-        """The fractals that were finished last, the newest first. (They are made in about the order of the orders.)"""
+        """The fractals that were finished last, the newest first. (Fractals are finished roughly in the order of their
+        orders.)"""
         found: list[Fractal] = []
-        for page in itertools.count(1):  # those that were ordered last may still wait, however many they are
+        for page in itertools.count(1):  # the newest orders may all be waiting still
             answer = self._ask(f"{FRACTALS}?order=newest&results_per_page={PAGE}&page={page}")
             found += [fractal for fractal in answer["objects"] if fractal["completed_at"]]
             if len(found) >= number or page >= answer["total_pages"]:
@@ -154,7 +156,7 @@ class Api:
             self._ask(f"{FRACTALS}/{uuid}", "DELETE", read=lambda answer: None)
 
     def drain(self, worker: str, drain: bool = True) -> None:
-        """Ask a worker to take no new task, or to go on."""
+        """Drain a worker (it takes no new task), or end its drain."""
         self._ask(f"/v1/node/{worker}", "PUT", {"drain": drain})
 
     def healthy(self) -> bool:
@@ -201,9 +203,12 @@ def healthy(url: str) -> bool:
 
 
 def _refusal(answer: requests.Response) -> TopologyError:
-    """What an API that does not do as asked says: a refusal, or that it can't answer now; or somebody else answers."""
+    """The error for an API's answer that is not a success: a refusal, no answer for now, or another program's
+    answer."""
     if SERVED_BY not in answer.headers:
-        return NoAnswer(f"What answers at {answer.url} is not the application ({answer.status_code} {answer.reason}).")
+        return NoAnswer(
+            f"Another program than the application answers at {answer.url} ({answer.status_code} {answer.reason})."
+        )
     try:
         words = str(answer.json()["error"])
     except (ValueError, KeyError, TypeError):

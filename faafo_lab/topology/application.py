@@ -1,4 +1,4 @@
-"""`Application`: the servers of the application as they are, and what they are made from. It changes none of them."""
+"""`Application`: the application's present servers, and what they are made from. It changes none of them."""
 
 import functools
 import hashlib
@@ -25,10 +25,10 @@ from faafo_lab.topology.roles import HTTP_PORT, RABBITMQ_PORT, ROLES, VALKEY_POR
 from faafo_lab.topology.user_data import PICTURES_IN_DATABASE
 
 DIGEST_CHARACTERS = 16
-PICTURES_KEY = "faafo-lab-images"  # the metadata key of where an API keeps pictures
-WAITING_KEY = "faafo-lab-waiting-max"  # that of how many fractals it lets wait, where that is not its own default
+PICTURES_KEY = "faafo-lab-images"  # the metadata key of an API's place for pictures
+WAITING_KEY = "faafo-lab-waiting-max"  # that of an API's bound on waiting fractals, if it is not the default
 WAITING_LIMIT = 999_999_999
-EMBEDDED_DISTRO = "faafo-lab"  # the Glance property os_distro of an image that has the application on board
+EMBEDDED_DISTRO = "faafo-lab"  # the Glance property os_distro of an image that includes the application
 
 Say = Callable[[str], None]
 
@@ -37,13 +37,13 @@ class Application:
     """The application's servers on one cloud.
 
     Arguments: the cloud; the names of an image and a flavor (default: the environment's FAAFO_LAB_IMAGE and
-    FAAFO_LAB_FLAVOR, else those of the embedded cloud); `say`, which gets a line for each thing done; the chapter that
-    works with it ("02"), if any: once another chapter has started, what is asked of it raises TakenOver; how many
-    fractals the APIs that are built let wait at once (None: as those that are there, at first the application's own
-    default). Raises TopologyError where that is no such number.
+    FAAFO_LAB_FLAVOR, else those of the embedded cloud); `say`, which is called with a line for each change; the chapter
+    that works with it ("02"), if any: once another chapter has started, its methods raise TakenOver; how many fractals
+    may wait at once at new APIs (None: as at the present ones, initially the application's own default). Raises
+    TopologyError if that is out of range.
 
-    `servers` are those of the lab as they were listed last, by name. Each change makes it anew, so that another thread
-    may go through it meanwhile. Where two have one name, the younger's key has its id, too: "app-api-1 (ID)".
+    `servers` are those of the lab as they were listed last, by name. Each change replaces the mapping, so that another
+    thread may iterate over it meanwhile. If two share a name, the younger's key includes its id: "app-api-1 (ID)".
     """
 
     def __init__(
@@ -79,8 +79,8 @@ class Application:
     # -- what is there ---------------------------------------------------------------------------------------------
 
     def refresh(self) -> Self:
-        """Ask the cloud which servers of the lab exist, and their floating addresses, which a server's own record
-        shows seconds later."""
+        """List the lab's servers on the cloud, with their floating IPs, which a server's own record shows
+        seconds later."""
         turn.check(self.cloud, self.chapter)
         found: dict[str, Server] = {}
         floating = floating_by_server(self.cloud.floating_ips())
@@ -112,19 +112,19 @@ class Application:
 
     @property
     def pictures(self) -> str:
-        """Where the APIs keep the pictures: "database", or "file:///DIRECTORY" of their own disks."""
+        """The APIs' place for pictures: "database", or "file:///DIRECTORY" on their own disks."""
         known = (server.metadata[PICTURES_KEY] for server in self.apis if PICTURES_KEY in server.metadata)
         return self._pictures or next(known, PICTURES_IN_DATABASE)
 
     @property
     def waiting_max(self) -> int | None:
-        """How many fractals the APIs let wait at once; None: the application's own default."""
+        """The number of fractals that may wait at once; None: the application's own default."""
         known = (int(server.metadata[WAITING_KEY]) for server in self.apis if WAITING_KEY in server.metadata)
         return self._waiting_max or next(known, None)
 
     @property
     def endpoints(self) -> dict[str, str]:
-        """The API's URLs as the learner reaches them (floating IPs), by server name."""
+        """The APIs' URLs at their floating IPs, by server name."""
         turn.check(self.cloud, self.chapter)
         return {
             server.name: self._url(server.floating_addresses[0]) for server in self.apis if server.floating_addresses
@@ -132,21 +132,19 @@ class Application:
 
     @property
     def endpoint(self) -> str:
-        """The first API's URL."""
+        """The first API's URL. Raises TopologyError if no API with a floating IP runs."""
         try:
             return next(iter(self.endpoints.values()))
         except StopIteration:
-            raise TopologyError(
-                "No API server with a floating address is running: deploy the application first."
-            ) from None
+            raise TopologyError("No API server with a floating IP is running: deploy the application first.") from None
 
     @property
     def api(self) -> Api:
-        """The application's API: whichever of its servers answers."""
+        """A client of the application's API, which any of its servers may answer."""
         return Api(lambda: self.endpoints.values(), self.secret)
 
     def nodes(self) -> list[Node]:
-        """Every API and worker as the application itself knows it: role, state, load, what it works on."""
+        """Every API and worker as the application itself lists it: role, state, load, its tasks' uuids."""
         return self.api.nodes()
 
     def fractals(self) -> list[Fractal]:
@@ -154,16 +152,16 @@ class Application:
         return self.api.fractals()
 
     def stats(self) -> Stats:
-        """How many fractals wait, are in work and are done."""
+        """The fractals' counts by state, and the age of the oldest waiting one (seconds)."""
         return self.api.stats()
 
     # -- workers finish first ---------------------------------------------------------------------------------------
 
     @checked
     def drain(self, names: Iterable[str]) -> None:
-        """Ask these workers to take no new task, and wait until they have finished what they work on.
+        """Drain these workers: they take no new task; returns when they have finished their in-flight work.
 
-        Raises NotFound where the application has no worker of such a name; then none is drained.
+        Raises NotFound if the application has no worker of such a name; then none is drained.
         """
         api, names = self.api, list(names)
         workers = [node["name"] for node in api.nodes() if node["role"] == "worker"]
@@ -180,7 +178,7 @@ class Application:
         self.cloud.wait_until(look, "workers drained")
 
     def drain_workers(self, servers: Sequence[Server]) -> dict[str, str]:
-        """Drain the workers among these servers, as far as they and an API run; what then is to be said of each."""
+        """Drain the workers among these servers, if they and an API run; returns the words to report, by name."""
         names = [s.name for s in servers if s.metadata[ROLE_KEY] == "worker" and s.status == "ACTIVE"]
         if not names:
             return {}
@@ -189,7 +187,7 @@ class Application:
             self.drain(names)
         except CloudError as error:
             words = f"deleted, but not drained ({str(error).splitlines()[0]})"
-            self.say(f"not drained ({error}) What they worked on goes back to the queue.")
+            self.say(f"not drained ({error}) Their in-flight work returns to the queue.")
         return dict.fromkeys(names, words)
 
     # -- what servers are made from --------------------------------------------------------------------------------
@@ -208,7 +206,7 @@ class Application:
 
     @property
     def embedded(self) -> bool:
-        """Whether the image has the application on board, as the embedded cloud's has."""
+        """Whether the image includes the application, as the embedded cloud's does."""
         return self.image.properties.get("os_distro") == EMBEDDED_DISTRO
 
     @property
@@ -218,14 +216,14 @@ class Application:
 
     @functools.cached_property
     def package(self) -> Package | None:
-        """How servers get the application; None where their image has it on board."""
+        """The application's package for servers; None if their image includes the application."""
         return None if self.embedded else Package(self.cloud)
 
     def user_data(self, role: str, url: str = "") -> str:
-        """What a fresh server of this role runs at its first boot: a script, with the deployment's secret in it.
+        """The script that a new server of this role runs at its first boot, with the deployment's secret in it.
 
-        `url`: where it fetches the application's package, if anywhere. Raises NotFound where it must name a server that
-        is not there yet.
+        `url`: the address of the application's package, "" for none. Raises NotFound if the script must name a server
+        that does not exist yet.
         """
         kind = role_named(role)
         return self._script(kind, {part: self._part_urls(part) for part in kind.needs}, url)
@@ -242,7 +240,7 @@ class Application:
         )
 
     def _part_urls(self, part: Part) -> list[str]:
-        """Where servers reach this part of the application: on each server of a role that offers it."""
+        """The URLs of this part of the application, one for each server of a role that offers it."""
         offering = [role for role in ROLES.values() if part in role.offers]
         hosts = [server.addresses[0] for role in offering for server in self.of_role(role.name) if server.addresses]
         if not hosts:
@@ -255,9 +253,9 @@ class Application:
         return [urls[part](host) for host in hosts]
 
     def digest(self, role: Role) -> str:
-        """What a server of this role is made from by now, in short; "" where what it needs is not there.
+        """The digest of what a new server of this role is made from; "" if a server that it needs is missing.
 
-        Where the APIs are does not count: workers learn it from the application, as APIs come and go.
+        The APIs' addresses do not count: workers learn them from the application, as APIs come and go.
         """
         try:
             urls = {part: [] if part == "endpoint" else self._part_urls(part) for part in role.needs}
@@ -270,12 +268,12 @@ class Application:
     # -- for those that change it -----------------------------------------------------------------------------------
 
     def know(self, servers: Iterable[Server]) -> None:
-        """Have these servers in `servers`, as they are now."""
+        """Update `servers` with these servers' present state."""
         known = {**self.servers, **{server.name: server for server in servers}}
         self.servers = dict(sorted(known.items(), key=lambda item: numbered(item[1].name)))
 
     def report(self, what: str, done: str) -> None:
-        """Say in a line what was done to a server or a group; "": it was right already."""
+        """Print in a line what was done to a server or group; "": unchanged."""
         self.say(f"{what}: {done or 'unchanged'}")
 
     def _url(self, address: str) -> str:
@@ -284,6 +282,6 @@ class Application:
 
 
 def fingerprint(public_key: str) -> str:
-    """What Nova shows for an OpenSSH public key: its MD5 sum."""
+    """An OpenSSH public key's fingerprint in Nova's form: its MD5 sum."""
     digest = hashlib.md5(b64decode(public_key.split()[1]), usedforsecurity=False).hexdigest()
     return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))

@@ -1,4 +1,4 @@
-"""Building: security groups and servers as a plan wants them, each with its way back."""
+"""Building: a plan's security groups and servers, each with an undo step."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ RULES_OF_A_NEW_GROUP = 2  # that let everything out, of IPv4 and of IPv6
 
 
 class Builder:
-    """Builds for one topology; `undo` takes it all back where the call fails."""
+    """Builds for one topology; `undo` removes it all if the call fails."""
 
     def __init__(self, app: Application, undo: Undo) -> None:
         self._app, self._undo, self._cloud = app, undo, app.cloud
 
     def groups(self, roles: Iterable[Role], without: Collection[int] = ()) -> None:
-        """Make the security groups of these roles where they are missing, and rules but for the ports `without`."""
+        """Create these roles' missing security groups and rules, except rules for the ports `without`."""
         known = self._cloud.security_groups()
         for role in roles:
             made = all(group.name != role.group for group in known)
@@ -60,7 +60,7 @@ class Builder:
             )
 
     def servers(self, plan: Plan, layout: Layout) -> None:
-        """Make what the plan creates and replaces, role after role, and wait until each is ACTIVE and has addresses."""
+        """Create the plan's new and replaced servers, role by role, and wait until each is ACTIVE and has addresses."""
         package, url = self._app.package, ""
         if plan.made:
             key = self._key_pair()
@@ -85,7 +85,7 @@ class Builder:
             package.upload([self._app.servers[step.name] for step in plan.made], self._app.servers.values())
 
     def _make(self, role: Role, steps: Sequence[Step], key: KeyPair, url: str) -> None:
-        """Servers of one role, together."""
+        """Create the servers of one role together, and wait until they are ACTIVE."""
         script = self._app.user_data(role.name, url)
         metadata = {ROLE_KEY: role.name, DIGEST_KEY: self._app.digest(role)}
         if self._app.chapter:
@@ -118,13 +118,13 @@ class Builder:
         self._app.know(self._cloud.wait_for(made))
 
     def _key_pair(self) -> KeyPair:
-        """The lab's key pair on the cloud."""
+        """The lab's key pair on the cloud, created (with an undo step) if missing."""
         if keys.KEY_PAIR_NAME not in {pair.name for pair in self._cloud.key_pairs()}:
             self._undo.add("key pair", lambda: self._cloud.delete_key_pair(keys.KEY_PAIR_NAME))
         return keys.ensure_key_pair(self._cloud)
 
     def _publish(self, names: Iterable[str]) -> None:
-        """Give each of these servers a floating address: a free one, else a new one."""
+        """Give each of these servers a floating IP: a free one, else a new one."""
         for name in names:
             if self._app.servers[name].floating_addresses:
                 continue
@@ -132,46 +132,46 @@ class Builder:
             address = self._cloud.free_floating_ip()
             if address.id not in had:
                 self._undo.add(
-                    f"floating address {address.address}", functools.partial(self._cloud.delete_floating_ip, address)
+                    f"floating IP {address.address}", functools.partial(self._cloud.delete_floating_ip, address)
                 )
             address = self._cloud.attach_floating_ip(self._app.servers[name], address)
             self._app.know([replace(self._app.servers[name], floating_addresses=(address.address,))])
-            self._app.report(f"floating address of {name}", "attached")
+            self._app.report(f"floating IP of {name}", "attached")
 
     def _drain_replaced(self, plan: Plan) -> None:
-        """Drain the workers that are replaced, where an API is there to tell them."""
+        """Drain the workers that are replaced, if an API runs that can tell them."""
         if any(server.status == "ACTIVE" for server in self._app.apis):
             for worker in self._app.drain_workers([step.server for step in plan.replace if step.server]):
                 self._undo.add(f"drained {worker}", functools.partial(self._app.api.drain, worker, False))
 
     def _note_gone(self, names: Collection[str]) -> None:
-        """Remember what the application still tells of servers that are to be made anew under the same names."""
+        """Remember the application's nodes on servers that will be replaced under the same names."""
         if not self._app.endpoints:
             return
         try:
             nodes = [node for node in self._app.nodes() if node["name"] in names]
         except TopologyError as error:
-            log.debug("nothing is known of earlier nodes: %s", error)
+            log.debug("earlier nodes are unknown: %s", error)
         else:
             self._app.gone |= {(node["name"], node["started_at"]) for node in nodes}
 
 
 def openings(app: Application, role: Role) -> list[tuple[int, str | None]]:
-    """The ports that a role's security group opens, each with the group whose members may come (None: anybody)."""
+    """The ports that a role's security group opens, each with the group whose members may connect (None: anybody)."""
     ports = [app.queue_port if opening.port == QUEUE else opening.port for opening in role.openings]
     return [(port, opening.source) for port, opening in zip(ports, role.openings, strict=True)]
 
 
 def _opens(group: SecurityGroup, port: int, source: str | None, known: Iterable[SecurityGroup]) -> bool:
-    """Whether a group opens a port, to anybody or to the members of the group that is named `source`."""
+    """Whether a group opens a port, to anybody or to the members of the group named `source`."""
     if source is None:
         return group.rule(port) is not None
     return any(group.rule(port, remote_group_id=other.id) for other in known if other.name == source)
 
 
 def missing_groups(app: Application, roles: Iterable[Role], known: Sequence[SecurityGroup]) -> tuple[int, int]:
-    """How many of these roles' security groups are not among the known ones, and how many rules are missing, those that
-    a new group has by itself included."""
+    """The number of these roles' security groups that are missing, and of missing rules, including the rules that a new
+    group has by itself."""
     there = {group.name: group for group in known}
     groups = rules = 0
     for role in roles:
@@ -189,5 +189,5 @@ def is_ours(group: SecurityGroup) -> bool:
 
 
 def group_description(role: Role) -> str:
-    """How the lab marks the security groups that it made, which have no metadata."""
+    """The description by which the lab marks its security groups, which have no metadata."""
     return f"{DESCRIPTION}{role.description}"

@@ -1,10 +1,10 @@
 """What can go wrong with the application on a cloud.
 
     CloudError (see `faafo_lab.cloud.errors`)
-    └── TopologyError       the application can't be built, found, scaled or asked as wanted
-        ├── Busy            somebody else on this machine changes the application now
+    └── TopologyError       the application can't be deployed, found, scaled or queried as requested
+        ├── Busy            another process or thread on this machine is changing the application
         ├── NoAnswer        none of the application's APIs answers
-        ├── Gone            the application has no such thing (404)
+        ├── Gone            the application does not have this resource (404)
         └── TakenOver       another chapter has the application now
 
 Each message is one clear sentence that says why, and what to do.
@@ -14,11 +14,11 @@ from faafo_lab.cloud.errors import CloudError
 
 
 class TopologyError(CloudError):
-    """The application can't be built, found or scaled as wanted."""
+    """The application can't be deployed, found, scaled or queried as requested."""
 
 
 class Busy(TopologyError):
-    """Another process or thread changes the same application, and did not end in time."""
+    """Another process or thread is changing the same application, and did not finish in time."""
 
 
 class NoAnswer(TopologyError):
@@ -26,7 +26,7 @@ class NoAnswer(TopologyError):
 
 
 class Gone(TopologyError):
-    """The application has no such thing, or no more (404)."""
+    """The application does not, or no longer, have this resource (404)."""
 
 
 class TakenOver(TopologyError):
@@ -34,5 +34,5 @@ class TakenOver(TopologyError):
 
 
 def first_line(error: BaseException) -> str:
-    """An error as one line."""
+    """The first line of an error's message."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

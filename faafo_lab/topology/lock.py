@@ -1,7 +1,7 @@
-"""One at a time: who changes the application of a cloud holds a lock, in this lab's home.
+"""One change at a time: whoever changes a cloud's application holds a lock file in this lab's home.
 
-It goes with its process, so nothing is left locked. Another machine, whose home is another, does not see it: what that
-changes at the same time shows in the listing of the cloud's servers (see `plan.Plan.difference`).
+The lock ends with its process. Another machine, with a home of its own, does not see it: its changes show in the
+listing of the cloud's servers (see `plan.Plan.difference`).
 """
 
 import fcntl
@@ -22,9 +22,10 @@ _held = threading.local()  # the locks of this thread, which may change the appl
 
 @contextmanager
 def alone(cloud: Cloud, what: str, timeout_seconds: float | None = None) -> Iterator[None]:
-    """Nobody else of this home changes the application on this cloud during the block, which is about to do `what`.
+    """Keep others with this home from changing this cloud's application during the block, whose purpose is `what`.
 
-    Waits until who does so has ended. Raises Busy, which says who that is, at the limit (None: the cloud's own).
+    Waits until the present change has ended. Raises Busy, which names its process, at the limit (None: the cloud's
+    own).
     """
     path = file_of(cloud.name, "changing")
     mine: set[str] = _held.__dict__.setdefault("paths", set())
@@ -40,9 +41,9 @@ def alone(cloud: Cloud, what: str, timeout_seconds: float | None = None) -> Iter
                 return Look(0, 1, path.read_text(encoding="utf-8") or "another process")
             return Look(1)
 
-        if holder := look().seen:
+        if look().seen:
             try:
-                cloud.wait_until(look, f"{holder} to finish", timeout_seconds)
+                cloud.wait_until(look, "other changes finished", timeout_seconds)
             except TimedOut as error:
                 raise Busy(
                     f"Can't {what}: {error.last_seen} changes the application on cloud "

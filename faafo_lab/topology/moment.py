@@ -1,4 +1,4 @@
-"""The application at one moment: what the cloud says of its servers and what it says itself, put together.
+"""The application at one moment: the cloud's data on its servers, combined with its own reports.
 
 moment = observe(app.servers.values(), app.api)
 moment.machines              # servers: role, state, CPU use, what each works on
@@ -17,7 +17,7 @@ from faafo_lab.topology.roles import ROLES, VALKEY_PORT
 
 @dataclass(frozen=True)
 class Machine:
-    """One server: what the cloud says of it (`status`), and what the application does (`state`, and the rest)."""
+    """One server: its `status` from the cloud; its `state` and the other fields from the application."""
 
     name: str
     role: str
@@ -30,7 +30,7 @@ class Machine:
 
     @property
     def words(self) -> str:
-        """What it does, in a few words."""
+        """The server's activity in a few words, such as "works on 1a2b3c4d"."""
         if self.status != "ACTIVE":
             return self.status
         if self.working_on:
@@ -42,14 +42,14 @@ class Machine:
 
     @property
     def is_well(self) -> bool:
-        """Whether it runs and does what its role says, as far as is known."""
+        """Whether the server runs and fulfils its role, as far as is known."""
         listed = self.role in ROLES and bool(ROLES[self.role].nodes)
         return self.status == "ACTIVE" and self.state != LOST and (bool(self.state) or not listed)
 
 
 @dataclass(frozen=True)
 class Moment:
-    """All of the application at one time (`at`, seconds since 1970). Counts are None until it answered once."""
+    """The whole application at one time (`at`, seconds since 1970). Counts are None until its first answer."""
 
     at: float
     machines: tuple[Machine, ...] = ()
@@ -93,13 +93,13 @@ class Moment:
 
 
 def machines(servers: Iterable[Server], nodes: Iterable[Node] = ()) -> tuple[Machine, ...]:
-    """These servers, with what the application says of each."""
+    """These servers, each with the application's report on it."""
     known = {(node["name"], node["role"]): node for node in nodes}
     return tuple(_machine(server, known) for server in servers)
 
 
 def observe(servers: Iterable[Server], api: Api) -> Moment:
-    """Ask the application, and put what it says beside these servers. Raises NoAnswer."""
+    """Query the application, and combine its answer with these servers. Raises NoAnswer."""
     stats, nodes = api.stats(), api.nodes()
     return Moment(
         time.time(),
@@ -114,7 +114,7 @@ def observe(servers: Iterable[Server], api: Api) -> Moment:
 def _machine(server: Server, known: Mapping[tuple[str, str], Node]) -> Machine:
     role = server.metadata[ROLE_KEY]
     machine = Machine(server.name, role, server.status, server.address or "")
-    for kind in ROLES[role].nodes if role in ROLES else ():  # of two, what the last one does says more
+    for kind in ROLES[role].nodes if role in ROLES else ():  # with several tasks, the last one says more
         node = known.get((server.name, kind))
         if node is None:
             continue

@@ -1,8 +1,8 @@
-"""How the application gets to servers whose image does not have it.
+"""How the application reaches servers whose image lacks it.
 
-The lab makes a wheel of itself. A server fetches it from the project's object store, by a temporary URL; where the
-cloud has none that servers reach, it waits for the lab to upload it over SSH. Either way it takes no other file than
-that of this SHA-256. FAAFO_LAB_PACKAGE names something else that the server's pip finds: a name, or a URL.
+The lab makes a wheel of itself. A server fetches it from the project's object store, by a temporary URL; if the cloud
+has none that servers reach, it waits for the lab to upload the wheel over SSH. Either way it accepts only the file with
+this SHA-256. FAAFO_LAB_PACKAGE names another package for the server's pip: a name, or a URL.
 """
 
 import os
@@ -37,13 +37,15 @@ class Package:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._override = os.environ.get(VARIABLE, "")
-        self._awaiting: list[str] = []  # the ids of servers that it has to be uploaded to
-        self._container = CONTAINER_PREFIX + keys.derive_secret("object store")[:8]  # another lab's has another key
+        self._awaiting: list[str] = []  # the ids of servers that need an upload
+        self._container = (
+            CONTAINER_PREFIX + keys.derive_secret("object store")[:8]
+        )  # another lab's container has another key
 
     def script(self, url: str = "") -> str:
-        """The lines of user data that get it, after which there is the command `faafo-install`.
+        """The user data lines that fetch the package, and so provide the command `faafo-install`.
 
-        `url` is where the wheel is fetched, "" where it is uploaded.
+        `url` is the wheel's address, "" if it is uploaded.
         """
         if self._override:
             given = {"package": self._override}
@@ -54,7 +56,8 @@ class Package:
         return settings + SCRIPT.read_text(encoding="utf-8")
 
     def offer(self) -> str:
-        """Put the wheel where servers fetch it: its temporary URL, "" where it has to be uploaded, or is none."""
+        """Put the wheel into the object store; returns its temporary URL, "" if an upload is needed or there is no
+        wheel."""
         if self._override:
             return ""
         try:
@@ -63,17 +66,17 @@ class Package:
             url = self._cloud.temporary_url(self._container, OBJECT, URL_SECONDS)
         except NotFound:
             url = ""
-        # A server would ask itself for what is at an address of this machine.
+        # A server would look for this machine's address on itself.
         if url and (self._cloud.name == EMBEDDED or not direct.is_local(url)):
             return url
         self.withdraw()
         return ""
 
     def upload(self, servers: Iterable[Server], there: Iterable[Server]) -> None:
-        """Upload the wheel to these servers, which were given no URL, and to those that it could not reach before.
+        """Upload the wheel to these servers without a URL, and to earlier ones that could not be reached.
 
-        Of the servers that are `there`, one must have a floating address, which is the way to the others; until one
-        has, they wait.
+        One of the servers `there` must have a floating IP, to reach the others through; until then they
+        wait.
         """
         if self._override:
             return
@@ -86,7 +89,7 @@ class Package:
                 self._cloud.upload(server, wheel.build().data, path)
 
     def withdraw(self) -> bool:
-        """Delete it from the object store; whether it was there."""
+        """Delete the wheel from the object store; returns whether it was there."""
         with suppress(NotFound):
             if self._container in self._cloud.containers():
                 self._cloud.delete_object(self._container, OBJECT)
@@ -95,7 +98,7 @@ class Package:
         return False
 
     def missing(self, image: Image) -> list[str]:
-        """What of it would fail on servers of this image, as far as that can be told before they are built."""
+        """One sentence for each reason why the package would fail on this image, as far as known before the build."""
         found = []
         if old := _old(image):
             found.append(
@@ -104,14 +107,14 @@ class Package:
             )
         if self._override and (why := _refused_by_pip(self._override)):
             found.append(
-                f"{VARIABLE} is {self._override!r}, and pip can't install that: {why}. Correct it; unset, the lab "
+                f"{VARIABLE} is {self._override!r}, which pip can't install: {why}. Correct it; unset, the lab "
                 f"brings its own package."
             )
         return found
 
 
 def _old(image: Image) -> str:
-    """Which release too old this image is, by its properties or its name; "" where it is none, or does not say."""
+    """The image's release if it is too old, by its properties or its name; "" if it is not, or unknown."""
     name = image.name.lower()
     distro, version = image.properties.get("os_distro", ""), image.properties.get("os_version", "")
     if not (distro and version) and (told := re.search(r"(debian|ubuntu)\D{0,3}(\d+(?:\.\d+)?)", name)):
@@ -123,7 +126,7 @@ def _old(image: Image) -> str:
 
 
 def _refused_by_pip(package: str) -> str:
-    """Why pip on this machine would not install it; "" where it would, or there is no pip to ask."""
+    """Why pip on this machine would not install it; "" if it would, or there is no pip."""
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--no-input", "--quiet"]
     try:
         asked = subprocess.run(

@@ -28,7 +28,7 @@ else
     wheel=$place/$name left=900
     get() {
         [ -n "$url" ] || { cp "/tmp/$name" "$wheel" && return; }
-        # whoever answers: what comes is compared with the sum
+        # any server may answer: the file is compared with the checksum
         python3 -c 'import ssl, sys, urllib.request as u
 open(sys.argv[2], "wb").write(u.urlopen(sys.argv[1], timeout=60, context=ssl._create_unverified_context()).read())' \
             "$url" "$wheel"

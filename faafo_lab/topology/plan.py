@@ -1,9 +1,9 @@
-"""A wanted layout, and what it takes to get there: a plan, which can be shown before it is done.
+"""A wanted layout, and the plan that leads there, which can be shown before it is carried out.
 
     plan = app.plan(Layout.scaled_out(api=2, worker=3))
     print(plan)          # create app-worker-3 …; replace …; remove …; keep …
 
-A plan comes from one listing of the cloud's servers. Making it changes nothing.
+A plan comes from one listing of the cloud's servers. Planning changes nothing.
 """
 
 import re
@@ -16,12 +16,12 @@ from faafo_lab.cloud.model import Server
 from faafo_lab.topology.errors import TopologyError
 from faafo_lab.topology.roles import ROLES, Part, Role
 
-DIGEST_KEY = "faafo-lab-digest"  # the metadata key of what a server was made from
+DIGEST_KEY = "faafo-lab-digest"  # the metadata key of a server's digest
 FINE = ("ACTIVE", "BUILD")
 
 
 class Layout:
-    """How many servers of each role are wanted; None: as many as there are, as they are.
+    """How many servers of each role are wanted; None: the present ones, unchanged.
 
     The keywords are names of roles, with `_` for `-`; `others` is the number of all that are not named.
     """
@@ -49,11 +49,11 @@ class Layout:
 
     @classmethod
     def only(cls, **counts: int | None) -> "Layout":
-        """So many servers of these roles, and all else as it is."""
+        """These numbers of servers for these roles; all other roles stay unchanged."""
         return cls(others=None, **counts)
 
     def count(self, role: Role) -> int | None:
-        """How many servers of this role are wanted."""
+        """The wanted number of servers of this role; None: as many as there are."""
         return self._counts.get(role.name, self._others)
 
     @property
@@ -64,7 +64,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Step:
-    """One server of a plan: the one that is there (None: none), and why it can't stay as it is."""
+    """One server of a plan: the present one (None: none), and why it can't stay."""
 
     role: Role
     name: str
@@ -77,7 +77,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a layout takes: servers to create, to replace, to remove and to keep."""
+    """The way to a layout: the servers to create, replace, remove and keep."""
 
     create: tuple[Step, ...] = ()
     replace: tuple[Step, ...] = ()
@@ -86,30 +86,30 @@ class Plan:
 
     @property
     def made(self) -> list[Step]:
-        """The servers that are made, in the order of their roles."""
+        """The servers to create or replace, in the order of their roles."""
         order = list(ROLES.values())
         return sorted((*self.create, *self.replace), key=lambda step: order.index(step.role))
 
     @property
     def wanted(self) -> list[Step]:
-        """The servers that are there afterwards."""
+        """The servers that exist after the plan was carried out."""
         return [*self.made, *self.keep]
 
     @property
     def changes(self) -> bool:
-        """Whether there is anything to do."""
+        """Whether the plan changes any server."""
         return bool(self.create or self.replace or self.remove)
 
     def without_removing(self) -> "Plan":
-        """The same plan, with the servers that are too many kept."""
+        """The same plan, but extra servers are kept."""
         return Plan(self.create, self.replace, (), (*self.keep, *self.remove))
 
     def difference(self, servers: Iterable[Server]) -> str:
-        """How this listing differs from what the plan wants, in words; "" where it does not."""
+        """How this listing differs from the plan's wanted servers, in words; "" if it does not."""
         wanted = Counter(step.name for step in self.wanted)
         there = Counter(server.name for server in servers if server.metadata.get(ROLE_KEY) in ROLES)
         words = [f"{', '.join(sorted(missing))} missing" for missing in [wanted - there] if missing]
-        words += [f"{', '.join(sorted(extra.elements()))} too many" for extra in [there - wanted] if extra]
+        words += [f"{', '.join(sorted(extra.elements()))} extra" for extra in [there - wanted] if extra]
         return " and ".join(words)
 
     def __str__(self) -> str:
@@ -123,18 +123,18 @@ class Plan:
             )
             if steps
         ]
-        return "\n".join(lines) or "nothing is there, and nothing is wanted"
+        return "\n".join(lines) or "no servers exist, and none are wanted"
 
     __repr__ = __str__
 
 
 def make(layout: Layout, servers: Sequence[Server], digest: Callable[[Role], str]) -> Plan:
-    """The plan from this listing to the layout. `digest` says what a server of a role is made from by now."""
+    """The plan from this listing to the layout. `digest` gives the present digest for a role's servers."""
     create: list[Step] = []
     renew: list[Step] = []
     remove: list[Step] = []
     keep: list[Step] = []
-    anew: set[Part] = set()  # parts of the application of which no server stays
+    anew: set[Part] = set()  # parts of the application without a server that stays
     for role in ROLES.values():
         there = [server for server in servers if server.metadata.get(ROLE_KEY) == role.name]
         moved = bool(anew.intersection(role.needs))
@@ -157,14 +157,14 @@ def make(layout: Layout, servers: Sequence[Server], digest: Callable[[Role], str
 
 
 def _fault(server: Server, moved: bool, right: str | None) -> str:
-    """Why this server can't stay, "" where it can; `right` is its digest, None where any is."""
+    """Why this server can't stay, "" if it can; `right` is the required digest, None for any."""
     if moved:
-        return "what it connects to is made anew"
+        return "the server that it connects to is replaced"
     if right is None:
         return ""
     if server.status not in FINE:
         return server.status
-    return "made from something else" if server.metadata.get(DIGEST_KEY) != right else ""
+    return "its image, flavor, groups or user data changed" if server.metadata.get(DIGEST_KEY) != right else ""
 
 
 def numbered(name: str) -> tuple[str, int]:

@@ -1,8 +1,8 @@
-"""The kinds of server. What a role is, is written here and nowhere else.
+"""The kinds of server. A role is defined here and nowhere else.
 
-User data, security groups, layouts, plans, picture, dashboard and checks read it: another role is another entry of
-`ROLES`. Beyond that, a part of the application that other servers need has its URL in `Application._part_urls`, what
-`faafo-install` is told must be known to `app/install.sh`, and a column of its own is drawn by `widgets/picture.py`.
+User data, security groups, layouts, plans, picture, dashboard and checks read it: a new role is a new entry in
+`ROLES`. Beyond that, a part of the application that other servers need has its URL in `Application._part_urls`, its
+arguments for `faafo-install` are known to `app/install.sh`, and a column of its own is drawn by `widgets/picture.py`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,27 +32,27 @@ class Opening:
 class Role:
     """A kind of server.
 
-    `install`: what `faafo-install` is told. `needs`: the parts of the application whose address it is told as well,
-    and `offers`: those that other servers reach on it. `nodes`: as what the application lists it.
+    `install`: the arguments of `faafo-install`. `needs`: the parts of the application whose addresses it is given,
+    and `offers`: those that other servers reach on it. `nodes`: the roles under which the application lists it.
     """
 
     name: str
     group: str  # its security group, …
-    description: str  # … what that is for, …
-    openings: tuple[Opening, ...]  # … and what it opens
+    description: str  # … its description, …
+    openings: tuple[Opening, ...]  # … and the ports that it opens
     install: str
     needs: tuple[Part, ...] = ()
     offers: tuple[Part, ...] = ()
     nodes: tuple[Literal["api", "worker"], ...] = ()
     numbered: bool = False  # whether there may be several
-    chooses_pictures: bool = False  # whether it may be told where pictures go
-    column: Column = "API"  # where the picture draws it, …
-    title: str = ""  # … and under which title
-    words: str = ""  # what it does, where the application does not list it
+    chooses_pictures: bool = False  # whether it has a setting for the place of pictures
+    column: Column = "API"  # its column in the picture, …
+    title: str = ""  # … and that column's title
+    words: str = ""  # its activity, if the application does not list it
 
     @property
     def serves(self) -> bool:
-        """Whether people ask it for fractals: such a server has a floating IP."""
+        """Whether it serves people's requests: such a server has a floating IP."""
         return "api" in self.nodes
 
     @property
@@ -138,7 +138,7 @@ def role_named(name: str) -> Role:
 
 
 def by_group(names: Iterable[str]) -> list[Role]:
-    """These roles in an order in which their security groups can be made: a group that a rule names comes first."""
+    """These roles, sorted so that a security group comes before the groups whose rules name it."""
     chosen = {role.group: role for role in map(role_named, names)}
     named = {
         group: {opening.source for opening in role.openings if opening.source in chosen.keys() - {group}}

@@ -1,4 +1,4 @@
-"""Waiting until servers serve: every API is healthy, and the application has heard of every API and worker."""
+"""Waiting until servers serve: every API is healthy, and the application lists every API and worker."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ SERVICE_START = re.compile(r"(Started|Failed to start) (faafo-[\w-]+)\.service")
 def wait_serving(
     app: Application, names: Sequence[str], is_old: Callable[[Node], bool], timeout_seconds: float | None
 ) -> None:
-    """Wait until these servers serve; what the application says of a node that `is_old` does not count.
+    """Wait until these servers serve; the application's nodes that are `is_old` do not count.
 
-    Raises TopologyError at the limit (None: the cloud's own), and where a server's user data or a service on it failed.
+    Raises TopologyError at the limit (None: the cloud's own), and if a server's user data or a service on it failed.
     """
     waiting: list[str] = []
     consoles_due = time.monotonic() + CONSOLE_PAUSE_SECONDS
@@ -68,17 +68,20 @@ def _not_serving(app: Application, names: Sequence[str], is_old: Callable[[Node]
 
 
 def _listed_as(app: Application, name: str) -> Collection[str]:
-    """As what the application lists this server."""
+    """The roles under which the application lists this server."""
     role = app.servers[name].metadata[ROLE_KEY]
     return ROLES[role].nodes if role in ROLES else ()
 
 
 def _look_for_failed_boots(app: Application, names: Sequence[str]) -> None:
-    """Raise where a server's console log says that its user data or a service failed: waiting would not help."""
+    """Raise TopologyError if a console log reports failed user data or a failed service: waiting would not help."""
     for name in names:
         log = app.cloud.console(app.servers[name])
         if boot := FAILED_BOOT.search(log):
-            failed, end = f"The user data of {name} failed: does image {app.image.name!r} suit?", boot.end()
+            failed, end = (
+                f"The user data of {name} failed: check that image {app.image.name!r} suits the lab.",
+                boot.end(),
+            )
         elif services := failed_services(log):
             failed = f"{' and '.join(services)} on {name} failed: its console log says why."
             end = max(services.values())
@@ -90,13 +93,13 @@ def _look_for_failed_boots(app: Application, names: Sequence[str]) -> None:
 
 
 def failed_services(log: str) -> dict[str, int]:
-    """The application's services that a server could not start, by the last that its console log says of each, and
-    where it says so."""
+    """The services that a server failed to start, judged by the last line on each in its console log, with the
+    index of that line's end in the log."""
     last = {match[2]: match for match in SERVICE_START.finditer(log)}
     return {service: match.end() for service, match in last.items() if match[1] != "Started"}
 
 
 def _quoted(app: Application, name: str, log: str | None = None, end: int | None = None) -> str:
-    """The last lines that tell something of a server's console log (up to `end`), to go with an error."""
+    """The last informative lines of a server's console log (up to `end`), for an error message."""
     log = app.cloud.console(app.servers[name]) if log is None else log
     return f"\nFrom {name}'s console log:\n{console_log.tail(log, CONSOLE_LINES, end)}"

@@ -1,4 +1,4 @@
-"""`Topology`: what changes the application: deploy, scale, remove, and each of their steps."""
+"""`Topology`: every change of the application: deploy, scale, remove, and their single steps."""
 
 import functools
 import re
@@ -10,7 +10,7 @@ from faafo_lab.cloud.arguments import checked
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import Ambiguous, CloudError, NotFound, NotReady
 from faafo_lab.cloud.lookup import pick
-from faafo_lab.cloud.marks import allocated, allocated_file
+from faafo_lab.cloud.marks import DESCRIPTION
 from faafo_lab.cloud.model import Server
 from faafo_lab.topology import plan as plans
 from faafo_lab.topology import serving, turn
@@ -28,7 +28,7 @@ OWN_DISK = re.compile(r"file:///[\w./-]{1,200}")
 
 
 class Topology(Application):
-    """The application on one cloud, and all that changes it: see `Application` for the arguments and what is there."""
+    """The application on one cloud, with every change of it; `Application` has the arguments and its present state."""
 
     # -- three layouts of the application --------------------------------------------------------------------------
 
@@ -36,14 +36,14 @@ class Topology(Application):
     def deploy(self, api: int = 2, worker: int = 3, pictures: str | None = None) -> "Topology":
         """Build services, `api` API servers and `worker` workers, and return when all of them serve.
 
-        `pictures` says where the APIs keep them: "database", which they share, or "file:///DIRECTORY", a disk of
-        each API's own, so that the others do not have what it was given. None: as it is, at first in the database.
+        `pictures` says where the APIs keep them: "database", which they share, or "file:///DIRECTORY", each API's own
+        disk, which the other APIs can't read. None: unchanged, initially "database".
 
-        What is right already stays as it is, a worker that is replaced or too many is drained first, and an application
-        of another layout is removed. On failure what this call made is removed again; what it replaced stays away.
+        Correct servers stay unchanged, a worker is drained before it is replaced or removed, and an application
+        of another layout is removed. On failure this call's new resources are removed; replaced servers stay deleted.
         Each of its waits has the cloud's own limit, `cloud.config.wait_seconds`.
         Raises NotReady (before anything is built), ServerFailed, TimedOut, QuotaExceeded …: see `cloud.errors`; and
-        TopologyError where somebody else changed the application at the same time.
+        TopologyError if somebody else changed the application at the same time.
         """
         layout = Layout.scaled_out(api, worker)
         if pictures is not None and pictures != PICTURES_IN_DATABASE and not OWN_DISK.fullmatch(pictures):
@@ -56,14 +56,14 @@ class Topology(Application):
         return self._become(Layout.small(worker), "deploy a controller and workers")
 
     def deploy_all_in_one(self) -> "Topology":
-        """As `deploy`, the smallest layout: all of the application on one server, which makes some fractals."""
+        """As `deploy`, the smallest layout: the whole application on one server, which orders some fractals itself."""
         return self._become(Layout(all_in_one=1), "deploy the application on one server")
 
     @checked
     def scale(self, *, api: int | None = None, worker: int | None = None) -> "Topology":
-        """Add or remove API servers and workers until there are so many; None: as many as there are.
+        """Add or remove API servers and workers to reach these numbers; None: as many as there are.
 
-        As `deploy`, but for security groups and the server with database and queue, which stay as they are.
+        As `deploy`, but the security groups and the server with database and queue stay unchanged.
         """
         if (api is not None and api < 1) or (worker is not None and worker < 0):
             raise TopologyError(f"Scale to at least 1 API server and 0 workers, not api={api}, worker={worker}.")
@@ -71,17 +71,17 @@ class Topology(Application):
 
     @checked
     def plan(self, layout: Layout) -> Plan:
-        """What it takes to get from the servers that are there now to this layout. Nothing is changed."""
+        """The plan that leads from the present servers to this layout. Nothing is changed."""
         self.refresh()
         return self._plan(layout)
 
     # -- a chapter of the workbook ---------------------------------------------------------------------------------
 
     def start_chapter(self) -> None:
-        """Begin this chapter on a clean slate: say what is there and whose it is, take it over, and remove it.
+        """Begin this chapter on a clean slate: print what exists and whose it is, take it over, and remove it.
 
-        From now on the application is this chapter's: where the notebook of another one is still open, its `app` says
-        so (TakenOver). Whoever changes the application now is waited for. Floating addresses stay.
+        From now on the application is this chapter's: in another chapter's open notebook, `app` raises
+        TakenOver. A change that is under way finishes first. Floating IPs stay.
         """
         if not self.chapter:
             raise TopologyError('Which chapter starts? Name it: Topology(cloud, chapter="02").')
@@ -95,7 +95,8 @@ class Topology(Application):
     # -- step by step ----------------------------------------------------------------------------------------------
 
     def check(self, servers: int, addresses: int, groups: int = 0, rules: int = 0) -> None:
-        """Credentials, image, flavor and quota for so many more: raise NotReady naming everything that is missing."""
+        """Check credentials, image, flavor and quota for these additional servers. Raises NotReady with all that is
+        missing."""
         has_key = any(pair.name == keys.KEY_PAIR_NAME for pair in self.cloud.key_pairs())
         missing: list[str] = []
         try:
@@ -110,7 +111,7 @@ class Topology(Application):
             )
         except NotReady as error:
             missing += error.missing
-        with suppress(NotFound, Ambiguous):  # of the image: it is told already
+        with suppress(NotFound, Ambiguous):  # of the image: reported already
             if servers > 0 and self.package:
                 missing += self.package.missing(self.image)
         if missing:
@@ -118,30 +119,30 @@ class Topology(Application):
 
     @checked
     def check_instead(self, layout: Layout) -> None:
-        """As `check`, for this layout in place of what the lab has on the cloud, which counts as room."""
+        """As `check`, for this layout in place of the lab's present resources, which count as free."""
         self.refresh()
         self._check(plans.make(layout, [], self.digest), by_group(layout.roles), instead=True)
 
     @checked
     def make_groups(self, *names: str, without: Collection[int] = ()) -> None:
-        """Make the security groups of these roles (all of them, where none is named), rule by rule.
+        """Create these roles' security groups (default: every role's), rule by rule.
 
-        Rules for the ports `without` are not added. On failure what this call made is removed again.
+        Rules for the ports `without` are not added. On failure this call's new resources are removed.
         """
         with self._changing("make security groups") as undo:
             Builder(self, undo).groups(by_group(names or ROLES), without)
 
     def add_controller(self) -> None:
-        """The API, the database and the message queue on one server, with a floating address."""
+        """Build the controller: API, database and message queue on one server, with a floating IP."""
         self._add(Layout.only(controller=1), "add the controller")
 
     def add_services(self) -> None:
-        """The database and the message queue, on a server of their own."""
+        """Build app-services: the database and the message queue on a server of their own."""
         self._add(Layout.only(services=1), "add the services")
 
     @checked
     def ensure_apis(self, count: int) -> None:
-        """Build those of app-api-1 … app-api-`count` that are missing, each with a floating address."""
+        """Build those of app-api-1 … app-api-`count` that are missing, each with a floating IP."""
         self._add(Layout.only(api=count), "build API servers")
 
     @checked
@@ -151,7 +152,7 @@ class Topology(Application):
 
     @checked
     def add(self, role: str) -> str:
-        """One server more of this role ("api" or "worker"), of the first free number; its name, once it serves."""
+        """Add a server of this role ("api" or "worker") with the first free number; returns its name once it serves."""
         with self._changing(f"add a server of role {role}") as undo:
             self.refresh()
             kind, there = role_named(role), {server.name for server in self.of_role(role)}
@@ -173,8 +174,8 @@ class Topology(Application):
     def wait_serving(self, timeout_seconds: float | None = None) -> None:
         """Wait until every API answers that it is healthy, and the application lists every API and worker.
 
-        Without `timeout_seconds` the limit is the cloud's own. Raises TopologyError at the limit, or where a server
-        failed at its boot; every server stays as it is.
+        Without `timeout_seconds` the limit is the cloud's own. Raises TopologyError at the limit, or if a server
+        failed to boot; every server stays unchanged.
         """
         self.refresh()
         self._wait_serving(list(self.servers), timeout_seconds)
@@ -182,8 +183,8 @@ class Topology(Application):
 
     @checked
     def remove(self, servers: Iterable[Server | str]) -> dict[str, str]:
-        """Delete these servers, or those of these names, workers when they have finished what they work on; what became
-        of each. Raises NotFound, before anything is deleted, where the application has no server of such a name."""
+        """Delete these servers (or names), workers after a drain; returns the result for each by name.
+        Raises NotFound, before anything is deleted, if the application has no server of such a name."""
         there = list(self.servers.values())
         chosen = [pick("server of the application", there, one) if isinstance(one, str) else one for one in servers]
         if not chosen:
@@ -198,7 +199,7 @@ class Topology(Application):
         return became
 
     def remove_old_app(self) -> None:
-        """Delete the servers and security groups of the lab, earlier chapters' too; keep the floating addresses."""
+        """Delete the lab's servers and security groups, earlier chapters' too; keep the floating IPs."""
         with self._changing("remove the application"):
             self.refresh()
             servers = list(self.servers.values())
@@ -212,20 +213,19 @@ class Topology(Application):
                 self.cloud.delete_security_group(group)
                 self.report(f"security group {group.name}", "deleted")
             if not servers and not groups:
-                self.say("nothing to remove: there is no server and no security group of the lab")
+                self.say("nothing to remove: the lab has no servers and no security groups")
             self.servers = {}
 
     def destroy(self) -> None:
-        """Delete all that the lab made: servers, security groups, floating addresses and the key pair."""
+        """Delete all of the lab's resources: servers, security groups, floating IPs and the key pair."""
         with self._changing("remove all of the lab"):
             self.remove_old_app()
-            ours = allocated(self.cloud.name)
-            mine = [ip for ip in self.cloud.floating_ips() if ip.id in ours and ip.server_id is None]
+            addresses = self.cloud.floating_ips()
+            mine = [ip for ip in addresses if ip.description.startswith(DESCRIPTION) and ip.server_id is None]
             for address in mine:
                 self.cloud.delete_floating_ip(address)
             if mine:
-                self.report(f"{len(mine)} floating address{'es' * (len(mine) != 1)}", "released")
-            allocated_file(self.cloud.name).unlink(missing_ok=True)
+                self.report(f"{len(mine)} floating IP{'s' * (len(mine) != 1)}", "released")
             if Package(self.cloud).withdraw():
                 self.report("the application's package in the object store", "deleted")
             if any(pair.name == keys.KEY_PAIR_NAME for pair in self.cloud.key_pairs()):
@@ -236,7 +236,7 @@ class Topology(Application):
 
     @contextmanager
     def _changing(self, what: str) -> Iterator[Undo]:
-        """Nobody else on this machine changes the application meanwhile; on failure what was made is undone."""
+        """Keep others on this machine from changing the application meanwhile; on failure undo what was created."""
         with alone(self.cloud, what):
             turn.check(self.cloud, self.chapter)
             try:
@@ -251,7 +251,7 @@ class Topology(Application):
         return plans.make(layout, list(self.servers.values()), self.digest)
 
     def _become(self, layout: Layout, what: str, pictures: str | None = None, scales: bool = False) -> "Topology":
-        """Reach this layout: plan, check, build, serve, remove what is too many, look whether it is as wanted."""
+        """Reach this layout: plan, check, build, wait until it serves, remove extra servers, confirm the result."""
         with self._changing(what) as undo:
             self.refresh()
             if scales and not self.of_role("services"):
@@ -278,13 +278,14 @@ class Topology(Application):
         return self
 
     def _add(self, layout: Layout, what: str) -> None:
-        """Build what this layout has, and remove nothing. Does not wait until it serves."""
+        """Build this layout's missing servers, and remove none. Does not wait until they serve."""
         with self._changing(what) as undo:
             self.refresh()
             Builder(self, undo).servers(self._plan(layout).without_removing(), layout)
 
     def _check(self, plan: Plan, roles: Sequence[Role] = (), instead: bool = False) -> None:
-        """Whether there is room for what the plan creates and these roles' groups; `instead`: of what the lab has."""
+        """Check the room for the plan's new servers and these roles' groups; `instead`: the lab's present ones count as
+        free."""
         known = self.cloud.security_groups() if roles else []
         freed, gone = (list(self.servers.values()), [*filter(is_ours, known)]) if instead else ([], [])
         groups, rules = missing_groups(self, roles, [group for group in known if group not in gone])
@@ -300,17 +301,17 @@ class Topology(Application):
         serving.wait_serving(self, names, lambda node: (node["name"], node["started_at"]) in self.gone, timeout_seconds)
 
     def _confirm(self, plan: Plan) -> None:
-        """Look whether the cloud lists just what was wanted. Raises TopologyError where somebody else interfered."""
+        """Check that the cloud lists exactly the wanted servers. Raises TopologyError if somebody else interfered."""
         self.refresh()
         if difference := plan.difference(self.servers.values()):
             raise TopologyError(
                 f"The application is not as wanted: {difference}. Somebody else changed it at the same time: "
-                f"agree on one of you, and run this again."
+                f"agree on who changes it, and run this again."
             )
 
 
 def discover(cloud: Cloud, say: Say = print, chapter: str | None = None) -> Topology:
-    """The application as it runs on this cloud, found from nothing but the cloud; no servers where there is none."""
+    """The application on this cloud, found by the servers' metadata alone; without servers if there is none."""
     return Topology(cloud, say=say, chapter=chapter).refresh()
 
 

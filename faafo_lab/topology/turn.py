@@ -1,6 +1,6 @@
-"""Whose turn it is: on one cloud one chapter at a time has the application, the one that started last.
+"""Whose turn it is: on each cloud one chapter at a time owns the application, the one that started last.
 
-A file in the lab's home says which. Every notebook reads it: one of another chapter that is still open learns of it,
+A file in the lab's home names it. Every notebook reads the file, so another chapter's open notebook stops
 instead of working on an application that is no longer its own.
 """
 
@@ -14,19 +14,19 @@ from faafo_lab.cloud.marks import file_of
 from faafo_lab.cloud.model import Server
 from faafo_lab.topology.errors import TakenOver
 
-CHAPTER_KEY = "faafo-lab-chapter"  # the metadata key of which chapter made a server
+CHAPTER_KEY = "faafo-lab-chapter"  # the metadata key of the chapter that created a server
 
 
 @dataclass(frozen=True)
 class Turn:
-    """A chapter that has the application, and since when (local time)."""
+    """The chapter that owns the application, and since when (local time)."""
 
     chapter: str
     since: str
 
 
 def current(cloud: Cloud) -> Turn | None:
-    """Whose turn it is; None: no chapter has started on this cloud."""
+    """The chapter whose turn it is; None: no chapter has started on this cloud."""
     try:
         chapter, since = file_of(cloud.name, "chapter").read_text(encoding="utf-8").splitlines()
     except (FileNotFoundError, ValueError):
@@ -35,15 +35,15 @@ def current(cloud: Cloud) -> Turn | None:
 
 
 def take(cloud: Cloud, chapter: str) -> None:
-    """From now on it is this chapter's turn."""
+    """Give this chapter the turn, from now on."""
     path = file_of(cloud.name, "chapter")
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     fresh.write_text(f"{chapter}\n{datetime.now():%H:%M}\n", encoding="utf-8")
-    fresh.replace(path)  # whoever reads it meanwhile reads all of it
+    fresh.replace(path)  # atomic: readers see the whole file
 
 
 def check(cloud: Cloud, chapter: str | None) -> None:
-    """Raise TakenOver where another chapter has started since this one (None: whoever is no chapter may always)."""
+    """Raise TakenOver if another chapter has started since this one (None, no chapter: never)."""
     turn = current(cloud) if chapter else None
     if turn and turn.chapter != chapter:
         raise TakenOver(
@@ -53,7 +53,7 @@ def check(cloud: Cloud, chapter: str | None) -> None:
 
 
 def found(servers: Sequence[Server], chapter: str) -> str:
-    """What a chapter that starts finds, and whose it is, in a line; "" where nothing is there."""
+    """A line for a starting chapter: the servers that exist, and whose they are; "" if there are none."""
     if not servers:
         return ""
     makers = {server.metadata.get(CHAPTER_KEY, "") for server in servers}

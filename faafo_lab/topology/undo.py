@@ -1,4 +1,4 @@
-"""Undo: what a call has made is taken back, the newest first, where the call fails or is interrupted.
+"""Undo: a call that fails or is interrupted removes what it created, the newest first.
 
 with Undo(print) as undo:
     group = cloud.create_security_group("api")
@@ -12,15 +12,15 @@ from faafo_lab.topology.errors import first_line
 
 
 class Undo:
-    """Steps back. A line says what was undone; what can't be has a line of its own, and the others are undone all the
-    same."""
+    """Steps that undo what a call created. One line lists what was undone; each failed step has a line of its own, and
+    the other steps run all the same."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._steps: list[tuple[str, Callable[[], object]]] = []
 
     def add(self, what: str, step: Callable[[], object]) -> None:
-        """Take `what` back by this step, should the call fail."""
+        """Undo `what` by this step if the call fails."""
         self._steps.append((what, step))
 
     def __enter__(self) -> "Undo":
@@ -36,7 +36,7 @@ class Undo:
             try:
                 step()
                 undone.append(what)
-            except Exception as problem:  # whatever it is, the error that led here is the one to show
+            except Exception as problem:  # the call's own error is the one to show
                 self._say(f"{what}: not undone ({first_line(problem)})")
         if undone:
-            self._say(f"undone, as it failed: {', '.join(undone)}")
+            self._say(f"undone after the failure: {', '.join(undone)}")

@@ -1,4 +1,4 @@
-"""User data: the script that a server runs at its first boot, which makes it what its role says."""
+"""User data: the script that turns a server into its role at the first boot."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ def script(
     own_url: str,
     waiting_max: int | None = None,
 ) -> str:
-    """What a server of this role runs, with the deployment's secret in it.
+    """The script for a server of this role, with the deployment's secret in it.
 
-    `urls` are those of the parts that the role needs: all APIs', the first one of others. `before`: lines after which
-    there is the command `faafo-install`, "" where the image has it on board. `pictures`: where APIs keep them.
-    `own_url`: where workers reach an API, with `OWN_ADDRESS` in it. `waiting_max`: how many fractals may wait at once
-    (None: the application's own default).
+    `urls` are those of the parts that the role needs: all APIs', the first one of others. `before`: lines that provide
+    the command `faafo-install`, "" if the image includes it. `pictures`: the APIs' place for them. `own_url`: the API's
+    address for workers, with `OWN_ADDRESS` in it. `waiting_max`: how many fractals may wait at once (None: the
+    application's own default).
     """
     settings = {"FAAFO_SECRET": secret}
     flags = f"faafo-install {role.install}"
@@ -47,12 +47,13 @@ def script(
 
 
 def queue_url(host: str, secret: str, *, embedded: bool) -> str:
-    """The queue on this host: Valkey's on the embedded image, RabbitMQ's on a distribution that installs it."""
+    """The URL of the queue on this host: Valkey's on the embedded image, RabbitMQ's on a distribution that installs
+    it."""
     if embedded:
         return f"redis://:{secret}@{host}:{VALKEY_PORT}/0"
     return f"amqp://faafo:{secret}@{host}:{RABBITMQ_PORT}//"
 
 
 def database_url(host: str, secret: str) -> str:
-    """The database on this host."""
+    """The SQLAlchemy URL of the PostgreSQL database on this host."""
     return f"postgresql://faafo:{secret}@{host}:{DATABASE_PORT}/faafo"

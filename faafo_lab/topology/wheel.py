@@ -1,7 +1,7 @@
-"""The wheel that the lab makes of itself for servers: the application alone, with the worker's machine code.
+"""The wheel that the lab builds for servers: the application alone, with the worker's machine code.
 
 A server installs it beside the application's locked requirements (``faafo_lab/app/requirements.txt``, in the wheel).
-The same code makes the same bytes, whoever makes it, and when: nothing is compressed, and there are no times in it.
+The same code always gives the same bytes: the wheel is not compressed and contains no times.
 """
 
 import base64
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import faafo_lab
 from faafo_lab.app import kernel
 
-PARTS = ("__init__.py", "interpreter.py", "app")  # of the package; tests/test_rooms.py: app needs no more
+PARTS = ("__init__.py", "interpreter.py", "app")  # of the package; tests/test_rooms.py: app needs no others
 COMMANDS_OF = "faafo_lab.app."
 
 
@@ -30,7 +30,7 @@ class Wheel(NamedTuple):
 
 @functools.cache
 def build() -> Wheel:
-    """The wheel of the code that runs here, of a checkout or of an installed package."""
+    """Build the wheel from the running code, of a checkout or an installed package."""
     installed = distribution("faafo-lab")
     files = _code()
     named = f"faafo_lab-{installed.version}"
@@ -61,7 +61,7 @@ def build() -> Wheel:
 
 def _code() -> dict[str, bytes]:
     """The application's files, by their names in the wheel, in order."""
-    from faafo_lab.app import llvm  # takes a moment: most of those who import this make no wheel
+    from faafo_lab.app import llvm  # slow to import, and most importers build no wheel
 
     root = Path(faafo_lab.__file__).parent
     places = [place for part in PARTS for place in (root / part, *sorted((root / part).rglob("*")))]
@@ -79,5 +79,5 @@ def _lines(*lines: str) -> bytes:
 
 
 def _digest(content: bytes) -> str:
-    """As RECORD has it."""
+    """A SHA-256 in RECORD's form: URL-safe base64 without padding."""
     return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()

@@ -5,8 +5,8 @@
     gallery(app)          the newest fractals, and who made them
 
 Each works in the background while cells run (`panel.py` says how), uses its own connection to the cloud, and ends with
-its Close button, `.close()`, or the kernel. A session learns of servers that a button added by `app.refresh()`.
-What a button does, a method does too (`board.add("worker")`).
+its Close button, `.close()`, or the kernel. After a button added or removed servers, `app.refresh()` updates the
+session. What a button does, a method does too (`board.add("worker")`).
 
 Its rooms:
 

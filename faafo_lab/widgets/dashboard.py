@@ -20,7 +20,7 @@ FRACTALS_MOST = 500  # at one press
 
 
 class Dashboard(Panel):
-    """See `widgets.dashboard`. `moment` is what it saw last."""
+    """See `widgets.dashboard`. `moment`: the application as last observed."""
 
     def __init__(self, topology: Topology) -> None:
         super().__init__(topology.cloud.name)
@@ -70,7 +70,7 @@ class Dashboard(Panel):
             if not servers:
                 raise TopologyError(f"There is no {role} server to remove.")
             if role == "api" and len(servers) == 1:
-                raise TopologyError("The last API server stays: without it nothing could be asked.")
+                raise TopologyError("The last API server stays: without it the application has no API.")
             name = servers[-1].name
             job.what = f"remove {name}"
             words = app.remove([servers[-1]])[name]
@@ -80,17 +80,17 @@ class Dashboard(Panel):
         self._act(f"remove {_a(role)}", work, in_turn=True)
 
     def delete(self, name: str) -> None:
-        """Delete this server at once, with all that it works on. Returns at once."""
+        """Delete this server without a drain: its in-flight tasks are lost and repeated. Returns at once."""
 
         def work(job: Job) -> str:
             if not name:
                 raise TopologyError("There is no server to delete.")
             app = in_thread(self._topology).refresh()
             if name not in app.servers:
-                raise TopologyError(f"There is no server {name} any more.")
+                raise TopologyError(f"Server {name} no longer exists.")
             app.cloud.delete_servers([app.servers[name]])
             self._follower.look_closer()
-            return "gone; the tasks it worked on go back to the queue"
+            return "deleted; its in-flight tasks return to the queue"
 
         self._act(f"delete {name} the hard way", work)
 

@@ -59,7 +59,7 @@ class Gallery(Panel):
         self._open(ipywidgets.VBox([row(again, self._close_button), self._tiles, self._log]))
 
     def refresh(self) -> None:
-        """Look for newer ones. Returns at once."""
+        """Load the newest fractals in the background. Returns at once."""
 
         def work(job: Job) -> str:
             try:
@@ -105,13 +105,13 @@ class Gallery(Panel):
 def newest_fractals(app: Topology, number: int) -> list[Thumbnail]:
     """The fractals that were finished last, the newest first, but for those that are replaced meanwhile.
 
-    Raises TopologyError (LIMIT_SECONDS over, no API answers, or what it gives for a picture is none).
+    Raises TopologyError (after LIMIT_SECONDS, without an answering API, or for an answer that is not a picture).
     """
     with direct.Session() as session:
         api = Api(lambda: app.endpoints.values(), within_seconds=LIMIT_SECONDS, session=session)
         found = []
         for fractal in api.newest(number):
-            with contextlib.suppress(Gone):  # deleted or ordered anew since: the row tells of another picture
+            with contextlib.suppress(Gone):  # deleted or ordered again since: the row describes another picture
                 png = api.picture(fractal["uuid"], fractal["checksum"] or "")
                 found.append(
                     Thumbnail(
@@ -134,7 +134,7 @@ def thumbnail(png: bytes) -> bytes:
         with Image.open(io.BytesIO(png)) as image:
             small = image.convert("RGB")
     except OSError as error:
-        raise TopologyError(f"What the application gives for a picture is none ({first_line(error)}).") from None
+        raise TopologyError(f"The application's answer is not a picture ({first_line(error)}).") from None
     width, height = THUMBNAIL_PIXELS
     small.thumbnail((2 * width, 2 * height))
     buffer = io.BytesIO()

@@ -1,7 +1,7 @@
-"""Following the application: a look about once a second, whatever is away, and how fast fractals were made lately.
+"""Following the application: a look about once a second, also when parts of it don't answer, and the recent throughput.
 
     follower = Follower(app)
-    moment = follower.look()     # asks, within a few seconds; never raises because something is away
+    moment = follower.look()     # takes a few seconds at most; an unreachable part raises nothing
     moment.rates                 # of the last minute
     moment.problem               # "" or one sentence
     follower.measured = Meter(app).read(app.servers.values())   # the CPU use of those that don't report it, over SSH
@@ -53,7 +53,8 @@ class Follower:
         self._rates: deque[tuple[float, float | None]] = deque()
 
     def look(self) -> Moment:
-        """Ask the cloud (now and then) and the application. What is away is named in `problem`, the rest is kept."""
+        """Ask the cloud (now and then) and the application. `problem` names what does not answer; the other values
+        stay."""
         problem = ""
         if time.monotonic() - self._listed >= LIST_PAUSE_SECONDS:
             try:
@@ -61,19 +62,19 @@ class Follower:
                 self._queue_port = self.topology.queue_port
                 self._listed = time.monotonic()
             except CloudError as error:
-                problem = f"The cloud is away: {first_line(error)}"
+                problem = f"The cloud does not answer:  {first_line(error)}"
                 self.topology.cloud = self.topology.cloud.again()  # it may have come back with new tokens
         servers = list(self.topology.servers.values())
         if self.topology.doubles:
             problem = problem or f"Several servers are named {', '.join(self.topology.doubles)}: deploy again."
         if not servers:
-            problem = problem or "No application is here: deploy one, and it appears."
+            problem = problem or "There is no application yet: deploy one, and it appears."
         try:
             moment = observe(servers, self._api)
             done = moment.done
         except TopologyError:
             moment, done = replace(self.last, at=time.time(), machines=machines(servers)), None
-            problem = problem or "No API of the application answers at the moment. Asking again every second."
+            problem = problem or "No API of the application answers at the moment. Retrying every second."
         rate = self._note(moment.at, done)
         self.last = replace(
             moment,
@@ -87,7 +88,7 @@ class Follower:
         return self.last
 
     def look_closer(self) -> None:
-        """Have the next look ask the cloud, too: something was changed."""
+        """Make the next look query the cloud as well, after a change."""
         self._listed = float("-inf")
 
     def close(self) -> None:

@@ -78,7 +78,7 @@ class LoadPanel(Panel):
     def start(self) -> None:
         """Start a run with the values that are set; `rows` fill as answers come. Returns at once.
 
-        Values that make no load end it with a sentence that says which is wrong.
+        Invalid values end the run with a sentence that names the wrong one.
         """
         with self._starting:
             if self.running or self.closed:
@@ -100,7 +100,9 @@ class LoadPanel(Panel):
                 if self.closed:
                     raise Closed
                 if load.size is not None:
-                    self._in_background(lambda: self._find_workers(self.rows, app.endpoint), "who made what")
+                    self._in_background(
+                        lambda: self._find_workers(self.rows, app.endpoint), "which worker made which fractal"
+                    )
                 return self.rows.note or "finished"
             finally:
                 self._run, self.running = None, False
@@ -109,7 +111,7 @@ class LoadPanel(Panel):
         self._act("start", work)
 
     def _load(self) -> Load:
-        """What the fields say. Raises LoadError."""
+        """The `Load` that the fields describe. Raises LoadError."""
         number = int(self._number.value)
         size = None if self._size.value == LIST else self._size.value
         if self._loop.value == "open":
@@ -136,18 +138,18 @@ class LoadPanel(Panel):
     def _look(self, run: Run, job: Job) -> None:
         self.rows = run.rows
         self._bar.value = len(self.rows)
-        job.seen = f"{len(self.rows)} of {run.total} answered, {run.in_flight} under way"
+        job.seen = f"{len(self.rows)} of {run.total} answered, {run.in_flight} in flight"
         self._show_jobs()
         self._show()
 
     def _find_workers(self, rows: Rows, endpoint: str) -> None:
-        """Fill in who made the fractals that were ordered, as they get done."""
+        """Fill in the workers of the ordered fractals, as they are finished."""
         end = time.monotonic() + WORKERS_LIMIT_SECONDS
         while rows is self.rows and time.monotonic() < end:
             try:
                 workers_of(rows, endpoint)
             except TopologyError:
-                return  # the table says that nobody is known
+                return  # the table then shows no worker
             self._show()
             if all(request.worker for request in rows if request.ok) or self._stop.wait(WORKERS_PAUSE_SECONDS):
                 return

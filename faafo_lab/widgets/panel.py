@@ -1,4 +1,4 @@
-"""What the live controls have in common: work in the background that ends, and a form for every kind of reader.
+"""The live controls' common base: background work that ends, and a form for every kind of reader.
 
 A panel's threads are daemons that heed one event: closing the panel, or the end of the Python process, leaves none of
 them running. What a button starts runs in a thread of its own, and its outcome, or its error as one sentence, is shown.
@@ -32,7 +32,7 @@ from faafo_lab.topology.errors import first_line
 
 log = logging.getLogger(__name__)
 
-CLOSE_LIMIT_SECONDS = 5.0  # how long closing waits for the threads; what they are at has its own limits
+CLOSE_LIMIT_SECONDS = 5.0  # how long closing waits for the threads; their work has limits of its own
 TURN_PAUSE_SECONDS = 0.2
 JOBS_KEPT, JOBS_STORED = 100, 8  # in the panel's log, which scrolls; and of these in a saved notebook
 LOG_HEIGHT = "8em"
@@ -49,7 +49,7 @@ class Closed(Exception):
 
 
 class Job:
-    """Something that a button started, and what came of it."""
+    """A button's action, and its outcome."""
 
     def __init__(self, what: str) -> None:
         self.what, self.seen, self.mark = what, "", "…"
@@ -87,7 +87,7 @@ class Panel(ABC):
         self._drawing = threading.Lock()
         scrolls = {"max_height": LOG_HEIGHT, "overflow": "auto"}
         self._log = ipywidgets.HTML(layout=scrolls, tabbable=True)  # so that it scrolls without a mouse, too
-        self._close_button = button("Close", "times", lambda: self.close(), "Stop looking; keep what is shown")
+        self._close_button = button("Close", "times", lambda: self.close(), "Stop updating; keep the last state")
         self._display_id = uuid4().hex
         self._displayed = False
         self.view: Any = None
@@ -101,11 +101,11 @@ class Panel(ABC):
 
     @abstractmethod
     def html(self) -> str:
-        """What it shows now, as HTML that stands on its own."""
+        """The present state as self-contained HTML."""
 
     @abstractmethod
     def __str__(self) -> str:
-        """What it shows now, in words."""
+        """The present state in words."""
 
     def __repr__(self) -> str:
         return str(self)

@@ -1,7 +1,8 @@
 """The application drawn: servers by role, how busy each is, and who may talk to whom; and a line of the last minute.
 
 Pure functions from a `Moment` to SVG, which is valid XML and complete: its colours are JupyterLab's (CSS variables,
-with a light theme's as fallback), and what a colour says, a word says too. `image` makes of one what any page shows.
+with a light theme's as fallback), and every colour's meaning is also in words. `image` makes of one what any page
+shows.
 """
 
 import base64
@@ -89,7 +90,7 @@ def topology(moment: Moment) -> str:
         arrows.append(_results(places, left, right, height))
     boxes = [_box(machine, *places[machine.name]) for machine in moment.machines if machine.name in places]
     if not moment.machines:
-        parts.append(_text(YOU_WIDTH, HEAD + BOX_HEIGHT / 2, "no server of the application is here", size=14))
+        parts.append(_text(YOU_WIDTH, HEAD + BOX_HEIGHT / 2, "the application has no servers", size=14))
         end = YOU_WIDTH + 320
     return _svg(end + 4, height, in_words(moment), [*arrows, *parts, *boxes])
 

@@ -335,8 +335,8 @@ REFUSED: dict[str, tuple[Entry, str]] = {
     "a password that YAML reads as true": ({"+": {"password": True}}, "password .* must be text"),
     "a password that is a mapping": ({"+": {"password": {"file": "x"}}}, "password .* must be text"),
     "no such auth_type": ({"auth_type": "pasword"}, "can't be used: .*pasword"),
-    "auth_type none": ({"auth_type": "none"}, "auth_type none, which logs in to no project"),
-    "Keystone v2": ({"auth_type": "v2password"}, "auth_type v2password, which logs in to no project"),
+    "auth_type none": ({"auth_type": "none"}, "auth_type none, which does not log in to a project"),
+    "Keystone v2": ({"auth_type": "v2password"}, "auth_type v2password, which does not log in to a project"),
     "an application credential without auth_type": (
         {"auth": {"auth_url": "http://192.0.2.1"} | CREDENTIAL},
         "has application_credential_secret and no auth_type: add `auth_type: v3applicationcredential`",
@@ -351,7 +351,7 @@ REFUSED: dict[str, tuple[Entry, str]] = {
     ),
     "an application credential and a project": (
         {"auth_type": "v3applicationcredential", "+": CREDENTIAL},
-        "an application credential, which is of one project: take project_name",
+        "an application credential, which belongs to one project: remove project_name",
     ),
     "regions that are a text": ({"regions": "RegionOne"}, "regions must be a list"),
     "a region without a name": ({"regions": [{"values": {}}]}, "each of its regions needs a name"),
@@ -367,20 +367,26 @@ REFUSED: dict[str, tuple[Entry, str]] = {
     ),
     "a version that is none": ({"compute_default_microversion": "new"}, "must be a version, such as 2.1, not 'new'"),
     "retries that are none": ({"connect_retries": "often"}, "connect_retries must be a number, not 'often'"),
-    "a profile that nobody knows": ({"profile": "nowhere"}, "profile that nobody knows"),
+    "a profile that nobody knows": ({"profile": "nowhere"}, "an unknown profile"),
     "a cacert that is missing": ({"cacert": "/nowhere/ca.pem"}, "cacert '/nowhere/ca.pem' can't be read: No such file"),
-    "a cacert that is none": ({"cacert": __file__}, "can't be read: it has no certificate"),
+    "a cacert that is none": ({"cacert": __file__}, "can't be read: it contains no certificate"),
     "a client's certificate that is missing": ({"cert": "/nowhere/me.pem"}, "no file '/nowhere/me.pem'"),
     "its key that is missing": ({"cert": __file__, "key": "/nowhere/me.key"}, "no file '/nowhere/me.key'"),
-    "a timeout that is none": ({"api_timeout": "soon"}, "api_timeout .* must be seconds, not 'soon'"),
-    "a negative timeout": ({"api_timeout": -1}, "api_timeout .* must be seconds"),
+    "a timeout that is none": ({"api_timeout": "soon"}, "api_timeout .* must be a number of seconds, not 'soon'"),
+    "a negative timeout": ({"api_timeout": -1}, "api_timeout .* must be a number of seconds"),
     "a section that is a list": ({"faafo_lab": ["x"]}, "faafo_lab must hold settings by name"),
     "a section that is a text": ({"faafo_lab": "network"}, "faafo_lab must hold settings by name"),
     "a mistyped setting": ({"faafo_lab": {"netwrok": "x"}}, "no faafo_lab setting 'netwrok'. Did you mean 'network'"),
     "a network that is a list": ({"faafo_lab": {"network": ["a", "b"]}}, "network .* must be a name"),
-    "a wait that is none": ({"faafo_lab": {"wait_seconds": "long"}}, "wait_seconds .* must be seconds, not 'long'"),
-    "ports that are a number": ({"faafo_lab": {"published_ports": 8000}}, "published_ports .* is such as"),
-    "an offset that is none": ({"faafo_lab": {"published_ports": {"offset": "x"}}}, "published_ports .* is such as"),
+    "a wait that is none": (
+        {"faafo_lab": {"wait_seconds": "long"}},
+        "wait_seconds .* must be a number of seconds, not 'long'",
+    ),
+    "ports that are a number": ({"faafo_lab": {"published_ports": 8000}}, "published_ports .* must have the form"),
+    "an offset that is none": (
+        {"faafo_lab": {"published_ports": {"offset": "x"}}},
+        "published_ports .* must have the form",
+    ),
 }
 
 
@@ -401,16 +407,16 @@ def test_an_entry_that_cannot_work_is_refused_in_one_sentence_that_says_where(
 
 
 BROKEN = {
-    "clouds: {odd: [": r", line 1: this is no YAML",
-    "clouds:\n  odd:\n    auth: {a: b\n": r", line \d: this is no YAML",
-    "clouds:\n\todd: {}\n": r", line 2: this is no YAML",
-    "{{ clouds }}": r" no YAML|must hold `clouds:`",
+    "clouds: {odd: [": r", line 1: this is not YAML",
+    "clouds:\n  odd:\n    auth: {a: b\n": r", line \d: this is not YAML",
+    "clouds:\n\todd: {}\n": r", line 2: this is not YAML",
+    "{{ clouds }}": r" not YAML|must hold `clouds:`",
     "just words": r" must hold `clouds:`",
     "- clouds\n": r" must hold `clouds:`",
     "clouds: [odd]": r"`clouds` must hold entries by name",
     "clouds: odd": r"`clouds` must hold entries by name",
-    "\x00": r" is no YAML",
-    "clouds: {[a]: b, {c: d}: e}": r" no YAML",
+    "\x00": r" is not a YAML",
+    "clouds: {[a]: b, {c: d}: e}": r" not YAML",
 }
 
 
@@ -478,7 +484,7 @@ def test_whatever_a_setting_holds_an_entry_is_taken_or_refused(
 
 def test_a_file_of_another_encoding_is_named(clouds_yaml: Path) -> None:
     clouds_yaml.write_bytes("clouds: {odd: {auth: {username: jürgen}}}".encode("latin-1"))
-    with pytest.raises(ConfigError, match=f"^{clouds_yaml} is no YAML"):
+    with pytest.raises(ConfigError, match=f"^{clouds_yaml} is not a YAML"):
         config.load("odd")
 
 
@@ -486,7 +492,7 @@ def test_a_json_file_that_is_broken_is_named(tmp_path: Path, monkeypatch: pytest
     path = tmp_path / "clouds.json"
     path.write_text(json.dumps({"clouds": {"odd": {}}})[:-1])
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(path))
-    with pytest.raises(ConfigError, match=f"^{path} is no YAML or JSON"):
+    with pytest.raises(ConfigError, match=f"^{path} is not a YAML or JSON"):
         config.load("odd")
 
 

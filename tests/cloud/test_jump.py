@@ -169,7 +169,7 @@ def test_the_user_that_is_let_in_is_said_and_remembered(
     try:
         done = ssh.run(cloud, server, "echo in")
         assert (done.stdout, done.user) == ("in\n", "debian")
-        assert capsys.readouterr().out == "one lets in 'debian', and not ubuntu.\n"
+        assert capsys.readouterr().out == "one accepts the user 'debian', not ubuntu.\n"
         calls = len(cloud.tape(1000).calls)
         assert ssh.run(cloud, replace(server, id="server-2"), "echo in").user == "debian"
         assert len(cloud.tape(1000).calls) == calls  # of this image it is known

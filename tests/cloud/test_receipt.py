@@ -10,9 +10,10 @@ import pytest
 from faafo_lab.cloud import connect, keys
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import InUse
-from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY, allocated_file
+from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY
 from faafo_lab.cloud.model import Server
 from faafo_lab.cloud.receipt import Ledger
+from faafo_lab.topology import Topology
 
 NOTHING = "Nothing is left"
 
@@ -70,12 +71,8 @@ def test_the_labs_own_are_left_whoever_made_them_and_foreign_ones_are_not(fresh:
     other.create_security_group("ours", f"{DESCRIPTION}for tests")
     other.create_security_group("theirs", "for something else")
     keys.ensure_key_pair(other)
-    ours, _theirs = other.create_floating_ip(), other.create_floating_ip()
-    allocated_file(other.name).write_text(f"{ours.id}\n")
-    try:
-        receipt = fresh.receipt()
-    finally:
-        allocated_file(other.name).unlink()
+    ours, _theirs = other.create_floating_ip(), other.create_floating_ip("for something else")
+    receipt = fresh.receipt()
     assert receipt.left == {
         "servers": ("ours",),
         "floating addresses": (ours.address,),
@@ -91,6 +88,11 @@ def test_server_minutes_end_with_the_server_whoever_deletes_it(fresh: Cloud, oth
     fresh.delete_servers([mine], progress=False)
     other.delete_servers([yours], progress=False)
     before = fresh.receipt()
+    assert "ago" in before.title
+    minutes = before.server_minutes["m1.tiny"]
+    assert dict(before.rows)["server-minutes"] == (
+        f"{minutes:.1f} of m1.tiny (2 servers, each from its creation on, {minutes / 2:.1f} minutes on average)"
+    )
     assert (before.created["servers"], before.deleted["servers"]) == (2, 1)
     assert before.nothing_left
     assert 0 < before.server_minutes["m1.tiny"] < 2
@@ -116,6 +118,14 @@ def test_a_price_says_what_servers_cost_and_what_deleting_them_saved(fresh: Clou
     assert rows["cost"] == f"{cost:.4f}, at 60 per server-hour (an invented price)"
     assert rows["saved"].startswith(f"{saved:.4f}, ")
     assert "cost" not in dict(fresh.receipt().rows)
+
+
+def test_a_floating_address_whose_id_nobody_read_is_released_with_the_rest(cloud: Cloud, other: Cloud) -> None:
+    cloud.create_floating_ip()  # as where an interrupt came before the answer
+    theirs = cloud.create_floating_ip("for something else")
+    Topology(other, say=lambda line: None).destroy()
+    assert cloud.floating_ips() == [theirs]
+    cloud.delete_floating_ip(theirs)
 
 
 def test_a_floating_address_made_by_hand_is_noted_as_the_labs(fresh: Cloud) -> None:

@@ -19,7 +19,7 @@ import pytest
 from faafo_lab.cloud import connect, keys, ssh
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CommandFailed, TimedOut, Unreachable
-from faafo_lab.cloud.marks import allocated_file
+from faafo_lab.cloud.marks import file_of
 from faafo_lab.cloud.model import Server
 from faafo_lab.cloud.progress import listener
 from tests.cloud.conftest import STRANGE
@@ -207,7 +207,7 @@ def test_a_changed_host_key_is_told(clouds_yaml: Path, sshd: Sshd, lab_home: Pat
     assert len((lab_home / "known_hosts").read_text().splitlines()) == 1
     impostor = Sshd(keys.public_key())
     try:
-        with pytest.raises(CommandFailed, match="another host key than before"):
+        with pytest.raises(CommandFailed, match="a different host key than before"):
             at(impostor.port).run(SERVER, "true")
         at(impostor.port).run(replace(SERVER, id="server-2"), "true")  # another server is another matter
     finally:
@@ -223,7 +223,7 @@ def test_a_cloud_whose_name_has_a_blank_keeps_its_host_keys(clouds_yaml: Path, s
     mine(sshd.port).run(SERVER, "true")
     impostor = Sshd(keys.public_key())
     try:
-        with pytest.raises(CommandFailed, match="another host key than before"):
+        with pytest.raises(CommandFailed, match="a different host key than before"):
             mine(impostor.port).run(SERVER, "true")
     finally:
         impostor.close()
@@ -239,7 +239,7 @@ def test_the_labs_home_may_have_any_name(clouds_yaml: Path, tmp_path: Path, monk
     finally:
         server.close()
     assert {path.name for path in home.iterdir()} == {"id_ed25519", "known_hosts"}
-    allocated_file("team/my cloud").write_text("an-id\n")
+    file_of("team/my cloud", "chapter").write_text("an-id\n")
     assert len(list(home.iterdir())) == 3
 
 

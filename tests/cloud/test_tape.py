@@ -69,8 +69,9 @@ def test_a_refusal_shows_with_its_status(cloud: Cloud) -> None:
         cloud.delete_security_group("web")
     tape = cloud.tape()
     assert (tape.rows[-1].method, tape.rows[-1].status) == ("DELETE", 409)
-    assert "409 ✗" in repr(tape)
-    assert "<b>409 ✗</b>" in tape._repr_html_()
+    assert "409 ✗ Conflict" in repr(tape)
+    assert "<b>409 ✗ Conflict</b>" in tape._repr_html_()
+    assert tape.lines[-1].endswith("409 ✗ Conflict")
 
 
 def test_a_cloud_that_does_not_answer_is_on_the_tape(clouds_yaml: Path, backend: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 from faafo_lab.cloud import keys
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import AlreadyExists, InUse, NotFound
+from faafo_lab.cloud.marks import ALLOCATED
 from faafo_lab.cloud.model import Flavor, FloatingIP, Limits, Rule, Server
 
 
@@ -176,7 +177,8 @@ def test_a_floating_ip_comes_moves_and_goes(cloud: Cloud, other: Cloud) -> None:
     assert [ip] == cloud.floating_ips() == other.floating_ips()
     assert (ip.server_id, ip.fixed_address) == (None, None)
     attached = cloud.attach_floating_ip(one, ip)
-    assert attached == FloatingIP(ip.id, ip.address, one.id, one.addresses[0]) == other.floating_ip(ip.address)
+    expected = FloatingIP(ip.id, ip.address, one.id, one.addresses[0], ALLOCATED)
+    assert attached == expected == other.floating_ip(ip.address)
     there = cloud.server("one")
     assert (there.addresses, there.floating_addresses) == (one.addresses, (ip.address,))
     assert there == other.server("one")

@@ -142,7 +142,7 @@ def test_what_has_no_effect_is_a_warning(room: Room) -> None:
     room.boot(user_data="#cloud-config\nntp: {enabled: true}\nusers: [default, {name: eve}]\nruncmd: [echo well]\n")
     console = room.finished()
     assert "schema.py[WARNING]: ntp is not known to this cloud: it is ignored." in console
-    assert "users: eve is not made: an instance has one account" in console
+    assert "users: eve is not created: an instance has one account" in console
     assert "\nwell\n" in console
     done = in_instance(room, "cloud-init status --wait --long")
     assert done.returncode == 2

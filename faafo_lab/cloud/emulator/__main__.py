@@ -27,7 +27,9 @@ def main() -> int:
     parser.add_argument("--port", type=int, help="the APIs' port (default: 5000, or a free one)")
     parser.add_argument("--quota", type=quota, action="append", default=[], metavar="NAME=N")
     parser.add_argument("--address-lag", type=seconds, default=0.0, metavar="SECONDS")
-    parser.add_argument("--report", type=int, metavar="FD", help="go to the background, and say there how it went")
+    parser.add_argument(
+        "--report", type=int, metavar="FD", help="run in the background, and report the start on this file descriptor"
+    )
     options = parser.parse_args()
     os.umask(0o077)  # whatever is written is the user's alone
     report = options.report

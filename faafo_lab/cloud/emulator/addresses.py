@@ -19,7 +19,7 @@ from ipaddress import IPv4Address, IPv4Network
 from faafo_lab.cloud.emulator.errors import AddressError
 
 NUMBERS = range(10, 250)
-PUBLIC_OCTET = 2  # 127.N.2.0/24 has the floating addresses
+PUBLIC_OCTET = 2  # 127.N.2.0/24 has the floating IPs
 PRIVILEGED_OFFSET = 8000  # ports below 1024 are published so much higher, where the user may not bind them
 
 
@@ -30,7 +30,7 @@ def numbers(environ: Mapping[str, str] = os.environ) -> range:
         return NUMBERS
     found = re.fullmatch(r"(\d{1,3})-(\d{1,3})", text, re.ASCII)
     if not found or not 0 < int(found[1]) <= int(found[2]) < 255:
-        raise AddressError(f"FAAFO_LAB_NETWORKS is {text!r}: say it like 20-29, with numbers from 1 to 254.")
+        raise AddressError(f"FAAFO_LAB_NETWORKS is {text!r}: give a range such as 20-29, with numbers from 1 to 254.")
     return range(int(found[1]), int(found[2]) + 1)
 
 
@@ -67,7 +67,7 @@ class Claim:
 
 
 def public_block(host: str) -> IPv4Network:
-    """The floating addresses of the cloud whose APIs are at the address `host`. Raises ValueError for no address."""
+    """The floating IPs of the cloud whose APIs are at the address `host`. Raises ValueError for no address."""
     return IPv4Network((int(IPv4Address(host)) & 0xFFFF0000 | PUBLIC_OCTET << 8, 24))
 
 

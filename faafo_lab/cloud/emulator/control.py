@@ -1,4 +1,4 @@
-"""Start, stop and find an embedded cloud. This is the only thing about it that is not an OpenStack API.
+"""Start, stop and find an embedded cloud. This is its only interface that is not an OpenStack API.
 
     running = start(Path("~/lab").expanduser())
     running.auth_url, running.clouds_yaml
@@ -88,7 +88,7 @@ def open_state_dir(state_dir: Path) -> Path:
         make_private(directory)
         there = os.listdir(directory)
         if there and LOCK not in there:
-            raise StateError(f"{directory} has other things in it: choose a state directory that is new or empty.")
+            raise StateError(f"{directory} contains other files: choose a new or empty state directory.")
         if directory.stat().st_uid != os.getuid():
             raise StateError(f"{directory} belongs to another user: choose another state directory.")
         directory.chmod(0o700)
@@ -97,7 +97,7 @@ def open_state_dir(state_dir: Path) -> Path:
         raise StateError(f"{state_dir} is not a directory: choose another state directory.") from error
     except OSError as error:
         raise StateError(
-            f"The state directory {state_dir} cannot be made or used ({error.strerror}): choose another."
+            f"The state directory {state_dir} cannot be created or used ({error.strerror}): choose another."
         ) from error
     if not os.access(directory, os.R_OK | os.W_OK | os.X_OK):
         raise StateError(f"{directory} is not writable: choose another state directory.")
@@ -128,7 +128,7 @@ def start(
 
     Where it runs already, it stays as it is. `port` is the APIs' port (default: the one of last time, 5000, or a free
     one), `quotas` the limits that differ from OpenStack's own, by name (`{"instances": 6}`),
-    `address_lag_seconds` how long a server's listing takes to show a floating address (on a real cloud, some seconds).
+    `address_lag_seconds` how long a server's listing takes to show a floating IP (on a real cloud, some seconds).
     Raises `EmulatorError`.
     """
     directory = open_state_dir(state_dir)
@@ -164,7 +164,7 @@ def stop(state_dir: Path) -> bool:
                     os.kill(pid, number)
                 signalled = pid
             time.sleep(0.02)
-    raise StopError(f"The emulator on {directory} (pid {_pid(directory)}) does not end: end it yourself.")
+    raise StopError(f"The emulator on {directory} (pid {_pid(directory)}) does not end: kill it yourself.")
 
 
 def _sweep(directory: Path) -> None:
@@ -176,7 +176,7 @@ def _sweep(directory: Path) -> None:
         except OSError:
             return  # there is none, or another one runs already
         if left := tree.end_leftovers(directory, KILL_SECONDS):
-            raise StopError(f"Processes {left} of the instances in {directory} do not end: end them yourself.")
+            raise StopError(f"Processes {left} of the instances in {directory} do not end: kill them yourself.")
         with contextlib.suppress(sockets.SocketsDirError, OSError):
             sockets.remove(sockets.sockets_dir(directory))
 

@@ -17,9 +17,8 @@ PAGE = Path(__file__).with_name("COVERAGE.md")
 HEAD = """\
 # What the embedded cloud implements
 
-`make coverage` writes this page from the services' route tables. What is not here is not there: it answers 404 or 405,
-and no version, extension or microversion that is advertised promises it. `make interop` measures it by OpenStack's own
-tests.
+`make coverage` writes this page from the services' route tables. All other requests get 404 or 405, and no advertised
+version, extension or microversion promises them. `make interop` measures it by OpenStack's own tests.
 """
 ORDER = ("GET", "HEAD", "POST", "PUT", "PATCH", "COPY", "DELETE", "OPTIONS")
 

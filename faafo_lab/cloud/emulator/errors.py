@@ -1,4 +1,4 @@
-"""What can go wrong with the embedded cloud as a program (not what its APIs answer: that is `service.Fault`).
+"""The embedded cloud's errors as a program (its APIs' error answers are `service.Fault`).
 
 EmulatorError
 ├── StateError          the state directory cannot be used

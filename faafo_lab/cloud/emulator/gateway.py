@@ -1,4 +1,4 @@
-"""The door to all services: takes each request to its service, bodies in pieces where a route wants them so."""
+"""The entry to all services: routes each request to its service, with the body in pieces if a route streams it."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ class Emulator:
         partial.unlink(missing_ok=True)
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
             file.write(
-                "# Written by faafo-lab's embedded cloud at each start. Keep it to yourself: it has passwords.\n"
+                "# Written by faafo-lab's embedded cloud at each start. Keep it private: it contains passwords.\n"
             )
             client = {"force_ipv4": True}  # otherwise shade asks netifaces2, and does not understand its answer
             yaml.safe_dump({"client": client, "clouds": clouds}, file, sort_keys=False)

@@ -1,4 +1,4 @@
-"""What every service is given of its cloud: the store, the directory, addresses, quotas. It knows no service."""
+"""Every service's view of its cloud: the store, the directory, addresses, quotas. It knows no service."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Site:
     port_offset: int
     """How much higher a port below 1024 is published."""
     address_lag_seconds: float = 0.0
-    """How long Nova takes to list a floating address that Neutron has put on a server."""
+    """How long Nova takes to list a floating IP that Neutron has put on a server."""
     running: bool = False
     metadata_url: str = ""
     """Where the metadata service answers, without a slash at the end; known once it listens."""

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Background(Generic[T]):
-    """Runs the coroutine; leaving the context cancels what is not done, and waits for the thread's end."""
+    """Runs the coroutine; leaving the context cancels its unfinished part, and waits for the thread's end."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
         self._coroutine = coroutine
@@ -25,16 +25,16 @@ class Background(Generic[T]):
 
     @property
     def done(self) -> bool:
-        """Whether it has ended, well or not."""
+        """Whether the coroutine has ended, with a result or an exception."""
         return self._future.done()
 
     def ends_within(self, seconds: float) -> bool:
-        """Wait for its end, but no longer than this; whether it has ended."""
+        """Wait up to so many seconds for its end; returns whether it has ended."""
         wait([self._future], timeout=seconds)
         return self.done
 
     def result(self) -> T:
-        """Wait for what it returns, or raises."""
+        """Wait for its end, and return its result or raise its exception."""
         return self._future.result()
 
     def __enter__(self) -> Self:
@@ -48,7 +48,7 @@ class Background(Generic[T]):
                 loop.call_soon_threadsafe(task.cancel)
         self._thread.join()
         if kind is KeyboardInterrupt:
-            raise Interrupted("a command on a server was under way") from None
+            raise Interrupted("a command on a server was in progress") from None
 
     def _work(self) -> None:
         async def main() -> T:

@@ -1,4 +1,4 @@
-"""What is done over the connections: commands, on one server or several at once, and files."""
+"""Commands and file uploads over the connections, on one server or several at once."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     import asyncssh
 
 QUIET_SECONDS = 2.0  # a wait that is over by then shows no progress line
-LOOK_SECONDS = 10.0  # how often the cloud is asked what is wrong, while there is no connection
+LOOK_SECONDS = 10.0  # between two queries of the cloud for the cause, while there is no connection
 ERROR_LINES = 10  # how much of stderr an error shows
 CHUNK_BYTES = 1 << 16
-MARGIN_SECONDS = 30.0  # the connections and the commands have limits of their own: what is beyond those is a fault
+MARGIN_SECONDS = 30.0  # connections and commands have limits of their own: a longer wait is a fault
 
 T = TypeVar("T")
 Job = Callable[[int, "asyncssh.SSHClientConnection"], Awaitable[T]]
@@ -32,7 +32,7 @@ Job = Callable[[int, "asyncssh.SSHClientConnection"], Awaitable[T]]
 
 @dataclass(frozen=True)
 class Result:
-    """What a command gave. `exit_code` is negative when a signal ended it. `user`: as whom it ran."""
+    """A command's result. `exit_code` is negative if a signal ended it. `user`: the account that ran it."""
 
     stdout: str
     stderr: str
@@ -41,13 +41,12 @@ class Result:
 
 
 def run(cloud: Project, server: Server, command: str, *, timeout_seconds: float = 60, check: bool = False) -> Result:
-    """Run a shell command on a server and return what it gave; only connecting is tried again.
+    """Run a shell command on a server and return its result; only connecting is retried.
 
-    Works from a notebook too (where an event loop is running), and stops when interrupted.
-    Raises Unreachable when no connection comes about within the cloud's limit (`config.wait_seconds`), or none is to be
-    expected; TimedOut when the command takes longer than `timeout_seconds`; NotFound when the server is deleted
-    meanwhile; CommandFailed when the server has no address, or its host key is another than before, or, with `check`,
-    when the exit code is not 0.
+    Works in a notebook too (with a running event loop), and stops when interrupted. Raises Unreachable if there is no
+    connection within the cloud's limit (`config.wait_seconds`), or none is possible; TimedOut if the command takes
+    longer than `timeout_seconds`; NotFound if the server is deleted meanwhile; CommandFailed if the server has no
+    address, or its host key has changed, or, with `check`, if the exit code is not 0.
     """
     [result] = run_all(cloud, [(server, command)], timeout_seconds=timeout_seconds, check=check)
     return result
@@ -63,7 +62,7 @@ def run_all(
 ) -> list[Result]:
     """Run a command on each of these servers, at the same time; the results are in the same order.
 
-    With `what`, a progress line says so from the first moment. Raises what `run` does, for the first that fails.
+    With `what`, a progress line of that text shows from the start. Raises as `run` does, for the first that fails.
     """
 
     async def job(number: int, connection: asyncssh.SSHClientConnection) -> Result:
@@ -83,7 +82,7 @@ def run_all(
 def upload(cloud: Project, server: Server, data: bytes, path: str, *, timeout_seconds: float = 600) -> None:
     """Write a file on a server, replacing what is there; `path` is absolute, or relative to the user's home.
 
-    It is there whole or not at all. Needs no SFTP, which small images lack: a shell does it. Raises what `run` does.
+    The file appears whole or not at all. It needs a shell, not SFTP, which small images lack. Raises as `run` does.
     """
     name, part = shlex.quote(path), shlex.quote(f"{path}.part")
     command = (
@@ -124,7 +123,8 @@ def _on_all(
     timeout_seconds: float,
     sending: Callable[[], Look] | None = None,
 ) -> list[T]:
-    """Connect to all these servers and do the job there, in a loop of its own; this thread tells how far it is."""
+    """Connect to all these servers and do the job there, in an event loop of its own; this thread shows the
+    progress."""
     map, limit_seconds = Map(cloud), cloud.config.wait_seconds
     targets = [map.target(server) for server in servers]
     done = 0
@@ -161,7 +161,7 @@ def _on_all(
         results = work.result()
     for target in targets:
         if target.tried:
-            print(f"{target.server.name} lets in {target.users[0]!r}, and not {', '.join(target.tried)}.")
+            print(f"{target.server.name} accepts the user {target.users[0]!r}, not {', '.join(target.tried)}.")
     return results
 
 

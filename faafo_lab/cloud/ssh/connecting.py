@@ -1,4 +1,4 @@
-"""Tries, until there is a connection: one way after the other, one user after the other."""
+"""Attempts, until there is a connection: one way after the other, one user after the other."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from faafo_lab.cloud.ssh.ways import SSH_PORT, Map, Target, Way
 if TYPE_CHECKING:
     import asyncssh
 
-FIRST_TRY_SECONDS, LAST_TRY_SECONDS = 10.0, 60.0  # how long one try may take: a busy server needs seconds for its keys
-FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.5, 3.0  # between two rounds of tries
-DENIED_PAUSE_SECONDS = 10.0  # … where the key was refused: servers shut out those who knock too often
-DENIED_SECONDS = 60.0  # how long a fresh server may refuse the key: it gets its user and key while it boots
-ANSWERS = (errno.ECONNREFUSED, errno.ECONNRESET)  # errors by which a server shows that it is there
+FIRST_TRY_SECONDS, LAST_TRY_SECONDS = 10.0, 60.0  # the limit of one attempt: a busy server needs seconds for its keys
+FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.5, 3.0  # between two rounds of attempts
+DENIED_PAUSE_SECONDS = 10.0  # … after a refused key: servers block clients that try too often
+DENIED_SECONDS = 60.0  # how long a new server may refuse the key: boot creates its user and key
+ANSWERS = (errno.ECONNREFUSED, errno.ECONNRESET)  # errors that show that the server exists
 
 
 class Connector:
@@ -45,9 +45,9 @@ class Connector:
                 await made.wait_closed()
 
     async def connect(self, target: Target) -> asyncssh.SSHClientConnection:
-        """A connection to a server, tried for until there is one, or `limit_seconds` are over.
+        """Connect to a server, retrying until it succeeds or `limit_seconds` have passed.
 
-        Raises Unreachable, also earlier where none is to be expected, and CommandFailed for another host key.
+        Raises Unreachable, early if no connection is possible, and CommandFailed for a changed host key.
         """
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -66,14 +66,15 @@ class Connector:
                 raise Unreachable(f"{no_ssh} {_about_keys(denied)}")
             if loop.time() + FIRST_PAUSE_SECONDS >= end:
                 raise Unreachable(
-                    f"{no_ssh} See that it is ACTIVE and has booted (cloud.console({target.server.name!r})), and that "
+                    f"{no_ssh} Check that it is ACTIVE and booted (cloud.console({target.server.name!r})), and that "
                     f"its security groups open port {SSH_PORT}."
                 )
             await asyncio.sleep(min(4 * pause, DENIED_PAUSE_SECONDS) if denied_since else pause)
             pause, limit = min(1.5 * pause, LAST_PAUSE_SECONDS), min(1.5 * limit, LAST_TRY_SECONDS)
 
     async def _try_all(self, target: Target, limit_seconds: float) -> asyncssh.SSHClientConnection:
-        """One round over all ways. Raises _Denied where a server that can only be the right one refused the key."""
+        """One round over all ways. Raises _Denied if the key was refused by a server that is certainly the right
+        one."""
         import asyncssh
 
         said: dict[Way, OSError] = {}
@@ -84,7 +85,7 @@ class Connector:
                 said[way] = error if isinstance(error, OSError) else ConnectionError(str(error))
                 target.silent &= said[way].errno not in ANSWERS and not isinstance(error, _Denied | _OtherKey)
         target.seen = "; ".join(f"{way}: {_words(error)}" for way, error in said.items())
-        # A private address may be another machine's in our own network: where there are jump hosts, they count.
+        # A private address may belong to a machine in our own network: jump hosts are the reliable way.
         sure = [error for way, error in said.items() if way.jump] or list(said.values())
         if all(isinstance(error, _OtherKey) for error in sure):
             raise CommandFailed(str(sure[0]))
@@ -140,9 +141,9 @@ class Connector:
             )
         except asyncssh.HostKeyNotVerifiable as error:
             raise _OtherKey(
-                f"Server {target.server.name!r} at {address}:{port} shows another host key than before. If it was "
+                f"Server {target.server.name!r} at {address}:{port} has a different host key than before. If it was "
                 f"rebuilt, remove the line {self._host_keys.key(id)!r} from {self._host_keys.path}; otherwise "
-                f"something else answers there."
+                f"another machine answers there."
             ) from error
         key = connection.get_server_host_key()
         if trusted is None and key is not None:
@@ -159,7 +160,7 @@ def _about_keys(server: Server) -> str:
         else f"{name!r} has no key pair"
     )
     not_mine = "" if server.key_name == mine else f", not with {mine!r}, the lab's own"
-    return f"{key}{not_mine}. If its user is another one, name that as ssh_user in clouds.yaml (section faafo_lab)."
+    return f"{key}{not_mine}. If its user has another name, set it as ssh_user in clouds.yaml (section faafo_lab)."
 
 
 def _words(error: Exception) -> str:
@@ -168,7 +169,7 @@ def _words(error: Exception) -> str:
 
 
 class _Denied(ConnectionError):
-    """A server, this one or one on the way, answers and lets none of the users in."""
+    """A server, the target or a jump host, answers and accepts none of the users."""
 
     def __init__(self, words: str, server: Server) -> None:
         super().__init__(words)
@@ -176,4 +177,4 @@ class _Denied(ConnectionError):
 
 
 class _OtherKey(ConnectionError):
-    """A server's host key is not the one that is known."""
+    """A server's host key differs from the known one."""

@@ -1,4 +1,4 @@
-"""What the lab remembers of servers and images between sessions."""
+"""Facts on servers and images that the lab remembers between sessions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Notes:
         self._cloud = quote(cloud)
 
     def key(self, id: str) -> str:
-        """How the line of this id begins."""
+        """The start of this id's line: "CLOUD:ID"."""
         return f"{self._cloud}:{id}"
 
     def get(self, id: str) -> str | None:
@@ -25,7 +25,7 @@ class Notes:
         return found[-1] if found else None
 
     def add(self, id: str, words: str) -> None:
-        """Remember this, unless it is what is remembered."""
+        """Append these words on this id, unless they are the last ones already."""
         if self.get(id) != words.strip():
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(f"{self.key(id)} {words.strip()}\n")

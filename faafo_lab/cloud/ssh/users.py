@@ -1,10 +1,10 @@
-"""Whom to log in as: each image has a user of its own, and says more or less clearly which."""
+"""The user to log in as: each image has one of its own, and names it more or less clearly."""
 
 from __future__ import annotations
 
 from faafo_lab.cloud.model import Image
 
-# The users of the distributions' cloud images. "root" is none of them: such images let it in only to say so.
+# The users of the distributions' cloud images. "root" is not among them: images accept it only to name the right user.
 USUAL = ("ubuntu", "debian", "rocky", "almalinux", "cloud-user", "centos", "fedora", "cirros")
 OTHERWISE_NAMED = {"rhel": "cloud-user", "red hat": "cloud-user"}  # distributions whose user has another name
 
@@ -12,8 +12,8 @@ OTHERWISE_NAMED = {"rhel": "cloud-user", "red hat": "cloud-user"}  # distributio
 def candidates(image: Image | None, remembered: str | None = None) -> tuple[str, ...]:
     """The users to try on a server of this image, the likeliest first.
 
-    That is who was let in before, then what the image says itself: Glance's properties `os_admin_user` and
-    `os_distro`, then its name; and then the usual ones.
+    First the user that was accepted before, then the image's own: Glance's properties `os_admin_user` and
+    `os_distro`, then its name; then the usual ones.
     """
     likely: list[str | None] = [remembered]
     if image is not None:

@@ -1,4 +1,4 @@
-"""How a server is reached: which addresses, which neighbours, and whether it can be reached at all."""
+"""How a server is reached: by which addresses and jump hosts, and whether it can be reached at all."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from faafo_lab.cloud.ssh.users import candidates
 from faafo_lab.cloud.waiting import Look
 
 SSH_PORT = 22
-SILENT_SECONDS = 240.0  # how long a private address that says nothing is tried: a slow server's boot takes minutes
-ASLEEP_SECONDS = 10.0  # how long a server that was just started may still be listed as it was
-# A server in one of these answers nobody until somebody does something.
+SILENT_SECONDS = 240.0  # how long a silent private address is tried: a slow server's boot takes minutes
+ASLEEP_SECONDS = 10.0  # how long the list may show a started server's old status
+# A server in one of these states does not answer until somebody changes it.
 ASLEEP = ("ERROR", "SHUTOFF", "PAUSED", "SUSPENDED", "SHELVED", "SHELVED_OFFLOADED", "DELETED", "SOFT_DELETED")
 
 
 class Project(Protocol):
-    """What SSH needs of a `Cloud`."""
+    """The part of `Cloud` that SSH needs."""
 
     name: str
     config: CloudConfig
@@ -34,7 +34,7 @@ class Project(Protocol):
         """The project's servers, oldest first."""
 
     def floating_ips(self) -> list[FloatingIP]:
-        """The project's floating addresses."""
+        """The project's floating IPs."""
 
     def security_groups(self) -> list[SecurityGroup]:
         """The project's security groups."""
@@ -56,16 +56,16 @@ class Project(Protocol):
 
 @dataclass(eq=False)
 class Target:
-    """A server that a connection is wanted to. `users` and `ways` are in the order in which they are tried."""
+    """The server to connect to. `users` and `ways` are in the order of the attempts."""
 
     server: Server
     users: tuple[str, ...]
     ways: tuple[Way, ...] = ()
-    seen: str = "not tried yet"  # what came of the last try
+    seen: str = "not tried yet"  # the last attempt's result
     connected: bool = False
-    tried: tuple[str, ...] = ()  # the users that were refused before the one that was let in
+    tried: tuple[str, ...] = ()  # the users refused before the accepted one
     since: float = field(default_factory=time.monotonic)
-    silent: bool = True  # nothing has answered yet, not even with a refusal
+    silent: bool = True  # no answer yet, not even a refusal
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Way:
 
 
 class Map:
-    """The ways to a project's servers, and the users on them; it asks the cloud for no more than it must."""
+    """The ways to a project's servers, and the users on them; it sends the cloud as few requests as possible."""
 
     def __init__(self, cloud: Project) -> None:
         self._cloud = cloud
@@ -90,15 +90,15 @@ class Map:
         self._remembered = Notes("ssh_users", cloud.name)
 
     def target(self, server: Server) -> Target:
-        """What is to be known of a server and the ways to it. Raises CommandFailed where it has no address."""
+        """The target for a server: its users, and the ways to it. Raises CommandFailed if it has no address."""
         if not server.address:
             raise CommandFailed(f"Server {server.name!r} has no address yet: wait for it with cloud.wait_for(server).")
         return Target(server, self._users(server), self._ways(server, {}))
 
     def look_again(self, targets: Iterable[Target]) -> None:
-        """See what has changed for those that there is no connection to yet.
+        """Query the cloud for changes to servers without a connection.
 
-        Raises NotFound or Unreachable where none can come. Where the cloud does not answer, all stays as it was.
+        Raises NotFound or Unreachable if none is possible. If the cloud does not answer, nothing changes.
         """
         try:
             self._servers = self._cloud.servers()
@@ -125,17 +125,17 @@ class Map:
             if self._is_out_of_reach(target):
                 raise Unreachable(
                     f"No SSH to server {server.name!r}: it has only a private address ({target.seen}), and there is no "
-                    f"running server of the lab with a floating address to go through. "
+                    f"running server of the lab with a floating IP to go through. "
                     f"cloud.attach_floating_ip({server.name!r}, cloud.free_floating_ip()) gives it one."
                 )
 
     def remember(self, server: Server, user: str) -> None:
-        """Note whom servers of this image let in."""
+        """Note which user the servers of this image accept."""
         if not self._cloud.config.ssh_user:
             self._remembered.add(server.image_id or server.id, user)
 
     def _is_out_of_reach(self, target: Target) -> bool:
-        """Whether it has but a private address that says nothing, on a cloud that has floating addresses."""
+        """Whether it only has a silent private address, on a cloud that has floating IPs."""
         if not target.silent or time.monotonic() - target.since < SILENT_SECONDS:
             return False
         if any(way.jump or not ipaddress.ip_address(way.address).is_private for way in target.ways):
@@ -153,10 +153,10 @@ class Map:
         return candidates((self._images or {}).get(server.image_id or ""), remembered)
 
     def _ways(self, server: Server, known: Mapping[str, Target]) -> tuple[Way, ...]:
-        """To its floating address, or else from each jump host, and last of all from here; `known`: jump hosts."""
+        """The ways to a server: its floating IP, else through each jump host, last directly; `known`: jump hosts."""
         if server.floating_addresses:
             return tuple(Way(address) for address in server.floating_addresses)
-        # The network service knows a floating address some seconds before the servers' list shows it.
+        # The network service knows a floating IP some seconds before the servers' list shows it.
         if self._floating is None:
             self._floating = floating_by_server(self._cloud.floating_ips())
         if server.id in self._floating:
@@ -173,7 +173,7 @@ class Map:
 
 
 def _is_shut(target: Target, groups: Sequence[SecurityGroup]) -> bool:
-    """Whether the server has security groups, and none lets anybody in to SSH who is on a way to it."""
+    """Whether the server has security groups, and none opens SSH to anybody on a way to it."""
 
     def of(server: Server) -> list[SecurityGroup]:
         return [group for group in groups if group.name in server.security_groups]

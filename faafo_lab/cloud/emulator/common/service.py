@@ -276,7 +276,7 @@ class Service:
     # What a subclass may have its own way with
 
     def setup(self) -> None:
-        """Make what is there from the start, and mend what was cut short: once, before the APIs answer."""
+        """Create the initial resources, and repair interrupted changes: once, before the APIs answer."""
 
     def error(self, fault: Fault) -> JSON:
         """The body of an answer that says no, in the service's own form."""

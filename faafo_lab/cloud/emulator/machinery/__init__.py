@@ -1,4 +1,4 @@
-"""What runs behind the APIs.
+"""The machinery behind the APIs.
 
 hypervisor   the instances' process trees, held to what their flavors have
 guest        what runs in them

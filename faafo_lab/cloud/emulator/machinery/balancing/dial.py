@@ -1,7 +1,7 @@
 """The way to a member: a connection to the best of a pool that takes one.
 
 A connection that an exchange has left clean is kept for a while. The next request takes it only if it may be repeated:
-a member may end a kept connection at any time, and then nobody knows whether it has acted on a request.
+a member may end a kept connection at any time, and then it is unknown whether it acted on a request.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ _HEAD_BYTES = 1 << 16
 _LINGER_SECONDS = 2.0
 """So long what a client still sends is read after the last answer: unread, it would cost the client that answer."""
 _STEPS = 64
-"""After so many parts of a body the loop gets to others."""
+"""After so many parts of a body, other tasks of the event loop have their turn."""
 _REQUEST_LINE = re.compile(rb"([!#-'*+.^_`|~0-9A-Za-z-]+) ([!-~\x80-\xff]+) HTTP/(\d)\.(\d)\r?")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]+)(.*)")
 _HOST = re.compile(rb"[!$&-.0-;=A-Z_a-z~%\[\]]*")

@@ -218,7 +218,9 @@ def _users(config: CloudInitConfig, value: Any) -> None:
     names = [each.get("name") if isinstance(each, dict) else each for each in value] if isinstance(value, list) else []
     for name in names:
         if name not in ("default", "ubuntu"):
-            config.warnings.append(f"users: {name} is not made: an instance has one account, ubuntu, for every name.")
+            config.warnings.append(
+                f"users: {name} is not created: an instance has one account, ubuntu, for every name."
+            )
 
 
 _MODULES: dict[str, Callable[[CloudInitConfig, Any], None]] = {

@@ -1,8 +1,8 @@
 """Which instance's process holds a socket open, if any's.
 
-That a look at some processes finds nothing says nothing: others may have been born meanwhile. So the process itself is
-looked for, on the whole machine where need be, and its parents say whose it is. Where there is no such process
-to be seen (the socket is on its way from one to another, or its process hides its files), nobody knows.
+A search among some processes that finds nothing proves nothing: others may have started meanwhile. So the owner is
+searched on the whole machine if need be, and its parents tell the instance. If no such process is visible (the socket
+is on its way from one to another, or its process hides its files), the owner is unknown.
 """
 
 from __future__ import annotations

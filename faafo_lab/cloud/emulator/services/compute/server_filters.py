@@ -118,7 +118,7 @@ def moment_of(text: str | None) -> float | None:
 
 
 def _search(pattern: str, text: str) -> bool:
-    """Whether a client's regular expression fits; one that might take for ever counts as plain text."""
+    """Whether a client's regular expression fits; one that might never finish counts as plain text."""
     repeats = len(re.findall(r"[*+?{]", pattern))
     if repeats > 2 or (repeats and "(" in pattern):
         return pattern in text

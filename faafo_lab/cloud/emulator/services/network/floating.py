@@ -43,7 +43,7 @@ class FloatingIps(Collection):
         return [row for row in self.of_port(port) if datetime.fromisoformat(row["updated_at"]) <= latest]
 
     def addresses(self) -> set[str]:
-        """All floating addresses."""
+        """All floating IPs."""
         return {row["floating_ip_address"] for row in self.table}
 
     def creating(self, request: Request, row: Row) -> Row:
