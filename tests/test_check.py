@@ -526,6 +526,7 @@ def test_a_private_address_that_nobody_answers_at_is_told_from_a_closed_port() -
 def test_a_prediction_stands_beside_what_was_measured() -> None:
     assert repr(check.prediction(..., 3.14, "times")) == "times: measured 3.14, you made no prediction"
     assert "you predicted 2: 36 % too low" in repr(check.prediction(2, 3.14, "times", ""))
+    assert "you predicted 60 s: 80 times as much" in repr(check.prediction(60, 0.75, "until ACTIVE", "s"))
     assert "right on" in repr(check.prediction(3.1, 3.14, "times", "s"))
     several = check.prediction({1: 1.0, 3: ...}, {1: 1.0, 3: 2.5, 5: 3.0}, "workers")
     assert [guess for _, guess, _ in several.lines] == [1.0, None, None]

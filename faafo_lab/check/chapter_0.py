@@ -59,11 +59,11 @@ def exercise_0_3(cloud: Cloud, flavor: Flavor | str | None = None) -> Hint | str
         return Hint(str(NotFound.among("flavor", name, cores)))
     if cores[name] < max(cores.values()):
         return Hint(
-            f"A server of flavor {name!r} may use {cores[name]:g} cores, and another flavor gives more.",
+            f"Flavor {name!r} may use {cores[name]:g} core{'s' * (cores[name] != 1)}, and another flavor gives more.",
             "Look at the column `cores` of the table of flavors above.",
             "max(cloud.flavors(), key=lambda flavor: flavor.cores or flavor.vcpus)",
         )
-    return f"A server of flavor {name} may use {cores[name]:g} cores."
+    return f"A server of flavor {name} may use {cores[name]:g} core{'s' * (cores[name] != 1)}."
 
 
 def _wider(first: int | None, last: int | None) -> Hint:

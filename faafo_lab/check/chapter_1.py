@@ -95,7 +95,7 @@ def exercise_1_2(cloud: Cloud, give_address: Callable[[Server], object] | None =
             )
         if free and new:
             return Hint(
-                f"give_address(greeter) allocated a new floating IP, while {len(free)} of the project's were free.",
+                f"give_address(greeter) allocated a new floating IP, while the project had {len(free)} free.",
                 "Look first for one that no server has: its `server_id` is None.",
                 "[ip for ip in cloud.floating_ips() if ip.server_id is None], or cloud.free_floating_ip()",
             )

@@ -37,7 +37,7 @@ class Progress:
             link = f'<a href="{html.escape(name)}">{html.escape(title)}</a>' if name else html.escape(title)
             rows += f"<tr><th colspan=3 {left}>{link}</th></tr>"
             for number, what, known in exercises:
-                cells = (f"{_mark(known)} {number}", what.replace("`", ""), _words(known))
+                cells = (f"{_mark(known)}\u00a0{number}", what.replace("`", ""), _words(known))
                 rows += "<tr>" + "".join(f"<td {left}>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
         note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
         return f'<p>{self._summary()}</p><div style="overflow-x:auto"><table>{rows}</table></div>{note}'

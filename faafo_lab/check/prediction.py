@@ -16,6 +16,7 @@ from faafo_lab.tables import scrolling
 
 Key = TypeVar("Key")
 Guess = float | EllipsisType | None
+MANY_TIMES = 10  # from here on, per cent say nothing
 NO_PREDICTION = "you made no prediction"
 
 
@@ -55,6 +56,8 @@ class Prediction:
         words = f"you predicted {self._number(guess)}"
         if value == 0 or not math.isfinite(value):
             return words
+        if guess / value >= MANY_TIMES:
+            return f"{words}: {guess / value:.0f} times as much"
         off = 100 * (guess - value) / abs(value)
         return f"{words}: {'right on' if abs(off) < 5 else f'{abs(off):.0f} % too ' + ('high' if off > 0 else 'low')}"
 
