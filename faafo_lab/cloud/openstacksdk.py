@@ -134,7 +134,7 @@ class OpenstacksdkCloud(Cloud):
             **({"key_name": key_name} if key_name else {}),
             **({"networks": [{"uuid": on.id}]} if on else {}),
         )
-        return records.server(_record(self._sdk.compute.get_server(server.id)))  # the first answer tells but its id
+        return records.server(_record(self._sdk.compute.get_server(server.id)))  # the first answer tells only its id
 
     @verb
     def delete_server(self, server: Server | str) -> None:
