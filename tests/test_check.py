@@ -17,6 +17,7 @@ import faafo_lab
 from faafo_lab import autoscale, check, load, reach
 from faafo_lab.check.chapter_3 import busiest
 from faafo_lab.check.memory import Record, recall
+from faafo_lab.check.prediction import NotAPrediction
 from faafo_lab.cloud import keys
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.model import FloatingIP, Server
@@ -528,6 +529,8 @@ def test_a_prediction_stands_beside_what_was_measured() -> None:
     assert "you predicted 2: 36 % too low" in repr(check.prediction(2, 3.14, "times", ""))
     assert "you predicted 60 s: 80 times as much" in repr(check.prediction(60, 0.75, "until ACTIVE", "s"))
     assert "right on" in repr(check.prediction(3.1, 3.14, "times", "s"))
+    assert "you predicted 100 %: 50 points too high" in repr(check.prediction(100, 50.0, "answered", "%"))
+    assert "you predicted 0 %: right on" in repr(check.prediction(0, 0.0, "answered", "%"))
     several = check.prediction({1: 1.0, 3: ...}, {1: 1.0, 3: 2.5, 5: 3.0}, "workers")
     assert [guess for _, guess, _ in several.lines] == [1.0, None, None]
     assert several.made
@@ -537,5 +540,6 @@ def test_a_prediction_stands_beside_what_was_measured() -> None:
 
 @pytest.mark.parametrize(("yours", "measured"), [("2", 3.0), (True, 3.0), ({1: 2}, 3.0), (2.0, {1: 2.0})])
 def test_a_prediction_that_is_no_number_gets_one_sentence(yours: Any, measured: Any) -> None:
-    with pytest.raises(TypeError, match="prediction"):
+    with pytest.raises(NotAPrediction, match="prediction") as raised:
         check.prediction(yours, measured, "times")
+    assert raised.value._render_traceback_() == [f"NotAPrediction: {raised.value}"]  # a cell shows no more

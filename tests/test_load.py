@@ -526,6 +526,11 @@ def test_a_measurement_has_equal_batches_and_the_hosts_idle_cpu(app: Topology) -
     assert measured.short is (measured.idle_cores < 0.08 * (measured.cores or 0))
 
 
+def test_a_measurement_names_its_batches_where_there_are_several() -> None:
+    assert str(load.Measured(1, (5.77,), 0.0, 1.0)) == "1 worker: 5.77 fractals/s"
+    assert str(load.Measured(2, (5.0, 7.0), 0.0, 1.0)) == "2 workers: 6.00 fractals/s (batches: 5.00, 7.00)"
+
+
 def test_clients_choose_their_api(app: Topology) -> None:
     first, *_ = app.endpoints
     asked = {kind: {row.api for row in load.read(app.endpoints, seconds=0.3, clients=kind)} for kind in CLIENTS}

@@ -13,6 +13,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -160,6 +161,13 @@ def test_the_line_has_a_gap_where_the_rate_is_not_known() -> None:
     assert len(list(svg.iter(f"{SVG}polyline"))) == 1  # of the last two; one point alone is no line
     [empty] = svgs(picture.throughput(Moment(0.0)))
     assert empty.attrib["aria-label"].endswith("now unknown")
+
+
+def test_a_high_rate_fits_beside_its_line() -> None:
+    [svg] = svgs(picture.throughput(replace(crowd(1, 1), rate=123.4, rates=((1.0, 90.0), (0.0, 123.4)))))
+    [label] = [text for text in svg.iter(f"{SVG}text") if text.text == "123.4"]
+    digit = 0.7 * 12  # pixels: the widest bold figures are seven tenths as wide as high
+    assert float(label.attrib["x"]) + 4.5 * digit <= picture.LINE_WIDTH
 
 
 def test_without_an_application_the_picture_says_so() -> None:

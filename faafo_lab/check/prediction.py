@@ -12,12 +12,17 @@ from numbers import Real
 from types import EllipsisType
 from typing import TypeVar
 
+from faafo_lab.cloud.errors import OneLine
 from faafo_lab.tables import scrolling
 
 Key = TypeVar("Key")
 Guess = float | EllipsisType | None
 MANY_TIMES = 10  # from here on, per cent say nothing
 NO_PREDICTION = "you made no prediction"
+
+
+class NotAPrediction(OneLine, TypeError):
+    """What was given as a prediction is no number, or not the dict of numbers that is asked for."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +59,15 @@ class Prediction:
         if guess is None:
             return NO_PREDICTION
         words = f"you predicted {self._number(guess)}"
-        if value == 0 or not math.isfinite(value):
+        if not math.isfinite(value) or (value == 0 and self.unit != "%"):
             return words
-        if guess / value >= MANY_TIMES:
+        if self.unit != "%" and guess / value >= MANY_TIMES:
             return f"{words}: {guess / value:.0f} times as much"
-        off = 100 * (guess - value) / abs(value)
-        return f"{words}: {'right on' if abs(off) < 5 else f'{abs(off):.0f} % too ' + ('high' if off > 0 else 'low')}"
+        # Of percentages the difference itself: a percentage of a percentage misleads.
+        off, of = (guess - value, "points") if self.unit == "%" else (100 * (guess - value) / abs(value), "%")
+        return (
+            f"{words}: {'right on' if abs(off) < 5 else f'{abs(off):.0f} {of} too ' + ('high' if off > 0 else 'low')}"
+        )
 
 
 def prediction(
@@ -67,18 +75,18 @@ def prediction(
 ) -> Prediction:
     """What you predicted beside what was measured; `...` or None: no prediction.
 
-    Both are numbers, or dicts of numbers with the same keys, which then name the lines. Raises TypeError where they
-    are something else.
+    Both are numbers, or dicts of numbers with the same keys, which then name the lines. Raises NotAPrediction where
+    they are something else.
     """
     if isinstance(measured, Mapping):
         guesses = {} if yours is None or yours is ... else yours
         if not isinstance(guesses, Mapping):
-            raise TypeError(
+            raise NotAPrediction(
                 f"This prediction has several numbers: give a dict with the keys {', '.join(map(str, measured))}."
             )
         pairs = [(f"{what}, {key}" if what else str(key), guesses.get(key), value) for key, value in measured.items()]
     elif isinstance(yours, Mapping):
-        raise TypeError("This prediction is one number, not a dict.")
+        raise NotAPrediction("This prediction is one number, not a dict.")
     else:
         pairs = [(what, yours, measured)]
     return Prediction(tuple((name, _guess(guess), float(value)) for name, guess, value in pairs), unit)
@@ -88,5 +96,5 @@ def _guess(guess: object) -> float | None:
     if guess is None or guess is ...:
         return None
     if isinstance(guess, bool) or not isinstance(guess, Real):
-        raise TypeError(f"A prediction is a number, such as 2.5, not {guess!r}.")
+        raise NotAPrediction(f"A prediction is a number, such as 2.5, not {guess!r}.")
     return float(guess)

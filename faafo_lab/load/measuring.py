@@ -53,7 +53,9 @@ class Measured:
     def __str__(self) -> str:
         noun = "worker" if self.workers == 1 else "workers"
         batches = ", ".join(f"{rate:.2f}" for rate in self.rates)
-        words = f"{self.workers} {noun}: {self.rate:.2f} fractals/s (batches: {batches})"
+        words = f"{self.workers} {noun}: {self.rate:.2f} fractals/s"
+        if len(self.rates) > 1:
+            words += f" (batches: {batches})"
         if self.idle_cores is not None:
             words += f"; {self.idle_cores:.2f} of {self.cores:g} host cores idle"
         return words + (": the host was short of CPU" if self.short else "")

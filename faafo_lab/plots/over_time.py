@@ -164,7 +164,7 @@ def gantt(
             fontsize=8.5,
             color=DARK_RED,
             arrowprops={"arrowstyle": "->", "color": RED, "linewidth": 1.4},
-            path_effects=[_halo()],
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5},  # a halo lets the hatching through
             zorder=6,
         )
         sentences.append(

@@ -119,7 +119,7 @@ def throughput(moment: Moment) -> str:
     """Fractals per second over the last minute, as a line."""
     values = [rate for _, rate in moment.rates if rate is not None]
     top = _round_up(max([1.0, *values]))
-    left, right, upper, lower = 30.0, LINE_WIDTH - 34.0, 14.0, LINE_HEIGHT - 20.0
+    left, right, upper, lower = 30.0, LINE_WIDTH - 48.0, 14.0, LINE_HEIGHT - 20.0
 
     def place(ago: float, rate: float) -> tuple[float, float]:
         return right - (right - left) * min(1.0, ago / HISTORY_SECONDS), lower - (lower - upper) * rate / top
