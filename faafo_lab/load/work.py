@@ -121,10 +121,11 @@ def calibrate(app: Topology, *, again: bool = False) -> Work:
 
 
 def number_of_workers(app: Topology) -> int:
-    """The number of the application's servers with a worker. Raises LoadError if there is none."""
-    found = sum("worker" in ROLES[server.metadata[ROLE_KEY]].nodes for server in app.servers.values())
+    """The number of the application's running servers with a worker. Raises LoadError if there is none."""
+    servers = [server for server in app.refresh().servers.values() if server.status == "ACTIVE"]
+    found = sum("worker" in ROLES[server.metadata[ROLE_KEY]].nodes for server in servers)
     if not found:
-        raise LoadError("There is no worker to measure: add one first, for instance app.ensure_workers(1).")
+        raise LoadError("No worker runs that could be measured: start one, or add one with app.ensure_workers(1).")
     return found
 
 
