@@ -31,7 +31,6 @@ COLOURS = {
     ".c1": "color: var(--jp-mirror-editor-comment-color, inherit); font-style: italic",
     ".mi, .mf": "color: var(--jp-mirror-editor-number-color, inherit)",
     ".nf": "color: var(--jp-mirror-editor-def-color, inherit); font-weight: bold",
-    ".nb, .bp": "color: var(--jp-mirror-editor-builtin-color, inherit)",
 }
 
 
