@@ -31,7 +31,7 @@ def test_the_bodies_are_side_by_side_and_what_they_share_is_said_once() -> None:
     for shown in (repr(compared), compared._repr_html_()):
         assert shown.count("metadata=None") == 1
     assert max(map(len, repr(compared).splitlines()[:2])) < 90
-    assert compared.says == "Ask for a server and return at once (status BUILD): see `wait_for`."
+    assert compared.says == "Request a server and return at once (status BUILD): see `wait_for`."
 
 
 def test_helpers_of_the_backends_own_are_shown_too() -> None:
