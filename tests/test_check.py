@@ -348,6 +348,14 @@ def test_chapter_3_sees_workers_with_too_little_work_and_workers_that_all_drain(
     assert "No worker of 1 is drained" in hint(check.exercise_3_3, cloud=cloud)
     app.drain(["app-worker-1"])
     assert "Every worker is drained" in hint(check.exercise_3_3, cloud=cloud)
+    app.ensure_workers(2)
+    app.wait_serving()
+    assert check.exercise_3_3(cloud=cloud).passed
+    cloud.stop_server("app-worker-1")
+    cloud.wait_for(["app-worker-1"], status="SHUTOFF")
+    assert "No worker of 1 is drained" in hint(check.exercise_3_3, cloud=cloud)  # its server does not stay
+    cloud.delete_servers(["app-worker-1"])
+    app.refresh()
     app.scale(api=1, worker=6)
     assert "fewer than 3 fractals" in hint(check.exercise_3_1, cloud=cloud)
 

@@ -26,6 +26,7 @@ from faafo_lab.load.rows import Request, Rows
 from faafo_lab.plots import usl
 from faafo_lab.plots.events import mark_events
 from faafo_lab.plots.over_time import _lanes, _looks
+from faafo_lab.plots.picture import HEIGHT_INCHES, WIDTH_INCHES, new_figure
 
 EVENTS = [(2.0, "worker 1 deleted"), (2.2, "API 2 deleted"), (2.3, "API 2 is back"), (9.8, "all of them are done")]
 
@@ -260,3 +261,22 @@ def test_the_bottleneck_shows_what_gained_and_what_did_not() -> None:
     assert "12 with 1 API and 3 workers, 4.1 with 2 APIs and 1 worker (gains nothing)" in picture.alt
     assert ("read", 2, 1, 500.0, 510.0) in picture.rows
     check(plots.bottleneck({}, ...))
+
+
+@pytest.mark.parametrize("guess", [500, 520, 540, 560])
+def test_a_prediction_hides_no_number_of_the_bottleneck(guess: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = new_figure(WIDTH_INCHES, HEIGHT_INCHES)
+    monkeypatch.setattr(sys.modules["faafo_lab.plots.bottleneck"], "new_figure", lambda *_: figure)
+    cells = {("read", 1, 1): 250.0, ("read", 2, 1): 510.0, ("read", 1, 3): 500.0, ("read", 2, 3): 505.0}
+    plots.bottleneck(cells, prediction=dict.fromkeys(list(cells)[1:], guess))
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    figure.draw(renderer)
+    axis = figure.axes[0]
+    [marks] = axis.lines
+    half = marks.get_markersize() * figure.dpi / 72 / 2  # pixels
+    middles = axis.transData.transform(marks.get_xydata())
+    for number in (text for text in axis.texts if isinstance(text, Annotation)):
+        box = number.get_window_extent(renderer)
+        assert not any(box.x0 - half < x < box.x1 + half and box.y0 - half < y < box.y1 + half for x, y in middles), (
+            f"a mark hides {number.get_text()!r}"
+        )

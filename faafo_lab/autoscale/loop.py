@@ -31,7 +31,8 @@ Decide = Callable[[Sequence[Sample]], int | EllipsisType | None]
 def run(app: Topology, decide: Decide, work: Work, *, seconds: float = 60.0, minimum: int = 1, maximum: int = 6) -> Run:
     """Put a step of load on the application for so long, and let `decide(samples) -> workers` scale it meanwhile.
 
-    The load is STEPS workers' worth of tasks, a third of the time each. The run begins with `minimum` workers. `decide`
+    The load is STEPS workers' worth of tasks, a third of the time each. The run begins when nothing waits any more (it
+    waits for that, and raises TimedOut at the cloud's own limit), with `minimum` workers. `decide`
     gets all samples so far, the newest last; its answer is kept between `minimum` and `maximum`. Each change says so
     in a line. What `decide` raises ends the run and is raised; an interrupt ends it with what was seen so far. Tasks
     that still wait at the end are left to the workers that are there.
@@ -44,6 +45,8 @@ def run(app: Topology, decide: Decide, work: Work, *, seconds: float = 60.0, min
         raise LoadError(f"seconds={seconds!r}: give {SECONDS_MIN:g} or more.")
     if decide([Sample(0.0, 0, 0.0, minimum, minimum, 0.0, 0.0, 0.0)]) in (None, ...):
         return Run((), minimum, maximum, NOT_WRITTEN)
+    # What an earlier run left waiting is not what this one is scored on.
+    app.cloud.wait_until(lambda: not app.stats()["waiting"] + app.stats()["working"], "the queue is empty")
     app.scale(worker=minimum)
     return _Loop(app, decide, work, seconds, minimum, maximum).run()
 

@@ -108,23 +108,23 @@ def exercise_3_2(cloud: Cloud, rows: Rows | None = None) -> Hint | str:
 
 @exercise
 def exercise_3_3(cloud: Cloud) -> Hint | str:
-    """A worker is drained: its server still exists, and it takes no more tasks."""
+    """A worker is drained: its server still runs, and it takes no more tasks."""
     app = discover(cloud)
-    names = {server.name for server in app.workers}
+    names = {server.name for server in app.workers if server.status == "ACTIVE"}  # one that is off has drained, too
     states = {node["name"]: node["state"] for node in app.nodes() if node["role"] == "worker" and node["name"] in names}
     if "draining" in states.values():
         return Hint("A worker is draining, and still works on its last task: run the check again in a moment.")
     if "drained" not in states.values():
         return Hint(
             f"No worker of {len(names)} is drained.",
-            "A worker that is told to drain finishes its task and takes no other; its server stays.",
+            "A worker that is told to drain finishes its task and takes no other; its server stays on.",
             'app.drain("app-worker-2")',
         )
     if not {"idle", "working"} & set(states.values()):
         return Hint(
             "Every worker is drained, so nobody works any more.",
             "Add one that works.",
-            f"app.ensure_workers({len(names) + 1})",
+            f"app.ensure_workers({len(app.workers) + 1})",
         )
     return ""
 

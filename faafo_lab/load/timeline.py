@@ -62,7 +62,7 @@ def watch(app: Topology, done: int, *, timeout_seconds: float | None = None) -> 
         moments.append(moment)
         return Look(min(done, moment.done or 0), done, f"{moment.waiting} waiting, {moment.working} in work")
 
-    app.cloud.wait_until(look, "fractals finished", timeout_seconds=timeout_seconds)
+    app.cloud.wait_until(look, "fractals finished in all", timeout_seconds=timeout_seconds)
     return moments
 
 
