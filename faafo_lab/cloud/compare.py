@@ -24,13 +24,10 @@ from faafo_lab.tables import scrolling
 
 COLUMN_EM = 21  # the least width of a library's column: where three of them don't fit, the table scrolls sideways
 TEXT_COLUMNS = 88
-# Pygments' short names of tokens → how JupyterLab's editor colours them; without JupyterLab, bold and italic must do.
-COLOURS = {
-    ".k, .kn, .ow, .kc": "color: var(--jp-mirror-editor-keyword-color, inherit); font-weight: bold",
-    ".s1, .s2, .sd, .sa, .se, .si": "color: var(--jp-mirror-editor-string-color, inherit)",
-    ".c1": "color: var(--jp-mirror-editor-comment-color, inherit); font-style: italic",
-    ".mi, .mf": "color: var(--jp-mirror-editor-number-color, inherit)",
-    ".nf": "color: var(--jp-mirror-editor-def-color, inherit); font-weight: bold",
+# Pygments' short names of tokens → how they look: by weight and slant, which keep their contrast in every theme.
+STYLES = {
+    ".k, .kn, .ow, .kc, .nf": "font-weight: bold",
+    ".s1, .s2, .sd, .sa, .se, .si, .c1": "font-style: italic",
 }
 
 
@@ -51,7 +48,7 @@ class Comparison:
         return "\n\n".join(parts)
 
     def _repr_html_(self) -> str:
-        style = "".join(f".faafo-compare :is({tokens}) {{{rules}}}" for tokens, rules in COLOURS.items())
+        style = "".join(f".faafo-compare :is({tokens}) {{{rules}}}" for tokens, rules in STYLES.items())
         says = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(self.says))
         cell = f'style="text-align: left; vertical-align: top; width: 33%; min-width: {COLUMN_EM}em"'
         head = "".join(f"<th {cell}>{backend}</th>" for backend in self.sources)
