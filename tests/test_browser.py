@@ -397,5 +397,5 @@ def test_the_chapter_on_scaling_out_runs_by_run_all(lab: Lab) -> None:
     columns = lab.page.locator(".faafo-compare th").all()
     tops = {column.bounding_box()["y"] for column in columns}
     assert (len(columns), len(tops)) == (len(BACKENDS), 1), "the backends are side by side"
-    lab.page.locator(".jp-RenderedImage img").last.scroll_into_view_if_needed()
+    lab.page.locator("img.faafo-plot").last.scroll_into_view_if_needed()
     lab.picture("scaling-out")

@@ -13,7 +13,7 @@ from faafo_lab.topology import discover, healthy
 from faafo_lab.topology.api import Fractal
 
 WORKERS, EACH = 6, 3  # so many workers, and fractals by each of them
-MORE_THAN = 4.0  # of the six workers are busy on average: three can't do as much
+MORE_THAN = 3.0  # of the six workers are busy on average: three can't do as much
 DRILL_ORDERS = 12
 STEP_SECONDS = 20.0  # a run of an autoscaler that says something lasts as long
 WAIT_PART = 4  # the oldest task may wait for a quarter of the run; without scaling it waits for about half of it
