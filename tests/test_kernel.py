@@ -111,7 +111,7 @@ def kernel(home: None) -> Iterator[Kernel]:
             "fractals ordered",
         ),
         ("with load.start(app.endpoints, seconds=100) as run:\n    run.wait(progress=True)", "answered", "100 s of"),
-        ("reach.matrix(app)", "try their connections", "try their connections"),
+        ("reach.matrix(app)", "servers probed", "servers probed"),
         ("print('on it'); cloud.run('app-worker-1', 'sleep 100')", "on it", "a command on a server"),
         ("while True:\n    cloud.servers(); print('again')", "again", ""),
     ],
