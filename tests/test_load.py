@@ -500,7 +500,7 @@ def test_a_calibration_is_remembered_and_leaves_no_fractal(app: Topology) -> Non
     app.say = said.append
     before = app.stats()["done"]
     work = load.calibrate(app, again=True)
-    assert 1 / 2 < load.calibrate(app).steps_per_second / work.steps_per_second < 2
+    assert 1 / 4 < load.calibrate(app).steps_per_second / work.steps_per_second < 4
     assert len(said) >= 2
     assert app.stats()["done"] == before
 
@@ -509,10 +509,10 @@ def test_a_remembered_value_that_is_far_off_is_measured_again(app: Topology) -> 
     right = load.calibrate(app).steps_per_second
     file = paths.home() / "calibration.json"
     values = json.loads(file.read_text(encoding="utf-8"))
-    file.write_text(json.dumps(dict.fromkeys(values, right / 5)), encoding="utf-8")
-    assert load.calibrate(app).steps_per_second > right / 2
+    file.write_text(json.dumps(dict.fromkeys(values, right / 50)), encoding="utf-8")
+    assert load.calibrate(app).steps_per_second > right / 5
     file.write_text("{", encoding="utf-8")
-    assert load.calibrate(app).steps_per_second > right / 2
+    assert load.calibrate(app).steps_per_second > right / 5
 
 
 def test_a_measurement_has_equal_batches_and_the_hosts_idle_cpu(app: Topology) -> None:
