@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from faafo_lab.paths import home, make_home
+from faafo_lab.paths import home, make_home, write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -154,12 +154,9 @@ def _given() -> dict[str, str]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write a file as a whole: an interrupt leaves the old one, never half of the new one."""
     make_home()
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+    write_whole(path, content)
 
 
 def _digest(content: bytes) -> str:

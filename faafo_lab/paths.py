@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -60,3 +61,10 @@ def name_a_stranger() -> None:
 def embedded_state_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """The embedded cloud's default state directory: "embedded" in the lab's home."""
     return home(environ) / "embedded"
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file as a whole: a reader, or an interrupt, meets the old one or the new one. Raises OSError."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}")
+    partial.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
+    partial.replace(path)

@@ -310,7 +310,7 @@ def test_the_bound_of_the_queue_is_the_deployments_and_a_new_session_knows_it(ap
     assert again.waiting_max == 5
     assert not again.plan(Layout.scaled_out(1, 0)).changes
     app.deploy(api=2, worker=2)
-    cloud.wait_until(lambda: not app.stats()["waiting"], "the five to be made", timeout_seconds=120)
+    cloud.wait_until(lambda: not app.stats()["waiting"], "an empty queue", timeout_seconds=120)
 
 
 def test_what_the_application_refuses_is_said_in_its_own_words(app: Topology) -> None:

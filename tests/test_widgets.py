@@ -233,7 +233,7 @@ def test_the_services_are_shown_with_their_cpu_use(board: widgets.Dashboard) -> 
     wait_for("the CPU use of the services", lambda: (services().cpu_percent or 0) > 0)
     assert services().load_average is not None
     assert re.search(r"app-services: database and queue, CPU \d+ %", board.html())
-    wait_for("all to be done", lambda: board.moment.done == before + 12)
+    wait_for("all fractals finished", lambda: board.moment.done == before + 12)
 
 
 def test_orders_are_made_and_counted_and_the_line_rises(board: widgets.Dashboard) -> None:
@@ -243,7 +243,7 @@ def test_orders_are_made_and_counted_and_the_line_rises(board: widgets.Dashboard
     press(board, "Order fractals")
     wait_for("the throughput to rise", lambda: (board.moment.rate or 0) > 1)
     assert "✔ order 20 fractals" in ended(board)
-    wait_for("all to be done", lambda: board.moment.done == before + 20)
+    wait_for("all fractals finished", lambda: board.moment.done == before + 20)
 
 
 def test_a_server_deleted_the_hard_way_is_gone_and_the_next_add_takes_its_place(

@@ -16,7 +16,6 @@ from faafo_lab.cloud.progress import Progress
 from faafo_lab.load import LoadError, Work
 from faafo_lab.topology import NoAnswer, Topology, in_thread
 from faafo_lab.topology.api import LOST
-from faafo_lab.topology.moment import Moment, observe
 
 TASK_SECONDS = 0.25  # of one worker
 STEPS = (0.6, 3.5, 0.6)  # the load of the three thirds of a run, in workers' worth
@@ -103,28 +102,27 @@ class _Loop:
     def _sample(self, now: float, orders_per_second: float) -> Sample | None:
         """What the application says now; None where it does not answer."""
         try:
-            moment = observe(self.app.servers.values(), self.app.api)
-            nodes = self.app.nodes()
+            stats, nodes = self.app.stats(), self.app.nodes()
         except NoAnswer:
             return None
         serving = [node for node in nodes if node["role"] == "worker" and node["state"] not in (LOST, "drained")]
         busy = [node["cpu_percent"] for node in serving if node["cpu_percent"] is not None]
         return Sample(
             at=now,
-            waiting=moment.waiting or 0,
-            oldest_waiting_seconds=moment.oldest_waiting_seconds or 0.0,
+            waiting=stats["waiting"],
+            oldest_waiting_seconds=stats["oldest_waiting_seconds"],
             workers=len(serving),
             wanted=self.wanted,
             cpu=sum(busy) / len(busy) if busy else 0.0,
-            rate=self._rate(moment),
+            rate=self._rate(time.monotonic(), stats["done"]),
             orders_per_second=orders_per_second,
         )
 
-    def _rate(self, moment: Moment) -> float:
-        before, self._done = self._done, (moment.at, moment.done or 0)
-        if before is None or moment.at <= before[0]:
+    def _rate(self, at: float, done: int) -> float:
+        before, self._done = self._done, (at, done)
+        if before is None or at <= before[0]:
             return 0.0
-        return max(0.0, (self._done[1] - before[1]) / (moment.at - before[0]))
+        return max(0.0, (done - before[1]) / (at - before[0]))
 
     def _heed(self, answer: object, now: float) -> None:
         """Scale to what was decided, unless a change is still under way."""

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from faafo_lab.check.questions import active, server_named
+from faafo_lab.check.questions import active, no_function, server_named
 from faafo_lab.check.verdict import Hint, exercise
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CloudError
@@ -61,14 +61,8 @@ def exercise_1_2(cloud: Cloud, give_address: Callable[[Server], object] | None =
     The check calls it with `greeter` several times and looks at the project's floating IPs before and after each. It
     frees the floating IPs of `greeter` first, and releases those that were allocated by this `cloud`.
     """
-    if give_address is None:
-        return Hint("The check has no function of yours yet: check.exercise_1_2(give_address).")
     if not callable(give_address):
-        return Hint(
-            f"{give_address!r} is not a function.",
-            "Give the check the function itself: its name, without parentheses after it.",
-            "check.exercise_1_2(give_address)",
-        )
+        return no_function(give_address, "check.exercise_1_2(give_address)")
     greeter = server_named(cloud, "greeter")
     if greeter is None:
         return NO_GREETER

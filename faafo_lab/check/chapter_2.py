@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 from faafo_lab import load, reach
-from faafo_lab.check.questions import active, for_anybody, reporting, server_named
+from faafo_lab.check.questions import active, for_anybody, no_function, reporting, server_named
 from faafo_lab.check.relay import Relay
 from faafo_lab.check.verdict import Hint, exercise
 from faafo_lab.cloud.base import Cloud
@@ -105,14 +105,8 @@ def exercise_2_4(cloud: Cloud, order: Callable[[Task, str], object] | None = Non
     app = discover(cloud)
     if not app.endpoints:
         return NOTHING_BUILT
-    if order is None:
-        return Hint("The check has no function of yours yet: check.exercise_2_4(order).")
     if not callable(order):
-        return Hint(
-            f"{order!r} is not a function.",
-            "Give the check the function itself: its name, without parentheses after it.",
-            "check.exercise_2_4(order)",
-        )
+        return no_function(order, "check.exercise_2_4(order)")
     mark = random.uniform(-0.8, -0.75)  # by where it begins in the plane, this order is known again
     task = {**next(load.new_tasks(width=96, height=64)), "xa": mark}
     del task["uuid"]

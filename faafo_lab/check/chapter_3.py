@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
 
 from faafo_lab import autoscale, load
 from faafo_lab.check.questions import reporting
@@ -10,7 +9,7 @@ from faafo_lab.check.verdict import Hint, exercise
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.load import Drill, Rows
 from faafo_lab.topology import discover, healthy
-from faafo_lab.topology.api import Fractal
+from faafo_lab.topology.api import Fractal, timestamp
 
 WORKERS, EACH = 6, 3  # so many workers, and fractals by each of them
 MORE_THAN = 3.0  # of the six workers are busy on average: three can't do as much
@@ -225,7 +224,7 @@ def exercise_3_5(cloud: Cloud, run: autoscale.Run | None = None) -> Hint | str:
 def attempts(fractals: Sequence[Fractal]) -> list[Attempt]:
     """Of each finished fractal: which worker made it, from when until when (seconds since 1970)."""
     return [
-        (one["generated_by"] or "", _seconds(one["started_at"]), _seconds(one["completed_at"]))
+        (one["generated_by"] or "", timestamp(one["started_at"]), timestamp(one["completed_at"]))
         for one in fractals
         if one["started_at"] and one["completed_at"]
     ]
@@ -247,7 +246,3 @@ def busiest(done: Sequence[Attempt], workers: Sequence[str]) -> tuple[float, flo
                     best = max(best, (sum(end - start for _, start, end in span) / seconds, len(span) / seconds))
                 break
     return best
-
-
-def _seconds(time: str) -> float:
-    return datetime.fromisoformat(time).timestamp()

@@ -9,6 +9,7 @@ from itertools import groupby
 from faafo_lab.chapters import NOTEBOOKS
 from faafo_lab.check.memory import Record, recall
 from faafo_lab.check.verdict import EXERCISES
+from faafo_lab.tables import scrolling
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Progress:
                 cells = (f"{_mark(known)}\u00a0{number}", what.replace("`", ""), _words(known))
                 rows += "<tr>" + "".join(f"<td {left}>{html.escape(cell)}</td>" for cell in cells) + "</tr>"
         note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
-        return f'<p>{self._summary()}</p><div style="overflow-x:auto"><table>{rows}</table></div>{note}'
+        return f"<p>{self._summary()}</p>{scrolling(rows)}{note}"
 
     def _summary(self) -> str:
         return f"{self.solved} of {len(self.exercises)} exercises are solved."

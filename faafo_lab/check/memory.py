@@ -10,14 +10,12 @@ Several notebooks may try at once: a lock file makes it one after the other, and
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
-from faafo_lab.paths import home, make_home
+from faafo_lab.paths import home, make_home, write_whole
 
 NAME = "exercises.json"
 
@@ -74,9 +72,7 @@ def _sound(record: Record) -> bool:
 
 def _write(records: dict[str, Record]) -> None:
     text = json.dumps({name: asdict(record) for name, record in sorted(records.items())}, indent=1)
-    with tempfile.NamedTemporaryFile("w", dir=make_home(), delete=False, encoding="utf-8") as file:
-        file.write(text)
-    Path(file.name).replace(home() / NAME)
+    write_whole(make_home() / NAME, text)
 
 
 @contextmanager

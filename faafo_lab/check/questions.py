@@ -26,6 +26,17 @@ def reporting(app: Topology, workers: int) -> Hint | None:
     return None
 
 
+def no_function(answer: object, call: str) -> Hint:
+    """The hint to an answer that is not a function; None: there is no answer yet. `call` is the check's right call."""
+    if answer is None:
+        return Hint(f"The check has no function of yours yet: {call}.")
+    return Hint(
+        f"{answer!r} is not a function.",
+        "Give the check the function itself: its name, without parentheses after it.",
+        call,
+    )
+
+
 def active(server: Server) -> Hint | None:
     """A hint where a server is not ACTIVE."""
     if server.status == "ACTIVE":

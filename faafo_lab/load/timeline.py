@@ -12,7 +12,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 
 from faafo_lab.cloud.model import Server
 from faafo_lab.cloud.waiting import Look
@@ -21,6 +20,7 @@ from faafo_lab.load.runner import Endpoints
 from faafo_lab.load.sending import LoadError, create
 from faafo_lab.load.tasks import Task
 from faafo_lab.topology import Api, Moment, NoAnswer, Topology
+from faafo_lab.topology.api import timestamp
 from faafo_lab.topology.moment import observe
 
 ASK_LIMIT_SECONDS = 30
@@ -128,11 +128,11 @@ def completions(endpoint: str) -> list[Done]:
     return [
         Done(
             fractal["uuid"],
-            _seconds(fractal["completed_at"]),
+            timestamp(fractal["completed_at"]),
             fractal["generated_by"] or "",
             fractal["duration"] or 0.0,
             tuple(
-                Lost(each["worker"], _seconds(each["started_at"]), _seconds(each["lost_at"]))
+                Lost(each["worker"], timestamp(each["started_at"]), timestamp(each["lost_at"]))
                 for each in fractal["lost"]
             ),
         )
@@ -152,11 +152,6 @@ def busy_worker(app: Topology) -> tuple[Server, str]:
 
     app.cloud.wait_until(look, "a busy worker")
     return found[0]
-
-
-def _seconds(text: str) -> float:
-    """A time of the API (ISO 8601) in seconds since 1970."""
-    return datetime.fromisoformat(text).timestamp()
 
 
 def workers_of(rows: Rows, endpoint: str) -> Rows:

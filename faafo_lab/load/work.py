@@ -12,8 +12,6 @@ wanted cost. So any tasks of equal `seconds` cost the same.
 
 import json
 import math
-import os
-import tempfile
 import uuid
 from collections import defaultdict
 from collections.abc import Sequence
@@ -29,7 +27,7 @@ from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.load.sending import LoadError
 from faafo_lab.load.tasks import BOX, ITERATIONS, SEED, Task
 from faafo_lab.load.timeline import Done, finish
-from faafo_lab.paths import make_home
+from faafo_lab.paths import make_home, write_whole
 from faafo_lab.topology import ROLES, Topology
 
 SECONDS = 0.3  # of a task, unless told otherwise
@@ -186,6 +184,4 @@ def _remembered() -> dict[str, float]:
 
 
 def _remember(values: dict[str, float]) -> None:
-    with tempfile.NamedTemporaryFile("w", dir=_file().parent, delete=False, encoding="utf-8") as file:
-        json.dump(values, file, indent=1)
-    os.replace(file.name, _file())
+    write_whole(_file(), json.dumps(values, indent=1))

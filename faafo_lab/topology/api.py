@@ -12,6 +12,7 @@ measures, and asks no other API when one is away.
 import itertools
 import time
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any, TypedDict
 
 import requests
@@ -195,6 +196,11 @@ class Api:
             except requests.RequestException as error:
                 problem = NoAnswer(f"No API of the application answers ({url}{path}: {error}).")
         raise problem
+
+
+def timestamp(text: str) -> float:
+    """A time as the API writes it (ISO 8601), in seconds since 1970."""
+    return datetime.fromisoformat(text).timestamp()
 
 
 def healthy(url: str) -> bool:

@@ -4,7 +4,6 @@ A file in the lab's home names it. Every notebook reads the file, so another cha
 instead of working on an application that is no longer its own.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,6 +11,7 @@ from datetime import datetime
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.marks import file_of
 from faafo_lab.cloud.model import Server
+from faafo_lab.paths import write_whole
 from faafo_lab.topology.errors import TakenOver
 
 CHAPTER_KEY = "faafo-lab-chapter"  # the metadata key of the chapter that created a server
@@ -36,10 +36,7 @@ def current(cloud: Cloud) -> Turn | None:
 
 def take(cloud: Cloud, chapter: str) -> None:
     """Give this chapter the turn, from now on."""
-    path = file_of(cloud.name, "chapter")
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(f"{chapter}\n{datetime.now():%H:%M}\n", encoding="utf-8")
-    fresh.replace(path)  # atomic: readers see the whole file
+    write_whole(file_of(cloud.name, "chapter"), f"{chapter}\n{datetime.now():%H:%M}\n")
 
 
 def check(cloud: Cloud, chapter: str | None) -> None:

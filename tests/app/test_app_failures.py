@@ -89,7 +89,7 @@ def test_what_always_fails_has_failed_in_the_end_and_can_be_asked_for_again(
     made = shown(client, odd["uuid"])
     assert (made["failed_at"], made["failure"], made["generated_by"]) == (None, None, "mended")
     mended = ended | {"done": 2, "failed": 0}
-    wait_for("nothing to be left over", lambda: counts(client) == mended)
+    wait_for("no work left", lambda: counts(client) == mended)
 
 
 @pytest.fixture
