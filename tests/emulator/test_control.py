@@ -315,7 +315,7 @@ def test_a_state_directory_that_cannot_be_one_is_named(tmp_path: Path) -> None:
     for wrong, words in (
         ("file", "not a directory"),
         ("file/below", "not a directory"),
-        ("full", "other things in it"),
+        ("full", "contains other files"),
     ):
         with pytest.raises(StateError, match=words) as raised:
             control.start(tmp_path / wrong)
