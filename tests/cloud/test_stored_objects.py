@@ -20,9 +20,8 @@ CONTAINER, OBJECT = "a b", "sub dir/ö?.whl"
 
 
 def test_an_object_is_stored_served_by_a_temporary_url_and_deleted(cloud: Cloud, other: Cloud) -> None:
-    with pytest.raises(NotFound, match="Not Found: The resource could not be found") as caught:
+    with pytest.raises(NotFound, match="There is no container 'a b'"):
         cloud.upload_object(CONTAINER, OBJECT, BINARY)
-    assert "<" not in str(caught.value), "Swift's HTML"
     for _ in range(2):
         cloud.create_container(CONTAINER)
     assert (cloud.containers(), other.containers()) == ([CONTAINER], [CONTAINER])
