@@ -84,6 +84,11 @@ class StoreConnection(OpenStackBaseConnection):
         """The token, beside the request's own headers."""
         return {"X-Auth-Token": str(self.auth_token), **headers}
 
+    def morph_action_hook(self, action: str) -> str:
+        """The path on the host: libcloud's own makes one slash of two."""
+        self._populate_hosts_and_request_paths()
+        return f"{self.request_path.rstrip('/')}{action}"
+
     def request(self, action: str, **kwargs: Any) -> Any:  # type: ignore[override]
         """Send a request."""
         return ConnectionUserAndKey.request(self, action, **kwargs, stream=True)

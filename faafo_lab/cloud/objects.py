@@ -383,12 +383,16 @@ class ObjectStore(ABC):
 
     # ---- requests ----
 
-    def _ask(self, method: str, container: str = "", name: str | None = None, **arguments: Any) -> requests.Response:
+    def _ask(
+        self, method: str, container: str | None = None, name: str | None = None, **arguments: Any
+    ) -> requests.Response:
         """A request on the account, a container or an object. Raises NotFound, which says which of them is missing."""
         answer = self._try(method, container, name, **arguments)
         if answer is not None:
             return answer
-        names = self.containers() if container else []
+        if container is None:
+            raise NotFound("The project has no account in the object store: its administrator can create one.")
+        names = self.containers()
         if name is None or container not in names:
             raise NotFound.among("container", container, names)
         raise NotFound(
@@ -397,7 +401,13 @@ class ObjectStore(ABC):
         )
 
     def _try(
-        self, method: str, container: str = "", name: str | None = None, *, stream: bool = False, **arguments: Any
+        self,
+        method: str,
+        container: str | None = None,
+        name: str | None = None,
+        *,
+        stream: bool = False,
+        **arguments: Any,
     ) -> requests.Response | None:
         """The same; None if it does not exist. The answer's body is read, unless it is a `stream`."""
         answer = self._stored(method, _path(container, name), **arguments)
@@ -409,7 +419,7 @@ class ObjectStore(ABC):
             raise from_status(answer.status_code, answer.text or str(answer.reason))
         return answer
 
-    def _listed(self, container: str = "", prefix: str = "") -> Iterator[dict[str, Any]]:
+    def _listed(self, container: str | None = None, prefix: str = "") -> Iterator[dict[str, Any]]:
         """The entries of a list, page by page. A page may be shorter than asked for: only an empty one is the end."""
         params = {"format": "json", "limit": str(PAGE_NAMES)} | ({"prefix": prefix} if prefix else {})
         while page := _json(self._ask("GET", container, params=params)):
@@ -425,9 +435,9 @@ def _json(answer: requests.Response) -> Any:
         raise CloudFailed("The object store's answer is no JSON: try again, or ask its administrator.") from None
 
 
-def _path(container: str, name: str | None) -> str:
+def _path(container: str | None, name: str | None) -> str:
     """The escaped path of the account, a container or an object. Raises BadRequest for names that can't be in a URL."""
-    if not container and name is None:
+    if container is None:
         return "/"
     if not container or "/" in container:
         raise BadRequest(f"A container's name must not be empty or have a slash: {container!r}.")
