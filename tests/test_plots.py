@@ -171,6 +171,22 @@ def test_a_prediction_is_drawn_before_anything_is_measured() -> None:
     assert [row[2:] for row in picture.rows] == [("", "", "")] * 4
 
 
+def test_answers_count_each_apis_successes_and_name_its_failures() -> None:
+    picture = plots.answers({"app-api-1": [200, 404, None], "app-api-2": [404, 200, 200]})
+    check(picture)
+    assert "app-api-1: 1 of 3 succeeded (1 × 404, 1 × no answer); app-api-2: 2 of 3 succeeded (1 × 404)" in picture.alt
+    assert ("app-api-1", 3, "no answer") in picture.rows
+
+
+def test_places_tell_moments_apart_and_what_is_nowhere() -> None:
+    first = {"a": "file://app-api-1", "b": "file://app-api-2"}
+    picture = plots.places({"first": first, "moved": {"a": None, "b": "swift://faafo-images"}, "gone": {}})
+    check(picture)
+    assert "first: 1 at file://app-api-1, 1 at file://app-api-2; moved: 1 at swift://faafo-images" in picture.alt
+    assert "1 nowhere; gone: no picture." in picture.alt
+    assert ("moved", "a", "nowhere") in picture.rows
+
+
 def test_pictures_of_nothing_are_drawn_too() -> None:
     for picture in (
         plots.throughput(Timeline(), [("quiet", 0, 3)]),
@@ -179,6 +195,9 @@ def test_pictures_of_nothing_are_drawn_too() -> None:
         plots.throughput(Timeline(), []),
         plots.latency({}),
         plots.scaling({}),
+        plots.answers({}),
+        plots.places({}),
+        plots.places({"now": {}}),
     ):
         check(picture)
     assert plots.throughput(Timeline(), []).alt.endswith("No phase was given: there is nothing to show.")
