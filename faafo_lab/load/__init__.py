@@ -5,6 +5,8 @@
     rows = load.create(app.endpoints, tasks)           # POST them, four at a time
     load.measure(app, work)                            # fractals per second, three times, and the host's idle CPU
     load.drill(app, send, tasks, kill)                 # your own client, while something dies: what is lost
+    load.located(app)                                  # where each picture is, and which no API shows
+    load.loss(app, kill)                               # how many pictures are lost when something dies
     timeline = load.Timeline(); timeline.mark("three workers"); timeline.collect(app.endpoint)
     timeline.rate(start, end)                          # fractals per second between two times
 
@@ -29,6 +31,7 @@ Its rooms:
     tasks      the fractals to order; work: tasks of a given number of seconds
     measuring  equal batches, several times; host: this machine's idle CPU
     drilling   the learner's own client while something dies; network: loses answers on the way
+    losing     pictures while something dies
     sending    what to send and when: Load, run, start, create, read
     choosing   to which API: the strategies of clients; retrying: Retries, whether a request is sent again
     runner     sends it, in the background; wire: one thread's connections
@@ -40,6 +43,7 @@ Its rooms:
 from faafo_lab.load.drilling import Drill, drill
 from faafo_lab.load.errors import LoadError
 from faafo_lab.load.host import IdleCpu
+from faafo_lab.load.losing import Loss, located, loss
 from faafo_lab.load.measuring import Measured, measure
 from faafo_lab.load.ordering import steady
 from faafo_lab.load.retrying import Failure, Retries
@@ -59,6 +63,7 @@ __all__ = [
     "IdleCpu",
     "Load",
     "LoadError",
+    "Loss",
     "Lost",
     "Measured",
     "Request",
@@ -75,6 +80,8 @@ __all__ = [
     "completions",
     "create",
     "drill",
+    "located",
+    "loss",
     "measure",
     "new_tasks",
     "read",
