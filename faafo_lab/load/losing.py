@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
-from faafo_lab.load.sending import LoadError
+from faafo_lab.load.errors import LoadError
 from faafo_lab.load.tasks import new_tasks
 from faafo_lab.load.timeline import finish
 from faafo_lab.topology import Topology, TopologyError
