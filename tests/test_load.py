@@ -441,7 +441,8 @@ def test_the_fastest_of_two_avoids_what_is_slow_or_gone(server: Server, gone: st
 
 def test_the_fastest_of_two_asks_again_what_was_gone() -> None:
     chooser, urls = Chooser("fastest"), ["http://back", "http://alive"]
-    chooser.ended(urls[0], 0.001, ok=False)
+    for url, ok in zip(urls, (False, True), strict=True):
+        chooser.ended(chooser.choose([url], 0, 0), 0.3, ok=ok)
     chosen = []
 
     def asked_again() -> bool:
