@@ -14,8 +14,8 @@ from __future__ import annotations
 import html
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
 from faafo_lab.cloud import console_log, direct, marks, preflight, receipt, records, ssh
@@ -26,6 +26,7 @@ from faafo_lab.cloud.errors import (
     CloudError,
     CloudFailed,
     Forbidden,
+    Interrupted,
     InUse,
     NotFound,
     ServerFailed,
@@ -71,6 +72,7 @@ class Cloud(ObjectStore):
         self._recorder = Recorder(self.backend)
         self._ledger = Ledger()
         self._lock = threading.RLock()
+        self._openstacksdk: Any = None  # see `sdk.connection`
 
     # ---- what every backend implements: its library's errors, and the verbs ----
 
@@ -485,6 +487,22 @@ class Cloud(ObjectStore):
         return scrolling(rows)
 
     # ---- for the backends ----
+
+    @contextmanager
+    def _calling(
+        self, what: str, errors: tuple[type[Exception], ...], translate: Callable[[Exception], CloudError]
+    ) -> Iterator[None]:
+        """Around a library's calls: one thread at a time, noted as `what`'s; its errors become the lab's, and an
+        interrupt says what it interrupted."""
+        try:
+            with self._lock, self._recorder.during(what):
+                yield
+        except errors as error:
+            raise translate(error) from error
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted(f"{what} was in progress") from None
 
     def _taped(self, session: Any) -> None:
         """Record a requests session on the tape; with a cloud on this machine, it ignores the environment's

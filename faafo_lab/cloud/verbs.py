@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from faafo_lab.cloud import arguments
-from faafo_lab.cloud.errors import Interrupted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,15 +21,8 @@ def verb(method: F) -> F:
     @functools.wraps(method)
     def wrapper(cloud: Any, *args: Any, **kwargs: Any) -> Any:
         (_, *args), kwargs = arguments.settle(declared(type(cloud), method.__name__), (cloud, *args), kwargs)  # type: ignore[assignment]
-        try:
-            with cloud._lock, cloud._recorder.during(method.__name__):
-                result = method(cloud, *args, **kwargs)
-        except cloud.library_errors as error:
-            raise cloud._translate(error) from error
-        except Interrupted:
-            raise
-        except KeyboardInterrupt:
-            raise Interrupted(f"{method.__name__} was in progress") from None
+        with cloud._calling(method.__name__, cloud.library_errors, cloud._translate):
+            result = method(cloud, *args, **kwargs)
         cloud._ledger.note(method.__name__, next(iter((*args, *kwargs.values())), None), result)
         return result
 
