@@ -25,7 +25,7 @@ from faafo_lab.load import Done, Lost, Timeline
 from faafo_lab.load.rows import Request, Rows
 from faafo_lab.plots import usl
 from faafo_lab.plots.events import mark_events
-from faafo_lab.plots.over_time import _lanes, _looks
+from faafo_lab.plots.over_time import _lanes, looks_of
 from faafo_lab.plots.picture import HEIGHT_INCHES, WIDTH_INCHES, new_figure
 
 EVENTS = [(2.0, "worker 1 deleted"), (2.2, "API 2 deleted"), (2.3, "API 2 is back"), (9.8, "all of them are done")]
@@ -120,6 +120,25 @@ def test_latency_names_the_percentiles_of_each_run_and_its_failures() -> None:
     assert not [row for row in picture.rows if row[:2] == ("before", "p99")]
 
 
+def test_outcomes_say_who_answered_what_failed_and_when() -> None:
+    def row(number: int, dead: bool) -> Request:
+        fails = dead and number % 2 == 0 and number >= 10
+        status, api = (None, "http://192.0.2.1") if fails else (200, f"app-api-{number % 2 + 1}")
+        return Request(1000 + number / 10, 0.01, status, api)
+
+    groups = {name: Rows(row(number, name == "turns") for number in range(20)) for name in ("turns", "balanced")}
+    picture = plots.outcomes(groups, [(1001.0, "app-api-1 deleted"), (2000.0, "much later")])
+    check(picture)
+    assert "turns: app-api-1 answered 5, app-api-2 answered 10, 5 failed from 1.0 to 1.8 s" in picture.alt
+    assert "balanced: app-api-1 answered 10, app-api-2 answered 10." in picture.alt
+    assert picture.alt.endswith("Events: app-api-1 deleted at 1.0 s.")
+    drawn = {(run, name): 0.0 for run, _, name, _ in picture.rows}
+    for run, _, name, rate in picture.rows:
+        drawn[run, name] += rate * 0.25
+    assert drawn["turns", "failed"] == 5, "the bars' area is the number of requests"
+    assert plots.outcomes({}).alt.endswith("No run was given: there is nothing to show.")
+
+
 def test_scaling_draws_prediction_ideal_and_law_and_names_its_limits() -> None:
     law = usl.Law(0.75, 0.05, 0.02)
     picture = plots.scaling([(n, law(n)) for n in (1, 2, 3, 4)], prediction={1: 0.75, 4: 3.0})
@@ -171,6 +190,22 @@ def test_a_prediction_is_drawn_before_anything_is_measured() -> None:
     assert [row[2:] for row in picture.rows] == [("", "", "")] * 4
 
 
+def test_answers_count_each_apis_successes_and_name_its_failures() -> None:
+    picture = plots.answers({"app-api-1": [200, 404, None], "app-api-2": [404, 200, 200]})
+    check(picture)
+    assert "app-api-1: 1 of 3 succeeded (1 × 404, 1 × no answer); app-api-2: 2 of 3 succeeded (1 × 404)" in picture.alt
+    assert ("app-api-1", 3, "no answer") in picture.rows
+
+
+def test_places_tell_moments_apart_and_what_is_nowhere() -> None:
+    first = {"a": "file://app-api-1", "b": "file://app-api-2"}
+    picture = plots.places({"first": first, "moved": {"a": None, "b": "swift://faafo-images"}, "gone": {}})
+    check(picture)
+    assert "first: 1 at file://app-api-1, 1 at file://app-api-2; moved: 1 at swift://faafo-images" in picture.alt
+    assert "1 nowhere; gone: no picture." in picture.alt
+    assert ("moved", "a", "nowhere") in picture.rows
+
+
 def test_pictures_of_nothing_are_drawn_too() -> None:
     for picture in (
         plots.throughput(Timeline(), [("quiet", 0, 3)]),
@@ -179,6 +214,9 @@ def test_pictures_of_nothing_are_drawn_too() -> None:
         plots.throughput(Timeline(), []),
         plots.latency({}),
         plots.scaling({}),
+        plots.answers({}),
+        plots.places({}),
+        plots.places({"now": {}}),
     ):
         check(picture)
     assert plots.throughput(Timeline(), []).alt.endswith("No phase was given: there is nothing to show.")
@@ -210,7 +248,7 @@ def test_labels_of_events_overlap_neither_each_other_nor_the_data() -> None:
 
 
 def test_more_workers_than_colours_still_look_different() -> None:
-    looks = _looks([f"app-worker-{number}" for number in range(20)])
+    looks = looks_of([f"app-worker-{number}" for number in range(20)])
     assert len({(look["facecolor"], look["hatch"]) for look in looks.values()}) == 20
 
 

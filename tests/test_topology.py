@@ -275,9 +275,9 @@ def test_a_server_and_a_group_that_the_lab_did_not_make_stay_untouched(app: Topo
 
 def test_with_a_disk_of_its_own_an_api_has_only_the_images_it_was_given(app: Topology, cloud: Cloud) -> None:
     with pytest.raises(TopologyError, match="'database' or 'file:///DIRECTORY', not 'nfs://x'"):
-        app.deploy(api=2, worker=2, pictures="nfs://x")
-    assert app.pictures == "database"
-    app.deploy(api=2, worker=2, pictures="file:///var/lib/faafo/images")
+        app.deploy(api=2, worker=2, images="nfs://x")
+    assert app.images == "database"
+    app.deploy(api=2, worker=2, images="file:///var/lib/faafo/images")
     made = app.stats()["done"]
     uuids = [task["uuid"] for task in load.same_tasks(3, seed=11)]
     load.create(app.endpoints, load.same_tasks(3, seed=11), progress=False)
@@ -291,11 +291,11 @@ def test_with_a_disk_of_its_own_an_api_has_only_the_images_it_was_given(app: Top
         assert answers[other].json() == {"error": words}
     said: list[str] = []
     found = discover(faafo_lab.connect(), say=said.append)
-    assert found.pictures == "file:///var/lib/faafo/images"
+    assert found.images == "file:///var/lib/faafo/images"
     found.scale(api=2)
     assert "server app-api-1: unchanged" in said, "a new session knows where the images are"
-    app.deploy(api=2, worker=2, pictures="database")
-    assert discover(cloud).pictures == "database"
+    app.deploy(api=2, worker=2, images="database")
+    assert discover(cloud).images == "database"
 
 
 def test_the_bound_of_the_queue_is_the_deployments_and_a_new_session_knows_it(app: Topology, cloud: Cloud) -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from faafo_lab.app import attempts, numbers
+from faafo_lab.app import attempts, numbers, pieces
 from faafo_lab.app.attempts import iso
 from faafo_lab.app.errors import BadRequest
 from faafo_lab.app.julia import Task
@@ -21,7 +21,7 @@ ORDERS = ("oldest", "newest")
 ALL = 2**62  # rows
 
 _FIELDS = (*TASK_FIELDS, "generation", *MADE_FIELDS)
-_COLUMN_NAMES = (*TASK_FIELDS, "number", *MADE_FIELDS, "c_re", "c_im", "lost", *TIME_FIELDS)
+_COLUMN_NAMES = (*TASK_FIELDS, "number", *MADE_FIELDS, "c_re", "c_im", "lost", "image", *TIME_FIELDS)
 COLUMNS = [fractals.c[name] for name in _COLUMN_NAMES]
 
 _limit, _offset = (bindparam(name, type_=sa.BigInteger) for name in ("limit", "offset"))
@@ -107,9 +107,10 @@ def part(transaction: Transaction, order: str, last: int | None) -> tuple[list[d
 def shown(row: Row) -> dict[str, Any]:
     """What the API tells about a fractal, of a row of ``COLUMNS``."""
     fields: dict[str, Any] = dict(zip(_FIELDS, row, strict=False))
-    c_re, c_im, lost, *moments = row[len(_FIELDS) : len(COLUMNS)]
+    c_re, c_im, lost, image, *moments = row[len(_FIELDS) : len(COLUMNS)]
     fields["c"] = None if c_re is None else [c_re, c_im]
     fields["lost"] = attempts.shown(lost)
+    fields["image_at"] = None if image is None else pieces.place(image)
     return fields | dict(zip(TIME_FIELDS, map(iso, moments), strict=True))
 
 
@@ -117,4 +118,4 @@ def shown_new(task: Task, number: int, created_at: Any) -> dict[str, Any]:
     """What the API tells about a fractal that was just accepted."""
     asked: Sequence[Any] = [getattr(task, name) for name in TASK_FIELDS]
     made = (*[None] * 4, 0, 0, None, None)
-    return shown((*asked, number, *made, None, None, None, created_at, None, None, None, None))
+    return shown((*asked, number, *made, None, None, None, None, created_at, None, None, None, None))

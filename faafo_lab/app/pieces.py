@@ -39,6 +39,11 @@ _LOOSE = (
 )
 
 
+def place(image: str) -> str:
+    """Where an image is, without its name: ``database``, ``file://HOST``, ``swift://CONTAINER``."""
+    return image.rpartition("/")[0] or image.partition(":")[0]
+
+
 def insert(transaction: Transaction, image: str, picture: IO[bytes]) -> None:
     """Keep an image in the database."""
     picture.seek(0)

@@ -17,8 +17,8 @@ import html
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, ClassVar, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
@@ -75,15 +75,8 @@ def verb(method: F) -> F:
     def wrapper(cloud: Cloud, *args: Any, **kwargs: Any) -> Any:
         # The annotations are this module's; a backend's own methods may lack them.
         (_, *args), kwargs = arguments.settle(getattr(Cloud, method.__name__), (cloud, *args), kwargs)  # type: ignore[assignment]
-        try:
-            with cloud._lock, cloud._recorder.during(method.__name__):
-                result = method(cloud, *args, **kwargs)
-        except cloud.library_errors as error:
-            raise cloud._translate(error) from error
-        except Interrupted:
-            raise
-        except KeyboardInterrupt:
-            raise Interrupted(f"{method.__name__} was in progress") from None
+        with cloud._calling(method.__name__, cloud.library_errors, cloud._translate):
+            result = method(cloud, *args, **kwargs)
         cloud._ledger.note(method.__name__, next(iter((*args, *kwargs.values())), None), result)
         return result
 
@@ -105,6 +98,7 @@ class Cloud(ABC):
         self._recorder = Recorder(self.backend)
         self._ledger = Ledger()
         self._lock = threading.RLock()
+        self._openstacksdk: Any = None  # see `sdk.connection`
 
     # ---- what every backend implements: its library's errors, and the verbs ----
 
@@ -548,6 +542,22 @@ class Cloud(ABC):
         return scrolling(rows)
 
     # ---- for the backends ----
+
+    @contextmanager
+    def _calling(
+        self, what: str, errors: tuple[type[Exception], ...], translate: Callable[[Exception], CloudError]
+    ) -> Iterator[None]:
+        """Around a library's calls: one thread at a time, noted as `what`'s; its errors become the lab's, and an
+        interrupt says what it interrupted."""
+        try:
+            with self._lock, self._recorder.during(what):
+                yield
+        except errors as error:
+            raise translate(error) from error
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:
+            raise Interrupted(f"{what} was in progress") from None
 
     def _taped(self, session: Any) -> None:
         """Record a requests session on the tape; with a cloud on this machine, it ignores the environment's

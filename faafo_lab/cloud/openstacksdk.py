@@ -9,15 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from keystoneauth1 import exceptions as keystone
-from openstack.connection import Connection
-from openstack.exceptions import SDKException, ServiceDisabledException
-
-from faafo_lab.cloud import console_log, records
+from faafo_lab.cloud import console_log, records, sdk
 from faafo_lab.cloud.base import Cloud, temporary_key, verb
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError
-from faafo_lab.cloud.keystone import translate
 from faafo_lab.cloud.marks import ALLOCATED
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 
@@ -27,15 +22,12 @@ BINARY = "application/octet-stream"
 class OpenstacksdkCloud(Cloud):
     """An OpenStack through openstacksdk: `self._sdk` is its connection, with a proxy for each service."""
 
-    backend = "openstacksdk"
-    library_errors = (SDKException, keystone.ClientException, OSError)
+    backend = sdk.BACKEND
+    library_errors = sdk.library_errors()
 
     def __init__(self, config: CloudConfig) -> None:
         super().__init__(config)
-        # As the other backends: later versions of the Compute API omit a server's flavor id.
-        config.loaded.config["compute_default_microversion"] = "2.1"
-        self._sdk = Connection(config=config.loaded)
-        self._taped(self._sdk.session.session)
+        self._sdk = sdk.connection(self)
 
     # ---- images, flavors, key pairs ----
 
@@ -241,9 +233,7 @@ class OpenstacksdkCloud(Cloud):
         return str(self._sdk.current_project_id)
 
     def _translate(self, error: Exception) -> CloudError:
-        if isinstance(error, ServiceDisabledException):  # "…: public endpoint for compute service not found"
-            error = keystone.EndpointNotFound(str(error).rpartition(": ")[2])
-        return translate(error, self.backend, self.config)
+        return sdk.lab_error(error, self.config)
 
 
 def _record(resource: Any) -> dict[str, Any]:

@@ -126,9 +126,10 @@ class Recorder:
         cells.follow()
 
     def tap(self, session: Any) -> None:
-        """Record everything that goes through a requests session from now on."""
+        """Record everything that goes through a requests session from now on; once, however often this is called."""
         for prefix, adapter in list(session.adapters.items()):
-            session.mount(prefix, _Tap(adapter, self))
+            if not isinstance(adapter, _Tap):
+                session.mount(prefix, _Tap(adapter, self))
 
     def add(self, at: float, request: Any, response: Any) -> None:
         """Put a call on the tape: `request` is requests' PreparedRequest, `response` its answer or None."""

@@ -88,6 +88,7 @@ class Fractal(TypedDict):
     failures: int
     failure: str | None
     leased_by: str | None
+    image_at: str | None  # its picture's place: "database", "file://SERVER" or "swift://CONTAINER"
     created_at: str  # ISO 8601
     published_at: str | None
     started_at: str | None  # of the attempt that made it or is running; None without a lease

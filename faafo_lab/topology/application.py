@@ -22,10 +22,10 @@ from faafo_lab.topology.errors import TopologyError
 from faafo_lab.topology.package import Package
 from faafo_lab.topology.plan import numbered
 from faafo_lab.topology.roles import HTTP_PORT, RABBITMQ_PORT, ROLES, VALKEY_PORT, Part, Role, role_named
-from faafo_lab.topology.user_data import PICTURES_IN_DATABASE
+from faafo_lab.topology.user_data import IMAGES_IN_DATABASE
 
 DIGEST_CHARACTERS = 16
-PICTURES_KEY = "faafo-lab-images"  # the metadata key of an API's place for pictures
+IMAGES_KEY = "faafo-lab-images"  # the metadata key of an API's place for pictures
 WAITING_KEY = "faafo-lab-waiting-max"  # that of an API's bound on waiting fractals, if it is not the default
 WAITING_LIMIT = 999_999_999
 EMBEDDED_DISTRO = "faafo-lab"  # the Glance property os_distro of an image that includes the application
@@ -66,7 +66,7 @@ class Application:
         self.secret = keys.derive_secret("faafo")
         self._image: Image | None = None
         self._flavor: Flavor | None = None
-        self._pictures: str | None = None
+        self._images: str | None = None
         self._waiting_max = waiting_max
         self.servers: dict[str, Server] = {}
         self.built = 0  # how many servers this object created
@@ -111,10 +111,10 @@ class Application:
         return self.of_role("worker")
 
     @property
-    def pictures(self) -> str:
+    def images(self) -> str:
         """The APIs' place for pictures: "database", or "file:///DIRECTORY" on their own disks."""
-        known = (server.metadata[PICTURES_KEY] for server in self.apis if PICTURES_KEY in server.metadata)
-        return self._pictures or next(known, PICTURES_IN_DATABASE)
+        known = (server.metadata[IMAGES_KEY] for server in self.apis if IMAGES_KEY in server.metadata)
+        return self._images or next(known, IMAGES_IN_DATABASE)
 
     @property
     def waiting_max(self) -> int | None:
@@ -234,7 +234,7 @@ class Application:
             urls,
             before=self.package.script(url) if self.package else "",
             secret=self.secret,
-            pictures=self.pictures,
+            images=self.images,
             own_url=self._url(user_data.OWN_ADDRESS),
             waiting_max=self.waiting_max,
         )

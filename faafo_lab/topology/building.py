@@ -11,13 +11,13 @@ from faafo_lab.cloud import keys
 from faafo_lab.cloud.lookup import pick
 from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY
 from faafo_lab.cloud.model import KeyPair, SecurityGroup, Server
-from faafo_lab.topology.application import PICTURES_KEY, WAITING_KEY, Application
+from faafo_lab.topology.application import IMAGES_KEY, WAITING_KEY, Application
 from faafo_lab.topology.errors import TopologyError
 from faafo_lab.topology.plan import DIGEST_KEY, Layout, Plan, Step
 from faafo_lab.topology.roles import QUEUE, ROLES, Role
 from faafo_lab.topology.turn import CHAPTER_KEY
 from faafo_lab.topology.undo import Undo
-from faafo_lab.topology.user_data import PICTURES_IN_DATABASE
+from faafo_lab.topology.user_data import IMAGES_IN_DATABASE
 
 log = logging.getLogger(__name__)
 
@@ -90,8 +90,8 @@ class Builder:
         metadata = {ROLE_KEY: role.name, DIGEST_KEY: self._app.digest(role)}
         if self._app.chapter:
             metadata[CHAPTER_KEY] = self._app.chapter
-        if role.chooses_pictures and self._app.pictures != PICTURES_IN_DATABASE:
-            metadata[PICTURES_KEY] = self._app.pictures
+        if role.chooses_images and self._app.images != IMAGES_IN_DATABASE:
+            metadata[IMAGES_KEY] = self._app.images
         if role.serves and self._app.waiting_max is not None:
             metadata[WAITING_KEY] = str(self._app.waiting_max)
         if old := [step.server for step in steps if step.server]:

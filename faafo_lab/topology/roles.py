@@ -45,7 +45,7 @@ class Role:
     offers: tuple[Part, ...] = ()
     nodes: tuple[Literal["api", "worker"], ...] = ()
     numbered: bool = False  # whether there may be several
-    chooses_pictures: bool = False  # whether it has a setting for the place of pictures
+    chooses_images: bool = False  # whether it has a setting for the place of pictures
     column: Column = "API"  # its column in the picture, …
     title: str = ""  # … and that column's title
     words: str = ""  # its activity, if the application does not list it
@@ -111,7 +111,7 @@ ROLES: Mapping[str, Role] = {
             offers=("endpoint",),
             nodes=("api",),
             numbered=True,
-            chooses_pictures=True,
+            chooses_images=True,
             title="API",
         ),
         Role(

@@ -22,7 +22,7 @@ from faafo_lab.topology.package import Package
 from faafo_lab.topology.plan import Layout, Plan, Step
 from faafo_lab.topology.roles import ROLES, Role, by_group, role_named
 from faafo_lab.topology.undo import Undo
-from faafo_lab.topology.user_data import PICTURES_IN_DATABASE
+from faafo_lab.topology.user_data import IMAGES_IN_DATABASE
 
 OWN_DISK = re.compile(r"file:///[\w./-]{1,200}")
 
@@ -33,10 +33,10 @@ class Topology(Application):
     # -- three layouts of the application --------------------------------------------------------------------------
 
     @checked
-    def deploy(self, api: int = 2, worker: int = 3, pictures: str | None = None) -> "Topology":
+    def deploy(self, api: int = 2, worker: int = 3, images: str | None = None) -> "Topology":
         """Build services, `api` API servers and `worker` workers, and return when all of them serve.
 
-        `pictures` says where the APIs keep them: "database", which they share, or "file:///DIRECTORY", each API's own
+        `images` says where the APIs keep them: "database", which they share, or "file:///DIRECTORY", each API's own
         disk, which the other APIs can't read. None: unchanged, initially "database".
 
         Correct servers stay unchanged, a worker is drained before it is replaced or removed, and an application
@@ -46,9 +46,9 @@ class Topology(Application):
         TopologyError if somebody else changed the application at the same time.
         """
         layout = Layout.scaled_out(api, worker)
-        if pictures is not None and pictures != PICTURES_IN_DATABASE and not OWN_DISK.fullmatch(pictures):
-            raise TopologyError(f"pictures must be 'database' or 'file:///DIRECTORY', not {pictures!r}.")
-        return self._become(layout, "deploy the application", pictures)
+        if images is not None and images != IMAGES_IN_DATABASE and not OWN_DISK.fullmatch(images):
+            raise TopologyError(f"images must be 'database' or 'file:///DIRECTORY', not {images!r}.")
+        return self._become(layout, "deploy the application", images)
 
     @checked
     def deploy_controller(self, worker: int = 1) -> "Topology":
@@ -250,15 +250,15 @@ class Topology(Application):
     def _plan(self, layout: Layout) -> Plan:
         return plans.make(layout, list(self.servers.values()), self.digest)
 
-    def _become(self, layout: Layout, what: str, pictures: str | None = None, scales: bool = False) -> "Topology":
+    def _become(self, layout: Layout, what: str, images: str | None = None, scales: bool = False) -> "Topology":
         """Reach this layout: plan, check, build, wait until it serves, remove extra servers, confirm the result."""
         with self._changing(what) as undo:
             self.refresh()
             if scales and not self.of_role("services"):
                 raise TopologyError("There is no app-services to scale: deploy the application first.")
-            if pictures:
-                undo.add("where pictures go", functools.partial(setattr, self, "_pictures", self._pictures))
-                self._pictures = pictures
+            if images:
+                undo.add("the place of images", functools.partial(setattr, self, "_images", self._images))
+                self._images = images
             plan = self._plan(layout)
             groups = by_group([] if scales else layout.roles)
             if any(step.role.has_database and not step.why for step in plan.remove):  # it is another application

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from faafo_lab.topology.roles import DATABASE_PORT, RABBITMQ_PORT, VALKEY_PORT, Part, Role
 
-PICTURES_IN_DATABASE = "database"
+IMAGES_IN_DATABASE = "database"
 OWN_ADDRESS = "$(hostname -I | cut -d' ' -f1)"  # in a script: the server's first address
 
 
@@ -15,14 +15,14 @@ def script(
     *,
     before: str,
     secret: str,
-    pictures: str,
+    images: str,
     own_url: str,
     waiting_max: int | None = None,
 ) -> str:
     """The script for a server of this role, with the deployment's secret in it.
 
     `urls` are those of the parts that the role needs: all APIs', the first one of others. `before`: lines that provide
-    the command `faafo-install`, "" if the image includes it. `pictures`: the APIs' place for them. `own_url`: the API's
+    the command `faafo-install`, "" if the image includes it. `images`: the APIs' place for them. `own_url`: the API's
     address for workers, with `OWN_ADDRESS` in it. `waiting_max`: how many fractals may wait at once (None: the
     application's own default).
     """
@@ -37,8 +37,8 @@ def script(
         flags += f' -a "{own_url}"'
     if role.serves and waiting_max is not None:
         flags += f" -w {waiting_max}"
-    if role.chooses_pictures and pictures != PICTURES_IN_DATABASE:
-        flags += f" -o {pictures}"
+    if role.chooses_images and images != IMAGES_IN_DATABASE:
+        flags += f" -o {images}"
     lines = ["#!/usr/bin/env bash", "set -eu"]
     lines += before.splitlines()
     # in the environment, which only root reads: everybody on the server sees the arguments of its processes

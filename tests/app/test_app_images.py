@@ -172,6 +172,16 @@ def test_a_large_image_is_put_and_read_whole_and_in_ranges(place: Place) -> None
         assert part.content == png[first:stop], asked
 
 
+def test_the_api_says_where_an_image_is_once_it_is_somewhere(place: Place) -> None:
+    uuid = accepted(place.client)
+    assert place.client.get(f"/v1/fractal/{uuid}").json()["image_at"] is None
+    put(place.client, uuid, a_png(1000))
+    at = {"database": "database", "file": "file://file-api", "local": "local://fractals", "swift": "swift://fractals"}
+    one, *_ = place.client.get("/v1/fractal?order=newest&results_per_page=1").json()["objects"]
+    assert (one["uuid"], one["image_at"]) == (uuid, at[place.url.partition(":")[0].partition("+")[0]])
+    assert place.client.get(f"/v1/fractal/{uuid}").json() == one
+
+
 def test_what_a_client_has_is_not_sent_again(place: Place) -> None:
     uuid, png = accepted(place.client), a_png(1000)
     put(place.client, uuid, png)

@@ -298,7 +298,7 @@ def test_a_server_installs_what_is_uploaded_to_it_and_draws(server: RealMachine,
         pytest.skip("no package index can be reached")
     name = f"faafo_lab-0.1.0-{os.getpid()}-py3-none-any.whl"  # /tmp is everybody's
     uploaded = Path("/tmp", name)
-    user_data = script(ROLES["worker"], URLS, before=given(name), secret=SECRET, pictures="database", own_url="")
+    user_data = script(ROLES["worker"], URLS, before=given(name), secret=SECRET, images="database", own_url="")
     boot = subprocess.Popen(server.inside("bash", "-c", user_data), env=server.environment(), stdout=subprocess.PIPE)
     try:
         assert boot.stdout is not None

@@ -117,7 +117,7 @@ def new_name(uuid: str) -> str:
 
 def elsewhere(image: str, here: str) -> NotFound:
     """What to say of an image that this API does not have."""
-    there = image.rpartition("/")[0] or _scheme(image)
+    there = pieces.place(image)
     if there == here:
         return NotFound(f"The image is missing at {here}, where it was put.")
     return NotFound(f"The image is at {there}, and this API has only what is at {here}: it is not shared.")

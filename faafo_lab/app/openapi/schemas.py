@@ -3,6 +3,7 @@
 from typing import Any
 
 from faafo_lab.app import settings, validation
+from faafo_lab.app.schema import LOCATION_LENGTH
 
 Json = dict[str, Any]
 
@@ -99,6 +100,9 @@ def schemas() -> Json:
         "lost": _list(
             _object({"worker": NAME, "started_at": TIME, "lost_at": TIME}),
             description="the attempts that were lost, the oldest first: their workers fell silent or were stopped",
+        ),
+        "image_at": _or_null(
+            _text(LOCATION_LENGTH, description="where its PNG is, such as database, file://HOST, swift://CONTAINER")
         ),
         "created_at": TIME,
         "published_at": _or_null(TIME | {"description": "when it came into the queue"}),
