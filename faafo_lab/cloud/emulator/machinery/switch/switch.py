@@ -92,6 +92,7 @@ class Switch:
     def apply(self, plugs: Mapping[str, Plug]) -> None:
         """Make these, all of them, the instances at the switch. Connections that are open stay; those to instances
         that are gone are closed."""
+        self._doors.clear()
         for id in [id for id in self._outlets if id not in plugs]:
             self._unplug(id)
         for id, plug in plugs.items():
