@@ -26,6 +26,7 @@ CREATED = {
     "create_security_group": "security groups",
     "create_key_pair": "key pairs",
     "create_container": "containers",
+    "create_load_balancer": "load balancers",
 }
 DELETED = {verb.replace("create", "delete"): kind for verb, kind in CREATED.items()}
 KINDS = tuple(CREATED.values())
