@@ -25,9 +25,10 @@ import tornado.web
 import faafo_lab
 from faafo_lab import load, paths
 from faafo_lab.app import julia
+from faafo_lab.load.choosing import CLIENTS, Chooser
 from faafo_lab.load.host import limits
+from faafo_lab.load.retrying import TRIES_MAX
 from faafo_lab.load.rows import Request, Rows, percentile
-from faafo_lab.load.runner import CLIENTS
 from faafo_lab.load.work import PIXEL_STEPS, TASK_STEPS
 from faafo_lab.topology import Topology
 from faafo_lab.workbook import own_home
@@ -236,12 +237,9 @@ def test_requests_without_an_answer_and_those_never_sent_are_rows_too(server: Se
     assert math.isinf(rows.summary().p50)
 
 
-def test_a_server_that_refuses_is_a_row_with_an_error(server: Server) -> None:
-    spare = tornado.netutil.bind_sockets(0, "127.0.0.1")[0]
-    url = f"http://127.0.0.1:{spare.getsockname()[1]}"
-    spare.close()
-    rows = load.run({"gone": url}, number=3, progress=False)
-    assert [(row.status, row.api, row.error) for row in rows] == [(None, url, "ConnectionRefusedError")] * 3
+def test_a_server_that_refuses_is_a_row_with_an_error(gone: str) -> None:
+    rows = load.run({"gone": gone}, number=3, progress=False)
+    assert [(row.status, row.api, row.error) for row in rows] == [(None, gone, "ConnectionRefusedError")] * 3
 
 
 def test_a_redirect_is_not_followed(server: Server) -> None:
@@ -264,6 +262,8 @@ def test_a_redirect_is_not_followed(server: Server) -> None:
         ({"number": 3, "at_once": 0}, "at_once is 0"),
         ({"number": 3, "at_once": 513}, "1 to 512"),
         ({"number": 3, "clients": "second"}, "'first'"),
+        ({"number": 3, "retry": 3}, r"load.Retries\(\)"),
+        ({"number": 3, "retry": load.Retries}, r"load.Retries\(\)"),
         ({"number": 3, "path": "v1/fractal"}, "slash"),
         ({"number": 3, "size": (0, 4)}, "width and height"),
         ({"tasks": load.same_tasks(2), "size": (3, 4)}, "not both"),
@@ -278,6 +278,20 @@ def test_settings_that_make_no_run_get_one_sentence(settings: dict[str, Any], wo
         load.run(settings.pop("endpoints"), **settings)
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"attempts": 0}, "attempts is 0"),
+        ({"attempts": 11}, "1 to 10"),
+        ({"budget": -0.1}, "budget is -0.1"),
+        ({"first_seconds": 3}, "first_seconds is 3"),
+    ],
+)
+def test_retries_that_can_not_be_get_one_sentence(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(load.LoadError, match=words):
+        load.Retries(**settings)
+
+
 def test_run_and_start_tell_the_keywords_of_a_load() -> None:
     keywords = set(inspect.signature(load.Load).parameters)
     for function in (load.run, load.start):
@@ -290,6 +304,154 @@ def test_a_load_says_what_it_is() -> None:
     assert str(load.Load(number=200)) == "200 requests, closed loop, 4 clients"
     assert str(load.Load(loop="open", rate=0.5, number=1)) == "1 request, open loop, 0.5 a second"
     assert str(load.Load(seconds=2.5, at_once=1)) == "2.5 s of requests, closed loop, 1 client"
+
+
+# -- tries and retries ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def gone() -> str:
+    """The URL of an API that refuses connections."""
+    spare = tornado.netutil.bind_sockets(0, "127.0.0.1")[0]
+    url = f"http://127.0.0.1:{spare.getsockname()[1]}"
+    spare.close()
+    return url
+
+
+def test_a_request_that_failed_is_sent_again_as_long_as_retry_says(server: Server, gone: str) -> None:
+    seen: list[tuple[int, load.Failure]] = []
+
+    def retry(tries: int, answer: load.Failure) -> float | None:
+        seen.append((tries, answer))
+        return 0.01 if tries < 3 else None
+
+    rows = load.run({"gone": gone}, number=4, at_once=1, retry=retry, progress=False)
+    assert [tries for tries, _ in seen] == [1, 2, 3] * 4
+    assert [row.tries for row in rows] == [3] * 4
+    assert rows.tries == 12
+    assert {answer.error for _, answer in seen} == {"ConnectionRefusedError"}
+    assert [answer.requests for _, answer in seen] == [1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4]
+    assert [answer.retries for _, answer in seen] == [0, 1, 2, 2, 3, 4, 4, 5, 6, 6, 7, 8]
+    summary = rows.summary()
+    assert (summary.retried, summary.tries, summary.amplification) == (4, 12, 3.0)
+    assert "4 failed after up to 3 tries (4 × ConnectionRefusedError)" in str(summary)
+    assert "4 were sent again, 3.00 tries for each request" in str(summary)
+    assert "tries" not in str(load.run(server.endpoints, number=2, progress=False).summary())
+
+
+def test_the_next_try_goes_to_the_api_whose_turn_it_is(server: Server, gone: str) -> None:
+    urls = {**server.endpoints, "gone": gone}
+    rows = load.run(urls, number=40, retry=lambda tries, answer: 0 if tries < 2 else None, progress=False)
+    assert all(row.ok for row in rows)
+    assert [row.tries for row in rows] == [1, 2] * 20
+    assert [attempt.ok for attempt in rows[1].tried] == [False, True]
+    for kind in ("first", "own"):  # the strategy decides: these keep to theirs
+        first = {"gone": gone, **server.endpoints}
+        rows = load.run(first, number=4, at_once=1, clients=kind, retry=load.Retries(2, None), progress=False)
+        assert not any(row.ok for row in rows)
+
+
+@pytest.mark.alone
+def test_latency_counts_from_the_intended_start_through_all_tries(server: Server) -> None:
+    server.expect({1: 0.6})
+    rows = load.run(
+        server.endpoints,
+        loop="open",
+        rate=100,
+        number=2,
+        at_once=1,
+        timeout_seconds=0.3,
+        retry=lambda tries, answer: 0.5,
+        progress=False,
+    )
+    first, second = rows
+    assert first.ok
+    assert first.tries == 2
+    assert [attempt.error for attempt in first.tried] == ["timed out", ""]
+    assert first.latency >= 0.3 + 0.5
+    assert first.latency == pytest.approx(first.tried[1].started + first.tried[1].seconds - first.intended, abs=0.01)
+    assert second.late > 0.7, "the only connection waits for the first request's next try"
+
+
+def test_retries_take_no_more_than_their_share_of_the_requests(server: Server, gone: str) -> None:
+    for budget in (0.1, 0.5):
+        retries = load.Retries(attempts=4, budget=budget, first_seconds=0)
+        rows = load.run({"gone": gone}, number=200, at_once=8, retry=retries, progress=False)
+        assert budget * len(rows) - 8 <= rows.tries - len(rows) <= budget * len(rows)
+    unbounded = load.Retries(attempts=4, budget=None, first_seconds=0)
+    assert load.run({"gone": gone}, number=50, retry=unbounded, progress=False).tries == 50 * 4
+
+
+def test_a_long_calm_does_not_pay_for_a_storm() -> None:
+    decide = load.Retries(attempts=10, budget=0.1, first_seconds=0).for_run()
+    failure = load.Failure(0.0, 0.1, None, "a", "timed out", requests=100_000)
+    assert sum(decide(1, failure) is not None for _ in range(100)) == 10
+
+
+def test_waits_are_random_below_a_bound_that_doubles() -> None:
+    decide = load.Retries(attempts=10, budget=None, first_seconds=0.1, most_seconds=0.5).for_run()
+    failure = load.Failure(0.0, 0.1, 503, "a")
+    for tries, bound in ((1, 0.1), (2, 0.2), (3, 0.4), (4, 0.5), (9, 0.5)):
+        waits = [decide(tries, failure) or 0.0 for _ in range(400)]
+        assert 0 <= min(waits) < 0.2 * bound
+        assert 0.8 * bound < max(waits) <= bound
+    assert decide(10, failure) is None
+
+
+@pytest.mark.parametrize(("status", "temporary"), [(None, True), (503, True), (429, True), (400, False), (404, False)])
+def test_a_request_that_is_wrong_itself_is_not_sent_again(status: int | None, temporary: bool) -> None:
+    decide = load.Retries(budget=None).for_run()
+    assert (decide(1, load.Failure(0.0, 0.1, status, "a")) is not None) is temporary
+
+
+def test_no_request_is_tried_without_end_and_a_stopped_run_waits_for_no_next_try(gone: str) -> None:
+    rows = load.run({"gone": gone}, number=2, retry=lambda tries, answer: 0, progress=False)
+    assert [row.tries for row in rows] == [TRIES_MAX] * 2
+    with load.start({"gone": gone}, number=2, retry=lambda tries, answer: 600) as run:
+        wait_for("a request that waits for its next try", lambda: run.in_flight > 0)
+        [row, *_] = run.stop()
+    assert (row.tries, row.error) == (1, "ConnectionRefusedError")
+
+
+def test_what_retry_raises_ends_the_run_and_reaches_the_learner(gone: str) -> None:
+    def wrong(tries: int, answer: load.Failure) -> float:
+        return 1 / (tries - 1)
+
+    with pytest.raises(ZeroDivisionError):
+        load.run({"gone": gone}, number=50, retry=wrong, progress=False)
+    with pytest.raises(load.LoadError, match=r"'soon'.*seconds until the next try"):
+        load.run({"gone": gone}, number=50, retry=lambda tries, answer: "soon", progress=False)
+    with pytest.raises(ZeroDivisionError), load.start({"gone": gone}, number=50, retry=wrong) as run:
+        wait_for("its end", lambda: not run.running)
+
+
+def test_the_fastest_of_two_avoids_what_is_slow_or_gone(server: Server, gone: str) -> None:
+    slow_one = Server()
+    try:
+        slow_one.expect(dict.fromkeys(range(1, 10_000), 0.1))
+        server.expect({})
+        urls = {"slow": slow_one.endpoints["page"], **server.endpoints}
+        load.run(urls, loop="open", rate=100, seconds=1, clients="fastest", progress=False)
+        assert server.seen > 2 * slow_one.seen
+        rows = load.run({"gone": gone, **server.endpoints}, number=100, clients="fastest", progress=False)
+        assert sum(not row.ok for row in rows) < 20
+    finally:
+        slow_one.close()
+
+
+def test_the_fastest_of_two_asks_again_what_was_gone() -> None:
+    chooser, urls = Chooser("fastest"), ["http://back", "http://alive"]
+    for url, ok in zip(urls, (False, True), strict=True):
+        chooser.ended(chooser.choose([url], 0, 0), 0.3, ok=ok)
+    chosen = []
+
+    def asked_again() -> bool:
+        chosen.append(chooser.choose(urls, 0, 0))
+        chooser.ended(chosen[-1], 0.3, ok=True)
+        return urls[0] in chosen
+
+    wait_for("the one that was gone, asked again", asked_again)
+    assert len(chosen) > 1
 
 
 # -- the rows ------------------------------------------------------------------------------------------------------
@@ -478,10 +640,7 @@ def test_five_hundred_orders_go_out_at_once(server: Server) -> None:
     assert max(itertools.accumulate(change for _, change in edges)) > 250
 
 
-def test_clients_that_choose_an_api_that_is_gone_have_a_row_for_each_failure(server: Server) -> None:
-    spare = tornado.netutil.bind_sockets(0, "127.0.0.1")[0]
-    gone = f"http://127.0.0.1:{spare.getsockname()[1]}"
-    spare.close()
+def test_clients_that_choose_an_api_that_is_gone_have_a_row_for_each_failure(server: Server, gone: str) -> None:
     urls = {**server.endpoints, "gone": gone}
     failed = {
         kind: [row.api for row in load.run(urls, number=40, at_once=4, clients=kind, progress=False) if not row.ok]
@@ -490,6 +649,7 @@ def test_clients_that_choose_an_api_that_is_gone_have_a_row_for_each_failure(ser
     assert failed["first"] == []
     assert failed["turns"] == [gone] * 20
     assert {*failed["random"]} == {*failed["own"]} == {gone}
+    assert len(failed["fastest"]) < 20, "a failure counts as slow"
 
 
 # -- on an application of two APIs and two workers; these change it --------------------------------------------------

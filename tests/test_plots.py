@@ -25,7 +25,7 @@ from faafo_lab.load import Done, Lost, Timeline
 from faafo_lab.load.rows import Request, Rows
 from faafo_lab.plots import usl
 from faafo_lab.plots.events import mark_events
-from faafo_lab.plots.over_time import _lanes, _looks
+from faafo_lab.plots.over_time import _lanes, looks_of
 from faafo_lab.plots.picture import HEIGHT_INCHES, WIDTH_INCHES, new_figure
 
 EVENTS = [(2.0, "worker 1 deleted"), (2.2, "API 2 deleted"), (2.3, "API 2 is back"), (9.8, "all of them are done")]
@@ -118,6 +118,25 @@ def test_latency_names_the_percentiles_of_each_run_and_its_failures() -> None:
     assert "after: 100 requests, 0 failed, p50 15 ms, p95 19 ms, p99 20 ms" in picture.alt
     assert ("after", "p50", 14.9) in picture.rows
     assert not [row for row in picture.rows if row[:2] == ("before", "p99")]
+
+
+def test_outcomes_say_who_answered_what_failed_and_when() -> None:
+    def row(number: int, dead: bool) -> Request:
+        fails = dead and number % 2 == 0 and number >= 10
+        status, api = (None, "http://192.0.2.1") if fails else (200, f"app-api-{number % 2 + 1}")
+        return Request(1000 + number / 10, 0.01, status, api)
+
+    groups = {name: Rows(row(number, name == "turns") for number in range(20)) for name in ("turns", "balanced")}
+    picture = plots.outcomes(groups, [(1001.0, "app-api-1 deleted"), (2000.0, "much later")])
+    check(picture)
+    assert "turns: app-api-1 answered 5, app-api-2 answered 10, 5 failed from 1.0 to 1.8 s" in picture.alt
+    assert "balanced: app-api-1 answered 10, app-api-2 answered 10." in picture.alt
+    assert picture.alt.endswith("Events: app-api-1 deleted at 1.0 s.")
+    drawn = {(run, name): 0.0 for run, _, name, _ in picture.rows}
+    for run, _, name, rate in picture.rows:
+        drawn[run, name] += rate * 0.25
+    assert drawn["turns", "failed"] == 5, "the bars' area is the number of requests"
+    assert plots.outcomes({}).alt.endswith("No run was given: there is nothing to show.")
 
 
 def test_scaling_draws_prediction_ideal_and_law_and_names_its_limits() -> None:
@@ -229,7 +248,7 @@ def test_labels_of_events_overlap_neither_each_other_nor_the_data() -> None:
 
 
 def test_more_workers_than_colours_still_look_different() -> None:
-    looks = _looks([f"app-worker-{number}" for number in range(20)])
+    looks = looks_of([f"app-worker-{number}" for number in range(20)])
     assert len({(look["facecolor"], look["hatch"]) for look in looks.values()}) == 20
 
 

@@ -13,8 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from faafo_lab.cloud.waiting import Look
+from faafo_lab.load.errors import LoadError
 from faafo_lab.load.network import Network
-from faafo_lab.load.sending import LoadError
 from faafo_lab.load.tasks import Task
 from faafo_lab.topology import NoAnswer, Topology
 

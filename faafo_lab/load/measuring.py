@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from faafo_lab.cloud.config import EMBEDDED
+from faafo_lab.load.errors import LoadError
 from faafo_lab.load.host import IdleCpu
 from faafo_lab.load.runner import Endpoints
-from faafo_lab.load.sending import LoadError
 from faafo_lab.load.timeline import finish
 from faafo_lab.load.work import Work, number_of_workers
 from faafo_lab.topology import Topology

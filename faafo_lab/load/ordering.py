@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+from faafo_lab.load.errors import LoadError
 from faafo_lab.load.rows import Request, Rows
-from faafo_lab.load.sending import LoadError, check_endpoints
+from faafo_lab.load.sending import check_endpoints
 from faafo_lab.load.tasks import Task
 from faafo_lab.load.wire import Answer, Client
 from faafo_lab.topology.api import FRACTALS

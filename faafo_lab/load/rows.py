@@ -6,7 +6,8 @@
     rows.to_csv("run.csv")
 
 A request of an open loop has two times. `latency` counts from when it *should* have started: a visitor's
-wait. `service_time` counts from when it did start: the server's time for the request.
+wait. `service_time` counts from when it did start: the server's time for the request. Both include all tries of a
+request that was sent again, and the waits between them; `tried` has each.
 """
 
 import csv
@@ -14,7 +15,7 @@ import html
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, SupportsIndex, overload
 
@@ -23,6 +24,7 @@ from faafo_lab.tables import scrolling
 ROWS_SHOWN = 5  # of the first, and as many of the last
 PERCENT = 100
 MILLISECONDS = 1000
+NEVER_SENT = "never sent"  # the error of a request that the run had no time for
 NEW = 201  # the status of an order that was new; one that was there already gets 200
 COLUMNS = ("start (s)", "late (ms)", "latency (ms)", "service (ms)", "status", "API", "worker")
 CSV_COLUMNS = (
@@ -35,9 +37,26 @@ CSV_COLUMNS = (
     "worker",
     "uuid",
     "error",
+    "tries",
 )
 
 Measure = Literal["latency", "service_time"]
+
+
+@dataclass(frozen=True)
+class Try:
+    """One try of a request: when it started (seconds since 1970), how long it took, and how it ended, as in Request."""
+
+    started: float
+    seconds: float
+    status: int | None
+    api: str
+    error: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request got what it asked for."""
+        return self.status is not None and self.status < 400
 
 
 @dataclass(frozen=True)
@@ -46,7 +65,8 @@ class Request:
 
     `latency` is in seconds, from the intended start to the last byte of the answer. `status` is the HTTP status, or
     None where no answer came; `error` then says why. `api` is the server that answered (its URL where none did). A
-    task's request knows the task's `uuid`, and, after `load.workers_of`, the `worker` that made the fractal.
+    task's request knows the task's `uuid`, and, after `load.workers_of`, the `worker` that made the fractal. `tried`:
+    its tries, in order; the request ended as the last one did.
     """
 
     started: float
@@ -57,10 +77,19 @@ class Request:
     intended: float = math.nan  # as `started`, if no other start was intended
     uuid: str = ""
     worker: str = ""
+    tried: tuple[Try, ...] = field(default=(), repr=False)  # one try, unless told otherwise
 
     def __post_init__(self) -> None:
         if math.isnan(self.intended):
             object.__setattr__(self, "intended", self.started)
+        if not self.tried and self.error != NEVER_SENT:
+            only = Try(self.started, self.service_time, self.status, self.api, self.error)
+            object.__setattr__(self, "tried", (only,))
+
+    @property
+    def tries(self) -> int:
+        """How often it was sent; 0: never."""
+        return len(self.tried)
 
     @property
     def ok(self) -> bool:
@@ -84,6 +113,7 @@ class Summary:
 
     `p50`, `p95`, `p99`: so many percent of *all* requests got what they asked for within this time. A request that
     failed never got it, so it counts as slower than any other: where more than 1 % failed, `p99` is infinite.
+    `tries`: of all requests together; `retried`: requests with several; `most_tries`: of one that failed.
     """
 
     requests: int
@@ -98,16 +128,27 @@ class Summary:
     measure: Measure = "latency"
     known: int = 0  # orders that were placed before
     resent: int = 0  # requests that repeated an order
+    tries: int = 0
+    retried: int = 0
+    most_tries: int = 0
+
+    @property
+    def amplification(self) -> float:
+        """How many tries there were for each request: 1 without retries."""
+        return self.tries / self.requests if self.requests else 1.0
 
     def __str__(self) -> str:
         if not self.requests:
             return "no requests"
         fine = self.requests - self.errors
         failed = ", ".join(f"{count} × {status}" for status, count in self.statuses.items() if status[0] not in "123")
+        after = f" after up to {self.most_tries} tries" if self.most_tries > 1 else ""
         words = (
             f"{fine} of {self.requests} requests succeeded in {self.seconds:.1f} s ({self.per_second:.1f}/s)"
-            f"{f', {self.errors} failed ({failed})' if failed else ''}"
+            f"{f', {self.errors} failed{after} ({failed})' if failed else ''}"
         )
+        if self.retried:
+            words += f"; {self.retried} were sent again, {self.amplification:.2f} tries for each request"
         if self.known:
             words += f"; {fine - self.known} of these orders were new, {self.known} had been placed before"
         if self.resent:
@@ -167,7 +208,15 @@ class Rows(list[Request]):
             measure=measure,
             known=sum(bool(row.uuid) and row.ok and row.status != NEW for row in self),
             resent=self.resent,
+            tries=self.tries,
+            retried=sum(row.tries > 1 for row in self),
+            most_tries=max((row.tries for row in self if not row.ok), default=0),
         )
+
+    @property
+    def tries(self) -> int:
+        """How many tries all these requests had together."""
+        return sum(row.tries for row in self)
 
     @property
     def new(self) -> int:
@@ -189,7 +238,9 @@ class Rows(list[Request]):
             for row in self:
                 times = (row.intended, row.started, row.latency, row.service_time)
                 status = "" if row.status is None else row.status
-                writer.writerow([*(f"{time:.6f}" for time in times), status, row.api, row.worker, row.uuid, row.error])
+                writer.writerow(
+                    [*(f"{time:.6f}" for time in times), status, row.api, row.worker, row.uuid, row.error, row.tries]
+                )
         return path
 
     def __repr__(self) -> str:

@@ -3,29 +3,28 @@
 A few threads, the senders, take requests from one plan, in order. In a closed loop each takes the next when it has its
 answer. In an open loop the plan has a time for each: one sender waits for the clock, another is ready, and one more
 starts whenever none is; so there are as many connections as requests were in flight at the peak. Once the allowed
-number is in flight, requests go out late, and their rows show it.
+number is in flight, requests go out late, and their rows show it. A request that is sent again keeps its sender, also
+while it waits for its next try.
 """
 
 import json
 import math
-import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, get_args
 
 from faafo_lab.cloud.progress import Progress
-from faafo_lab.load.rows import Request, Rows
+from faafo_lab.load.choosing import Chooser, Clients
+from faafo_lab.load.retrying import TRIES_MAX, Failure, Retries, Retry, checked_pause
+from faafo_lab.load.rows import NEVER_SENT, Request, Rows, Try
 from faafo_lab.load.tasks import Task
-from faafo_lab.load.wire import Client
+from faafo_lab.load.wire import CUT_OFF, Client
 from faafo_lab.topology.api import FRACTALS
 
 STOP_GRACE_SECONDS = 1.0  # for the answers in flight, when a run is stopped
 CUT_SECONDS = 0.2  # for the senders, to see that their connections are gone
 LOOK_SECONDS = 0.1
-Clients = Literal["turns", "first", "random", "own"]
-CLIENTS: tuple[Clients, ...] = get_args(Clients)
 Endpoints = Mapping[str, str] | Callable[[], Mapping[str, str]]
 Job = tuple[int, float | None, Task | None]  # its number, when it is due (seconds after the start), what to order
 
@@ -35,8 +34,9 @@ class Run:
 
     `orders`: what to send, a fractal to order or None to read `path`. `due`: when, in seconds from the start, one for
     each request (an open loop); without it, as answers come (a closed loop) for `seconds`, or until there are no more
-    orders. At `limit_seconds` the run ends whatever happens. As a context manager it is stopped at the end of the
-    block. Its threads end with the Python process, too.
+    orders. `retry` says after each try that failed whether there is another. At `limit_seconds` the run ends whatever
+    happens. As a context manager it is stopped at the end of the block. What `retry` or `endpoints` raise ends the run,
+    and is raised by `wait` or at the end of the block. Its threads end with the Python process, too.
     """
 
     def __init__(
@@ -52,8 +52,11 @@ class Run:
         seconds: float | None = None,
         total: int | None = None,
         clients: Clients = "turns",
+        retry: Retry | Retries | None = None,
     ) -> None:
-        self.endpoints, self.path, self.at_once, self.clients = endpoints, path, at_once, clients
+        self.endpoints, self.path, self.at_once = endpoints, path, at_once
+        self._chooser = Chooser(clients)
+        self._retry = retry.for_run() if isinstance(retry, Retries) else retry
         self.timeout_seconds, self.limit_seconds, self.seconds = timeout_seconds, limit_seconds, seconds
         self.total = total if due is None else len(due)  # requests; None where time decides
         self._is_open = due is not None
@@ -62,10 +65,13 @@ class Run:
         self._under_way: dict[int, Request] = {}  # as they will read, should no answer come
         self._clients: list[Client] = []
         self._senders = self._queueing = 0
+        self._begun = self._retries = 0  # requests, and tries beyond their first
         self._turn = threading.Lock()  # held while a sender takes from the plan
         self._count = threading.Lock()  # guards the counts and the rows
+        self._deciding = threading.Lock()  # a learner's `retry` may count without a lock of its own
         self._stopping, self._idle, self._finished = threading.Event(), threading.Event(), threading.Event()
         self._note = ""
+        self._failure: Exception | None = None
         self._took: float | None = None
         self._epoch, self._zero = time.time(), time.perf_counter()
         threading.Thread(target=self._conduct, name="load", daemon=True).start()
@@ -112,7 +118,8 @@ class Run:
     def wait(self, *, progress: bool = False, what: str = "") -> Rows:
         """Wait until the run has finished (it has its own limit); returns the rows. An interrupt ends only the wait.
 
-        With `progress` a line says `what` is awaited, how far it is, and for how long it has run.
+        With `progress` a line says `what` is awaited, how far it is, and for how long it has run. Raises what `retry`
+        or `endpoints` raised, and LoadError where `retry` returned neither seconds nor None.
         """
         total = max(1, math.ceil(self.seconds or 0)) if self.total is None else self.total
         what = what or (f"{self.seconds:g} s of requests" if self.total is None else "requests answered")
@@ -121,13 +128,17 @@ class Run:
                 done = int(self.elapsed) if self.total is None else self.ended
                 line.update(min(done, total), f"{self.ended} answered" if self.total is None else "")
             line.update(total if self.total is None else self.ended)
+        if self._failure:
+            raise self._failure
         return self.rows
 
     def __enter__(self) -> "Run":
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
         self.stop()
+        if self._failure and kind is None:
+            raise self._failure
 
     def __repr__(self) -> str:
         state = "running" if self.running else "finished"
@@ -157,7 +168,7 @@ class Run:
         with self._count:
             now = self._epoch + self._now()
             for number, row in self._under_way.items():
-                self._rows[number] = replace(row, latency=now - row.intended)
+                self._rows[number] = _cut(row, now)
             self._under_way.clear()
         if at_limit:
             with self._turn:
@@ -175,7 +186,7 @@ class Run:
         for number, due, task in self._plan:
             assert due is not None
             intended = self._epoch + due
-            row = Request(now, now - intended, None, "", "never sent", intended, _uuid(task))
+            row = Request(now, now - intended, None, "", NEVER_SENT, intended, _uuid(task))
             with self._count:
                 self._rows[number] = row
             unsent += 1
@@ -196,6 +207,9 @@ class Run:
         try:
             while (job := self._next()) is not None:
                 self._send(client, job)
+        except Exception as error:
+            self._failure = self._failure or error
+            self._stopping.set()
         finally:
             client.close()
             with self._count:
@@ -225,27 +239,57 @@ class Run:
             return job
 
     def _send(self, client: Client, job: Job) -> None:
+        """Send a request, again as long as it fails and `retry` says so, and note how it ended."""
         number, due, task = job
         method, path, body = ("GET", self.path, None) if task is None else ("POST", FRACTALS, _json(task))
-        urls = list((self.endpoints() if callable(self.endpoints) else self.endpoints).values())
-        endpoint = urls[self._turn_of(number, client, len(urls))] if urls else ""
-        started = self._now()
-        intended = started if due is None else due
-        row = Request(self._epoch + started, 0.0, None, endpoint, "cut off", self._epoch + intended, _uuid(task))
-        with self._count:
-            self._under_way[number] = row
-        answer = client.send(method, endpoint, path, body)
-        row = replace(row, latency=self._now() - intended, status=answer.status, api=answer.server, error=answer.error)
+        connection = self._clients.index(client)
+        started = self._epoch + self._now()
+        intended = started if due is None else self._epoch + due
+        tried: tuple[Try, ...] = ()
+        while True:
+            urls = list((self.endpoints() if callable(self.endpoints) else self.endpoints).values())
+            endpoint = self._chooser.choose(urls, number + len(tried), connection)
+            begin = self._now()
+            attempt = Try(self._epoch + begin, 0.0, None, endpoint, CUT_OFF)
+            row = Request(started, 0.0, None, endpoint, CUT_OFF, intended, _uuid(task), tried=(*tried, attempt))
+            with self._count:
+                self._under_way[number] = row
+                self._begun += not tried
+                self._retries += bool(tried)
+            answer = client.send(method, endpoint, path, body)
+            now = self._now()
+            attempt = Try(self._epoch + begin, now - begin, answer.status, answer.server, answer.error)
+            self._chooser.ended(endpoint, attempt.seconds, attempt.ok)
+            tried = (*tried, attempt)
+            latency = self._epoch + now - intended
+            row = Request(started, latency, answer.status, answer.server, answer.error, intended, row.uuid, "", tried)
+            with self._count:
+                if number not in self._under_way:
+                    return  # the run is over, and has accounted for it
+                self._under_way[number] = row
+            pause = self._pause(tried)
+            if pause is None or self._stopping.wait(pause):
+                break
         with self._count:
             if self._under_way.pop(number, None) is not None:
                 self._rows[number] = row
 
-    def _turn_of(self, number: int, client: Client, apis: int) -> int:
-        """Which of so many APIs this request goes to."""
-        if self.clients == "random":
-            return random.randrange(apis)
-        turn = {"turns": number, "first": 0, "own": self._clients.index(client)}
-        return turn[self.clients] % apis
+    def _pause(self, tried: Sequence[Try]) -> float | None:
+        """Seconds until the next try; None where there is none. Raises what `retry` raises, and LoadError."""
+        last = tried[-1]
+        if last.ok or self._retry is None or len(tried) >= TRIES_MAX or self._stopping.is_set():
+            return None
+        with self._deciding:
+            failure = Failure(last.started, last.seconds, last.status, last.api, last.error, self._begun, self._retries)
+            return checked_pause(self._retry(len(tried), failure))
+
+
+def _cut(row: Request, now: float) -> Request:
+    """A request under way, as it ends now."""
+    *before, last = row.tried
+    if last.error == CUT_OFF:
+        last = replace(last, seconds=now - last.started)
+    return replace(row, latency=now - row.intended, tried=(*before, last))
 
 
 def _numbered(due: Iterable[float] | None, orders: Iterator[Task | None]) -> Iterator[Job]:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
+from faafo_lab.load.choosing import CLIENTS, Clients
+from faafo_lab.load.errors import LoadError
+from faafo_lab.load.retrying import Retries, Retry, check_retry, patience
 from faafo_lab.load.rows import Rows
-from faafo_lab.load.runner import CLIENTS, Clients, Endpoints, Run
+from faafo_lab.load.runner import Endpoints, Run
 from faafo_lab.load.tasks import ITERATIONS, Task, new_tasks
 from faafo_lab.topology.api import FIRST_PAGE
 
@@ -24,10 +27,6 @@ Loop = Literal["open", "closed"]
 Arrivals = Literal["constant", "poisson"]
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class LoadError(ValueError):
-    """An impossible run: the message names the wrong value, and what to give instead."""
 
 
 def schedule(rate: float, arrivals: Arrivals = "constant", seed: int = 1) -> Iterator[float]:
@@ -53,8 +52,11 @@ class Load:
     When: `loop="closed"` keeps `at_once` requests in flight; `loop="open"` sends `rate` requests per second, by
     `schedule(rate, arrivals, seed)`, on at most `at_once` connections (the module's text says what that means).
     Which API a request goes to: `clients="turns"`, each in turn; "first", always the first; "random", any; "own", each
-    connection keeps to one, half of them to the first of two.
-    Every request has a time limit, `timeout_seconds`.
+    connection keeps to one, half of them to the first of two; "fastest", of two random ones that with less to wait for.
+    Every try has a time limit, `timeout_seconds`. Which requests are tried again: `retry=load.Retries(...)`, or a
+    function `retry(tries, answer)`, called after each try that failed, one call at a time: it returns the seconds until
+    the next try, or None to give up (`answer`: see `load.Failure`). The next try goes to the API that `clients` says,
+    and keeps the request's connection; a request has TRIES_MAX tries at most.
 
     Raises LoadError for values that make no load.
     """
@@ -72,6 +74,7 @@ class Load:
     path: str = FIRST_PAGE
     timeout_seconds: float = REQUEST_TIMEOUT_SECONDS
     clients: Clients = "turns"
+    retry: Retry | Retries | None = None
 
     def __post_init__(self) -> None:
         if self.loop not in ("open", "closed"):
@@ -91,6 +94,7 @@ class Load:
         if self.arrivals not in ("constant", "poisson"):
             raise LoadError(f'arrivals is {self.arrivals!r}: give "constant" or "poisson".')
         check_at_once(self.at_once)
+        check_retry(self.retry)
         if self.requests is None and self.seconds is None:
             raise LoadError("This run would never end: give number=… or seconds=…")
         wanted = math.ceil((self.rate or 0) * (self.seconds or 0)) if self.requests is None else self.requests
@@ -127,11 +131,11 @@ class Load:
     def start(self, endpoints: Endpoints) -> Run:
         """Send it in the background: see the function `start`."""
         check_endpoints(endpoints)
-        due = self._due()
+        due, longest = self._due(), patience(self.retry, self.timeout_seconds)
         if due is not None:
-            limit_seconds = (due[-1] if due else 0.0) + self.timeout_seconds
+            limit_seconds = (due[-1] if due else 0.0) + longest
         else:
-            limit_seconds = RUN_LIMIT_SECONDS if self.seconds is None else self.seconds + self.timeout_seconds
+            limit_seconds = RUN_LIMIT_SECONDS if self.seconds is None else self.seconds + longest
         return Run(
             endpoints,
             self._orders(),
@@ -143,6 +147,7 @@ class Load:
             seconds=None if self.is_open else self.seconds,
             total=self.requests,
             clients=self.clients,
+            retry=self.retry,
         )
 
     def __str__(self) -> str:
@@ -186,11 +191,12 @@ def run(endpoints: Endpoints, *, progress: bool = True, **load: Any) -> Rows:
     """Send requests to the APIs and return a row for each. The keywords are those of `Load`.
 
     `endpoints` are URLs by name, or a function that returns them, asked for each request. No other address gets load.
-    The run ends, at the latest, `timeout_seconds` after its last request was due (a closed loop of a `number` of
-    requests: after RUN_LIMIT_SECONDS); a request without an answer by then is a row without a status. Interrupting ends
-    it within about a second and returns the rows so far.
+    The run ends, at the latest, when its last request has had the time for all its tries (without `retry`:
+    `timeout_seconds` after it was due; a closed loop of a `number` of requests: after RUN_LIMIT_SECONDS); a request
+    without an answer by then is a row without a status. Interrupting ends it within about a second and returns the rows
+    so far.
 
-    Raises LoadError for settings that make no run.
+    Raises LoadError for settings that make no run, and what `retry` raises.
     """
     return Load(**load).run(endpoints, progress=progress)
 
@@ -207,9 +213,10 @@ def create(
     *,
     at_once: int = CLOSED_AT_ONCE,
     clients: Clients = "turns",
+    retry: Retry | Retries | None = None,
     progress: bool = True,
 ) -> Rows:
-    """POST each task, `at_once` at a time; a row for each request, in the tasks' order. `clients` as in `Load`.
+    """POST each task, `at_once` at a time; a row for each request, in the tasks' order. `clients`, `retry`: see `Load`.
 
     `rows.new` says how many were new: an order whose uuid was ordered before is accepted and changes nothing.
     """
@@ -217,25 +224,33 @@ def create(
         return Rows()
     check_endpoints(endpoints)
     check_at_once(at_once)
+    check_retry(retry)
     handle = Run(
         endpoints,
         iter(tasks),
         path=FIRST_PAGE,
         at_once=at_once,
         timeout_seconds=REQUEST_TIMEOUT_SECONDS,
-        limit_seconds=REQUEST_TIMEOUT_SECONDS * (1 + math.ceil(len(tasks) / at_once)),
+        limit_seconds=patience(retry, REQUEST_TIMEOUT_SECONDS) * (1 + math.ceil(len(tasks) / at_once)),
         total=len(tasks),
         clients=clients,
+        retry=retry,
     )
     with handle:
         return handle.wait(progress=progress, what="fractals ordered")
 
 
 def read(
-    endpoints: Endpoints, *, seconds: float, at_once: int = 8, path: str = FIRST_PAGE, clients: Clients = "turns"
+    endpoints: Endpoints,
+    *,
+    seconds: float,
+    at_once: int = 8,
+    path: str = FIRST_PAGE,
+    clients: Clients = "turns",
+    retry: Retry | Retries | None = None,
 ) -> Rows:
-    """GET `path` for so many seconds, `at_once` requests at any time (a closed loop). `clients` as in `Load`."""
-    with start(endpoints, seconds=seconds, at_once=at_once, path=path, clients=clients) as handle:
+    """GET `path` for so many seconds, `at_once` requests at any time (a closed loop). The rest is as in `Load`."""
+    with start(endpoints, seconds=seconds, at_once=at_once, path=path, clients=clients, retry=retry) as handle:
         return handle.wait()
 
 

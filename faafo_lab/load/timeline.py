@@ -15,9 +15,10 @@ from dataclasses import dataclass, field, replace
 
 from faafo_lab.cloud.model import Server
 from faafo_lab.cloud.waiting import Look
+from faafo_lab.load.errors import LoadError
 from faafo_lab.load.rows import Rows
 from faafo_lab.load.runner import Endpoints
-from faafo_lab.load.sending import LoadError, create
+from faafo_lab.load.sending import create
 from faafo_lab.load.tasks import Task
 from faafo_lab.topology import Api, Moment, NoAnswer, Topology
 from faafo_lab.topology.api import timestamp

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 READ_BYTES = 65536
 SHORTEST_TIMEOUT_SECONDS = 0.001
+CUT_OFF = "cut off"  # the error of a request in flight when its run ended
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Client:
             return Answer(response.status, response.headers.get("X-Served-By") or endpoint)
         except (OSError, http.client.HTTPException, ValueError) as problem:
             self._forget(endpoint)
-            name = "cut off" if self._is_cut else "timed out" if isinstance(problem, TimeoutError) else ""
+            name = CUT_OFF if self._is_cut else "timed out" if isinstance(problem, TimeoutError) else ""
             return Answer(None, endpoint, name or type(problem).__name__)
 
     def cut(self) -> None:

@@ -24,7 +24,7 @@ import numpy as np
 from faafo_lab.app import julia
 from faafo_lab.cloud.config import EMBEDDED
 from faafo_lab.cloud.marks import ROLE_KEY
-from faafo_lab.load.sending import LoadError
+from faafo_lab.load.errors import LoadError
 from faafo_lab.load.tasks import BOX, ITERATIONS, SEED, Task
 from faafo_lab.load.timeline import Done, finish
 from faafo_lab.paths import make_home, write_whole

@@ -3,6 +3,7 @@
     plots.throughput(timeline, phases)                      fractals per second over time, by worker, events marked
     plots.gantt(timeline, start, end)                       which worker had which task when
     plots.latency({"before": rows, "after": rows})          how long requests waited
+    plots.outcomes({"turns": rows}, events)                 which requests failed when, and who answered the others
     plots.autoscaling(run)                                  load, workers and waiting over an autoscaler's run
     plots.bottleneck({("read", 1, 1): 250, ...})            what another API, or more workers, gain for which load
     plots.scaling([(1, 0.75), (2, 1.4)], prediction=...)    throughput against workers, and the law behind it
@@ -12,7 +13,7 @@
 Its rooms:
 
     over_time  throughput, gantt; events: the marks for events
-    waits      latency
+    waits      latency; outcomes: who answered, and what failed
     autoscaling an autoscaler's run
     bottleneck two kinds of load on four layouts
     workers    scaling; usl: the Universal Scalability Law behind it
@@ -22,6 +23,7 @@ Its rooms:
 
 from faafo_lab.plots.autoscaling import autoscaling
 from faafo_lab.plots.bottleneck import bottleneck
+from faafo_lab.plots.outcomes import outcomes
 from faafo_lab.plots.over_time import gantt, throughput
 from faafo_lab.plots.picture import Picture
 from faafo_lab.plots.places import answers, places
@@ -35,6 +37,7 @@ __all__ = [
     "bottleneck",
     "gantt",
     "latency",
+    "outcomes",
     "places",
     "scaling",
     "throughput",

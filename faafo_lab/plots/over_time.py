@@ -34,8 +34,8 @@ def throughput(timeline: Timeline, phases: Sequence[tuple[str, float, float]], t
     figure = new_figure(WIDTH_INCHES, HEIGHT_INCHES)
     widths = [max(4.0, end - start) for _, start, end in phases] or [1.0]
     axes = figure.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=widths)[0]
-    workers = _by_number({item.worker for _, start, end in phases for item in timeline.between(start, end)})
-    looks = _looks(workers)
+    workers = by_number({item.worker for _, start, end in phases for item in timeline.between(start, end)})
+    looks = looks_of(workers)
     sentences: list[str] = []
     rows: list[tuple[str, float, str, float]] = []
     labels: list[tuple[Any, list[tuple[float, str]]]] = []
@@ -89,7 +89,7 @@ def throughput(timeline: Timeline, phases: Sequence[tuple[str, float, float]], t
         say_empty(axes[0], sentences[0])
     axes[0].set_ylabel(f"fractals finished per {BIN_SECONDS:g} s")
     axes[0].set_ylim(0, max(top, 1.2 * mean_top, 0.1) * 1.05)
-    handles = [_patch(looks[worker]) for worker in workers]
+    handles = [patch(looks[worker]) for worker in workers]
     if handles:
         figure.legend(
             handles, workers, loc="outside lower center", ncols=min(6, len(workers)), frameon=False, fontsize=9
@@ -116,8 +116,8 @@ def gantt(
     last = max(last, first + 0.1)
     items = sorted((item for item in items if first <= item.at <= last), key=lambda item: item.at)
     lost = [(item, attempt) for item in items for attempt in item.lost]
-    workers = _by_number({item.worker for item in items} | {attempt.worker for _, attempt in lost})
-    looks = _looks(workers)
+    workers = by_number({item.worker for item in items} | {attempt.worker for _, attempt in lost})
+    looks = looks_of(workers)
     lanes = {worker: _lanes([item for item in items if item.worker == worker]) or [[]] for worker in workers}
     count = max(1, sum(len(rows) for rows in lanes.values()))
     figure = new_figure(WIDTH_INCHES, 1.3 + LANE_INCHES * max(count, 3))
@@ -197,7 +197,7 @@ def _halo() -> Any:
     return withStroke(linewidth=3, foreground="white", alpha=0.85)
 
 
-def _looks(workers: Sequence[str]) -> dict[str, dict[str, Any]]:
+def looks_of(workers: Sequence[str]) -> dict[str, dict[str, Any]]:
     """A colour and a hatch for each worker."""
     return {
         worker: {
@@ -209,13 +209,14 @@ def _looks(workers: Sequence[str]) -> dict[str, dict[str, Any]]:
     }
 
 
-def _patch(look: Mapping[str, Any]) -> Any:
+def patch(look: Mapping[str, Any]) -> Any:
+    """A legend's sign for one of these looks."""
     from matplotlib.patches import Patch
 
-    return Patch(linewidth=0, **look)
+    return Patch(**{"linewidth": 0, **look})
 
 
-def _by_number(names: Iterable[str]) -> list[str]:
+def by_number(names: Iterable[str]) -> list[str]:
     """Sorted so that app-worker-10 comes after app-worker-9."""
     return sorted(names, key=lambda name: (name.rstrip("0123456789"), len(name), name))
 

@@ -39,9 +39,7 @@ def answers(statuses: Mapping[str, Sequence[int | None]], *, title: str = "") ->
         say_empty(axis, sentences[-1])
     if title:
         axis.set_title(title, fontsize=11)
-    table = [
-        (name, at, status or "no answer") for name, each in statuses.items() for at, status in enumerate(each, 1)
-    ]
+    table = [(name, at, status or "no answer") for name, each in statuses.items() for at, status in enumerate(each, 1)]
     return Picture(figure, f"Pictures asked of each API. {'; '.join(sentences)}.", ("API", "picture", "status"), table)
 
 
@@ -77,9 +75,7 @@ def places(moments: Mapping[str, Mapping[str, str | None]], *, title: str = "") 
         say_empty(axes[0], sentences[-1])
     if title:
         figure.suptitle(title, fontsize=11)
-    return Picture(
-        figure, f"Where the pictures are. {'; '.join(sentences)}.", ("moment", "picture", "place"), table
-    )
+    return Picture(figure, f"Where the pictures are. {'; '.join(sentences)}.", ("moment", "picture", "place"), table)
 
 
 def _marks(axis: Any, row: int, fine: Sequence[int], bad: Sequence[int], size: float = 46) -> None:

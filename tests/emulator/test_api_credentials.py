@@ -16,6 +16,7 @@ from .clients import openstack as openstackclient
 from .conftest import Api
 
 NETWORKS = "/networking/v2.0/networks"
+SERVERS = {"service": "compute", "method": "GET", "path": "/v2.1/servers"}
 
 
 @pytest.fixture
@@ -24,6 +25,12 @@ def path(api: Api) -> Iterator[str]:
     yield path
     for each in api.get(path)["application_credentials"]:
         assert api("DELETE", f"{path}/{each['id']}").status_code == 204
+    for each in api.get(rules_path(api))["access_rules"]:
+        assert api("DELETE", f"{rules_path(api)}/{each['id']}").status_code == 204
+
+
+def rules_path(api: Api) -> str:
+    return f"/identity/v3/users/{api.user}/access_rules"
 
 
 def create(api: Api, path: str, **more: Any) -> Any:
@@ -145,6 +152,86 @@ def test_a_credential_and_its_tokens_expire_together(api: Api, path: str) -> Non
     assert datetime.now(UTC) >= soon
 
 
+def test_access_rules_are_all_that_a_credential_may_do_in_every_service(api: Api, path: str) -> None:
+    """As in keystonemiddleware, which answers as if the token were invalid."""
+    store = f"/v1/AUTH_{api.project}"
+    wanted = [
+        SERVERS,
+        {"service": "network", "method": "GET", "path": "/networking/v2.0/networks"},
+        {"service": "image", "method": "GET", "path": "/v2/images/*"},
+        {"service": "object-store", "method": "PUT", "path": "/v1/{account}/pictures/**"},
+        {"service": "object-store", "method": "GET", "path": "/v1/AUTH_*/pictures"},
+        {"service": "block-storage", "method": "GET", "path": "/v3/*/volumes"},
+        {"service": "identity", "method": "GET", "path": "/v3/projects/**"},
+    ]
+    image = api.image()
+    assert api("PUT", f"{store}/pictures").status_code == 201
+    made = create(api, path, access_rules=wanted)
+    headers = token(api, made)
+    balancers = "/load-balancer/v2.0/lbaas/loadbalancers"
+    for method, place, opens in (
+        ("GET", "/compute/v2.1/servers", True),
+        ("GET", "/compute/v2.1/servers/detail", False),
+        ("POST", "/compute/v2.1/servers", False),
+        ("GET", NETWORKS, True),
+        ("GET", f"{NETWORKS}/x", False),
+        ("GET", f"/image/v2/images/{image}", True),
+        ("GET", f"/image/v2/images/{image}/members", False),  # * is one segment of the path
+        ("PUT", f"{store}/pictures/a/b.png", True),  # ** is many
+        ("PUT", f"{store}/pictures", False),
+        ("GET", f"{store}/pictures", True),
+        ("HEAD", f"{store}/pictures", False),
+        ("GET", f"{store}/pictures/a/b.png", False),
+        ("GET", store, False),
+        ("GET", f"/volume/v3/{api.project}/volumes", True),
+        ("GET", f"/volume/v3/{api.project}/volumes/detail", False),
+        ("GET", f"/identity/v3/projects/{api.project}", True),
+        ("GET", path, False),
+        ("GET", balancers, False),
+    ):
+        status = api(method, place, headers=headers).status_code
+        assert (status < 300) if opens else (status == 401), (method, place, status)
+    assert api("GET", balancers).status_code == 200
+    for place in ("pictures/a/b.png", "pictures"):
+        assert api("DELETE", f"{store}/{place}").status_code == 204
+
+
+def test_a_token_says_which_requests_it_opens_and_shows_itself(api: Api, path: str) -> None:
+    made = create(api, path, access_rules=[SERVERS])
+    [rule] = made["access_rules"]
+    assert {name: rule[name] for name in SERVERS} == SERVERS
+    answer = login(api, id=made["id"], secret=made["secret"])
+    assert answer.json()["token"]["application_credential"]["access_rules"] == [rule]
+    text = answer.headers["X-Subject-Token"]
+    shown = api("GET", "/identity/v3/auth/tokens", headers={"X-Auth-Token": text, "X-Subject-Token": text})
+    assert shown.json()["token"]["application_credential"]["access_rules"] == [rule]
+    exchanged = api.login({"auth": {"identity": {"methods": ["token"], "token": {"id": text}}}})
+    headers = {"X-Auth-Token": exchanged.headers["X-Subject-Token"]}
+    assert api("GET", "/compute/v2.1/servers", headers=headers).status_code == 200
+    assert api("GET", NETWORKS, headers=headers).status_code == 401
+    assert "access_rules" not in create(api, path, name="free", access_rules=[])
+
+
+def test_credentials_share_access_rules_which_outlive_them(api: Api, alt: Api, path: str) -> None:
+    networks = {"service": "network", "method": "GET", "path": "/v2.0/networks"}
+    made = create(api, path, access_rules=[SERVERS, SERVERS, networks])
+    first, second = made["access_rules"]
+    another = create(api, path, name="another", access_rules=[SERVERS, {"id": second["id"]}])
+    assert another["access_rules"] == made["access_rules"]
+    rules = rules_path(api)
+    assert api.get(rules)["access_rules"] == [first, second]
+    assert api.get(f"{rules}?service=network")["access_rules"] == [second]
+    assert api.get(f"{rules}/{first['id']}") == {"access_rule": first}
+    assert api("DELETE", f"{path}/{made['id']}").status_code == 204
+    assert api("DELETE", f"{rules}/{first['id']}").status_code == 403  # the other one has it
+    assert alt("GET", rules).status_code == 403
+    assert alt("DELETE", f"{rules_path(alt)}/{first['id']}").status_code == 404
+    assert api("DELETE", f"{path}/{another['id']}").status_code == 204
+    assert api("DELETE", f"{rules}/{first['id']}").status_code == 204
+    assert api("GET", f"{rules}/{first['id']}").status_code == 404
+    assert api.get(rules)["access_rules"] == [second]
+
+
 @pytest.mark.parametrize(
     ("wrong", "status"),
     [
@@ -154,7 +241,13 @@ def test_a_credential_and_its_tokens_expire_together(api: Api, path: str) -> Non
         ({"roles": [{"id": id_of("role", "admin")}]}, 400),
         ({"expires_at": "2001-01-01T00:00:00"}, 400),
         ({"expires_at": "tomorrow"}, 400),
-        ({"access_rules": [{"path": "/v2.1/servers", "method": "GET", "service": "compute"}]}, 400),
+        ({"access_rules": [{**SERVERS, "path": "v2.1/servers"}]}, 400),
+        ({"access_rules": [{**SERVERS, "method": "TRACE"}]}, 400),
+        ({"access_rules": [{**SERVERS, "service": ""}]}, 400),
+        ({"access_rules": [{**SERVERS, "who": "me"}]}, 400),
+        ({"access_rules": [SERVERS, {"path": "/v2.1/servers", "method": "GET"}]}, 400),
+        ({"access_rules": SERVERS}, 400),
+        ({"access_rules": [{"id": "0"}]}, 404),
         ({"name": "ci"}, 409),
     ],
 )
@@ -163,6 +256,7 @@ def test_a_credential_that_makes_no_sense_is_refused(api: Api, path: str, wrong:
     answer = api("POST", path, {"application_credential": {"name": "other", **wrong}})
     assert answer.status_code == status, answer.text
     assert len(api.get(path)["application_credentials"]) == 1
+    assert api.get(rules_path(api))["access_rules"] == []  # of one that was refused nothing stays
 
 
 def test_nobody_sees_anothers_credentials(api: Api, alt: Api, path: str) -> None:

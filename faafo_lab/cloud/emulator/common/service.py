@@ -326,9 +326,18 @@ class Service:
         """The path as the routes have it: without a slash at its end."""
         return path.rstrip("/") or "/"
 
+    def token(self, request: Request) -> Token | None:
+        """The request's token, if it is valid and its access rules let the request in.
+
+        They may have the path as the API's reference has it, or as it is on a cloud whose services share a port.
+        """
+        token = self.tokens.find_token(request.headers.get("X-Auth-Token"))
+        types, paths = (self.type, *(type for type, _ in self.aliases)), (request.path, self.prefix + request.path)
+        return token if token and token.opens(types, request.method, paths) else None
+
     def authenticate(self, request: Request) -> None:
         """Find out who asks. Raises a 401 `Fault` without a valid token, a 403 without a project."""
-        token = self.tokens.find_token(request.headers.get("X-Auth-Token"))
+        token = self.token(request)
         if token is None:
             raise Fault(
                 401,

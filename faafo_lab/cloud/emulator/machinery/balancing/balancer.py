@@ -175,14 +175,14 @@ class Balancer:
 
     async def _relay(self, front: Frontend, connection: socket.socket, client: str) -> None:
         try:
-            backend, member, sock, _ = await self._dialer.dial(front, client, client)
+            way = await self._dialer.dial(front, client, client)
         except NobodyThere:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing is a reset
             return
         try:
-            await tunnel(front, connection, sock)
+            await tunnel(front, connection, way.sock)
         finally:
-            backend.active[member.id] -= 1
+            self._dialer.leave(way, clean=False)
 
 
 def _in_any(address: str, blocks: tuple[str, ...]) -> bool:

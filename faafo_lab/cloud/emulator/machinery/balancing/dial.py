@@ -9,17 +9,53 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from faafo_lab.cloud.emulator.machinery.balancing.health import Door
 from faafo_lab.cloud.emulator.machinery.balancing.listeners import Frontend
 from faafo_lab.cloud.emulator.machinery.balancing.pools import Backend, Member, NobodyThere
 
 _FULL_SECONDS = 0.01
-"""How long until a member whose queue is full is asked again."""
+"""How long until members whose queues are full are asked again."""
 _KEPT_MAX = 16
 """Kept connections of a member."""
 _KEPT_SECONDS = 2.0
+
+
+@dataclass(eq=False, slots=True)
+class Way:
+    """A connection to a member. It counts as active there from `Dialer.dial` until `Dialer.leave`."""
+
+    place: str
+    sock: socket.socket
+    backend: Backend
+    member: Member
+    kept: bool = False
+    """Whether it has served before."""
+    since: float = 0.0
+    """When it was last kept."""
+    _heed: Callable[[], None] | None = field(default=None, repr=False)
+
+    def attend(self, heed: Callable[[], None]) -> None:
+        """Call this from now on when the member has said something, or ended the connection."""
+        if self._heed is None:
+            asyncio.get_running_loop().add_reader(self.sock, self._said)
+        self._heed = heed
+
+    def forsake(self) -> None:
+        """Call nobody any more."""
+        if self._heed is not None:
+            asyncio.get_running_loop().remove_reader(self.sock)
+            self._heed = None
+
+    def close(self) -> None:
+        self.forsake()
+        self.sock.close()
+
+    def _said(self) -> None:
+        if self._heed is not None:
+            self._heed()
 
 
 class Dialer:
@@ -29,80 +65,105 @@ class Dialer:
         """`door` is `Switch.door`; `backends` are the pools at work, by id."""
         self._door = door
         self._backends = backends
-        self._kept: dict[Member, dict[socket.socket, asyncio.TimerHandle]] = {}
+        self._kept: dict[str, list[Way]] = {}
+        self._sweeper: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
         """Close the connections that are kept."""
-        for member, kept in list(self._kept.items()):
-            for sock in list(kept):
-                self._drop(member, sock)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for kept in self._kept.values():
+            while kept:
+                kept.pop().close()
 
     def backend(self, front: Frontend) -> Backend | None:
         """A listener's pool, if it has one."""
         return self._backends.get(front.listener.pool or "")
 
-    async def dial(
-        self, front: Frontend, client: str, sticky: str | None, *, kept: bool = False
-    ) -> tuple[Backend, Member, socket.socket, bool]:
-        """Connect to the member that is to serve this client, or to the next best; with `kept`, a kept connection will
-        do, and the last value says whether this is one. Raises `NobodyThere`.
-
-        It counts as active at once, until the caller takes that back.
-        """
-        backend = self.backend(front)
-        for member in backend.choose(client, sticky) if backend is not None else ():
-            try:
-                place = str(self._door(member.address, member.port, member.source))
-                known = self._take(member) if kept else None
-                sock = known or await self._connect(place, front.listener.connect_seconds)
-            except (OSError, TimeoutError):
-                continue
-            assert backend is not None
-            backend.active[member.id] += 1
-            backend.bind(sticky, member)
-            return backend, member, sock, known is not None
-        raise NobodyThere
-
-    def keep(self, member: Member, sock: socket.socket) -> None:
-        """Keep a connection on which the member has said all that was asked for, or close it: that is up to here."""
-        kept = self._kept.setdefault(member, {})
-        kept[sock] = asyncio.get_running_loop().call_later(_KEPT_SECONDS, self._drop, member, sock)
-        if len(kept) > _KEPT_MAX:
-            self._drop(member, next(iter(kept)))
-
-    def _take(self, member: Member) -> socket.socket | None:
-        """The kept connection that was used last and is still open."""
-        while kept := self._kept.get(member):
-            sock = next(reversed(kept))
-            try:
-                sock.recv(1, socket.MSG_PEEK)  # the end, an error, or what nobody has asked for
-            except BlockingIOError:
-                self._forget(member, sock)
-                return sock
-            except OSError:
-                pass
-            self._drop(member, sock)
-        return None
-
-    def _forget(self, member: Member, sock: socket.socket) -> None:
-        self._kept[member].pop(sock).cancel()
-        if not self._kept[member]:
-            del self._kept[member]
-
-    def _drop(self, member: Member, sock: socket.socket) -> None:
-        self._forget(member, sock)
-        sock.close()
-
-    async def _connect(self, place: str, limit: float) -> socket.socket:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.setblocking(False)
-            async with asyncio.timeout(limit):
+    async def dial(self, front: Frontend, client: str, sticky: str | None, *, kept: bool = False) -> Way:
+        """Connect as `dial_at_once` does, and wait for a place in a member's queue. Raises `NobodyThere`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(front.listener.connect_seconds):
                 while True:
                     with contextlib.suppress(BlockingIOError):
-                        sock.connect(place)
-                        return sock
+                        return self.dial_at_once(front, client, sticky, kept=kept)
                     await asyncio.sleep(_FULL_SECONDS)
-        except BaseException:
-            sock.close()
-            raise
+        raise NobodyThere
+
+    def dial_at_once(self, front: Frontend, client: str, sticky: str | None, *, kept: bool = False) -> Way:
+        """Connect to the member that is to serve this client, or to the next best; with `kept`, a kept connection will
+        do. Raises `NobodyThere`, and BlockingIOError where all that are there have a full queue."""
+        backend = self.backend(front)
+        full: BlockingIOError | None = None
+        for member in backend.choose(client, sticky) if backend is not None else ():
+            assert backend is not None
+            try:
+                place = str(self._door(member.address, member.port, member.source))
+                way = self._take(place) if kept else None
+                way = way or Way(place, _connect(place), backend, member)
+            except BlockingIOError as error:
+                full = error
+                continue
+            except OSError:
+                continue
+            way.backend, way.member = backend, member
+            backend.active[member.id] += 1
+            backend.bind(sticky, member)
+            return way
+        raise full or NobodyThere
+
+    def leave(self, way: Way, *, clean: bool) -> None:
+        """An exchange is over. If it was `clean`, the member has said all that was asked for, and nothing else: then
+        the connection is kept, if there are not too many."""
+        way.backend.active[way.member.id] -= 1
+        if not clean or len(kept := self._kept.setdefault(way.place, [])) >= _KEPT_MAX:
+            way.close()
+            return
+        loop = asyncio.get_running_loop()
+        way.kept, way.since = True, loop.time()
+        way.attend(lambda: self._drop(way))
+        kept.append(way)
+        if self._sweeper is None:
+            self._sweeper = loop.call_later(_KEPT_SECONDS, self._sweep)
+
+    def _take(self, place: str) -> Way | None:
+        """The kept connection that was used last and is still open."""
+        kept = self._kept.get(place)
+        while kept:
+            way = kept.pop()
+            try:
+                way.sock.recv(1, socket.MSG_PEEK)  # the end, an error, or what nobody has asked for
+            except BlockingIOError:
+                return way
+            except OSError:
+                pass
+            way.close()
+        return None
+
+    def _drop(self, way: Way) -> None:
+        self._kept[way.place].remove(way)
+        way.close()
+
+    def _sweep(self) -> None:
+        """Close what has been kept for long enough."""
+        loop = asyncio.get_running_loop()
+        self._sweeper = None
+        for place, kept in list(self._kept.items()):
+            while kept and kept[0].since + _KEPT_SECONDS <= loop.time():
+                kept.pop(0).close()
+            if not kept:
+                del self._kept[place]
+        if self._kept:
+            oldest = min(kept[0].since for kept in self._kept.values())
+            self._sweeper = loop.call_at(oldest + _KEPT_SECONDS, self._sweep)
+
+
+def _connect(place: str) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.connect(place)
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -31,6 +31,11 @@ class Listener:
     outsiders: frozenset[str] = frozenset()
     """Instances that have no way to the VIP itself."""
 
+    def forwarded(self, client: str) -> list[tuple[bytes, bytes]]:
+        """The fields that are added to a request from this address."""
+        values = {"X-Forwarded-For": client, "X-Forwarded-Port": str(self.port), "X-Forwarded-Proto": "http"}
+        return [(name.encode(), values[name].encode()) for name in self.insert_headers]
+
 
 @dataclass
 class Stats:

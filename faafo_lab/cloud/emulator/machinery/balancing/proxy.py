@@ -18,9 +18,10 @@ from typing import cast
 
 import h11
 
-from faafo_lab.cloud.emulator.machinery.balancing.dial import Dialer
+from faafo_lab.cloud.emulator.machinery.balancing.dial import Dialer, Way
+from faafo_lab.cloud.emulator.machinery.balancing.express import SAFE, Express, Odd
 from faafo_lab.cloud.emulator.machinery.balancing.listeners import Frontend
-from faafo_lab.cloud.emulator.machinery.balancing.pools import Backend, Member, NobodyThere
+from faafo_lab.cloud.emulator.machinery.balancing.pools import NobodyThere
 from faafo_lab.cloud.emulator.machinery.balancing.tunnel import tunnel
 
 _READ_BYTES = 1 << 16
@@ -51,8 +52,6 @@ _WORDS = {
     504: "The server didn't respond in time.",
     505: "Only HTTP/1.0 and HTTP/1.1 are spoken here.",
 }
-_SAFE = (b"GET", b"HEAD", b"OPTIONS")
-"""What may be sent again, where it has no body."""
 _MEMBERS = (502, 503, 504)
 """Those that are not the client's fault."""
 
@@ -62,8 +61,8 @@ Fields = list[tuple[bytes, bytes]]
 async def serve(dialer: Dialer, front: Frontend, connection: socket.socket, client: str) -> None:
     """Serve a client's connection until it ends. The socket does not block, and whoever calls closes it."""
     rest: bytes | None = b""
-    while rest is not None:
-        rest = await Exchange(dialer, front, connection, client).run(rest)
+    while rest is not None and (odd := await Express(dialer, front, connection, client).run(rest)) is not None:
+        rest = await Exchange(dialer, front, connection, client, odd).run()
 
 
 class Refused(Exception):
@@ -137,28 +136,32 @@ class Side:
 class Exchange:
     """One request, on its way to a member, and the answer on its way back."""
 
-    def __init__(self, dialer: Dialer, front: Frontend, connection: socket.socket, client: str) -> None:
+    def __init__(self, dialer: Dialer, front: Frontend, connection: socket.socket, client: str, odd: Odd) -> None:
         self._dialer = dialer
         self._front = front
         self._client = client
+        self._odd = odd
         self._near = Side(connection, front.listener.client_seconds, h11.SERVER)
         self._fault: int | None = None  # the status that the client's own failure in the midst of its body deserves
         self._method = self._target = b""
         self._http10 = self._bodiless = False
 
-    async def run(self, early: bytes) -> bytes | None:
-        """Serve it. `early` has come already; returns what has come of the next one, or None where there is none.
+    async def run(self) -> bytes | None:
+        """Serve it. Returns what has come of the next one, or None where there is none.
 
         Raises OSError where the client has gone.
         """
         http = self._near.http
         try:
-            request = await self._head(early)
+            request = await self._head(self._odd.asked)
             if request is None:
                 return None
             await self._pass(self._checked(request))
         except Refused as refused:
             await self._refuse(refused.status)
+        finally:
+            if self._odd.way is not None:
+                self._dialer.leave(self._odd.way, clean=False)
         if http.our_state is h11.DONE and http.their_state is h11.DONE:
             return http.trailing_data[0]
         if http.our_state in (h11.DONE, h11.MUST_CLOSE):
@@ -220,43 +223,54 @@ class Exchange:
 
     async def _pass(self, fields: Fields) -> None:
         """Give the request to a member, and its answer to the client. Raises Refused, and OSError as `run` does."""
+        if self._odd.status is not None:
+            raise Refused(self._odd.status)
         first = self._near.next()
         key = self._key(fields)
         whole = isinstance(first, h11.EndOfMessage)
-        kept = whole and self._method in _SAFE
+        kept = whole and self._method in SAFE
+        request = h11.Request(method=self._method, target=b"/", headers=self._forwarded(fields, whole=whole))
         while True:
+            way, self._odd.way = self._odd.way, None
+            asked = way is not None
             try:
-                backend, member, sock, kept = await self._dialer.dial(self._front, self._client, key, kept=kept)
+                way = way or await self._dialer.dial(self._front, self._client, key, kept=kept)
             except NobodyThere:
                 raise Refused(503) from None
-            far = Side(sock, self._front.listener.member_seconds, h11.CLIENT)
-            request = h11.Request(method=self._method, target=b"/", headers=self._forwarded(fields, whole=whole))
-            head = far.http.send(request).partition(b"\r\n")[2]
+            way.forsake()
+            far = Side(way.sock, self._front.listener.member_seconds, h11.CLIENT)
+            head = b"%s %s HTTP/1.1\r\n" % (self._method, self._target) + far.http.send(request).partition(b"\r\n")[2]
             cookie = None
-            if backend.pool.persistence == "HTTP_COOKIE" and key != member.id:
-                cookie = f"{backend.pool.cookie}={member.id}; path=/".encode()
-            line = b"%s %s HTTP/1.1\r\n" % (self._method, self._target)
+            if way.backend.pool.persistence == "HTTP_COOKIE" and key != way.member.id:
+                cookie = f"{way.backend.pool.cookie}={way.member.id}; path=/".encode()
             upload = None
             try:
-                if whole:
-                    await self._upload(far, line + head, first)
+                if asked:
+                    self._has(far, first)
+                elif whole:
+                    await self._upload(far, head, first)
                 else:
-                    upload = asyncio.get_running_loop().create_task(self._upload(far, line + head, first))
-                await self._answer(far, backend, member, cookie)
+                    upload = asyncio.get_running_loop().create_task(self._upload(far, head, first))
+                await self._answer(far, way, cookie)
                 return
             except Refused:
-                if not kept or far.heard:
+                if not way.kept or far.heard:
                     raise
                 kept = False  # the member has ended it meanwhile
             finally:
                 if upload is not None:
                     upload.cancel()
                     await asyncio.wait([upload])
-                backend.active[member.id] -= 1
-                if far.clean:
-                    self._dialer.keep(member, sock)
-                else:
-                    sock.close()
+                self._dialer.leave(way, clean=far.clean)
+
+    def _has(self, far: Side, event: h11.Event | type[h11.NEED_DATA | h11.PAUSED]) -> None:
+        """The member has the request already, which has come whole, and has begun to answer."""
+        while isinstance(event, h11.Data):
+            far.http.send(event)
+            event = self._near.next()
+        far.http.send(h11.EndOfMessage())
+        far.http.receive_data(self._odd.said)
+        far.heard = True
 
     async def _upload(self, far: Side, head: bytes, first: h11.Event | type[h11.NEED_DATA | h11.PAUSED]) -> None:
         try:
@@ -310,16 +324,11 @@ class Exchange:
     def _forwarded(self, fields: Fields, *, whole: bool) -> Fields:
         """The fields that the member gets. `whole`: the request has no body."""
         listener = self._front.listener
-        values = {
-            "X-Forwarded-For": self._client,
-            "X-Forwarded-Port": str(listener.port),
-            "X-Forwarded-Proto": "http",
-        }
         ours = {name.lower().encode() for name in listener.insert_headers if name != "X-Forwarded-For"}  # a list
         if self._http10:
             ours.add(b"expect")
         passed = [each for each in _end_to_end(fields) if each[0].lower() not in ours]
-        passed += [(name.encode(), values[name].encode()) for name in listener.insert_headers]
+        passed += listener.forwarded(self._client)
         kinds = {name.lower(): value for name, value in fields}
         if b"transfer-encoding" in kinds:
             passed.append((b"Transfer-Encoding", b"chunked"))
@@ -329,7 +338,7 @@ class Exchange:
 
     # The answer
 
-    async def _answer(self, far: Side, backend: Backend, member: Member, cookie: bytes | None) -> None:
+    async def _answer(self, far: Side, way: Way, cookie: bytes | None) -> None:
         """Give the client the member's answer, and `cookie` if any. Raises Refused, and OSError as `run` does."""
         near = self._near
         try:
@@ -348,11 +357,12 @@ class Exchange:
         except Refused as refused:
             raise Refused(self._fault or refused.status) from None
         fields = _end_to_end(event.headers.raw_items())
-        if backend.pool.persistence == "APP_COOKIE":
+        pool = way.backend.pool
+        if pool.persistence == "APP_COOKIE":
             for each, value in event.headers:
                 name, _, rest = value.decode("latin1").partition("=")
-                if each == b"set-cookie" and name.strip() == backend.pool.cookie:
-                    backend.bind(rest.split(";")[0].strip().strip('"'), member)
+                if each == b"set-cookie" and name.strip() == pool.cookie:
+                    way.backend.bind(rest.split(";")[0].strip().strip('"'), way.member)
         if cookie is not None:
             fields += [(b"Set-Cookie", cookie), (b"Cache-Control", b"private")]
         if near.http.their_state is h11.SEND_BODY:

@@ -4,5 +4,5 @@ api             the service, its words and versions
 base            what its resources share: users and projects by name
 projects        and users, as an ordinary user may see them
 tokens          issued, shown and revoked
-credentials     application credentials; rows: what the store keeps of each
+credentials     application credentials; access_rules: what bounds them; rows: what the store keeps of each
 """

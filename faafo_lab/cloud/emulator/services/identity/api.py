@@ -13,6 +13,7 @@ from faafo_lab.cloud.emulator.common.names import ADMIN, PROJECTS, ROLES, id_of
 from faafo_lab.cloud.emulator.common.schema import Invalid
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, keystone_error, route
 from faafo_lab.cloud.emulator.common.token import Token
+from faafo_lab.cloud.emulator.services.identity.access_rules import AccessRules
 from faafo_lab.cloud.emulator.services.identity.base import PREFIX, Directory
 from faafo_lab.cloud.emulator.services.identity.credentials import Credentials
 from faafo_lab.cloud.emulator.services.identity.projects import Projects
@@ -25,7 +26,7 @@ class Identity(Service):
     """The identity service, which knows all tokens."""
 
     prefix, type, name = PREFIX, "identity", "keystone"
-    PARTS = (Authentication, Credentials, Projects)
+    PARTS = (Authentication, Credentials, AccessRules, Projects)
     needs_project = False
     malformed = (
         "Expecting to find valid JSON in request body. The server could not comply with the request since it is"
@@ -37,6 +38,7 @@ class Identity(Service):
         super().__init__(site, self)
         self.directory = Directory(site)
         self.credentials = Credentials(site, self.directory)
+        self.access_rules = self.credentials.rules
         self.authentication = Authentication(site, self.directory, self.credentials, services)
         self.projects = Projects(self.directory)
 
@@ -58,6 +60,12 @@ class Identity(Service):
                     users.put(_user(name, name))
             if id_of("user", ADMIN) not in users:  # what an earlier version wrote has none
                 users.put({**_user(ADMIN, PROJECTS[0]), "roles": [ADMIN, *ROLES]})
+
+    def token(self, request: Request) -> Token | None:
+        """The request's token. Whatever its access rules say, it shows itself: so services ask what it is."""
+        if (request.method, request.path) == ("GET", "/v3/auth/tokens"):
+            return self.find_token(request.headers.get("X-Auth-Token"))
+        return super().token(request)
 
     # Words
 

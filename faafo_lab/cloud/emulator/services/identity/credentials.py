@@ -3,7 +3,7 @@
     POST /v3/users/USER/application_credentials  {"application_credential": {"name": "ci", …}}
 
 The secret is shown once; a hash of it is kept. One with the role reader alone changes nothing, and only one that is
-unrestricted manages others. Access rules are not implemented.
+unrestricted manages others. Access rules (`access_rules`) bound it to single requests.
 Source: https://docs.openstack.org/api-ref/identity/v3/#application-credentials
 """
 
@@ -20,6 +20,7 @@ from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.names import ROLES, id_of
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Table
+from faafo_lab.cloud.emulator.services.identity.access_rules import RULES, AccessRules
 from faafo_lab.cloud.emulator.services.identity.base import Directory, forbidden, moment
 from faafo_lab.cloud.emulator.services.identity.rows import CredentialRow
 from faafo_lab.cloud.emulator.site import Site
@@ -39,6 +40,7 @@ CREDENTIAL: schema.Schema = {
                 "description": {"type": ["null", "string"], "maxLength": 65535},
                 "expires_at": {"type": ["null", "string"]},
                 "unrestricted": {"type": ["null", "boolean"]},
+                "access_rules": RULES,
                 "roles": {  # none, as `openstack` sends them, are all that the token has
                     "type": "array",
                     "items": {"type": "object", "properties": {"id": _NAME, "name": _NAME}},
@@ -53,8 +55,10 @@ class Credentials:
     """Application credentials."""
 
     def __init__(self, site: Site, directory: Directory) -> None:
+        self._store = site.store
         self.table: Table[CredentialRow] = site.store.table("application_credential")
         self._directory = directory
+        self.rules = AccessRules(site, directory, self._has_rule, self._check_owner)
 
     def proven(self, claim: JSON) -> CredentialRow | None:
         """The credential that a login has the secret of, if it has not expired."""
@@ -68,10 +72,17 @@ class Credentials:
             return None
         return row if hmac.compare_digest(_hashed(claim.get("secret", ""), row["salt"]), row["hash"]) else None
 
+    def rules_of(self, row: CredentialRow) -> list[JSON]:
+        """A credential's access rules; none: it may make every request."""
+        return [self.rules.view(self.rules.table[id]) for id in row.get("access_rules", [])]
+
+    def _has_rule(self, id: str) -> bool:
+        return any(id in row.get("access_rules", []) for row in self.table)
+
     def _check_owner(self, request: Request, user: str, action: str, *, manages: bool = False) -> None:
         """Check that a user asks for his own, and may manage them. Raises a 403 `Fault`."""
         if user != request.token.user_id:
-            raise forbidden(f"{action}_application_credential")
+            raise forbidden(action)
         used = self.table.get(request.token.application_credential)
         if manages and used is not None and not used["unrestricted"]:
             raise Fault(
@@ -80,7 +91,7 @@ class Credentials:
             )
 
     def _own(self, request: Request, user: str, id: str, action: str, *, manages: bool = False) -> CredentialRow:
-        self._check_owner(request, user, action, manages=manages)
+        self._check_owner(request, user, f"{action}_application_credential", manages=manages)
         row = self.table.get(id)
         if row is None or row["user_id"] != user:
             raise Fault(404, f"Could not find Application Credential: {id}.")
@@ -98,17 +109,16 @@ class Credentials:
             "expires_at": None if row["expires_at"] is None else moment(row["expires_at"]),
             "unrestricted": row["unrestricted"],
             "links": {"self": f"{self._directory.url}/v3/users/{row['user_id']}/application_credentials/{row['id']}"},
+            **({"access_rules": rules} if (rules := self.rules_of(row)) else {}),
         }
 
     @route("POST", "/v3/users/{user}/application_credentials")
     def create(self, request: Request, user: str) -> Answer:
         """Create an application credential for the token's project."""
-        self._check_owner(request, user, "create", manages=True)
+        self._check_owner(request, user, "create_application_credential", manages=True)
         wanted = request.parse(CREDENTIAL)["application_credential"]
         if request.token.project_id is None:
             raise _invalid("the token must be scoped to a project")
-        if wanted.get("access_rules"):
-            raise _invalid("access rules are not supported by this cloud")
         if self.table.where(user_id=user, name=wanted["name"]):
             reason = f"Duplicate entry found with name {wanted['name']}."
             raise Fault(409, f"Conflict occurred attempting to store application_credential - {reason}")
@@ -127,13 +137,16 @@ class Credentials:
             "salt": salt,
             "hash": _hashed(secret, salt),
         }
-        self.table.put(row)
+        with self._store.transaction():
+            if rules := self.rules.ids(user, wanted.get("access_rules", [])):
+                row["access_rules"] = rules
+            self.table.put(row)
         return Answer(201, {"application_credential": {**self._view(row), "secret": secret}})
 
     @route("GET", "/v3/users/{user}/application_credentials")
     def index(self, request: Request, user: str) -> JSON:
         """The user's application credentials; `name` chooses one."""
-        self._check_owner(request, user, "list")
+        self._check_owner(request, user, "list_application_credentials")
         name = request.one("name")
         rows = [row for row in self.table.where(user_id=user) if name in (None, row["name"])]
         path = f"/v3/users/{user}/application_credentials"

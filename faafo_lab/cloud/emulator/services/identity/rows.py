@@ -35,6 +35,17 @@ class CredentialRow(TypedDict):
     unrestricted: bool
     salt: str
     hash: str  # of the secret
+    access_rules: NotRequired[list[str]]  # their ids; none: it may make every request
+
+
+class AccessRuleRow(TypedDict):
+    """A request that an application credential may make."""
+
+    id: str
+    user_id: str
+    service: str
+    method: str
+    path: str
 
 
 class TokenRow(TypedDict):

@@ -118,8 +118,13 @@ class Authentication:
             "user_name": self._directory.users[row["user_id"]]["name"],
             "project_name": project and project["name"],
         }
-        token, credential = Token(**fields), fields.get("application_credential")
-        return token if credential is None or credential in self._credentials.table else None
+        if (id := fields.get("application_credential")) is not None:
+            credential = self._credentials.table.get(id)
+            if credential is None:
+                return None
+            if rules := self._credentials.rules_of(credential):
+                fields["access_rules"] = tuple((rule["service"], rule["method"], rule["path"]) for rule in rules)
+        return Token(**fields)
 
     def _user(self, identity: JSON) -> tuple[UserRow, Token | None, CredentialRow | None]:
         """The user that the methods prove; the token and the application credential where they were the proof.
@@ -246,6 +251,7 @@ class Authentication:
                     "id": row["id"],
                     "name": row["name"],
                     "restricted": not row["unrestricted"],
+                    **({"access_rules": rules} if (rules := self._credentials.rules_of(row)) else {}),
                 }
             if catalog:
                 body["catalog"] = self.catalog(token)

@@ -85,7 +85,7 @@ class ObjectStore(Service):
 
     def authenticate(self, request: Request) -> None:
         """Find out who asks, and whether they may. Raises 401 and 403 `Fault`s."""
-        request._token = self.tokens.find_token(request.headers.get("X-Auth-Token"))
+        request._token = self.token(request)
         account, container, name = (*request.path[1:].split("/", 2), "", "")[:3]
         if tempurl.is_signed(request.query) and name:
             request._token, request.scope = None, self._scope(request, account, container, name)
