@@ -24,7 +24,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import requests
 
-from faafo_lab.cloud import arguments, console_log, direct, keys, marks, preflight, receipt, records, ssh
+from faafo_lab.cloud import arguments, console_log, direct, keys, marks, preflight, receipt, records, sdk, ssh
 from faafo_lab.cloud.arguments import checked
 from faafo_lab.cloud.config import CloudConfig, load
 from faafo_lab.cloud.errors import (
@@ -505,6 +505,7 @@ class Cloud(ABC):
             self.flavors() if self._ledger.lives else [],
             self._containers(),
             price_per_server_hour,
+            sdk.load_balancers(self),
         )
 
     @property

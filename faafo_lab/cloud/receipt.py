@@ -187,6 +187,7 @@ def make(
     flavors: Sequence[Flavor],
     containers: Sequence[str] = (),
     price_per_server_hour: float | None = None,
+    load_balancers: Sequence[str] = (),
 ) -> Receipt:
     """What the cloud says that there is, beside what the ledger knows."""
     ours = {kind: set(ids) for kind, ids in ledger.created.items()}
@@ -202,6 +203,7 @@ def make(
         ],
         "key pairs": [key.name for key in key_pairs if key.name == KEY_PAIR_NAME or key.name in ours["key pairs"]],
         "containers": [name for name in containers if name.startswith(CONTAINER_PREFIX) or name in ours["containers"]],
+        "load balancers": list(load_balancers),
     }
     now = datetime.now(UTC)
     there = {server.id for server in servers}
