@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
-from faafo_lab.cloud import console_log, direct, marks, preflight, receipt, records, ssh
+from faafo_lab.cloud import console_log, direct, marks, preflight, receipt, records, sdk, ssh
 from faafo_lab.cloud.arguments import checked
 from faafo_lab.cloud.config import CloudConfig, load
 from faafo_lab.cloud.errors import (
@@ -450,6 +450,7 @@ class Cloud(ObjectStore):
             self.flavors() if self._ledger.lives else [],
             self._containers(),
             price_per_server_hour,
+            sdk.load_balancers(self),
         )
 
     @property
