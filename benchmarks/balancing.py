@@ -85,14 +85,19 @@ def figures() -> Figures:
             control.stop(directory)
 
 
-def _measured(api: Api, directory: Path) -> Figures:
+def web(api: Api) -> dict[str, Any]:
+    """What a server that serves is booted with."""
     group = api.make(f"{Q}/security-groups", {"security_group": {"name": "web"}})["security_group"]["id"]
     rule = {"security_group_id": group, "direction": "ingress", "protocol": "tcp"}
     api.make(f"{Q}/security-group-rules", {"security_group_rule": rule})
     flavors = api.get("/compute/v2.1/flavors/detail")["flavors"]
     large = max(flavors, key=lambda flavor: flavor["vcpus"])["id"]
-    more = {"flavorRef": large, "security_groups": [{"name": "web"}],
+    return {"flavorRef": large, "security_groups": [{"name": "web"}],
             "user_data": base64.b64encode(USER_DATA.encode()).decode()}  # fmt: skip
+
+
+def _measured(api: Api, directory: Path) -> Figures:
+    more = web(api)
     servers = [api.boot(name, **more) for name in ("one", "two")]
     members = [api.server(id)["addresses"]["private"][0]["addr"] for id in servers]
     places = {

@@ -457,3 +457,26 @@ def test_a_member_that_is_drained_or_deleted_finishes_what_it_has(
     for each in threads:
         each.join()
     assert Counter(said) == {"web-1": 2, "web-2": 2, "web-3": 2}
+
+
+@pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
+def test_requests_in_flight_to_a_server_that_is_deleted_fail_at_once(balanced: Balanced, protocol: str) -> None:
+    more = {"user_data": web_server.user_data(), "security_groups": [{"name": "web"}]}
+    doomed = balanced.api.boot("doomed", **more)
+    address = balanced.api.server(doomed)["addresses"]["private"][0]["addr"]
+    members = [{"name": "doomed", "address": address, "protocol_port": 80}]
+    made = balanced.make(protocol, monitor=QUICK if protocol == "HTTP" else None, members=members)
+
+    def serves() -> bool:
+        with client() as one, contextlib.suppress(httpx.TransportError):
+            return one.get(balanced.url(made)).status_code == 200
+        return False
+
+    wait_for("the server", serves)
+    stats = f"{L}/loadbalancers/{made['id']}/stats"
+    wait_for("no request", lambda: balanced.api.get(stats)["stats"]["active_connections"] == 0)
+    threads, said = slow_answers(balanced, made, 3)
+    assert balanced.api("DELETE", f"/compute/v2.1/servers/{doomed}").status_code == 204
+    for each in threads:
+        each.join()
+    assert set(said) <= ({"502", "503"} if protocol == "HTTP" else {"ReadError", "RemoteProtocolError"})
