@@ -24,7 +24,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import requests
 
-from faafo_lab.cloud import arguments, console_log, direct, keys, marks, preflight, receipt, records, ssh
+from faafo_lab.cloud import arguments, console_log, direct, keys, marks, preflight, receipt, records, sdk, ssh
 from faafo_lab.cloud.arguments import checked
 from faafo_lab.cloud.config import CloudConfig, load
 from faafo_lab.cloud.errors import (
@@ -504,6 +504,7 @@ class Cloud(ABC):
             self.key_pairs(),
             self.flavors() if self._ledger.lives else [],
             self._containers(),
+            self._credentials(),
             price_per_server_hour,
         )
 
@@ -522,6 +523,16 @@ class Cloud(ABC):
         with suppress(NotFound, Forbidden):
             return self.containers()
         return []
+
+    def _credentials(self) -> dict[str, str]:
+        """The user's application credentials, names by id; none if the cloud has none, or not for this user."""
+        with suppress(NotFound, Forbidden):
+            return {each["id"]: each["name"] for each in sdk.application_credentials(self)}
+        return {}
+
+    def note(self, verb: str, thing: Any) -> None:
+        """Note for the receipt what a module above this interface did, in the manner of a verb: which, and to what."""
+        self._ledger.note(verb, thing, thing)
 
     def again(self) -> Cloud:
         """Another connection to the same project, for another thread: with the same receipt, and a tape of its own."""
