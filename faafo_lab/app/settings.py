@@ -124,6 +124,11 @@ def endpoint_urls() -> list[str]:
     return urls or ["http://localhost"]
 
 
+def balanced() -> bool:
+    """``FAAFO_BALANCED``: whether the endpoint is a load balancer's, which workers use alone."""
+    return bool(os.environ.get("FAAFO_BALANCED"))
+
+
 def advertised_url() -> str | None:
     """``FAAFO_ADVERTISED_URL``: where workers reach this API; it tells them. None where it is not set."""
     return os.environ.get("FAAFO_ADVERTISED_URL") or None
