@@ -28,6 +28,7 @@ Its rooms:
     user_data    the script that makes a server what its role says
     package      how the application reaches servers whose image lacks it; wheel: the file
     plan         a wanted Layout against one listing gives a Plan: create, replace, remove, keep
+    moving       existing pictures move to another place
     undo         a failed call removes what it created
     lock         one change at a time
     turn         one chapter at a time

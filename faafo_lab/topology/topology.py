@@ -12,9 +12,9 @@ from faafo_lab.cloud.errors import Ambiguous, CloudError, NotFound, NotReady
 from faafo_lab.cloud.lookup import pick
 from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY
 from faafo_lab.cloud.model import Server
+from faafo_lab.topology import moving, serving, turn
 from faafo_lab.topology import plan as plans
-from faafo_lab.topology import serving, turn
-from faafo_lab.topology.application import Application, Say
+from faafo_lab.topology.application import IMAGES_KEY, Application, Say
 from faafo_lab.topology.balanced import Front, leave, remove
 from faafo_lab.topology.building import Builder, is_ours, missing_groups
 from faafo_lab.topology.errors import TopologyError
@@ -40,7 +40,9 @@ class Topology(Application):
         """Build services, `api` API servers and `worker` workers, and return when all of them serve.
 
         `images` says where the APIs keep them: "database", which they share, or "file:///DIRECTORY", each API's own
-        disk, which the other APIs can't read. None: unchanged, initially "database".
+        disk, which the other APIs can't read. None: unchanged, initially "database". A change of it moves the pictures
+        that are only on the disk of an API which is replaced or removed into the database first. Nothing else does:
+        without such a change, or with `scale` and `remove`, pictures on an API's own disk are lost with it.
 
         `balancer` says whether a load balancer is in front of the APIs, with a floating IP; then workers hand in
         results through it, so those that don't are replaced. None: unchanged, initially none. Raises NoBalancer,
@@ -75,6 +77,18 @@ class Topology(Application):
         if (api is not None and api < 1) or (worker is not None and worker < 0):
             raise TopologyError(f"Scale to at least 1 API server and 0 workers, not api={api}, worker={worker}.")
         return self._become(Layout.only(api=api, worker=worker), "scale the application", scales=True)
+
+    @checked
+    def move_images(self, to: str) -> moving.Moved:
+        """Move the pictures that exist to "database" or "objects"; all can be read meanwhile. Repeated, it goes on.
+
+        New pictures go where `deploy(images=...)` said. Raises TopologyError with the mover's own words.
+        """
+        with self._changing("move pictures"):
+            self.refresh()
+            if not self.apis:
+                raise TopologyError("There is no API that has pictures: deploy the application first.")
+            return moving.move(self, to)
 
     @checked
     def plan(self, layout: Layout) -> Plan:
@@ -295,6 +309,8 @@ class Topology(Application):
                 self.remove_old_app()
             elif groups or plan.made:
                 self._check(plan, groups, addresses=front.new_addresses)
+            if images:
+                self._rescue_images(plan, images, undo)
             front.build()
             builder = Builder(self, undo)
             builder.groups(groups)
@@ -310,6 +326,23 @@ class Topology(Application):
                 self._confirm(plan)
             self.say(f"serving: {', '.join(self.servers)}")
         return self
+
+    def _rescue_images(self, plan: Plan, images: str, undo: Undo) -> None:
+        """Move the pictures that are only on the disks of APIs that the plan replaces or removes."""
+        servers = [
+            step.server
+            for step in (*plan.replace, *plan.remove)
+            if step.server
+            and step.server.status == "ACTIVE"
+            and step.server.metadata.get(IMAGES_KEY, images).startswith("file:")
+            and step.server.metadata[IMAGES_KEY] != images
+        ]
+        if servers:
+            undo.add("the APIs whose pictures were moved", functools.partial(moving.restart, self, servers))
+            moved = moving.rescue(self, servers)
+            self.say(f"pictures of {', '.join(server.name for server in servers)}: moved into the database")
+            if moved.missing:
+                self.say(f"not moved: {len(moved.missing)} pictures, which are missing on these servers")
 
     def _add(self, layout: Layout, what: str) -> None:
         """Build this layout's missing servers, and remove none. Does not wait until they serve."""
