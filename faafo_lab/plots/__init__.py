@@ -5,12 +5,14 @@
     plots.latency({"before": rows, "after": rows})          how long requests waited
     plots.autoscaling(run)                                  load, workers and waiting over an autoscaler's run
     plots.bottleneck({("read", 1, 1): 250, ...})            what another API, or more workers, gain for which load
+    plots.storm({"eager": surge, "budget": surge})          what remains of a surge of load: see load.surge
+    plots.failures({"turns": rows}, [(at, "killed")])       which API failed whom, and when
     plots.scaling([(1, 0.75), (2, 1.4)], prediction=...)    throughput against workers, and the law behind it
 
 Its rooms:
 
     over_time  throughput, gantt; events: the marks for events
-    waits      latency
+    waits      latency; surges: storm, failures
     autoscaling an autoscaler's run
     bottleneck two kinds of load on four layouts
     workers    scaling; usl: the Universal Scalability Law behind it
@@ -21,7 +23,8 @@ from faafo_lab.plots.autoscaling import autoscaling
 from faafo_lab.plots.bottleneck import bottleneck
 from faafo_lab.plots.over_time import gantt, throughput
 from faafo_lab.plots.picture import Picture
+from faafo_lab.plots.surges import failures, storm
 from faafo_lab.plots.waits import latency
 from faafo_lab.plots.workers import scaling
 
-__all__ = ["Picture", "autoscaling", "bottleneck", "gantt", "latency", "scaling", "throughput"]
+__all__ = ["Picture", "autoscaling", "bottleneck", "failures", "gantt", "latency", "scaling", "storm", "throughput"]
