@@ -5,8 +5,9 @@ passes here as it has come: a head in canonical form, framed by at most one Cont
 is odd, and goes from the point where it does to `proxy`, which judges it.
 
 Measured beside HAProxy, in CPU time per request: 0.35 to 0.5 of its speed, as the client's heads are longer or shorter
-(`make bench`, balanced_http_vs_haproxy). The limit is Python's: a relay of two callbacks that reads nothing at all costs as much as HAProxy; the rest is the reading
-of two heads, the choice of a member and the check of its kept connection.
+(`make bench`, balanced_http_vs_haproxy). The limit is Python's: a relay of two callbacks that reads nothing at all
+costs as much as HAProxy; the rest is the reading of two heads, the choice of a member and the check of its kept
+connection.
 """
 
 from __future__ import annotations
