@@ -334,8 +334,8 @@ class Topology(Application):
             for step in (*plan.replace, *plan.remove)
             if step.server
             and step.server.status == "ACTIVE"
-            and step.server.metadata.get(IMAGES_KEY, images).startswith("file:")
-            and step.server.metadata[IMAGES_KEY] != images
+            and (place := step.server.metadata.get(IMAGES_KEY, IMAGES_IN_DATABASE)).startswith("file:")
+            and place != images
         ]
         if servers:
             undo.add("the APIs whose pictures were moved", functools.partial(moving.restart, self, servers))
