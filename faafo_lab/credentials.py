@@ -85,7 +85,7 @@ def revoke(cloud: Cloud, name: str) -> bool:
         return False
     with sdk.identity(cloud, "revoke an application credential") as (keystone, user):
         keystone.delete_application_credential(user, row["id"])
-    cloud.note("delete_application_credential", _credential(row))
+    cloud._ledger.note("delete_application_credential", _credential(row), None)
     for rule in row.get("access_rules") or []:
         with suppress(NotFound, Forbidden), sdk.identity(cloud, "delete an access rule") as (keystone, user):
             keystone.delete_access_rule(user, rule["id"], ignore_missing=False)  # 403: another one has it
@@ -99,7 +99,7 @@ def _create(cloud: Cloud, name: str, secret: str | None, rules: list[dict[str, s
     with sdk.identity(cloud, "create an application credential") as (keystone, user):
         made = keystone.create_application_credential(user, **wanted)
     found = replace(_credential(made.to_dict()), secret=made.secret)
-    cloud.note("create_application_credential", found)
+    cloud._ledger.note("create_application_credential", name, found)
     return found
 
 

@@ -476,10 +476,6 @@ class Cloud(ObjectStore):
             return {each["id"]: each["name"] for each in sdk.application_credentials(self)}
         return {}
 
-    def note(self, verb: str, thing: Any) -> None:
-        """Note for the receipt what a module above this interface did, in the manner of a verb: which, and to what."""
-        self._ledger.note(verb, thing, thing)
-
     def again(self) -> Cloud:
         """Another connection to the same project, for another thread: with the same receipt, and a tape of its own."""
         other = type(self)(load(self.name))  # read anew: a session, and its login, belong to what was read
