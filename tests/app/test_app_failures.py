@@ -82,14 +82,14 @@ def test_what_always_fails_has_failed_in_the_end_and_can_be_asked_for_again(
     assert f"| failure      | {reason} " in services.run("cli", "show", odd["uuid"]).stdout
     assert "failed" in next(line for line in services.run("cli", "list").stdout.splitlines() if odd["uuid"] in line)
     services.stop("mistaken")
-    services.worker("mended")
+    services.worker("repaired")
     again = services.run("cli", "retry", odd["uuid"])
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
     wait_for("it to be made", lambda: done(client, [odd["uuid"]]))
     made = shown(client, odd["uuid"])
-    assert (made["failed_at"], made["failure"], made["generated_by"]) == (None, None, "mended")
-    mended = ended | {"done": 2, "failed": 0}
-    wait_for("no work left", lambda: counts(client) == mended)
+    assert (made["failed_at"], made["failure"], made["generated_by"]) == (None, None, "repaired")
+    repaired = ended | {"done": 2, "failed": 0}
+    wait_for("no work left", lambda: counts(client) == repaired)
 
 
 @pytest.fixture
