@@ -26,6 +26,7 @@ BUILD: dict[str, Callable[[Topology], object]] = {
     "01": lambda app: app.deploy_all_in_one(),
     "02": lambda app: app.deploy_controller(worker=1),
     "03": lambda app: app.deploy(api=2, worker=2),
+    "04": lambda app: app.deploy(api=2, worker=2, images="objects"),
 }
 MEASURING = ("03",)  # its checks look at what was measured, so nothing else may run beside it
 CHAPTERS = [pytest.param(chapter, marks=[pytest.mark.alone] * (chapter in MEASURING)) for chapter in BUILD]
