@@ -26,6 +26,7 @@ Its rooms, in the order in which a fractal passes through them:
     failures     what could not be made: tried again, or failed
     store        all database work
     images       where the PNGs are kept: the database, a disk, an object store
+    moving       moves them from one of these places to another
     keeper       puts back what got lost: outbox, expired leases, an emptied queue
     tasks        the queue (kombu)
     dead         what no worker can process, with the reason

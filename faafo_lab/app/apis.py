@@ -27,9 +27,13 @@ NOT_WELCOME = (401, 403)  # an API that does not know our secret (any more), or 
 class Endpoints:
     """The addresses of a deployment's APIs, which the clients of one program share, whatever thread they are in."""
 
-    def __init__(self, given: Sequence[str], notes: Path | None = None):
-        """``given``: where to begin. ``notes``: a file that keeps what is learned from there until the next start."""
-        self._given, self._notes = tuple(dict.fromkeys(given)), notes
+    def __init__(self, given: Sequence[str], notes: Path | None = None, *, learns: bool = True):
+        """``given``: where to begin. ``notes``: a file that keeps what is learned from there until the next start.
+
+        Without ``learns`` they are all that there is: a load balancer's address stands for every API.
+        """
+        self._given, self._learns = tuple(dict.fromkeys(given)), learns
+        self._notes = notes = notes if learns else None
         self._serving: tuple[str, ...] = ()
         self._away: dict[str, tuple[float, float]] = {}  # until when, and for how long
         if notes:
@@ -42,7 +46,7 @@ class Endpoints:
 
     def learn(self, serving: Sequence[str]) -> None:
         """These APIs serve now; none: it is not known."""
-        if not serving or set(serving) == set(self._serving):
+        if not self._learns or not serving or set(serving) == set(self._serving):
             return
         for url in set(serving) - set(self._serving):
             self._away.pop(url, None)

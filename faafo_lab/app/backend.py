@@ -13,7 +13,7 @@ from faafo_lab.app import settings
 from faafo_lab.app.client import Client
 from faafo_lab.app.errors import AppError, BrokerAway, DatabaseAway
 from faafo_lab.app.groups import Groups, aside
-from faafo_lab.app.images import open_images
+from faafo_lab.app.images import Places
 from faafo_lab.app.julia import Order, Task
 from faafo_lab.app.keeper import ROUND_SECONDS, Keeper
 from faafo_lab.app.listing import FractalsPage, PageQuery
@@ -43,7 +43,7 @@ class Backend:
         self.machine = LoadMeter()
         self.load = self.machine.read()
         self.store = Store(database_url, settings.waiting_max())
-        self.images = open_images(images_url, self.store, self.name)
+        self.images = Places(images_url, self.store, self.name)
         self.publisher = Publisher(queue_url)
         self._version = settings.version()
         self._advertised = settings.advertised_url()
@@ -99,6 +99,7 @@ class Backend:
             try:
                 if not self._tables:
                     await loop.run_in_executor(self._keeping, self.store.create_tables)
+                    await loop.run_in_executor(self._keeping, self.images.note_own)
                     self._tables = True
                 if time.monotonic() - reported >= settings.HEARTBEAT_SECONDS:
                     reported = time.monotonic()

@@ -1,16 +1,19 @@
-"""The command ``faafo``: create, list, show, get, retry and delete fractals.
+"""The command ``faafo``: create, list, show, get, retry and delete fractals, and move their images.
 
 What is not given to ``create`` is drawn at random, from the ranges below unless ``--min-…`` and ``--max-…`` say
-otherwise. Any failure is one sentence on standard error and exit code 1 (a wrong option: 2).
+otherwise. Any failure is one sentence on standard error and exit code 1 (a wrong option: 2; an image that can't be
+moved: 3).
 """
 
 import argparse
+import json
+import os
 import random
 import sys
 import time
 import uuid
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,28 @@ from faafo_lab.app.errors import ApiAway, ApiRefused, AppError, SettingsError
 from faafo_lab.interpreter import start_again
 
 WAIT_STEP_SECONDS = 0.5
+LINE_SECONDS = 0.2  # between two lines of what a long command has done
+BAD_IMAGES = 3  # exit code
 BLANK, FAILED = "-", "failed"  # of a fractal that is not made yet, or cannot be
+
+
+MOVE_IMAGES = """\
+Move the images that there are to another place. Run this as root on a machine
+of the application, with the settings of its API; or anywhere with
+FAAFO_DATABASE_URL. Meanwhile all images can be read.
+
+A place is a URL, as FAAFO_IMAGES_URL has it: database, file:///DIRECTORY (this
+machine's own disk), swift://..., s3://...; or what "image_at" of a fractal
+says, where the APIs know it: file://HOST, swift://CONTAINER. Every user of a
+machine can read its command lines: put a URL with a secret into the
+environment, as FAAFO_MOVE_FROM or FAAFO_MOVE_TO. The URL of the new place is
+noted in the database, so that all APIs can read from there. Where new images
+go, FAAFO_IMAGES_URL alone says.
+
+Each copy is read back, and must have the checksum of the fractal's row, before
+the old image is deleted. The command may be interrupted at any moment: the same
+command goes on. Several may run at once. An image that is missing or damaged is
+reported and left alone."""
 
 
 @dataclass(frozen=True)
@@ -118,6 +142,32 @@ def delete(client: Apis, options: argparse.Namespace) -> None:
     client.call("DELETE", f"/v1/fractal/{_uuid(options)}")
 
 
+def move_images(client: Apis, options: argparse.Namespace) -> None:
+    """Move the images that there are to another place."""
+    from tqdm import tqdm  # only those who move images pay for it, and for all of the database
+
+    from faafo_lab.app import moving
+
+    said = 0.0
+    with tqdm(unit="B", unit_scale=True, desc="images", disable=True if options.lines else None) as bar:
+
+        def show(moved: moving.Moved, number: int, size: int) -> None:
+            nonlocal said
+            bar.total = size
+            bar.set_postfix_str(f"{moved.moved} of {number}", refresh=False)
+            bar.update(moved.bytes - bar.n)
+            if options.lines and time.monotonic() - said >= LINE_SECONDS:
+                said = time.monotonic()
+                print(json.dumps({"moved": moved.moved, "of": number}), flush=True)
+
+        moved = moving.run(options.source, options.to, show)
+    print(json.dumps(asdict(moved)) if options.lines else moved)
+    if moved.left:
+        raise SystemExit(1)
+    if moved.missing or moved.damaged:
+        raise SystemExit(BAD_IMAGES)
+
+
 def main() -> None:
     """The command ``faafo``."""
     start_again()
@@ -150,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--wait", type=float, default=0.0, metavar="SECONDS", help="wait this long for the API to be healthy"
     )
-    commands = parser.add_subparsers(required=True, metavar="create|list|show|get|retry|delete")
+    commands = parser.add_subparsers(required=True, metavar="create|list|show|get|retry|delete|move-images")
     command = commands.add_parser("create", help="ask for fractals, random ones unless told otherwise")
     command.set_defaults(run=create)
     for wanted in RANGES:
@@ -166,7 +216,31 @@ def _parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         if run is get:
             command.add_argument("--output", type=Path, metavar="FILE", help="where to put it (default: UUID.png)")
+    _add_move_images(commands)
     return parser
+
+
+def _add_move_images(commands: Any) -> None:
+    command = commands.add_parser(
+        "move-images",
+        help="move the images that there are to another place",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=MOVE_IMAGES,
+        epilog="Exit code 3: some images are missing or damaged. 1: it failed, or was interrupted.",
+    )
+    command.set_defaults(run=move_images)
+    command.add_argument(
+        "--from",
+        dest="source",
+        metavar="URL|PLACE",
+        default=os.environ.get("FAAFO_MOVE_FROM", ""),
+        help="where they are (default: FAAFO_MOVE_FROM, or everywhere that this machine reaches)",
+    )
+    to = os.environ.get("FAAFO_MOVE_TO", "")
+    command.add_argument(
+        "--to", metavar="URL|PLACE", default=to, required=not to, help="where they go (default: FAAFO_MOVE_TO)"
+    )
+    command.add_argument("--lines", action="store_true", help="print JSON, a line for each step: for programs")
 
 
 def _draw(wanted: Range, options: argparse.Namespace) -> float:

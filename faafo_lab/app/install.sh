@@ -9,7 +9,7 @@ set -euo pipefail
 usage() {
     cat <<'USAGE'
 usage: faafo-install [-i database|messaging|faafo]... [-r api|worker|demo]...
-                     [-e ENDPOINT]... [-a ADVERTISED] [-m QUEUE_URL] [-d DATABASE_URL] [-o IMAGES_URL]
+                     [-e ENDPOINT]... [-b] [-a ADVERTISED] [-m QUEUE_URL] [-d DATABASE_URL] [-o IMAGES_URL]
                      [-w WAITING_MAX] [-s SECRET]
 
   -i database    a database server            -r api     run the API and the web page
@@ -18,6 +18,7 @@ usage: faafo-install [-i database|messaging|faafo]... [-r api|worker|demo]...
 
   -e ENDPOINT      where an API is, such as http://203.0.113.7; once for each: a worker goes to the next where one is
                    away    (default: this machine)
+  -b               ENDPOINT is a load balancer's: a worker uses it alone, and learns no API's own address
   -a ADVERTISED    where workers reach the API of this machine, such as http://203.0.113.8: the APIs tell the workers
                    of each other, so that a worker learns of one that is younger than itself    (default: nowhere)
   -m QUEUE_URL     redis://:SECRET@HOST:6379/0 or amqp://faafo:SECRET@HOST:5672//    (default: this machine's)
@@ -50,12 +51,13 @@ say() { echo "faafo-install: $1"; }
 
 # --- What is asked for -------------------------------------------------------------------------------------------
 
-install=() run=() endpoints=() advertised='' waiting_max=${FAAFO_WAITING_MAX-}
+install=() run=() endpoints=() advertised='' balanced='' waiting_max=${FAAFO_WAITING_MAX-}
 queue_url=${FAAFO_QUEUE_URL-} database_url=${FAAFO_DATABASE_URL-} images_url=${FAAFO_IMAGES_URL-} secret=${FAAFO_SECRET-}
 export -n FAAFO_QUEUE_URL FAAFO_DATABASE_URL FAAFO_IMAGES_URL FAAFO_SECRET # what is installed need not see them
-while getopts ':hi:r:e:a:m:d:o:w:s:' option; do
+while getopts ':hbi:r:e:a:m:d:o:w:s:' option; do
     case $option in
         h) usage; exit 0 ;;
+        b) balanced=yes ;;
         i) case $OPTARG in
                database | messaging | faafo) install+=("$OPTARG") ;;
                *) wrong "-i $OPTARG: it installs database, messaging or faafo" ;;
@@ -297,6 +299,7 @@ if runs worker; then
         echo 'MALLOC_ARENA_MAX=2'
         variable FAAFO_SECRET "$secret"
         variable FAAFO_ENDPOINT_URL "${endpoints[*]:-http://localhost}"
+        variable FAAFO_BALANCED "$balanced"
         variable FAAFO_QUEUE_URL "$queue_url"
         logging
     )

@@ -3,6 +3,7 @@
 fractals       what was asked for, who works on it (the lease), what came out
 image_pieces   the PNGs that the database keeps, in pieces, apart from the rows so that no list ever reads them
 loose_images   images outside that no row refers to, not yet or no more: the sweep deletes them
+image_places   places outside that images were put or moved to: every API reads them, whichever its own place is
 counters       how many fractals were created, deleted, done and failed: what would take long to count
 gaps           how many of each block of numbers were deleted: see ``numbers``
 withdrawn      which orders were deleted lately: see ``generations``
@@ -111,6 +112,14 @@ loose_images = Table(
     metadata,
     Column("image", String(LOCATION_LENGTH), primary_key=True),
     Column("delete_after", Time, nullable=False, index=True),
+    **MARIADB,
+)
+
+image_places = Table(
+    "image_places",
+    metadata,
+    Column("place", String(LOCATION_LENGTH), primary_key=True),
+    Column("url", Text, nullable=False),  # with what is needed to log in there: as secret as the images themselves
     **MARIADB,
 )
 

@@ -43,6 +43,22 @@ def root() -> Path:
     return Path(os.environ.get("INSTANCE_ROOT") or "/")
 
 
+def take_over(service: str) -> None:
+    """Let the settings with which this machine's service runs be the environment's, where that has none of its own.
+
+    They are in ``etc/faafo/SERVICE.env``, if it is installed. Raises ``SettingsError`` for who may not read them.
+    """
+    path = root() / f"etc/faafo/{service}.env"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SettingsError(f"{path} can't be read ({error.strerror}): run this as root (sudo).") from None
+    for name, value in re.findall(r'^([A-Z_]+)="(.*)"$', text, re.MULTILINE):
+        os.environ.setdefault(name, re.sub(r"\\(.)", r"\1", value))
+
+
 def secret() -> str | None:
     """The deployment's secret, None where it has none; raises ``SettingsError`` where no HTTP header can carry it."""
     text = os.environ.get("FAAFO_SECRET") or None
@@ -106,6 +122,11 @@ def endpoint_urls() -> list[str]:
     pairs = (line.partition("=") for line in lines)
     urls = [value.strip() for key, _, value in pairs if key.strip() == "endpoint_url" and value.strip()]
     return urls or ["http://localhost"]
+
+
+def balanced() -> bool:
+    """``FAAFO_BALANCED``: whether the endpoint is a load balancer's, which workers use alone."""
+    return bool(os.environ.get("FAAFO_BALANCED"))
 
 
 def advertised_url() -> str | None:

@@ -50,6 +50,8 @@ _COMPLETE = (
     .where(fractals.c.number == bindparam("of"))
     .values(**_MADE, **{name: bindparam(f"new_{name}") for name in _RESULT_FIELDS})
 )
+_CHECKSUM = sa.select(fractals.c.checksum).where(_uuid)
+_MOVE = sa.update(fractals).where(_uuid).values(image=bindparam("new_image"))
 _DELETE = (
     sa.delete(fractals)
     .where(_uuid)
@@ -283,8 +285,8 @@ class Store:
     def delete(self, transaction: Transaction, uuid: str) -> None:
         """Delete a fractal and its image; raises ``NotFound``. An image outside is loose from now on."""
         number, completed_at, failed_at, image = _found(transaction.row(_DELETE, uuid=uuid), uuid)
-        if image is not None and not pieces.remove(transaction, image):
-            pieces.loosen(transaction, image)
+        if image is not None:
+            pieces.discard(transaction, image)
         generations.withdraw(transaction, uuid, number)
         numbers.forget(transaction, number, done=completed_at is not None, failed=failed_at is not None)
         self._gaps = True
@@ -298,6 +300,42 @@ class Store:
         if image is None:
             raise NotFound(f"Fractal {uuid} is not made yet: ask again later.")
         return checksum, size, image
+
+    @_in(Mode.WRITING)
+    def move(
+        self,
+        transaction: Transaction,
+        uuid: str,
+        old: str,
+        new: str,
+        picture: IO[bytes] | None = None,
+    ) -> bool:
+        """An image has a copy: from now on its row says so, and the old one is deleted, or loose. Whether it is so.
+
+        It is not where the fractal was deleted meanwhile, where somebody else has moved the image, and where the copy
+        took too long on its way and was given up.
+
+        ``new`` is outside, where ``pieces.expect`` announced it, unless ``picture`` is given: that goes into the
+        database. Raises ``ImagesAway`` where the database gives back another one.
+        """
+        if picture:
+            pieces.insert(transaction, new, picture)
+        row = transaction.row(_LOCK, uuid=uuid)
+        now_at = None if row is None else row[-1]
+        if now_at != old:
+            if picture and now_at != new:
+                pieces.remove(transaction, new)
+            return now_at == new
+        if picture:
+            [checksum] = transaction.row(_CHECKSUM, uuid=uuid) or [None]
+            if pieces.checksum(transaction, new) != checksum:
+                raise ImagesAway(f"{pieces.place(new)} gives back other bytes than it was given.")
+        elif not pieces.claim(transaction, new):
+            pieces.loosen(transaction, new)
+            return False
+        transaction.run(_MOVE, uuid=uuid, new_image=new)
+        pieces.discard(transaction, old)
+        return True
 
     @_in(Mode.READING)
     def stats(self, transaction: Transaction) -> tuple[dict[str, int], float]:

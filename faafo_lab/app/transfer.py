@@ -161,6 +161,7 @@ class ImageHandler(Handler):
     """``/fractal/UUID``: the PNG."""
 
     route = "/fractal/{uuid}"
+    _image = ""  # where it is
 
     async def head(self, name: str) -> None:
         """What GET would say."""
@@ -169,7 +170,7 @@ class ImageHandler(Handler):
     async def get(self, name: str) -> None:
         """The PNG or a range of it, or 304 for a client that has it."""
         uuid = known_uuid(name.removesuffix(".png"))
-        checksum, size, image = await self.api.ask(self.api.store.image, uuid)
+        checksum, size, self._image = await self.api.ask(self.api.store.image, uuid)
         self.set_header("Content-Type", PNG)
         asked = self.argument("checksum", None)
         if asked not in (None, checksum):
@@ -181,7 +182,7 @@ class ImageHandler(Handler):
             self.set_status(304)
             return
         start, stop = self._wanted(size)
-        piece = await self._piece(image, start, stop)
+        piece = await self._piece(uuid, checksum, start, stop)
         self.set_header("Content-Length", str(stop - start))
         if self.request.method == "HEAD":
             return
@@ -192,19 +193,27 @@ class ImageHandler(Handler):
                 await asyncio.wait_for(self.flush(), STALLED_SECONDS)
                 if start >= stop:
                     return
-                piece = await self._piece(image, start, stop)
+                piece = await self._piece(uuid, checksum, start, stop)
         except (StreamClosedError, TimeoutError):
             log.info("the client went away %d bytes before the end", stop - start)
         except AppError as error:
             log.warning("broken off %d bytes before the end: %s", stop - start, error)
         self.request.connection.stream.close()  # type: ignore[union-attr]
 
-    async def _piece(self, image: str, start: int, stop: int) -> bytes:
+    async def _piece(self, uuid: str, checksum: str, start: int, stop: int) -> bytes:
         """The next bytes of ``[start, stop)``, at least one."""
-        piece = await self.api.ask(self.api.images.read, image, start, min(start + PIECE_BYTES, stop))
-        if not piece:
-            raise ImagesAway(f"The image ends after {start} bytes: some of it got lost.")
-        return piece
+        while True:
+            try:
+                piece = await self.api.ask(self.api.images.read, self._image, start, min(start + PIECE_BYTES, stop))
+            except NotFound:  # unless it has just been moved
+                now, _, image = await self.api.ask(self.api.store.image, uuid)
+                if now != checksum or image == self._image:
+                    raise
+                self._image = image
+                continue
+            if not piece:
+                raise ImagesAway(f"The image ends after {start} bytes: some of it got lost.")
+            return piece
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer with one sentence; where the range is outside, with the image's size."""

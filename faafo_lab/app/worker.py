@@ -458,7 +458,8 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         secret = settings.secret()
-        endpoints = Endpoints(arguments.endpoint_url or settings.endpoint_urls(), settings.root() / NOTES)
+        given = arguments.endpoint_url or settings.endpoint_urls()
+        endpoints = Endpoints(given, settings.root() / NOTES, learns=not settings.balanced())
         logs.start(arguments.name)
         heart = Heart(validation.node_name(arguments.name), endpoints, secret)
         worker = Worker(heart, settings.queue_url(), endpoints, secret)

@@ -2,6 +2,8 @@
 
 model.py      the dataclasses: Server, Image, FloatingIP, …
 base.py       Cloud, the interface: the verbs, and what every backend needs alike
+verbs.py      what all verbs have in common
+objects.py    the verbs of the object store (streams.py: the bytes on their way)
 errors.py     everything that can go wrong, as a tree
 config.py     one entry of clouds.yaml (clouds_yaml.py reads the files, and says where something is wrong)
 keystone.py   how every backend logs in, and the errors that it shares

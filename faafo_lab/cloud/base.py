@@ -2,7 +2,8 @@
 
 A backend (`shade.py`, `libcloud.py`, `openstacksdk.py`) implements the abstract methods, one short `@verb` per verb of
 the tutorial, and says which errors its library raises and what they mean. Whatever all backends share is written
-once, here: lookup by name, get-or-create, waiting, preflight checks, running commands.
+once, here (lookup by name, get-or-create, waiting, preflight checks, running commands) and in `objects.py` (the verbs
+of the object store).
 Methods take and return the dataclasses of `model.py`, and raise the errors of `errors.py`.
 
 Where a method takes a server, image, flavor, group, … it takes the dataclass, or a name or id.
@@ -10,21 +11,14 @@ Where a method takes a server, image, flavor, group, … it takes the dataclass,
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import hmac
 import html
 import threading
-import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, ClassVar, TypeVar
-from urllib.parse import quote, unquote, urlsplit
+from typing import Any, ClassVar
 
-import requests
-
-from faafo_lab.cloud import arguments, console_log, direct, keys, marks, preflight, receipt, records, ssh
+from faafo_lab.cloud import console_log, direct, marks, preflight, receipt, records, sdk, ssh
 from faafo_lab.cloud.arguments import checked
 from faafo_lab.cloud.config import CloudConfig, load
 from faafo_lab.cloud.errors import (
@@ -52,38 +46,18 @@ from faafo_lab.cloud.model import (
     SecurityGroup,
     Server,
 )
+from faafo_lab.cloud.objects import ObjectStore
+from faafo_lab.cloud.objects import temporary_key as temporary_key
 from faafo_lab.cloud.receipt import Ledger, Receipt
 from faafo_lab.cloud.tape import Recorder, Tape
 from faafo_lab.cloud.waiting import Look, wait_until
 from faafo_lab.tables import scrolling
 
-TEMPORARY_KEY = "X-Container-Meta-Temp-URL-Key"  # the header that gives a container its `temporary_key()`
 CONSOLE_LINES = 20  # how much of a failed server's console log its error shows
 USER_DATA_BYTES_MAX = 49_149  # Nova's limit: 65,535 characters in base64
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def verb(method: F) -> F:
-    """Decorate a backend's verb.
-
-    Calls run one at a time (client libraries are not thread-safe); the tape and the receipt record them; the library's
-    errors become the lab's; an interrupt names the interrupted call.
-    """
-
-    @functools.wraps(method)
-    def wrapper(cloud: Cloud, *args: Any, **kwargs: Any) -> Any:
-        # The annotations are this module's; a backend's own methods may lack them.
-        (_, *args), kwargs = arguments.settle(getattr(Cloud, method.__name__), (cloud, *args), kwargs)  # type: ignore[assignment]
-        with cloud._calling(method.__name__, cloud.library_errors, cloud._translate):
-            result = method(cloud, *args, **kwargs)
-        cloud._ledger.note(method.__name__, next(iter((*args, *kwargs.values())), None), result)
-        return result
-
-    return wrapper  # type: ignore[return-value]
-
-
-class Cloud(ABC):
+class Cloud(ObjectStore):
     """A project on an OpenStack. Get one from `faafo_lab.connect()`.
 
     Methods raise only `CloudError`s. Several threads may call them; one object's calls run one at a time.
@@ -235,35 +209,6 @@ class Cloud(ABC):
     @abstractmethod
     def limits(self) -> Limits:
         """The project's quotas, and how much of each is used."""
-
-    # ---- the object store: raises NotFound where the cloud has none ----
-
-    @abstractmethod
-    def containers(self) -> list[str]:
-        """The names of the project's containers."""
-
-    @abstractmethod
-    def create_container(self, name: str) -> None:
-        """Create a container in the project's object store; no error if it exists."""
-
-    @abstractmethod
-    def upload_object(self, container: str, name: str, data: bytes) -> None:
-        """Upload an object, replacing one of that name. Raises NotFound if there is no such container."""
-
-    @abstractmethod
-    def delete_object(self, container: str, name: str) -> None:
-        """Delete an object; no error if there is none."""
-
-    @abstractmethod
-    def delete_container(self, name: str) -> None:
-        """Delete an empty container; no error if there is none. Raises InUse if it has objects."""
-
-    @abstractmethod
-    def temporary_url(self, container: str, name: str, seconds: int) -> str:
-        """A URL from which anybody may download an object, without credentials, for so many seconds.
-
-        Raises NotFound if there is no such object, or the cloud does not support temporary URLs.
-        """
 
     # ---- looking up, by name or id: NotFound names what exists, Ambiguous asks for an id ----
 
@@ -505,6 +450,7 @@ class Cloud(ABC):
             self.flavors() if self._ledger.lives else [],
             self._containers(),
             price_per_server_hour,
+            sdk.load_balancers(self),
         )
 
     @property
@@ -564,21 +510,6 @@ class Cloud(ABC):
         settings."""
         direct.settle(session, self.config.auth_url)
         self._recorder.tap(session)
-
-    def _signed(self, store: str, container: str, name: str, seconds: int) -> str:
-        """The temporary URL of an object in the object store at `store`, signed with `temporary_key()`, which its
-        container has. Raises NotFound."""
-        url = f"{store.rstrip('/')}/{quote(container)}/{quote(name)}"
-        expires = int(time.time()) + seconds
-        message = f"GET\n{expires}\n{unquote(urlsplit(url).path)}"
-        signature = hmac.new(temporary_key().encode(), message.encode(), hashlib.sha256).hexdigest()
-        signed = f"{url}?temp_url_sig={signature}&temp_url_expires={expires}"
-        with requests.Session() as session:
-            self._taped(session)
-            answer = session.head(signed, verify=self.config.verify, timeout=self.config.timeout_seconds)
-        if not answer.ok:
-            raise NotFound(f"The object store refuses a temporary URL for {url}: status {answer.status_code}.")
-        return signed
 
     def _image(self, image: Image | str) -> Image:
         return self.image(image) if isinstance(image, str) else image
@@ -664,12 +595,8 @@ class Cloud(ABC):
         return ServerFailed(server.name, self._alone(server.id).fault, console)
 
 
-def temporary_key() -> str:
-    """The key that signs temporary URLs; the lab's containers know it."""
-    return keys.derive_secret("temporary URLs")
-
-
-VERBS = tuple(name for name in vars(Cloud) if name in Cloud.__abstractmethods__ and not name.startswith("_"))
+ABSTRACT = [name for name in vars(Cloud) if name in Cloud.__abstractmethods__]
+VERBS = tuple(name for name in (*ABSTRACT, *vars(ObjectStore)) if not name.startswith("_"))
 
 
 def _many(servers: Server | str | Iterable[Server | str]) -> list[Server | str]:

@@ -1,6 +1,8 @@
 """One verb of `Cloud` in every backend, side by side, from the backends' own source.
 
 compare("create_server")
+
+Verbs of the object store are written once: there the backends differ in how they send a request.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from faafo_lab.cloud.errors import NotFound
 from faafo_lab.cloud.tape import Tape, last_calls
 from faafo_lab.tables import scrolling
 
+SHARED = "the same through every backend"
 COLUMN_EM = 21  # the least width of a library's column: where three of them don't fit, the table scrolls sideways
 TEXT_COLUMNS = 88
 # Pygments' short names of tokens → how they look: by weight and slant, which keep their contrast in every theme.
@@ -40,9 +43,11 @@ class Comparison:
     says: str  # what the verb does
     sources: Mapping[str, str]  # by backend: the method's body, and the helpers of the backend's own that it calls
     calls: Mapping[str, Tape]  # by backend: the HTTP calls it made last, where it was called in this process
+    shared: str = ""  # the method's body where all backends share it
 
     def __repr__(self) -> str:
         parts = [textwrap.fill(f"cloud.{self.signature}", TEXT_COLUMNS, subsequent_indent="    "), self.says]
+        parts += [f"── {SHARED} ──", self.shared] if self.shared else []
         for backend, text in self.sources.items():
             parts += [f"── {backend} ──", text, self._calls(backend)]
         return "\n\n".join(parts)
@@ -54,9 +59,11 @@ class Comparison:
         head = "".join(f"<th {cell}>{backend}</th>" for backend in self.sources)
         bodies = "".join(f"<td {cell}>{_lines(text)}</td>" for text in self.sources.values())
         calls = "".join(f"<td {cell}>{_lines(self._calls(backend), code=False)}</td>" for backend in self.sources)
+        shared = f"<details><summary>{SHARED}</summary>{_lines(self.shared)}</details>" if self.shared else ""
+        table = scrolling(f"<tr>{bodies}</tr><tr>{calls}</tr>", f"<tr>{head}</tr>")
         return (
             f"<style>{style}</style><p><code>cloud.{html.escape(self.signature)}</code><br>{says}</p>"
-            f'<div class="faafo-compare">{scrolling(f"<tr>{bodies}</tr><tr>{calls}</tr>", f"<tr>{head}</tr>")}</div>'
+            f'<div class="faafo-compare">{shared}{table}</div>'
         )
 
     def _calls(self, backend: str) -> str:
@@ -82,19 +89,21 @@ def compare(verb: str | Callable[..., Any]) -> Comparison:
         says=" ".join((inspect.getdoc(getattr(Cloud, verb)) or "").partition("\n\n")[0].split()),
         sources={backend: source(cls, verb) for backend, cls in classes.items()},
         calls={backend: last_calls[backend, verb] for backend in BACKENDS if (backend, verb) in last_calls},
+        shared="" if verb in Cloud.__abstractmethods__ else _body(_plain_source(getattr(Cloud, verb))),
     )
 
 
 def source(backend: type[Cloud], verb: str) -> str:
-    """The body of a backend's method, and the helpers of its class that it calls, whole but for decorators."""
+    """The body of a backend's method, and the helpers of its class that it needs, whole but for decorators."""
     wanted = [verb]
     parts: list[str] = []
     for name in wanted:
-        text = _plain_source(vars(backend)[name])
-        parts.append(text if parts else _body(text))
+        text = _plain_source(getattr(backend, name))
+        if name in vars(backend):
+            parts.append(_body(text) if name == verb else text)
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "self":
-                helper = inspect.isfunction(vars(backend).get(node.attr)) and node.attr.startswith("_")
+                helper = inspect.isfunction(getattr(backend, node.attr, None)) and node.attr.startswith("_")
                 if helper and node.attr not in wanted:
                     wanted.append(node.attr)
     return "\n\n".join(parts)

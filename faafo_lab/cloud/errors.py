@@ -5,6 +5,7 @@
     ├── Unreachable         nothing answers at the cloud's address
     ├── AuthError           the cloud answers, and refuses the credentials
     ├── NotFound            no such server, image, …: names those that exist, near matches first
+    │   └── NoService       the cloud does not have this service at all
     ├── Ambiguous           several of that name: an id is needed
     ├── AlreadyExists       the name, or the rule, is taken
     ├── InUse               can't be deleted or changed while something uses it
@@ -42,6 +43,7 @@ __all__ = [
     "Forbidden",
     "InUse",
     "Interrupted",
+    "NoService",
     "NotFound",
     "NotReady",
     "QuotaExceeded",
@@ -102,6 +104,10 @@ class NotFound(CloudError):
         alike = difflib.get_close_matches(name, names, n=3, cutoff=0.6)
         hint = f"Did you mean {alike[0]!r}? " if alike else ""
         return cls(f"There is no {kind} {name!r}. {hint}There are: {_some(alike, names)}.")
+
+
+class NoService(NotFound):
+    """The cloud's catalog does not have the service in this region."""
 
 
 class Ambiguous(CloudError):

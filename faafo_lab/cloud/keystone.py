@@ -18,10 +18,11 @@ from keystoneauth1.identity.base import BaseIdentityPlugin
 from keystoneauth1.session import Session
 
 from faafo_lab.cloud.config import CloudConfig
-from faafo_lab.cloud.errors import AuthError, CloudError, CloudFailed, ConfigError, NotFound, from_status, unreachable
+from faafo_lab.cloud.errors import AuthError, CloudError, CloudFailed, ConfigError, NoService, from_status, unreachable
 
 logging.getLogger("keystoneauth").addHandler(logging.NullHandler())  # its errors are raised, so its log adds nothing
 
+OPTIONAL = {"object-store": "object store", "load-balancer": "load balancers"}  # services that clouds may lack
 NO_KEYSTONE = "there is no identity service (Keystone v3)"
 TAIL = re.compile(r"(?: \((?:HTTP \d+|Request-ID: [^)]*)\))+$")  # keystoneauth's addition to the cloud's words
 
@@ -62,8 +63,10 @@ def translate(error: Exception, backend: str, config: CloudConfig) -> CloudError
     while cause is not None:
         if isinstance(cause, requests.HTTPError) and cause.response is not None:
             return from_status(cause.response.status_code, _words(cause.response))
-        if isinstance(cause, keystone.EndpointNotFound) and "object-store" in str(cause):
-            return NotFound("The cloud has no object store in this region.")
+        if isinstance(cause, keystone.EndpointNotFound):
+            for service, words in OPTIONAL.items():
+                if service in str(cause):
+                    return NoService(f"The cloud has no {words} in this region.")
         if isinstance(cause, keystone.CatalogException):
             return ConfigError(
                 f"The catalog has no match for the {config.entry}: {cause}. The login was accepted; its catalog has "

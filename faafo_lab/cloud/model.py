@@ -207,3 +207,27 @@ class Limits:
     security_groups_used: int
     security_group_rules: int | None = None
     key_pairs: int | None = None
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of the object store. Real stores count its objects and bytes a little later."""
+
+    name: str
+    objects: int
+    bytes: int
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)  # names in lower case
+
+
+@dataclass(frozen=True)
+class StoredObject:
+    """An object of the object store. A list knows no `metadata`, `expires` and `segments`: `cloud.object` does."""
+
+    name: str
+    bytes: int
+    checksum: str  # MD5 in hexadecimal, of a large object's segments the MD5 of their MD5s
+    content_type: str
+    modified: datetime  # UTC
+    metadata: Mapping[str, str] = field(default_factory=dict, hash=False)  # names in lower case
+    expires: float | None = None  # when the store deletes it, in seconds since 1970; None: never
+    segments: int = 0  # how many the large object has; 0: it is in one piece

@@ -7,16 +7,16 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote
+
+from requests import Response
 
 from faafo_lab.cloud import console_log, records, sdk
-from faafo_lab.cloud.base import Cloud, temporary_key, verb
+from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.marks import ALLOCATED
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
-
-BINARY = "application/octet-stream"
+from faafo_lab.cloud.verbs import verb
 
 
 class OpenstacksdkCloud(Cloud):
@@ -186,34 +186,13 @@ class OpenstacksdkCloud(Cloud):
     def delete_floating_ip(self, ip: FloatingIP | str) -> None:
         self._sdk.network.delete_ip(self._ip(ip).id, ignore_missing=False)
 
-    # ---- the object store, whose methods put names into URLs unescaped ----
+    # ---- the object store: see `objects.py` ----
 
-    @verb
-    def containers(self) -> list[str]:
-        return [container.name for container in self._sdk.object_store.containers()]
+    def _stored(self, method: str, path: str, **arguments: Any) -> Response:
+        return self._sdk.object_store.request(path, method, stream=True, **arguments)
 
-    @verb
-    def create_container(self, name: str) -> None:
-        self._sdk.object_store.create_container(name=quote(name))
-
-    @verb
-    def upload_object(self, container: str, name: str, data: bytes) -> None:
-        self._sdk.object_store.upload_object(quote(container), quote(name), data=data, content_type=BINARY)
-
-    @verb
-    def delete_object(self, container: str, name: str) -> None:
-        self._sdk.object_store.delete_object(quote(name), container=quote(container))
-
-    @verb
-    def delete_container(self, name: str) -> None:
-        self._sdk.object_store.delete_container(quote(name))
-
-    @verb
-    def temporary_url(self, container: str, name: str, seconds: int) -> str:
-        store = self._sdk.object_store
-        store.set_container_temp_url_key(quote(container), temporary_key())
-        # It would sign with SHA-1, which object stores no longer take.
-        return self._signed(str(store.get_endpoint()), container, name, seconds)
+    def _store_url(self) -> str:
+        return str(self._sdk.object_store.get_endpoint())
 
     # ---- the project ----
 

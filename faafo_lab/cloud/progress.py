@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Self
 
 from faafo_lab.cloud.errors import Interrupted
 
@@ -45,7 +45,7 @@ class Progress:
         self._show = show and self._listener is None
         self._notebook = self._show and in_notebook()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> Self:
         try:
             self._draw()
         except KeyboardInterrupt:

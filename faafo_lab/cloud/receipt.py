@@ -26,6 +26,7 @@ CREATED = {
     "create_security_group": "security groups",
     "create_key_pair": "key pairs",
     "create_container": "containers",
+    "create_load_balancer": "load balancers",
 }
 DELETED = {verb.replace("create", "delete"): kind for verb, kind in CREATED.items()}
 KINDS = tuple(CREATED.values())
@@ -186,6 +187,7 @@ def make(
     flavors: Sequence[Flavor],
     containers: Sequence[str] = (),
     price_per_server_hour: float | None = None,
+    load_balancers: Sequence[str] = (),
 ) -> Receipt:
     """What the cloud says that there is, beside what the ledger knows."""
     ours = {kind: set(ids) for kind, ids in ledger.created.items()}
@@ -201,6 +203,7 @@ def make(
         ],
         "key pairs": [key.name for key in key_pairs if key.name == KEY_PAIR_NAME or key.name in ours["key pairs"]],
         "containers": [name for name in containers if name.startswith(CONTAINER_PREFIX) or name in ours["containers"]],
+        "load balancers": list(load_balancers),
     }
     now = datetime.now(UTC)
     there = {server.id for server in servers}

@@ -5,20 +5,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from typing import Any
-from urllib.parse import quote
 
 from keystoneauth1 import exceptions as keystone
+from keystoneauth1.adapter import Adapter
+from requests import Response
 
 from faafo_lab.cloud import console_log, records
-from faafo_lab.cloud.base import TEMPORARY_KEY, Cloud, temporary_key, verb
+from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError, NotFound
 from faafo_lab.cloud.keystone import translate
 from faafo_lab.cloud.marks import ALLOCATED
 from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
 from faafo_lab.cloud.shade_compat import shade
+from faafo_lab.cloud.verbs import verb
 
 
 class ShadeCloud(Cloud):
@@ -200,36 +201,16 @@ class ShadeCloud(Cloud):
         if not self._shade.delete_floating_ip(ip.id):
             raise NotFound.among("floating IP", ip.address, [other.address for other in self.floating_ips()])
 
-    # ---- the object store: shade's own methods cache answers, and read objects as text ----
+    # ---- the object store: see `objects.py` ----
 
-    @verb
-    def containers(self) -> list[str]:
-        return [container["name"] for container in self._shade._object_store_client.get("/?format=json")]
+    def _stored(self, method: str, path: str, **arguments: Any) -> Response:
+        # shade's own request() reads every answer whole.
+        arguments |= {"stream": True, "raise_exc": False}
+        answer: Response = Adapter.request(self._shade._object_store_client, path, method, **arguments)
+        return answer
 
-    @verb
-    def create_container(self, name: str) -> None:
-        self._shade._object_store_client.put(f"/{quote(name)}")
-
-    @verb
-    def upload_object(self, container: str, name: str, data: bytes) -> None:
-        headers = {"Content-Type": "application/octet-stream"}
-        self._shade._object_store_client.put(f"/{quote(container)}/{quote(name)}", data=data, headers=headers)
-
-    @verb
-    def delete_object(self, container: str, name: str) -> None:
-        with suppress(shade.OpenStackCloudURINotFound):
-            self._shade._object_store_client.delete(f"/{quote(container)}/{quote(name)}")
-
-    @verb
-    def delete_container(self, name: str) -> None:
-        with suppress(shade.OpenStackCloudURINotFound):
-            self._shade._object_store_client.delete(f"/{quote(name)}")
-
-    @verb
-    def temporary_url(self, container: str, name: str, seconds: int) -> str:
-        store = self._shade._object_store_client
-        store.post(f"/{quote(container)}", headers={TEMPORARY_KEY: temporary_key()})
-        return self._signed(store.get_endpoint(), container, name, seconds)
+    def _store_url(self) -> str:
+        return str(self._shade._object_store_client.get_endpoint())
 
     # ---- the project ----
 

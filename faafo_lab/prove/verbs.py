@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,6 +19,8 @@ MARK = "faafo-lab-prove"  # the metadata key of its server, which is none of the
 SSH_PORT, QUEUE_PORT = 22, 6379
 STOPPED, RUNNING = "SHUTOFF", "ACTIVE"
 CONTENT = b"what the proof keeps there"
+SEGMENT_BYTES = 10
+SEGMENTS = -(-len(CONTENT) // SEGMENT_BYTES)
 LINK_SECONDS = 300
 
 
@@ -60,7 +63,14 @@ class Verbs:
             "delete_key_pair": ("create_key_pair",),
             "containers": (),
             "create_container": ("containers",),
+            "container": ("create_container",),
             "upload_object": ("create_container",),
+            "objects": ("upload_object",),
+            "object": ("upload_object",),
+            "update_object": ("upload_object",),
+            "read_object": ("upload_object",),
+            "download_object": ("upload_object",),
+            "object_url": ("upload_object",),
             "temporary_url": ("upload_object",),
             "delete_object": ("upload_object",),
             "delete_container": ("create_container",),
@@ -221,9 +231,42 @@ class Verbs:
             self._cloud.create_container(self.name)
         return _told(self.name in self._cloud.containers(), "created twice, and listed")
 
+    def container(self) -> str:
+        metadata = {MARK: "a proof"}
+        self._cloud.create_container(self.name, metadata)
+        there = self._cloud.container(self.name)
+        return _told(there.metadata.get(MARK) == "a proof", "with its metadata")
+
     def upload_object(self) -> str:
-        self._cloud.upload_object(self.name, OBJECT, CONTENT)
-        return f"{len(CONTENT)} bytes"
+        self._cloud.upload_object(self.name, OBJECT, b"earlier", metadata={MARK: "earlier"})
+        self._cloud.upload_object(self.name, OBJECT, CONTENT, segment_bytes=SEGMENT_BYTES)
+        return f"{len(CONTENT)} bytes in {SEGMENTS} segments, in place of others"
+
+    def objects(self) -> str:
+        there = [(each.name, each.bytes) for each in self._cloud.objects(self.name, OBJECT[:2])]
+        return _told(there == [(OBJECT, len(CONTENT))], "one, by the beginning of its name")
+
+    def object(self) -> str:
+        there = self._cloud.object(self.name, OBJECT)
+        right = there.bytes == len(CONTENT) and there.segments == SEGMENTS and not there.metadata
+        return _told(right, f"{there.bytes} bytes in {there.segments} segments")
+
+    def update_object(self) -> str:
+        self._cloud.update_object(self.name, OBJECT, metadata={MARK: "größer"}, expires_seconds=LINK_SECONDS)
+        there = self._cloud.object(self.name, OBJECT)
+        return _told(there.metadata == {MARK: "größer"} and bool(there.expires), "with metadata and an end")
+
+    def read_object(self) -> str:
+        return _told(self._cloud.read_object(self.name, OBJECT) == CONTENT, f"{len(CONTENT)} bytes")
+
+    def download_object(self) -> str:
+        received = io.BytesIO()
+        self._cloud.download_object(self.name, OBJECT, received, progress=False)
+        return _told(received.getvalue() == CONTENT, f"{len(CONTENT)} bytes")
+
+    def object_url(self) -> str:
+        url = self._cloud.object_url(self.name, OBJECT)
+        return _told(url.endswith(f"/{self.name}/{OBJECT}"), "the account's, the container's, the object's")
 
     def temporary_url(self) -> str:
         try:

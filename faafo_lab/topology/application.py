@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
+from faafo_lab import balancer
+from faafo_lab.balancer import Balancer, NoBalancer
 from faafo_lab.cloud import keys
 from faafo_lab.cloud.arguments import checked
 from faafo_lab.cloud.base import Cloud
@@ -69,6 +71,8 @@ class Application:
         self._images: str | None = None
         self._waiting_max = waiting_max
         self.servers: dict[str, Server] = {}
+        self.front: Balancer | None = None  # the load balancer, as it was found last
+        self.planned_vip: str | None = None  # during a change: the VIP that new workers are given; "": none
         self.built = 0  # how many servers this object created
         self.gone: set[tuple[str, str]] = set()  # name and start of the programs whose servers this object replaced
 
@@ -89,6 +93,7 @@ class Application:
                 server = replace(server, floating_addresses=floating.get(server.id, ()))
                 found[f"{server.name} ({server.id})" if server.name in found else server.name] = server
         self.servers = dict(sorted(found.items(), key=lambda item: numbered(item[1].name)))
+        self.front = self.balancer
         return self
 
     @property
@@ -131,8 +136,29 @@ class Application:
         }
 
     @property
+    def balancer(self) -> Balancer | None:
+        """The load balancer in front of the APIs as it is now; None if there is none."""
+        try:
+            return balancer.find(self.cloud)
+        except NoBalancer:
+            return None
+
+    @property
+    def balanced(self) -> dict[str, str]:
+        """The load balancer's URL, by its name, as `endpoints` has the APIs'. Raises TopologyError without one."""
+        turn.check(self.cloud, self.chapter)
+        if self.front is None or not self.front.floating_address:
+            raise TopologyError(
+                "The application has no load balancer with a floating IP: app.deploy(..., balancer=True) builds one, "
+                "where the cloud has load balancers; app.endpoints are the APIs' own addresses."
+            )
+        return {self.front.name: self._url(self.front.floating_address)}
+
+    @property
     def endpoint(self) -> str:
-        """The first API's URL. Raises TopologyError if no API with a floating IP runs."""
+        """The load balancer's URL, else the first API's. Raises TopologyError if no API with a floating IP runs."""
+        if self.front and self.front.floating_address:
+            return next(iter(self.balanced.values()))
         try:
             return next(iter(self.endpoints.values()))
         except StopIteration:
@@ -235,6 +261,7 @@ class Application:
             before=self.package.script(url) if self.package else "",
             secret=self.secret,
             images=self.images,
+            balanced=bool(self._vip),
             own_url=self._url(user_data.OWN_ADDRESS),
             waiting_max=self.waiting_max,
         )
@@ -245,6 +272,8 @@ class Application:
         hosts = [server.addresses[0] for role in offering for server in self.of_role(role.name) if server.addresses]
         if not hosts:
             raise NotFound(f"There is no server {offering[-1].server_names(1)[0]} with an address: build it first.")
+        if part == "endpoint" and self._vip:
+            hosts = [self._vip]
         urls: dict[Part, Callable[[str], str]] = {
             "endpoint": self._url,
             "queue": lambda host: user_data.queue_url(host, self.secret, embedded=self.embedded),
@@ -255,15 +284,28 @@ class Application:
     def digest(self, role: Role) -> str:
         """The digest of what a new server of this role is made from; "" if a server that it needs is missing.
 
-        The APIs' addresses do not count: workers learn them from the application, as APIs come and go.
+        The APIs' addresses do not count: workers learn them from the application, as APIs come and go. A load
+        balancer's VIP does: it is all that its workers know.
         """
         try:
-            urls = {part: [] if part == "endpoint" else self._part_urls(part) for part in role.needs}
+            urls = {part: self._digested_urls(part) for part in role.needs}
             script = self._script(role, urls)
         except NotFound:
             return ""
         made_from = "\n".join([self.image.id, self.flavor.id, role.group, fingerprint(keys.public_key()), script])
         return hashlib.sha256(made_from.encode()).hexdigest()[:DIGEST_CHARACTERS]
+
+    @property
+    def _vip(self) -> str:
+        """The VIP through which new workers hand in results; "": they go to the APIs themselves."""
+        if self.planned_vip is not None:
+            return self.planned_vip
+        return self.front.address if self.front else ""
+
+    def _digested_urls(self, part: Part) -> list[str]:
+        if part != "endpoint":
+            return self._part_urls(part)
+        return [self._url(self._vip)] if self._vip else []
 
     # -- for those that change it -----------------------------------------------------------------------------------
 

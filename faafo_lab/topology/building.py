@@ -11,7 +11,9 @@ from faafo_lab.cloud import keys
 from faafo_lab.cloud.lookup import pick
 from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY
 from faafo_lab.cloud.model import KeyPair, SecurityGroup, Server
+from faafo_lab.topology.addresses import free_address
 from faafo_lab.topology.application import IMAGES_KEY, WAITING_KEY, Application
+from faafo_lab.topology.balanced import leave
 from faafo_lab.topology.errors import TopologyError
 from faafo_lab.topology.plan import DIGEST_KEY, Layout, Plan, Step
 from faafo_lab.topology.roles import QUEUE, ROLES, Role
@@ -98,6 +100,7 @@ class Builder:
             for step in steps:
                 if step.server:
                     self._app.say(f"server {step.name}: {step.why}: replacing it")
+            leave(self._app, old)
             self._cloud.delete_servers(old)
         made: list[Server] = []
         self._undo.add(f"servers of role {role.name}", lambda: self._cloud.delete_servers(made))
@@ -128,12 +131,7 @@ class Builder:
         for name in names:
             if self._app.servers[name].floating_addresses:
                 continue
-            had = {ip.id for ip in self._cloud.floating_ips()}
-            address = self._cloud.free_floating_ip()
-            if address.id not in had:
-                self._undo.add(
-                    f"floating IP {address.address}", functools.partial(self._cloud.delete_floating_ip, address)
-                )
+            address = free_address(self._cloud, self._undo)
             address = self._cloud.attach_floating_ip(self._app.servers[name], address)
             self._app.know([replace(self._app.servers[name], floating_addresses=(address.address,))])
             self._app.report(f"floating IP of {name}", "attached")

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from faafo_lab.balancer import Balancer
 from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.cloud.model import Server
 from faafo_lab.topology.api import LOST, Api, Node
@@ -63,6 +64,8 @@ class Moment:
     queue_port: int = VALKEY_PORT
     oldest_waiting_seconds: float | None = None  # the age of the oldest fractal that no worker has; 0 where none waits
 
+    front: Balancer | None = None  # the load balancer, with its members' health
+
     def of_role(self, *roles: str) -> list[Machine]:
         """The servers of these roles."""
         return [machine for machine in self.machines if machine.role in roles]
@@ -89,6 +92,9 @@ class Moment:
             text += f"; fractals: {self.waiting} waiting, {self.working} in work, {self.done} done"
         if self.rate is not None:
             text += f"; {self.rate:.1f} fractals/s"
+        if self.front is not None:
+            health = ", ".join(f"{member.name} {member.status}" for member in self.front.members)
+            text += f"; load balancer {self.front.name}: {health or 'no members'}"
         return f"{text}. {self.problem}".strip()
 
 

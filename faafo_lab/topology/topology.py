@@ -10,11 +10,12 @@ from faafo_lab.cloud.arguments import checked
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import Ambiguous, CloudError, NotFound, NotReady
 from faafo_lab.cloud.lookup import pick
-from faafo_lab.cloud.marks import DESCRIPTION
+from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY
 from faafo_lab.cloud.model import Server
 from faafo_lab.topology import plan as plans
 from faafo_lab.topology import serving, turn
 from faafo_lab.topology.application import Application, Say
+from faafo_lab.topology.balanced import Front, leave, remove
 from faafo_lab.topology.building import Builder, is_ours, missing_groups
 from faafo_lab.topology.errors import TopologyError
 from faafo_lab.topology.lock import alone
@@ -33,11 +34,17 @@ class Topology(Application):
     # -- three layouts of the application --------------------------------------------------------------------------
 
     @checked
-    def deploy(self, api: int = 2, worker: int = 3, images: str | None = None) -> "Topology":
+    def deploy(
+        self, api: int = 2, worker: int = 3, images: str | None = None, balancer: bool | None = None
+    ) -> "Topology":
         """Build services, `api` API servers and `worker` workers, and return when all of them serve.
 
         `images` says where the APIs keep them: "database", which they share, or "file:///DIRECTORY", each API's own
         disk, which the other APIs can't read. None: unchanged, initially "database".
+
+        `balancer` says whether a load balancer is in front of the APIs, with a floating IP; then workers hand in
+        results through it, so those that don't are replaced. None: unchanged, initially none. Raises NoBalancer,
+        before anything is built, where the cloud has none.
 
         Correct servers stay unchanged, a worker is drained before it is replaced or removed, and an application
         of another layout is removed. On failure this call's new resources are removed; replaced servers stay deleted.
@@ -48,16 +55,16 @@ class Topology(Application):
         layout = Layout.scaled_out(api, worker)
         if images is not None and images != IMAGES_IN_DATABASE and not OWN_DISK.fullmatch(images):
             raise TopologyError(f"images must be 'database' or 'file:///DIRECTORY', not {images!r}.")
-        return self._become(layout, "deploy the application", images)
+        return self._become(layout, "deploy the application", images, balancer=balancer)
 
     @checked
     def deploy_controller(self, worker: int = 1) -> "Topology":
         """As `deploy`, the small layout of the chapter before: a controller (API, queue, database) and its workers."""
-        return self._become(Layout.small(worker), "deploy a controller and workers")
+        return self._become(Layout.small(worker), "deploy a controller and workers", balancer=False)
 
     def deploy_all_in_one(self) -> "Topology":
         """As `deploy`, the smallest layout: the whole application on one server, which orders some fractals itself."""
-        return self._become(Layout(all_in_one=1), "deploy the application on one server")
+        return self._become(Layout(all_in_one=1), "deploy the application on one server", balancer=False)
 
     @checked
     def scale(self, *, api: int | None = None, worker: int | None = None) -> "Topology":
@@ -153,8 +160,7 @@ class Topology(Application):
     @checked
     def add(self, role: str) -> str:
         """Add a server of this role ("api" or "worker") with the first free number; returns its name once it serves."""
-        with self._changing(f"add a server of role {role}") as undo:
-            self.refresh()
+        with self._changing(f"add a server of role {role}") as undo, Front(self, undo, None) as front:
             kind, there = role_named(role), {server.name for server in self.of_role(role)}
             if not kind.numbered:
                 several = " and ".join(name for name, each in ROLES.items() if each.numbered)
@@ -168,7 +174,26 @@ class Topology(Application):
             self._check(plan)
             Builder(self, undo).servers(plan, Layout.only())
             self._wait_serving([name])
+            front.join([name] if kind.serves else [])
             return name
+
+    @checked
+    def replace(self, server: Server | str) -> Server:
+        """Build this server anew under its name, and return it once it serves.
+
+        A worker is drained first. An API is drained by the load balancer, if there is one, and is a member again once
+        it serves. Raises NotFound, and TopologyError for the server with the database.
+        """
+        with self._changing("replace a server") as undo, Front(self, undo, None) as front:
+            name = server if isinstance(server, str) else server.name
+            old = pick("server of the application", list(self.servers.values()), name)
+            role = role_named(old.metadata[ROLE_KEY])
+            if role.has_database:
+                raise TopologyError(f"{old.name} has the database: a new one would be another application.")
+            Builder(self, undo).servers(Plan(replace=(Step(role, old.name, old, "as requested"),)), Layout.only())
+            self._wait_serving([old.name])
+            front.join([old.name] if role.serves else [])
+            return self.servers[old.name]
 
     @checked
     def wait_serving(self, timeout_seconds: float | None = None) -> None:
@@ -190,6 +215,7 @@ class Topology(Application):
         if not chosen:
             return {}
         with self._changing("remove servers"):
+            leave(self, chosen)
             drained = self.drain_workers(chosen)
             self.cloud.delete_servers(chosen)
             became = {server.name: drained.get(server.name, "deleted") for server in chosen}
@@ -202,6 +228,7 @@ class Topology(Application):
         """Delete the lab's servers and security groups, earlier chapters' too; keep the floating IPs."""
         with self._changing("remove the application"):
             self.refresh()
+            fronted = remove(self)
             servers = list(self.servers.values())
             if servers:
                 self.cloud.delete_servers(servers)
@@ -212,7 +239,7 @@ class Topology(Application):
             for group in sorted(groups, key=lambda group: not any(rule.remote_group for rule in group.rules)):
                 self.cloud.delete_security_group(group)
                 self.report(f"security group {group.name}", "deleted")
-            if not servers and not groups:
+            if not servers and not groups and not fronted:
                 self.say("nothing to remove: the lab has no servers and no security groups")
             self.servers = {}
 
@@ -250,10 +277,11 @@ class Topology(Application):
     def _plan(self, layout: Layout) -> Plan:
         return plans.make(layout, list(self.servers.values()), self.digest)
 
-    def _become(self, layout: Layout, what: str, images: str | None = None, scales: bool = False) -> "Topology":
+    def _become(
+        self, layout: Layout, what: str, images: str | None = None, scales: bool = False, balancer: bool | None = None
+    ) -> "Topology":
         """Reach this layout: plan, check, build, wait until it serves, remove extra servers, confirm the result."""
-        with self._changing(what) as undo:
-            self.refresh()
+        with self._changing(what) as undo, Front(self, undo, balancer) as front:
             if scales and not self.of_role("services"):
                 raise TopologyError("There is no app-services to scale: deploy the application first.")
             if images:
@@ -263,14 +291,20 @@ class Topology(Application):
             groups = by_group([] if scales else layout.roles)
             if any(step.role.has_database and not step.why for step in plan.remove):  # it is another application
                 plan = plans.make(layout, [], self.digest)
-                self._check(plan, groups, instead=True)
+                self._check(plan, groups, instead=True, addresses=front.new_addresses)
                 self.remove_old_app()
             elif groups or plan.made:
-                self._check(plan, groups)
+                self._check(plan, groups, addresses=front.new_addresses)
+            front.build()
             builder = Builder(self, undo)
             builder.groups(groups)
             builder.servers(plan, layout)
+            if front.wanted:  # no worker reaches an API before
+                apis = [step.name for step in plan.wanted if step.role.serves]
+                self._wait_serving(apis)
+                front.join(apis)
             self._wait_serving([step.name for step in plan.wanted])
+            front.finish()
             self.remove([step.server for step in plan.remove if step.server])
             if plan.changes:
                 self._confirm(plan)
@@ -283,16 +317,16 @@ class Topology(Application):
             self.refresh()
             Builder(self, undo).servers(self._plan(layout).without_removing(), layout)
 
-    def _check(self, plan: Plan, roles: Sequence[Role] = (), instead: bool = False) -> None:
-        """Check the room for the plan's new servers and these roles' groups; `instead`: the lab's present ones count as
-        free."""
+    def _check(self, plan: Plan, roles: Sequence[Role] = (), instead: bool = False, addresses: int = 0) -> None:
+        """Check the room for the plan's new servers, these roles' groups, and further floating IPs; `instead`: the
+        lab's present ones count as free."""
         known = self.cloud.security_groups() if roles else []
         freed, gone = (list(self.servers.values()), [*filter(is_ours, known)]) if instead else ([], [])
         groups, rules = missing_groups(self, roles, [group for group in known if group not in gone])
         there = [step.server.floating_addresses if step.server else () for step in plan.wanted if step.role.serves]
         self.check(
             servers=len(plan.create) - len(freed),
-            addresses=there.count(()) - sum(len(server.floating_addresses) for server in freed),
+            addresses=addresses + there.count(()) - sum(len(server.floating_addresses) for server in freed),
             groups=groups - len(gone),
             rules=rules - sum(group.rules_of_all_kinds for group in gone),
         )

@@ -16,13 +16,15 @@ def script(
     before: str,
     secret: str,
     images: str,
+    balanced: bool = False,
     own_url: str,
     waiting_max: int | None = None,
 ) -> str:
     """The script for a server of this role, with the deployment's secret in it.
 
     `urls` are those of the parts that the role needs: all APIs', the first one of others. `before`: lines that provide
-    the command `faafo-install`, "" if the image includes it. `images`: the APIs' place for them. `own_url`: the API's
+    the command `faafo-install`, "" if the image includes it. `images`: the APIs' place for them. `balanced`: the
+    endpoint is a load balancer's, the only one that a worker uses. `own_url`: the API's
     address for workers, with `OWN_ADDRESS` in it. `waiting_max`: how many fractals may wait at once (None: the
     application's own default).
     """
@@ -30,7 +32,7 @@ def script(
     flags = f"faafo-install {role.install}"
     for part in role.needs:
         if part == "endpoint":
-            flags += "".join(f" -e {url}" for url in urls[part])
+            flags += "".join(f" -e {url}" for url in urls[part]) + " -b" * balanced
         else:
             settings[f"FAAFO_{part.upper()}_URL"] = urls[part][0]
     if "endpoint" in role.offers:

@@ -84,6 +84,7 @@ class Follower:
             rates=tuple((moment.at - at, value) for at, value in self._rates),
             problem=problem,
             queue_port=self._queue_port,
+            front=self.topology.front,
         )
         return self.last
 

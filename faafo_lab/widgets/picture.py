@@ -65,9 +65,12 @@ def topology(moment: Moment) -> str:
     arrows: list[str] = []
     if left:
         parts.append(_you(middle_y))
+    members = moment.front.members if moment.front else ()
     for machine in left:
         to_x, to_y = places[machine.name]
         arrows.append(_arrow(YOU_WIDTH, middle_y, to_x, to_y + BOX_HEIGHT / 2, BLUE))
+        health = next((each.status for each in members if each.name == machine.name), "")
+        parts.append(_text(to_x - 4, to_y + BOX_HEIGHT / 2 - 8, health, anchor="end", size=10, halo=True))
     hub = [machine for machine in (*middle, *left) if "queue" in ROLES[machine.role].offers]
     for target in hub[:1]:
         hub_x, hub_y = places[target.name][0], places[target.name][1] + BOX_HEIGHT / 2

@@ -18,9 +18,9 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
-from faafo_lab.app import database, images, validation
+from faafo_lab.app import database, validation
 from faafo_lab.app.errors import ImagesAway
-from faafo_lab.app.images.base import Images
+from faafo_lab.app.images import Places
 from faafo_lab.app.schema import PIECE_BYTES, image_pieces, loose_images
 from faafo_lab.app.store import Store
 from tests.app.deployment import AUTHORIZED, Deployment, a_task, wait_for
@@ -339,13 +339,13 @@ def in_flight(place: Place) -> int:
 
 
 @contextlib.contextmanager
-def library(place: Place, machine: Deployment) -> Iterator[Images]:
+def library(place: Place, machine: Deployment) -> Iterator[Places]:
     """The same images without the API's process: what its sweep does every minute can be done at once."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("INSTANCE_ROOT", str(machine.root))
         store = Store(machine.database_url())
         try:
-            yield images.open_images(place.url, store, place.client.get("/v1/load").json()["hostname"])
+            yield Places(place.url, store, place.client.get("/v1/load").json()["hostname"])
         finally:
             store.close()
 
@@ -371,7 +371,7 @@ from faafo_lab.app.validation import Result
 
 url, database, host, uuid, moment = sys.argv[1:]
 store = Store(database)
-images = images.open_images(url, store, host)
+images = images.Places(url, store, host)
 class Crash(io.BytesIO):
     def read(self, *size):
         return super().read(1000) if self.tell() == 0 else os._exit(9)
@@ -417,7 +417,7 @@ def test_an_image_that_was_given_up_does_not_get_its_row(place_of: Any, services
     place = place_of("file", services)
     uuid = accepted(place.client)
     with library(place, services) as opened, pytest.MonkeyPatch.context() as patch:
-        store = opened._store  # type: ignore[attr-defined]
+        store = opened._store
         complete = store.complete
 
         def late(*arguments: Any) -> Any:
@@ -436,7 +436,7 @@ def test_an_answer_that_got_lost_counts_as_won(place: Place, services: Deploymen
     uuid, png = accepted(place.client), a_png(5000)
     result = validation.Result(1.0, hashlib.sha256(png).hexdigest(), len(png), "w", None)
     with library(place, services) as opened, pytest.MonkeyPatch.context() as patch:
-        store = opened._store  # type: ignore[attr-defined]
+        store = opened._store
         complete = store.complete
 
         def twice(*arguments: Any) -> Any:

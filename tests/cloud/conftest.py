@@ -63,6 +63,9 @@ def clear(cloud: Cloud) -> None:
     for key in cloud.key_pairs():
         cloud.delete_key_pair(key)
     for container in cloud.containers():
+        for stored in cloud.objects(container):
+            cloud.delete_object(container, stored.name)
+    for container in cloud.containers():
         cloud.delete_container(container)
     for group in cloud.security_groups():
         if group.name != "default":

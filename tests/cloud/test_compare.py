@@ -41,6 +41,17 @@ def test_helpers_of_the_backends_own_are_shown_too() -> None:
     assert "def " not in sources["libcloud"]
 
 
+def test_a_verb_of_the_object_store_is_shown_once_and_each_librarys_request_beside_it() -> None:
+    compared = faafo_lab.compare("upload_object")
+    assert "self._put(container, name" in compared.shared
+    for backend, call in {"shade": "Adapter.request", "libcloud": "_store.request", "openstacksdk": "_sdk."}.items():
+        assert compared.sources[backend].startswith("def _stored(")
+        assert call in compared.sources[backend]
+    assert repr(compared).count("self._put(container, name") == 1
+    assert "_put" in compared._repr_html_()
+    assert faafo_lab.compare("create_server").shared == ""
+
+
 def test_every_verb_can_be_compared() -> None:
     for verb in VERBS:
         compared = faafo_lab.compare(verb)

@@ -14,6 +14,7 @@ from faafo_lab.cloud.errors import Ambiguous, InUse, NotFound, ServerFailed
 from tests.emulator.conftest import Api
 
 from .conftest import QUOTAS
+from .test_stored_objects import NoWayBack
 
 TINY = {"image": "plain-linux", "flavor": "m1.tiny"}
 
@@ -79,6 +80,11 @@ def test_a_fault_is_told_even_where_the_list_has_none(cloud: Cloud, api: Api) ->
 
 
 def test_a_revoked_token_is_replaced(cloud: Cloud, embedded: Path) -> None:
+    def stored() -> bytes:
+        cloud.upload_object("kept", "stream", NoWayBack(b"whole"))
+        return cloud.read_object("kept", "stream")
+
+    cloud.create_container("kept")
     calls = (cloud.servers, cloud.images, cloud.networks, cloud.security_groups, cloud.limits)
     before = [call() for call in calls]
     control.stop(embedded)
@@ -88,4 +94,5 @@ def test_a_revoked_token_is_replaced(cloud: Cloud, embedded: Path) -> None:
         database.close()
     finally:
         control.start(embedded, quotas=QUOTAS)
+        assert stored() == b"whole"
     assert [call() for call in calls] == before

@@ -416,3 +416,67 @@ def test_a_floating_ip_leads_to_the_load_balancer(balanced: Balanced) -> None:
         assert floating["port_details"]["device_owner"] == "Octavia"
     finally:
         balanced.api("DELETE", f"{Q}/floatingips/{floating['id']}")
+
+
+def slow_answers(balanced: Balanced, made: dict[str, Any], number: int) -> tuple[list[threading.Thread], list[str]]:
+    """So many requests of a second each, which have all reached their members."""
+    said: list[str] = []
+
+    def ask() -> None:
+        with client() as one:
+            try:
+                answer = one.get(f"{balanced.url(made)}/sleep")
+                said.append(answer.text if answer.status_code == 200 else str(answer.status_code))
+            except httpx.TransportError as error:
+                said.append(type(error).__name__)
+
+    threads = [threading.Thread(target=ask) for _ in range(number)]
+    stats = f"{L}/loadbalancers/{made['id']}/stats"
+    for each in threads:
+        each.start()
+    wait_for("the requests", lambda: balanced.api.get(stats)["stats"]["active_connections"] == number)
+    return threads, said
+
+
+@pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
+@pytest.mark.parametrize("change", ["drained", "deleted"])
+def test_a_member_that_is_drained_or_deleted_finishes_what_it_has(
+    balanced: Balanced, protocol: str, change: str
+) -> None:
+    made = balanced.make(protocol)
+    threads, said = slow_answers(balanced, made, 6)
+    pool = made["pools"][0]
+    victim = next(each["id"] for each in pool["members"] if each["name"] == "web-1")
+    path = f"{L}/pools/{pool['id']}/members/{victim}"
+    if change == "drained":
+        assert balanced.api("PUT", path, {"member": {"weight": 0}}).status_code == 200
+    else:
+        assert balanced.api("DELETE", path).status_code == 204
+    balanced.settled(made["id"])
+    assert served(balanced.url(made), 4, keep=False) == {"web-2": 2, "web-3": 2}
+    for each in threads:
+        each.join()
+    assert Counter(said) == {"web-1": 2, "web-2": 2, "web-3": 2}
+
+
+@pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
+def test_requests_in_flight_to_a_server_that_is_deleted_fail_at_once(balanced: Balanced, protocol: str) -> None:
+    more = {"user_data": web_server.user_data(), "security_groups": [{"name": "web"}]}
+    doomed = balanced.api.boot("doomed", **more)
+    address = balanced.api.server(doomed)["addresses"]["private"][0]["addr"]
+    members = [{"name": "doomed", "address": address, "protocol_port": 80}]
+    made = balanced.make(protocol, monitor=QUICK if protocol == "HTTP" else None, members=members)
+
+    def serves() -> bool:
+        with client() as one, contextlib.suppress(httpx.TransportError):
+            return one.get(balanced.url(made)).status_code == 200
+        return False
+
+    wait_for("the server", serves)
+    stats = f"{L}/loadbalancers/{made['id']}/stats"
+    wait_for("no request", lambda: balanced.api.get(stats)["stats"]["active_connections"] == 0)
+    threads, said = slow_answers(balanced, made, 3)
+    assert balanced.api("DELETE", f"/compute/v2.1/servers/{doomed}").status_code == 204
+    for each in threads:
+        each.join()
+    assert set(said) <= ({"502", "503"} if protocol == "HTTP" else {"ReadError", "RemoteProtocolError"})

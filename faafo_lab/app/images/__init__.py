@@ -11,26 +11,14 @@
 A fractal's row says where its image is (``database:NAME``, ``file://HOST/NAME``, ``swift://CONTAINER/NAME``), and an
 image is whole before the row says so. What is put outside the database is announced in it first (``loose_images``) and
 deleted an hour later unless it got its row: whatever crashes in between, nothing half-made is seen and nothing is left.
+
+``faafo move-images`` (``moving``) moves images from one place to another, while all of them are read: the copy is
+announced, put and read back before one transaction lets the row say where it is and makes the old one loose. Whoever
+has just looked the row up, and then finds the old one deleted, looks it up again. All APIs read from the new place
+without being told: see ``places``.
 """
 
-from faafo_lab.app.errors import SettingsError
-from faafo_lab.app.images.base import DATABASE, DatabaseImages, Images
-from faafo_lab.app.images.directory import DirectoryImages
-from faafo_lab.app.store import Store
+from faafo_lab.app.images.base import Images
+from faafo_lab.app.images.places import Places, open_images
 
-__all__ = ["Images", "open_images"]
-
-
-def open_images(url: str, store: Store, host: str) -> Images:
-    """The place that ``url`` names; ``host`` is this machine's name. Raises ``SettingsError``, without a password."""
-    scheme = url.partition(":")[0]
-    if scheme == DATABASE:
-        return DatabaseImages(store)
-    if scheme == "file":
-        return DirectoryImages(url, store, host)
-    from faafo_lab.app.images.objects import SCHEMES, ObjectImages  # libcloud takes memory
-
-    if scheme not in SCHEMES:
-        known = ", ".join((DATABASE, "file", *SCHEMES))
-        raise SettingsError(f"FAAFO_IMAGES_URL must begin with one of {known}.")
-    return ObjectImages(url, store)
+__all__ = ["Images", "Places", "open_images"]

@@ -1,68 +1,85 @@
-"""The interface to the images, and what the places have in common."""
+"""The interface to a place of images, and what the places have in common."""
 
-import logging
+import hashlib
+import os
 import secrets
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from typing import IO, Any
 
 from faafo_lab.app import pieces
-from faafo_lab.app.errors import ImagesAway, NotFound
+from faafo_lab.app.errors import DatabaseAway, ImagesAway, NotFound
+from faafo_lab.app.schema import PIECE_BYTES
 from faafo_lab.app.store import Store
 from faafo_lab.app.validation import Result
 
-log = logging.getLogger(__name__)
-
 DATABASE = "database"
+COPY_SECONDS, COPY_BYTES_PER_SECOND = 60.0, 100_000  # that a copy may take, and how slow the places may be
 
 
 class Images(ABC):
-    """The images of a deployment, as one API reaches them. Every method blocks, and may be called from any thread.
+    """The images in one place, as one machine reaches it. Every method blocks, and may be called from any thread.
 
-    All raise ``DatabaseAway``, and ``ImagesAway`` where the place does not answer or is full.
+    ``place`` is what the API calls it. All raise ``DatabaseAway``, and ``ImagesAway`` where the place does not answer
+    or is full.
     """
+
+    def __init__(self, store: Store, place: str):
+        self._store = store
+        self.place = place
 
     @abstractmethod
     def keep(self, uuid: str, result: Result, picture: IO[bytes]) -> tuple[dict[str, Any], bool]:
         """Keep a result and its PNG: the fractal, and whether this result won. The first wins, others are dropped."""
 
     @abstractmethod
+    def take(self, uuid: str, image: str, checksum: str, picture: IO[bytes]) -> bool:
+        """Keep a copy of a fractal's image, which is elsewhere: its row says so once the copy was read back.
+
+        Whether it does: not where the fractal was deleted meanwhile, or somebody else has moved the image. The old one
+        is deleted, or loose.
+        """
+
+    @abstractmethod
     def read(self, image: str, start: int, stop: int) -> bytes:
         """The bytes ``[start, stop)`` of an image, fewer where it ends; ``image`` is what the row says.
 
-        Raises ``NotFound`` where this API does not have it.
+        Raises ``NotFound`` where it is not there.
         """
 
-    def sweep(self) -> None:  # noqa: B027  (the database has nothing to sweep)
-        """Delete what no row refers to."""
+    def checksum(self, image: str, size: int) -> str:
+        """The SHA-256 of an image's first ``size`` bytes, in hexadecimal, as they are read; raises ``NotFound``."""
+        digest, start = hashlib.sha256(), 0
+        while start < size and (piece := self.read(image, start, min(start + PIECE_BYTES, size))):
+            digest.update(piece)
+            start += len(piece)
+        return digest.hexdigest()
 
 
 class DatabaseImages(Images):
     """Images in the database: rows of at most ``PIECE_BYTES``, in one transaction with the fractal's."""
 
     def __init__(self, store: Store):
-        self._store = store
+        super().__init__(store, DATABASE)
 
     def keep(self, uuid: str, result: Result, picture: IO[bytes]) -> tuple[dict[str, Any], bool]:
         """Keep a result and its PNG."""
         return self._store.complete(uuid, result, f"{DATABASE}:{new_name(uuid)}", picture)
 
+    def take(self, uuid: str, image: str, checksum: str, picture: IO[bytes]) -> bool:
+        """Keep a copy of an image."""
+        return self._store.move(uuid, image, f"{DATABASE}:{new_name(uuid)}", picture)
+
     def read(self, image: str, start: int, stop: int) -> bytes:
         """The bytes ``[start, stop)`` of an image."""
-        if not image.startswith(f"{DATABASE}:"):
-            raise elsewhere(image, DATABASE)
         return self._store.read(pieces.read, image, start, stop)
 
 
 class OutsideImages(Images):
-    """Images outside the database; those that are in it from earlier days are read, too.
+    """Images outside the database: files, at locations ``PLACE/NAME``.
 
-    A place's own class says how to put, read and delete one file. Its locations are ``PLACE/NAME``.
+    A place's own class says how to put, read and delete one of them.
     """
-
-    def __init__(self, store: Store, place: str):
-        self._store = store
-        self._database = DatabaseImages(store)
-        self._place = place
 
     @abstractmethod
     def put_file(self, name: str, picture: IO[bytes]) -> None:
@@ -79,35 +96,49 @@ class OutsideImages(Images):
     def keep(self, uuid: str, result: Result, picture: IO[bytes]) -> tuple[dict[str, Any], bool]:
         """Keep a result and its PNG."""
         name = new_name(uuid)
-        image = f"{self._place}/{name}"
+        image = f"{self.place}/{name}"
         self._store.write(pieces.expect, image)
         picture.seek(0)
         self.put_file(name, picture)
-        fractal, won = self._store.complete(uuid, result, image)
+        try:
+            fractal, won = self._store.complete(uuid, result, image)
+        except ImagesAway:  # it was given up meanwhile, perhaps before all of it was there
+            self._store.write(pieces.loosen, image)
+            raise
         if not won:
             self._store.write(pieces.give_up, image)
         return fractal, won
 
+    def take(self, uuid: str, image: str, checksum: str, picture: IO[bytes]) -> bool:
+        """Keep a copy of an image."""
+        name = new_name(uuid)
+        copy = f"{self.place}/{name}"
+        size = picture.seek(0, os.SEEK_END)
+        # for as long as it may take, not for an hour: who looks into the place sees soon what a killed mover left
+        self._store.write(pieces.expect, copy, COPY_SECONDS + size / COPY_BYTES_PER_SECOND)
+        moved = False
+        try:
+            picture.seek(0)
+            self.put_file(name, picture)
+            if self.checksum(copy, size) != checksum:
+                raise ImagesAway(f"{self.place} gives back other bytes than it was given.")
+            moved = self._store.move(uuid, image, copy)
+        finally:
+            if not moved:
+                with suppress(DatabaseAway):  # else it is loose a little later
+                    self._store.write(pieces.give_up, copy)
+        return moved
+
     def read(self, image: str, start: int, stop: int) -> bytes:
         """The bytes ``[start, stop)`` of an image."""
-        if image.startswith(f"{DATABASE}:"):
-            return self._database.read(image, start, stop)
-        if _scheme(image) != _scheme(self._place):
-            raise elsewhere(image, self._place)
         try:
             return self.read_file(image.rpartition("/")[2], start, stop)
         except FileNotFoundError:
-            raise elsewhere(image, self._place) from None
+            raise elsewhere(image, self.place) from None
 
-    def sweep(self) -> None:
-        """Delete what no row refers to."""
-        for image in self._store.read(pieces.loose, f"{self._place}/"):
-            try:
-                self.delete_file(image.rpartition("/")[2])
-            except ImagesAway as error:
-                log.warning("%s stays for now: %s", image, error)
-                return
-            self._store.write(pieces.forget, image)
+    def delete(self, image: str) -> None:
+        """Delete an image."""
+        self.delete_file(image.rpartition("/")[2])
 
 
 def new_name(uuid: str) -> str:
@@ -121,7 +152,3 @@ def elsewhere(image: str, here: str) -> NotFound:
     if there == here:
         return NotFound(f"The image is missing at {here}, where it was put.")
     return NotFound(f"The image is at {there}, and this API has only what is at {here}: it is not shared.")
-
-
-def _scheme(location: str) -> str:
-    return location.partition(":")[0]

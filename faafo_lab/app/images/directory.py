@@ -31,18 +31,18 @@ class DirectoryImages(OutsideImages):
         if parts.netloc not in ("", "localhost") or path.strip("/") == "":
             raise SettingsError(f"FAAFO_IMAGES_URL must be file:///DIRECTORY with three slashes: got '{url}'.")
         self._host = host
-        self._directory = settings.root() / path.lstrip("/")
+        self.directory = settings.root() / path.lstrip("/")
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            self.directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise SettingsError(f"The images' directory {path} cannot be made: {error.strerror}.") from None
-        if not os.access(self._directory, os.W_OK | os.X_OK):
+        if not os.access(self.directory, os.W_OK | os.X_OK):
             raise SettingsError(f"The images' directory {path} cannot be written to by this user.")
 
     def put_file(self, name: str, picture: IO[bytes]) -> None:
         """Keep a file: write it beside, then rename it."""
         with self._trouble():
-            path, unfinished = self._directory / name, self._directory / (name + UNFINISHED)
+            path, unfinished = self.directory / name, self.directory / (name + UNFINISHED)
             try:
                 with unfinished.open("xb") as file:
                     copyfileobj(picture, file, PIECE_BYTES)
@@ -52,18 +52,18 @@ class DirectoryImages(OutsideImages):
             except BaseException:
                 unfinished.unlink(missing_ok=True)
                 raise
-            _sync(self._directory)
+            _sync(self.directory)
 
     def read_file(self, name: str, start: int, stop: int) -> bytes:
         """The bytes ``[start, stop)`` of a file."""
-        with self._trouble(), (self._directory / name).open("rb") as file:
+        with self._trouble(), (self.directory / name).open("rb") as file:
             return os.pread(file.fileno(), stop - start, start)
 
     def delete_file(self, name: str) -> None:
         """Delete a file, whole or half-made."""
         with self._trouble():
             for one in (name, name + UNFINISHED):
-                (self._directory / one).unlink(missing_ok=True)
+                (self.directory / one).unlink(missing_ok=True)
 
     @contextmanager
     def _trouble(self) -> Iterator[None]:

@@ -3,6 +3,6 @@
 balancer        applies a plan: listeners come and go, connections are relayed
 listeners       a listener at work; pools: which member gets the next connection
 dial            the way to a member; tunnel: bytes in both directions
-proxy           a listener of HTTP: each request chooses anew
+express         a listener of HTTP: each request chooses anew; proxy: what is odd there, read by h11
 health          members that fail are taken out, and those that recover are taken back
 """

@@ -80,7 +80,7 @@ class Backend:
         """Open connections, or requests under way, by member."""
         self.health: dict[str, bool] = {}
         """What the monitor has found, by member; a member that it has not come to counts as well."""
-        self._turns: dict[str, float] = {}
+        self._turns: dict[str, int] = {}
         self._sticky: OrderedDict[str, str] = OrderedDict()
 
     @property
@@ -105,9 +105,7 @@ class Backend:
         SOURCE_IP, its address."""
         up = [member for member in self.pool.members if member.reachable and self.health.get(member.id, True)]
         bound = self._bound(sticky)
-        for member in up:
-            if member.id == bound:
-                yield member
+        yield from (member for member in up if member.id == bound)
         for backup in (False, True):
             left = [member for member in up if member.backup is backup and member.weight and member.id != bound]
             while left:
@@ -126,10 +124,13 @@ class Backend:
             least = min(self.active[member.id] / member.weight for member in members)
             members = [member for member in members if self.active[member.id] / member.weight == least]
         # Smooth weighted round robin: everybody earns its weight, the richest is chosen and pays for all.
+        turns, best, paid = self._turns, members[0], 0
         for member in members:
-            self._turns[member.id] = self._turns.get(member.id, 0.0) + member.weight
-        best = max(members, key=lambda member: self._turns[member.id])
-        self._turns[best.id] -= sum(member.weight for member in members)
+            turns[member.id] = turns.get(member.id, 0) + member.weight
+            paid += member.weight
+            if turns[member.id] > turns[best.id]:
+                best = member
+        turns[best.id] -= paid
         return best
 
     # Persistence

@@ -82,6 +82,7 @@ class Switch:
         self._offset = port_offset
         self._console = console
         self._outlets: dict[str, Outlet] = {}
+        self._doors: dict[tuple[str, int, str], Path] = {}
         self._opening: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
@@ -91,6 +92,7 @@ class Switch:
     def apply(self, plugs: Mapping[str, Plug]) -> None:
         """Make these, all of them, the instances at the switch. Connections that are open stay; those to instances
         that are gone are closed."""
+        self._doors.clear()
         for id in [id for id in self._outlets if id not in plugs]:
             self._unplug(id)
         for id, plug in plugs.items():
@@ -321,13 +323,16 @@ class Switch:
 
         Raises ConnectionRefusedError where no instance has the address, or none of its rules lets `source` in.
         """
+        if (known := self._doors.get((address, port, source))) is not None:
+            return known
         block = ipaddress.ip_network(source)
         for outlet in self._outlets.values():
             if address in outlet.plug.addresses and any(
                 rule.for_anybody or (rule.remote_prefix and _in_any(block, [rule.remote_prefix]))
                 for rule in outlet.plug.rules_for(port)
             ):
-                return outlet.plug.ports / str(port)
+                self._doors[address, port, source] = outlet.plug.ports / str(port)
+                return self._doors[address, port, source]
         raise ConnectionRefusedError(errno.ECONNREFUSED, f"nobody at {address}:{port} lets {source} in")
 
     async def client(self, peer: tuple[str, int], local: tuple[str, int]) -> tuple[str | None, str]:

@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
@@ -42,6 +43,8 @@ class Manifests:
     def content(self, request: Request, row: Row) -> Content:
         """An object's bytes. Raises a 409 `Fault` where a static large object's segments are not what they were."""
         account = row["account"]
+        if row["slo"] and request.method == "HEAD":  # what the manifest says, without a look at the segments
+            return Content([Piece(Path(), 0, row["slo"]["bytes"])], f'"{row["slo"]["etag"]}"')
         return self._content(row, lambda container: self._all.may(request, "read", account, container))
 
     def _content(self, row: Row, may: May) -> Content:
