@@ -264,7 +264,7 @@ def test_a_chapter_that_starts_takes_over_openly_and_the_others_notebook_says_so
     second.start_chapter()
     [found] = [line for line in said if "found" in line]
     assert re.fullmatch(
-        r"found 1 server of chapter 01, there since \d\d:\d\d: chapter 02 takes over and removes it", found
+        r"found 1 server, created by chapter 01, there since \d\d:\d\d: chapter 02 takes over and removes it", found
     )
     assert all_there(cloud)[0] == []
     second.deploy_all_in_one()
@@ -286,7 +286,7 @@ def test_a_chapter_that_starts_takes_over_openly_and_the_others_notebook_says_so
 def test_a_chapter_that_starts_removes_what_was_made_by_hand_too(app: Topology, cloud: Cloud) -> None:
     said: list[str] = []
     Topology(cloud, say=said.append, chapter="03").start_chapter()
-    assert said[0].startswith("found 3 servers that no chapter made, there since ")
+    assert said[0].startswith("found 3 servers, created outside the chapters, there since ")
     assert app.refresh().servers == {}, "who is no chapter is not told"
     with pytest.raises(TopologyError, match=r'Name it: Topology\(cloud, chapter="02"\)'):
         app.start_chapter()

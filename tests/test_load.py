@@ -13,6 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import tornado.netutil
 import tornado.web
 
 import faafo_lab
-from faafo_lab import load, paths
+from faafo_lab import load, paths, plots
 from faafo_lab.app import julia
 from faafo_lab.load.choosing import CLIENTS, Chooser
 from faafo_lab.load.host import limits
@@ -689,6 +690,23 @@ def test_a_measurement_has_equal_batches_and_the_hosts_idle_cpu(app: Topology) -
 def test_a_measurement_names_its_batches_where_there_are_several() -> None:
     assert str(load.Measured(1, (5.77,), 0.0, 1.0)) == "1 worker: 5.77 fractals/s"
     assert str(load.Measured(2, (5.0, 7.0), 0.0, 1.0)) == "2 workers: 6.00 fractals/s (batches: 5.00, 7.00)"
+
+
+@pytest.mark.alone
+def test_a_retry_storm_stays_after_its_trigger_and_a_budget_ends_it(app: Topology) -> None:
+    before = app.stats()["done"]
+    load.create(app.endpoints, load.same_tasks(100, width=64, height=48, seed=5), at_once=16, progress=False)
+    load.watch(app, done=before + 100)
+    path = "/v1/fractal?results_per_page=100"
+    eager = load.Retries(attempts=4, budget=None, first_seconds=0)
+    rate = 0.6 * load.capacity(app.endpoints, path=path)
+    calm = load.surge(app.endpoints, rate=rate, path=path, retry=replace(eager, budget=0.1), progress=False)
+    storm = load.surge(app.endpoints, rate=rate, path=path, retry=eager, progress=False)
+    assert calm.rows.tries <= 1.1 * len(calm.rows)
+    assert storm.after < calm.after / 2, (calm, storm)
+    assert storm.rows.summary().amplification > 1.5
+    assert "tries for each request" in repr(storm)
+    assert "without: " in repr(plots.storm({"without": storm, "with": calm}))
 
 
 def test_clients_choose_their_api(app: Topology) -> None:

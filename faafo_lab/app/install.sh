@@ -25,7 +25,8 @@ usage: faafo-install [-i database|messaging|faafo]... [-r api|worker|demo]...
   -d DATABASE_URL  postgresql://faafo:SECRET@HOST:5432/faafo or mysql://faafo:SECRET@HOST:3306/faafo (MariaDB)
                    (default: this machine's)
   -o IMAGES_URL    where the images go: database, file:///var/lib/faafo (the API's own disk), or an object store:
-                   swift://USER:PASSWORD@KEYSTONE/CONTAINER?project=NAME    (default: database)
+                   swift://USER:PASSWORD@KEYSTONE/CONTAINER?project=NAME, or with an application credential
+                   swift://ID:SECRET@KEYSTONE/CONTAINER?credential=application    (default: database)
   -w WAITING_MAX   how many fractals may wait at once: more are refused (503)    (default: FAAFO_WAITING_MAX, or 100000)
   -s SECRET        the deployment's secret: results, deletions, database and broker need it
                    (default: FAAFO_SECRET, or the one of the last installation)

@@ -13,7 +13,6 @@ import random
 import signal
 import tempfile
 import threading
-from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -44,7 +43,7 @@ class Moved:
     left: int = 0  # still to move: the run was interrupted
     missing: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
-    out_of_reach: Counter[str] = field(default_factory=Counter)  # by place: on the disks of other machines
+    out_of_reach: dict[str, int] = field(default_factory=dict)  # by place: on the disks of other machines
 
     @property
     def complete(self) -> bool:
@@ -129,7 +128,7 @@ class Mover:
             elif place == self._target.place:
                 self._moved.already += 1
             elif not self._sources or place in self._sources:
-                self._moved.out_of_reach[place] += 1
+                self._moved.out_of_reach[place] = self._moved.out_of_reach.get(place, 0) + 1
         return number, size
 
     def _pages(self) -> Iterator[list[Made]]:

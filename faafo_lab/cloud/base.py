@@ -449,6 +449,7 @@ class Cloud(ObjectStore):
             self.key_pairs(),
             self.flavors() if self._ledger.lives else [],
             self._containers(),
+            self._credentials(),
             price_per_server_hour,
             sdk.load_balancers(self),
         )
@@ -468,6 +469,12 @@ class Cloud(ObjectStore):
         with suppress(NotFound, Forbidden):
             return self.containers()
         return []
+
+    def _credentials(self) -> dict[str, str]:
+        """The user's application credentials, names by id; none if the cloud has none, or not for this user."""
+        with suppress(NotFound, Forbidden):
+            return {each["id"]: each["name"] for each in sdk.application_credentials(self)}
+        return {}
 
     def again(self) -> Cloud:
         """Another connection to the same project, for another thread: with the same receipt, and a tape of its own."""

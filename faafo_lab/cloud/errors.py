@@ -215,7 +215,7 @@ def from_status(status: int, words: str) -> CloudError:
         return Forbidden(f"The cloud does not allow this: {words}. Its administrator can, or use another project.")
     if status == 404:
         return NotFound(f"{words}. It may have been deleted meanwhile: list what there is.")
-    if status == 409 and "already" in words.lower():
+    if status == 409 and ("already" in words.lower() or "Duplicate entry" in words):  # Keystone's words
         return AlreadyExists(f"{words}. Use the one that exists, or delete it first.")
     if status == 409:
         return InUse(f"{words}. Delete or detach what uses it, and try again.")

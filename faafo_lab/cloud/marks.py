@@ -11,7 +11,8 @@ KEY_PAIR_NAME = "faafo-lab"
 ROLE_KEY = "faafo-lab"  # the metadata key of its servers
 DESCRIPTION = "faafo-lab: "  # how the descriptions of its security groups and floating IPs begin
 ALLOCATED = f"{DESCRIPTION}allocated by the lab"
-CONTAINER_PREFIX = "faafo-lab-"  # how the names of its containers in the object store begin
+NAME_PREFIX = "faafo-lab-"  # how the names of its own containers and application credentials begin
+IMAGES_CONTAINER = "faafo-images"  # where the application keeps its images in the object store
 
 
 def file_of(cloud_name: str, what: str) -> Path:

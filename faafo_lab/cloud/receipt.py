@@ -13,9 +13,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
-from faafo_lab.cloud.marks import CONTAINER_PREFIX, DESCRIPTION, KEY_PAIR_NAME, ROLE_KEY
+from faafo_lab.cloud.marks import DESCRIPTION, IMAGES_CONTAINER, KEY_PAIR_NAME, NAME_PREFIX, ROLE_KEY
 from faafo_lab.cloud.model import Flavor, FloatingIP, KeyPair, SecurityGroup, Server
 from faafo_lab.tables import scrolling
 
@@ -27,6 +28,7 @@ CREATED = {
     "create_key_pair": "key pairs",
     "create_container": "containers",
     "create_load_balancer": "load balancers",
+    "create_application_credential": "application credentials",
 }
 DELETED = {verb.replace("create", "delete"): kind for verb, kind in CREATED.items()}
 KINDS = tuple(CREATED.values())
@@ -186,6 +188,7 @@ def make(
     key_pairs: Sequence[KeyPair],
     flavors: Sequence[Flavor],
     containers: Sequence[str] = (),
+    credentials: Mapping[str, str] = MappingProxyType({}),
     price_per_server_hour: float | None = None,
     load_balancers: Sequence[str] = (),
 ) -> Receipt:
@@ -202,8 +205,17 @@ def make(
             if group.description.startswith(DESCRIPTION) or group.id in ours["security groups"]
         ],
         "key pairs": [key.name for key in key_pairs if key.name == KEY_PAIR_NAME or key.name in ours["key pairs"]],
-        "containers": [name for name in containers if name.startswith(CONTAINER_PREFIX) or name in ours["containers"]],
         "load balancers": list(load_balancers),
+        "containers": [
+            name
+            for name in containers
+            if name.startswith(NAME_PREFIX) or name == IMAGES_CONTAINER or name in ours["containers"]
+        ],
+        "application credentials": [
+            name
+            for id, name in credentials.items()
+            if name.startswith(NAME_PREFIX) or id in ours["application credentials"]
+        ],
     }
     now = datetime.now(UTC)
     there = {server.id for server in servers}

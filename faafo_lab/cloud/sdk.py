@@ -70,6 +70,20 @@ def load_balancers(cloud: Taped) -> list[str]:
     return []
 
 
+@contextmanager
+def identity(cloud: Taped, what: str) -> Iterator[tuple[Any, str]]:
+    """As `asking`: openstacksdk's client of Keystone v3, and the id of the user who is logged in."""
+    with asking(cloud, what) as connection:
+        yield connection.identity, str(connection.current_user_id)
+
+
+def application_credentials(cloud: Taped) -> list[dict[str, Any]]:
+    """The user's application credentials for the cloud's project, as Keystone lists them."""
+    with identity(cloud, "list application credentials") as (keystone_v3, user):
+        found = [each.to_dict() for each in keystone_v3.application_credentials(user)]
+    return [each for each in found if each["project_id"] == connection(cloud).current_project_id]
+
+
 def library_errors() -> tuple[type[Exception], ...]:
     """The exceptions that openstacksdk raises."""
     from openstack.exceptions import SDKException

@@ -1,4 +1,4 @@
-"""What is sent to the object store and what comes from it: in pieces, with checksums, never whole in memory."""
+"""The bytes that go to the object store and come from it: in pieces, with checksums, never whole in memory."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Transfer(Progress):
     """A progress line that counts megabytes: "3.5/12.0 MB of 'name' uploaded, 1.2 s"."""
 
     def __init__(self, what: str, total: int, *, show: bool) -> None:
-        """`total` is in bytes; 0: nobody knows."""
+        """`total` is in bytes; 0: unknown."""
         super().__init__(what, total, show=show)
         self._moved_at = float("-inf")
 
@@ -136,7 +136,7 @@ class Source:
 
     @contextmanager
     def _local(self) -> Iterator[None]:
-        """The trouble of this machine, not the cloud's."""
+        """Report this machine's errors as such, not as the cloud's."""
         try:
             yield
         except OSError as error:
@@ -235,7 +235,7 @@ def destination(to: Path | WritableStream) -> Iterator[Callable[[bytes], object]
 
 
 def _local(function: Callable[..., Any], name: str) -> Callable[..., Any]:
-    """The function, whose OSErrors are this machine's trouble, not the cloud's."""
+    """The function, whose OSErrors are reported as this machine's, not as the cloud's."""
 
     def wrapper(*args: Any) -> Any:
         try:

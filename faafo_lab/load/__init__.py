@@ -34,6 +34,7 @@ Its rooms:
     losing     pictures while something dies
     sending    what to send and when: Load, run, start, create, read
     choosing   to which API: the strategies of clients; retrying: Retries, whether a request is sent again
+    surging    a surge in a steady load: the retry storm
     runner     sends it, in the background; wire: one thread's connections
     rows       a row for each request, and their summary
     ordering   orders that go on until a block ends
@@ -50,6 +51,7 @@ from faafo_lab.load.retrying import Failure, Retries
 from faafo_lab.load.rows import Request, Rows, Summary, Try
 from faafo_lab.load.runner import Run
 from faafo_lab.load.sending import Load, create, read, run, schedule, start
+from faafo_lab.load.surging import Surge, capacity, surge
 from faafo_lab.load.tasks import HEIGHT_PIXELS, WIDTH_PIXELS, Task, new_tasks, same_tasks
 from faafo_lab.load.timeline import Done, Lost, Timeline, busy_worker, completions, watch, workers_of
 from faafo_lab.load.work import Work, calibrate
@@ -71,12 +73,14 @@ __all__ = [
     "Rows",
     "Run",
     "Summary",
+    "Surge",
     "Task",
     "Timeline",
     "Try",
     "Work",
     "busy_worker",
     "calibrate",
+    "capacity",
     "completions",
     "create",
     "drill",
@@ -90,6 +94,7 @@ __all__ = [
     "schedule",
     "start",
     "steady",
+    "surge",
     "watch",
     "workers_of",
 ]

@@ -6,6 +6,8 @@
     plots.outcomes({"turns": rows}, events)                 which requests failed when, and who answered the others
     plots.autoscaling(run)                                  load, workers and waiting over an autoscaler's run
     plots.bottleneck({("read", 1, 1): 250, ...})            what another API, or more workers, gain for which load
+    plots.storm({"eager": surge, "budget": surge})          what remains of a surge of load: see load.surge
+    plots.failures({"turns": rows}, [(at, "killed")])       which API failed whom, and when
     plots.scaling([(1, 0.75), (2, 1.4)], prediction=...)    throughput against workers, and the law behind it
     plots.answers({"app-api-1": [200, 404], ...})           which API showed which picture
     plots.places({"before": load.located(app), ...})        where each picture was, at several moments
@@ -13,7 +15,7 @@
 Its rooms:
 
     over_time  throughput, gantt; events: the marks for events
-    waits      latency; outcomes: who answered, and what failed
+    waits      latency; outcomes: who answered, and what failed; surges: storm, failures
     autoscaling an autoscaler's run
     bottleneck two kinds of load on four layouts
     workers    scaling; usl: the Universal Scalability Law behind it
@@ -27,6 +29,7 @@ from faafo_lab.plots.outcomes import outcomes
 from faafo_lab.plots.over_time import gantt, throughput
 from faafo_lab.plots.picture import Picture
 from faafo_lab.plots.places import answers, places
+from faafo_lab.plots.surges import failures, storm
 from faafo_lab.plots.waits import latency
 from faafo_lab.plots.workers import scaling
 
@@ -35,10 +38,12 @@ __all__ = [
     "answers",
     "autoscaling",
     "bottleneck",
+    "failures",
     "gantt",
     "latency",
     "outcomes",
     "places",
     "scaling",
+    "storm",
     "throughput",
 ]

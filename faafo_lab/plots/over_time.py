@@ -9,6 +9,7 @@ from faafo_lab.plots.events import mark_events
 from faafo_lab.plots.picture import (
     COLOURS,
     DARK_RED,
+    HATCHES,
     HEIGHT_INCHES,
     RED,
     WIDTH_INCHES,
@@ -20,7 +21,6 @@ from faafo_lab.plots.picture import (
 
 BIN_SECONDS = 1.0
 LANE_INCHES = 0.42
-HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo")  # so that a worker is told by more than its colour
 
 
 @drawn

@@ -10,7 +10,6 @@ from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CloudError, Forbidden, NotFound
 from faafo_lab.cloud.waiting import Look
 
-OBJECT = "object"  # what there is in its container
 LIMIT_SECONDS = 300  # a real cloud frees a deleted server's groups some time after the server
 
 
@@ -70,9 +69,13 @@ class Leavings:
         for key in left["key pairs"]:
             attempt(self._cloud.delete_key_pair, key)
         for container in left.get("containers", []):
-            attempt(self._cloud.delete_object, container, OBJECT)
+            attempt(self._empty, container)
             attempt(self._cloud.delete_container, container)
         return why
+
+    def _empty(self, container: str) -> None:
+        for stored in self._cloud.objects(container):
+            self._cloud.delete_object(container, stored.name)
 
     def _mine(self, kind: str, thing: Any) -> bool:
         name = thing if isinstance(thing, str) else getattr(thing, "name", "")

@@ -12,13 +12,12 @@ from faafo_lab.cloud import direct, keys
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CloudError, Forbidden, NotFound
 from faafo_lab.cloud.model import Server
-from faafo_lab.prove.leavings import OBJECT
 from faafo_lab.prove.steps import Absent, Step, Wrong
 
 MARK = "faafo-lab-prove"  # the metadata key of its server, which is none of the application's
 SSH_PORT, QUEUE_PORT = 22, 6379
 STOPPED, RUNNING = "SHUTOFF", "ACTIVE"
-CONTENT = b"what the proof keeps there"
+OBJECT, CONTENT = "object", b"what the proof keeps there"
 SEGMENT_BYTES = 10
 SEGMENTS = -(-len(CONTENT) // SEGMENT_BYTES)
 LINK_SECONDS = 300

@@ -28,11 +28,13 @@ Its rooms:
     user_data    the script that makes a server what its role says
     package      how the application reaches servers whose image lacks it; wheel: the file
     plan         a wanted Layout against one listing gives a Plan: create, replace, remove, keep
+    moving       existing pictures move to another place
     undo         a failed call removes what it created
     lock         one change at a time
     turn         one chapter at a time
     serving      waiting until servers serve; failed boots
     api          the one client of the application's API
+    objects      the pictures' place in the object store: container, credential
     moment       the application at one moment: the cloud's and the application's own data combined
     errors       what can go wrong
 """

@@ -18,7 +18,7 @@ from faafo_lab.cloud import direct, keys
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.config import EMBEDDED
 from faafo_lab.cloud.errors import NotFound
-from faafo_lab.cloud.marks import CONTAINER_PREFIX
+from faafo_lab.cloud.marks import NAME_PREFIX
 from faafo_lab.cloud.model import Image, Server
 from faafo_lab.topology import wheel
 
@@ -39,7 +39,7 @@ class Package:
         self._override = os.environ.get(VARIABLE, "")
         self._awaiting: list[str] = []  # the ids of servers that need an upload
         self._container = (
-            CONTAINER_PREFIX + keys.derive_secret("object store")[:8]
+            NAME_PREFIX + keys.derive_secret("object store")[:8]
         )  # another lab's container has another key
 
     def script(self, url: str = "") -> str:

@@ -54,9 +54,9 @@ def found(servers: Sequence[Server], chapter: str) -> str:
     if not servers:
         return ""
     makers = {server.metadata.get(CHAPTER_KEY, "") for server in servers}
-    words = {"": "that no chapter made", chapter: "of an earlier run of this chapter"}
-    whose = " and ".join(words.get(maker, f"of chapter {maker}") for maker in sorted(makers, reverse=True))
+    words = {"": "outside the chapters", chapter: "by an earlier run of this chapter"}
+    whose = " and ".join(words.get(maker, f"by chapter {maker}") for maker in sorted(makers, reverse=True))
     since = min((server.created for server in servers if server.created), default=None)
     when = f", there since {since.astimezone():%H:%M}" if since else ""
     number, them = f"{len(servers)} server{'s' * (len(servers) != 1)}", "them" if len(servers) != 1 else "it"
-    return f"found {number} {whose}{when}: chapter {chapter} takes over and removes {them}"
+    return f"found {number}, created {whose}{when}: chapter {chapter} takes over and removes {them}"

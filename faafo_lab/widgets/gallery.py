@@ -13,6 +13,7 @@ import ipywidgets
 
 from faafo_lab.cloud import direct
 from faafo_lab.cloud.errors import CloudError
+from faafo_lab.load.rows import human
 from faafo_lab.topology import Api, Topology, TopologyError, in_thread
 from faafo_lab.topology.errors import Gone, first_line
 from faafo_lab.widgets.panel import FAINT, TEXT, Job, Panel, button, row
@@ -90,7 +91,7 @@ class Gallery(Panel):
             f'title="{html.escape(item.alt)}" '
             f'style="width:{width}px;height:{height}px;object-fit:cover;border-radius:4px">'
             f'<figcaption style="line-height:1.35">{html.escape(item.worker)}'
-            f'<span style="{FAINT}"> · {item.seconds:.2f} s<br>{item.uuid[:8]}</span></figcaption></figure>'
+            f'<span style="{FAINT}"> · {human(item.seconds)}<br>{item.uuid[:8]}</span></figcaption></figure>'
             for item in self.fractals
         )
         return f'<div style="{TEXT};display:flex;flex-wrap:wrap;gap:12px">{tiles}</div>'
@@ -98,7 +99,7 @@ class Gallery(Panel):
     def __str__(self) -> str:
         if self._problem or not self.fractals:
             return f"Gallery: {self._problem or 'no fractal is finished yet.'}"
-        lines = [f"  {item.uuid[:8]}  {item.worker:15} {item.seconds:6.2f} s" for item in self.fractals]
+        lines = [f"  {item.uuid[:8]}  {item.worker:15} {human(item.seconds):>8}" for item in self.fractals]
         return "\n".join([f"Gallery: the newest {len(self.fractals)} fractals", *lines])
 
 

@@ -1,5 +1,6 @@
 """The embedded cloud's object store, as the place of the application's images."""
 
+import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -24,6 +25,25 @@ class ObjectStore:
         user = f"{self.api.auth['username']}:{quote(self.password, safe='')}"
         address = self.api.auth["auth_url"].removeprefix("http://")
         return f"swift+http://{user}@{address}/{container}?project={self.api.auth['project_name']}"
+
+    def credential(self) -> str:
+        """A new application credential's id and secret, as a URL has them."""
+        path = f"/identity/v3/users/{self.api.user}/application_credentials"
+        made = self.api.make(path, {"application_credential": {"name": f"faafo-{uuid.uuid4()}"}})[
+            "application_credential"
+        ]
+        return f"{made['id']}:{quote(made['secret'], safe='')}"
+
+    def url_with(self, credential: str, container: str = "fractals") -> str:
+        """FAAFO_IMAGES_URL for it, with an application credential."""
+        address = self.api.auth["auth_url"].removeprefix("http://")
+        return f"swift+http://{credential}@{address}/{container}?credential=application"
+
+    def revoke(self, credential: str) -> None:
+        """Delete an application credential."""
+        id = credential.partition(":")[0]
+        path = f"/identity/v3/users/{self.api.user}/application_credentials/{id}"
+        assert self.api("DELETE", path).status_code == 204
 
     def path(self, container: str = "fractals", name: str = "") -> str:
         """A container's address, or an object's."""

@@ -592,6 +592,27 @@ def test_an_object_store_that_forgets_its_tokens_or_is_full_or_away(
     assert "Traceback" not in services.log("forgetful")
 
 
+def test_an_application_credential_opens_the_store_until_it_is_revoked(
+    services: Deployment, object_store: ObjectStore
+) -> None:
+    credential = object_store.credential()
+    url = object_store.url_with(credential, "with-a-credential")
+    with contextlib.closing(services.api("credential", 91, FAAFO_IMAGES_URL=url)) as client:
+        uuid, png = accepted(client), a_png(1000)
+        assert put(client, uuid, png).status_code == 200
+        assert client.get(f"/fractal/{uuid}").content == png
+        object_store.forget_tokens()  # it logs in again
+        assert client.get(f"/fractal/{uuid}").content == png
+        object_store.revoke(credential)
+        answer = client.get(f"/fractal/{uuid}")
+        assert (answer.status_code, "object store" in answer.json()["error"]) == (503, True)
+        assert put(client, accepted(client), png).status_code == 503
+    assert services.stop("credential") == 0
+    log = services.log("credential")
+    assert credential.partition(":")[2] not in log
+    assert "Traceback" not in log
+
+
 def test_a_full_disk_is_said_and_the_fractal_stays_to_do(deployment: Deployment) -> None:
     client = deployment.api(FAAFO_IMAGES_URL="file:///images")
     directory = deployment.root / "images"
@@ -618,6 +639,8 @@ def test_a_full_disk_is_said_and_the_fractal_stays_to_do(deployment: Deployment)
         ("swift://u:hu/sh@host/c?project=p", "%2F"),
         ("swift://u:hush@host:x/c?project=p", "is no URL"),
         ("s3://k:hush@host/b?colour=red", "unknown option 'colour'"),
+        ("swift://id:hush@host/c?credential=user", "unknown credential 'user'"),
+        ("swift://id:hush@host/c?credential=application&project=p", "unknown option 'project'"),
     ],
 )
 def test_a_wrong_images_url_is_one_sentence_without_the_password(bare: Deployment, url: str, says: str) -> None:

@@ -247,7 +247,8 @@ def test_an_image_that_is_missing_or_damaged_is_reported_and_left_alone(lab: Lab
 
 def test_for_programs_each_step_is_a_line(lab: Lab) -> None:
     lab.made("database", [1000, 2000])
-    done = lab.move("database", "swift", "--lines")
+    put(lab.other_disk, accepted(lab.other_disk), a_png(1000))
+    done = lab.move("", "swift", "--lines")
     *steps, last = [json.loads(line) for line in done.stdout.splitlines()]
     assert steps[0] == {"moved": 0, "of": 2}
     assert last == {
@@ -258,8 +259,9 @@ def test_for_programs_each_step_is_a_line(lab: Lab) -> None:
         "left": 0,
         "missing": [],
         "damaged": [],
-        "out_of_reach": {},
+        "out_of_reach": {"file://other-disk": 1},
     }
+    assert lab.move("", "database", at="other-disk").returncode == 0
 
 
 # Whatever happens in between

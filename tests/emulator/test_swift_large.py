@@ -130,6 +130,7 @@ def test_a_static_one_whose_segments_have_changed_is_not_read(box: Container, se
     assert put(box, "big", manifest(segments)).status_code == 201
     segments.put("big/001", b"changed")
     assert box("GET", "big").status_code == 409
+    assert box("HEAD", "big").headers["Content-Length"] == str(len(b"".join(PARTS))), "what the manifest says"
 
 
 def test_a_static_one_is_deleted_with_its_segments_where_that_is_asked_for(box: Container, segments: Container) -> None:

@@ -3,10 +3,13 @@
     database                (the default) with the rows, in pieces: base.DatabaseImages
     file:///DIR             this API's own disk: another API does not have them: directory.DirectoryImages
     swift://USER:PASSWORD@KEYSTONE[:PORT][/PATH]/CONTAINER?project=NAME[&domain=NAME][&region=NAME]
+    swift://CREDENTIAL_ID:SECRET@KEYSTONE[:PORT][/PATH]/CONTAINER?credential=application[&region=NAME]
     s3://KEY:SECRET@HOST[:PORT]/BUCKET[?region=NAME]
     local:///DIR/CONTAINER  an object store, through libcloud's drivers: objects.ObjectImages
 
-``swift+http://`` and ``s3+http://`` speak HTTP instead of HTTPS. ``local`` is libcloud's object store in a directory.
+With ``credential=application`` it logs in with an application credential of Keystone's instead of a user's password:
+it is for one project, and can be revoked. ``swift+http://`` and ``s3+http://`` speak HTTP, not HTTPS. ``local`` is
+libcloud's object store in a directory.
 
 A fractal's row says where its image is (``database:NAME``, ``file://HOST/NAME``, ``swift://CONTAINER/NAME``), and an
 image is whole before the row says so. What is put outside the database is announced in it first (``loose_images``) and

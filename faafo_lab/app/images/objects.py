@@ -130,19 +130,21 @@ def read_url(url: str) -> Driver:
 
 
 def _keystone(parts: SplitResult, scheme: str, path: str, options: dict[str, str]) -> dict[str, Any]:
+    """Where Keystone is, and how to log in: with an application credential, or a user's password."""
+    where = {"ex_force_auth_url": f"{scheme}://{parts.netloc.rpartition('@')[2]}{path.removesuffix('/v3')}"}
+    if (kind := options.pop("credential", None)) is not None:
+        if kind != "application":
+            raise SettingsError(f"FAAFO_IMAGES_URL has the unknown credential '{kind[:40]}': {FORMS['credential']}.")
+        return where | {"ex_force_auth_version": "3.x_appcred"}  # it has its project itself
     project, domain = options.pop("project", None), options.pop("domain", "Default")
     if not project:
-        raise SettingsError(f"FAAFO_IMAGES_URL must name the project: {FORMS['swift']}.")
-    return {
-        "ex_force_auth_url": f"{scheme}://{parts.netloc.rpartition('@')[2]}{path.removesuffix('/v3')}",
-        "ex_force_auth_version": "3.x_password",
-        "ex_tenant_name": project,
-        "ex_domain_name": domain,
-    }
+        raise SettingsError(f"FAAFO_IMAGES_URL must name the project: {FORMS['swift']}, or {FORMS['credential']}.")
+    return where | {"ex_force_auth_version": "3.x_password", "ex_tenant_name": project, "ex_domain_name": domain}
 
 
 FORMS = {
     "swift": "swift://USER:PASSWORD@KEYSTONE/CONTAINER?project=NAME",
+    "credential": "swift://CREDENTIAL_ID:SECRET@KEYSTONE/CONTAINER?credential=application",
     "s3": "s3://KEY:SECRET@HOST/BUCKET",
     "local": "local:///DIRECTORY/CONTAINER",
 }

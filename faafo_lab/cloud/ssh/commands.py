@@ -59,16 +59,19 @@ def run_all(
     timeout_seconds: float = 60,
     check: bool = False,
     what: str = "",
+    inputs: Sequence[str] = (),
 ) -> list[Result]:
     """Run a command on each of these servers, at the same time; the results are in the same order.
 
+    `inputs`: each command's standard input, which unlike its words nobody else on the server sees (default: empty).
     With `what`, a progress line of that text shows from the start. Raises as `run` does, for the first that fails.
     """
 
     async def job(number: int, connection: asyncssh.SSHClientConnection) -> Result:
         server, command = commands[number]
+        given = inputs[number] if inputs else None
         try:
-            done = await asyncio.wait_for(connection.run(command), timeout_seconds)
+            done = await asyncio.wait_for(connection.run(command, input=given), timeout_seconds)
         except TimeoutError:
             raise TimedOut(f"{command!r} on server {server.name!r}", timeout_seconds) from None
         result = _result(connection, done, server, repr(command))

@@ -1,9 +1,9 @@
 """A listener of HTTP: each request goes to a member of its own choosing, however long the client keeps its connection.
 
-What is common passes through `express`; here is what is odd. h11 reads and writes the messages of both sides, so what a member gets is always framed anew and never a client's own
-framing. Bodies pass in pieces, no faster than the other side takes them. Where a member cannot be reached the next one
-is asked, and once it has a request, its failure is a 502, its silence a 504. When a member agrees to upgrade a
-connection (WebSocket), and not before, that becomes a tunnel.
+What is common passes through `express`; here is what is odd. h11 reads and writes the messages of both sides, so what a
+member gets here is framed anew and never a client's own framing. Bodies pass in pieces, no faster than the other side
+takes them. Where a member cannot be reached the next one is asked, and once it has a request, its failure is a 502, its
+silence a 504. When a member agrees to upgrade a connection (WebSocket), and not before, that becomes a tunnel.
 """
 
 from __future__ import annotations
