@@ -18,7 +18,7 @@ from faafo_lab.check.verdict import Hint, exercise
 from faafo_lab.cloud import direct
 from faafo_lab.cloud.base import Cloud, temporary_key
 from faafo_lab.cloud.errors import NotFound
-from faafo_lab.cloud.marks import CONTAINER_PREFIX
+from faafo_lab.cloud.marks import NAME_PREFIX
 from faafo_lab.load import Loss
 from faafo_lab.topology import discover
 from faafo_lab.topology.api import Fractal
@@ -340,7 +340,7 @@ def exercise_4_5(cloud: Cloud, table: Mapping[str, Loss] | None = None) -> Hint 
 @contextmanager
 def _scratch(cloud: Cloud, name: str) -> Iterator[str]:
     """A container for one check, which is emptied and deleted at the end."""
-    container = f"{CONTAINER_PREFIX}check-{name}"
+    container = f"{NAME_PREFIX}check-{name}"
 
     def clear() -> None:
         with suppress(NotFound):
