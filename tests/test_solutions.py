@@ -21,11 +21,22 @@ DETAILS = re.compile(r"<details><summary>Solution</summary>\n(.*?)</details>", r
 CODE = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 CHECK = re.compile(r"^check\.(exercise_\d+_\d+)\(", re.MULTILINE)
 EXERCISE = re.compile(r"^\*\*\d+\.\d+\*\*", re.MULTILINE)
+
+
+def with_pictures(app: Topology) -> None:
+    """An application whose pictures are in the object store, with six of them."""
+    app.deploy(api=2, worker=2, images="objects")
+    six = load.same_tasks(6, width=96, height=64)
+    load.create(app.endpoints, six, progress=False)
+    load.watch(app, done=len(six))
+
+
 BUILD: dict[str, Callable[[Topology], object]] = {
     "00": lambda app: None,
     "01": lambda app: app.deploy_all_in_one(),
     "02": lambda app: app.deploy_controller(worker=1),
     "03": lambda app: app.deploy(api=2, worker=2),
+    "04": with_pictures,
 }
 MEASURING = ("03",)  # its checks look at what was measured, so nothing else may run beside it
 CHAPTERS = [pytest.param(chapter, marks=[pytest.mark.alone] * (chapter in MEASURING)) for chapter in BUILD]

@@ -16,13 +16,15 @@ Its rooms:
     course      progress
     verdict     what a check says, in steps, and what makes a function a check
     memory      which exercises were tried and solved
-    questions   what several exercises ask of a cloud; relay: a network that loses answers
+    questions   what several exercises ask of a cloud; relay: a network that loses answers; impostor: addresses where
+                no API is; interruption: a cloud whose user pulls the plug
 """
 
 from faafo_lab.check.chapter_0 import exercise_0_1, exercise_0_2, exercise_0_3
 from faafo_lab.check.chapter_1 import exercise_1_1, exercise_1_2, exercise_1_3, exercise_1_4
 from faafo_lab.check.chapter_2 import exercise_2_1, exercise_2_2, exercise_2_3, exercise_2_4
 from faafo_lab.check.chapter_3 import exercise_3_1, exercise_3_2, exercise_3_3, exercise_3_4, exercise_3_5
+from faafo_lab.check.chapter_4 import exercise_4_1, exercise_4_2, exercise_4_3, exercise_4_4, exercise_4_5
 from faafo_lab.check.course import Progress, progress
 from faafo_lab.check.prediction import Prediction, prediction
 from faafo_lab.check.readiness import Finding, Setup, setup
@@ -51,6 +53,11 @@ __all__ = [
     "exercise_3_3",
     "exercise_3_4",
     "exercise_3_5",
+    "exercise_4_1",
+    "exercise_4_2",
+    "exercise_4_3",
+    "exercise_4_4",
+    "exercise_4_5",
     "prediction",
     "progress",
     "setup",
