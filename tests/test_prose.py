@@ -15,7 +15,7 @@ from faafo_lab.chapters import CLAIM, FOLDED
 from tests.test_notebooks import BOOKS
 
 YOURS = "yours"
-YOURS_AT_LEAST = {"01": 4, "02": 4, "03": 8}
+YOURS_AT_LEAST = {"01": 4, "02": 4, "03": 8, "05": 8}
 COLUMNS = 79
 WORDS = {
     "half": "0.5",
@@ -76,6 +76,14 @@ STATED: dict[str, dict[str, str]] = {
         "twenty requests a second": "the load that a cell sends",
         "fifteen seconds": "how long an optional cell takes",
         "twice as": "the number of orders, and a question",
+    },
+    "05": {
+        "20 times": "the load that a cell sends",
+        "20 requests a second": "the load that a cell sends",
+        "half of": "how the friends are divided",
+        "two seconds": "how long a server hangs in a cell",
+        "2.5 seconds": "what an exercise asks for",
+        "70 %": "a question",
     },
 }
 
