@@ -274,7 +274,7 @@ def test_a_server_and_a_group_that_the_lab_did_not_make_stay_untouched(app: Topo
 
 
 def test_with_a_disk_of_its_own_an_api_has_only_the_images_it_was_given(app: Topology, cloud: Cloud) -> None:
-    with pytest.raises(TopologyError, match="'database' or 'file:///DIRECTORY', not 'nfs://x'"):
+    with pytest.raises(TopologyError, match="'database', 'objects' or 'file:///DIRECTORY', not 'nfs://x'"):
         app.deploy(api=2, worker=2, images="nfs://x")
     assert app.images == "database"
     app.deploy(api=2, worker=2, images="file:///var/lib/faafo/images")

@@ -34,6 +34,7 @@ Its rooms:
     turn         one chapter at a time
     serving      waiting until servers serve; failed boots
     api          the one client of the application's API
+    objects      the pictures' place in the object store: container, credential
     moment       the application at one moment: the cloud's and the application's own data combined
     errors       what can go wrong
 """

@@ -18,7 +18,7 @@ from faafo_lab.cloud.lookup import floating_by_server
 from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.cloud.model import Flavor, Image, Server
 from faafo_lab.cloud.waiting import Look
-from faafo_lab.topology import turn, user_data
+from faafo_lab.topology import objects, turn, user_data
 from faafo_lab.topology.api import LOST, Api, Fractal, Node, Stats
 from faafo_lab.topology.errors import TopologyError
 from faafo_lab.topology.package import Package
@@ -117,7 +117,7 @@ class Application:
 
     @property
     def images(self) -> str:
-        """The APIs' place for pictures: "database", or "file:///DIRECTORY" on their own disks."""
+        """The APIs' place for pictures: "database", "objects", or "file:///DIRECTORY" on their own disks."""
         known = (server.metadata[IMAGES_KEY] for server in self.apis if IMAGES_KEY in server.metadata)
         return self._images or next(known, IMAGES_IN_DATABASE)
 
@@ -260,11 +260,15 @@ class Application:
             urls,
             before=self.package.script(url) if self.package else "",
             secret=self.secret,
-            images=self.images,
+            images=self._images_url() if role.chooses_images else user_data.IMAGES_IN_DATABASE,
             balanced=bool(self._vip),
             own_url=self._url(user_data.OWN_ADDRESS),
             waiting_max=self.waiting_max,
         )
+
+    def _images_url(self) -> str:
+        """The APIs' place for pictures, as they know it. Raises NotFound if the object store has no credential yet."""
+        return objects.url(self.cloud) if self.images == objects.OBJECTS else self.images
 
     def _part_urls(self, part: Part) -> list[str]:
         """The URLs of this part of the application, one for each server of a role that offers it."""

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from faafo_lab.cloud import ssh
 from faafo_lab.cloud.errors import CommandFailed
 from faafo_lab.cloud.model import Server
+from faafo_lab.topology import objects
 from faafo_lab.topology.application import Application
 from faafo_lab.topology.errors import TopologyError
+from faafo_lab.topology.objects import OBJECTS
 
-OBJECTS = "swift://faafo-images"  # as the APIs call the object store's container
 LIMIT_SECONDS = 3600.0  # for all pictures of one API
 BAD_IMAGES = 3  # the command's exit code for pictures that are missing or damaged
 # The place may have a secret in it: by standard input, not in the arguments, which everybody on the server sees.
@@ -50,8 +51,8 @@ class Moved:
 def move(app: Application, to: str) -> Moved:
     """Move all pictures to a place: "database", "objects", or a URL as `FAAFO_IMAGES_URL` has it.
 
-    "objects" is the container that the APIs know once one of them was deployed with it. Pictures on the disk of a
-    server that no longer exists are lost, and count as `missing`. Raises TopologyError with the mover's own words.
+    Pictures on the disk of a server that no longer exists are lost, and count as `missing`. Raises TopologyError with
+    the mover's own words.
     """
     fractals = [fractal for fractal in app.fractals() if fractal["image_at"]]
     at = {str(fractal["image_at"]) for fractal in fractals}
@@ -64,14 +65,15 @@ def move(app: Application, to: str) -> Moved:
     return Moved(moved.number, moved.bytes, moved.seconds, moved.already, (*moved.missing, *gone), moved.damaged)
 
 
-def rescue(app: Application, servers: Sequence[Server]) -> Moved:
-    """Move the pictures on these APIs' own disks into the database, and stop the APIs so that no more come there.
+def rescue(app: Application, servers: Sequence[Server], to: str) -> Moved:
+    """Move the pictures on these APIs' own disks to a shared place, "database" or "objects", and stop the APIs so that
+    no more come there.
 
     Raises TopologyError if a picture is damaged; those that are missing from the disk are lost already.
     """
-    on_servers(app, servers, "database")
+    on_servers(app, servers, to)
     ssh.run_all(app.cloud, [(server, "sudo -n systemctl stop faafo-api") for server in servers], check=True)
-    moved = on_servers(app, servers, "database")  # what came in between
+    moved = on_servers(app, servers, to)  # what came in between
     if moved.damaged:
         raise TopologyError(
             f"{len(moved.damaged)} pictures are damaged and can't be moved before their API is replaced: "
@@ -88,13 +90,14 @@ def restart(app: Application, servers: Sequence[Server]) -> None:
 def on_servers(app: Application, servers: Sequence[Server], to: str) -> Moved:
     """Run the mover on these servers, one after the other: the first one moves what the next would find, too."""
     started, answers = time.monotonic(), []
+    place = objects.url(app.cloud) if to == OBJECTS else to
     for server in servers:
         [result] = ssh.run_all(
             app.cloud,
             [(server, COMMAND)],
             timeout_seconds=LIMIT_SECONDS,
             what=f"APIs whose pictures were moved ({server.name})",
-            inputs=[f"{OBJECTS if to == 'objects' else to}\n"],
+            inputs=[f"{place}\n"],
         )
         if result.exit_code not in (0, BAD_IMAGES):
             words = (result.stderr.strip() or f"exit code {result.exit_code}").splitlines()[-1]

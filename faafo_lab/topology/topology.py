@@ -12,13 +12,14 @@ from faafo_lab.cloud.errors import Ambiguous, CloudError, NotFound, NotReady
 from faafo_lab.cloud.lookup import pick
 from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY
 from faafo_lab.cloud.model import Server
-from faafo_lab.topology import moving, serving, turn
+from faafo_lab.topology import moving, objects, serving, turn
 from faafo_lab.topology import plan as plans
 from faafo_lab.topology.application import IMAGES_KEY, Application, Say
 from faafo_lab.topology.balanced import Front, leave, remove
 from faafo_lab.topology.building import Builder, is_ours, missing_groups
 from faafo_lab.topology.errors import TopologyError
 from faafo_lab.topology.lock import alone
+from faafo_lab.topology.objects import OBJECTS
 from faafo_lab.topology.package import Package
 from faafo_lab.topology.plan import Layout, Plan, Step
 from faafo_lab.topology.roles import ROLES, Role, by_group, role_named
@@ -40,9 +41,10 @@ class Topology(Application):
         """Build services, `api` API servers and `worker` workers, and return when all of them serve.
 
         `images` says where the APIs keep them: "database", which they share, or "file:///DIRECTORY", each API's own
-        disk, which the other APIs can't read. None: unchanged, initially "database". A change of it moves the pictures
-        that are only on the disk of an API which is replaced or removed into the database first. Nothing else does:
-        without such a change, or with `scale` and `remove`, pictures on an API's own disk are lost with it.
+        disk, which the other APIs can't read, or "objects", the project's object store, which the APIs open with a
+        credential for that alone. None: unchanged, initially "database". A change of it first moves the pictures
+        that are only on the disk of an API which is replaced or removed. Nothing else does: without such a change,
+        or with `scale` and `remove`, pictures on an API's own disk are lost with it.
 
         `balancer` says whether a load balancer is in front of the APIs, with a floating IP; then workers hand in
         results through it, so those that don't are replaced. None: unchanged, initially none. Raises NoBalancer,
@@ -55,8 +57,8 @@ class Topology(Application):
         TopologyError if somebody else changed the application at the same time.
         """
         layout = Layout.scaled_out(api, worker)
-        if images is not None and images != IMAGES_IN_DATABASE and not OWN_DISK.fullmatch(images):
-            raise TopologyError(f"images must be 'database' or 'file:///DIRECTORY', not {images!r}.")
+        if images not in (None, IMAGES_IN_DATABASE, OBJECTS) and not OWN_DISK.fullmatch(str(images)):
+            raise TopologyError(f"images must be 'database', 'objects' or 'file:///DIRECTORY', not {images!r}.")
         return self._become(layout, "deploy the application", images, balancer=balancer)
 
     @checked
@@ -84,10 +86,13 @@ class Topology(Application):
 
         New pictures go where `deploy(images=...)` said. Raises TopologyError with the mover's own words.
         """
-        with self._changing("move pictures"):
+        with self._changing("move pictures") as undo:
             self.refresh()
             if not self.apis:
                 raise TopologyError("There is no API that has pictures: deploy the application first.")
+            if to == OBJECTS:
+                objects.check(self.cloud)
+                self.report("pictures in the object store", objects.ensure(self.cloud, undo))
             return moving.move(self, to)
 
     @checked
@@ -239,7 +244,8 @@ class Topology(Application):
         return became
 
     def remove_old_app(self) -> None:
-        """Delete the lab's servers and security groups, earlier chapters' too; keep the floating IPs."""
+        """Delete the lab's servers and security groups, earlier chapters' too, and its pictures in the object store
+        with the credential that opens them; keep the floating IPs."""
         with self._changing("remove the application"):
             self.refresh()
             fronted = remove(self)
@@ -253,7 +259,10 @@ class Topology(Application):
             for group in sorted(groups, key=lambda group: not any(rule.remote_group for rule in group.rules)):
                 self.cloud.delete_security_group(group)
                 self.report(f"security group {group.name}", "deleted")
-            if not servers and not groups and not fronted:
+            kept = objects.remove(self.cloud)
+            if kept:
+                self.report("pictures in the object store", kept)
+            if not (servers or groups or fronted or kept):
                 self.say("nothing to remove: the lab has no servers and no security groups")
             self.servers = {}
 
@@ -298,6 +307,8 @@ class Topology(Application):
         with self._changing(what) as undo, Front(self, undo, balancer) as front:
             if scales and not self.of_role("services"):
                 raise TopologyError("There is no app-services to scale: deploy the application first.")
+            if images == OBJECTS:
+                objects.check(self.cloud)
             if images:
                 undo.add("the place of images", functools.partial(setattr, self, "_images", self._images))
                 self._images = images
@@ -309,6 +320,8 @@ class Topology(Application):
                 self.remove_old_app()
             elif groups or plan.made:
                 self._check(plan, groups, addresses=front.new_addresses)
+            if self.images == OBJECTS and any(step.role.chooses_images for step in plan.wanted):
+                self.report("pictures in the object store", objects.ensure(self.cloud, undo))
             if images:
                 self._rescue_images(plan, images, undo)
             front.build()
@@ -339,8 +352,10 @@ class Topology(Application):
         ]
         if servers:
             undo.add("the APIs whose pictures were moved", functools.partial(moving.restart, self, servers))
-            moved = moving.rescue(self, servers)
-            self.say(f"pictures of {', '.join(server.name for server in servers)}: moved into the database")
+            to = OBJECTS if images == OBJECTS else IMAGES_IN_DATABASE
+            moved = moving.rescue(self, servers, to)
+            where = "object store" if to == OBJECTS else "database"
+            self.say(f"pictures of {', '.join(server.name for server in servers)}: moved into the {where}")
             if moved.missing:
                 self.say(f"not moved: {len(moved.missing)} pictures, which are missing on these servers")
 

@@ -40,7 +40,7 @@ def script(
     if role.serves and waiting_max is not None:
         flags += f" -w {waiting_max}"
     if role.chooses_images and images != IMAGES_IN_DATABASE:
-        flags += f" -o {images}"
+        settings["FAAFO_IMAGES_URL"] = images
     lines = ["#!/usr/bin/env bash", "set -eu"]
     lines += before.splitlines()
     # in the environment, which only root reads: everybody on the server sees the arguments of its processes

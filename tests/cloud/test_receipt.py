@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from faafo_lab import credentials
+from faafo_lab import balancer, credentials
 from faafo_lab.cloud import connect, keys
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import InUse
@@ -45,6 +45,7 @@ def test_what_was_created_is_counted_and_left_until_it_is_deleted(fresh: Cloud) 
     key = fresh.create_key_pair("mine", keys.public_key())
     fresh.create_container("things")
     credentials.create(fresh, "robot")
+    balancer.create(fresh)
     receipt = fresh.receipt()
     assert set(receipt.created.values()) == {1}
     assert set(receipt.deleted.values()) == {0}
@@ -55,6 +56,7 @@ def test_what_was_created_is_counted_and_left_until_it_is_deleted(fresh: Cloud) 
         "key pairs": ("mine",),
         "containers": ("things",),
         "application credentials": ("robot",),
+        "load balancers": ("app-balancer",),
     }
     assert f"Left on the cloud: 1 server (one); 1 floating IP ({ip.address}); 1 security group" in repr(receipt)
     assert "⚠ Left" in receipt._repr_html_()
@@ -64,6 +66,7 @@ def test_what_was_created_is_counted_and_left_until_it_is_deleted(fresh: Cloud) 
     fresh.delete_key_pair(key)
     fresh.delete_container("things")
     credentials.revoke(fresh, "robot")
+    balancer.delete(fresh, "app-balancer")
     receipt = fresh.receipt()
     assert set(receipt.deleted.values()) == {1}
     assert receipt.nothing_left
