@@ -154,7 +154,7 @@ def test_make_lab_shows_the_copies_heeds_the_users_settings_and_leaves_nothing_i
             [running] = wait_for("JupyterLab", lambda: [file for file in place.glob(files) if file.read_text()])
             url = str(json.loads(running.read_text())["url"])
             headers = {"Authorization": "token abc"}
-            page = wait_for("its page", lambda: requests.get(url, headers=headers, timeout=30))
+            page = wait_for("its page", lambda: _answer(url, headers))  # the file is written before the port is open
             assert page.url.endswith("/lab/tree/00_start_here.ipynb")
             listed = requests.get(f"{url}api/contents", headers=headers, timeout=30).json()["content"]
             assert {"00_start_here.ipynb", "03_scaling_out.ipynb", "pictures"} <= {entry["name"] for entry in listed}
@@ -169,6 +169,13 @@ def test_make_lab_shows_the_copies_heeds_the_users_settings_and_leaves_nothing_i
             os.killpg(lab.pid, signal.SIGTERM)
             lab.wait(STOP_LIMIT_SECONDS)
         assert [path for path in user.rglob("*") if path.is_file()] == [config], (home / "log").read_text()
+
+
+def _answer(url: str, headers: dict[str, str]) -> requests.Response | None:
+    try:
+        return requests.get(url, headers=headers, timeout=30)
+    except requests.ConnectionError:
+        return None
 
 
 def _is_kernel(process: psutil.Process) -> bool:

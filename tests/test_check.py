@@ -14,8 +14,10 @@ import pytest
 import requests
 
 import faafo_lab
-from faafo_lab import autoscale, check, load, reach
+from faafo_lab import autoscale, balancer, check, load, reach
+from faafo_lab.balancer import Monitor
 from faafo_lab.check.chapter_3 import busiest
+from faafo_lab.check.chapter_5 import detection
 from faafo_lab.check.memory import Record, recall
 from faafo_lab.check.prediction import NotAPrediction
 from faafo_lab.cloud import keys
@@ -551,3 +553,105 @@ def test_a_prediction_that_is_no_number_gets_one_sentence(yours: Any, measured: 
     with pytest.raises(NotAPrediction, match="prediction") as raised:
         check.prediction(yours, measured, "times")
     assert raised.value._render_traceback_() == [f"NotAPrediction: {raised.value}"]  # a cell shows no more
+
+
+@pytest.fixture(scope="module")
+def balanced(app: Topology) -> Iterator[Topology]:
+    """Two APIs behind a load balancer."""
+    yield app.deploy(api=2, worker=1, balancer=True)
+    app.remove_old_app()
+
+
+@pytest.mark.parametrize("number", ["5_1", "5_2", "5_4"])
+def test_an_application_without_a_load_balancer_gets_a_hint(cloud: Cloud, number: str) -> None:
+    assert "no load balancer" in hint(getattr(check, f"exercise_{number}"), cloud=cloud)
+
+
+def test_the_time_to_detect_follows_from_the_monitors_settings() -> None:
+    assert detection(Monitor(delay_seconds=1, timeout_seconds=1, failures=2)) == (2, 3)
+    assert detection(Monitor(delay_seconds=5, timeout_seconds=2, failures=3)) == (12, 17)
+    assert detection(Monitor(delay_seconds=1, timeout_seconds=4, failures=2)) == (8, 12)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"delay_seconds": 1, "timeout_seconds": 1, "failures": 2}, "may be out after 2 s"),
+        ({"delay_seconds": 2, "timeout_seconds": 2, "failures": 1}, "may be out after 2 s"),
+        ({"delay_seconds": 3, "timeout_seconds": 2, "failures": 2}, "takes up to 8 s until a hanging API is out: 80"),
+    ],
+)
+def test_a_monitor_that_is_too_quick_or_too_slow_gets_a_hint(
+    balanced: Topology, settings: dict[str, int], words: str
+) -> None:
+    balancer.set_monitor(balanced.cloud, "app-balancer", **settings)
+    assert words in hint(check.exercise_5_1, cloud=balanced.cloud)
+
+
+def run_of(requests: int, failed: int) -> load.Rows:
+    statuses = [None] * failed + [200] * (requests - failed)
+    return load.Rows(load.Request(number / 20, 0.01, status, "app-api-1") for number, status in enumerate(statuses))
+
+
+@pytest.mark.parametrize(
+    ("runs", "words"),
+    [
+        (..., "no runs of yours"),
+        ([run_of(50, 9)], "Give the check a dict"),
+        ({"ROUND_ROBIN": 9}, "Give the check a dict"),
+        ({"ROUND_ROBIN": run_of(50, 9)}, "no run with LEAST_CONNECTIONS"),
+        ({"ROUND_ROBIN": run_of(50, 9), "LEAST_CONNECTIONS": run_of(9, 1)}, "LEAST_CONNECTIONS has 9 requests"),
+        ({"ROUND_ROBIN": run_of(50, 0), "LEAST_CONNECTIONS": run_of(50, 1)}, "nothing hung"),
+        ({"ROUND_ROBIN": run_of(50, 9), "LEAST_CONNECTIONS": run_of(50, 1)}, "your balancer uses ROUND_ROBIN"),
+    ],
+)
+def test_an_algorithm_that_was_not_measured_or_not_chosen_gets_a_hint(
+    balanced: Topology, runs: Any, words: str
+) -> None:
+    assert words in hint(check.exercise_5_2, runs, cloud=balanced.cloud)
+
+
+def storm(tries: int, answer: load.Failure) -> float | None:
+    return 0.05 if tries < 4 else None
+
+
+def at_once(tries: int, answer: load.Failure) -> float | None:
+    return 0.0 if tries < 3 and answer.retries <= 0.1 * answer.requests else None
+
+
+@pytest.mark.parametrize(
+    ("retry", "words"),
+    [
+        (..., "no function of yours"),
+        (3, "3 is not a function"),
+        (lambda tries, answer: None, "5 of 100 requests failed"),
+        (storm, "With every address dead there were 4.00 tries"),
+        (at_once, "that is at once"),
+    ],
+)
+def test_a_retry_that_gives_up_storms_or_does_not_wait_gets_a_hint(balanced: Topology, retry: Any, words: str) -> None:
+    assert words in hint(check.exercise_5_3, retry, cloud=balanced.cloud)
+
+
+def test_a_restart_that_fails_does_nothing_or_is_not_rolling_gets_a_hint(balanced: Topology) -> None:
+    def break_off() -> None:
+        raise RuntimeError("not yet")
+
+    def all_at_once() -> None:
+        for server in balanced.apis:
+            balanced.cloud.run(server, "sudo systemctl stop faafo-api")
+        for server in balanced.apis:
+            balanced.cloud.run(server, "sudo systemctl start faafo-api")
+        balanced.wait_serving()
+
+    def new_servers() -> None:
+        balanced.replace("app-api-1")
+
+    for function, words in (
+        (..., "no function of yours"),
+        (break_off, "failed with RuntimeError: not yet"),
+        (lambda: None, "app-api-1 and app-api-2 were not restarted"),
+        (all_at_once, "requests failed meanwhile"),
+        (new_servers, "app-api-1 is a new server"),
+    ):
+        assert words in hint(check.exercise_5_4, function, cloud=balanced.cloud)

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import nbformat
 import pytest
+import yaml
+from nbclient import NotebookClient
 
+from faafo_lab import connect
 from faafo_lab.cloud import BACKENDS
-from faafo_lab.workbook import NOTEBOOKS, ROOT, own_home, pictures
+from faafo_lab.workbook import CELL_LIMIT_SECONDS, NOTEBOOKS, ROOT, own_home, pictures
 
 BOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
-MEASURING = {"03_scaling_out"}  # compare throughput, so nothing else may run beside them
+MEASURING = {"03_scaling_out", "05_load_balancing"}  # compare throughput, so nothing else may run beside them
 RUNS = [pytest.param(book, id=book.stem, marks=[pytest.mark.alone] * (book.stem in MEASURING)) for book in BOOKS]
 RUN_LIMIT_SECONDS = 600
 BUSY_BACKENDS = [
@@ -81,6 +84,27 @@ def test_a_notebook_runs_and_its_outputs_are_the_stored_ones(
     for name, value in (("notebook", book.stem), ("backend", backend), ("seconds", time.monotonic() - started)):
         record_property(name, value)
     assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-2000:]
+
+
+@pytest.mark.timeout(RUN_LIMIT_SECONDS + 60)
+@pytest.mark.alone
+def test_chapter_05_skips_what_needs_a_load_balancer_on_a_cloud_without_load_balancers() -> None:
+    [book] = [book for book in BOOKS if book.stem.startswith("05_")]
+    notebook = nbformat.read(book, as_version=4)
+    with own_home(FAAFO_LAB_CLOUD="embedded") as home:
+        connect()
+        [file] = home.rglob("clouds.yaml")
+        clouds = yaml.safe_load(file.read_text())
+        clouds["clouds"]["embedded"]["has_load_balancer"] = False  # openstacksdk's word for a service that is not there
+        file.write_text(yaml.safe_dump(clouds))
+        NotebookClient(notebook, timeout=CELL_LIMIT_SECONDS, resources={"metadata": {"path": str(home)}}).execute()
+    printed = [out.get("text", "") for cell in notebook.cells for out in cell.get("outputs", [])]
+    assert sum("skipped: this cloud has no load balancers" in text for text in printed) > 5
+    assert not [text for text in printed if ": False" in text]
+    said = [
+        str(out.data.get("text/plain")) for cell in notebook.cells for out in cell.get("outputs", []) if "data" in out
+    ]
+    assert any("Exercise 5.1: Cloud 'embedded' has no load balancers (Octavia)" in text for text in said)
 
 
 @contextmanager

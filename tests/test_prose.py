@@ -15,7 +15,7 @@ from faafo_lab.chapters import CLAIM, FOLDED
 from tests.test_notebooks import BOOKS
 
 YOURS = "yours"
-YOURS_AT_LEAST = {"01": 4, "02": 4, "03": 8, "04": 12}
+YOURS_AT_LEAST = {"01": 4, "02": 4, "03": 8, "04": 12, "05": 8}
 COLUMNS = 79
 WORDS = {
     "half": "0.5",
@@ -78,6 +78,14 @@ STATED: dict[str, dict[str, str]] = {
         "twice as": "the number of orders, and a question",
     },
     "04": {},
+    "05": {
+        "20 times": "the load that a cell sends",
+        "20 requests a second": "the load that a cell sends",
+        "half of": "how the friends are divided",
+        "two seconds": "how long a server hangs in a cell",
+        "2.5 seconds": "what an exercise asks for",
+        "70 %": "a question",
+    },
 }
 
 

@@ -37,8 +37,9 @@ BUILD: dict[str, Callable[[Topology], object]] = {
     "02": lambda app: app.deploy_controller(worker=1),
     "03": lambda app: app.deploy(api=2, worker=2),
     "04": with_pictures,
+    "05": lambda app: app.deploy(api=2, worker=1, balancer=True),
 }
-MEASURING = ("03",)  # its checks look at what was measured, so nothing else may run beside it
+MEASURING = ("03", "05")  # its checks look at what was measured, so nothing else may run beside it
 CHAPTERS = [pytest.param(chapter, marks=[pytest.mark.alone] * (chapter in MEASURING)) for chapter in BUILD]
 
 
@@ -80,10 +81,13 @@ def exercises(chapter: str) -> Iterator[Exercise]:
 
 
 def imports(chapter: str) -> str:
-    """All that a chapter imports on its way to the exercises."""
+    """All that a chapter imports and defines on its way to the exercises."""
     code = [cell.source for cell in cells_of(chapter) if cell.cell_type == "code"]
     lines = [
-        node for source in code for node in ast.parse(source).body if isinstance(node, ast.Import | ast.ImportFrom)
+        node
+        for source in code
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef)
     ]
     return "\n".join(map(ast.unparse, lines))
 

@@ -451,7 +451,7 @@ def test_everything_is_reached_with_the_keyboard(site: Site, open_page: Callable
     viewer.get_by_text(uuids[1], exact=True).wait_for()
     page.keyboard.press("Escape")
     viewer.wait_for(state="hidden")
-    assert page.evaluate("() => document.activeElement.closest('li').id") == f"fractal-{uuids[1]}"
+    page.wait_for_function("id => document.activeElement.closest('li')?.id === id", arg=f"fractal-{uuids[1]}")
     assert "More" in tab()
     page.keyboard.press("Enter")
     assert page.get_by_text(uuids[1], exact=True).first.is_visible()
