@@ -141,7 +141,7 @@ def test_an_interrupted_run_of_load_keeps_its_rows(kernel: Kernel) -> None:
 
 def test_an_interrupted_deployment_is_completed_by_running_the_cell_again(kernel: Kernel) -> None:
     cell = kernel.run("app.deploy(api=1, worker=2)", interrupt_at="app-worker-2: created")
-    assert cell.error in ("Interrupted", "KeyboardInterrupt")  # in a wait or a call; or between two
+    assert cell.error in ("Interrupted", "KeyboardInterrupt"), cell  # in a wait or a call; or between two
     assert not kernel.run("app.deploy(api=1, worker=2)").error
     assert kernel.value("sorted(app.servers)") == "['app-api-1', 'app-services', 'app-worker-1', 'app-worker-2']"
 

@@ -761,12 +761,12 @@ def test_a_drill_counts_what_a_client_loses_and_what_it_makes_twice(app: Topolog
 def test_a_lost_attempt_is_known(app: Topology) -> None:
     work, timeline = load.calibrate(app), load.Timeline()
     before = app.stats()["done"]
-    load.create(app.endpoints, work.tasks(2, 3.0), progress=False)
+    load.create(app.endpoints, work.tasks(2, 6.0), progress=False)
     worker, task = load.busy_worker(app)
     app.cloud.delete_servers([worker])
     load.watch(app, done=before + 2)
     timeline.collect(app.endpoint)
     [done] = [done for done in timeline.done.values() if done.uuid == task]
+    assert [lost.worker for lost in done.lost] == [worker.name], done
     [lost] = done.lost
-    assert lost.worker == worker.name
     assert lost.started < lost.ended <= done.at
