@@ -205,7 +205,7 @@ def expire_all(cloud: Cloud, container: str) -> None:
         (lambda cloud: None, "failed with TypeError"),
         (delete_all, "previews/new.png is deleted"),
         (lambda cloud, container: expire(cloud, container, kept=False), "previews/best.png ends in"),
-        (lambda cloud, container: expire(cloud, container, anew=True), "previews/old.png ends in 3600 s"),
+        (lambda cloud, container: expire(cloud, container, anew=True), "previews/old.png ends in"),
         (expire_all, "notes.txt ends in"),
     ],
 )

@@ -212,7 +212,7 @@ def exercise_5_4(cloud: Cloud, rolling_restart: Callable[[], object] | None = No
             "Restart the program, and keep the server: that is quicker, where the server itself is in order.",
             'cloud.run(name, "sudo systemctl restart faafo-api")',
         )
-    same = [name for name in before if after.get(name) == before[name]]
+    same = [name for name in sorted(before) if after.get(name) == before[name]]
     if same:
         return Hint(
             f"{' and '.join(same)} {'was' if len(same) == 1 else 'were'} not restarted.",
