@@ -14,7 +14,7 @@ ENDS = {
     "failed": "given up",
     "deleted": "deleted",
 }
-LATE = "too late: dropped"
+DONE, LATE = "done", "too late: dropped"
 
 
 @dataclass
@@ -48,7 +48,7 @@ def stages(history: History, order: str) -> list[Stage]:
                 current.beats.append(at)
             continue
         if event.what == "late" or (event.what == "done" and not (current and current.where == event.who)):
-            found.append(Stage(event.who, at, at, LATE if event.what == "late" else "done"))
+            found.append(Stage(event.who, at, at, LATE if event.what == "late" else DONE))
         if event.what == "late" or (event.what == "queued" and not (current and current.where == OUTBOX)):
             continue  # a quick worker has it before its message is noted as sent
         if current:
@@ -64,5 +64,5 @@ def stages(history: History, order: str) -> list[Stage]:
 def _end(stay: Stage, event: Event) -> str:
     """How a stay ended, in words; "": as it should."""
     if event.what == "done":
-        return "done" if stay.where == event.who else "overtaken" if stay.leased else ""
+        return DONE if stay.where == event.who else "overtaken" if stay.leased else ""
     return ENDS.get(event.what, "")
