@@ -38,8 +38,9 @@ BUILD: dict[str, Callable[[Topology], object]] = {
     "03": lambda app: app.deploy(api=2, worker=2),
     "04": with_pictures,
     "05": lambda app: app.deploy(api=2, worker=1, balancer=True),
+    "06": lambda app: app.deploy(api=1, worker=1),
 }
-MEASURING = ("03", "05")  # its checks look at what was measured, so nothing else may run beside it
+MEASURING = ("03", "05", "06")  # its checks look at what was measured, so nothing else may run beside it
 CHAPTERS = [pytest.param(chapter, marks=[pytest.mark.alone] * (chapter in MEASURING)) for chapter in BUILD]
 
 

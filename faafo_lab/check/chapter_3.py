@@ -182,9 +182,14 @@ def exercise_3_5(cloud: Cloud, run: autoscale.Run | None = None) -> Hint | str:
     the run (one worker all the time: about half of it), and the workers took fewer server-minutes than four all the
     time, which is what the largest load keeps busy.
     """
+    return scaled_well(run, "check.exercise_3_5(run)")
+
+
+def scaled_well(run: autoscale.Run | None, call: str) -> Hint | str:
+    """Whether a run kept both limits of exercise 3.5. `call` is the check's right call."""
     if run is None:
         return Hint(
-            "The check has no run of yours yet: check.exercise_3_5(run).",
+            f"The check has no run of yours yet: {call}.",
             "Write decide(samples), which returns how many workers there should be, then let it scale.",
             "run = autoscale.run(app, decide, work)",
         )

@@ -1,0 +1,219 @@
+"""The exercises of chapter 06: autoscaling and failure."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+from faafo_lab import autoscale, chaos, load
+from faafo_lab.autoscale import Sample, Trace
+from faafo_lab.check.chapter_3 import scaled_well
+from faafo_lab.check.questions import no_function
+from faafo_lab.check.verdict import Hint, exercise
+from faafo_lab.cloud.base import Cloud
+from faafo_lab.cloud.errors import CloudError
+from faafo_lab.cloud.model import Server
+from faafo_lab.topology import Topology, discover
+from faafo_lab.topology.api import LOST, Fractal
+
+MOST = 8  # workers
+SETTING = autoscale.Setting(maximum=MOST, task_seconds=0.25, boot_seconds=10.0)
+HIDDEN = (11, 12, 13, 14, 15)  # the traces' seeds
+WAIT_SECONDS = 8.0  # p95 of waiting, at most
+COST = 1.6  # times the oracle's server-minutes, at most
+WORKERS = 3  # that `repair` has to bring back
+TASKS, TASK_SECONDS = 6, 0.5  # of the drill with a poison task
+VICTIMS = 4  # the poison must be given up before it has killed so many
+DRILL_SECONDS = 180.0
+
+
+@exercise
+def exercise_6_1(cloud: Cloud, decide: Callable[..., Any] | None = None) -> Hint | str:
+    """Your `decide(samples)` scales well on traces that you don't know: tasks wait briefly, and it costs little.
+
+    On five hidden traces in the simulator (a task takes 0.25 s, a server boots for 10 s, at most 8 workers), 95 % of
+    all moments have no task that has waited for more than 8 seconds, and the server-minutes are at most 1.6 times those
+    of an oracle whose tasks wait as long.
+    """
+    if not callable(decide):
+        return no_function(decide, "check.exercise_6_1(decide)")
+    silent = Sample(
+        at=0.0,
+        waiting=None,
+        oldest_waiting_seconds=None,
+        wanted=3,
+        requested=3,
+        workers=3,
+        working=None,
+        rate=None,
+        orders_per_second=None,
+    )
+    try:
+        answer = decide((silent,))
+        if answer in (None, ...):
+            return Hint("decide(samples) returned nothing.", "It returns how many workers there should be, a number.")
+        kept = getattr(answer, "wanted", answer)
+        duel = autoscale.duel({"yours": decide}, [Trace.random(seed) for seed in HIDDEN], **SETTING)
+    except Exception as error:  # the learner's own
+        return Hint(
+            f"decide(samples) failed with {type(error).__name__}: {error}.",
+            "Any value of a sample may be None, where nobody answered.",
+            "if samples[-1].waiting is None: return samples[-1].wanted",
+        )
+    yours = duel["yours"]
+    if yours.p95_wait > WAIT_SECONDS:
+        return Hint(
+            f"Tasks wait too long: p95 {yours.p95_wait:.1f} s, and {WAIT_SECONDS:g} s are the limit.",
+            "Look at what arrives, not only at what waits: a server that is asked for now helps in ten seconds.",
+            "samples[-1].orders_per_second, samples[-1].requested",
+        )
+    if yours.times_oracle > COST:
+        return Hint(
+            f"It costs {yours.times_oracle:.2f} times what the oracle pays for the same waiting (limit: {COST:g}).",
+            "Give servers back when nothing waits any more, one at a time.",
+            "samples[-1].waiting == 0",
+        )
+    if kept < silent.wanted:
+        return Hint(
+            "Where nobody answers, decide(samples) removes workers.",
+            "A dead metric is no reason to remove anything: keep what was wanted last.",
+            "if samples[-1].waiting is None: return samples[-1].wanted",
+        )
+    return (
+        f"p95 of waiting {yours.p95_wait:.1f} s (limit: {WAIT_SECONDS:g} s), {yours.times_oracle:.2f} times the "
+        f"oracle's cost (limit: {COST:g})."
+    )
+
+
+@exercise
+def exercise_6_2(cloud: Cloud, run: autoscale.Run | None = None) -> Hint | str:
+    """Your `decide(samples)` does so on your cloud, too: no task waits for more than a quarter of the run.
+
+    And the workers take fewer server-minutes than four of them that run all the time.
+    """
+    return scaled_well(run, "check.exercise_6_2(scaled)")
+
+
+@exercise
+def exercise_6_3(cloud: Cloud, repair: Callable[..., Any] | None = None) -> Hint | str:
+    """After your `repair(wanted)` there are as many workers as wanted, all of them work, and healthy ones stay.
+
+    The check sees to three workers, deletes one, freezes the program of another one, waits until the application has
+    noticed, and calls your function.
+    """
+    if not callable(repair):
+        return no_function(repair, "check.exercise_6_3(repair)")
+    app = discover(cloud)
+    app.scale(worker=WORKERS)
+    app.wait_serving()
+    healthy, frozen, deleted = app.workers
+    app.cloud.delete_servers([deleted])
+    stuck = chaos.freeze(app, frozen.name, service="faafo-worker")
+    try:
+        app.cloud.wait_until(lambda: not _working(app) - {healthy.name}, "the application has noticed")
+        try:
+            repair(WORKERS)
+        except Exception as error:  # the learner's own
+            return Hint(f"repair({WORKERS}) failed with {type(error).__name__}: {error}.")
+        return _repaired(app.refresh(), healthy)
+    finally:
+        with suppress(CloudError):  # its server may be gone
+            stuck.undo()
+
+
+def _repaired(app: Topology, healthy: Server) -> Hint | str:
+    there = {server.name: server.id for server in app.workers}
+    if there.get(healthy.name) != healthy.id:
+        return Hint(
+            f"{healthy.name} was well, and it is gone.",
+            "Only those that are silent are replaced.",
+            '{node["name"]: node["seconds_since_heard"] for node in app.nodes()}',
+        )
+    working = _working(app) & set(there)
+    if len(there) != WORKERS or working != set(there):
+        silent = sorted(set(there) - working)
+        return Hint(
+            f"There are {len(there)} workers, and {len(working)} of them work"
+            + (f": {', '.join(silent)} {'does' if len(silent) == 1 else 'do'} not." if silent else "."),
+            "ACTIVE is what the cloud knows. The application knows whom it hears.",
+            "cloud.delete_servers(silent), then app.refresh().scale(worker=wanted)",
+        )
+    return f"{WORKERS} workers, all of them work, and {healthy.name} is the same as before."
+
+
+@exercise
+def exercise_6_4(cloud: Cloud, guard: Callable[..., Any] | None = None) -> Hint | str:
+    """Your `guard(fractals)` gives up the poison task before it has killed four times, and no other task.
+
+    The check orders six tasks. The program of whichever worker starts the poison is killed each time, that of one
+    worker is killed once while it has another task.
+    """
+    if not callable(guard):
+        return no_function(guard, "check.exercise_6_4(guard)")
+    app = discover(cloud)
+    app.ensure_workers(2)
+    tasks = load.calibrate(app).tasks(TASKS, TASK_SECONDS)
+    poison, accident = tasks[0]["uuid"], tasks[1]["uuid"]
+    load.create(app.endpoints, tasks, progress=False)
+    drill = _Poison(app, {task["uuid"] for task in tasks}, poison, accident)
+    found = drill.run(guard)
+    app.wait_serving()
+    return found
+
+
+class _Poison:
+    """Kills whoever starts the poison, once whoever starts the accident, and does what the guard says."""
+
+    def __init__(self, app: Topology, uuids: set[str], poison: str, accident: str) -> None:
+        self.app, self.uuids, self.poison, self.accident = app, uuids, poison, accident
+        self.killed: list[tuple[str, str | None]] = []  # whose program, in which attempt of the poison
+        self.spared = False
+
+    def run(self, guard: Callable[..., Any]) -> Hint | str:
+        """Until all others are made and the poison is given up, or something went wrong."""
+        end = time.monotonic() + DRILL_SECONDS
+        while time.monotonic() < end:
+            fractals = [each for each in self.app.fractals() if each["uuid"] in self.uuids]
+            self._kill(fractals)
+            open_ones = [each for each in fractals if not each["completed_at"] and not each["failed_at"]]
+            try:
+                given_up = list(guard(open_ones) or ())
+            except Exception as error:  # the learner's own
+                return Hint(f"guard(fractals) failed with {type(error).__name__}: {error}.")
+            if wrong := sorted(set(given_up) & self.uuids - {self.poison}):
+                return Hint(
+                    f"The guard gave up {wrong[0]}, which is no poison: it was lost "
+                    f"{max((len(each['lost']) for each in fractals if each['uuid'] == wrong[0]), default=0)} times.",
+                    "A worker may die for any reason, and its task is innocent. Twice in a row is a suspicion.",
+                    'len(fractal["lost"]) >= 2',
+                )
+            if self.poison in given_up:
+                self.app.api.delete([self.poison])
+                self.uuids.discard(self.poison)
+            if len(self.killed) >= VICTIMS:
+                return Hint(
+                    f"The poison has killed {len(self.killed)} times: {', '.join(name for name, _ in self.killed)}.",
+                    "Each fractal says which attempts were lost.",
+                    'fractal["uuid"], len(fractal["lost"])',
+                )
+            if self.poison not in self.uuids and not open_ones:
+                return f"The poison was given up after it had killed {len(self.killed)} times; all others are made."
+            time.sleep(0.2)
+        return Hint(f"After {DRILL_SECONDS:.0f} s not all tasks were made.")
+
+    def _kill(self, fractals: Sequence[Fractal]) -> None:
+        for each in fractals:
+            worker, started = each["leased_by"], each["started_at"]
+            if each["completed_at"] or not worker or not started:
+                continue
+            if each["uuid"] == self.poison and (worker, started) not in self.killed:
+                chaos.kill(self.app, worker, service="faafo-worker")
+                self.killed.append((worker, started))
+            elif each["uuid"] == self.accident and not self.spared:
+                chaos.kill(self.app, worker, service="faafo-worker")
+                self.spared = True
+
+
+def _working(app: Topology) -> set[str]:
+    """The names of the workers that the application hears."""
+    return {node["name"] for node in app.nodes() if node["role"] == "worker" and node["state"] != LOST}
