@@ -269,7 +269,9 @@ def test_alt_text_survives_the_export_to_html(timeline: Timeline) -> None:
         plots.latency({"a < b": rows(0.1, 0.2)}),
         plots.scaling({1: 1.0, 2: 1.9}),
         plots.bottleneck({("read", 1, 1): 250.0}),
-        plots.autoscaling(Run((Sample(0.0, 1, 0.5, 1, 1, 50.0, 2.0, 2.0),), 1, 6)),
+        plots.autoscaling(
+            Run((Sample(at=0.0, waiting=1, oldest_waiting_seconds=0.5, wanted=1, requested=1, workers=1),), 1, 6)
+        ),
     ]
     for shown in pictures:
         page = exported(shown)
