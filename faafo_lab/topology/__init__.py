@@ -35,6 +35,7 @@ Its rooms:
     serving      waiting until servers serve; failed boots
     api          the one client of the application's API
     objects      the pictures' place in the object store: container, credential
+    volumes      the database's volume: made, attached, moved to
     moment       the application at one moment: the cloud's and the application's own data combined
     errors       what can go wrong
 """
