@@ -13,6 +13,7 @@ DESCRIPTION = "faafo-lab: "  # how the descriptions of its security groups and f
 ALLOCATED = f"{DESCRIPTION}allocated by the lab"
 NAME_PREFIX = "faafo-lab-"  # how the names of its own containers and application credentials begin
 IMAGES_CONTAINER = "faafo-images"  # where the application keeps its images in the object store
+BACKUPS_CONTAINER = "faafo-backups"  # and the backups of its database
 
 
 def file_of(cloud_name: str, what: str) -> Path:

@@ -6,7 +6,7 @@ The note is beside the database's directory, so it goes where that goes, such as
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -59,13 +59,7 @@ class Place:
 
     def log(self) -> Log:
         """All that is there."""
-        found = [(name, of_file(name)) for name in self.files.names()]
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            records = list(pool.map(self._record, [name for name, each in found if each == "json"]))
-            branches = list(pool.map(self._branch, [each for _, each in found if isinstance(each, Branch)]))
-        segments = tuple(each for _, each in found if isinstance(each, Segment))
-        backups = sorted((each for each in records if each), key=lambda each: each.ended_at)
-        return Log(tuple(backups), segments, tuple(each for each in branches if each))
+        return read_log(self.files.names(), self.text)
 
     def put(self, backup: Backup, file: IO[bytes]) -> Backup:
         """Keep a backup's files, then its record: from then on it is listed. The backup, with their checksum."""
@@ -105,18 +99,31 @@ class Place:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(self.files.delete, names))
 
-    def _record(self, name: str) -> Backup | None:
-        try:
-            return Backup.from_dict(json.loads(self.text(name)))
-        except FileNotFoundError:  # just deleted
-            return None
-        except (ValueError, KeyError, TypeError):
-            raise BackupError(f"The record {name} at {self.files.place} is no backup's: delete it.") from None
 
-    def _branch(self, branch: Branch) -> Branch | None:
-        try:
-            return Branch(branch.system, branch.timeline, branch.at, parents(self.text(branch.file)))
-        except FileNotFoundError:
-            return None
-        except (ValueError, IndexError):
-            raise BackupError(f"{branch.file} at {self.files.place} is no timeline's: delete it.") from None
+def read_log(names: Sequence[str], read: Callable[[str], str]) -> Log:
+    """What a place with these files has; ``read`` gives a file's text. Raises ``BackupError``, and what it raises."""
+    found = [(name, of_file(name)) for name in names]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        records = list(pool.map(lambda name: _record(name, read), [name for name, each in found if each == "json"]))
+        branches = list(pool.map(lambda each: _branch(each, read), [e for _, e in found if isinstance(e, Branch)]))
+    segments = tuple(each for _, each in found if isinstance(each, Segment))
+    backups = sorted((each for each in records if each), key=lambda each: each.ended_at)
+    return Log(tuple(backups), segments, tuple(each for each in branches if each))
+
+
+def _record(name: str, read: Callable[[str], str]) -> Backup | None:
+    try:
+        return Backup.from_dict(json.loads(read(name)))
+    except FileNotFoundError:  # just deleted
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise BackupError(f"The record {name} is no backup's: delete it.") from None
+
+
+def _branch(branch: Branch, read: Callable[[str], str]) -> Branch | None:
+    try:
+        return replace(branch, parents=parents(read(branch.file)))
+    except FileNotFoundError:
+        return None
+    except (ValueError, IndexError):
+        raise BackupError(f"{branch.file} is no timeline's: delete it.") from None
