@@ -322,10 +322,10 @@ class Topology(Application):
                 self._check(plan, groups, addresses=front.new_addresses)
             if self.images == OBJECTS and any(step.role.chooses_images for step in plan.wanted):
                 self.report("pictures in the object store", objects.ensure(self.cloud, undo))
-            if images:
-                self._rescue_images(plan, images, undo)
-            front.build()
             builder = Builder(self, undo)
+            if images:
+                self._rescue_images(plan, images, builder, undo)
+            front.build()
             builder.groups(groups)
             builder.servers(plan, layout)
             if front.wanted:  # no worker reaches an API before
@@ -340,8 +340,11 @@ class Topology(Application):
             self.say(f"serving: {', '.join(self.servers)}")
         return self
 
-    def _rescue_images(self, plan: Plan, images: str, undo: Undo) -> None:
-        """Move the pictures that are only on the disks of APIs that the plan replaces or removes."""
+    def _rescue_images(self, plan: Plan, images: str, builder: Builder, undo: Undo) -> None:
+        """Move the pictures that are only on the disks of APIs that the plan replaces or removes.
+
+        Workers that are replaced are drained before: the rescue stops the APIs, to which they hand in results.
+        """
         servers = [
             step.server
             for step in (*plan.replace, *plan.remove)
@@ -351,6 +354,7 @@ class Topology(Application):
             and place != images
         ]
         if servers:
+            builder.prepare(plan)
             undo.add("the APIs whose pictures were moved", functools.partial(moving.restart, self, servers))
             to = OBJECTS if images == OBJECTS else IMAGES_IN_DATABASE
             moved = moving.rescue(self, servers, to)
