@@ -106,7 +106,7 @@ def test_a_new_session_finds_it_and_a_second_deploy_changes_nothing(app: Topolog
 
 def test_scaling_and_replacing_under_load_lose_no_request(app: Topology) -> None:
     with Clients(app.endpoint) as clients:
-        app.scale(api=3)
+        assert app.add("api") == "app-api-3"
         assert members(app) == dict.fromkeys(("app-api-1", "app-api-2", "app-api-3"), "ONLINE")
         clients.more()
         app.scale(api=2)
