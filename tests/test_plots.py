@@ -21,6 +21,7 @@ from PIL import Image
 
 from faafo_lab import load, plots
 from faafo_lab.autoscale import Run, Sample
+from faafo_lab.history import Event, History, HistoryError
 from faafo_lab.load import Done, Lost, Timeline
 from faafo_lab.load.rows import Request, Rows
 from faafo_lab.plots import usl
@@ -268,7 +269,9 @@ def test_alt_text_survives_the_export_to_html(timeline: Timeline) -> None:
         plots.latency({"a < b": rows(0.1, 0.2)}),
         plots.scaling({1: 1.0, 2: 1.9}),
         plots.bottleneck({("read", 1, 1): 250.0}),
-        plots.autoscaling(Run((Sample(0.0, 1, 0.5, 1, 1, 50.0, 2.0, 2.0),), 1, 6)),
+        plots.autoscaling(
+            Run((Sample(at=0.0, waiting=1, oldest_waiting_seconds=0.5, wanted=1, requested=1, workers=1),), 1, 6)
+        ),
     ]
     for shown in pictures:
         page = exported(shown)
@@ -344,3 +347,25 @@ def test_a_surges_tries_requests_and_answers_are_lines() -> None:
     }
     assert totals == {"tries": 10.0, "requests": 4.0, "succeeded": 2.0}
     assert "2.50 tries for each request" in picture.alt
+
+
+def test_the_life_of_an_order_names_each_stay_and_what_clients_saw() -> None:
+    def said(at: float, what: str, worker: str = "") -> Event:
+        return Event(at, what, "b59c", who=worker, generation=1, clock="application")
+
+    events = [Event(0, "order", "b59c", 1.5), Event(1.6, "order", "b59c", 1.7, "app-api-2", 200)]
+    events += [said(0.1, "accepted"), said(0.2, "queued"), said(0.3, "leased", "app-worker-1")]
+    events += [said(2.3, "renewed", "app-worker-1"), said(12, "lost", "app-worker-1"), said(12.5, "queued")]
+    events += [said(13, "leased", "app-worker-2"), said(16, "done", "app-worker-2"), said(17, "late", "app-worker-1")]
+    picture = plots.life(History([*events, Event(18, "made", "b59c", 18.3)]), "b59c")
+    check(picture)
+    for words in (
+        "Clients: ordered: no answer at 0.00 s, ordered: 200 at 1.60 s, seen made at 18.00 s",
+        "app-worker-1 from 0.30 to 12.00 s (lost: lease over); outbox from 12.00 to 12.50 s; queue from 12.50 to 13.00",
+        "app-worker-2 from 13.00 to 16.00 s (done); app-worker-1 from 17.00 to 17.00 s (too late: dropped)",
+    ):
+        assert words in picture.alt
+    assert [row[0] for row in picture.rows][:5] == ["clients", "clients", "clients", "outbox", "queue"]
+    check(plots.life(History(events[:1]), "b59c"))
+    with pytest.raises(HistoryError, match="has no order 'x'"):
+        plots.life(History(events), "x")

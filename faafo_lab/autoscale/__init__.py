@@ -1,4 +1,4 @@
-"""A first autoscaler: a loop that watches the application, asks the learner's `decide`, and adds or removes workers.
+"""Scaling by itself: watch the application, decide how many workers there should be, and act.
 
     def decide(samples):                               # returns how many workers there should be
         ...
@@ -8,11 +8,32 @@
 
 Its rooms:
 
-    loop      run: a step of load, samples, decisions, changes
-    score     Sample, Run: what was seen, and what it comes to
+    samples     Sample, Decision, Policy: what is seen, and what is decided
+    policies    published policies: QueueAge, TargetTracking, HPA, Steps, Dask, Naive
+    limits      bounded: any policy within a minimum, a maximum, cooldown and hysteresis
+    loop        run: a step of load, samples, decisions, changes
+    score       Run: what a run, real or simulated, comes to
 """
 
+from faafo_lab.autoscale.limits import Limits, bounded
 from faafo_lab.autoscale.loop import run
-from faafo_lab.autoscale.score import Run, Sample
+from faafo_lab.autoscale.policies import HPA, POLICIES, Dask, Naive, QueueAge, Steps, TargetTracking
+from faafo_lab.autoscale.samples import Decision, Policy, Sample
+from faafo_lab.autoscale.score import Run
 
-__all__ = ["Run", "Sample", "run"]
+__all__ = [
+    "HPA",
+    "POLICIES",
+    "Dask",
+    "Decision",
+    "Limits",
+    "Naive",
+    "Policy",
+    "QueueAge",
+    "Run",
+    "Sample",
+    "Steps",
+    "TargetTracking",
+    "bounded",
+    "run",
+]

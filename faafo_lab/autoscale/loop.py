@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from types import EllipsisType
 
 from faafo_lab import load
-from faafo_lab.autoscale.score import Run, Sample
+from faafo_lab.autoscale.samples import Sample
+from faafo_lab.autoscale.score import Run
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.progress import Progress
 from faafo_lab.load import LoadError, Work
@@ -42,7 +43,7 @@ def run(app: Topology, decide: Decide, work: Work, *, seconds: float = 60.0, min
         raise LoadError(f"minimum={minimum} and maximum={maximum}: give 1 or more, and a maximum that is not smaller.")
     if not seconds >= SECONDS_MIN:
         raise LoadError(f"seconds={seconds!r}: give {SECONDS_MIN:g} or more.")
-    if decide([Sample(0.0, 0, 0.0, minimum, minimum, 0.0, 0.0, 0.0)]) in (None, ...):
+    if decide([_first(minimum)]) in (None, ...):
         return Run((), minimum, maximum, NOT_WRITTEN)
     # What an earlier run left waiting is not what this one is scored on.
     app.cloud.wait_until(lambda: not app.stats()["waiting"] + app.stats()["working"], "the queue is empty")
@@ -111,8 +112,10 @@ class _Loop:
             at=now,
             waiting=stats["waiting"],
             oldest_waiting_seconds=stats["oldest_waiting_seconds"],
+            working=stats["working"],
             workers=len(serving),
             wanted=self.wanted,
+            requested=max(self.wanted, len(serving)),
             cpu=sum(busy) / len(busy) if busy else 0.0,
             rate=self._rate(time.monotonic(), stats["done"]),
             orders_per_second=orders_per_second,
@@ -144,3 +147,10 @@ class _Loop:
             in_thread(self.app).refresh().scale(worker=wanted)
         except CloudError as error:
             self._failed.append(error)
+
+
+def _first(workers: int) -> Sample:
+    """A sample of an application that has nothing to do."""
+    return Sample(
+        at=0.0, waiting=0, oldest_waiting_seconds=0.0, wanted=workers, requested=workers, workers=workers, cpu=0.0
+    )

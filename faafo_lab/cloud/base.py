@@ -3,7 +3,7 @@
 A backend (`shade.py`, `libcloud.py`, `openstacksdk.py`) implements the abstract methods, one short `@verb` per verb of
 the tutorial, and says which errors its library raises and what they mean. Whatever all backends share is written
 once, here (lookup by name, get-or-create, waiting, preflight checks, running commands) and in `objects.py` (the verbs
-of the object store).
+of the object store) and `volumes.py` (those of block storage).
 Methods take and return the dataclasses of `model.py`, and raise the errors of `errors.py`.
 
 Where a method takes a server, image, flavor, group, … it takes the dataclass, or a name or id.
@@ -45,11 +45,14 @@ from faafo_lab.cloud.model import (
     Rule,
     SecurityGroup,
     Server,
+    Snapshot,
+    Volume,
 )
 from faafo_lab.cloud.objects import ObjectStore
 from faafo_lab.cloud.objects import temporary_key as temporary_key
 from faafo_lab.cloud.receipt import Ledger, Receipt
 from faafo_lab.cloud.tape import Recorder, Tape
+from faafo_lab.cloud.volumes import BlockStorage
 from faafo_lab.cloud.waiting import Look, wait_until
 from faafo_lab.tables import scrolling
 
@@ -57,7 +60,7 @@ CONSOLE_LINES = 20  # how much of a failed server's console log its error shows
 USER_DATA_BYTES_MAX = 49_149  # Nova's limit: 65,535 characters in base64
 
 
-class Cloud(ObjectStore):
+class Cloud(ObjectStore, BlockStorage):
     """A project on an OpenStack. Get one from `faafo_lab.connect()`.
 
     Methods raise only `CloudError`s. Several threads may call them; one object's calls run one at a time.
@@ -252,6 +255,16 @@ class Cloud(ObjectStore):
                 return ip
         raise NotFound.among("floating IP", address_or_id, [ip.address for ip in ips])
 
+    @checked
+    def volume(self, name_or_id: str) -> Volume:
+        """The volume of this name or id."""
+        return pick("volume", self.volumes(), name_or_id)
+
+    @checked
+    def snapshot(self, name_or_id: str) -> Snapshot:
+        """The snapshot of this name or id."""
+        return pick("snapshot", self.snapshots(), name_or_id)
+
     # ---- get or create: `server, made = …`; `made` says whether it was created now ----
 
     @checked
@@ -287,6 +300,16 @@ class Cloud(ObjectStore):
             return Made(self.server(name), False)
         except NotFound:
             return Made(self.create_server(name, **arguments), True)
+
+    @checked
+    def get_or_create_volume(
+        self, name: str, gigabytes: int, *, snapshot: Snapshot | str | None = None, description: str = marks.CREATED
+    ) -> Made[Volume]:
+        """The volume of this name, whatever its size and content, once it can be used."""
+        try:
+            return Made(self._usable(self.volume(name)), False)
+        except NotFound:
+            return Made(self.create_volume(name, gigabytes, snapshot=snapshot, description=description), True)
 
     def free_floating_ip(self) -> FloatingIP:
         """A floating IP without a server: one of the project's, else a new one."""
@@ -452,6 +475,7 @@ class Cloud(ObjectStore):
             self._credentials(),
             price_per_server_hour,
             sdk.load_balancers(self),
+            *self._block_storage(),
         )
 
     @property
@@ -469,6 +493,12 @@ class Cloud(ObjectStore):
         with suppress(NotFound, Forbidden):
             return self.containers()
         return []
+
+    def _block_storage(self) -> tuple[list[Volume], list[Snapshot]]:
+        """The project's volumes and snapshots; none if there is no block storage, or not for this user."""
+        with suppress(NotFound, Forbidden):
+            return self.volumes(), self.snapshots()
+        return [], []
 
     def _credentials(self) -> dict[str, str]:
         """The user's application credentials, names by id; none if the cloud has none, or not for this user."""
@@ -603,7 +633,7 @@ class Cloud(ObjectStore):
 
 
 ABSTRACT = [name for name in vars(Cloud) if name in Cloud.__abstractmethods__]
-VERBS = tuple(name for name in (*ABSTRACT, *vars(ObjectStore)) if not name.startswith("_"))
+VERBS = tuple(name for name in (*ABSTRACT, *vars(ObjectStore), *vars(BlockStorage)) if not name.startswith("_"))
 
 
 def _many(servers: Server | str | Iterable[Server | str]) -> list[Server | str]:

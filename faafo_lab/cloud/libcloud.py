@@ -20,7 +20,19 @@ from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError, from_status, unreachable
 from faafo_lab.cloud.keystone import endpoint, session, translate
 from faafo_lab.cloud.marks import ALLOCATED
-from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
+from faafo_lab.cloud.model import (
+    Flavor,
+    FloatingIP,
+    Image,
+    KeyPair,
+    Limits,
+    Network,
+    Rule,
+    SecurityGroup,
+    Server,
+    Snapshot,
+    Volume,
+)
 from faafo_lab.cloud.verbs import verb
 
 with direct.without("SSL_CERT_FILE"):  # whose file libcloud reads at import, whatever the cloud
@@ -65,6 +77,15 @@ class Driver(OpenStack_2_NodeDriver):
 
     def _to_floating_ip(self, obj: Any) -> Any:
         return _with(super()._to_floating_ip(obj), obj)
+
+    def _to_volume(self, api_node: Any) -> Any:
+        return _with(super()._to_volume(api_node), api_node)
+
+    def _to_snapshot(self, data: Any) -> Any:
+        return _with(super()._to_snapshot(data), data)
+
+    def _get_volume_connection(self) -> Any:
+        return self.volumev3_connection  # it would fall back to Cinder v2, which no cloud has any more
 
 
 class Unread:
@@ -277,6 +298,47 @@ class LibcloudCloud(Cloud):
     def _store(self) -> Any:
         """A connection to the object store, which libcloud's driver of servers does not have."""
         return self._logged_in(StoreConnection("", "", **self._arguments))
+
+    # ---- block storage: see `volumes.py` ----
+
+    @verb
+    def volumes(self) -> list[Volume]:
+        return records.oldest_first([records.volume(volume.record) for volume in self._driver.list_volumes()])
+
+    @verb
+    def snapshots(self) -> list[Snapshot]:
+        return records.oldest_first([records.snapshot(each.record) for each in self._driver.ex_list_snapshots()])
+
+    def _make_volume(self, name: str, gigabytes: int, description: str, snapshot: Snapshot | None) -> str:
+        content = {"snapshot_id": snapshot.id} if snapshot else {}
+        # libcloud's create_volume() makes the name its description.
+        wanted = {"name": name, "size": gigabytes, "description": description, **content}
+        answer = self._volumes.request("/volumes", method="POST", data={"volume": wanted})
+        return str(answer.object["volume"]["id"])
+
+    def _attach(self, server: Server, volume: Volume) -> None:
+        self._driver.attach_volume(server, volume)
+
+    def _detach(self, volume: Volume) -> None:
+        self._driver.detach_volume(self._driver.ex_get_volume(volume.id))
+
+    def _remove_volume(self, volume: Volume) -> None:
+        self._driver.destroy_volume(volume)
+
+    def _make_snapshot(self, volume: Volume, name: str, description: str) -> str:
+        return str(self._driver.create_volume_snapshot(volume, name, description).id)
+
+    def _remove_snapshot(self, snapshot: Snapshot) -> None:
+        self._driver.destroy_volume_snapshot(snapshot)
+
+    def _volume_limits(self) -> records.Record:
+        limits: records.Record = self._volumes.request("/limits").object["limits"]["absolute"]
+        return limits
+
+    @property
+    def _volumes(self) -> Any:
+        """The connection to Cinder v3."""
+        return self._driver.volumev3_connection
 
     # ---- the project ----
 

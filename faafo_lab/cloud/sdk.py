@@ -46,6 +46,7 @@ def connection(cloud: Taped) -> Connection:
     if cloud._openstacksdk is None:
         # As the other backends: later versions of the Compute API omit a server's flavor id.
         cloud.config.loaded.config["compute_default_microversion"] = "2.1"
+        cloud.config.loaded.config["volume_api_version"] = "3"  # shade, if it is loaded, makes 2 the default
         cloud._openstacksdk = Connection(config=cloud.config.loaded)
         cloud._taped(cloud._openstacksdk.session.session)
     found: Connection = cloud._openstacksdk

@@ -9,6 +9,7 @@
     plots.storm({"eager": surge, "budget": surge})          what remains of a surge of load: see load.surge
     plots.failures({"turns": rows}, [(at, "killed")])       which API failed whom, and when
     plots.scaling([(1, 0.75), (2, 1.4)], prediction=...)    throughput against workers, and the law behind it
+    plots.life(history, uuid)                               one order: where it was when, and what its clients saw
     plots.answers({"app-api-1": [200, 404], ...})           which API showed which picture
     plots.places({"before": load.located(app), ...})        where each picture was, at several moments
 
@@ -19,12 +20,13 @@ Its rooms:
     autoscaling an autoscaler's run
     bottleneck two kinds of load on four layouts
     workers    scaling; usl: the Universal Scalability Law behind it
-    places     answers, places
+    places     answers, places; life: one order's
     picture    Picture, and what all of them share: sizes, colours
 """
 
 from faafo_lab.plots.autoscaling import autoscaling
 from faafo_lab.plots.bottleneck import bottleneck
+from faafo_lab.plots.life import life
 from faafo_lab.plots.outcomes import outcomes
 from faafo_lab.plots.over_time import gantt, throughput
 from faafo_lab.plots.picture import Picture
@@ -41,6 +43,7 @@ __all__ = [
     "failures",
     "gantt",
     "latency",
+    "life",
     "outcomes",
     "places",
     "scaling",

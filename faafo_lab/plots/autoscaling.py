@@ -1,5 +1,7 @@
 """An autoscaler's run over time: the load, the workers that were wanted and that served, and how old tasks became."""
 
+import math
+
 from faafo_lab.autoscale import Run
 from faafo_lab.load.rows import human
 from faafo_lab.plots.picture import BLUE, GREY, ORANGE, RED, WIDTH_INCHES, Picture, drawn, new_figure, say_empty
@@ -13,18 +15,14 @@ def autoscaling(run: Run, title: str = "") -> Picture:
     figure = new_figure(WIDTH_INCHES, HEIGHT_INCHES)
     orders, workers, ages = figure.subplots(3, 1, sharex=True, height_ratios=(1, 1.4, 1.4))
     times = [sample.at for sample in run.samples]
+    ordered = [_known(sample.orders_per_second) for sample in run.samples]
+    oldest = [_known(sample.oldest_waiting_seconds) for sample in run.samples]
     columns = ("second", "orders/s", "wanted", "serving", "oldest waiting (s)")
     rows = [
-        (
-            round(sample.at, 1),
-            round(sample.orders_per_second, 2),
-            sample.wanted,
-            sample.workers,
-            round(sample.oldest_waiting_seconds, 2),
-        )
-        for sample in run.samples
+        (round(sample.at, 1), round(order, 2), sample.wanted, sample.workers, round(age, 2))
+        for sample, order, age in zip(run.samples, ordered, oldest, strict=True)
     ]
-    orders.step(times, [sample.orders_per_second for sample in run.samples], where="post", color=GREY, linewidth=2)
+    orders.step(times, ordered, where="post", color=GREY, linewidth=2)
     orders.set_ylabel("orders/s")
     serving = [sample.workers for sample in run.samples]
     workers.fill_between(times, serving, step="post", color=BLUE, alpha=0.35, linewidth=0, label="serving")
@@ -33,7 +31,7 @@ def autoscaling(run: Run, title: str = "") -> Picture:
     workers.set_ylabel("workers")
     workers.set_ylim(0, run.maximum + 0.5)
     workers.yaxis.get_major_locator().set_params(integer=True)
-    ages.plot(times, [sample.oldest_waiting_seconds for sample in run.samples], color=RED, linewidth=2)
+    ages.plot(times, oldest, color=RED, linewidth=2)
     ages.set_ylabel("oldest waiting\ntask (s)")
     ages.set_xlabel("time (seconds)")
     for axis in (orders, workers, ages):
@@ -48,3 +46,8 @@ def autoscaling(run: Run, title: str = "") -> Picture:
         say_empty(workers, str(run))
     alt = f"An autoscaler's run over {times[-1]:.0f} s. {run}." if run.samples else f"An autoscaler's run: {run}."
     return Picture(figure, alt, columns, rows)
+
+
+def _known(value: float | None) -> float:
+    """A gap where the application gave no answer."""
+    return math.nan if value is None else value
