@@ -71,7 +71,7 @@ class Application:
         self._images: str | None = None
         self._waiting_max = waiting_max
         self.servers: dict[str, Server] = {}
-        self.front: Balancer | None = None  # the load balancer, as it was found last
+        self._front: tuple[Balancer | None] | None = None  # the load balancer, if it was looked up
         self.planned_vip: str | None = None  # during a change: the VIP that new workers are given; "": none
         self.built = 0  # how many servers this object created
         self.gone: set[tuple[str, str]] = set()  # name and start of the programs whose servers this object replaced
@@ -93,7 +93,8 @@ class Application:
                 server = replace(server, floating_addresses=floating.get(server.id, ()))
                 found[f"{server.name} ({server.id})" if server.name in found else server.name] = server
         self.servers = dict(sorted(found.items(), key=lambda item: numbered(item[1].name)))
-        self.front = self.balancer
+        if self.planned_vip is None:  # a change knows itself what becomes of it
+            self._front = None
         return self
 
     @property
@@ -134,6 +135,18 @@ class Application:
         return {
             server.name: self._url(server.floating_addresses[0]) for server in self.apis if server.floating_addresses
         }
+
+    @property
+    def front(self) -> Balancer | None:
+        """The load balancer as it was when it was first asked for after the last `refresh`, or was changed since; None
+        if there is none."""
+        if self._front is None:
+            self._front = (self.balancer,)
+        return self._front[0]
+
+    @front.setter
+    def front(self, balancer: Balancer | None) -> None:
+        self._front = (balancer,)
 
     @property
     def balancer(self) -> Balancer | None:
