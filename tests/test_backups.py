@@ -43,7 +43,8 @@ def test_the_database_goes_back_to_a_named_second_and_to_another_server(backend_
 
         app.cloud.delete_servers(app.of_role("services"))
         reaches = app.backups().reaches
-        assert reaches is not None and reaches >= newer.ended_at
+        assert reaches is not None
+        assert reaches >= newer.ended_at
         app.deploy(api=1, worker=1)
         assert app.restore().orders == 5
         draw(app, 1, seed=4)

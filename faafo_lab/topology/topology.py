@@ -400,14 +400,14 @@ class Topology(Application):
                 self._check(plan, groups, addresses=front.new_addresses, new_volumes=new_volumes)
             if self.images == OBJECTS and any(step.role.chooses_images for step in plan.wanted):
                 self.report("pictures in the object store", objects.ensure(self.cloud, undo))
-            if images:
-                self._rescue_images(plan, images, undo)
             if database == VOLUME:
                 self.volume, done = volumes.ensure(self.cloud, undo)
                 self.report(f"volume {volumes.NAME}", done)
+            builder = Builder(self, undo)
+            if images:
+                self._rescue_images(plan, images, builder, undo)
             self._move_database(again=database == VOLUME, plan=plan)
             front.build()
-            builder = Builder(self, undo)
             builder.groups(groups)
             builder.servers(plan, layout)
             if front.wanted:  # no worker reaches an API before
@@ -440,8 +440,11 @@ class Topology(Application):
                 seconds = volumes.move(self.cloud, server, self.volume)
                 self.report(f"database of {server.name}", f"on volume {volumes.NAME}, moved in {seconds:.1f} s")
 
-    def _rescue_images(self, plan: Plan, images: str, undo: Undo) -> None:
-        """Move the pictures that are only on the disks of APIs that the plan replaces or removes."""
+    def _rescue_images(self, plan: Plan, images: str, builder: Builder, undo: Undo) -> None:
+        """Move the pictures that are only on the disks of APIs that the plan replaces or removes.
+
+        Workers that are replaced are drained before: the rescue stops the APIs, to which they hand in results.
+        """
         servers = [
             step.server
             for step in (*plan.replace, *plan.remove)
@@ -451,6 +454,7 @@ class Topology(Application):
             and place != images
         ]
         if servers:
+            builder.prepare(plan)
             undo.add("the APIs whose pictures were moved", functools.partial(moving.restart, self, servers))
             to = OBJECTS if images == OBJECTS else IMAGES_IN_DATABASE
             moved = moving.rescue(self, servers, to)
