@@ -71,7 +71,7 @@ class Application:
         self._images: str | None = None
         self._waiting_max = waiting_max
         self.servers: dict[str, Server] = {}
-        self.front: Balancer | None = None  # the load balancer, as it was found last
+        self._front: tuple[Balancer | None] | None = None  # the load balancer, if it was looked up
         self.volume: Volume | None = None  # the database's, as it was found last
         self._taken: set[str] = set()  # the private addresses of the project's other servers
         self.planned_vip: str | None = None  # during a change: the VIP that new workers are given; "": none
@@ -99,8 +99,9 @@ class Application:
                 found[f"{server.name} ({server.id})" if server.name in found else server.name] = server
         self.servers = dict(sorted(found.items(), key=lambda item: numbered(item[1].name)))
         self._taken = others
-        self.front = self.balancer
         self.volume = volumes.find(self.cloud)
+        if self.planned_vip is None:  # a change knows itself what becomes of it
+            self._front = None
         return self
 
     @property
@@ -162,6 +163,18 @@ class Application:
         return {
             server.name: self._url(server.floating_addresses[0]) for server in self.apis if server.floating_addresses
         }
+
+    @property
+    def front(self) -> Balancer | None:
+        """The load balancer as it was when it was first asked for after the last `refresh`, or was changed since; None
+        if there is none."""
+        if self._front is None:
+            self._front = (self.balancer,)
+        return self._front[0]
+
+    @front.setter
+    def front(self, balancer: Balancer | None) -> None:
+        self._front = (balancer,)
 
     @property
     def balancer(self) -> Balancer | None:
