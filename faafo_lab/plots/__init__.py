@@ -7,7 +7,6 @@
     plots.autoscaling(run)                                  load, workers and waiting over an autoscaler's run
     plots.bottleneck({("read", 1, 1): 250, ...})            what another API, or more workers, gain for which load
     plots.storm({"eager": surge, "budget": surge})          what remains of a surge of load: see load.surge
-    plots.failures({"turns": rows}, [(at, "killed")])       which API failed whom, and when
     plots.scaling([(1, 0.75), (2, 1.4)], prediction=...)    throughput against workers, and the law behind it
     plots.life(history, uuid)                               one order: where it was when, and what its clients saw
     plots.answers({"app-api-1": [200, 404], ...})           which API showed which picture
@@ -16,7 +15,7 @@
 Its rooms:
 
     over_time  throughput, gantt; events: the marks for events
-    waits      latency; outcomes: who answered, and what failed; surges: storm, failures
+    waits      latency; outcomes: who answered, and what failed; surges: storm
     autoscaling an autoscaler's run
     bottleneck two kinds of load on four layouts
     workers    scaling; usl: the Universal Scalability Law behind it
@@ -31,7 +30,7 @@ from faafo_lab.plots.outcomes import outcomes
 from faafo_lab.plots.over_time import gantt, throughput
 from faafo_lab.plots.picture import Picture
 from faafo_lab.plots.places import answers, places
-from faafo_lab.plots.surges import failures, storm
+from faafo_lab.plots.surges import storm
 from faafo_lab.plots.waits import latency
 from faafo_lab.plots.workers import scaling
 
@@ -40,7 +39,6 @@ __all__ = [
     "answers",
     "autoscaling",
     "bottleneck",
-    "failures",
     "gantt",
     "latency",
     "life",
