@@ -65,8 +65,11 @@ class Builder:
                 f"security group {role.group}", "created" if made else f"{len(rules)} rules added" if rules else ""
             )
 
-    def servers(self, plan: Plan, layout: Layout) -> None:
-        """Create the plan's new and replaced servers, role by role, and wait until each is ACTIVE and has addresses."""
+    def servers(self, plan: Plan, layout: Layout, *, wait: bool = True) -> None:
+        """Create the plan's new and replaced servers, role by role, and wait until each is ACTIVE and has addresses.
+
+        Without `wait`, new workers are only requested, unless the package must be uploaded to them.
+        """
         package, url = self._app.package, ""
         if plan.made:
             key = self._key_pair()
@@ -80,7 +83,7 @@ class Builder:
             for step in kept if layout.count(role) is not None else []:
                 self._app.report(f"server {step.name}", "")
             if steps:
-                self._make(role, steps, key, url)
+                self._make(role, steps, key, url, wait or bool(package and not url))
             if booting := [step.server for step in kept if step.server and step.server.status == "BUILD"]:
                 self._cloud.wait_for(booting)
                 self._app.refresh()
@@ -91,8 +94,8 @@ class Builder:
         if package and not url:
             package.upload([self._app.servers[step.name] for step in plan.made], self._app.servers.values())
 
-    def _make(self, role: Role, steps: Sequence[Step], key: KeyPair, url: str) -> None:
-        """Create the servers of one role together, and wait until they are ACTIVE."""
+    def _make(self, role: Role, steps: Sequence[Step], key: KeyPair, url: str, wait: bool) -> None:
+        """Create the servers of one role together, and (with `wait`) wait until they are ACTIVE."""
         script = self._app.user_data(role.name, url)
         metadata = {ROLE_KEY: role.name, DIGEST_KEY: self._app.digest(role)}
         if self._app.chapter:
@@ -135,7 +138,7 @@ class Builder:
             )
             self._app.built += 1
             self._app.report(f"server {step.name}", "created")
-        self._app.know(self._cloud.wait_for(made))
+        self._app.know(self._cloud.wait_for(made) if wait else made)
 
     def _attach(self, names: Iterable[str]) -> None:
         """Attach the database's volume to the server that was built for it, if it has not got it."""

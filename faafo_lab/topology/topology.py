@@ -237,21 +237,29 @@ class Topology(Application):
     def add(self, role: str) -> str:
         """Add a server of this role ("api" or "worker") with the first free number; returns its name once it serves."""
         with self._changing(f"add a server of role {role}") as undo, Front(self, undo, None) as front:
-            kind, there = role_named(role), {server.name for server in self.of_role(role)}
+            kind = role_named(role)
             if not kind.numbered:
                 several = " and ".join(name for name, each in ROLES.items() if each.numbered)
                 raise TopologyError(f"An application has one server of role {role}; of {several} it can have more.")
-            try:
-                self.user_data(role)
-            except NotFound as error:
-                raise TopologyError(f"{error} app.deploy() builds an application that can be scaled.") from None
-            name = next(name for name in kind.server_names(len(there) + 1) if name not in there)
-            plan = Plan(create=(Step(kind, name),))
-            self._check(plan)
+            plan = self._more(kind, 1)
+            [name] = [step.name for step in plan.create]
             Builder(self, undo).servers(plan, Layout.only())
             self._wait_serving([name])
             front.join([name] if kind.serves else [])
             return name
+
+    @checked
+    def request_workers(self, count: int) -> list[str]:
+        """Request `count` more workers with the first free numbers; returns their names without a wait.
+
+        `refresh` and `nodes` show later what became of them. Raises NotReady, before anything is requested, where the
+        quota has no room for all of them.
+        """
+        with self._changing("request workers") as undo:
+            self.refresh()
+            plan = self._more(role_named("worker"), count)
+            Builder(self, undo).servers(plan, Layout.only(), wait=False)
+            return [step.name for step in plan.create]
 
     @checked
     def replace(self, server: Server | str) -> Server:
@@ -462,6 +470,18 @@ class Topology(Application):
             self.say(f"pictures of {', '.join(server.name for server in servers)}: moved into the {where}")
             if moved.missing:
                 self.say(f"not moved: {len(moved.missing)} pictures, which are missing on these servers")
+
+    def _more(self, role: Role, count: int) -> Plan:
+        """The plan, checked, for so many more servers of this role, with the first free numbers."""
+        there = {server.name for server in self.of_role(role.name)}
+        try:
+            self.user_data(role.name)
+        except NotFound as error:
+            raise TopologyError(f"{error} app.deploy() builds an application that can be scaled.") from None
+        free = [name for name in role.server_names(len(there) + count) if name not in there][:count]
+        plan = Plan(create=tuple(Step(role, name) for name in free))
+        self._check(plan)
+        return plan
 
     def _add(self, layout: Layout, what: str) -> None:
         """Build this layout's missing servers, and remove none. Does not wait until they serve."""
