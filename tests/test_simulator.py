@@ -181,6 +181,26 @@ def test_an_answer_is_kept_within_the_limits_and_must_be_a_number() -> None:
         simulate(lambda samples: 1 // 0, STEP, maximum=3)
 
 
+def test_a_policy_that_is_not_written_runs_nothing_and_takes_no_part() -> None:
+    run = simulate(lambda samples: ..., STEP, maximum=3)  # type: ignore[arg-type,return-value]
+    assert run.samples == ()
+    assert "not written yet" in str(run)
+    duel = autoscale.duel({"mine": lambda samples: ..., "two": fixed(2)}, [STEP], maximum=3)  # type: ignore[dict-item]
+    assert list(duel.scores) == ["two"]
+    assert "mine is not written yet: it took no part." in str(duel)
+    alone = autoscale.duel({"mine": lambda samples: ...}, [STEP], maximum=3)  # type: ignore[dict-item]
+    assert alone.rows == plots.duel(alone).rows == []
+
+
+def test_a_first_decide_may_compare_all_that_it_sees() -> None:
+    def decide(samples: Sequence[Sample]) -> int:
+        now = samples[-1]
+        known = (now.cpu, now.load_average, now.waiting, now.oldest_waiting_seconds, now.rate, now.orders_per_second)
+        return 1 + sum(value > 50 for value in known if value is not None) if None not in known else 100
+
+    assert simulate(decide, STEP, maximum=6).most_workers < 6
+
+
 def test_a_policy_is_asked_as_often_as_told_with_all_that_was_seen() -> None:
     asked: list[tuple[float, int]] = []
 
@@ -189,7 +209,7 @@ def test_a_policy_is_asked_as_often_as_told_with_all_that_was_seen() -> None:
         return 1
 
     simulate(policy, Trace.steps((20, 0.1)), maximum=1, every_seconds=5)
-    assert asked[:4] == [(0, 1), (5, 11), (10, 21), (15, 31)]
+    assert asked[1:5] == [(0, 1), (5, 11), (10, 21), (15, 31)]  # the very first asks whether it is written
 
 
 @pytest.mark.parametrize(
@@ -216,6 +236,8 @@ def test_pieces_that_make_no_trace_get_one_sentence() -> None:
         Trace.steps((10, -1))
     with pytest.raises(LoadError, match="period_seconds=0"):
         Trace.wave(period_seconds=0)
+    with pytest.raises(LoadError, match="seconds=inf"):
+        Trace.random(1, seconds=math.inf)
     with pytest.raises(LoadError, match="no duel"):
         autoscale.duel({}, [STEP], maximum=2)
 
@@ -273,7 +295,7 @@ def test_four_signals_are_drawn_each_on_its_own_scale_with_gaps_where_nothing_is
     picture = plots.signals(simulate(fixed(2), STEP, maximum=2))
     assert picture.alt.startswith("Four signals of the same load. load average: at most 0.")
     assert "CPU: at most 100 %" in picture.alt
-    assert picture.rows[0][1] == ""  # before the first heartbeat that measures
+    assert picture.rows[0][1:] == (0.0, 0.0, 0, 0.0)
     silent = Run((Sample(at=0.0, waiting=None, oldest_waiting_seconds=None, wanted=1, requested=1, workers=0),), 1, 2)
     assert "oldest task's age: unknown" in plots.signals(silent).alt
     assert plots.autoscaling(silent).rows == [(0.0, 0.0, 1, 1, 0, "", "")]

@@ -56,10 +56,11 @@ class Score:
 
 @dataclass(frozen=True)
 class Duel:
-    """The scores by policy, and those of the oracles, the quickest first."""
+    """The scores by policy, and the oracles', the quickest first; `absent`: policies that are not written yet."""
 
     scores: Mapping[str, Score]
     oracles: tuple[Score, ...]
+    absent: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Score:
         return self.scores[name]
@@ -86,22 +87,25 @@ class Duel:
         table.align["policy"] = "l"
         for name, cost, p95, worst, flaps, times in self.rows:
             table.add_row([name, f"{cost:.2f}", human(p95), human(worst), flaps, f"{times:.2f}"])
-        return str(table)
+        return "\n".join([str(table), *(f"{name} is not written yet: it took no part." for name in self.absent)])
 
     __repr__ = __str__
 
 
 def duel(policies: Mapping[str, Policy], traces: Sequence[Trace], **setting: Unpack[Setting]) -> Duel:
-    """Simulate each policy on each trace, and oracles that know them; `setting` is as for `simulate`.
+    """Simulate each policy on each trace, and oracles that know them; `setting`: the keyword arguments of `simulate`.
 
-    The same arguments always give the same duel. Raises as `simulate` does, and LoadError without a policy or a trace.
+    A policy that is not written yet takes no part. The same arguments always give the same duel. Raises as `simulate`
+    does, and LoadError without a policy or a trace.
     """
     if not policies or not traces:
         raise LoadError(f"{len(policies)} policies and {len(traces)} traces make no duel: give one of each, or more.")
     scores = {
         name: Score(tuple(simulate(policy, trace, **setting) for trace in traces)) for name, policy in policies.items()
     }
-    return Duel(scores, _oracles(traces, setting))
+    absent = tuple(name for name, score in scores.items() if not score.runs[0].samples)
+    took_part = {name: score for name, score in scores.items() if name not in absent}
+    return Duel(took_part, _oracles(traces, setting), absent)
 
 
 def _oracles(traces: Sequence[Trace], setting: Setting) -> tuple[Score, ...]:

@@ -24,6 +24,7 @@ import simpy
 
 from faafo_lab.app.settings import HEARTBEAT_SECONDS
 from faafo_lab.autoscale.limits import Limits, bounded
+from faafo_lab.autoscale.loop import NOT_WRITTEN
 from faafo_lab.autoscale.samples import Decision, Policy, Sample, Samples
 from faafo_lab.autoscale.score import Run
 from faafo_lab.autoscale.traces import Trace
@@ -71,7 +72,8 @@ def simulate(
     and its answer is kept between `minimum` and `maximum`. Who waits for longer than `patience_seconds` orders again,
     each time. The same arguments always give the same run.
 
-    Raises LoadError for numbers that make no run, TypeError for an answer that is no number, and what `policy` raises.
+    Where `policy` is not written yet (it returns nothing), nothing is run, as with `autoscale.run`. Raises LoadError
+    for numbers that make no run, TypeError for an answer that is no number, and what `policy` raises.
     """
     limits = Limits(maximum, minimum)
     if not 0 <= boot_seconds < math.inf:
@@ -86,8 +88,11 @@ def simulate(
     ]
     chance = random.Random(f"faafo-lab boots {seed}")
     application = _Application(
-        orders, lambda: boot_seconds * chance.uniform(1 - BOOT_SPREAD, 1 + BOOT_SPREAD), patience_seconds
+        orders, lambda: boot_seconds * chance.uniform(1 - BOOT_SPREAD, 1 + BOOT_SPREAD), patience_seconds, minimum
     )
+    answer: object = policy((application.sample(None, minimum),))
+    if answer in (None, ...):
+        return Run((), minimum, maximum, NOT_WRITTEN)
     samples = application.run(bounded(policy, limits), trace.seconds, minimum, every_seconds)
     return Run(samples, minimum, maximum)
 
@@ -109,8 +114,7 @@ class _Worker:
         self.ready = self.told = self.leaving = self.busy = False  # told: that it has to drain; leaving: it knows
         self.born = self.noted = self.beat = 0.0
         self.busy_seconds = self.damped = 0.0  # since the last heartbeat; over its life, damped
-        self.cpu: float | None = None
-        self.load_average: float | None = None
+        self.cpu = self.load_average = 0.0
 
     def note(self, now: float, busy: bool) -> None:
         """It was as it was until now, and from here on it is busy, or is not."""
@@ -133,24 +137,26 @@ class _Worker:
 class _Application:
     """Orders (when, and how long the task takes), a queue, and workers."""
 
-    def __init__(self, orders: Sequence[tuple[float, float]], boot: Callable[[], float], patience: float) -> None:
+    def __init__(
+        self, orders: Sequence[tuple[float, float]], boot: Callable[[], float], patience: float, workers: int
+    ) -> None:
         self.env = simpy.Environment()
         self.orders, self.boot, self.patience = orders, boot, patience
         self.queue: deque[_Order] = deque()
         self.workers: list[_Worker] = []  # those that were asked for and are not gone, the oldest first
         self.idle: deque[_Worker] = deque()
         self.ordered = self.done = 0  # since the last sample
-
-    def run(
-        self, decide: Callable[[Samples], Decision], seconds: float, minimum: int, every_seconds: float
-    ) -> tuple[Sample, ...]:
-        """What was seen until all is done, after these seconds."""
-        samples: list[Sample] = []
-        wanted, due = minimum, 0.0
-        for _ in range(minimum):
+        for _ in range(workers):
             self.workers.append(_Worker())
             self.serve(self.workers[-1])
         self.env.process(self._arrive())
+
+    def run(
+        self, decide: Callable[[Samples], Decision], seconds: float, wanted: int, every_seconds: float
+    ) -> tuple[Sample, ...]:
+        """What was seen until all is done, after these seconds."""
+        samples: list[Sample] = []
+        due = 0.0
         limit = math.inf if self.patience == math.inf else 2 * seconds
         now = 0.0
         while True:
@@ -262,6 +268,5 @@ class _Application:
             yield self.env.timeout(HEARTBEAT_SECONDS)
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -59,8 +59,7 @@ class Trace:
         name: str = "wave",
     ) -> "Trace":
         """A load that swings between low and high, and begins at low. Raises LoadError."""
-        if not 0 < period_seconds < math.inf:
-            raise LoadError(f"period_seconds={period_seconds!r}: give how long one swing takes, a number above 0.")
+        _check(period_seconds=period_seconds, seconds=seconds)
         piece = period_seconds / WAVE_PIECES
         middle, swing = (low + high) / 2, (high - low) / 2
         turns = [2 * math.pi * (number + 0.5) / WAVE_PIECES for number in range(max(1, round(seconds / piece)))]
@@ -68,7 +67,8 @@ class Trace:
 
     @classmethod
     def random(cls, seed: int, seconds: float = SECONDS) -> "Trace":
-        """A trace that this seed decides: calm pieces (CALM) and busy ones (BUSY), in any order."""
+        """A trace that this seed decides: calm pieces (CALM) and busy ones (BUSY), in any order. Raises LoadError."""
+        _check(seconds=seconds)
         chance = random.Random(f"faafo-lab trace {seed}")
         pieces, left = [], seconds
         while left > 0:
@@ -95,8 +95,7 @@ class Trace:
 
         The same trace always has the same. Raises LoadError.
         """
-        if not 0 < task_seconds < math.inf:
-            raise LoadError(f"task_seconds={task_seconds!r}: give how long a task takes, a number above 0.")
+        _check(task_seconds=task_seconds)
         return [at * task_seconds for at in self._arrivals(task_seconds)]
 
     def _arrivals(self, task_seconds: float) -> Iterator[float]:
@@ -113,3 +112,9 @@ class Trace:
                 yield start
             owed += load * length
             start += length
+
+
+def _check(**times: float) -> None:
+    for name, seconds in times.items():
+        if not 0 < seconds < math.inf:
+            raise LoadError(f"{name}={seconds!r}: give a number of seconds above 0.")
