@@ -20,6 +20,7 @@ PARTS = (
     "balancing",
     "losing",
     "autoscaling",
+    "simulating",
     "workbook",
 )
 
