@@ -21,6 +21,7 @@ PARTS = (
     "losing",
     "autoscaling",
     "simulating",
+    *("kernel", "install", "scaling", "api", "growth", "large", "cloud", "balancing", "losing", "recovering"),
     "workbook",
 )
 
