@@ -215,11 +215,10 @@ class _Application:
         self.env.process(self._work(worker))
         self.env.process(self._beat(worker))
 
-    def order(self, seconds: float) -> None:
-        """An order arrives, of a task that takes so long."""
+    def order(self, seconds: float, finished: simpy.Event | None = None) -> None:
+        """An order arrives, of a task that takes so long; `finished`: of somebody who has ordered it before."""
         self.ordered += 1
-        finished = None
-        if self.patience < math.inf:
+        if self.patience < math.inf and finished is None:
             finished = self.env.event()
             self.env.process(self._lose_patience(seconds, finished))
         self.queue.append(_Order(self.env.now, seconds, finished))
@@ -234,9 +233,12 @@ class _Application:
             self.order(seconds)
 
     def _lose_patience(self, seconds: float, finished: simpy.Event) -> Events:
-        yield finished | self.env.timeout(self.patience)
-        if not finished.triggered:
-            self.order(seconds)
+        """Somebody waits, and orders once more each time that it takes too long, until one of the orders is made."""
+        while True:
+            yield finished | self.env.timeout(self.patience)
+            if finished.triggered:
+                break
+            self.order(seconds, finished)
 
     def _boot(self, worker: _Worker) -> Events:
         yield self.env.timeout(self.boot())
@@ -251,7 +253,7 @@ class _Application:
                 yield self.env.timeout(order.seconds)
                 worker.note(self.env.now, busy=False)
                 self.done += 1
-                if order.finished is not None:
+                if order.finished is not None and not order.finished.triggered:
                     order.finished.succeed()
             else:
                 worker.wake = self.env.event()

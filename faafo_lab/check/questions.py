@@ -28,13 +28,24 @@ def reporting(app: Topology, workers: int) -> Hint | None:
 
 def no_function(answer: object, call: str) -> Hint:
     """The hint to an answer that is not a function; None: there is no answer yet. `call` is the check's right call."""
-    if answer is None:
-        return Hint(f"The check has no function of yours yet: {call}.")
+    if answer is None or unwritten(answer):
+        return Hint(
+            f"The check has no function of yours yet: {call}.", "Its body is still empty." * (answer is not None)
+        )
     return Hint(
         f"{answer!r} is not a function.",
         "Give the check the function itself: its name, without parentheses after it.",
         call,
     )
+
+
+def unwritten(function: object) -> bool:
+    """Whether it is a function whose body is still `...`."""
+    code = getattr(function, "__code__", None)
+    return code is not None and code.co_code == _empty.__code__.co_code and not code.co_names
+
+
+def _empty() -> None: ...
 
 
 def active(server: Server) -> Hint | None:

@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from faafo_lab.autoscale.samples import Samples
+from faafo_lab.autoscale.samples import Sample, Samples
 
 WINDOW_SECONDS = 10.0
 
@@ -13,14 +13,21 @@ def tasks_per_second(samples: Samples, window_seconds: float = WINDOW_SECONDS) -
     done = busy = measured = 0.0
     for before, now in reversed(list(pairwise(samples))):
         seconds = now.at - before.at
-        if now.rate is None or not before.working or not now.working:
+        workers = (_busy(before) + _busy(now)) / 2
+        if now.rate is None or not _busy(before) or not _busy(now):
             continue
         done += now.rate * seconds
-        busy += (min(before.working, before.workers) + min(now.working, now.workers)) / 2 * seconds
+        busy += workers * seconds
         measured += seconds
         if measured >= window_seconds:
             break
     return done / busy if done and busy else None
+
+
+def _busy(sample: Sample) -> int:
+    """How many workers are busy: all of them where tasks wait. (The application hears with a heartbeat who has which
+    task, and of a brief one never.)"""
+    return sample.workers if sample.waiting else min(sample.working or 0, sample.workers)
 
 
 def arrivals_per_second(samples: Samples, window_seconds: float = WINDOW_SECONDS) -> float:
