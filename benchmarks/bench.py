@@ -9,7 +9,22 @@ from importlib import import_module
 
 from measure import keep
 
-PARTS = ("kernel", "install", "scaling", "api", "growth", "large", "cloud", "balancing", "losing", "moving", "workbook")
+PARTS = (
+    "kernel",
+    "install",
+    "scaling",
+    "api",
+    "growth",
+    "large",
+    "cloud",
+    "balancing",
+    "losing",
+    "moving",
+    "autoscaling",
+    "simulating",
+    "recovering",
+    "workbook",
+)
 
 
 def main() -> int:

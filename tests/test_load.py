@@ -799,4 +799,4 @@ def test_a_lost_attempt_is_known(app: Topology) -> None:
     assert (gone.witness.order, [event.what for event in gone.witness.events]) == (task, ["order", "absent"])
     app.cloud.delete_servers(["app-api-1", "app-api-2"])
     unread = history.verdict(history.collect(app, rows, timeout_seconds=0))
-    assert (unread.valid, unread.why) == (None, ("2 orders were not looked at",))
+    assert (unread.valid, unread.why) == (None, ("not looked at: 2 of 2 orders",))

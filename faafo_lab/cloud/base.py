@@ -154,11 +154,12 @@ class Cloud(ObjectStore, BlockStorage):
         user_data: str = "",
         metadata: Mapping[str, str] | None = None,
         network: Network | str | None = None,
+        address: str | None = None,
     ) -> Server:
         """Request a server and return at once (status BUILD): see `wait_for`.
 
         `user_data` is a script that runs at the first boot. Without `network` the server joins the one that
-        clouds.yaml names, else the project's only one.
+        clouds.yaml names, else the project's only one; without `address` it is given any free private address there.
         """
 
     @abstractmethod
@@ -408,12 +409,14 @@ class Cloud(ObjectStore, BlockStorage):
         security_groups: int = 0,
         security_group_rules: int = 0,
         key_pairs: int = 0,
+        volumes: Sequence[int] = (),
     ) -> Limits:
         """Check, before anything is built, that the project has room for all this.
 
         Each number counts new resources (`floating_ips`: the needed ones, for which free ones serve); a new security
-        group has two rules by itself, which count. `flavor` is one for all `servers`, or one for each. Returns the
-        limits. Raises AuthError or Unreachable if the cloud can't be queried, else NotReady with all that is missing.
+        group has two rules by itself, which count. `flavor` is one for all `servers`, or one for each; `volumes` are
+        the gigabytes of each. Returns the limits. Raises AuthError or Unreachable if the cloud can't be queried, else
+        NotReady with all that is missing.
         """
         offer = preflight.Offer(
             self.limits(),  # the first call: it shows whether the cloud answers and accepts the credentials
@@ -423,9 +426,12 @@ class Cloud(ObjectStore, BlockStorage):
             self.floating_ips() if floating_ips > 0 else [],
             self.security_groups() if security_group_rules > 0 else [],
             self.key_pairs() if key_pairs > 0 else [],
+            self.volume_limits() if volumes else None,
         )
         flavors = [flavor] * servers if isinstance(flavor, str | Flavor) else flavor
-        wanted = preflight.Wanted(servers, flavors, floating_ips, security_groups, security_group_rules, key_pairs)
+        wanted = preflight.Wanted(
+            servers, flavors, floating_ips, security_groups, security_group_rules, key_pairs, volumes
+        )
         preflight.check(offer, self.config, image, wanted)
         return offer.limits
 
@@ -595,9 +601,12 @@ class Cloud(ObjectStore, BlockStorage):
     def _key_name(self, key_pair: KeyPair | str | None) -> str | None:
         return key_pair.name if isinstance(key_pair, KeyPair) else key_pair
 
-    def _network_for(self, network: Network | str | None) -> Network | None:
-        """A new server's network: the requested one, else clouds.yaml's, else (None) the only one."""
+    def _network_for(self, network: Network | str | None, address: str | None = None) -> Network | None:
+        """A new server's network: the requested one, else clouds.yaml's, else the only one (None, unless Nova needs it
+        for a fixed address)."""
         name = network or self.config.network
+        if address and not name:
+            return pick_network(self.config, self.networks(), external=False)
         return self.network(name) if isinstance(name, str) else name
 
     def _external_network(self) -> Network:

@@ -33,6 +33,9 @@ class Stage:
         """Whether it was at a worker."""
         return self.where not in (OUTBOX, QUEUE)
 
+    def __str__(self) -> str:
+        return f"{self.where}: {self.end - self.start:.2f} s" + (f", {self.how}" if self.how else "")
+
 
 def stages(history: History, order: str) -> list[Stage]:
     """The stays of an order, the first one first; the last one ends with the last event where nothing else ended it.

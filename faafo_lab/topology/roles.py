@@ -60,6 +60,11 @@ class Role:
         """Whether the application's data is on it: another such server is another application."""
         return "-i database" in self.install
 
+    @property
+    def keeps_volume(self) -> bool:
+        """Whether its database can be on a volume, which the next such server takes."""
+        return "database" in self.offers
+
     def server_names(self, count: int) -> list[str]:
         """The names of `count` servers of this role."""
         return [f"app-{self.name}-{number + 1}" if self.numbered else f"app-{self.name}" for number in range(count)]
