@@ -268,13 +268,13 @@ database_on_volume() { # database_on_volume SERVICE DIRECTORY NAME [DIRECTORY NA
         systemctl disable --now "$service" # nor does a reboot start it before all of it is moved
         copy_whole "$1" "$place/$2"
         [ $# -eq 2 ] || copy_whole "$3" "$place/$4"
-        say "the database is copied to volume $volume"
     fi
     while [ $# -gt 0 ]; do
         mkdir -p "$place/$2"
         lead "$1" "$place/$2"
         shift 2
     done
+    [ ! -e "$MOVING" ] || say "the database is on volume $volume now"
     rm -f "$MOVING"
 }
 

@@ -59,7 +59,7 @@ class Topology(Application):
         `database` says where its files are: "volume", on the volume app-database, which outlives app-services: if that
         server is gone, deploy builds one that takes the volume, at the same address, so that all others connect to it
         again. None: unchanged, initially app-services' own disk, with which they are lost. A database on that disk
-        moves to the volume; APIs answer 503 meanwhile.
+        moves to the volume, and is away until it is there.
 
         Correct servers stay unchanged, a worker is drained before it is replaced or removed, and an application
         of another layout is removed. On failure this call's new resources are removed; replaced servers stay deleted.
@@ -389,7 +389,8 @@ class Topology(Application):
                 )
             if self.volume and not built_with and (again or server.name in replaced):
                 seconds = volumes.move(self.cloud, server, self.volume)
-                self.report(f"database of {server.name}", f"on volume {volumes.NAME}, moved in {seconds:.1f} s")
+                done = f"moved to volume {volumes.NAME} in {seconds:.1f} s" if seconds else ""
+                self.report(f"database of {server.name}", done)
 
     def _rescue_images(self, plan: Plan, images: str, undo: Undo) -> None:
         """Move the pictures that are only on the disks of APIs that the plan replaces or removes."""
