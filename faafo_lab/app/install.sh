@@ -243,8 +243,8 @@ copy_whole() { # copy_whole FROM TO: TO is there whole or not at all
 }
 
 lead() { # lead DIRECTORY TO: what is at DIRECTORY is what is at TO, on the volume, also after a reboot
+    on_volume "$1" || rm -rf "$1" # what was copied: without its volume a machine must not start an old database
     if [ -n "$embedded" ]; then
-        on_volume "$1" || rm -rf "$1"
         mkdir -p "${1%/*}"
         ln -sfn "../../../volumes/${2#"$INSTANCE_VOLUMES"/}" "$1" # the cloud's directory may be moved
         return
