@@ -9,7 +9,7 @@ from faafo_lab.cloud.model import Server
 from faafo_lab.topology import ROLES, Layout, Machine, Node, TopologyError
 from faafo_lab.topology.moment import machines
 from faafo_lab.topology.plan import Plan, make
-from faafo_lab.topology.roles import Part, Role
+from faafo_lab.topology.roles import Part, Role, by_group
 
 RIGHT = "right"
 
@@ -63,6 +63,12 @@ def test_whose_database_comes_back_at_its_address_stays() -> None:
     assert names(stays.made) == ["app-services"]
     assert len(stays.keep) == 4
     assert len(plan(Layout.scaled_out(2, 2), without).replace) == 4
+
+
+def test_a_security_group_comes_after_those_that_its_rules_name_wanted_or_not() -> None:
+    without_workers = [role.group for role in by_group(Layout.scaled_out(api=1, worker=0).roles)]
+    assert without_workers == ["api", "worker", "services"]
+    assert [role.group for role in by_group(["worker", "worker"])] == ["worker"]
 
 
 @pytest.mark.parametrize("gone", ["app-api-1", "app-api-2"])

@@ -16,7 +16,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from faafo_lab.cloud import console_log, direct, marks, preflight, receipt, records, sdk, ssh
 from faafo_lab.cloud.arguments import checked
@@ -55,6 +55,8 @@ from faafo_lab.cloud.tape import Recorder, Tape
 from faafo_lab.cloud.volumes import BlockStorage
 from faafo_lab.cloud.waiting import Look, wait_until
 from faafo_lab.tables import scrolling
+
+T = TypeVar("T")
 
 CONSOLE_LINES = 20  # how much of a failed server's console log its error shows
 USER_DATA_BYTES_MAX = 49_149  # Nova's limit: 65,535 characters in base64
@@ -477,11 +479,12 @@ class Cloud(ObjectStore, BlockStorage):
             self.security_groups(),
             self.key_pairs(),
             self.flavors() if self._ledger.lives else [],
-            self._containers(),
-            self._credentials(),
+            _if_any(self.containers),
+            {each["id"]: each["name"] for each in _if_any(lambda: sdk.application_credentials(self))},
             price_per_server_hour,
-            sdk.load_balancers(self),
-            *self._block_storage(),
+            _if_any(lambda: sdk.load_balancers(self)),
+            _if_any(self.volumes),
+            _if_any(self.snapshots),
         )
 
     @property
@@ -493,24 +496,6 @@ class Cloud(ObjectStore, BlockStorage):
     def services(self) -> Mapping[str, str]:
         """The services' unversioned addresses by type ("compute", …), from the last login; none before it."""
         return self._recorder.services.endpoints
-
-    def _containers(self) -> list[str]:
-        """The project's containers; none if there is no object store, or not for this user."""
-        with suppress(NotFound, Forbidden):
-            return self.containers()
-        return []
-
-    def _block_storage(self) -> tuple[list[Volume], list[Snapshot]]:
-        """The project's volumes and snapshots; none if there is no block storage, or not for this user."""
-        with suppress(NotFound, Forbidden):
-            return self.volumes(), self.snapshots()
-        return [], []
-
-    def _credentials(self) -> dict[str, str]:
-        """The user's application credentials, names by id; none if the cloud has none, or not for this user."""
-        with suppress(NotFound, Forbidden):
-            return {each["id"]: each["name"] for each in sdk.application_credentials(self)}
-        return {}
 
     def again(self) -> Cloud:
         """Another connection to the same project, for another thread: with the same receipt, and a tape of its own."""
@@ -647,3 +632,10 @@ VERBS = tuple(name for name in (*ABSTRACT, *vars(ObjectStore), *vars(BlockStorag
 
 def _many(servers: Server | str | Iterable[Server | str]) -> list[Server | str]:
     return [servers] if isinstance(servers, Server | str) else list(servers)
+
+
+def _if_any(listed: Callable[[], list[T]]) -> list[T]:
+    """What a service lists; nothing if the cloud has no such service, or not for this user."""
+    with suppress(NotFound, Forbidden):
+        return listed()
+    return []

@@ -4,6 +4,7 @@ import functools
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 
 from faafo_lab.cloud import keys
 from faafo_lab.cloud.arguments import checked
@@ -12,9 +13,11 @@ from faafo_lab.cloud.errors import Ambiguous, CloudError, NotFound, NotReady
 from faafo_lab.cloud.lookup import pick
 from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY
 from faafo_lab.cloud.model import Server
+from faafo_lab.topology import backups as kept
 from faafo_lab.topology import moving, objects, serving, turn, volumes
 from faafo_lab.topology import plan as plans
 from faafo_lab.topology.application import IMAGES_KEY, Application, Say
+from faafo_lab.topology.backups import Backup, Backups, Restored
 from faafo_lab.topology.balanced import Front, leave, remove
 from faafo_lab.topology.building import Builder, is_ours, missing_groups
 from faafo_lab.topology.errors import TopologyError
@@ -108,6 +111,45 @@ class Topology(Application):
                 self.report("pictures in the object store", objects.ensure(self.cloud, undo))
             return moving.move(self, to)
 
+    # -- backups of the database: see `backups` ----------------------------------------------------------------------
+
+    @checked
+    def backup(self, keep: int | None = None, log_seconds: int | None = None) -> Backup:
+        """Back up the database to the project's object store, and from now on its log, too.
+
+        `keep`: then delete all but the newest so many backups, and the log before them; None: none. `log_seconds`: a
+        piece of the log goes to the object store at the latest after so many, so that much may be lost with the
+        server (None: unchanged, initially 30). Interrupted, no backup is listed. Raises TopologyError.
+        """
+        with self._changing("back up the database") as undo:
+            self.refresh()
+            return kept.make(self, undo, keep, log_seconds)
+
+    def backups(self) -> Backups:
+        """The database's backups in the object store, and the last moment that they and the log lead to."""
+        turn.check(self.cloud, self.chapter)
+        return kept.listed(self.cloud)
+
+    @checked
+    def restore(self, to: datetime | str | None = None) -> Restored:
+        """Let the database be as it was at `to` (None: at the last known moment), with all that is to do queued again.
+
+        `to`: a datetime, or text as "2026-01-31T18:29:19" (UTC). Pictures outside the database stay as they are.
+        Interrupted, the database is the old one or the new one. Raises TopologyError for a moment in the future,
+        before the oldest backup, or after the end of the log.
+        """
+        with self._changing("restore the database") as undo:
+            self.refresh()
+            return kept.restore(self, undo, to, beside=False)
+
+    @checked
+    def restore_beside(self, to: datetime | str | None = None) -> Restored:
+        """As `restore`, but beside the running database, which stays as it is: it proves the backup, and what is in it,
+        and leaves nothing."""
+        with self._changing("restore beside the database") as undo:
+            self.refresh()
+            return kept.restore(self, undo, to, beside=True)
+
     @checked
     def plan(self, layout: Layout) -> Plan:
         """The plan that leads from the present servers to this layout. Nothing is changed."""
@@ -130,6 +172,7 @@ class Topology(Application):
             if line := turn.found(list(self.servers.values()), self.chapter):
                 self.say(line)
             self.remove_old_app()
+            self._remove_backups()
 
     # -- step by step ----------------------------------------------------------------------------------------------
 
@@ -194,21 +237,29 @@ class Topology(Application):
     def add(self, role: str) -> str:
         """Add a server of this role ("api" or "worker") with the first free number; returns its name once it serves."""
         with self._changing(f"add a server of role {role}") as undo, Front(self, undo, None) as front:
-            kind, there = role_named(role), {server.name for server in self.of_role(role)}
+            kind = role_named(role)
             if not kind.numbered:
                 several = " and ".join(name for name, each in ROLES.items() if each.numbered)
                 raise TopologyError(f"An application has one server of role {role}; of {several} it can have more.")
-            try:
-                self.user_data(role)
-            except NotFound as error:
-                raise TopologyError(f"{error} app.deploy() builds an application that can be scaled.") from None
-            name = next(name for name in kind.server_names(len(there) + 1) if name not in there)
-            plan = Plan(create=(Step(kind, name),))
-            self._check(plan)
+            plan = self._more(kind, 1)
+            [name] = [step.name for step in plan.create]
             Builder(self, undo).servers(plan, Layout.only())
             self._wait_serving([name])
             front.join([name] if kind.serves else [])
             return name
+
+    @checked
+    def request_workers(self, count: int) -> list[str]:
+        """Request `count` more workers with the first free numbers; returns their names without a wait.
+
+        `refresh` and `nodes` show later what became of them. Raises NotReady, before anything is requested, where the
+        quota has no room for all of them.
+        """
+        with self._changing("request workers") as undo:
+            self.refresh()
+            plan = self._more(role_named("worker"), count)
+            Builder(self, undo).servers(plan, Layout.only(), wait=False)
+            return [step.name for step in plan.create]
 
     @checked
     def replace(self, server: Server | str) -> Server:
@@ -261,7 +312,8 @@ class Topology(Application):
 
     def remove_old_app(self) -> None:
         """Delete the lab's servers and security groups, earlier chapters' too, its volumes and snapshots, and its
-        pictures in the object store with the credential that opens them; keep the floating IPs."""
+        pictures in the object store with the credential that opens them; keep the floating IPs, and the database's
+        backups."""
         with self._changing("remove the application"):
             self.refresh()
             fronted = remove(self)
@@ -290,6 +342,7 @@ class Topology(Application):
         """Delete all of the lab's resources: servers, volumes, security groups, floating IPs and the key pair."""
         with self._changing("remove all of the lab"):
             self.remove_old_app()
+            self._remove_backups()
             addresses = self.cloud.floating_ips()
             mine = [ip for ip in addresses if ip.description.startswith(DESCRIPTION) and ip.server_id is None]
             for address in mine:
@@ -301,6 +354,10 @@ class Topology(Application):
             if any(pair.name == keys.KEY_PAIR_NAME for pair in self.cloud.key_pairs()):
                 self.cloud.delete_key_pair(keys.KEY_PAIR_NAME)
                 self.report(f"key pair {keys.KEY_PAIR_NAME}", "deleted")
+
+    def _remove_backups(self) -> None:
+        if removed := kept.remove(self.cloud):
+            self.report("backups in the object store", removed)
 
     # -- how a layout is reached -----------------------------------------------------------------------------------
 
@@ -351,14 +408,14 @@ class Topology(Application):
                 self._check(plan, groups, addresses=front.new_addresses, new_volumes=new_volumes)
             if self.images == OBJECTS and any(step.role.chooses_images for step in plan.wanted):
                 self.report("pictures in the object store", objects.ensure(self.cloud, undo))
-            if images:
-                self._rescue_images(plan, images, undo)
             if database == VOLUME:
                 self.volume, done = volumes.ensure(self.cloud, undo)
                 self.report(f"volume {volumes.NAME}", done)
+            builder = Builder(self, undo)
+            if images:
+                self._rescue_images(plan, images, builder, undo)
             self._move_database(again=database == VOLUME, plan=plan)
             front.build()
-            builder = Builder(self, undo)
             builder.groups(groups)
             builder.servers(plan, layout)
             if front.wanted:  # no worker reaches an API before
@@ -382,18 +439,21 @@ class Topology(Application):
         replaced = [step.name for step in plan.replace] if plan else list(self.servers)
         for server in self.of_role("services"):
             built_with = server.metadata.get(volumes.DATABASE_KEY)
-            if built_with not in (None, self.volume.id if self.volume else None):
+            if built_with and built_with != (self.volume.id if self.volume else None):
                 raise TopologyError(
                     f"The volume {built_with}, which {server.name} has its database on, is gone, and the database with "
                     f"it: app.destroy() removes the rest, then deploy again."
                 )
-            if self.volume and not built_with and (again or server.name in replaced):
+            if not built_with and (again or server.name in replaced) and self.volume:
                 seconds = volumes.move(self.cloud, server, self.volume)
                 done = f"moved to volume {volumes.NAME} in {seconds:.1f} s" if seconds else ""
                 self.report(f"database of {server.name}", done)
 
-    def _rescue_images(self, plan: Plan, images: str, undo: Undo) -> None:
-        """Move the pictures that are only on the disks of APIs that the plan replaces or removes."""
+    def _rescue_images(self, plan: Plan, images: str, builder: Builder, undo: Undo) -> None:
+        """Move the pictures that are only on the disks of APIs that the plan replaces or removes.
+
+        Workers that are replaced are drained before: the rescue stops the APIs, to which they hand in results.
+        """
         servers = [
             step.server
             for step in (*plan.replace, *plan.remove)
@@ -403,6 +463,7 @@ class Topology(Application):
             and place != images
         ]
         if servers:
+            builder.prepare(plan)
             undo.add("the APIs whose pictures were moved", functools.partial(moving.restart, self, servers))
             to = OBJECTS if images == OBJECTS else IMAGES_IN_DATABASE
             moved = moving.rescue(self, servers, to)
@@ -410,6 +471,18 @@ class Topology(Application):
             self.say(f"pictures of {', '.join(server.name for server in servers)}: moved into the {where}")
             if moved.missing:
                 self.say(f"not moved: {len(moved.missing)} pictures, which are missing on these servers")
+
+    def _more(self, role: Role, count: int) -> Plan:
+        """The plan, checked, for so many more servers of this role, with the first free numbers."""
+        there = {server.name for server in self.of_role(role.name)}
+        try:
+            self.user_data(role.name)
+        except NotFound as error:
+            raise TopologyError(f"{error} app.deploy() builds an application that can be scaled.") from None
+        free = [name for name in role.server_names(len(there) + count) if name not in there][:count]
+        plan = Plan(create=tuple(Step(role, name) for name in free))
+        self._check(plan)
+        return plan
 
     def _add(self, layout: Layout, what: str) -> None:
         """Build this layout's missing servers, and remove none. Does not wait until they serve."""
