@@ -203,3 +203,17 @@ def test_what_is_destroyed_leaves_no_volume_and_no_snapshot(cloud: Cloud, app: T
     receipt = cloud.receipt()
     assert receipt.left == {"volumes": ("mine",)}
     cloud.delete_volume(mine, progress=False)
+
+
+def test_a_first_deployment_has_its_database_on_a_new_volume_and_an_interrupted_one_leaves_none(cloud: Cloud) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        Topology(cloud, say=interrupt(f"volume {NAME}: attached to app-services")).deploy(1, 1, database=VOLUME)
+    assert (cloud.servers(), cloud.volumes()) == ([], [])
+    app = Topology(cloud, say=lambda line: None).deploy(api=1, worker=1, database=VOLUME)
+    services = cloud.server("app-services")
+    volume = cloud.volume(NAME)
+    assert (volume.server_id, services.metadata[DATABASE_KEY]) == (services.id, volume.id)
+    order(app)
+    assert len(made(app)) == 3
+    app.destroy()
+    assert (cloud.servers(), cloud.volumes()) == ([], [])
