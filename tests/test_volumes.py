@@ -206,6 +206,7 @@ def test_what_is_destroyed_leaves_no_volume_and_no_snapshot(cloud: Cloud, app: T
 
 
 def test_a_first_deployment_has_its_database_on_a_new_volume_and_an_interrupted_one_leaves_none(cloud: Cloud) -> None:
+    Topology(cloud, say=lambda line: None).destroy()
     with pytest.raises(KeyboardInterrupt):
         Topology(cloud, say=interrupt(f"volume {NAME}: attached to app-services")).deploy(1, 1, database=VOLUME)
     assert (cloud.servers(), cloud.volumes()) == ([], [])
