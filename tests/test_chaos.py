@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 import faafo_lab
 from faafo_lab import chaos
-from faafo_lab.chaos import Fault
+from faafo_lab.chaos import Fault, NotPossible
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CommandFailed, NotFound
 from faafo_lab.topology import NoAnswer, Topology
@@ -169,11 +170,12 @@ chaos.stop(app, "app-services", service="faafo-messaging")
 chaos.freeze(app, "app-worker-1", service="faafo-worker")
 chaos.freeze(app, "app-worker-2")
 chaos.close_gate(app, "services", 6379)
+chaos.timeout(app, chaos.ANYWHERE, chaos.ANYWHERE)
 print(app.cloud.server("app-worker-2").status, len(chaos.active()))
 os.kill(os.getpid(), 9)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.stdout == "PAUSED 4\n", done.stderr
+    assert done.stdout == "PAUSED 5\n", done.stderr
     wait_for("the last repair", lambda: cloud.server("app-worker-2").status == "ACTIVE")
     wait_for("the rules", lambda: len([r for r in cloud.security_group("services").rules if r.opens(6379)]) == 2)
     assert is_active(cloud, "app-services", "faafo-messaging") == "active"
@@ -190,3 +192,51 @@ def test_the_guard_of_faults_ends_with_the_last_fault_and_is_no_business_of_an_i
         guard.send_signal(signal.SIGKILL)  # without it faults are undone all the same
     assert guard.poll() is not None
     assert chaos.fault._guard is None
+
+
+def seconds(app: Topology) -> float:
+    """How long an API takes for an answer."""
+    begun = time.monotonic()
+    app.stats()
+    return time.monotonic() - begun
+
+
+def test_a_slow_link_slows_who_uses_it_until_it_is_undone(cloud: Cloud, app: Topology) -> None:
+    with chaos.latency(app, "app-api-1", "app-services", milliseconds=300, jitter=50, port=5432) as fault:
+        assert fault.what == "a latency of 300 ms ± 50 ms from app-api-1 to app-services, port 5432"
+        assert seconds(app) > 0.25  # it asks the database, on a connection that was open already
+    wait_for("quick answers", lambda: seconds(app) < 0.25)
+    with chaos.latency(app, chaos.ANYWHERE, "app-api-1", milliseconds=300):
+        assert seconds(app) > 0.3
+        assert cloud.run("app-api-1", "echo hello").stdout == "hello\n"
+
+
+def test_a_partition_from_everywhere_ends(app: Topology) -> None:
+    quick = app.api.__class__(app.endpoints.values, app.secret, timeout_seconds=1.0)
+    with chaos.timeout(app, chaos.ANYWHERE, chaos.ANYWHERE), pytest.raises(NoAnswer):
+        quick.stats()
+    app.wait_serving()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        lambda app: chaos.reset_peer(app, chaos.ANYWHERE, "app-api-1", port=80),
+        lambda app: chaos.limit_data(app, chaos.ANYWHERE, "app-api-1", kilobytes=0),
+    ],
+)
+def test_a_cut_connection_gives_no_answer(app: Topology, broken: Callable[[Topology], Fault]) -> None:
+    with broken(app), pytest.raises(NoAnswer):
+        app.stats()
+    app.stats()
+
+
+def test_a_network_fault_that_is_not_possible_says_why(app: Topology) -> None:
+    with pytest.raises(NotPossible, match="no packet can be lost"):
+        chaos.loss(app, chaos.ANYWHERE, "app-api-1", percent=10)
+    with pytest.raises(NotFound, match="'app-api-7'"):
+        chaos.latency(app, chaos.ANYWHERE, "app-api-7", milliseconds=1)
+    with pytest.raises(chaos.ChaosError, match="must be a number from 0, not -1"):
+        chaos.slow_close(app, chaos.ANYWHERE, "app-api-1", milliseconds=-1)
+    with pytest.raises(chaos.ChaosError, match="port: 0"):
+        chaos.bandwidth(app, chaos.ANYWHERE, "app-api-1", kilobytes_per_second=1, port=0)

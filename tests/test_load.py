@@ -666,6 +666,20 @@ def test_a_calibration_is_remembered_and_leaves_no_fractal(app: Topology) -> Non
     assert app.stats()["done"] == before
 
 
+def test_without_a_worker_that_takes_tasks_nothing_is_measured_and_it_is_told_at_once(app: Topology) -> None:
+    before = app.stats()["waiting"], app.stats()["done"]
+    workers = [server.name for server in app.workers]
+    app.drain(workers)
+    try:
+        for measuring in (load.calibrate, lambda app: load.measure(app, WORK)):
+            with pytest.raises(load.LoadError, match=r"No worker takes tasks \(app-worker-1, app-worker-2: .*drained"):
+                measuring(app)
+    finally:
+        for name in workers:
+            app.api.drain(name, False)
+    assert (app.stats()["waiting"], app.stats()["done"]) == before, "an order was left"
+
+
 def test_a_remembered_value_that_is_far_off_is_measured_again(app: Topology) -> None:
     right = load.calibrate(app).steps_per_second
     file = paths.home() / "calibration.json"

@@ -323,20 +323,6 @@ def test_a_prediction_hides_no_number_of_the_bottleneck(guess: float, monkeypatc
         )
 
 
-def test_failures_are_counted_by_api_with_the_kill_marked() -> None:
-    dead = load.Try(3.2, 0.1, None, "http://127.0.0.1:9", "ConnectionRefusedError")
-    fine = [Request(float(n), 0.01, 200, "app-api-2") for n in range(6)]
-    again = Request(3.2, 0.3, 200, "app-api-2", tried=(dead, load.Try(3.4, 0.1, 200, "app-api-2")))
-    picture = plots.failures(
-        {"turns": Rows([*fine, again]), "first": Rows(fine)}, [(3.0, "killed")], {"app-api-1": "http://127.0.0.1:9"}
-    )
-    assert [row for row in picture.rows if row[3]] == [("turns", "app-api-1", 3.0, 1)]
-    assert "turns: 1 tries failed, 0 of 7 requests" in picture.alt
-    assert "Events: killed" in picture.alt
-    assert "nothing to show" in plots.failures({}).alt
-    assert "nothing to show" in plots.storm({}).alt
-
-
 def test_a_surges_tries_requests_and_answers_are_lines() -> None:
     tried = tuple(load.Try(2.0 + n / 4, 0.2, None, "a", "timed out") for n in range(4))
     rows = Rows([Request(1.0, 0.1, 200, "a"), Request(2.0, 1.0, None, "a", "timed out", tried=tried)])

@@ -56,6 +56,7 @@ _TO_OUTBOX_LATER = _to_outbox.values(
     retry_at=sa.case((fractals.c.attempts > SILENT_AT_ONCE, after_attempts(fractals.c.attempts - SILENT_AT_ONCE))),
     **NOT_STARTED,
 )
+_ALL_TO_OUTBOX = sa.update(fractals).where(_to_do).values(published_at=None, **NOT_STARTED)
 _due = sa.or_(fractals.c.retry_at.is_(None), fractals.c.retry_at < now())
 _new = sa.and_(fractals.c.publications == 0, fractals.c.attempts == 0)  # whoever accepted it will publish it
 _overdue = fractals.c.created_at < shifted(now(), bindparam("seconds", type_=sa.Float))
@@ -127,6 +128,11 @@ def put_back(transaction: Transaction, numbers: Sequence[int]) -> None:
     """Put these into the outbox, unless they are done."""
     if numbers:
         transaction.run(_TO_OUTBOX, numbers=list(numbers))
+
+
+def put_all_back(transaction: Transaction) -> None:
+    """Put all that is to do into the outbox: what the rows say of queue and workers is of another time."""
+    transaction.run(_ALL_TO_OUTBOX)
 
 
 def publish(transaction: Transaction, publish: Callable[[list[Order], bool], None], after_seconds: float) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from faafo_lab.chaos.fault import undo_all
+from faafo_lab.chaos.network import mend
 from faafo_lab.chaos.servers import SERVICE_SECONDS, SERVICES, start_server, thaw_server, unit
 from faafo_lab.cloud import ssh
 from faafo_lab.cloud.errors import CloudError
@@ -30,8 +31,10 @@ def repair(app: Topology) -> None:
     """
     with suppress(CloudError):
         undo_all()
-    for server in app.refresh().servers.values():
+    app.refresh()
+    for server in app.servers.values():
         (thaw_server if server.status == "PAUSED" else start_server)(app, server)
+    mend(app)
     servers = list(app.refresh().servers.values())
     units = " ".join(unit(app, service) for service in SERVICES)
     ssh.run_all(

@@ -9,7 +9,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from http.client import responses
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 from keystoneauth1 import exceptions as keystone
@@ -56,6 +56,12 @@ class Driver(OpenStack_2_NodeDriver):
 
     def _to_node(self, api_node: Any) -> Any:
         return _with(super()._to_node(api_node), api_node)
+
+    def _create_args_to_params(self, node: Any, **kwargs: Any) -> Any:
+        params = super()._create_args_to_params(node, **kwargs)
+        for wanted, network in zip(params.get("networks", ()), kwargs["networks"], strict=True):
+            wanted |= {"fixed_ip": network.address} if network.address else {}
+        return params
 
     def _to_image(self, api_image: Any) -> Any:
         return _with(super()._to_image(api_image), api_image)
@@ -211,8 +217,9 @@ class LibcloudCloud(Cloud):
         user_data: str = "",
         metadata: Mapping[str, str] | None = None,
         network: Network | str | None = None,
+        address: str | None = None,
     ) -> Server:
-        on = self._network_for(network)
+        on = self._network_for(network, address)
         node = self._driver.create_node(
             name=self._named(name),  # without one, libcloud would look for it elsewhere
             image=self._image(image),
@@ -221,7 +228,7 @@ class LibcloudCloud(Cloud):
             ex_security_groups=[_Named(group) for group in self._group_names(security_groups)],
             ex_userdata=self._script(user_data),
             ex_metadata=dict(metadata or {}),
-            networks=[on] if on else [],
+            networks=[_At(on.id, address)] if on else [],
         )
         return records.server(node.record)
 
@@ -424,6 +431,13 @@ def _twice(request: Callable[..., Any]) -> Callable[..., Any]:
         return request(*args, **kwargs)  # libcloud has forgotten the token: it asks for a new one
 
     return wrapper
+
+
+class _At(NamedTuple):
+    """A network in the form that `create_node` needs, with the address that the server is to have there."""
+
+    id: str
+    address: str | None
 
 
 class _Named:

@@ -14,6 +14,7 @@ ALLOCATED = f"{DESCRIPTION}allocated by the lab"
 CREATED = f"{DESCRIPTION}created by the lab"
 NAME_PREFIX = "faafo-lab-"  # how the names of its own containers and application credentials begin
 IMAGES_CONTAINER = "faafo-images"  # where the application keeps its images in the object store
+BACKUPS_CONTAINER = "faafo-backups"  # and the backups of its database
 
 
 def file_of(cloud_name: str, what: str) -> Path:

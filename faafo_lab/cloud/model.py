@@ -208,6 +208,19 @@ class Limits:
     security_group_rules: int | None = None
     key_pairs: int | None = None
 
+    def room(self, flavor: Flavor) -> int | None:
+        """How many more servers of this flavor the project may have; None: no limit."""
+        left = [
+            max(0, limit - used) // each
+            for limit, used, each in (
+                (self.servers, self.servers_used, 1),
+                (self.cores, self.cores_used, flavor.vcpus),
+                (self.ram_mb, self.ram_mb_used, flavor.ram_mb),
+            )
+            if limit is not None and each
+        ]
+        return min(left, default=None)
+
 
 @dataclass(frozen=True)
 class Container:

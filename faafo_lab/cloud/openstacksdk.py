@@ -127,8 +127,10 @@ class OpenstacksdkCloud(Cloud):
         user_data: str = "",
         metadata: Mapping[str, str] | None = None,
         network: Network | str | None = None,
+        address: str | None = None,
     ) -> Server:
-        on, key_name = self._network_for(network), self._key_name(key_pair)
+        on, key_name = self._network_for(network, address), self._key_name(key_pair)
+        fixed = {"fixed_ip": address} if address else {}
         server = self._sdk.compute.create_server(
             name=self._named(name),
             image_id=self._image(image).id,
@@ -137,7 +139,7 @@ class OpenstacksdkCloud(Cloud):
             user_data=base64.b64encode(self._script(user_data).encode()).decode(),
             metadata=dict(metadata or {}),
             **({"key_name": key_name} if key_name else {}),
-            **({"networks": [{"uuid": on.id}]} if on else {}),
+            **({"networks": [{"uuid": on.id, **fixed}]} if on else {}),
         )
         return records.server(_record(self._sdk.compute.get_server(server.id)))  # the first answer has only its id
 

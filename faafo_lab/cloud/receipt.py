@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any
 
-from faafo_lab.cloud.marks import DESCRIPTION, IMAGES_CONTAINER, KEY_PAIR_NAME, NAME_PREFIX, ROLE_KEY
+from faafo_lab.cloud.marks import BACKUPS_CONTAINER, DESCRIPTION, IMAGES_CONTAINER, KEY_PAIR_NAME, NAME_PREFIX, ROLE_KEY
 from faafo_lab.cloud.model import Flavor, FloatingIP, KeyPair, SecurityGroup, Server, Snapshot, Volume
 from faafo_lab.tables import scrolling
 
@@ -219,7 +219,9 @@ def make(
         "containers": [
             name
             for name in containers
-            if name.startswith(NAME_PREFIX) or name == IMAGES_CONTAINER or name in ours["containers"]
+            if name.startswith(NAME_PREFIX)
+            or name in (IMAGES_CONTAINER, BACKUPS_CONTAINER)
+            or name in ours["containers"]
         ],
         "application credentials": [
             name

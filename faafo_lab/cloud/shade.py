@@ -131,8 +131,10 @@ class ShadeCloud(Cloud):
         user_data: str = "",
         metadata: Mapping[str, str] | None = None,
         network: Network | str | None = None,
+        address: str | None = None,
     ) -> Server:
-        on = self._network_for(network)
+        on = self._network_for(network, address)
+        fixed = {"v4-fixed-ip": address} if address else {}
         try:
             server = self._shade.create_server(
                 self._named(name),
@@ -142,7 +144,7 @@ class ShadeCloud(Cloud):
                 security_groups=self._group_names(security_groups),
                 userdata=self._script(user_data),
                 meta=dict(metadata or {}),
-                network={"id": on.id} if on else None,
+                nics=[{"net-id": on.id, **fixed}] if on else [],
                 auto_ip=False,
                 wait=False,
             )
