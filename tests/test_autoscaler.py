@@ -15,7 +15,8 @@ from faafo_lab import load
 from faafo_lab.autoscale import Autoscaler, Sample
 from faafo_lab.cloud.emulator import control
 from faafo_lab.paths import embedded_state_dir
-from faafo_lab.topology import Topology, TopologyError, discover
+from faafo_lab.topology import TakenOver, Topology, TopologyError, discover, turn
+from faafo_lab.topology.lock import CHANGING, claim, lock_file
 from faafo_lab.workbook import own_home
 from tests.waiting import wait_for
 
@@ -172,6 +173,32 @@ def test_what_a_policy_raises_ends_the_autoscaler_and_is_raised(app: Topology) -
     with pytest.raises(ZeroDivisionError), scaler:
         scaler.wait()
     assert "the autoscaler ends: integer division or modulo by zero" in said[-1]
+
+
+def test_it_waits_while_somebody_else_changes_the_application(app: Topology) -> None:
+    app.scale(worker=1)
+    said: list[str] = []
+    with closing(Autoscaler(app, lambda samples: 2, maximum=2, say=said.append)) as scaler:
+        with lock_file(app.cloud, CHANGING) as file:
+            claim(file, "to deploy")
+            for _ in range(2):
+                scaler.step()
+            assert len(workers(app)) == 1
+        assert sum("waiting: Can't scale the workers: process" in line for line in said) == 1
+        scaler.step()
+        assert len(workers(app)) == 2
+
+
+def test_it_ends_when_another_chapter_takes_the_application_over(app: Topology) -> None:
+    said: list[str] = []
+    turn.take(app.cloud, "06")
+    mine = discover(app.cloud, chapter="06")
+    scaler = Autoscaler(mine, lambda samples: 1, maximum=2, say=said.append)
+    scaler.step()
+    turn.take(app.cloud, "07")
+    with pytest.raises(TakenOver), scaler:
+        scaler.wait()
+    assert "the autoscaler ends: Chapter 07 took over" in said[-1]
 
 
 def test_without_an_application_there_is_nothing_to_scale() -> None:

@@ -26,7 +26,7 @@ class Fleet:
     known: bool
     ready: tuple[Server, ...] = ()  # they take tasks; by number
     coming: tuple[Server, ...] = ()  # requested, and not arrived (or silent for a moment); the newest first
-    leaving: tuple[Server, ...] = ()  # asked to drain, with a task in work
+    leaving: tuple[Server, ...] = ()  # asked to drain, by whomever, with a task in work
     drained: tuple[Server, ...] = ()  # asked to drain, and done
     broken: tuple[tuple[Server, str], ...] = ()  # no longer any use, and why
 
