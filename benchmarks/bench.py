@@ -20,6 +20,8 @@ PARTS = (
     "balancing",
     "losing",
     "autoscaling",
+    "simulating",
+    *("kernel", "install", "scaling", "api", "growth", "large", "cloud", "balancing", "losing", "recovering"),
     "workbook",
 )
 

@@ -18,15 +18,23 @@ Its rooms:
     autoscaler  Autoscaler: watch, decide, act in the background, until it is stopped
     fleet       the workers as they are, and what has to change
     loop        run: a step of load, scored
+    traces      Trace: how much load there is when
+    simulator   simulate: the same loop on a simulated application, in milliseconds
+    oracle      oracle: a policy that knows the trace
+    duel        duel: policies on the same traces, cost against waiting
     score       Run: what a run, real or simulated, comes to
 """
 
 from faafo_lab.autoscale.autoscaler import Autoscaler
+from faafo_lab.autoscale.duel import Duel, duel
 from faafo_lab.autoscale.limits import Limits, bounded
 from faafo_lab.autoscale.loop import run
+from faafo_lab.autoscale.oracle import oracle
 from faafo_lab.autoscale.policies import HPA, POLICIES, Dask, Naive, QueueAge, Steps, TargetTracking
 from faafo_lab.autoscale.samples import Decision, Policy, Sample
 from faafo_lab.autoscale.score import Run
+from faafo_lab.autoscale.simulator import simulate
+from faafo_lab.autoscale.traces import Trace
 
 __all__ = [
     "HPA",
@@ -34,6 +42,7 @@ __all__ = [
     "Autoscaler",
     "Dask",
     "Decision",
+    "Duel",
     "Limits",
     "Naive",
     "Policy",
@@ -42,6 +51,10 @@ __all__ = [
     "Sample",
     "Steps",
     "TargetTracking",
+    "Trace",
     "bounded",
+    "duel",
+    "oracle",
     "run",
+    "simulate",
 ]
