@@ -84,7 +84,7 @@ class Autoscaler:
         self._lock = lock_file(self._app.cloud, "autoscaling")
         self._leads = False
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
         self._error: Exception | None = None
 
     @property
@@ -95,23 +95,20 @@ class Autoscaler:
     # -- in the background ------------------------------------------------------------------------------------------
 
     def __enter__(self) -> "Autoscaler":
-        self._thread = threading.Thread(target=self._loop, name="autoscaling", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._loop, name="autoscaling", daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
+        self.wait()
         if self._error is not None and kind is None:
             raise self._error
 
     def wait(self) -> None:
-        """Return when it has ended by itself: the policy failed, or another chapter took the application over."""
-        while self._thread is not None and self._thread.is_alive():
-            self._thread.join(1.0)  # a wait without a limit would keep an interrupt waiting
+        """Return when it has ended: it was stopped, the policy failed, or another chapter took the application over."""
+        self._ended.wait()  # an interrupted Thread.join() would take the thread for ended (Python 3.11)
 
     def _loop(self) -> None:
         try:
@@ -124,6 +121,7 @@ class Autoscaler:
             self._line(f"the autoscaler ends: {first_line(error)}")
         finally:
             self.close()
+            self._ended.set()
 
     def close(self) -> None:
         """Let workers that drain finish, and end: another autoscaler may take over."""
