@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 2.0
 ANSWER_SECONDS = 5.0  # how long an API may take: one that is overloaded is slow, and still right
-AFTER_ERROR_SECONDS = 30.0  # until the next request, where a server failed: the next one may fail as well
+AFTER_ERROR_SECONDS = 30.0  # until the next request, where one was refused or a server failed: it may happen again
 FINISH_SECONDS, FINISH_LOOK_SECONDS = 60.0, 0.5  # for workers that still drain when it stops
 SAMPLES_KEPT = 7200
 
@@ -320,7 +320,8 @@ class Autoscaler:
         fits = number if room is None else min(number, room)
         try:
             names = self._app.request_workers(fits) if fits else []
-        except (NotReady, QuotaExceeded) as error:
+        except (NotReady, QuotaExceeded) as error:  # another quota, or somebody else was quicker
+            self._requests_from = time.monotonic() + AFTER_ERROR_SECONDS
             self._trouble("quota", f"waiting for room: {' '.join(str(error).split())}")
             return
         if names:
