@@ -19,7 +19,9 @@ PARTS = (
     "cloud",
     "balancing",
     "losing",
+    "autoscaling",
     "simulating",
+    *("kernel", "install", "scaling", "api", "growth", "large", "cloud", "balancing", "losing", "recovering"),
     "workbook",
 )
 

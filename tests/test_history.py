@@ -1,5 +1,7 @@
 """The checker of histories: hand-made ones, and their verdicts."""
 
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +9,8 @@ import pytest
 
 from faafo_lab import history
 from faafo_lab.history import Event, History, HistoryError
+from faafo_lab.history.collecting import ordered, tell
+from faafo_lab.load.rows import NEVER_SENT, Request, Try
 
 
 def order(at: float, status: int | None = 201, name: str = "a", **more: Any) -> Event:
@@ -45,7 +49,8 @@ CASES: dict[str, tuple[list[Event], bool | None, str]] = {
     "made, and then not made": ([order(1), saw(4, "made"), saw(6, "waiting"), saw(9, "made")], False, "made once"),
     "made, and then not made yet": ([order(1), saw(4, "made"), saw(6, "waiting")], False, "not made yet"),
     "refused, and made all the same": ([order(1, 400), MADE], False, "made once"),
-    "it was there before a conflict": ([saw(0, "made"), order(1, 409), saw(9, "made")], None, "made once"),
+    "the uuid belongs to another fractal": ([order(1, 409), MADE], None, "not made"),
+    "it was there before it was refused": ([saw(0, "made", note="by w1"), order(1, 400), MADE], None, "made once"),
     "made under two uuids": ([order(1), saw(9, "made", fractal="x"), saw(9, "made", fractal="y")], False, "made twice"),
     "made again": ([order(1), saw(5, "made", note="by w1"), saw(9, "made", note="by w2")], False, "made twice"),
     "the application accuses itself": ([order(1), said(4, "done"), said(5, "done"), MADE], False, "made twice"),
@@ -136,3 +141,35 @@ def test_the_stays_of_orders_that_took_other_ways() -> None:
     overtaken = (said(0, "leased", who="w1"), said(1, "done", who="w2"))
     assert ways(*overtaken) == [("w1", "overtaken"), ("w2", "done")]
     assert history.stages(History([said(0, "accepted"), said(5, "deleted")]), "a")[0].how == "deleted"
+
+
+def test_every_try_of_a_row_is_an_event_and_a_request_that_was_never_sent_is_none() -> None:
+    tries = (Try(1.0, 0.5, None, "http://x", "timed out"), Try(2.0, 0.25, 201, "api-2"))
+    rows = [
+        Request(1.0, 1.25, 201, "api-2", uuid="a", tried=tries),
+        Request(3.0, 0.1, 200, "api-1"),  # a page that was read
+        Request(4.0, 0.0, None, "", NEVER_SENT, uuid="b"),
+    ]
+    assert ordered(rows) == [
+        Event(1.0, "order", "a", 1.5, "http://x", None, note="timed out"),
+        Event(2.0, "order", "a", 2.25, "api-2", 201),
+    ]
+
+
+def test_what_the_application_says_is_read_page_by_page_and_its_clock_compared() -> None:
+    told, asked = History([order(1)]), list[int]()
+
+    def ask(after: int) -> dict[str, Any]:
+        asked.append(after)
+        moment = datetime.fromtimestamp(time.time() + 50, UTC).isoformat()
+        happened = {"id": after + 1, "at": moment, "what": "leased", "worker": "w1", "generation": 3}
+        objects = [{**happened, "uuid": uuid} for uuid in ("a", "another's")]
+        return {"objects": objects, "last": after + 1, "more": after < 8, "forgotten": False, "now": moment}
+
+    tell(told, ask, 7)
+    assert asked == [7, 8]
+    assert [(each.order, each.what, each.who, each.generation, each.clock) for each in told.events[1:]] == [
+        ("a", "leased", "w1", 3, "application")
+    ] * 2
+    assert abs(told.ahead - 50) <= told.within + 0.001
+    assert abs(told.time_of(told.events[1]) - time.time()) < 40

@@ -16,6 +16,7 @@ Its rooms:
 """
 
 from faafo_lab.history.checking import Verdict, Witness, verdict
+from faafo_lab.history.collecting import Recording, collect, recording
 from faafo_lab.history.events import Event, History, HistoryError, load
 from faafo_lab.history.stages import Stage, stages
 
@@ -23,10 +24,13 @@ __all__ = [
     "Event",
     "History",
     "HistoryError",
+    "Recording",
     "Stage",
     "Verdict",
     "Witness",
+    "collect",
     "load",
+    "recording",
     "stages",
     "verdict",
 ]

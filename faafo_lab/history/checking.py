@@ -28,7 +28,7 @@ from faafo_lab.history.events import (
 
 # What an order's client knows when its last try has ended
 ACKNOWLEDGED, INDETERMINATE, REFUSED = "acknowledged", "indeterminate", "refused"
-# What became of it; NOT_MADE: nothing came of an order that was never acknowledged
+# What became of it; NOT_MADE: nothing, and nothing had to
 MADE_ONCE, MADE_TWICE, LOST, NOT_YET, NOT_MADE, UNSEEN = (
     "made once",
     "made twice",
@@ -40,6 +40,7 @@ MADE_ONCE, MADE_TWICE, LOST, NOT_YET, NOT_MADE, UNSEEN = (
 # Violations beside LOST and MADE_TWICE
 VANISHED, UNWANTED = "vanished", "refused and accepted"
 
+CONFLICT = 409  # the uuid belongs to another fractal
 WORDS = {True: "true", False: "false", None: "unknown"}
 
 
@@ -111,9 +112,7 @@ def verdict(history: History, *, may_fail: Collection[str] = ()) -> Verdict:
             fates[order], found = _judged(order, events, order in may_fail)
             violations += found
     count = list(fates.values()).count
-    why = [
-        f"{count(fate)} orders were {words}" for fate, words in ((NOT_YET, NOT_YET), (UNSEEN, UNSEEN)) if count(fate)
-    ]
+    why = [f"{fate}: {count(fate)} of {len(fates)} orders" for fate in (NOT_YET, UNSEEN) if count(fate)]
     if ACKNOWLEDGED not in known:
         why.append("no order was acknowledged")
     return Verdict(
@@ -140,14 +139,17 @@ def _known(tries: Sequence[Event]) -> str:
 
 def _judged(order: str, events: Sequence[Event], may_fail: bool) -> tuple[str, list[Witness]]:
     """What became of one order, and what is wrong with that."""
+    events = sorted(events, key=lambda event: event.at)
     tries = [event for event in events if event.what == ORDER]
-    readings = sorted((event for event in events if event.what in SEEN), key=lambda event: event.at)
+    readings = [event for event in events if event.what in SEEN]
     if twice := _twice(events, readings):
         return MADE_TWICE, [Witness(MADE_TWICE, order, twice)]
     # What first made certain that the application has the order: an acknowledgement, or a reading
     proofs = [each for each in (*tries, *readings) if each.acknowledged or each.present]
     certain = min(proofs, key=lambda event: event.ended, default=None)
     refused = _known(tries) == REFUSED
+    if refused and any(each.status == CONFLICT for each in tries):
+        return NOT_MADE, []  # what is there is another order
     if refused and certain and certain.at >= tries[0].at:
         found = [Witness(UNWANTED, order, (tries[0], certain))]
     else:

@@ -14,7 +14,7 @@ ENDS = {
     "failed": "given up",
     "deleted": "deleted",
 }
-LATE = "too late: dropped"
+DONE, LATE = "done", "too late: dropped"
 
 
 @dataclass
@@ -33,6 +33,9 @@ class Stage:
         """Whether it was at a worker."""
         return self.where not in (OUTBOX, QUEUE)
 
+    def __str__(self) -> str:
+        return f"{self.where}: {self.end - self.start:.2f} s" + (f", {self.how}" if self.how else "")
+
 
 def stages(history: History, order: str) -> list[Stage]:
     """The stays of an order, the first one first; the last one ends with the last event where nothing else ended it.
@@ -48,7 +51,7 @@ def stages(history: History, order: str) -> list[Stage]:
                 current.beats.append(at)
             continue
         if event.what == "late" or (event.what == "done" and not (current and current.where == event.who)):
-            found.append(Stage(event.who, at, at, LATE if event.what == "late" else "done"))
+            found.append(Stage(event.who, at, at, LATE if event.what == "late" else DONE))
         if event.what == "late" or (event.what == "queued" and not (current and current.where == OUTBOX)):
             continue  # a quick worker has it before its message is noted as sent
         if current:
@@ -64,5 +67,5 @@ def stages(history: History, order: str) -> list[Stage]:
 def _end(stay: Stage, event: Event) -> str:
     """How a stay ended, in words; "": as it should."""
     if event.what == "done":
-        return "done" if stay.where == event.who else "overtaken" if stay.leased else ""
+        return DONE if stay.where == event.who else "overtaken" if stay.leased else ""
     return ENDS.get(event.what, "")

@@ -8,6 +8,8 @@ from faafo_lab.autoscale.samples import Decision, Samples, keep
 
 ARRIVALS_SECONDS = 4.0  # over which arrivals are counted: short, as a step must be seen soon
 
+SPARE = 0.2  # of the workers, below which none is removed
+
 
 @dataclass(frozen=True)
 class QueueAge:
@@ -15,11 +17,12 @@ class QueueAge:
 
     Then as many are wanted as the arrivals keep busy and as work off what waits within `cooldown_seconds`; what was
     requested counts, so a boot's delay asks for none twice. Workers are removed when nothing has waited for so long
-    since the last change for `cooldown_seconds`, down to the most that were busy at once meanwhile.
+    since the last change for `cooldown_seconds`, down to the most that were busy at once meanwhile, and only where a
+    fifth or more of them is spare (the hysteresis).
     """
 
     target_seconds: float = 2.0
-    cooldown_seconds: float = 10.0
+    cooldown_seconds: float = 30.0
 
     def __call__(self, samples: Samples) -> Decision:
         """How many workers there should be, by the samples so far, the newest last."""
@@ -45,4 +48,5 @@ class QueueAge:
         ):
             return keep(now, f"{why}: cooling down")
         busy = max(sample.working or 0 for sample in window)
-        return Decision(min(now.wanted, max(1, busy)), f"{why}; at most {busy} were busy within the cooldown")
+        why = f"{why}; at most {busy} were busy within the cooldown"
+        return Decision(max(1, busy), why) if busy <= now.wanted * (1 - SPARE) else keep(now, why)
