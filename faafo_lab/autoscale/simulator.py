@@ -23,15 +23,15 @@ from typing import Any, NamedTuple, Required, TypedDict
 import simpy
 
 from faafo_lab.app.settings import HEARTBEAT_SECONDS
+from faafo_lab.autoscale.autoscaler import EVERY_SECONDS
 from faafo_lab.autoscale.limits import Limits, bounded
-from faafo_lab.autoscale.loop import NOT_WRITTEN
+from faafo_lab.autoscale.loop import NOT_WRITTEN, SAMPLE_SECONDS, TASK_SECONDS
 from faafo_lab.autoscale.samples import Decision, Policy, Sample, Samples
 from faafo_lab.autoscale.score import Run
 from faafo_lab.autoscale.traces import Trace
 from faafo_lab.load import LoadError
 
-TASK_SECONDS, BOOT_SECONDS, EVERY_SECONDS = 0.25, 3.0, 2.0
-SAMPLE_SECONDS = 0.5
+BOOT_SECONDS = 3.0
 DAMPING_SECONDS = 60.0  # of the load average
 AGE_SECONDS_MIN = 5.0  # a load average of a shorter life says little
 TASK_SPREAD, BOOT_SPREAD = 0.1, 0.15  # how far a single one is off, at most
