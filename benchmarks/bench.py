@@ -9,7 +9,19 @@ from importlib import import_module
 
 from measure import keep
 
-PARTS = ("kernel", "install", "scaling", "api", "growth", "large", "cloud", "balancing", "losing", "workbook")
+PARTS = (
+    "kernel",
+    "install",
+    "scaling",
+    "api",
+    "growth",
+    "large",
+    "cloud",
+    "balancing",
+    "losing",
+    "backups",
+    "workbook",
+)
 
 
 def main() -> int:
