@@ -57,6 +57,14 @@ class ObjectFiles(Files):
 
         return self._ask(read)
 
+    def whole(self, name: str) -> bytes:
+        """All bytes of an object."""
+
+        def read(driver: Any, container: Any) -> bytes:
+            return b"".join(driver.download_object_as_stream(_object(driver, container, name)))
+
+        return self._ask(read)
+
     def delete(self, name: str) -> None:
         """Delete an object."""
 
