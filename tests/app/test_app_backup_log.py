@@ -116,6 +116,10 @@ def test_each_moment_is_of_the_timeline_that_was_the_databases_then(
     assert set(later) <= {timeline}
 
 
+def test_a_restore_knows_all_timelines_so_that_its_own_is_a_new_one() -> None:
+    assert WENT_BACK.choose(at(2.5), NOW).branches == WENT_BACK.branches
+
+
 def test_where_a_timeline_began_nothing_had_happened_since() -> None:
     log = Log((backup(1, 3),), tuple(segment(n - 1.5, n) for n in range(3, 10)), WENT_BACK.branches)
     choice = log.choose(at(8), NOW)

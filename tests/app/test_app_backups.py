@@ -258,19 +258,23 @@ def test_a_restore_that_is_killed_leaves_the_old_database_or_the_new_one(machine
 
 
 def test_a_place_that_is_away_is_said_and_the_log_goes_on_when_it_is_back(machine: Machine) -> None:
-    machine.succeeds("backup", "--log-seconds", "1")
-    away = machine.objects.with_name("away")
-    machine.objects.rename(away)
+    there = {"FAAFO_BACKUP_URL": "file:///backups"}
+    machine.succeeds("backup", "--log-seconds", "1", **there)
+    place, away = machine.root / "backups", machine.root / "away"
+    place.rename(away)
+    place.write_text("no directory")
     machine.orders()
     wait_for("a word about it", lambda: "of the log can't be archived" in machine.log("database"))
     assert re.search(r"can't be archived: .+ \d+ of them, \d+ MB, wait on the database's disk", machine.log("database"))
-    list_of_it = machine.faafo("backup", "--list", FAAFO_BACKUP_URL=f"local://{away}")
-    assert "The log can't be archived since its piece" in list_of_it.stdout
-    assert "what came later would be lost" in list_of_it.stdout
-    away.rename(machine.objects)
+    wait_for("PostgreSQL's word", lambda: "archive command failed" in machine.log("database"))
+    seen = machine.succeeds("backup", "--list", FAAFO_BACKUP_URL="file:///away")
+    assert "The log can't be archived since its piece" in seen
+    assert "what came later would be lost" in seen
+    place.unlink()
+    away.rename(place)
     machine.orders()
-    wait_for("the log", lambda: "can't be archived" not in machine.succeeds("backup", "--list"))
-    assert "2 orders" in machine.succeeds("restore", "--beside")
+    wait_for("the log", lambda: "can't be archived" not in machine.succeeds("backup", "--list", **there))
+    assert "2 orders" in machine.succeeds("restore", "--beside", **there)
 
 
 def test_before_the_disk_is_full_the_log_is_given_up_and_says_so(
