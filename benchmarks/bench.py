@@ -23,6 +23,7 @@ PARTS = (
     "autoscaling",
     "simulating",
     "recovering",
+    "backups",
     "workbook",
 )
 

@@ -315,10 +315,14 @@ SELECT 'CREATE ROLE faafo LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE ro
 ALTER ROLE faafo PASSWORD '$quoted';
 SELECT 'CREATE DATABASE faafo OWNER faafo' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'faafo') \gexec
 ALTER SYSTEM SET listen_addresses = '*';
+ALTER SYSTEM SET archive_mode = 'on';
+ALTER SYSTEM SET archive_command = '[ ! -e ../backup.env ] || exec /opt/faafo/bin/python -m faafo_lab.app.backups.archive %p';
 SQL
     config=$(runuser -u postgres -- psql -qtA -c 'SHOW hba_file')
     if ! grep -q '^host faafo faafo ' "$config"; then
         printf 'host faafo faafo 0.0.0.0/0 scram-sha-256\nhost faafo faafo ::/0 scram-sha-256\n' >>"$config"
+        systemctl restart postgresql
+    elif [ "$(runuser -u postgres -- psql -qtA -c 'SHOW archive_mode')" = off ]; then # an older version's
         systemctl restart postgresql
     fi
 }
