@@ -28,6 +28,7 @@ __all__ = [
     "bandwidth",
     "close_gate",
     "delete",
+    "fill_disk",
     "freeze",
     "kill",
     "latency",
@@ -72,6 +73,7 @@ kill = _action(chaos.kill)
 stop = _action(chaos.stop)
 freeze = _action(chaos.freeze)
 delete = _action(chaos.delete)
+fill_disk = _action(chaos.fill_disk)
 close_gate = _action(chaos.close_gate)
 latency = _action(chaos.latency)
 bandwidth = _action(chaos.bandwidth)

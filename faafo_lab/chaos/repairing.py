@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from faafo_lab.chaos.disks import empty
 from faafo_lab.chaos.fault import undo_all
 from faafo_lab.chaos.network import mend
 from faafo_lab.chaos.servers import SERVICE_SECONDS, SERVICES, start_server, thaw_server, unit
@@ -37,9 +38,8 @@ def repair(app: Topology) -> None:
     mend(app)
     servers = list(app.refresh().servers.values())
     units = " ".join(unit(app, service) for service in SERVICES)
-    ssh.run_all(
-        app.cloud, [(server, THAW_AND_START.format(units=units)) for server in servers], timeout_seconds=SERVICE_SECONDS
-    )
+    commands = empty(app) + THAW_AND_START.format(units=units)
+    ssh.run_all(app.cloud, [(server, commands) for server in servers], timeout_seconds=SERVICE_SECONDS)
     if roles := {server.metadata[ROLE_KEY] for server in servers}:
         app.make_groups(*sorted(roles))
         app.wait_serving()
