@@ -208,6 +208,12 @@ def test_the_guard_of_faults_ends_with_the_last_fault_and_is_no_business_of_an_i
     assert chaos.fault._guard is None
 
 
+def test_a_cloud_that_does_not_run_is_not_started_for_a_repair() -> None:
+    with own_home(FAAFO_LAB_CLOUD="embedded") as home:
+        chaos.repairing.repair_cloud("embedded", "shade")
+        assert not (home / "embedded").exists()
+
+
 def seconds(app: Topology) -> float:
     """How long an API takes for an answer."""
     begun = time.monotonic()
