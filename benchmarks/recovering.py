@@ -13,6 +13,7 @@ import statistics
 from time import monotonic, sleep
 
 from measure import Figures
+from servers import until
 
 import faafo_lab
 from faafo_lab import chaos, load
@@ -21,7 +22,7 @@ from faafo_lab.workbook import own_home
 
 SEEDS = 10
 WORKERS = 2
-TASK_SECONDS = 1.0
+TASK_SECONDS = 2.0
 LIMIT_SECONDS = 120.0
 RETRY_SECONDS = 0.05
 PARTS = {
@@ -54,7 +55,7 @@ def recovery(app: Topology, work: load.Work, part: str, chance: random.Random) -
     server, service = PARTS[part]
     orders = work.tasks(WORKERS + 1, TASK_SECONDS)
     load.create(app.endpoints, orders[:-1], progress=False)
-    app.cloud.wait_until(lambda: app.stats()["working"] == WORKERS, "workers at work", LIMIT_SECONDS, progress=False)
+    until("workers at work", lambda: app.stats()["working"] == WORKERS)
     sleep(chance.uniform(0, TASK_SECONDS / 2))
     with chaos.kill(app, server, service=service):
         begun = monotonic()

@@ -7,7 +7,7 @@ from contextlib import suppress
 import faafo_lab
 from faafo_lab.chaos.disks import empty
 from faafo_lab.chaos.fault import undo_all
-from faafo_lab.chaos.network import mend
+from faafo_lab.chaos.network import end_all
 from faafo_lab.chaos.servers import SERVICE_SECONDS, SERVICES, start_server, thaw_server, unit
 from faafo_lab.cloud import ssh
 from faafo_lab.cloud.config import EMBEDDED
@@ -39,7 +39,7 @@ def repair(app: Topology) -> None:
     app.refresh()
     for server in app.servers.values():
         (thaw_server if server.status == "PAUSED" else start_server)(app, server)
-    mend(app)
+    end_all(app)
     servers = list(app.refresh().servers.values())
     units = " ".join(unit(app, service) for service in SERVICES)
     commands = empty(app) + THAW_AND_START.format(units=units)

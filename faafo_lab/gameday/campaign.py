@@ -24,6 +24,7 @@ from faafo_lab.topology import NoAnswer, Topology
 from faafo_lab.topology.api import LOST, Api
 
 ANSWER_SECONDS = 1.0  # an API that takes longer is not well
+SYMPTOM_SECONDS = 120.0  # within which users must see something of a fault
 ORDER_SECONDS = 30.0  # an order that takes longer neither
 POINTS, HINT_POINTS, LATE_POINTS = 100, 20, 30
 
@@ -40,7 +41,11 @@ class Mission:
     minutes: float = 10.0
 
     def start(self, app: Topology) -> Incident:
-        """Break it, and start the clock. Raises ChaosError if the application is not well to begin with."""
+        """Break it, and start the clock when users see something of it.
+
+        Raises ChaosError if the application is not well to begin with, TimedOut if nobody sees anything: then, and
+        after an interrupt, the fault is undone.
+        """
         if wrong := complaints(app):
             raise chaos.ChaosError(f"The application is not well before the mission: {wrong[0]} Repair it first.")
         return Incident(self, app)
@@ -52,11 +57,20 @@ class Incident:
     def __init__(self, mission: Mission, app: Topology) -> None:
         self.mission, self.app, self.hints, self.solved = mission, app, 0, False
         self.journal = Journal(mission.title)
-        self._began = time.monotonic()
         self._took = 0.0
-        self._faults = list(mission.faults(app))
-        for fault in self._faults:
-            self.journal.note(f"injected: {fault.what}")
+        before = chaos.active()
+        try:
+            self._faults = list(mission.faults(app))
+            for fault in self._faults:
+                self.journal.note(f"injected: {fault.what}")
+            app.cloud.wait_until(lambda: bool(complaints(app)), "complaints of users", SYMPTOM_SECONDS)
+        except BaseException:
+            for fault in chaos.active():
+                if fault not in before:
+                    fault.undo()
+            raise
+        self.journal.note("users complain")
+        self._began = time.monotonic()
 
     @property
     def seconds(self) -> float:
