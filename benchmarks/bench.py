@@ -10,6 +10,17 @@ from importlib import import_module
 from measure import keep
 
 PARTS = (
+    "kernel",
+    "install",
+    "scaling",
+    "api",
+    "growth",
+    "large",
+    "cloud",
+    "balancing",
+    "losing",
+    "autoscaling",
+    "simulating",
     *("kernel", "install", "scaling", "api", "growth", "large", "cloud", "balancing", "losing", "recovering"),
     "workbook",
 )

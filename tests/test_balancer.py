@@ -97,8 +97,16 @@ def test_both_apis_answer_at_one_address_and_workers_hand_in_through_it_alone(ap
 def test_a_new_session_finds_it_and_a_second_deploy_changes_nothing(app: Topology, cloud: Cloud) -> None:
     before = {server.name: server.id for server in cloud.servers()}
     found = discover(faafo_lab.connect(), say=lambda line: None)
+
+    def lookups() -> int:
+        urls = (call.url.partition("?")[0] for call in found.cloud.tape(last=10_000).calls)
+        return sum(url.endswith("/lbaas/loadbalancers") for url in urls)
+
+    assert lookups() == 0, "nobody has asked for it"
     assert found.balanced == app.balanced
+    assert (found.endpoint, lookups()) == (app.endpoint, 1)
     found.deploy(api=2, worker=1)
+    assert lookups() == 3, "at the beginning, and whether its members are healthy"
     assert {server.name: server.id for server in cloud.servers()} == before
     assert balancer.find(cloud) == app.balancer
     assert cloud.receipt().left["load balancers"] == ("app-balancer",)
@@ -106,7 +114,7 @@ def test_a_new_session_finds_it_and_a_second_deploy_changes_nothing(app: Topolog
 
 def test_scaling_and_replacing_under_load_lose_no_request(app: Topology) -> None:
     with Clients(app.endpoint) as clients:
-        app.scale(api=3)
+        assert app.add("api") == "app-api-3"
         assert members(app) == dict.fromkeys(("app-api-1", "app-api-2", "app-api-3"), "ONLINE")
         clients.more()
         app.scale(api=2)

@@ -415,7 +415,10 @@ def test_workers_that_are_busy_together_are_told_from_those_that_take_turns() ->
 def scaled(seconds: int, wait: float, workers: int) -> autoscale.Run:
     """A run of so many seconds in which a task waited for so long in the middle, with always as many workers."""
     ages = {at: wait if at == seconds // 2 else 0.0 for at in range(seconds + 1)}
-    return autoscale.Run([autoscale.Sample(at, 0, age, workers, workers, 90, 4, 4) for at, age in ages.items()], 1, 6)
+    known = {"waiting": 0, "wanted": workers, "requested": workers, "workers": workers}
+    return autoscale.Run(
+        [autoscale.Sample(at=at, oldest_waiting_seconds=age, **known) for at, age in ages.items()], 1, 6
+    )
 
 
 @pytest.mark.parametrize(

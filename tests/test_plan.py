@@ -8,7 +8,7 @@ from faafo_lab.cloud.model import Server
 from faafo_lab.topology import ROLES, Layout, Machine, Node, TopologyError
 from faafo_lab.topology.moment import machines
 from faafo_lab.topology.plan import Plan, make
-from faafo_lab.topology.roles import Role
+from faafo_lab.topology.roles import Role, by_group
 
 RIGHT = "right"
 
@@ -54,6 +54,12 @@ def test_what_is_not_right_is_replaced_with_a_reason_and_what_is_too_many_remove
     )
     assert "remove   app-api-2\n" in str(made)
     assert "keep     app-api-1, app-services, app-worker-1" in str(made)
+
+
+def test_a_security_group_comes_after_those_that_its_rules_name_wanted_or_not() -> None:
+    without_workers = [role.group for role in by_group(Layout.scaled_out(api=1, worker=0).roles)]
+    assert without_workers == ["api", "worker", "services"]
+    assert [role.group for role in by_group(["worker", "worker"])] == ["worker"]
 
 
 @pytest.mark.parametrize("gone", ["app-api-1", "app-api-2"])

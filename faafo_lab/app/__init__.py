@@ -24,7 +24,9 @@ Its rooms, in the order in which a fractal passes through them:
     outbox       what is on its way: outbox, queue, leases
     attempts     those that were lost
     failures     what could not be made: tried again, or failed
+    events       what happened to fractals, step by step, for whoever watches
     store        all database work
+    files        places of whole files: a directory, an object store
     images       where the PNGs are kept: the database, a disk, an object store
     moving       moves them from one of these places to another
     keeper       puts back what got lost: outbox, expired leases, an emptied queue
@@ -38,6 +40,7 @@ Its rooms, in the order in which a fractal passes through them:
     machine      the load of the machine this runs on
     services     starts PostgreSQL and Valkey on an instance
     account      the account under which PostgreSQL runs
+    backups      backups of PostgreSQL, and the way back to any second since
     install      starts install.sh, which installs any of these as services
     logs         what the programs log, for people or as JSON
     durations    how long something took, in words

@@ -1,4 +1,4 @@
-"""The command ``faafo``: create, list, show, get, retry and delete fractals, and move their images.
+"""The command ``faafo``: create, list, show, get, retry and delete fractals, move their images, back up and restore.
 
 What is not given to ``create`` is drawn at random, from the ranges below unless ``--min-…`` and ``--max-…`` say
 otherwise. Any failure is one sentence on standard error and exit code 1 (a wrong option: 2; an image that can't be
@@ -19,6 +19,7 @@ from typing import Any
 
 from faafo_lab.app import settings
 from faafo_lab.app.apis import Apis, Endpoints
+from faafo_lab.app.backups import arguments as backups
 from faafo_lab.app.errors import ApiAway, ApiRefused, AppError, SettingsError
 from faafo_lab.interpreter import start_again
 
@@ -200,7 +201,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--wait", type=float, default=0.0, metavar="SECONDS", help="wait this long for the API to be healthy"
     )
-    commands = parser.add_subparsers(required=True, metavar="create|list|show|get|retry|delete|move-images")
+    commands = parser.add_subparsers(
+        required=True, metavar="create|list|show|get|retry|delete|move-images|backup|restore"
+    )
     command = commands.add_parser("create", help="ask for fractals, random ones unless told otherwise")
     command.set_defaults(run=create)
     for wanted in RANGES:
@@ -217,6 +220,7 @@ def _parser() -> argparse.ArgumentParser:
         if run is get:
             command.add_argument("--output", type=Path, metavar="FILE", help="where to put it (default: UUID.png)")
     _add_move_images(commands)
+    backups.add_to(commands)
     return parser
 
 

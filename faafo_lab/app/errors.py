@@ -12,7 +12,9 @@ AppError                  one clear sentence
 │   └── TooManyWaiting        503  as many fractals wait as the deployment accepts (ask again soon)
 ├── DatabaseAway          the database does not answer (API: 503, ask again soon)
 ├── BrokerAway            the message broker does not answer
-├── ImagesAway            the place of the images does not answer, or is full (API: 503)
+├── FilesAway             a place of files does not answer, or is full (API: 503)
+│   └── ImagesAway            that of the images
+├── BackupError           a backup can't be made, or restored, as asked
 ├── SettingsError         an option or an environment variable is wrong
 └── ApiError              what a client of the API meets
     ├── ApiAway               nobody answers, or the API says 5xx: trying again may help
@@ -88,8 +90,16 @@ class BrokerAway(AppError):
     """The message broker does not answer."""
 
 
-class ImagesAway(AppError):
+class FilesAway(AppError):
+    """A place of files does not answer, or is full."""
+
+
+class ImagesAway(FilesAway):
     """The place of the images does not answer, or is full."""
+
+
+class BackupError(AppError):
+    """A backup can't be made, or restored, as asked."""
 
 
 class SettingsError(AppError):

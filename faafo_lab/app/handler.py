@@ -14,8 +14,8 @@ from faafo_lab.app.errors import (
     BadRequest,
     BrokerAway,
     DatabaseAway,
+    FilesAway,
     Forbidden,
-    ImagesAway,
     NotFound,
     RequestError,
     TooLarge,
@@ -100,7 +100,7 @@ class Handler(RequestHandler):
         error = kwargs["exc_info"][1] if "exc_info" in kwargs else None
         if isinstance(error, RequestError):
             status_code, message = error.status, str(error)
-        elif isinstance(error, DatabaseAway | BrokerAway | ImagesAway):
+        elif isinstance(error, DatabaseAway | BrokerAway | FilesAway):
             status_code, message = 503, str(error)
         elif status_code == 405:
             message = f"{self.request.method} does not exist for {self.request.path}."

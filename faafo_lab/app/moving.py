@@ -20,9 +20,9 @@ from dataclasses import dataclass, field
 from typing import IO
 
 from faafo_lab.app import nodes, pieces, settings
-from faafo_lab.app.errors import ImagesAway, NotFound, SettingsError
+from faafo_lab.app.errors import FilesAway, ImagesAway, NotFound, SettingsError
 from faafo_lab.app.images import Images, Places
-from faafo_lab.app.images.directory import DirectoryImages
+from faafo_lab.app.images.outside import DirectoryImages
 from faafo_lab.app.pieces import Made
 from faafo_lab.app.schema import PIECE_BYTES
 from faafo_lab.app.store import Store
@@ -94,7 +94,7 @@ class Mover:
         self._stopping.set()
 
     def run(self) -> Moved:
-        """Move all images, those too that come meanwhile; raises ``DatabaseAway`` and ``ImagesAway``."""
+        """Move all images, those too that come meanwhile; raises ``DatabaseAway`` and ``FilesAway``."""
         moved = self._moved
         self._places.sweep()  # what an earlier run has left
         number, size = self._survey()
@@ -162,7 +162,7 @@ class Mover:
                             self._moved.moved += 1
                             self._moved.bytes += row.size
                     return
-                except ImagesAway:
+                except FilesAway:
                     if not may_repeat:
                         raise
 
@@ -203,7 +203,7 @@ def run(source: str, target: str, show: Callable[[Moved, int, int], None]) -> Mo
     """What ``faafo move-images`` does, with the settings of this machine's API where it has one.
 
     The places are URLs, or what the API calls them; ``source`` "" means all others. SIGINT and SIGTERM end it after the
-    images that it is at. Raises ``SettingsError``, ``DatabaseAway`` and ``ImagesAway``.
+    images that it is at. Raises ``SettingsError``, ``DatabaseAway`` and ``FilesAway``.
     """
     settings.take_over("faafo-api")
     store = Store(settings.database_url())

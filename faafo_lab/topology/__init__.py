@@ -34,12 +34,15 @@ Its rooms:
     turn         one chapter at a time
     serving      waiting until servers serve; failed boots
     api          the one client of the application's API
-    objects      the pictures' place in the object store: container, credential
+    objects      the application's places in the object store: containers, credential
+    volumes      the database's volume: made, attached, moved to
+    backups      backups of the database in the object store, and the way back
     moment       the application at one moment: the cloud's and the application's own data combined
     errors       what can go wrong
 """
 
 from faafo_lab.topology.api import Api, Fractal, Node, Stats, healthy
+from faafo_lab.topology.backups import Backup, Backups, Restored
 from faafo_lab.topology.errors import Busy, NoAnswer, TakenOver, TopologyError
 from faafo_lab.topology.moment import Machine, Moment
 from faafo_lab.topology.plan import Layout, Plan
@@ -62,6 +65,8 @@ __all__ = [
     "SSH_PORT",
     "VALKEY_PORT",
     "Api",
+    "Backup",
+    "Backups",
     "Busy",
     "Fractal",
     "Layout",
@@ -70,6 +75,7 @@ __all__ = [
     "NoAnswer",
     "Node",
     "Plan",
+    "Restored",
     "Role",
     "Stats",
     "TakenOver",

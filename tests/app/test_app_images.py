@@ -620,7 +620,7 @@ def test_a_full_disk_is_said_and_the_fractal_stays_to_do(deployment: Deployment)
     directory.write_text("no directory any more")
     uuid = accepted(client)
     answer = put(client, uuid, a_png(1000))
-    assert (answer.status_code, "The disk of 'api' takes no images" in answer.json()["error"]) == (503, True)
+    assert (answer.status_code, "The disk of 'api' takes no files" in answer.json()["error"]) == (503, True)
     directory.unlink()
     directory.mkdir()
     assert put(client, uuid, a_png(1000)).status_code == 200

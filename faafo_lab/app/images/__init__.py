@@ -1,11 +1,11 @@
 """Where the PNGs are: `FAAFO_IMAGES_URL`, and one small interface to each of the places.
 
     database                (the default) with the rows, in pieces: base.DatabaseImages
-    file:///DIR             this API's own disk: another API does not have them: directory.DirectoryImages
+    file:///DIR             this API's own disk: another API does not have them: outside.DirectoryImages
     swift://USER:PASSWORD@KEYSTONE[:PORT][/PATH]/CONTAINER?project=NAME[&domain=NAME][&region=NAME]
     swift://CREDENTIAL_ID:SECRET@KEYSTONE[:PORT][/PATH]/CONTAINER?credential=application[&region=NAME]
     s3://KEY:SECRET@HOST[:PORT]/BUCKET[?region=NAME]
-    local:///DIR/CONTAINER  an object store, through libcloud's drivers: objects.ObjectImages
+    local:///DIR/CONTAINER  an object store, through libcloud's drivers: files.objects
 
 With ``credential=application`` it logs in with an application credential of Keystone's instead of a user's password:
 it is for one project, and can be revoked. ``swift+http://`` and ``s3+http://`` speak HTTP, not HTTPS. ``local`` is

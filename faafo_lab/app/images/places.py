@@ -9,9 +9,11 @@ import logging
 from typing import IO, Any
 
 from faafo_lab.app import pieces
-from faafo_lab.app.errors import ImagesAway, SettingsError
-from faafo_lab.app.images.base import DATABASE, DatabaseImages, Images, OutsideImages, elsewhere
-from faafo_lab.app.images.directory import DirectoryImages
+from faafo_lab.app.errors import FilesAway, SettingsError
+from faafo_lab.app.files.directory import DirectoryFiles
+from faafo_lab.app.files.opening import open_files
+from faafo_lab.app.images.base import DATABASE, DatabaseImages, Images, elsewhere
+from faafo_lab.app.images.outside import DirectoryImages, OutsideImages
 from faafo_lab.app.store import Store
 from faafo_lab.app.validation import Result
 
@@ -20,17 +22,10 @@ log = logging.getLogger(__name__)
 
 def open_images(url: str, store: Store, host: str) -> Images:
     """The place that ``url`` names; ``host`` is this machine's name. Raises ``SettingsError``, without a password."""
-    scheme = url.partition(":")[0]
-    if scheme == DATABASE:
+    if url.partition(":")[0] == DATABASE:
         return DatabaseImages(store)
-    if scheme == "file":
-        return DirectoryImages(url, store, host)
-    from faafo_lab.app.images.objects import SCHEMES, ObjectImages  # libcloud takes memory
-
-    if scheme not in SCHEMES:
-        known = ", ".join((DATABASE, "file", *SCHEMES))
-        raise SettingsError(f"FAAFO_IMAGES_URL must begin with one of {known}.")
-    return ObjectImages(url, store)
+    files = open_files(url, host, "FAAFO_IMAGES_URL", DATABASE)
+    return DirectoryImages(store, files) if isinstance(files, DirectoryFiles) else OutsideImages(store, files)
 
 
 class Places:
@@ -110,7 +105,7 @@ class Places:
                     for image in loose:
                         images.delete(image)
                         self._store.write(pieces.forget, image)
-                except ImagesAway as error:
+                except FilesAway as error:
                     log.warning("%d images stay at %s for now: %s", len(loose), place, error)
                     break
 

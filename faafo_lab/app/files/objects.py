@@ -1,4 +1,4 @@
-"""Images in an object store, through libcloud's storage drivers: OpenStack Swift, S3, a directory (``local``).
+"""Files in an object store, through libcloud's storage drivers: OpenStack Swift, S3, a directory (``local``).
 
 A driver is made for each thread, since its connection is not for two at once; and made anew, once, where a call
 fails: a token may have ended before its time.
@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import IO, Any, TypeVar
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-from faafo_lab.app.errors import ImagesAway, SettingsError
-from faafo_lab.app.images.base import OutsideImages
-from faafo_lab.app.store import Store
+from faafo_lab.app.errors import FilesAway, SettingsError
+from faafo_lab.app.files.base import Files
 
 R = TypeVar("R")
 
@@ -30,25 +29,26 @@ class Driver:
     arguments: dict[str, Any] = field(repr=False)
 
 
-class ObjectImages(OutsideImages):
-    """Images in a container of an object store, which is made where it is missing."""
+class ObjectFiles(Files):
+    """Files in a container of an object store, which is made where it is missing."""
 
-    def __init__(self, url: str, store: Store):
-        """Connect lazily; raises ``SettingsError`` where the URL says too little."""
-        self._driver = read_url(url)
-        super().__init__(store, f"{url.partition(':')[0].partition('+')[0]}://{self._driver.container}")
+    def __init__(self, url: str, setting: str):
+        """Connect lazily; raises ``SettingsError`` where the URL of this setting says too little."""
+        self._driver = read_url(url, setting)
+        self.place = f"{url.partition(':')[0].partition('+')[0]}://{self._driver.container}"
         self._of_thread = threading.local()
 
-    def put_file(self, name: str, picture: IO[bytes]) -> None:
+    def put(self, name: str, file: IO[bytes], kind: str) -> None:
         """Keep an object: stores show it when all of it has come."""
+        begin = file.tell()
 
         def put(driver: Any, container: Any) -> None:
-            picture.seek(0)
-            driver.upload_object_via_stream(picture, container, name, extra={"content_type": "image/png"})
+            file.seek(begin)
+            driver.upload_object_via_stream(file, container, name, extra={"content_type": kind})
 
         self._ask(put)
 
-    def read_file(self, name: str, start: int, stop: int) -> bytes:
+    def read(self, name: str, start: int, stop: int) -> bytes:
         """The bytes ``[start, stop)`` of an object: one request."""
 
         def read(driver: Any, container: Any) -> bytes:
@@ -57,7 +57,7 @@ class ObjectImages(OutsideImages):
 
         return self._ask(read)
 
-    def delete_file(self, name: str) -> None:
+    def delete(self, name: str) -> None:
         """Delete an object."""
 
         def delete(driver: Any, container: Any) -> None:
@@ -66,8 +66,16 @@ class ObjectImages(OutsideImages):
         with contextlib.suppress(FileNotFoundError):
             self._ask(delete)
 
+    def names(self, prefix: str = "") -> list[str]:
+        """The objects whose names begin so."""
+
+        def names(driver: Any, container: Any) -> list[str]:
+            return sorted(each.name for each in driver.iterate_container_objects(container, prefix=prefix or None))
+
+        return self._ask(names)
+
     def _ask(self, question: Callable[[Any, Any], R]) -> R:
-        """Ask the store; raises ``FileNotFoundError`` and ``ImagesAway``."""
+        """Ask the store; raises ``FileNotFoundError`` and ``FilesAway``."""
         from libcloud.common.exceptions import BaseHTTPError
         from libcloud.common.types import LibcloudError
         from libcloud.storage.types import ObjectDoesNotExistError
@@ -84,7 +92,7 @@ class ObjectImages(OutsideImages):
                 self._of_thread.__dict__.clear()
                 if not kept:
                     reason = getattr(error, "value", None) or str(error) or type(error).__name__
-                    raise ImagesAway(f"The object store does not answer: {reason}") from None
+                    raise FilesAway(f"The object store does not answer: {reason}") from None
 
     def _connect(self) -> tuple[Any, Any]:
         """A driver and the container."""
@@ -102,43 +110,43 @@ class ObjectImages(OutsideImages):
         return driver, container
 
 
-def read_url(url: str) -> Driver:
+def read_url(url: str, setting: str) -> Driver:
     """What an object store's URL says; raises ``SettingsError``, without the secret in it."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:  # it says what it could not read
-        raise SettingsError("FAAFO_IMAGES_URL is no URL: write / and @ in a password as %2F and %40.") from None
+        raise SettingsError(f"{setting} is no URL: write / and @ in a password as %2F and %40.") from None
     scheme, _, over = parts.scheme.partition("+")
     options = dict(parse_qsl(parts.query))
     path, _, container = unquote(parts.path).rstrip("/").rpartition("/")
     if not container:
-        raise SettingsError(f"FAAFO_IMAGES_URL must end in the container's name: {FORMS[scheme]}.")
+        raise SettingsError(f"{setting} must end in the container's name: {FORMS[scheme]}.")
     if scheme == "local":
         return Driver("local", container, path, {"ex_use_locking": False})
     if not (parts.username and parts.password and parts.hostname):
-        raise SettingsError(f"FAAFO_IMAGES_URL must name user, password and host: {FORMS[scheme]}.")
+        raise SettingsError(f"{setting} must name user, password and host: {FORMS[scheme]}.")
     key, secret = unquote(parts.username), unquote(parts.password)
     arguments: dict[str, Any] = {"secret": secret, "region": options.pop("region", None)}
     if scheme == "swift":
-        arguments |= _keystone(parts, "http" if over else "https", path, options)
+        arguments |= _keystone(parts, "http" if over else "https", path, options, setting)
     else:
         arguments |= {"host": parts.hostname, "port": port or (80 if over else 443), "secure": not over}
     if options:
-        raise SettingsError(f"FAAFO_IMAGES_URL has the unknown option '{next(iter(options))[:40]}': {FORMS[scheme]}.")
+        raise SettingsError(f"{setting} has the unknown option '{next(iter(options))[:40]}': {FORMS[scheme]}.")
     return Driver("openstack_swift" if scheme == "swift" else "s3", container, key, arguments)
 
 
-def _keystone(parts: SplitResult, scheme: str, path: str, options: dict[str, str]) -> dict[str, Any]:
+def _keystone(parts: SplitResult, scheme: str, path: str, options: dict[str, str], setting: str) -> dict[str, Any]:
     """Where Keystone is, and how to log in: with an application credential, or a user's password."""
     where = {"ex_force_auth_url": f"{scheme}://{parts.netloc.rpartition('@')[2]}{path.removesuffix('/v3')}"}
     if (kind := options.pop("credential", None)) is not None:
         if kind != "application":
-            raise SettingsError(f"FAAFO_IMAGES_URL has the unknown credential '{kind[:40]}': {FORMS['credential']}.")
+            raise SettingsError(f"{setting} has the unknown credential '{kind[:40]}': {FORMS['credential']}.")
         return where | {"ex_force_auth_version": "3.x_appcred"}  # it has its project itself
     project, domain = options.pop("project", None), options.pop("domain", "Default")
     if not project:
-        raise SettingsError(f"FAAFO_IMAGES_URL must name the project: {FORMS['swift']}, or {FORMS['credential']}.")
+        raise SettingsError(f"{setting} must name the project: {FORMS['swift']}, or {FORMS['credential']}.")
     return where | {"ex_force_auth_version": "3.x_password", "ex_tenant_name": project, "ex_domain_name": domain}
 
 
