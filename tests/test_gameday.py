@@ -141,6 +141,8 @@ def test_a_wave_is_survived_and_written_up(app: Topology) -> None:
     assert len(result.orders) > 10
     assert all(order.seconds is not None for order in result.orders)
     assert result.server_minutes > 0
+    assert result.verdict.valid is True, result.verdict
+    assert result.verdict.acknowledged == len(result.orders)
     page = gameday.post_mortem(result)
     assert "wave 1: 2 orders per second; kill" in page
     assert "was killed" in page

@@ -10,15 +10,16 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from faafo_lab import load
 from faafo_lab.chaos.plans import Journal, plan
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.marks import ROLE_KEY
-from faafo_lab.cloud.waiting import Look
 from faafo_lab.gameday.budget import Objective, Order, alerts
+from faafo_lab.history import History, Verdict, recording
+from faafo_lab.history import verdict as judged
 from faafo_lab.topology import Topology, in_thread
 from faafo_lab.topology.api import Fractal, timestamp
 
@@ -57,13 +58,15 @@ def waves(seed: int, number: int, seconds: float = WAVE_SECONDS, orders_per_seco
 
 @dataclass(frozen=True)
 class Survival:
-    """What a run comes to. `budget_burnt` is in percent: 100 is all that the objective allows."""
+    """What a run comes to. `budget_burnt` is in percent: 100 is all that the objective allows. `server_minutes` are
+    those of all servers until the last wave is over."""
 
     seed: int
     objective: Objective
     orders: Sequence[Order] = field(repr=False)
     server_minutes: float
     journal: Journal = field(repr=False)
+    history: History = field(default_factory=History, repr=False)
 
     @property
     def in_time(self) -> int:
@@ -76,6 +79,11 @@ class Survival:
         return 100 * self.objective.burnt(self.orders)
 
     @property
+    def verdict(self) -> Verdict:
+        """Whether each order that was taken is made once: see `history.verdict`."""
+        return judged(self.history)
+
+    @property
     def score(self) -> float:
         """Orders done in time, less a point for each server-minute and for each percent of the budget that is burnt."""
         return self.in_time - self.server_minutes - self.budget_burnt
@@ -84,7 +92,7 @@ class Survival:
         return (
             f"seed {self.seed}: {self.in_time} of {len(self.orders)} orders done within {self.objective.seconds:g} s, "
             f"{self.server_minutes:.1f} server-minutes, {self.budget_burnt:.0f} % of the error budget burnt: "
-            f"score {self.score:.0f}"
+            f"score {self.score:.0f}. {self.verdict}"
         )
 
     __repr__ = __str__
@@ -104,29 +112,25 @@ def survive(
     of it is active at the end. Raises LoadError if there is no API to begin with.
     """
     objective, journal = objective or Objective(), Journal(f"survival, seed {seed}")
-    rows: list[load.Rows] = []
-    with _counted(app) as counted:
-        for wave in waves:
-            journal.note(f"wave {wave.number}: {wave.orders_per_second:g} orders per second; {', '.join(wave.kinds)}")
-            number = int(wave.seconds * wave.orders_per_second)
-            tasks = work.same_tasks(number, TASK_SECONDS, seed=wave.seed)
-            faults = plan(wave.seed, app, wave.seconds, wave.kinds)
-            endpoints = in_thread(app)
-            with load.steady(
-                lambda each=endpoints: each.refresh().endpoints,  # type: ignore[misc]
-                tasks,
-                per_second=wave.orders_per_second,
-            ) as sent:
+    rows: list[load.Request] = []
+    with recording(app, timeout_seconds=SETTLE_SECONDS) as record:
+        with _counted(app) as counted:
+            for wave in waves:
+                rate = wave.orders_per_second
+                journal.note(f"wave {wave.number}: {rate:g} orders per second; {', '.join(wave.kinds)}")
+                tasks = work.tasks(int(wave.seconds * rate), TASK_SECONDS)
+                faults = plan(wave.seed, app, wave.seconds, wave.kinds)
                 started = time.monotonic()
-                rows.append(sent)
-                faults.run(in_thread(app), journal)
-                time.sleep(max(0.0, started + wave.seconds - time.monotonic()))  # a wave's length is its definition
+                with load.steady(lambda: in_thread(app).refresh().endpoints, tasks, per_second=rate) as sent:
+                    faults.run(in_thread(app), journal)
+                    time.sleep(max(0.0, started + wave.seconds - time.monotonic()))  # a wave's length is its definition
+                rows += sent
         journal.note("the last wave is over")
-        made = _settled(app, {row.uuid for each in rows for row in each if row.ok})
-    orders = outcomes([row for each in rows for row in each], made)
+        record.add(rows)
+    orders = outcomes(rows, {one["uuid"]: one for one in app.refresh().fractals()})
     for at, words in alerts(objective, orders):
         journal.note(words, at)
-    return Survival(seed, objective, orders, sum(counted) * COUNT_SECONDS / 60, journal)
+    return Survival(seed, objective, orders, sum(counted) * COUNT_SECONDS / 60, journal, record.history)
 
 
 def outcomes(rows: Sequence[load.Request], made: Mapping[str, Fractal]) -> list[Order]:
@@ -146,21 +150,6 @@ def outcomes(rows: Sequence[load.Request], made: Mapping[str, Fractal]) -> list[
             seconds = taken[uuid] - at + lasted
         orders.append(Order(at, seconds))
     return orders
-
-
-def _settled(app: Topology, uuids: set[str]) -> dict[str, Fractal]:
-    """The orders' fractals, as soon as all are done, or as they are at the limit."""
-    found: dict[str, Fractal] = {}
-    deadline = time.monotonic() + SETTLE_SECONDS
-
-    def look() -> Look:
-        with suppress(CloudError):
-            found.update((one["uuid"], one) for one in app.refresh().fractals() if one["uuid"] in uuids)
-        done = sum(one["completed_at"] is not None for one in found.values())
-        return Look(len(uuids) if time.monotonic() > deadline else done, len(uuids))
-
-    app.cloud.wait_until(look, "orders done", 2 * SETTLE_SECONDS)
-    return found
 
 
 @contextmanager
