@@ -19,6 +19,10 @@ PARTS = (
     "cloud",
     "balancing",
     "losing",
+    "moving",
+    "autoscaling",
+    "simulating",
+    "recovering",
     "backups",
     "workbook",
 )

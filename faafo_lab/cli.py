@@ -1,12 +1,15 @@
 """The `faafo-lab` command: the embedded cloud, and the application on any cloud."""
 
 import argparse
+import functools
 import logging
 import os
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -83,7 +86,16 @@ def parser() -> argparse.ArgumentParser:
         help="deploy the application (services, API servers, workers), or scale it to these numbers",
     )
     clean_up = commands.add_parser("clean-up", help="remove every resource of the lab from the cloud")
-    for command in (scale_out, clean_up):
+    autoscale = commands.add_parser(
+        "autoscale",
+        help="add and remove workers by a policy, until you interrupt it",
+        description=(
+            "Adds and removes workers as a policy wants it, with a line for each decision, until you interrupt it "
+            "(Ctrl-C); then workers that drain finish first. It can be started again at any time, and a second one on "
+            "this machine stands by."
+        ),
+    )
+    for command in (scale_out, clean_up, autoscale):
         command.add_argument("--cloud", help="a cloud of your clouds.yaml (default: FAAFO_LAB_CLOUD, else embedded)")
         command.add_argument(
             "--backend",
@@ -97,6 +109,7 @@ def parser() -> argparse.ArgumentParser:
     scale_out.add_argument("--plan", action="store_true", help="print the plan, and change nothing")
     scale_out.set_defaults(run=scale_out_run)
     clean_up.set_defaults(run=clean_up_run)
+    add_autoscale(autoscale)
     fresh = commands.add_parser(
         "fresh",
         help="restore a chapter, your copy is kept; without a chapter: list what you have changed",
@@ -106,6 +119,31 @@ def parser() -> argparse.ArgumentParser:
     fresh.set_defaults(run=fresh_run)
     add_prove(commands)
     return top
+
+
+def add_autoscale(command: argparse.ArgumentParser) -> None:
+    """Add the options of `autoscale`."""
+    command.add_argument("--max", type=positive(int), required=True, metavar="N", help="the most workers")
+    command.add_argument(
+        "--min", type=positive(int), default=1, metavar="N", help="the fewest workers (default: %(default)s)"
+    )
+    command.add_argument(
+        "--policy",
+        choices=("queue-age", "target-tracking", "hpa", "steps", "dask", "naive"),
+        default="queue-age",
+        help="how it decides (default: %(default)s)",
+    )
+    command.add_argument(
+        "--every", type=positive(float), default=2.0, metavar="SECONDS", help="between decisions (default: %(default)g)"
+    )
+    command.add_argument(
+        "--cooldown",
+        type=seconds,
+        default=0.0,
+        metavar="SECONDS",
+        help="after a change, remove no worker for so long (default: the policy's own cooldown alone)",
+    )
+    command.set_defaults(run=autoscale_run)
 
 
 def add_prove(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -217,6 +255,32 @@ def scale_out_run(options: argparse.Namespace) -> None:
     print(f"{len(app.servers)} servers serve after {time.monotonic() - started:.1f} s:")
     for name, url in app.endpoints.items():
         print(f"  {name}  {url}")
+
+
+def autoscale_run(options: argparse.Namespace) -> None:
+    """Scale the application by itself, until an interrupt or a SIGTERM."""
+    import faafo_lab
+    from faafo_lab import autoscale
+    from faafo_lab.load import LoadError
+    from faafo_lab.topology import TopologyError, discover
+
+    try:
+        autoscale.Limits(options.max, options.min)  # impossible numbers are refused before anything starts
+    except LoadError as error:
+        raise TopologyError(str(error)) from None
+    scaler = autoscale.Autoscaler(
+        discover(faafo_lab.connect(cloud=options.cloud, backend=options.backend)),
+        autoscale.POLICIES[options.policy](),
+        maximum=options.max,
+        minimum=options.min,
+        in_cooldown_seconds=options.cooldown,
+        every_seconds=options.every,
+        say=functools.partial(print, flush=True),
+        say_each=True,
+    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), scaler:
+        scaler.wait()
 
 
 def clean_up_run(options: argparse.Namespace) -> None:

@@ -26,6 +26,7 @@ from faafo_lab.cloud import sdk
 from faafo_lab.cloud.arguments import checked
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import BadRequest, Forbidden, NotFound
+from faafo_lab.cloud.keystone import endpoint
 
 if TYPE_CHECKING:
     from keystoneauth1.identity.base import BaseIdentityPlugin
@@ -116,15 +117,8 @@ def _credential(row: Mapping[str, Any]) -> Credential:
 def _honoured(cloud: Cloud, credential: Credential, service: str) -> bool:
     """Whether this service lets in who logs in with the credential. Raises NoService if there is none."""
     with sdk.asking(cloud, f"ask {service} what it makes of access rules") as connection:
-        answer = _as(connection, credential).get(
-            "",
-            endpoint_filter={
-                "service_type": service,
-                "interface": connection.config.get_interface(service),
-                "region_name": connection.config.get_region_name(service),
-            },
-            raise_exc=False,
-        )
+        place = endpoint(cloud.config, connection.session, service)
+        answer = _as(connection, credential).get(place, raise_exc=False)
     return answer.status_code not in REFUSED
 
 

@@ -54,6 +54,7 @@ def test_workers_that_follow_the_load_keep_tasks_from_waiting(app: Topology, wor
 
 
 def test_a_decide_that_is_not_written_runs_nothing(app: Topology, work: load.Work) -> None:
+    wait_for("an empty queue", lambda: not app.stats()["waiting"] + app.stats()["working"])
     before = app.stats()
     run = autoscale.run(app, lambda samples: ..., work)
     assert run.samples == ()
@@ -84,9 +85,9 @@ def test_a_run_that_cannot_be_gets_one_sentence(
 def test_the_score_counts_what_waited_and_what_it_cost() -> None:
     ages, workers, wanted = (0.0, 4.0, 9.0, 1.0), (1, 1, 3, 3), (1, 3, 3, 1)
     samples = [
-        Sample(30.0 * at, 5, age, serving, asked, 90.0, 4.0, 2.0)
+        Sample(at=30.0 * at, waiting=5, oldest_waiting_seconds=age, wanted=asked, requested=serving, workers=serving)
         for at, (age, serving, asked) in enumerate(zip(ages, workers, wanted, strict=True))
     ]
     run = Run(samples, 1, 6)
-    assert (run.worst_wait, run.p95_wait, run.most_workers, run.changes) == (9.0, 9.0, 3, 2)
+    assert (run.worst_wait, run.p95_wait, run.most_workers, run.changes, run.flaps) == (9.0, 9.0, 3, 2, 1)
     assert run.server_minutes == pytest.approx(0.5 + 0.5 + 1.5)

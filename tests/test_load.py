@@ -24,7 +24,7 @@ import tornado.netutil
 import tornado.web
 
 import faafo_lab
-from faafo_lab import load, paths, plots
+from faafo_lab import history, load, paths, plots
 from faafo_lab.app import julia
 from faafo_lab.load.choosing import CLIENTS, Chooser
 from faafo_lab.load.host import limits
@@ -666,6 +666,20 @@ def test_a_calibration_is_remembered_and_leaves_no_fractal(app: Topology) -> Non
     assert app.stats()["done"] == before
 
 
+def test_without_a_worker_that_takes_tasks_nothing_is_measured_and_it_is_told_at_once(app: Topology) -> None:
+    before = app.stats()["waiting"], app.stats()["done"]
+    workers = [server.name for server in app.workers]
+    app.drain(workers)
+    try:
+        for measuring in (load.calibrate, lambda app: load.measure(app, WORK)):
+            with pytest.raises(load.LoadError, match=r"No worker takes tasks \(app-worker-1, app-worker-2: .*drained"):
+                measuring(app)
+    finally:
+        for name in workers:
+            app.api.drain(name, False)
+    assert (app.stats()["waiting"], app.stats()["done"]) == before, "an order was left"
+
+
 def test_a_remembered_value_that_is_far_off_is_measured_again(app: Topology) -> None:
     right = load.calibrate(app).steps_per_second
     file = paths.home() / "calibration.json"
@@ -760,13 +774,29 @@ def test_a_drill_counts_what_a_client_loses_and_what_it_makes_twice(app: Topolog
 
 def test_a_lost_attempt_is_known(app: Topology) -> None:
     work, timeline = load.calibrate(app), load.Timeline()
-    before = app.stats()["done"]
-    load.create(app.endpoints, work.tasks(2, 6.0), progress=False)
-    worker, task = load.busy_worker(app)
-    app.cloud.delete_servers([worker])
-    load.watch(app, done=before + 2)
+    with history.recording(app) as record:
+        rows = load.create(app.endpoints, work.tasks(2, 6.0), progress=False)
+        record.add(rows)
+        worker, task = load.busy_worker(app)
+        app.cloud.delete_servers([worker])
+    found = history.verdict(record.history)
+    assert (found.valid, found.acknowledged, found.made_once) == (True, 2, 2), found
+    stays = [(stay.where, stay.how) for stay in history.stages(record.history, task)]
+    [lost] = [number for number, (_, how) in enumerate(stays) if how == "lost: lease over"]
+    assert stays[lost][0] == worker.name
+    assert [where for where, _ in stays[lost + 1 : lost + 3]] == ["outbox", "queue"]
+    assert stays[-1][1] == "done"
+    assert record.history.within < 5
     timeline.collect(app.endpoint)
     [done] = [done for done in timeline.done.values() if done.uuid == task]
     assert [lost.worker for lost in done.lost] == [worker.name], done
     [lost] = done.lost
     assert lost.started < lost.ended <= done.at
+    app.api.delete([task])
+    gone = history.verdict(history.collect(app, rows))
+    assert (gone.valid, gone.made_once, gone.lost) == (False, 1, 1)
+    assert gone.witness
+    assert (gone.witness.order, [event.what for event in gone.witness.events]) == (task, ["order", "absent"])
+    app.cloud.delete_servers(["app-api-1", "app-api-2"])
+    unread = history.verdict(history.collect(app, rows, timeout_seconds=0))
+    assert (unread.valid, unread.why) == (None, ("not looked at: 2 of 2 orders",))

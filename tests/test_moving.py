@@ -10,13 +10,20 @@ import faafo_lab
 from faafo_lab import load
 from faafo_lab.cloud import ssh
 from faafo_lab.topology import Topology, TopologyError
+from faafo_lab.topology.api import LOST
 
 DISK = "file:///var/lib/faafo/images"
 
 
 @pytest.fixture
-def app(backend_home: tuple[str, Path]) -> Iterator[Topology]:
-    app = Topology(faafo_lab.connect(), say=lambda line: None)
+def said() -> list[str]:
+    """What the application says of its changes."""
+    return []
+
+
+@pytest.fixture
+def app(backend_home: tuple[str, Path], said: list[str]) -> Iterator[Topology]:
+    app = Topology(faafo_lab.connect(), say=said.append)
     try:
         yield app.deploy(api=2, worker=1, images=DISK)
     finally:
@@ -40,7 +47,9 @@ def everywhere(app: Topology, made: dict[str, bytes]) -> bool:
 
 
 @pytest.mark.parametrize("backend_home", ["openstacksdk"], indirect=True)
-def test_pictures_on_the_disks_of_apis_are_moved_and_a_deploy_with_another_place_loses_none(app: Topology) -> None:
+def test_pictures_on_the_disks_of_apis_are_moved_and_a_deploy_with_another_place_loses_none(
+    app: Topology, said: list[str]
+) -> None:
     made = pictures(app, 8)
     assert {one["image_at"] for one in app.fractals()} == {"file://app-api-1", "file://app-api-2"}
     assert not everywhere(app, made)
@@ -63,9 +72,12 @@ def test_pictures_on_the_disks_of_apis_are_moved_and_a_deploy_with_another_place
     )
     with pytest.raises(TopologyError, match=f"1 pictures are damaged .*{damaged}"):
         app.deploy(api=1, worker=1, images="database")
+    assert not any("not undone" in line for line in said), said
     app.wait_serving()  # the APIs were started again
+    assert {node["name"] for node in app.nodes() if node["drain"] and node["state"] != LOST} == set()
     app.api.delete([damaged])
     del made[damaged]
     app.deploy(api=1, worker=1, images="database")
     assert list(app.endpoints) == ["app-api-1"]
+    assert not any("not drained" in line for line in said), said
     assert everywhere(app, made)

@@ -21,6 +21,7 @@ from PIL import Image
 
 from faafo_lab import load, plots
 from faafo_lab.autoscale import Run, Sample
+from faafo_lab.history import Event, History, HistoryError
 from faafo_lab.load import Done, Lost, Timeline
 from faafo_lab.load.rows import Request, Rows
 from faafo_lab.plots import usl
@@ -268,7 +269,9 @@ def test_alt_text_survives_the_export_to_html(timeline: Timeline) -> None:
         plots.latency({"a < b": rows(0.1, 0.2)}),
         plots.scaling({1: 1.0, 2: 1.9}),
         plots.bottleneck({("read", 1, 1): 250.0}),
-        plots.autoscaling(Run((Sample(0.0, 1, 0.5, 1, 1, 50.0, 2.0, 2.0),), 1, 6)),
+        plots.autoscaling(
+            Run((Sample(at=0.0, waiting=1, oldest_waiting_seconds=0.5, wanted=1, requested=1, workers=1),), 1, 6)
+        ),
     ]
     for shown in pictures:
         page = exported(shown)
@@ -320,20 +323,6 @@ def test_a_prediction_hides_no_number_of_the_bottleneck(guess: float, monkeypatc
         )
 
 
-def test_failures_are_counted_by_api_with_the_kill_marked() -> None:
-    dead = load.Try(3.2, 0.1, None, "http://127.0.0.1:9", "ConnectionRefusedError")
-    fine = [Request(float(n), 0.01, 200, "app-api-2") for n in range(6)]
-    again = Request(3.2, 0.3, 200, "app-api-2", tried=(dead, load.Try(3.4, 0.1, 200, "app-api-2")))
-    picture = plots.failures(
-        {"turns": Rows([*fine, again]), "first": Rows(fine)}, [(3.0, "killed")], {"app-api-1": "http://127.0.0.1:9"}
-    )
-    assert [row for row in picture.rows if row[3]] == [("turns", "app-api-1", 3.0, 1)]
-    assert "turns: 1 tries failed, 0 of 7 requests" in picture.alt
-    assert "Events: killed" in picture.alt
-    assert "nothing to show" in plots.failures({}).alt
-    assert "nothing to show" in plots.storm({}).alt
-
-
 def test_a_surges_tries_requests_and_answers_are_lines() -> None:
     tried = tuple(load.Try(2.0 + n / 4, 0.2, None, "a", "timed out") for n in range(4))
     rows = Rows([Request(1.0, 0.1, 200, "a"), Request(2.0, 1.0, None, "a", "timed out", tried=tried)])
@@ -344,3 +333,25 @@ def test_a_surges_tries_requests_and_answers_are_lines() -> None:
     }
     assert totals == {"tries": 10.0, "requests": 4.0, "succeeded": 2.0}
     assert "2.50 tries for each request" in picture.alt
+
+
+def test_the_life_of_an_order_names_each_stay_and_what_clients_saw() -> None:
+    def said(at: float, what: str, worker: str = "") -> Event:
+        return Event(at, what, "b59c", who=worker, generation=1, clock="application")
+
+    events = [Event(0, "order", "b59c", 1.5), Event(1.6, "order", "b59c", 1.7, "app-api-2", 200)]
+    events += [said(0.1, "accepted"), said(0.2, "queued"), said(0.3, "leased", "app-worker-1")]
+    events += [said(2.3, "renewed", "app-worker-1"), said(12, "lost", "app-worker-1"), said(12.5, "queued")]
+    events += [said(13, "leased", "app-worker-2"), said(16, "done", "app-worker-2"), said(17, "late", "app-worker-1")]
+    picture = plots.life(History([*events, Event(18, "made", "b59c", 18.3)]), "b59c")
+    check(picture)
+    for words in (
+        "Clients: ordered: no answer at 0.00 s, ordered: 200 at 1.60 s, seen made at 18.00 s",
+        "app-worker-1 from 0.30 to 12.00 s (lost: lease over); outbox from 12.00 to 12.50 s; queue from 12.50 to 13.00",
+        "app-worker-2 from 13.00 to 16.00 s (done); app-worker-1 from 17.00 to 17.00 s (too late: dropped)",
+    ):
+        assert words in picture.alt
+    assert [row[0] for row in picture.rows][:5] == ["clients", "clients", "clients", "outbox", "queue"]
+    check(plots.life(History(events[:1]), "b59c"))
+    with pytest.raises(HistoryError, match="has no order 'x'"):
+        plots.life(History(events), "x")

@@ -72,6 +72,8 @@ def assert_clear(cloud: Cloud) -> None:
     assert cloud.key_pairs() == []
     assert [group.name for group in cloud.security_groups()] == ["default"]
     assert cloud.containers() == []
+    assert cloud.volumes() == []
+    assert cloud.snapshots() == []
 
 
 @pytest.mark.long

@@ -22,6 +22,7 @@ import requests
 
 import faafo_lab
 from faafo_lab import load, widgets
+from faafo_lab.balancer import Balancer, Member
 from faafo_lab.cloud import direct
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.model import Server
@@ -112,6 +113,30 @@ def test_every_server_is_drawn_inside_the_picture_and_none_on_another(apis: int,
             assert abs(x - other_x) >= picture.BOX_WIDTH or abs(y - other_y) >= picture.BOX_HEIGHT
     texts = {text.text for text in svg.iter(f"{SVG}text")}
     assert {machine.name for machine in moment.machines} <= texts
+
+
+@pytest.mark.parametrize(("apis", "workers"), [(1, 0), (2, 3), (6, 12)])
+def test_a_load_balancer_is_drawn_before_the_apis_and_takes_requests_and_results(apis: int, workers: int) -> None:
+    health = ("ONLINE", "ERROR", "DRAINING", "ONLINE", "ONLINE", "ONLINE")
+    members = tuple(Member(str(n), f"app-api-{n + 1}", f"10.0.0.{n}", 80, 1, health[n]) for n in range(apis))
+    front = Balancer("1", "app-balancer", "10.0.0.99", "192.0.2.7", "ROUND_ROBIN", members, None, "ACTIVE")
+    moment = replace(crowd(apis, workers), front=front)
+    [svg] = svgs(picture.topology(moment))
+    boxes = [rect for rect in svg.iter(f"{SVG}rect") if rect.attrib["width"] == str(picture.BOX_WIDTH)]
+    assert len(boxes) == len(moment.machines) + 1
+    *machines, (x, y) = [(float(box.attrib["x"]), float(box.attrib["y"])) for box in boxes]
+    assert x + picture.BOX_WIDTH < min(x for x, _ in machines)
+    assert 0 <= y <= float(svg.attrib["viewBox"].split()[3]) - picture.BOX_HEIGHT
+    heads = [each for each in svg.iter(f"{SVG}polygon") if picture.BLUE in each.attrib["style"]]
+    assert len(heads) == 1 + apis + bool(workers)  # to the balancer, from it to each API, and the results to it
+    texts = [text.text or "" for text in svg.iter(f"{SVG}text")]
+    online = sum(each == "ONLINE" for each in health[:apis])
+    assert {"app-balancer", "192.0.2.7", f"{online} of {apis} members online"} <= {*texts}
+    assert [text for text in texts if text.startswith("results")] == ["results to app-balancer, port 80"] * bool(
+        workers
+    )
+    assert [text for text in texts if text in health] == [*health[:apis]], "beside each API's arrow"
+    assert "app-api-1 ONLINE" in svg.attrib["aria-label"]
 
 
 def test_every_worker_has_an_arrow_to_the_queue() -> None:

@@ -24,6 +24,7 @@ Its rooms, in the order in which a fractal passes through them:
     outbox       what is on its way: outbox, queue, leases
     attempts     those that were lost
     failures     what could not be made: tried again, or failed
+    events       what happened to fractals, step by step, for whoever watches
     store        all database work
     files        places of whole files: a directory, an object store
     images       where the PNGs are kept: the database, a disk, an object store

@@ -6,12 +6,14 @@ They are in the fractal's own row, as the JSON that the API tells. An attempt th
 import json
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from faafo_lab.app.database import now
+from faafo_lab.app import events
+from faafo_lab.app.database import iso, now
 from faafo_lab.app.schema import fractals
 from faafo_lab.app.transaction import Transaction
 
@@ -34,6 +36,9 @@ class Attempt(NamedTuple):
 
 def lose(transaction: Transaction, attempts: Iterable[Attempt]) -> None:
     """Note that these end now."""
+    attempts = sorted(attempts, key=lambda attempt: attempt.worker)
+    for worker, some in groupby(attempts, key=lambda attempt: attempt.worker):
+        events.note(transaction, events.LOST, [attempt.number for attempt in some], worker)
     rows = [
         {
             "of": number,
@@ -50,8 +55,3 @@ def lose(transaction: Transaction, attempts: Iterable[Attempt]) -> None:
 def shown(lost: str | None) -> list[dict[str, Any]]:
     """What the API tells about the lost attempts, the oldest first."""
     return list(json.loads(lost)) if lost else []
-
-
-def iso(moment: datetime | None) -> str | None:
-    """A moment as the API writes it: in UTC, to the microsecond."""
-    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}+00:00" if moment else None

@@ -8,6 +8,7 @@ for what only one API may do at a time. ``Meaning`` says what an error means.
 import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
@@ -97,6 +98,11 @@ class Time(TypeDecorator[Any]):
         """The engine's own type."""
         kind = sa.DateTime(timezone=True) if dialect.name == "postgresql" else mysql.DATETIME(fsp=6)
         return dialect.type_descriptor(kind)
+
+
+def iso(moment: datetime | None) -> str | None:
+    """A moment as the API writes it: in UTC, to the microsecond."""
+    return f"{moment.replace(tzinfo=None).isoformat(timespec='microseconds')}+00:00" if moment else None
 
 
 class now(FunctionElement[Any]):

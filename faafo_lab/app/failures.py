@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from faafo_lab.app import generations, numbers
+from faafo_lab.app import events, generations, numbers
 from faafo_lab.app.database import now, one_of
 from faafo_lab.app.errors import NotFound
 from faafo_lab.app.outbox import NOT_STARTED, after_attempts
@@ -22,7 +22,7 @@ from faafo_lab.app.validation import Failure
 FAILURES_MAX = 5
 
 _LOCK = (
-    sa.select(fractals.c.number, fractals.c.lease_run, fractals.c.failures)
+    sa.select(fractals.c.number, fractals.c.lease_run, fractals.c.leased_by, fractals.c.failures)
     .where(fractals.c.uuid == bindparam("uuid"))
     .with_for_update()
 )
@@ -31,7 +31,7 @@ _count = {"failure": bindparam("reason"), "failures": fractals.c.failures + bind
 _LATER = _this.values(published_at=None, retry_at=after_attempts(fractals.c.attempts), **_count, **NOT_STARTED)
 _FAIL = _this.values(failed_at=now(), **_count, **NOT_STARTED)
 _FAILED = (
-    sa.select(fractals.c.uuid)
+    sa.select(fractals.c.uuid, fractals.c.number)
     .where(one_of(fractals.c.uuid, bindparam("uuids")), fractals.c.failed_at.is_not(None))
     .order_by(fractals.c.uuid)
     .with_for_update()
@@ -51,12 +51,13 @@ def note(transaction: Transaction, uuid: str, failure: Failure) -> bool:
     row = transaction.row(_LOCK, uuid=uuid)
     if row is None:
         raise NotFound(f"There is no fractal {uuid}.")
-    number, run, failures = row
+    number, run, worker, failures = row
     if run != failure.run or not generations.meant(transaction, uuid, number, failure.generation):
         return False
     by = int(failure.fault == "task")
     failed = bool(failures + by >= FAILURES_MAX)
     transaction.run(_FAIL if failed else _LATER, of=uuid, reason=failure.reason, by=by)
+    events.note(transaction, events.FAILED if failed else events.RETRY, [number], worker)
     if failed:
         numbers.count(transaction, numbers.FAILED, 1)
     return failed
@@ -64,12 +65,13 @@ def note(transaction: Transaction, uuid: str, failure: Failure) -> bool:
 
 def forget(transaction: Transaction, uuids: Sequence[str], waiting_max: int) -> bool:
     """Try those of these that have failed anew; False, and nothing changes, where too many would wait."""
-    failed = [uuid for (uuid,) in transaction.rows(_FAILED, uuids=list(uuids))]
+    failed: dict[str, int] = dict(transaction.rows(_FAILED, uuids=list(uuids)))  # their numbers
     if not failed:
         return True
     numbers.count(transaction, numbers.FAILED, -len(failed))
     if numbers.totals(transaction).to_do > waiting_max:
         numbers.count(transaction, numbers.FAILED, len(failed))
         return False
-    transaction.run(_ANEW, uuids=failed)
+    transaction.run(_ANEW, uuids=list(failed))
+    events.note(transaction, events.ANEW, list(failed.values()))
     return True

@@ -10,7 +10,7 @@ usage() {
     cat <<'USAGE'
 usage: faafo-install [-i database|messaging|faafo]... [-r api|worker|demo]...
                      [-e ENDPOINT]... [-b] [-a ADVERTISED] [-m QUEUE_URL] [-d DATABASE_URL] [-o IMAGES_URL]
-                     [-w WAITING_MAX] [-s SECRET]
+                     [-w WAITING_MAX] [-s SECRET] [-v VOLUME]
 
   -i database    a database server            -r api     run the API and the web page
   -i messaging   a message broker             -r worker  run a worker
@@ -30,6 +30,9 @@ usage: faafo-install [-i database|messaging|faafo]... [-r api|worker|demo]...
   -w WAITING_MAX   how many fractals may wait at once: more are refused (503)    (default: FAAFO_WAITING_MAX, or 100000)
   -s SECRET        the deployment's secret: results, deletions, database and broker need it
                    (default: FAAFO_SECRET, or the one of the last installation)
+  -v VOLUME        the id of an attached volume for the files of -i database: it waits until the volume is there, uses
+                   the database that is on it, and moves one there that is on this machine's disk
+                   (default: this machine's disk)
 
   Every user of a machine can read its command lines. So -m, -d, -o and -s may be left out, and
   FAAFO_QUEUE_URL, FAAFO_DATABASE_URL, FAAFO_IMAGES_URL and FAAFO_SECRET be set in the environment instead.
@@ -52,10 +55,10 @@ say() { echo "faafo-install: $1"; }
 
 # --- What is asked for -------------------------------------------------------------------------------------------
 
-install=() run=() endpoints=() advertised='' balanced='' waiting_max=${FAAFO_WAITING_MAX-}
+install=() run=() endpoints=() advertised='' balanced='' waiting_max=${FAAFO_WAITING_MAX-} volume=''
 queue_url=${FAAFO_QUEUE_URL-} database_url=${FAAFO_DATABASE_URL-} images_url=${FAAFO_IMAGES_URL-} secret=${FAAFO_SECRET-}
 export -n FAAFO_QUEUE_URL FAAFO_DATABASE_URL FAAFO_IMAGES_URL FAAFO_SECRET # what is installed need not see them
-while getopts ':hbi:r:e:a:m:d:o:w:s:' option; do
+while getopts ':hbi:r:e:a:m:d:o:w:s:v:' option; do
     case $option in
         h) usage; exit 0 ;;
         b) balanced=yes ;;
@@ -74,6 +77,7 @@ while getopts ':hbi:r:e:a:m:d:o:w:s:' option; do
         o) images_url=$OPTARG ;;
         w) waiting_max=$OPTARG ;;
         s) secret=$OPTARG ;;
+        v) volume=$OPTARG ;;
         :) wrong "-$OPTARG needs a value" ;;
         *) wrong "-$OPTARG is no option" ;;
     esac
@@ -110,6 +114,9 @@ case $database_url in '' | postgresql://?* | mysql://?* | mariadb://?*) ;;
 
 case $images_url in '' | database | file:///?* | swift://?* | swift+http://?* | s3://?* | s3+http://?* | local:///?*) ;;
     *) wrong '-o (FAAFO_IMAGES_URL): it must be database, file:///DIRECTORY, or begin with swift:// or s3://' ;; esac
+
+case $volume in *[!0-9A-Fa-f-]*) wrong "-v $volume: it is a volume's id, such as 6f70656e-7374-4163-8b00-000000000000" ;; esac
+[ -z "$volume" ] || installs database || wrong '-v is for the files of a database: add -i database'
 
 root=${INSTANCE_ROOT-}
 embedded=${INSTANCE_ROOT:+yes}
@@ -183,6 +190,94 @@ UNIT
     [ -z "$new" ] || [ -z "$existed" ] || changed+=("$name")
 }
 
+# --- The database's volume ----------------------------------------------------------------------------------------
+
+VOLUME_SECONDS=1800 # the cloud attaches it to the machine that runs already
+MOVING=$root/var/lib/faafo-database.moving # is there from the beginning to the end of a move
+
+disk() { # the volume, as this machine has it: a block device, or on the embedded cloud a directory
+    local found
+    if [ -n "$embedded" ]; then
+        for found in "${INSTANCE_VOLUMES-}"/*; do
+            [ "$(basename "$(readlink -f "$found")")" != "$volume" ] || printf '%s' "$found"
+        done
+    else # its serial number is the id, or as much of it as virtio has room for
+        for found in /dev/disk/by-id/*"${volume:0:20}"*; do
+            case $found in *-part[0-9]*) continue ;; esac
+            [ ! -b "$found" ] || { readlink -f "$found"; return; }
+        done
+    fi
+}
+
+await_disk() {
+    local left=$VOLUME_SECONDS found
+    until found=$(disk) && [ -n "$found" ]; do
+        [ $left -ne $VOLUME_SECONDS ] || say "waiting for volume $volume" >&2
+        left=$((left - 1))
+        [ $left -gt 0 ] || failed "volume $volume is not attached to this machine: attach it, then run this again."
+        sleep 1
+    done
+    printf '%s' "$found"
+}
+
+formatted() { # formatted DEVICE: it has a file system, and is mounted now and at each boot; prints where
+    local place=/var/lib/faafo-volume id
+    [ -n "$(blkid -p -o value -s TYPE "$1" || true)" ] || mkfs.ext4 -q "$1" || failed "$1 can't be formatted."
+    id=$(blkid -p -o value -s UUID "$1")
+    mkdir -p "$place"
+    grep -q "^UUID=$id " /etc/fstab || printf 'UUID=%s %s ext4 defaults,nofail 0 2\n' "$id" "$place" >>/etc/fstab
+    mountpoint -q "$place" || mount "$place" || failed "$1 can't be mounted."
+    printf '%s' "$place"
+}
+
+on_volume() { # on_volume DIRECTORY
+    if [ -n "$embedded" ]; then [ -L "$1" ]; else mountpoint -q "$1"; fi
+}
+
+copy_whole() { # copy_whole FROM TO: TO is there whole or not at all
+    [ ! -e "$2" ] || return 0
+    rm -rf "$2.new"
+    cp -a "$1" "$2.new"
+    [ -n "$embedded" ] || sync
+    mv "$2.new" "$2"
+}
+
+lead() { # lead DIRECTORY TO: what is at DIRECTORY is what is at TO, on the volume, also after a reboot
+    on_volume "$1" || rm -rf "$1" # what was copied: without its volume a machine must not start an old database
+    if [ -n "$embedded" ]; then
+        mkdir -p "${1%/*}"
+        ln -sfn "../../../volumes/${2#"$INSTANCE_VOLUMES"/}" "$1" # the cloud's directory may be moved
+        return
+    fi
+    mkdir -p "$1"
+    grep -q " $1 none bind" /etc/fstab ||
+        printf '%s %s none bind,nofail,x-systemd.requires-mounts-for=%s 0 0\n' "$2" "$1" "${2%/*}" >>/etc/fstab
+    on_volume "$1" || mount "$1" || failed "$1 can't be mounted."
+    systemctl daemon-reload
+}
+
+database_on_volume() { # database_on_volume SERVICE DIRECTORY NAME [DIRECTORY NAME]...: they are NAME on the volume
+    local service=$1 place
+    shift
+    place=$(await_disk)
+    [ -n "$embedded" ] || place=$(formatted "$place")
+    if ! on_volume "$1" && [ -n "$(ls -A "$1" 2>/dev/null)" ]; then
+        [ ! -e "$place/$2" ] || [ -e "$MOVING" ] ||
+            failed "there is a database on volume $volume, and another one in $1: delete the one that is not yours."
+        : >"$MOVING"
+        systemctl disable --now "$service" # nor does a reboot start it before all of it is moved
+        copy_whole "$1" "$place/$2"
+        [ $# -eq 2 ] || copy_whole "$3" "$place/$4"
+    fi
+    while [ $# -gt 0 ]; do
+        mkdir -p "$place/$2"
+        lead "$1" "$place/$2"
+        shift 2
+    done
+    [ ! -e "$MOVING" ] || say "the database is on volume $volume now"
+    rm -f "$MOVING"
+}
+
 # --- A real machine: packages ------------------------------------------------------------------------------------
 
 apt() { # a fresh machine updates itself: others may have apt's locks for some minutes
@@ -203,7 +298,14 @@ apt_install() {
 }
 
 real_database() {
+    # with its configuration, which Debian keeps elsewhere: else the package would not know the volume's database
+    [ -z "$volume" ] || database_on_volume postgresql /var/lib/postgresql lib /etc/postgresql etc
     apt_install postgresql
+    # the last machine's account may have had another number
+    if [ -n "$volume" ] && [ -n "$(find /var/lib/postgresql /etc/postgresql ! -user postgres -print -quit)" ]; then
+        systemctl stop postgresql
+        chown -R postgres:postgres /var/lib/postgresql /etc/postgresql
+    fi
     systemctl enable --now postgresql
     local quoted=${password//\'/\'\'} config
     # by standard input: a command line is no place for a password
@@ -274,6 +376,7 @@ if [ -z "$embedded" ]; then
 else
     account=''
     if installs database; then
+        [ -z "$volume" ] || database_on_volume faafo-database "$root/var/lib/postgresql" postgresql
         service faafo-database 'Database of the Fractals application (PostgreSQL)' faafo-database \
             $'KillSignal=SIGINT\nKillMode=mixed\nTimeoutStopSec=20' < <(variable FAAFO_SECRET "$secret")
     fi

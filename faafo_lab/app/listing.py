@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from faafo_lab.app import attempts, numbers, pieces
-from faafo_lab.app.attempts import iso
+from faafo_lab.app.database import iso
 from faafo_lab.app.errors import BadRequest
 from faafo_lab.app.julia import Task
 from faafo_lab.app.numbers import CREATED, DELETED, DONE, counter

@@ -10,8 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from faafo_lab.app.attempts import iso
-from faafo_lab.app.database import now, shifted
+from faafo_lab.app.database import iso, now, shifted
 from faafo_lab.app.errors import NotFound
 from faafo_lab.app.schema import runs
 from faafo_lab.app.settings import NODE_FORGOTTEN_SECONDS, NODE_LOST_SECONDS

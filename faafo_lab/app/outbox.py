@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from faafo_lab.app import attempts, generations
+from faafo_lab.app import attempts, events, generations
 from faafo_lab.app.attempts import Attempt
 from faafo_lab.app.database import now, one_of, shifted
 from faafo_lab.app.julia import Order, Task
@@ -121,6 +121,7 @@ _LEASED_BY = sa.select(*attempts.COLUMNS).where(_leased, fractals.c.lease_run ==
 def published(transaction: Transaction, numbers: Sequence[int]) -> None:
     """These are in the queue."""
     transaction.run(_PUBLISHED, numbers=list(numbers))
+    events.note(transaction, events.QUEUED, numbers)
 
 
 def put_back(transaction: Transaction, numbers: Sequence[int]) -> None:
@@ -177,6 +178,7 @@ def refill(transaction: Transaction, queue_is_empty: bool) -> int:
         rows = transaction.rows(_OVERTAKEN, overtaker=overtaker) if overtaker else []
     lost = {number for (number,) in rows}
     put_back(transaction, sorted(lost))
+    events.note(transaction, events.MISSING, sorted(lost))
     return len(lost)
 
 
@@ -184,7 +186,7 @@ def lease(transaction: Transaction, beat: Heartbeat) -> dict[str, Lease]:
     """Take or renew the leases of what a worker works on: what became of each, by uuid."""
     answer = dict.fromkeys(beat.working_on, Lease.GONE)
     unsaid = generations.withdrawn_of(transaction, set(beat.working_on) - set(beat.generations))
-    yours, ended = [], []
+    new, renewed, ended = list[int](), list[int](), list[Attempt]()
     for row in transaction.rows(_LEASABLE, uuids=list(beat.working_on)):
         number, uuid, completed_at, run, failed_at, free, *attempt = row
         if uuid in unsaid or beat.generations.get(uuid, number) != number:
@@ -193,14 +195,16 @@ def lease(transaction: Transaction, beat: Heartbeat) -> dict[str, Lease]:
             answer[uuid] = Lease.DONE if completed_at else Lease.FAILED
         elif free or run == beat.run:
             answer[uuid] = Lease.YOURS
-            yours.append(number)
+            (renewed if run == beat.run else new).append(number)
             if run not in (None, beat.run):  # its lease ran out
                 ended.append(Attempt(*attempt))
         else:
             answer[uuid] = Lease.TAKEN
     attempts.lose(transaction, ended)
-    if yours:
+    if yours := new + renewed:
         transaction.run(_LEASE, numbers=yours, name=beat.name, run=beat.run, seconds=LEASE_SECONDS)
+        events.note(transaction, events.LEASED, new, beat.name)
+        events.note(transaction, events.RENEWED, renewed, beat.name)
     return answer
 
 

@@ -11,6 +11,7 @@
     PUT    /v1/node/NAME             {"drain": true}           (secret)   200
     DELETE /v1/node/NAME?run=RUN     a worker says goodbye     (secret)   204
     GET    /v1/load                  this machine's load                  200
+    GET    /v1/event                 after=: what happened since  200
     GET    /v1/stats                 how many fractals, by state          200
     GET    /v1/dead                  dead letters              (secret)   200
     DELETE /v1/dead                  throw them away           (secret)   200
@@ -34,7 +35,7 @@ from typing import Any, TypeVar
 
 from tornado.iostream import StreamClosedError
 
-from faafo_lab.app import dead, listing, logs, nodes, numbers, openapi, tasks, validation
+from faafo_lab.app import dead, events, listing, logs, nodes, numbers, openapi, tasks, validation
 from faafo_lab.app.errors import AppError, BadRequest, BrokerAway, DatabaseAway, NotFound
 from faafo_lab.app.handler import JSON, RETRY_AFTER_SECONDS, Handler, known_uuid
 from faafo_lab.app.metrics import CONTENT_TYPE
@@ -144,8 +145,8 @@ class NodesHandler(Handler):
         """A worker's heartbeat: renew its leases; answer whether to drain, and which APIs serve."""
         self.check_secret()
         beat = validation.heartbeat(self.json_body())
-        drain, leases = await self.api.ask(self.api.store.heard, beat)
-        self.send({"drain": drain, "leases": leases, "endpoints": self.api.endpoints})
+        drain, leases, endpoints = await self.api.ask(self.api.store.heard, beat)
+        self.send({"drain": drain, "leases": leases, "endpoints": endpoints})
 
 
 class NodeHandler(Handler):
@@ -183,6 +184,18 @@ class LoadHandler(Handler):
                 "cores": load.cores,
             }
         )
+
+
+class EventsHandler(Handler):
+    """``/v1/event``."""
+
+    route = "/v1/event"
+
+    async def get(self) -> None:
+        """What happened to fractals after an event, the oldest first."""
+        validation.arguments(self.request.query_arguments, "after")
+        after = validation.after(self.argument("after", None))
+        self.send((await self.api.ask(self.api.store.read, events.page, after))._asdict())
 
 
 class StatsHandler(Handler):
@@ -311,6 +324,7 @@ ROUTES: list[tuple[str, type[Handler]]] = [
     (r"/v1/node/?", NodesHandler),
     (r"/v1/node/([^/]+)", NodeHandler),
     (r"/v1/load", LoadHandler),
+    (r"/v1/event", EventsHandler),
     (r"/v1/stats", StatsHandler),
     (r"/v1/dead", DeadHandler),
     (r"/v1/openapi\.json", DescriptionHandler),

@@ -6,6 +6,7 @@ loose_images   images outside that no row refers to, not yet or no more: the swe
 image_places   places outside that images were put or moved to: every API reads them, whichever its own place is
 counters       how many fractals were created, deleted, done and failed: what would take long to count
 gaps           how many of each block of numbers were deleted: see ``numbers``
+events         what happened to fractals lately: see ``events``
 withdrawn      which orders were deleted lately: see ``generations``
 runs           who serves: every run of an API or a worker, as it last reported: see ``nodes``
 """
@@ -136,6 +137,17 @@ gaps = Table(
     metadata,
     Column("block", BigInteger, primary_key=True, autoincrement=False),
     Column("deleted", Integer, nullable=False),
+    **MARIADB,
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("id", BigInteger, primary_key=True),
+    Column("at", Time, nullable=False),
+    Column("what", String(16), nullable=False),
+    Column("worker", String(NAME_LENGTH)),
+    Column("numbers", Text, nullable=False),  # of the fractals, with commas between
     **MARIADB,
 )
 

@@ -82,6 +82,8 @@ def _postgres() -> NoReturn:
     binaries = postgres_binaries()
     data = postgres_data()
     home = data.parent
+    if home.is_symlink() and not home.exists():
+        raise SettingsError(f"The database's volume is not attached ({os.readlink(home)}): attach it.")
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = _lock(home / "lock")
     user = account.find()

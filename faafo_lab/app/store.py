@@ -15,7 +15,7 @@ from typing import IO, Any, Concatenate, ParamSpec, TypeVar
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from faafo_lab.app import database, failures, generations, listing, nodes, numbers, outbox, pieces
+from faafo_lab.app import database, events, failures, generations, listing, nodes, numbers, outbox, pieces
 from faafo_lab.app.database import Meaning, now, one_of
 from faafo_lab.app.errors import AppError, Conflict, DatabaseAway, ImagesAway, NotFound, TooManyWaiting
 from faafo_lab.app.julia import Task
@@ -197,6 +197,7 @@ class Store:
             for number, task in enumerate(tasks, start=before + 1)
         ]
         transaction.run_many(_ADD, rows)
+        events.note(transaction, events.ACCEPTED, [row["number"] for row in rows])
         return {
             task.uuid: listing.shown_new(task, row["number"], moment) for task, row in zip(tasks, rows, strict=True)
         }
@@ -253,6 +254,8 @@ class Store:
         """
         number, completed_at, _, made = _found(transaction.row(_STATE, uuid=uuid), uuid)
         if completed_at is not None or not generations.meant(transaction, uuid, number, result.generation):
+            if made != image:  # else it came before, and its answer was lost
+                events.note(transaction, events.LATE, [result.generation or number], result.generated_by)
             return _fractal(transaction, uuid), made == image
         if picture:  # before the row is locked: a large one takes a while
             pieces.insert(transaction, image, picture)
@@ -260,6 +263,7 @@ class Store:
         if completed_at is not None or not generations.meant(transaction, uuid, number, result.generation):
             if picture:
                 pieces.remove(transaction, image)
+            events.note(transaction, events.LATE, [result.generation or number], result.generated_by)
             return _fractal(transaction, uuid), False
         if not picture and not pieces.claim(transaction, image):
             raise ImagesAway("The image took too long on its way and was given up: send it again.")
@@ -276,6 +280,7 @@ class Store:
             new_image=image,
         )
         fractal = _fractal(transaction, uuid)
+        events.note(transaction, events.DONE, [number], result.generated_by)
         numbers.count(transaction, numbers.DONE, 1)
         if failed_at is not None:
             numbers.count(transaction, numbers.FAILED, -1)
@@ -288,6 +293,7 @@ class Store:
         if image is not None:
             pieces.discard(transaction, image)
         generations.withdraw(transaction, uuid, number)
+        events.note(transaction, events.DELETED, [number])
         numbers.forget(transaction, number, done=completed_at is not None, failed=failed_at is not None)
         self._gaps = True
 
@@ -360,8 +366,9 @@ class Store:
     # Nodes
 
     @_in(Mode.WRITING)
-    def heard(self, transaction: Transaction, beat: Heartbeat) -> tuple[bool, dict[str, Lease]]:
-        """A worker's heartbeat: renew or take its leases. Whether it has to drain, and what became of each uuid."""
+    def heard(self, transaction: Transaction, beat: Heartbeat) -> tuple[bool, dict[str, Lease], list[str]]:
+        """A worker's heartbeat: renew or take its leases. Whether it has to drain, what became of each uuid, and where
+        workers reach the APIs that serve."""
         drain = nodes.write(
             transaction,
             "worker",
@@ -375,7 +382,8 @@ class Store:
             version=beat.version,
             endpoint=None,
         )
-        return drain, outbox.lease(transaction, beat) if beat.working_on else {}
+        leases = outbox.lease(transaction, beat) if beat.working_on else {}
+        return drain, leases, nodes.serving(transaction)
 
     @_in(Mode.WRITING)
     def hand_back(self, transaction: Transaction, name: str, run: str) -> None:
@@ -386,10 +394,8 @@ class Store:
     @_in(Mode.WRITING)
     def serving(
         self, transaction: Transaction, name: str, run: str, load: MachineLoad, version: str, endpoint: str | None
-    ) -> list[str]:
-        """An API's heartbeat: where workers reach the APIs that serve. Forgets silent nodes, and orders that were
-        deleted long ago.
-        """
+    ) -> None:
+        """An API's heartbeat. Forgets silent nodes, orders that were deleted long ago, and old events."""
         nodes.write(
             transaction,
             "api",
@@ -405,7 +411,7 @@ class Store:
         )
         nodes.forget_silent(transaction)
         generations.forget(transaction)
-        return nodes.serving(transaction)
+        events.forget(transaction)
 
 
 def _fractal(transaction: Transaction, uuid: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ NAME_MAX_LENGTH = 255
 WORKING_ON_MAX = 64
 RESULTS_PER_PAGE, RESULTS_PER_PAGE_MAX = 10, 1_000
 PAGE_MAX = 1_000_000_000
+EVENT_MAX = 2**53 - 1  # as far as every JSON reader counts
 GENERATION_MAX = 2**63 - 1
 DURATION_MAX_SECONDS = 1e9
 LOAD_AVERAGE_MAX = 1e6
@@ -267,6 +268,13 @@ def results_per_page(text: str | None) -> int | None:
     return _argument("results_per_page", text, RESULTS_PER_PAGE, 1, RESULTS_PER_PAGE_MAX, hint)
 
 
+def after(text: str | None) -> int | None:
+    """The argument ``after``, the number of an event, 0 before the first; None is "none so far" (-1)."""
+    if text == "-1":
+        return None
+    return _argument("after", text, 0, 0, EVENT_MAX, ", or -1 for none so far")
+
+
 def uuid(value: object, name: str = "uuid") -> str:
     """A uuid in its usual form, in lower case."""
     if not isinstance(value, str) or not _UUID.fullmatch(value.lower()):
@@ -332,6 +340,6 @@ def _numeral(name: str, text: str) -> int | float:
 def _argument(name: str, text: str | None, otherwise: int, least: int, most: int, hint: str = "") -> int:
     if text is None:
         return otherwise
-    if re.fullmatch("[0-9]{1,10}", text) and least <= int(text) <= most:
+    if re.fullmatch("[0-9]{1,16}", text) and least <= int(text) <= most:
         return int(text)
     raise BadRequest(f"'{name}' must be a whole number from {least} to {most}{hint}: got '{text[:40]}'.")

@@ -16,7 +16,7 @@ Its rooms:
     course      progress
     verdict     what a check says, in steps, and what makes a function a check
     memory      which exercises were tried and solved
-    questions   what several exercises ask of a cloud; relay: a network that loses answers; impostor: addresses where
+    questions   what several exercises ask of a cloud; impostor: addresses where
                 no API is; interruption: a cloud whose user pulls the plug
 """
 

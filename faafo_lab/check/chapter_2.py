@@ -3,13 +3,14 @@
 import random
 import threading
 from collections.abc import Callable
+from contextlib import closing
 
 from faafo_lab import load, reach
 from faafo_lab.check.questions import active, for_anybody, no_function, reporting, server_named
-from faafo_lab.check.relay import Relay
 from faafo_lab.check.verdict import Hint, exercise
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.load import Task
+from faafo_lab.load.network import Network
 from faafo_lab.topology import DATABASE_PORT, ROLES, discover
 
 ORDERS = 6
@@ -114,15 +115,17 @@ def exercise_2_4(cloud: Cloud, order: Callable[[Task, str], object] | None = Non
 
     def call() -> None:
         try:
-            order(task, relay.url)
+            order(task, network.urls[0])
         except Exception as error:
             failed.append(error)
 
-    with Relay(app.endpoint) as relay:
+    with closing(Network([app.endpoint], loses=1)) as network:
         client = threading.Thread(target=call, daemon=True, name="order")
         client.start()
         cloud.wait_until(lambda: not client.is_alive(), "your order() returned", ORDER_LIMIT_SECONDS)
-        requests, refusal = len(relay.statuses), relay.refusal
+        requests = len(network.answers)
+        refused = (answer for answer in network.answers if not answer.startswith(b"HTTP/1.1 2"))
+        refusal = next(refused, b"").partition(b"\r\n\r\n")[2].decode(errors="replace")
     made = sum(fractal["xa"] == mark for fractal in app.fractals())
     if refusal:
         return Hint(

@@ -3,7 +3,7 @@
 A backend (`shade.py`, `libcloud.py`, `openstacksdk.py`) implements the abstract methods, one short `@verb` per verb of
 the tutorial, and says which errors its library raises and what they mean. Whatever all backends share is written
 once, here (lookup by name, get-or-create, waiting, preflight checks, running commands) and in `objects.py` (the verbs
-of the object store).
+of the object store) and `volumes.py` (those of block storage).
 Methods take and return the dataclasses of `model.py`, and raise the errors of `errors.py`.
 
 Where a method takes a server, image, flavor, group, … it takes the dataclass, or a name or id.
@@ -16,7 +16,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from faafo_lab.cloud import console_log, direct, marks, preflight, receipt, records, sdk, ssh
 from faafo_lab.cloud.arguments import checked
@@ -45,19 +45,24 @@ from faafo_lab.cloud.model import (
     Rule,
     SecurityGroup,
     Server,
+    Snapshot,
+    Volume,
 )
 from faafo_lab.cloud.objects import ObjectStore
 from faafo_lab.cloud.objects import temporary_key as temporary_key
 from faafo_lab.cloud.receipt import Ledger, Receipt
 from faafo_lab.cloud.tape import Recorder, Tape
+from faafo_lab.cloud.volumes import BlockStorage
 from faafo_lab.cloud.waiting import Look, wait_until
 from faafo_lab.tables import scrolling
+
+T = TypeVar("T")
 
 CONSOLE_LINES = 20  # how much of a failed server's console log its error shows
 USER_DATA_BYTES_MAX = 49_149  # Nova's limit: 65,535 characters in base64
 
 
-class Cloud(ObjectStore):
+class Cloud(ObjectStore, BlockStorage):
     """A project on an OpenStack. Get one from `faafo_lab.connect()`.
 
     Methods raise only `CloudError`s. Several threads may call them; one object's calls run one at a time.
@@ -149,11 +154,12 @@ class Cloud(ObjectStore):
         user_data: str = "",
         metadata: Mapping[str, str] | None = None,
         network: Network | str | None = None,
+        address: str | None = None,
     ) -> Server:
         """Request a server and return at once (status BUILD): see `wait_for`.
 
         `user_data` is a script that runs at the first boot. Without `network` the server joins the one that
-        clouds.yaml names, else the project's only one.
+        clouds.yaml names, else the project's only one; without `address` it is given any free private address there.
         """
 
     @abstractmethod
@@ -252,6 +258,16 @@ class Cloud(ObjectStore):
                 return ip
         raise NotFound.among("floating IP", address_or_id, [ip.address for ip in ips])
 
+    @checked
+    def volume(self, name_or_id: str) -> Volume:
+        """The volume of this name or id."""
+        return pick("volume", self.volumes(), name_or_id)
+
+    @checked
+    def snapshot(self, name_or_id: str) -> Snapshot:
+        """The snapshot of this name or id."""
+        return pick("snapshot", self.snapshots(), name_or_id)
+
     # ---- get or create: `server, made = …`; `made` says whether it was created now ----
 
     @checked
@@ -287,6 +303,16 @@ class Cloud(ObjectStore):
             return Made(self.server(name), False)
         except NotFound:
             return Made(self.create_server(name, **arguments), True)
+
+    @checked
+    def get_or_create_volume(
+        self, name: str, gigabytes: int, *, snapshot: Snapshot | str | None = None, description: str = marks.CREATED
+    ) -> Made[Volume]:
+        """The volume of this name, whatever its size and content, once it can be used."""
+        try:
+            return Made(self._usable(self.volume(name)), False)
+        except NotFound:
+            return Made(self.create_volume(name, gigabytes, snapshot=snapshot, description=description), True)
 
     def free_floating_ip(self) -> FloatingIP:
         """A floating IP without a server: one of the project's, else a new one."""
@@ -383,12 +409,14 @@ class Cloud(ObjectStore):
         security_groups: int = 0,
         security_group_rules: int = 0,
         key_pairs: int = 0,
+        volumes: Sequence[int] = (),
     ) -> Limits:
         """Check, before anything is built, that the project has room for all this.
 
         Each number counts new resources (`floating_ips`: the needed ones, for which free ones serve); a new security
-        group has two rules by itself, which count. `flavor` is one for all `servers`, or one for each. Returns the
-        limits. Raises AuthError or Unreachable if the cloud can't be queried, else NotReady with all that is missing.
+        group has two rules by itself, which count. `flavor` is one for all `servers`, or one for each; `volumes` are
+        the gigabytes of each. Returns the limits. Raises AuthError or Unreachable if the cloud can't be queried, else
+        NotReady with all that is missing.
         """
         offer = preflight.Offer(
             self.limits(),  # the first call: it shows whether the cloud answers and accepts the credentials
@@ -398,9 +426,12 @@ class Cloud(ObjectStore):
             self.floating_ips() if floating_ips > 0 else [],
             self.security_groups() if security_group_rules > 0 else [],
             self.key_pairs() if key_pairs > 0 else [],
+            self.volume_limits() if volumes else None,
         )
         flavors = [flavor] * servers if isinstance(flavor, str | Flavor) else flavor
-        wanted = preflight.Wanted(servers, flavors, floating_ips, security_groups, security_group_rules, key_pairs)
+        wanted = preflight.Wanted(
+            servers, flavors, floating_ips, security_groups, security_group_rules, key_pairs, volumes
+        )
         preflight.check(offer, self.config, image, wanted)
         return offer.limits
 
@@ -448,10 +479,12 @@ class Cloud(ObjectStore):
             self.security_groups(),
             self.key_pairs(),
             self.flavors() if self._ledger.lives else [],
-            self._containers(),
-            self._credentials(),
+            _if_any(self.containers),
+            {each["id"]: each["name"] for each in _if_any(lambda: sdk.application_credentials(self))},
             price_per_server_hour,
-            sdk.load_balancers(self),
+            _if_any(lambda: sdk.load_balancers(self)),
+            _if_any(self.volumes),
+            _if_any(self.snapshots),
         )
 
     @property
@@ -463,18 +496,6 @@ class Cloud(ObjectStore):
     def services(self) -> Mapping[str, str]:
         """The services' unversioned addresses by type ("compute", …), from the last login; none before it."""
         return self._recorder.services.endpoints
-
-    def _containers(self) -> list[str]:
-        """The project's containers; none if there is no object store, or not for this user."""
-        with suppress(NotFound, Forbidden):
-            return self.containers()
-        return []
-
-    def _credentials(self) -> dict[str, str]:
-        """The user's application credentials, names by id; none if the cloud has none, or not for this user."""
-        with suppress(NotFound, Forbidden):
-            return {each["id"]: each["name"] for each in sdk.application_credentials(self)}
-        return {}
 
     def again(self) -> Cloud:
         """Another connection to the same project, for another thread: with the same receipt, and a tape of its own."""
@@ -580,9 +601,12 @@ class Cloud(ObjectStore):
     def _key_name(self, key_pair: KeyPair | str | None) -> str | None:
         return key_pair.name if isinstance(key_pair, KeyPair) else key_pair
 
-    def _network_for(self, network: Network | str | None) -> Network | None:
-        """A new server's network: the requested one, else clouds.yaml's, else (None) the only one."""
+    def _network_for(self, network: Network | str | None, address: str | None = None) -> Network | None:
+        """A new server's network: the requested one, else clouds.yaml's, else the only one (None, unless Nova needs it
+        for a fixed address)."""
         name = network or self.config.network
+        if address and not name:
+            return pick_network(self.config, self.networks(), external=False)
         return self.network(name) if isinstance(name, str) else name
 
     def _external_network(self) -> Network:
@@ -603,8 +627,15 @@ class Cloud(ObjectStore):
 
 
 ABSTRACT = [name for name in vars(Cloud) if name in Cloud.__abstractmethods__]
-VERBS = tuple(name for name in (*ABSTRACT, *vars(ObjectStore)) if not name.startswith("_"))
+VERBS = tuple(name for name in (*ABSTRACT, *vars(ObjectStore), *vars(BlockStorage)) if not name.startswith("_"))
 
 
 def _many(servers: Server | str | Iterable[Server | str]) -> list[Server | str]:
     return [servers] if isinstance(servers, Server | str) else list(servers)
+
+
+def _if_any(listed: Callable[[], list[T]]) -> list[T]:
+    """What a service lists; nothing if the cloud has no such service, or not for this user."""
+    with suppress(NotFound, Forbidden):
+        return listed()
+    return []

@@ -194,6 +194,7 @@ KNOWN: tuple[tuple[str, type[CloudError], str], ...] = (
     ("Invalid key_name", NotFound, "`cloud.key_pairs()` lists those that there are."),
     ("Request Entity Too Large", BadRequest, "Send less at once."),
     ("while it is in", InUse, "Wait until its state allows this, and try again."),
+    ("tatus must be available", InUse, "Detach it, delete its snapshots, or wait for what is in progress: try again."),
     ("is not ready", InUse, "Wait until it is ACTIVE, and try again."),
 )
 

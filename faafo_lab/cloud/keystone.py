@@ -22,7 +22,13 @@ from faafo_lab.cloud.errors import AuthError, CloudError, CloudFailed, ConfigErr
 
 logging.getLogger("keystoneauth").addHandler(logging.NullHandler())  # its errors are raised, so its log adds nothing
 
-OPTIONAL = {"object-store": "object store", "load-balancer": "load balancers"}  # services that clouds may lack
+# The services that clouds may lack, by what their names have in common.
+OPTIONAL = {
+    "object-store": "object store",
+    "load-balancer": "load balancers",
+    "volume": "volumes (block storage)",
+    "block-storage": "volumes (block storage)",
+}
 NO_KEYSTONE = "there is no identity service (Keystone v3)"
 TAIL = re.compile(r"(?: \((?:HTTP \d+|Request-ID: [^)]*)\))+$")  # keystoneauth's addition to the cloud's words
 

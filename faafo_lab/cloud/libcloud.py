@@ -9,7 +9,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from http.client import responses
-from typing import Any
+from typing import Any, NamedTuple
 
 import requests
 from keystoneauth1 import exceptions as keystone
@@ -20,7 +20,19 @@ from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError, from_status, unreachable
 from faafo_lab.cloud.keystone import endpoint, session, translate
 from faafo_lab.cloud.marks import ALLOCATED
-from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
+from faafo_lab.cloud.model import (
+    Flavor,
+    FloatingIP,
+    Image,
+    KeyPair,
+    Limits,
+    Network,
+    Rule,
+    SecurityGroup,
+    Server,
+    Snapshot,
+    Volume,
+)
 from faafo_lab.cloud.verbs import verb
 
 with direct.without("SSL_CERT_FILE"):  # whose file libcloud reads at import, whatever the cloud
@@ -45,6 +57,12 @@ class Driver(OpenStack_2_NodeDriver):
     def _to_node(self, api_node: Any) -> Any:
         return _with(super()._to_node(api_node), api_node)
 
+    def _create_args_to_params(self, node: Any, **kwargs: Any) -> Any:
+        params = super()._create_args_to_params(node, **kwargs)
+        for wanted, network in zip(params.get("networks", ()), kwargs["networks"], strict=True):
+            wanted |= {"fixed_ip": network.address} if network.address else {}
+        return params
+
     def _to_image(self, api_image: Any) -> Any:
         return _with(super()._to_image(api_image), api_image)
 
@@ -65,6 +83,15 @@ class Driver(OpenStack_2_NodeDriver):
 
     def _to_floating_ip(self, obj: Any) -> Any:
         return _with(super()._to_floating_ip(obj), obj)
+
+    def _to_volume(self, api_node: Any) -> Any:
+        return _with(super()._to_volume(api_node), api_node)
+
+    def _to_snapshot(self, data: Any) -> Any:
+        return _with(super()._to_snapshot(data), data)
+
+    def _get_volume_connection(self) -> Any:
+        return self.volumev3_connection  # it would fall back to Cinder v2, which no cloud has any more
 
 
 class Unread:
@@ -190,8 +217,9 @@ class LibcloudCloud(Cloud):
         user_data: str = "",
         metadata: Mapping[str, str] | None = None,
         network: Network | str | None = None,
+        address: str | None = None,
     ) -> Server:
-        on = self._network_for(network)
+        on = self._network_for(network, address)
         node = self._driver.create_node(
             name=self._named(name),  # without one, libcloud would look for it elsewhere
             image=self._image(image),
@@ -200,7 +228,7 @@ class LibcloudCloud(Cloud):
             ex_security_groups=[_Named(group) for group in self._group_names(security_groups)],
             ex_userdata=self._script(user_data),
             ex_metadata=dict(metadata or {}),
-            networks=[on] if on else [],
+            networks=[_At(on.id, address)] if on else [],
         )
         return records.server(node.record)
 
@@ -277,6 +305,47 @@ class LibcloudCloud(Cloud):
     def _store(self) -> Any:
         """A connection to the object store, which libcloud's driver of servers does not have."""
         return self._logged_in(StoreConnection("", "", **self._arguments))
+
+    # ---- block storage: see `volumes.py` ----
+
+    @verb
+    def volumes(self) -> list[Volume]:
+        return records.oldest_first([records.volume(volume.record) for volume in self._driver.list_volumes()])
+
+    @verb
+    def snapshots(self) -> list[Snapshot]:
+        return records.oldest_first([records.snapshot(each.record) for each in self._driver.ex_list_snapshots()])
+
+    def _make_volume(self, name: str, gigabytes: int, description: str, snapshot: Snapshot | None) -> str:
+        content = {"snapshot_id": snapshot.id} if snapshot else {}
+        # libcloud's create_volume() makes the name its description.
+        wanted = {"name": name, "size": gigabytes, "description": description, **content}
+        answer = self._volumes.request("/volumes", method="POST", data={"volume": wanted})
+        return str(answer.object["volume"]["id"])
+
+    def _attach(self, server: Server, volume: Volume) -> None:
+        self._driver.attach_volume(server, volume)
+
+    def _detach(self, volume: Volume) -> None:
+        self._driver.detach_volume(self._driver.ex_get_volume(volume.id))
+
+    def _remove_volume(self, volume: Volume) -> None:
+        self._driver.destroy_volume(volume)
+
+    def _make_snapshot(self, volume: Volume, name: str, description: str) -> str:
+        return str(self._driver.create_volume_snapshot(volume, name, description).id)
+
+    def _remove_snapshot(self, snapshot: Snapshot) -> None:
+        self._driver.destroy_volume_snapshot(snapshot)
+
+    def _volume_limits(self) -> records.Record:
+        limits: records.Record = self._volumes.request("/limits").object["limits"]["absolute"]
+        return limits
+
+    @property
+    def _volumes(self) -> Any:
+        """The connection to Cinder v3."""
+        return self._driver.volumev3_connection
 
     # ---- the project ----
 
@@ -362,6 +431,13 @@ def _twice(request: Callable[..., Any]) -> Callable[..., Any]:
         return request(*args, **kwargs)  # libcloud has forgotten the token: it asks for a new one
 
     return wrapper
+
+
+class _At(NamedTuple):
+    """A network in the form that `create_node` needs, with the address that the server is to have there."""
+
+    id: str
+    address: str | None
 
 
 class _Named:

@@ -9,8 +9,9 @@ from faafo_lab.paths import make_home
 
 KEY_PAIR_NAME = "faafo-lab"
 ROLE_KEY = "faafo-lab"  # the metadata key of its servers
-DESCRIPTION = "faafo-lab: "  # how the descriptions of its security groups and floating IPs begin
+DESCRIPTION = "faafo-lab: "  # how the descriptions of its security groups, floating IPs, volumes … begin
 ALLOCATED = f"{DESCRIPTION}allocated by the lab"
+CREATED = f"{DESCRIPTION}created by the lab"
 NAME_PREFIX = "faafo-lab-"  # how the names of its own containers and application credentials begin
 IMAGES_CONTAINER = "faafo-images"  # where the application keeps its images in the object store
 BACKUPS_CONTAINER = "faafo-backups"  # and the backups of its database

@@ -208,6 +208,19 @@ class Limits:
     security_group_rules: int | None = None
     key_pairs: int | None = None
 
+    def room(self, flavor: Flavor) -> int | None:
+        """How many more servers of this flavor the project may have; None: no limit."""
+        left = [
+            max(0, limit - used) // each
+            for limit, used, each in (
+                (self.servers, self.servers_used, 1),
+                (self.cores, self.cores_used, flavor.vcpus),
+                (self.ram_mb, self.ram_mb_used, flavor.ram_mb),
+            )
+            if limit is not None and each
+        ]
+        return min(left, default=None)
+
 
 @dataclass(frozen=True)
 class Container:
@@ -231,3 +244,43 @@ class StoredObject:
     metadata: Mapping[str, str] = field(default_factory=dict, hash=False)  # names in lower case
     expires: float | None = None  # when the store deletes it, in seconds since 1970; None: never
     segments: int = 0  # how many the large object has; 0: it is in one piece
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A disk of its own (Cinder), which outlives the servers that it is attached to."""
+
+    id: str
+    name: str
+    status: str  # creating, available, in-use, detaching, deleting, error, …
+    gigabytes: int
+    server_id: str | None = None  # None: attached to no server
+    device: str | None = None  # what that server calls it, such as "/dev/vdb"
+    snapshot_id: str | None = None  # the snapshot that it was made from
+    description: str = ""
+    created: datetime | None = None  # UTC
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A volume's content at one moment. It is kept beside its volume: no copy elsewhere."""
+
+    id: str
+    name: str
+    status: str  # creating, available, deleting, error, …
+    gigabytes: int
+    volume_id: str
+    description: str = ""
+    created: datetime | None = None  # UTC
+
+
+@dataclass(frozen=True)
+class VolumeLimits:
+    """The project's limits of block storage, and its use of them; None: no limit, or the cloud does not state it."""
+
+    volumes: int | None
+    volumes_used: int
+    snapshots: int | None
+    snapshots_used: int
+    gigabytes: int | None  # of volumes and, on most clouds, their snapshots together
+    gigabytes_used: int

@@ -15,7 +15,19 @@ from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.marks import ALLOCATED
-from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
+from faafo_lab.cloud.model import (
+    Flavor,
+    FloatingIP,
+    Image,
+    KeyPair,
+    Limits,
+    Network,
+    Rule,
+    SecurityGroup,
+    Server,
+    Snapshot,
+    Volume,
+)
 from faafo_lab.cloud.verbs import verb
 
 
@@ -115,8 +127,10 @@ class OpenstacksdkCloud(Cloud):
         user_data: str = "",
         metadata: Mapping[str, str] | None = None,
         network: Network | str | None = None,
+        address: str | None = None,
     ) -> Server:
-        on, key_name = self._network_for(network), self._key_name(key_pair)
+        on, key_name = self._network_for(network, address), self._key_name(key_pair)
+        fixed = {"fixed_ip": address} if address else {}
         server = self._sdk.compute.create_server(
             name=self._named(name),
             image_id=self._image(image).id,
@@ -125,7 +139,7 @@ class OpenstacksdkCloud(Cloud):
             user_data=base64.b64encode(self._script(user_data).encode()).decode(),
             metadata=dict(metadata or {}),
             **({"key_name": key_name} if key_name else {}),
-            **({"networks": [{"uuid": on.id}]} if on else {}),
+            **({"networks": [{"uuid": on.id, **fixed}]} if on else {}),
         )
         return records.server(_record(self._sdk.compute.get_server(server.id)))  # the first answer has only its id
 
@@ -193,6 +207,40 @@ class OpenstacksdkCloud(Cloud):
 
     def _store_url(self) -> str:
         return str(self._sdk.object_store.get_endpoint())
+
+    # ---- block storage: see `volumes.py` ----
+
+    @verb
+    def volumes(self) -> list[Volume]:
+        return records.oldest_first([records.volume(_record(volume)) for volume in self._sdk.block_storage.volumes()])
+
+    @verb
+    def snapshots(self) -> list[Snapshot]:
+        return records.oldest_first([records.snapshot(_record(each)) for each in self._sdk.block_storage.snapshots()])
+
+    def _make_volume(self, name: str, gigabytes: int, description: str, snapshot: Snapshot | None) -> str:
+        content = {"snapshot_id": snapshot.id} if snapshot else {}
+        storage = self._sdk.block_storage
+        return str(storage.create_volume(name=name, size=gigabytes, description=description, **content).id)
+
+    def _attach(self, server: Server, volume: Volume) -> None:
+        self._sdk.compute.create_volume_attachment(server.id, volume.id)
+
+    def _detach(self, volume: Volume) -> None:
+        self._sdk.compute.delete_volume_attachment(str(volume.server_id), volume.id, ignore_missing=False)
+
+    def _remove_volume(self, volume: Volume) -> None:
+        self._sdk.block_storage.delete_volume(volume.id, ignore_missing=False)
+
+    def _make_snapshot(self, volume: Volume, name: str, description: str) -> str:
+        wanted = {"volume_id": volume.id, "name": name, "description": description, "is_forced": True}
+        return str(self._sdk.block_storage.create_snapshot(**wanted).id)
+
+    def _remove_snapshot(self, snapshot: Snapshot) -> None:
+        self._sdk.block_storage.delete_snapshot(snapshot.id, ignore_missing=False)
+
+    def _volume_limits(self) -> records.Record:
+        return _record(self._sdk.block_storage.get_limits().absolute)
 
     # ---- the project ----
 

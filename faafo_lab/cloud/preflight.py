@@ -8,7 +8,16 @@ from dataclasses import dataclass
 from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import Ambiguous, NotFound, NotReady
 from faafo_lab.cloud.lookup import pick, pick_network
-from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, SecurityGroup
+from faafo_lab.cloud.model import (
+    Flavor,
+    FloatingIP,
+    Image,
+    KeyPair,
+    Limits,
+    Network,
+    SecurityGroup,
+    VolumeLimits,
+)
 
 
 @dataclass(frozen=True)
@@ -22,6 +31,7 @@ class Offer:
     floating_ips: Sequence[FloatingIP]
     security_groups: Sequence[SecurityGroup]
     key_pairs: Sequence[KeyPair]
+    volumes: VolumeLimits | None = None  # None: no volume is wanted
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,7 @@ class Wanted:
     security_groups: int
     security_group_rules: int
     key_pairs: int
+    volumes: Sequence[int] = ()  # the gigabytes of each
 
 
 def check(offer: Offer, config: CloudConfig, image: Image | str, wanted: Wanted) -> None:
@@ -44,6 +55,7 @@ def check(offer: Offer, config: CloudConfig, image: Image | str, wanted: Wanted)
     _image(offer.images, image, chosen, missing)
     _networks(offer.networks, config, wanted.floating_ips > 0, missing)
     free = sum(ip.server_id is None for ip in offer.floating_ips)
+    storage = offer.volumes or VolumeLimits(None, 0, None, 0, None, 0)
     rules = sum(group.rules_of_all_kinds for group in offer.security_groups)
     for what, more, limit, used in (
         ("server", wanted.servers, limits.servers, limits.servers_used),
@@ -53,9 +65,11 @@ def check(offer: Offer, config: CloudConfig, image: Image | str, wanted: Wanted)
         ("security group", wanted.security_groups, limits.security_groups, limits.security_groups_used),
         ("security group rule", wanted.security_group_rules, limits.security_group_rules, rules),
         ("key pair", wanted.key_pairs, limits.key_pairs, len(offer.key_pairs)),
+        ("volume", len(wanted.volumes), storage.volumes, storage.volumes_used),
+        ("GB of volumes", sum(wanted.volumes), storage.gigabytes, storage.gigabytes_used),
     ):
         if limit is not None and more > 0 and more > limit - used:
-            several = "" if more == 1 or what.startswith("MB") else "s"
+            several = "" if more == 1 or what.startswith(("MB", "GB")) else "s"
             missing.append(
                 f"{more} more {what}{several} {'is' if more == 1 else 'are'} wanted, and the quota of {limit} has "
                 f"{max(0, limit - used)} left: delete what you don't need, or ask for a larger quota."

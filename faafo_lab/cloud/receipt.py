@@ -17,7 +17,7 @@ from types import MappingProxyType
 from typing import Any
 
 from faafo_lab.cloud.marks import BACKUPS_CONTAINER, DESCRIPTION, IMAGES_CONTAINER, KEY_PAIR_NAME, NAME_PREFIX, ROLE_KEY
-from faafo_lab.cloud.model import Flavor, FloatingIP, KeyPair, SecurityGroup, Server
+from faafo_lab.cloud.model import Flavor, FloatingIP, KeyPair, SecurityGroup, Server, Snapshot, Volume
 from faafo_lab.tables import scrolling
 
 MOST_NAMES_SHOWN = 8
@@ -27,6 +27,8 @@ CREATED = {
     "create_security_group": "security groups",
     "create_key_pair": "key pairs",
     "create_container": "containers",
+    "create_volume": "volumes",
+    "create_snapshot": "snapshots",
     "create_load_balancer": "load balancers",
     "create_application_credential": "application credentials",
 }
@@ -191,19 +193,27 @@ def make(
     credentials: Mapping[str, str] = MappingProxyType({}),
     price_per_server_hour: float | None = None,
     load_balancers: Sequence[str] = (),
+    volumes: Sequence[Volume] = (),
+    snapshots: Sequence[Snapshot] = (),
 ) -> Receipt:
     """What the cloud says that there is, beside what the ledger knows."""
     ours = {kind: set(ids) for kind, ids in ledger.created.items()}
+    described: dict[str, Sequence[Any]] = {
+        "floating IPs": floating_ips,
+        "security groups": security_groups,
+        "volumes": volumes,
+        "snapshots": snapshots,
+    }
     left = {
         "servers": [s.name for s in servers if ROLE_KEY in s.metadata or s.id in ours["servers"]],
-        "floating IPs": [
-            ip.address for ip in floating_ips if ip.description.startswith(DESCRIPTION) or ip.id in ours["floating IPs"]
-        ],
-        "security groups": [
-            group.name
-            for group in security_groups
-            if group.description.startswith(DESCRIPTION) or group.id in ours["security groups"]
-        ],
+        **{
+            kind: [
+                getattr(each, "address", None) or getattr(each, "name", None) or each.id
+                for each in things
+                if each.description.startswith(DESCRIPTION) or each.id in ours[kind]
+            ]
+            for kind, things in described.items()
+        },
         "key pairs": [key.name for key in key_pairs if key.name == KEY_PAIR_NAME or key.name in ours["key pairs"]],
         "load balancers": list(load_balancers),
         "containers": [

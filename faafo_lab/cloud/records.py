@@ -1,16 +1,29 @@
 """An OpenStack's JSON records as the lab's dataclasses: what every backend needs alike, written once.
 
-The field names are those of the Compute, Network and Image API references; shade's normalised records keep them.
+The field names are those of the Compute, Network, Image and Block Storage API references; shade's normalised records
+keep them.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
-from faafo_lab.cloud.model import Flavor, FloatingIP, Image, Limits, Network, Rule, SecurityGroup, Server
+from faafo_lab.cloud.model import (
+    Flavor,
+    FloatingIP,
+    Image,
+    Limits,
+    Network,
+    Rule,
+    SecurityGroup,
+    Server,
+    Snapshot,
+    Volume,
+    VolumeLimits,
+)
 
 # What Glance says of every image; whatever else an image has was set by its owner.
 IMAGE_FIELDS = frozenset(
@@ -44,6 +57,7 @@ IMAGE_FIELDS = frozenset(
 )
 
 Record = Mapping[str, Any]
+T = TypeVar("T", Server, Volume, Snapshot)
 
 
 def server(record: Record) -> Server:
@@ -80,9 +94,9 @@ def addresses(networks: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, 
     return fixed, floating
 
 
-def oldest_first(servers: list[Server]) -> list[Server]:
-    """In the order of their creation; those of the same second by name."""
-    return sorted(servers, key=lambda server: (str(server.created), server.name, server.id))
+def oldest_first(things: list[T]) -> list[T]:
+    """Servers, volumes or snapshots in the order of their creation; those of the same second by name."""
+    return sorted(things, key=lambda thing: (str(thing.created), thing.name, thing.id))
 
 
 def image(record: Record, properties: Record | None = None) -> Image:
@@ -174,6 +188,52 @@ def limits(compute: Record, network: Record, *, floating_ips: int, security_grou
     )
 
 
+def volume(record: Record) -> Volume:
+    """A volume, from an entry of `GET /v3/{project}/volumes/detail`."""
+    attachment: Record = next((each for each in record.get("attachments") or () if each), {})
+    return Volume(
+        id=record["id"],
+        name=record.get("name") or "",
+        status=record["status"],
+        gigabytes=int(record["size"]),
+        server_id=attachment.get("server_id"),
+        device=attachment.get("device"),
+        snapshot_id=record.get("snapshot_id"),
+        description=record.get("description") or "",
+        created=_moment(record.get("created_at")),
+    )
+
+
+def snapshot(record: Record) -> Snapshot:
+    """A snapshot, from an entry of `GET /v3/{project}/snapshots/detail`."""
+    return Snapshot(
+        id=record["id"],
+        name=record.get("name") or "",
+        status=record["status"],
+        gigabytes=int(record["size"]),
+        volume_id=record["volume_id"],
+        description=record.get("description") or "",
+        created=_moment(record.get("created_at")),
+    )
+
+
+def volume_limits(absolute: Record) -> VolumeLimits:
+    """From Cinder's `limits.absolute`."""
+    return VolumeLimits(
+        volumes=_limit(absolute.get("maxTotalVolumes")),
+        volumes_used=int(absolute.get("totalVolumesUsed") or 0),
+        snapshots=_limit(absolute.get("maxTotalSnapshots")),
+        snapshots_used=int(absolute.get("totalSnapshotsUsed") or 0),
+        gigabytes=_limit(absolute.get("maxTotalVolumeGigabytes")),
+        gigabytes_used=int(absolute.get("totalGigabytesUsed") or 0),
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    """Cinder writes UTC without saying so."""
+    return datetime.fromisoformat(text).replace(tzinfo=UTC) if text else None
+
+
 def _limit(value: Any) -> int | None:
-    """Nova and Neutron write "no limit" as -1."""
+    """Nova, Neutron and Cinder write "no limit" as -1."""
     return int(value) if value is not None and int(value) >= 0 else None

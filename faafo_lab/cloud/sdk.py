@@ -9,13 +9,13 @@ It uses the cloud's entry in clouds.yaml and its login, whatever the backend; it
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from keystoneauth1 import exceptions as keystone
 
 from faafo_lab.cloud.config import CloudConfig
-from faafo_lab.cloud.errors import CloudError, Forbidden, NoService
+from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.keystone import translate
 from faafo_lab.cloud.marks import DESCRIPTION
 
@@ -46,6 +46,7 @@ def connection(cloud: Taped) -> Connection:
     if cloud._openstacksdk is None:
         # As the other backends: later versions of the Compute API omit a server's flavor id.
         cloud.config.loaded.config["compute_default_microversion"] = "2.1"
+        cloud.config.loaded.config["volume_api_version"] = "3"  # shade, if it is loaded, makes 2 the default
         cloud._openstacksdk = Connection(config=cloud.config.loaded)
         cloud._taped(cloud._openstacksdk.session.session)
     found: Connection = cloud._openstacksdk
@@ -63,11 +64,10 @@ def asking(cloud: Taped, what: str) -> Iterator[Connection]:
 
 
 def load_balancers(cloud: Taped) -> list[str]:
-    """The names of the lab's load balancers; none where the cloud has no such service, or not for this user."""
-    with suppress(NoService, Forbidden), asking(cloud, "list load balancers") as connection:
+    """The names of the lab's load balancers."""
+    with asking(cloud, "list load balancers") as connection:
         rows = connection.load_balancer.load_balancers(project_id=connection.current_project_id)
         return [row.name for row in rows if str(row.description or "").startswith(DESCRIPTION)]
-    return []
 
 
 @contextmanager

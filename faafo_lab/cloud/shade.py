@@ -17,7 +17,19 @@ from faafo_lab.cloud.config import CloudConfig
 from faafo_lab.cloud.errors import CloudError, NotFound
 from faafo_lab.cloud.keystone import translate
 from faafo_lab.cloud.marks import ALLOCATED
-from faafo_lab.cloud.model import Flavor, FloatingIP, Image, KeyPair, Limits, Network, Rule, SecurityGroup, Server
+from faafo_lab.cloud.model import (
+    Flavor,
+    FloatingIP,
+    Image,
+    KeyPair,
+    Limits,
+    Network,
+    Rule,
+    SecurityGroup,
+    Server,
+    Snapshot,
+    Volume,
+)
 from faafo_lab.cloud.shade_compat import shade
 from faafo_lab.cloud.verbs import verb
 
@@ -119,8 +131,10 @@ class ShadeCloud(Cloud):
         user_data: str = "",
         metadata: Mapping[str, str] | None = None,
         network: Network | str | None = None,
+        address: str | None = None,
     ) -> Server:
-        on = self._network_for(network)
+        on = self._network_for(network, address)
+        fixed = {"v4-fixed-ip": address} if address else {}
         try:
             server = self._shade.create_server(
                 self._named(name),
@@ -130,7 +144,7 @@ class ShadeCloud(Cloud):
                 security_groups=self._group_names(security_groups),
                 userdata=self._script(user_data),
                 meta=dict(metadata or {}),
-                network={"id": on.id} if on else None,
+                nics=[{"net-id": on.id, **fixed}] if on else [],
                 auto_ip=False,
                 wait=False,
             )
@@ -211,6 +225,44 @@ class ShadeCloud(Cloud):
 
     def _store_url(self) -> str:
         return str(self._shade._object_store_client.get_endpoint())
+
+    # ---- block storage: see `volumes.py` ----
+
+    @verb
+    def volumes(self) -> list[Volume]:
+        return records.oldest_first([records.volume(volume) for volume in self._shade.list_volumes()])
+
+    @verb
+    def snapshots(self) -> list[Snapshot]:
+        return records.oldest_first([records.snapshot(each) for each in self._shade.list_volume_snapshots()])
+
+    def _make_volume(self, name: str, gigabytes: int, description: str, snapshot: Snapshot | None) -> str:
+        content = {"snapshot_id": snapshot.id} if snapshot else {}
+        made = self._shade.create_volume(gigabytes, wait=False, name=name, description=description, **content)
+        return str(made.id)
+
+    def _attach(self, server: Server, volume: Volume) -> None:
+        there = {"id": volume.id, "status": volume.status, "attachments": []}
+        self._shade.attach_volume({"id": server.id}, there, wait=False)
+
+    def _detach(self, volume: Volume) -> None:
+        self._shade.detach_volume({"id": volume.server_id}, {"id": volume.id}, wait=False)
+
+    def _remove_volume(self, volume: Volume) -> None:
+        self._shade.delete_volume(volume.id, wait=False)
+
+    def _make_snapshot(self, volume: Volume, name: str, description: str) -> str:
+        taken = self._shade.create_volume_snapshot(
+            volume.id, force=True, wait=False, name=name, description=description
+        )
+        return str(taken.id)
+
+    def _remove_snapshot(self, snapshot: Snapshot) -> None:
+        self._shade.delete_volume_snapshot(snapshot.id)
+
+    def _volume_limits(self) -> records.Record:
+        limits: records.Record = self._shade._volume_client.get("/limits")["limits"]["absolute"]
+        return limits
 
     # ---- the project ----
 

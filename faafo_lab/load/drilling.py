@@ -16,7 +16,8 @@ from faafo_lab.cloud.waiting import Look
 from faafo_lab.load.errors import LoadError
 from faafo_lab.load.network import Network
 from faafo_lab.load.tasks import Task
-from faafo_lab.topology import NoAnswer, Topology
+from faafo_lab.load.timeline import rest
+from faafo_lab.topology import Topology
 
 CLIENTS = 4
 PARTS = 3  # of the orders: the first before the kill, the second during it, the rest afterwards
@@ -108,15 +109,7 @@ def drill(
         pool.shutdown(wait=False, cancel_futures=True)
         network.close()
     app.refresh()
-
-    def settled() -> Look:
-        try:
-            stats = app.stats()
-        except NoAnswer:
-            return Look(0, 1, "no API answers")
-        return Look(int(not stats["waiting"] + stats["working"]), 1, f"{stats['waiting'] + stats['working']} to go")
-
-    app.cloud.wait_until(settled, "queue empty")
+    rest(app)
     places = Counter(
         round((fractal["xa"] - tasks[0]["xa"]) / TAG)
         for fractal in app.fractals()

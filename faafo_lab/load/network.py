@@ -1,26 +1,36 @@
 """The network between clients and APIs, which loses answers on request.
 
 A server that dies after it has stored an order and before it has answered leaves its client in doubt. That moment is
-too short to hit by chance, so the drill leads its clients through here: each API has an address on this machine, which
+too short to hit by chance, so a drill leads its clients through here: each API has an address on this machine, which
 relays connections unchanged, until answers are held and lost.
+
+    network = Network(app.endpoints.values(), loses=1)
+    requests.post(network.urls[0] + "/v1/fractal", json=task)     # ConnectionError; but the API has the order
+    network.answers                                               # what the APIs said, the lost answer included
 """
 
 import contextlib
 import socket
 import socketserver
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable
 from urllib.parse import urlsplit
 
 READ_BYTES = 65536
 CONNECT_SECONDS = 5.0
+ACCEPTED = b"HTTP/1.1 201 "
 
 
 class Network:
-    """Ways to these URLs (http). `urls` are their addresses here, in the same order; `close` ends it."""
+    """Ways to these URLs (http). `urls` are their addresses here, in the same order; `close` ends it.
 
-    def __init__(self, urls: Sequence[str]) -> None:
+    `loses`: so many orders are accepted (201) without an answer that arrives.
+    """
+
+    def __init__(self, urls: Iterable[str], loses: int = 0) -> None:
+        self.answers: list[bytes] = []  # the APIs', as far as they came, those that were lost included
         self.held = 0  # answers that came since `hold`
+        self._loses = loses
         self._is_holding, self._changed = False, threading.Condition()
         self._ways = [_Way(self, url) for url in urls]
         self.urls = [f"http://127.0.0.1:{way.server_address[1]}" for way in self._ways]
@@ -45,14 +55,24 @@ class Network:
             way.shutdown()
             way.server_close()
 
-    def passes(self) -> bool:
-        """Whether an answer passes: at once, or, if it was held and lost, not at all."""
+    def passes(self, answer: bytes) -> bool:
+        """Whether an answer, or a piece of one, passes: at once, or, if it was held and lost, not at all."""
         with self._changed:
+            self._note(answer)
+            if self._loses and answer.startswith(ACCEPTED):
+                self._loses -= 1
+                return False
             if not self._is_holding:
                 return True
             self.held += 1
             self._changed.wait_for(lambda: not self._is_holding)
             return False
+
+    def _note(self, answer: bytes) -> None:
+        if answer.startswith(b"HTTP/") or not self.answers:
+            self.answers.append(answer)
+        else:
+            self.answers[-1] += answer
 
 
 class _Way(socketserver.ThreadingTCPServer):
@@ -76,7 +96,7 @@ class _Connection(socketserver.BaseRequestHandler):
         with contextlib.suppress(OSError), socket.create_connection(self.server.api, CONNECT_SECONDS) as api:
             api.settimeout(None)
             threading.Thread(target=self._pass_on, args=(api,), name="network", daemon=True).start()
-            while (answer := api.recv(READ_BYTES)) and self.server.network.passes():
+            while (answer := api.recv(READ_BYTES)) and self.server.network.passes(answer):
                 self.request.sendall(answer)
 
     def _pass_on(self, api: socket.socket) -> None:

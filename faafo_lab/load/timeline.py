@@ -67,6 +67,20 @@ def watch(app: Topology, done: int, *, timeout_seconds: float | None = None) -> 
     return moments
 
 
+def rest(app: Topology, *, timeout_seconds: float | None = None) -> None:
+    """Wait until the application says that no fractal waits or is in work. Raises TimedOut at the limit (None: the
+    cloud's own)."""
+
+    def look() -> Look:
+        try:
+            stats = app.stats()
+        except NoAnswer:
+            return Look(0, 1, "no API answers")
+        return Look(int(not stats["waiting"] + stats["working"]), 1, f"{stats['waiting'] + stats['working']} to go")
+
+    app.cloud.wait_until(look, "queue empty", timeout_seconds=timeout_seconds)
+
+
 def finish(app: Topology, tasks: Sequence[Task], endpoints: Endpoints | None = None) -> list[Done]:
     """Order these tasks from the APIs (default: all in turn), wait until each is finished, whatever else is in the
     queue; the finished fractals in the order of their completion.

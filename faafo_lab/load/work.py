@@ -29,6 +29,7 @@ from faafo_lab.load.tasks import BOX, ITERATIONS, SEED, Task
 from faafo_lab.load.timeline import Done, finish
 from faafo_lab.paths import make_home, write_whole
 from faafo_lab.topology import ROLES, Topology
+from faafo_lab.topology.api import LOST
 
 SECONDS = 0.3  # of a task, unless told otherwise
 PIXEL_STEPS = 19.0  # what a pixel costs besides its own steps, measured: compression, and the way to the API
@@ -94,7 +95,8 @@ def calibrate(app: Topology, *, again: bool = False) -> Work:
 
     The value is remembered in the lab's home for this cloud, flavor and (of an embedded cloud) processor: then a few
     fractals confirm and refine it, and it is measured anew only where they take a very different time, or with
-    `again`. The fractals that measure are deleted. Raises LoadError where no worker is there, and as `load.watch` does.
+    `again`. The fractals that measure are deleted. Raises LoadError where no worker takes tasks, and as `load.watch`
+    does.
     """
     workers, key, values = number_of_workers(app), _key(app), _remembered()
     known = values.get(key)
@@ -119,12 +121,17 @@ def calibrate(app: Topology, *, again: bool = False) -> Work:
 
 
 def number_of_workers(app: Topology) -> int:
-    """The number of the application's running servers with a worker. Raises LoadError if there is none."""
+    """The number of the application's running servers with a worker. Raises LoadError if none takes tasks now."""
     servers = [server for server in app.refresh().servers.values() if server.status == "ACTIVE"]
-    found = sum("worker" in ROLES[server.metadata[ROLE_KEY]].nodes for server in servers)
+    found = [server.name for server in servers if "worker" in ROLES[server.metadata[ROLE_KEY]].nodes]
     if not found:
         raise LoadError("No worker runs that could be measured: start one, or add one with app.ensure_workers(1).")
-    return found
+    if all(node["drain"] or node["state"] == LOST for node in app.nodes() if node["role"] == "worker"):
+        raise LoadError(
+            f"No worker takes tasks ({', '.join(found)}: stopped, drained or not booted yet): start one, or wait "
+            f"for it with app.wait_serving()."
+        )
+    return len(found)
 
 
 def _seconds_each(app: Topology, tasks: Sequence[Task]) -> float:

@@ -1,17 +1,12 @@
-"""Failures over time: what remains of a surge with this and that way of retrying, and which API failed whom."""
+"""What remains of a surge of load with this and that way of retrying."""
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping
 
-from faafo_lab.load import Rows, Surge
-from faafo_lab.plots.events import mark_events
+from faafo_lab.load import Surge
 from faafo_lab.plots.picture import (
     BLUE,
-    COLOURS,
     GREY,
-    HATCHES,
     HEIGHT_INCHES,
     RED,
     WIDTH_INCHES,
@@ -61,70 +56,6 @@ def storm(surges: Mapping[str, Surge], title: str = "") -> Picture:
         figure.suptitle(title)
     alt = "Requests, tries and successful answers per second around a surge. " + "; ".join(sentences) + "."
     return Picture(figure, alt, ("panel", "line", "second", "per second"), rows)
-
-
-@drawn
-def failures(
-    runs: Mapping[str, Rows],
-    events: Sequence[tuple[float, str]] = (),
-    endpoints: Mapping[str, str] | None = None,
-    title: str = "",
-) -> Picture:
-    """A panel for each run of load: failed tries over time, stacked by API, with events marked (a kill, say).
-
-    `events` are (seconds since 1970, text). `endpoints` gives names to the APIs' URLs: an API that doesn't answer
-    doesn't say its name.
-    """
-    names = {url: name for name, url in (endpoints or {}).items()}
-    figure = new_figure(WIDTH_INCHES, HEIGHT_INCHES)
-    axes = figure.subplots(1, max(1, len(runs)), sharey=True, squeeze=False)[0]
-    failed = {
-        name: [
-            (one.started + one.seconds, names.get(one.api, one.api)) for row in run for one in row.tried if not one.ok
-        ]
-        for name, run in runs.items()
-    }
-    apis = sorted({api for each in failed.values() for _, api in each})
-    looks: list[dict[str, Any]] = [
-        {"facecolor": COLOURS[number % len(COLOURS)], "hatch": HATCHES[number % len(HATCHES)], "edgecolor": "white"}
-        for number in range(len(apis))
-    ]
-    sentences, rows, marks = [], [], []
-    for axis, (name, run) in zip(axes, runs.items(), strict=False):
-        start = min((row.intended for row in run), default=0.0)
-        end = max((row.intended + row.latency for row in run), default=start + 1)
-        bins = max(1, math.ceil((end - start) / BIN_SECONDS))
-        below = [0.0] * bins
-        for api, look in zip(apis, looks, strict=True):
-            counts = Counter(min(bins - 1, int((at - start) / BIN_SECONDS)) for at, each in failed[name] if each == api)
-            heights = [counts[number] for number in range(bins)]
-            times = [number * BIN_SECONDS for number in range(bins)]
-            axis.bar(times, heights, BIN_SECONDS, bottom=below, align="edge", linewidth=0, label=api, **look)
-            below = [low + more for low, more in zip(below, heights, strict=True)]
-            rows += [(name, api, at, height) for at, height in zip(times, heights, strict=True)]
-        lost = sum(not row.ok for row in run)
-        sentences.append(f"{name}: {len(failed[name])} tries failed, {lost} of {len(run)} requests")
-        axis.set_title(f"{name}: {lost} of {len(run)} requests failed", fontsize=10)
-        axis.set_xlabel("time (seconds)")
-        axis.set_xlim(0, bins * BIN_SECONDS)
-        axis.spines[["top", "right"]].set_visible(False)
-        marks.append((axis, sorted((at - start, text) for at, text in events if start <= at <= end)))
-        if not failed[name]:
-            say_empty(axis, "Nothing failed.")
-    if not runs:
-        sentences.append("No run was given: there is nothing to show")
-        say_empty(axes[0], sentences[0])
-    axes[0].set_ylabel(f"failed tries per {BIN_SECONDS:g} s")
-    axes[0].set_ylim(0, max(1.0, axes[0].get_ylim()[1]))
-    if apis and runs:
-        handles, labels = axes[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(apis)), frameon=False, fontsize=9)
-    if title:
-        figure.suptitle(title)
-    mark_events(figure, marks)
-    words = "; ".join(text for _, text in events)
-    alt = "Failed tries over time, by API. " + "; ".join(sentences) + (f". Events: {words}" if words else "") + "."
-    return Picture(figure, alt, ("run", "API", "second", "failed tries"), rows)
 
 
 def _rates(start: float, times: Iterable[float]) -> list[float]:

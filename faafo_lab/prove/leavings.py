@@ -29,6 +29,8 @@ class Leavings:
         }
         with suppress(NotFound, Forbidden):  # no object store, or this user may not use it
             listed["containers"] = self._cloud.containers()
+        with suppress(NotFound, Forbidden):
+            listed |= {"snapshots": self._cloud.snapshots(), "volumes": self._cloud.volumes()}
         return {kind: [thing for thing in things if self._mine(kind, thing)] for kind, things in listed.items()}
 
     def remove(self) -> str:
@@ -68,6 +70,10 @@ class Leavings:
             attempt(self._cloud.delete_security_group, group)
         for key in left["key pairs"]:
             attempt(self._cloud.delete_key_pair, key)
+        for snapshot in left.get("snapshots", []):  # a volume that has some goes after them
+            attempt(self._cloud.delete_snapshot, snapshot)
+        for volume in left.get("volumes", []):
+            attempt(self._cloud.delete_volume, volume)
         for container in left.get("containers", []):
             attempt(self._empty, container)
             attempt(self._cloud.delete_container, container)

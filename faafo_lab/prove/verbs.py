@@ -54,6 +54,15 @@ class Verbs:
             "attach_floating_ip": (*server, *address),
             "detach_floating_ip": ("attach_floating_ip",),
             "delete_floating_ip": address,
+            "volume_limits": (),
+            "volumes": ("volume_limits",),
+            "create_volume": ("volume_limits",),
+            "attach_volume": (*server, "create_volume"),
+            "snapshots": ("volume_limits",),
+            "create_snapshot": ("create_volume",),
+            "detach_volume": ("attach_volume",),
+            "delete_snapshot": ("create_snapshot",),
+            "delete_volume": ("create_volume",),
             "stop_server": server,
             "start_server": ("stop_server",),
             "reboot_server": server,
@@ -216,6 +225,52 @@ class Verbs:
     def delete_floating_ip(self) -> str:
         self._cloud.delete_floating_ip(self._address)
         return _told(all(ip.id != self._address.id for ip in self._cloud.floating_ips()), "gone")
+
+    # ---- volumes ----
+
+    def volume_limits(self) -> str:
+        try:
+            limits = self._cloud.volume_limits()
+        except (NotFound, Forbidden):
+            raise Absent("no block storage for this user") from None
+        return f"{limits.volumes_used} of {limits.volumes} volumes used" if limits.volumes else "no limit of volumes"
+
+    def volumes(self) -> str:
+        return _number(self._cloud.volumes())
+
+    def snapshots(self) -> str:
+        return _number(self._cloud.snapshots())
+
+    def create_volume(self) -> str:
+        made = self._cloud.create_volume(self.name, 1, description=f"{MARK}: a proof")
+        again = self._cloud.get_or_create_volume(self.name, 1)
+        return _told(again == (made, False), "1 GB, listed, and found again")
+
+    def attach_volume(self) -> str:
+        server = self._cloud.server(self.name)
+        device = self._cloud.attach_volume(server, self.name)
+        there = self._cloud.volume(self.name)
+        return _told((there.server_id, there.device) == (server.id, device), f"the server has it as {device}")
+
+    def create_snapshot(self) -> str:
+        taken = self._cloud.create_snapshot(self.name, self.name, description=f"{MARK}: a proof")
+        copy = self._cloud.create_volume(f"{self.name}-copy", 1, snapshot=taken, description=f"{MARK}: a proof")
+        right = copy.snapshot_id == taken.id and taken.volume_id == self._cloud.volume(self.name).id
+        self._cloud.delete_volume(copy)
+        return _told(right, "of the volume, and a volume was made from it")
+
+    def detach_volume(self) -> str:
+        for _ in range(2):  # the second time it is free, which is no error
+            self._cloud.detach_volume(self.name)
+        return _told(self._cloud.volume(self.name).server_id is None, "twice, and it is free")
+
+    def delete_snapshot(self) -> str:
+        self._cloud.delete_snapshot(self.name)
+        return self._gone(self._cloud.snapshots)
+
+    def delete_volume(self) -> str:
+        self._cloud.delete_volume(self.name)
+        return self._gone(self._cloud.volumes)
 
     # ---- objects ----
 

@@ -35,6 +35,7 @@ Its rooms:
     serving      waiting until servers serve; failed boots
     api          the one client of the application's API
     objects      the application's places in the object store: containers, credential
+    volumes      the database's volume: made, attached, moved to
     backups      backups of the database in the object store, and the way back
     moment       the application at one moment: the cloud's and the application's own data combined
     errors       what can go wrong

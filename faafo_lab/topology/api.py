@@ -9,6 +9,7 @@ Methods return the API's JSON unchanged, typed (`/v1/openapi.json` describes it)
 measures, and asks no other API when one is away.
 """
 
+import hashlib
 import itertools
 import time
 from collections.abc import Callable, Iterable
@@ -71,6 +72,7 @@ class Fractal(TypedDict):
     """An ordered fractal. Fields are None until they are known."""
 
     uuid: str
+    generation: int  # which order of this uuid: one that was deleted and ordered anew has a higher one
     width: int
     height: int
     iterations: int
@@ -94,6 +96,27 @@ class Fractal(TypedDict):
     started_at: str | None  # of the attempt that made it or is running; None without a lease
     completed_at: str | None
     failed_at: str | None
+
+
+class Event(TypedDict):
+    """A change of where a fractal is."""
+
+    id: int  # of the change: several fractals may share it
+    at: str  # ISO 8601, by the database's clock
+    what: str  # "accepted", "queued", "leased", "lost", "done" …: see `faafo_lab.app.events`
+    worker: str | None
+    uuid: str
+    generation: int
+
+
+class Events(TypedDict):
+    """A page of events, the oldest first."""
+
+    objects: list[Event]
+    last: int  # go on after this one
+    more: bool  # whether there are more already
+    forgotten: bool  # whether some in between are no longer kept
+    now: str  # ISO 8601, by the database's clock
 
 
 class Api:
@@ -151,6 +174,19 @@ class Api:
         """
         png: bytes = self._ask(f"/fractal/{uuid}?checksum={checksum}", read=lambda answer: answer.content)
         return png
+
+    def shows(self, fractal: Fractal) -> bool:
+        """Whether an API shows a finished fractal's picture whole: its SHA-256 is the fractal's checksum."""
+        checksum = fractal["checksum"] or ""
+        try:
+            return hashlib.sha256(self.picture(fractal["uuid"], checksum)).hexdigest() == checksum
+        except Gone:
+            return False
+
+    def events(self, after: int = 0) -> Events:
+        """The next page of what happened to fractals after this event (0: all that is kept, -1: none so far)."""
+        answer: Events = self._ask(f"/v1/event?after={after}")
+        return answer
 
     def delete(self, uuids: Iterable[str]) -> None:
         """Delete these fractals. Raises Gone at one that is not there."""

@@ -16,9 +16,9 @@ from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CloudError, NotFound
 from faafo_lab.cloud.lookup import floating_by_server
 from faafo_lab.cloud.marks import ROLE_KEY
-from faafo_lab.cloud.model import Flavor, Image, Server
+from faafo_lab.cloud.model import Flavor, Image, Server, Volume
 from faafo_lab.cloud.waiting import Look
-from faafo_lab.topology import objects, turn, user_data
+from faafo_lab.topology import objects, turn, user_data, volumes
 from faafo_lab.topology.api import LOST, Api, Fractal, Node, Stats
 from faafo_lab.topology.errors import TopologyError
 from faafo_lab.topology.package import Package
@@ -71,7 +71,9 @@ class Application:
         self._images: str | None = None
         self._waiting_max = waiting_max
         self.servers: dict[str, Server] = {}
-        self.front: Balancer | None = None  # the load balancer, as it was found last
+        self._front: tuple[Balancer | None] | None = None  # the load balancer, if it was looked up
+        self._volume: tuple[Volume | None] | None = None  # the database's volume, if it was looked up
+        self._taken: set[str] = set()  # the private addresses of the project's other servers
         self.planned_vip: str | None = None  # during a change: the VIP that new workers are given; "": none
         self.built = 0  # how many servers this object created
         self.gone: set[tuple[str, str]] = set()  # name and start of the programs whose servers this object replaced
@@ -88,12 +90,18 @@ class Application:
         turn.check(self.cloud, self.chapter)
         found: dict[str, Server] = {}
         floating = floating_by_server(self.cloud.floating_ips())
+        others: set[str] = set()
         for server in self.cloud.servers():  # the oldest first
-            if ROLE_KEY in server.metadata:
+            if ROLE_KEY not in server.metadata:
+                others.update(server.addresses)
+            else:
                 server = replace(server, floating_addresses=floating.get(server.id, ()))
                 found[f"{server.name} ({server.id})" if server.name in found else server.name] = server
         self.servers = dict(sorted(found.items(), key=lambda item: numbered(item[1].name)))
-        self.front = self.balancer
+        self._taken = others
+        self._volume = None
+        if self.planned_vip is None:  # a change knows itself what becomes of it
+            self._front = None
         return self
 
     @property
@@ -122,6 +130,38 @@ class Application:
         return self._images or next(known, IMAGES_IN_DATABASE)
 
     @property
+    def volume(self) -> Volume | None:
+        """The database's volume, looked up once after each `refresh`; None: app-services has its files."""
+        if self._volume is None:
+            self._volume = (volumes.find(self.cloud),)
+        return self._volume[0]
+
+    @volume.setter
+    def volume(self, volume: Volume | None) -> None:
+        self._volume = (volume,)
+
+    @property
+    def kept_address(self) -> str:
+        """The private address of app-services that a new one is given where the database is on a volume, so that all
+        others find it; "": any, as none is known or somebody else has it."""
+        if self.volume is None:
+            return ""
+        for services in self.of_role("services"):
+            return next(iter(services.addresses), "")
+        known = {
+            server.metadata[volumes.SERVICES_KEY]
+            for server in self.servers.values()
+            if volumes.SERVICES_KEY in server.metadata
+        }
+        taken = self._taken.union(*(server.addresses for server in self.servers.values()))
+        return known.pop() if len(known) == 1 and not known & taken else ""
+
+    @property
+    def kept_parts(self) -> tuple[Part, ...]:
+        """The parts of the application whose address stays, whatever becomes of app-services."""
+        return role_named("services").offers if self.kept_address else ()
+
+    @property
     def waiting_max(self) -> int | None:
         """The number of fractals that may wait at once; None: the application's own default."""
         known = (int(server.metadata[WAITING_KEY]) for server in self.apis if WAITING_KEY in server.metadata)
@@ -134,6 +174,18 @@ class Application:
         return {
             server.name: self._url(server.floating_addresses[0]) for server in self.apis if server.floating_addresses
         }
+
+    @property
+    def front(self) -> Balancer | None:
+        """The load balancer as it was when it was first asked for after the last `refresh`, or was changed since; None
+        if there is none."""
+        if self._front is None:
+            self._front = (self.balancer,)
+        return self._front[0]
+
+    @front.setter
+    def front(self, balancer: Balancer | None) -> None:
+        self._front = (balancer,)
 
     @property
     def balancer(self) -> Balancer | None:
@@ -252,9 +304,10 @@ class Application:
         that does not exist yet.
         """
         kind = role_named(role)
-        return self._script(kind, {part: self._part_urls(part) for part in kind.needs}, url)
+        volume = self.volume.id if self.volume and kind.keeps_volume else ""
+        return self._script(kind, {part: self._part_urls(part) for part in kind.needs}, url, volume)
 
-    def _script(self, role: Role, urls: Mapping[Part, Sequence[str]], url: str = "") -> str:
+    def _script(self, role: Role, urls: Mapping[Part, Sequence[str]], url: str = "", volume: str = "") -> str:
         return user_data.script(
             role,
             urls,
@@ -264,6 +317,7 @@ class Application:
             balanced=bool(self._vip),
             own_url=self._url(user_data.OWN_ADDRESS),
             waiting_max=self.waiting_max,
+            volume=volume,
         )
 
     def _images_url(self) -> str:
@@ -274,6 +328,8 @@ class Application:
         """The URLs of this part of the application, one for each server of a role that offers it."""
         offering = [role for role in ROLES.values() if part in role.offers]
         hosts = [server.addresses[0] for role in offering for server in self.of_role(role.name) if server.addresses]
+        if not hosts and part in self.kept_parts:
+            hosts = [self.kept_address]
         if not hosts:
             raise NotFound(f"There is no server {offering[-1].server_names(1)[0]} with an address: build it first.")
         if part == "endpoint" and self._vip:
@@ -289,7 +345,7 @@ class Application:
         """The digest of what a new server of this role is made from; "" if a server that it needs is missing.
 
         The APIs' addresses do not count: workers learn them from the application, as APIs come and go. A load
-        balancer's VIP does: it is all that its workers know.
+        balancer's VIP does: it is all that its workers know. The database's volume does not: it can be moved there.
         """
         try:
             urls = {part: self._digested_urls(part) for part in role.needs}

@@ -46,7 +46,9 @@ class Front:
 
     def __enter__(self) -> Front:
         self._app.refresh()
-        there = balancer.find(self._app.cloud) if self._wanted else self._app.front
+        if self._wanted:
+            self._app.front = balancer.find(self._app.cloud)
+        there = self._app.front
         self.wanted = bool(there) if self._wanted is None else self._wanted
         self.new_addresses = int(self.wanted and not (there and there.floating_address))
         self._weights = {member.name: member.weight for member in there.members} if there else {}
@@ -62,7 +64,7 @@ class Front:
         """Create the balancer if it is missing or in ERROR, and give it a floating IP. Does not wait for it."""
         if not self.wanted:
             return
-        cloud, there = self._app.cloud, self._app.balancer
+        cloud, there = self._app.cloud, self._app.front
         if there and there.status in ("ERROR", "PENDING_DELETE"):
             balancer.delete(cloud, there)
             there = None
@@ -72,12 +74,12 @@ class Front:
             there = balancer.create(cloud, wait=False)
         if not there.floating_address:
             there = balancer.publish(cloud, there, free_address(cloud, self._undo))
-        self._app.planned_vip = there.address
+        self._app.front, self._app.planned_vip = there, there.address
         self._app.report(f"load balancer {there.name}", "created" if made else "")
 
     def join(self, names: Collection[str]) -> None:
         """Make these APIs members, remove members whose servers are gone, and wait until all members are healthy."""
-        there = self._app.balancer if self.wanted else None
+        there = self._app.front if self.wanted else None
         if there is None:
             return
         cloud = self._app.cloud
@@ -96,7 +98,7 @@ class Front:
                 self._app.report(f"member {server.name} of {there.name}", "added")
 
         def look() -> Look:
-            found = self._app.balancer
+            self._app.front = found = self._app.balancer
             members = found.members if found else ()
             late = [each for each in members if each.name in names and each.status not in ("ONLINE", "NO_MONITOR")]
             words = ", ".join(f"{each.name} {each.status}" for each in late)
@@ -104,7 +106,8 @@ class Front:
 
         if names:
             cloud.wait_until(look, "members healthy")
-        self._app.refresh()
+        else:
+            self._app.front = there
 
     def finish(self) -> None:
         """Delete a balancer that is no longer wanted."""
@@ -117,12 +120,15 @@ class Front:
 
 def leave(app: Application, servers: Iterable[Server]) -> None:
     """Take those of these servers that are members out from behind the balancer, each after its requests in flight."""
-    there = app.balancer if app.front else None
+    if app.planned_vip is None:  # no change has looked it up
+        app.front = app.balancer
+    there = app.front
     for server in servers:
         for member in there.members if there else ():
             if server.addresses and member.address == server.addresses[0]:
                 there = balancer.remove_member(app.cloud, there or "", member, is_idle=_idle(app, server))
                 app.report(f"member {server.name} of {there.name}", "drained and removed")
+    app.front = there
 
 
 def remove(app: Application) -> bool:
@@ -131,7 +137,7 @@ def remove(app: Application) -> bool:
     if there:
         balancer.delete(app.cloud, there)
         app.report(f"load balancer {there.name}", "deleted")
-        app.refresh()
+        app.front = None
     return there is not None
 
 

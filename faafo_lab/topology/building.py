@@ -11,7 +11,9 @@ from faafo_lab.cloud import keys
 from faafo_lab.cloud.lookup import pick
 from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY
 from faafo_lab.cloud.model import KeyPair, SecurityGroup, Server
+from faafo_lab.topology import volumes
 from faafo_lab.topology.addresses import free_address
+from faafo_lab.topology.api import Node
 from faafo_lab.topology.application import IMAGES_KEY, WAITING_KEY, Application
 from faafo_lab.topology.balanced import leave
 from faafo_lab.topology.errors import TopologyError
@@ -31,6 +33,8 @@ class Builder:
 
     def __init__(self, app: Application, undo: Undo) -> None:
         self._app, self._undo, self._cloud = app, undo, app.cloud
+        self._prepared = False
+        self._programs: list[Node] = []  # on servers that will be replaced under the same names
 
     def groups(self, roles: Iterable[Role], without: Collection[int] = ()) -> None:
         """Create these roles' missing security groups and rules, except rules for the ports `without`."""
@@ -61,33 +65,37 @@ class Builder:
                 f"security group {role.group}", "created" if made else f"{len(rules)} rules added" if rules else ""
             )
 
-    def servers(self, plan: Plan, layout: Layout) -> None:
-        """Create the plan's new and replaced servers, role by role, and wait until each is ACTIVE and has addresses."""
+    def servers(self, plan: Plan, layout: Layout, *, wait: bool = True) -> None:
+        """Create the plan's new and replaced servers, role by role, and wait until each is ACTIVE and has addresses.
+
+        Without `wait`, new workers are only requested, unless the package must be uploaded to them.
+        """
         package, url = self._app.package, ""
         if plan.made:
             key = self._key_pair()
             if package:
                 self._undo.add("the application's package", package.withdraw)
                 url = package.offer()
-            self._note_gone([step.name for step in plan.made])
-            self._drain_replaced(plan)
+            self.prepare(plan)
         for role in ROLES.values():
             steps = [step for step in plan.made if step.role is role]
             kept = [step for step in plan.keep if step.role is role]
             for step in kept if layout.count(role) is not None else []:
                 self._app.report(f"server {step.name}", "")
             if steps:
-                self._make(role, steps, key, url)
+                self._make(role, steps, key, url, wait or bool(package and not url))
             if booting := [step.server for step in kept if step.server and step.server.status == "BUILD"]:
                 self._cloud.wait_for(booting)
                 self._app.refresh()
+            if role.keeps_volume:
+                self._attach([step.name for step in (*kept, *steps)])
             if role.serves:
                 self._publish([step.name for step in (*kept, *steps)])
         if package and not url:
             package.upload([self._app.servers[step.name] for step in plan.made], self._app.servers.values())
 
-    def _make(self, role: Role, steps: Sequence[Step], key: KeyPair, url: str) -> None:
-        """Create the servers of one role together, and wait until they are ACTIVE."""
+    def _make(self, role: Role, steps: Sequence[Step], key: KeyPair, url: str, wait: bool) -> None:
+        """Create the servers of one role together, and (with `wait`) wait until they are ACTIVE."""
         script = self._app.user_data(role.name, url)
         metadata = {ROLE_KEY: role.name, DIGEST_KEY: self._app.digest(role)}
         if self._app.chapter:
@@ -96,11 +104,22 @@ class Builder:
             metadata[IMAGES_KEY] = self._app.images
         if role.serves and self._app.waiting_max is not None:
             metadata[WAITING_KEY] = str(self._app.waiting_max)
+        for services in self._app.of_role("services"):
+            if role.needs and services.addresses:
+                metadata[volumes.SERVICES_KEY] = services.addresses[0]
+        address = None
+        if role.keeps_volume and self._app.volume:
+            metadata[volumes.DATABASE_KEY] = self._app.volume.id
+            address = self._app.kept_address or None
         if old := [step.server for step in steps if step.server]:
             for step in steps:
                 if step.server:
                     self._app.say(f"server {step.name}: {step.why}: replacing it")
             leave(self._app, old)
+            replaced = {server.name for server in old}
+            self._app.gone |= {
+                (each["name"], each["started_at"]) for each in self._programs if each["name"] in replaced
+            }
             self._cloud.delete_servers(old)
         made: list[Server] = []
         self._undo.add(f"servers of role {role.name}", lambda: self._cloud.delete_servers(made))
@@ -114,11 +133,20 @@ class Builder:
                     security_groups=[role.group],
                     user_data=script,
                     metadata=metadata,
+                    address=address,
                 )
             )
             self._app.built += 1
             self._app.report(f"server {step.name}", "created")
-        self._app.know(self._cloud.wait_for(made))
+        self._app.know(self._cloud.wait_for(made) if wait else made)
+
+    def _attach(self, names: Iterable[str]) -> None:
+        """Attach the database's volume to the server that was built for it, if it has not got it."""
+        for server in (self._app.servers[name] for name in names):
+            volume = self._app.volume if volumes.DATABASE_KEY in server.metadata else None
+            if volume and volume.server_id != server.id:
+                volumes.attach(self._cloud, server, volume)
+                self._app.report(f"volume {volume.name}", f"attached to {server.name}")
 
     def _key_pair(self) -> KeyPair:
         """The lab's key pair on the cloud, created (with an undo step) if missing."""
@@ -136,22 +164,27 @@ class Builder:
             self._app.know([replace(self._app.servers[name], floating_addresses=(address.address,))])
             self._app.report(f"floating IP of {name}", "attached")
 
+    def prepare(self, plan: Plan) -> None:
+        """Take leave of the servers that are replaced, as `servers` does first: for a caller who stops APIs before."""
+        if not self._prepared:
+            self._prepared = True
+            self._note_programs([step.name for step in plan.made])
+            self._drain_replaced(plan)
+
     def _drain_replaced(self, plan: Plan) -> None:
         """Drain the workers that are replaced, if an API runs that can tell them."""
         if any(server.status == "ACTIVE" for server in self._app.apis):
             for worker in self._app.drain_workers([step.server for step in plan.replace if step.server]):
                 self._undo.add(f"drained {worker}", functools.partial(self._app.api.drain, worker, False))
 
-    def _note_gone(self, names: Collection[str]) -> None:
-        """Remember the application's nodes on servers that will be replaced under the same names."""
+    def _note_programs(self, names: Collection[str]) -> None:
+        """Remember the application's nodes on servers of these names, while an API can tell them."""
         if not self._app.endpoints:
             return
         try:
-            nodes = [node for node in self._app.nodes() if node["name"] in names]
+            self._programs = [node for node in self._app.nodes() if node["name"] in names]
         except TopologyError as error:
             log.debug("earlier nodes are unknown: %s", error)
-        else:
-            self._app.gone |= {(node["name"], node["started_at"]) for node in nodes}
 
 
 def openings(app: Application, role: Role) -> list[tuple[int, str | None]]:

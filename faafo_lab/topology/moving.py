@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from faafo_lab.cloud import ssh
 from faafo_lab.cloud.errors import CommandFailed
 from faafo_lab.cloud.model import Server
+from faafo_lab.cloud.waiting import Look
 from faafo_lab.topology import objects
+from faafo_lab.topology.api import healthy
 from faafo_lab.topology.application import Application
 from faafo_lab.topology.errors import TopologyError
 from faafo_lab.topology.objects import OBJECTS
@@ -83,8 +85,15 @@ def rescue(app: Application, servers: Sequence[Server], to: str) -> Moved:
 
 
 def restart(app: Application, servers: Sequence[Server]) -> None:
-    """Start these servers' APIs again."""
+    """Start these servers' APIs again, and wait until they are healthy."""
     ssh.run_all(app.cloud, [(server, "sudo -n systemctl start faafo-api") for server in servers], check=True)
+    urls = {server.name: app.endpoints[server.name] for server in servers if server.name in app.endpoints}
+
+    def look() -> Look:
+        late = [name for name, url in urls.items() if not healthy(url)]
+        return Look(len(urls) - len(late), len(urls), ", ".join(late))
+
+    app.cloud.wait_until(look, "APIs healthy")
 
 
 def on_servers(app: Application, servers: Sequence[Server], to: str) -> Moved:

@@ -8,7 +8,7 @@ A plan comes from one listing of the cloud's servers. Planning changes nothing.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from faafo_lab.cloud.marks import ROLE_KEY
@@ -128,8 +128,9 @@ class Plan:
     __repr__ = __str__
 
 
-def make(layout: Layout, servers: Sequence[Server], digest: Callable[[Role], str]) -> Plan:
-    """The plan from this listing to the layout. `digest` gives the present digest for a role's servers."""
+def make(layout: Layout, servers: Sequence[Server], digest: Callable[[Role], str], stay: Collection[Part] = ()) -> Plan:
+    """The plan from this listing to the layout. `digest` gives the present digest for a role's servers; the parts that
+    `stay` keep their address when their server is built anew."""
     create: list[Step] = []
     renew: list[Step] = []
     remove: list[Step] = []
@@ -152,7 +153,7 @@ def make(layout: Layout, servers: Sequence[Server], digest: Callable[[Role], str
             remove += [Step(role, name, server, "one of two with this name") for _, server in faults[1:]]
         remove += [Step(role, server.name, server) for server in there if server.name not in names]
         if names and not any(step.role is role for step in keep):
-            anew.update(role.offers)
+            anew.update(set(role.offers).difference(stay))
     return Plan(tuple(create), tuple(renew), tuple(remove), tuple(keep))
 
 

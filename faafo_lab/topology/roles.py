@@ -60,6 +60,11 @@ class Role:
         """Whether the application's data is on it: another such server is another application."""
         return "-i database" in self.install
 
+    @property
+    def keeps_volume(self) -> bool:
+        """Whether its database can be on a volume, which the next such server takes."""
+        return "database" in self.offers
+
     def server_names(self, count: int) -> list[str]:
         """The names of `count` servers of this role."""
         return [f"app-{self.name}-{number + 1}" if self.numbered else f"app-{self.name}" for number in range(count)]
@@ -138,10 +143,14 @@ def role_named(name: str) -> Role:
 
 
 def by_group(names: Iterable[str]) -> list[Role]:
-    """These roles, sorted so that a security group comes before the groups whose rules name it."""
-    chosen = {role.group: role for role in map(role_named, names)}
-    named = {
-        group: {opening.source for opening in role.openings if opening.source in chosen.keys() - {group}}
-        for group, role in chosen.items()
-    }
-    return [chosen[group] for group in TopologicalSorter(named).static_order() if group]
+    """These roles and those whose security groups their rules name, sorted so that a group comes before the groups
+    whose rules name it."""
+    chosen: dict[str, Role] = {}
+    named: dict[str, list[str]] = {}  # lists: the order is always the same
+    wanted = list(map(role_named, names))
+    for role in wanted:  # which grows
+        chosen[role.group] = role
+        sources = dict.fromkeys(opening.source for opening in role.openings if opening.source)
+        named[role.group] = [group for group in sources if group != role.group]
+        wanted += [other for other in ROLES.values() if other.group in named[role.group] and other.group not in chosen]
+    return [chosen[group] for group in TopologicalSorter(named).static_order()]

@@ -14,7 +14,7 @@ from faafo_lab.cloud.lookup import pick
 from faafo_lab.cloud.marks import DESCRIPTION, ROLE_KEY
 from faafo_lab.cloud.model import Server
 from faafo_lab.topology import backups as kept
-from faafo_lab.topology import moving, objects, serving, turn
+from faafo_lab.topology import moving, objects, serving, turn, volumes
 from faafo_lab.topology import plan as plans
 from faafo_lab.topology.application import IMAGES_KEY, Application, Say
 from faafo_lab.topology.backups import Backup, Backups, Restored
@@ -28,6 +28,7 @@ from faafo_lab.topology.plan import Layout, Plan, Step
 from faafo_lab.topology.roles import ROLES, Role, by_group, role_named
 from faafo_lab.topology.undo import Undo
 from faafo_lab.topology.user_data import IMAGES_IN_DATABASE
+from faafo_lab.topology.volumes import VOLUME
 
 OWN_DISK = re.compile(r"file:///[\w./-]{1,200}")
 
@@ -39,7 +40,12 @@ class Topology(Application):
 
     @checked
     def deploy(
-        self, api: int = 2, worker: int = 3, images: str | None = None, balancer: bool | None = None
+        self,
+        api: int = 2,
+        worker: int = 3,
+        images: str | None = None,
+        balancer: bool | None = None,
+        database: str | None = None,
     ) -> "Topology":
         """Build services, `api` API servers and `worker` workers, and return when all of them serve.
 
@@ -53,6 +59,11 @@ class Topology(Application):
         results through it, so those that don't are replaced. None: unchanged, initially none. Raises NoBalancer,
         before anything is built, where the cloud has none.
 
+        `database` says where its files are: "volume", on the volume app-database, which outlives app-services: if that
+        server is gone, deploy builds one that takes the volume, at the same address, so that all others connect to it
+        again. None: unchanged, initially app-services' own disk, with which they are lost. A database on that disk
+        moves to the volume, and is away until it is there.
+
         Correct servers stay unchanged, a worker is drained before it is replaced or removed, and an application
         of another layout is removed. On failure this call's new resources are removed; replaced servers stay deleted.
         Each of its waits has the cloud's own limit, `cloud.config.wait_seconds`.
@@ -62,7 +73,9 @@ class Topology(Application):
         layout = Layout.scaled_out(api, worker)
         if images not in (None, IMAGES_IN_DATABASE, OBJECTS) and not OWN_DISK.fullmatch(str(images)):
             raise TopologyError(f"images must be 'database', 'objects' or 'file:///DIRECTORY', not {images!r}.")
-        return self._become(layout, "deploy the application", images, balancer=balancer)
+        if database not in (None, VOLUME):
+            raise TopologyError(f"database must be {VOLUME!r} or None, not {database!r}.")
+        return self._become(layout, "deploy the application", images, balancer=balancer, database=database)
 
     @checked
     def deploy_controller(self, worker: int = 1) -> "Topology":
@@ -164,9 +177,9 @@ class Topology(Application):
 
     # -- step by step ----------------------------------------------------------------------------------------------
 
-    def check(self, servers: int, addresses: int, groups: int = 0, rules: int = 0) -> None:
-        """Check credentials, image, flavor and quota for these additional servers. Raises NotReady with all that is
-        missing."""
+    def check(self, servers: int, addresses: int, groups: int = 0, rules: int = 0, volumes: Sequence[int] = ()) -> None:
+        """Check credentials, image, flavor and quota for these additional servers, and volumes of so many gigabytes.
+        Raises NotReady with all that is missing."""
         has_key = any(pair.name == keys.KEY_PAIR_NAME for pair in self.cloud.key_pairs())
         missing: list[str] = []
         try:
@@ -178,6 +191,7 @@ class Topology(Application):
                 security_groups=groups,
                 security_group_rules=rules,
                 key_pairs=int(servers > 0 and not has_key),
+                volumes=volumes,
             )
         except NotReady as error:
             missing += error.missing
@@ -224,35 +238,45 @@ class Topology(Application):
     def add(self, role: str) -> str:
         """Add a server of this role ("api" or "worker") with the first free number; returns its name once it serves."""
         with self._changing(f"add a server of role {role}") as undo, Front(self, undo, None) as front:
-            kind, there = role_named(role), {server.name for server in self.of_role(role)}
+            kind = role_named(role)
             if not kind.numbered:
                 several = " and ".join(name for name, each in ROLES.items() if each.numbered)
                 raise TopologyError(f"An application has one server of role {role}; of {several} it can have more.")
-            try:
-                self.user_data(role)
-            except NotFound as error:
-                raise TopologyError(f"{error} app.deploy() builds an application that can be scaled.") from None
-            name = next(name for name in kind.server_names(len(there) + 1) if name not in there)
-            plan = Plan(create=(Step(kind, name),))
-            self._check(plan)
+            plan = self._more(kind, 1)
+            [name] = [step.name for step in plan.create]
             Builder(self, undo).servers(plan, Layout.only())
             self._wait_serving([name])
             front.join([name] if kind.serves else [])
             return name
 
     @checked
+    def request_workers(self, count: int) -> list[str]:
+        """Request `count` more workers with the first free numbers; returns their names without a wait.
+
+        `refresh` and `nodes` show later what became of them. Raises NotReady, before anything is requested, where the
+        quota has no room for all of them.
+        """
+        with self._changing("request workers") as undo:
+            self.refresh()
+            plan = self._more(role_named("worker"), count)
+            Builder(self, undo).servers(plan, Layout.only(), wait=False)
+            return [step.name for step in plan.create]
+
+    @checked
     def replace(self, server: Server | str) -> Server:
         """Build this server anew under its name, and return it once it serves.
 
         A worker is drained first. An API is drained by the load balancer, if there is one, and is a member again once
-        it serves. Raises NotFound, and TopologyError for the server with the database.
+        it serves. Raises NotFound, and TopologyError for the server with the database, unless that is on a volume.
         """
         with self._changing("replace a server") as undo, Front(self, undo, None) as front:
             name = server if isinstance(server, str) else server.name
             old = pick("server of the application", list(self.servers.values()), name)
             role = role_named(old.metadata[ROLE_KEY])
-            if role.has_database:
+            if role.has_database and not (role.keeps_volume and self.volume):
                 raise TopologyError(f"{old.name} has the database: a new one would be another application.")
+            if role.keeps_volume:
+                self._move_database(again=False)
             Builder(self, undo).servers(Plan(replace=(Step(role, old.name, old, "as requested"),)), Layout.only())
             self._wait_serving([old.name])
             front.join([old.name] if role.serves else [])
@@ -288,8 +312,9 @@ class Topology(Application):
         return became
 
     def remove_old_app(self) -> None:
-        """Delete the lab's servers and security groups, earlier chapters' too, and its pictures in the object store
-        with the credential that opens them; keep the floating IPs, and the database's backups."""
+        """Delete the lab's servers and security groups, earlier chapters' too, its volumes and snapshots, and its
+        pictures in the object store with the credential that opens them; keep the floating IPs, and the database's
+        backups."""
         with self._changing("remove the application"):
             self.refresh()
             fronted = remove(self)
@@ -303,15 +328,19 @@ class Topology(Application):
             for group in sorted(groups, key=lambda group: not any(rule.remote_group for rule in group.rules)):
                 self.cloud.delete_security_group(group)
                 self.report(f"security group {group.name}", "deleted")
+            disks = volumes.remove(self.cloud)
+            for what, done in disks.items():
+                self.report(what, done)
+            self.volume = None
             kept = objects.remove(self.cloud)
             if kept:
                 self.report("pictures in the object store", kept)
-            if not (servers or groups or fronted or kept):
+            if not (servers or groups or fronted or disks or kept):
                 self.say("nothing to remove: the lab has no servers and no security groups")
             self.servers = {}
 
     def destroy(self) -> None:
-        """Delete all of the lab's resources: servers, security groups, floating IPs and the key pair."""
+        """Delete all of the lab's resources: servers, volumes, security groups, floating IPs and the key pair."""
         with self._changing("remove all of the lab"):
             self.remove_old_app()
             self._remove_backups()
@@ -347,10 +376,16 @@ class Topology(Application):
                 raise
 
     def _plan(self, layout: Layout) -> Plan:
-        return plans.make(layout, list(self.servers.values()), self.digest)
+        return plans.make(layout, list(self.servers.values()), self.digest, self.kept_parts)
 
     def _become(
-        self, layout: Layout, what: str, images: str | None = None, scales: bool = False, balancer: bool | None = None
+        self,
+        layout: Layout,
+        what: str,
+        images: str | None = None,
+        scales: bool = False,
+        balancer: bool | None = None,
+        database: str | None = None,
     ) -> "Topology":
         """Reach this layout: plan, check, build, wait until it serves, remove extra servers, confirm the result."""
         with self._changing(what) as undo, Front(self, undo, balancer) as front:
@@ -361,20 +396,27 @@ class Topology(Application):
             if images:
                 undo.add("the place of images", functools.partial(setattr, self, "_images", self._images))
                 self._images = images
+            if database == VOLUME:
+                volumes.check(self.cloud)
             plan = self._plan(layout)
+            new_volumes = [volumes.GIGABYTES] if database == VOLUME and not self.volume else []
             groups = by_group([] if scales else layout.roles)
             if any(step.role.has_database and not step.why for step in plan.remove):  # it is another application
                 plan = plans.make(layout, [], self.digest)
-                self._check(plan, groups, instead=True, addresses=front.new_addresses)
+                self._check(plan, groups, instead=True, addresses=front.new_addresses, new_volumes=new_volumes)
                 self.remove_old_app()
             elif groups or plan.made:
-                self._check(plan, groups, addresses=front.new_addresses)
+                self._check(plan, groups, addresses=front.new_addresses, new_volumes=new_volumes)
             if self.images == OBJECTS and any(step.role.chooses_images for step in plan.wanted):
                 self.report("pictures in the object store", objects.ensure(self.cloud, undo))
-            if images:
-                self._rescue_images(plan, images, undo)
-            front.build()
+            if database == VOLUME:
+                self.volume, done = volumes.ensure(self.cloud, undo)
+                self.report(f"volume {volumes.NAME}", done)
             builder = Builder(self, undo)
+            if images:
+                self._rescue_images(plan, images, builder, undo)
+            self._move_database(again=database == VOLUME, plan=plan)
+            front.build()
             builder.groups(groups)
             builder.servers(plan, layout)
             if front.wanted:  # no worker reaches an API before
@@ -389,8 +431,30 @@ class Topology(Application):
             self.say(f"serving: {', '.join(self.servers)}")
         return self
 
-    def _rescue_images(self, plan: Plan, images: str, undo: Undo) -> None:
-        """Move the pictures that are only on the disks of APIs that the plan replaces or removes."""
+    def _move_database(self, again: bool, plan: Plan | None = None) -> None:
+        """Move a database that is on app-services' own disk to the volume: before the plan replaces that server, and
+        `again` in any case.
+
+        Raises TopologyError if the volume that app-services was built with is gone.
+        """
+        replaced = [step.name for step in plan.replace] if plan else list(self.servers)
+        for server in self.of_role("services"):
+            built_with = server.metadata.get(volumes.DATABASE_KEY)
+            if built_with and built_with != (self.volume.id if self.volume else None):
+                raise TopologyError(
+                    f"The volume {built_with}, which {server.name} has its database on, is gone, and the database with "
+                    f"it: app.destroy() removes the rest, then deploy again."
+                )
+            if not built_with and (again or server.name in replaced) and self.volume:
+                seconds = volumes.move(self.cloud, server, self.volume)
+                done = f"moved to volume {volumes.NAME} in {seconds:.1f} s" if seconds else ""
+                self.report(f"database of {server.name}", done)
+
+    def _rescue_images(self, plan: Plan, images: str, builder: Builder, undo: Undo) -> None:
+        """Move the pictures that are only on the disks of APIs that the plan replaces or removes.
+
+        Workers that are replaced are drained before: the rescue stops the APIs, to which they hand in results.
+        """
         servers = [
             step.server
             for step in (*plan.replace, *plan.remove)
@@ -400,6 +464,7 @@ class Topology(Application):
             and place != images
         ]
         if servers:
+            builder.prepare(plan)
             undo.add("the APIs whose pictures were moved", functools.partial(moving.restart, self, servers))
             to = OBJECTS if images == OBJECTS else IMAGES_IN_DATABASE
             moved = moving.rescue(self, servers, to)
@@ -408,15 +473,34 @@ class Topology(Application):
             if moved.missing:
                 self.say(f"not moved: {len(moved.missing)} pictures, which are missing on these servers")
 
+    def _more(self, role: Role, count: int) -> Plan:
+        """The plan, checked, for so many more servers of this role, with the first free numbers."""
+        there = {server.name for server in self.of_role(role.name)}
+        try:
+            self.user_data(role.name)
+        except NotFound as error:
+            raise TopologyError(f"{error} app.deploy() builds an application that can be scaled.") from None
+        free = [name for name in role.server_names(len(there) + count) if name not in there][:count]
+        plan = Plan(create=tuple(Step(role, name) for name in free))
+        self._check(plan)
+        return plan
+
     def _add(self, layout: Layout, what: str) -> None:
         """Build this layout's missing servers, and remove none. Does not wait until they serve."""
         with self._changing(what) as undo:
             self.refresh()
             Builder(self, undo).servers(self._plan(layout).without_removing(), layout)
 
-    def _check(self, plan: Plan, roles: Sequence[Role] = (), instead: bool = False, addresses: int = 0) -> None:
-        """Check the room for the plan's new servers, these roles' groups, and further floating IPs; `instead`: the
-        lab's present ones count as free."""
+    def _check(
+        self,
+        plan: Plan,
+        roles: Sequence[Role] = (),
+        instead: bool = False,
+        addresses: int = 0,
+        new_volumes: Sequence[int] = (),
+    ) -> None:
+        """Check the room for the plan's new servers, these roles' groups, and further floating IPs and volumes;
+        `instead`: the lab's present ones count as free."""
         known = self.cloud.security_groups() if roles else []
         freed, gone = (list(self.servers.values()), [*filter(is_ours, known)]) if instead else ([], [])
         groups, rules = missing_groups(self, roles, [group for group in known if group not in gone])
@@ -426,6 +510,7 @@ class Topology(Application):
             addresses=addresses + there.count(()) - sum(len(server.floating_addresses) for server in freed),
             groups=groups - len(gone),
             rules=rules - sum(group.rules_of_all_kinds for group in gone),
+            volumes=new_volumes,
         )
 
     def _wait_serving(self, names: Sequence[str], timeout_seconds: float | None = None) -> None:

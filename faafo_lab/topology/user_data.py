@@ -19,6 +19,7 @@ def script(
     balanced: bool = False,
     own_url: str,
     waiting_max: int | None = None,
+    volume: str = "",
 ) -> str:
     """The script for a server of this role, with the deployment's secret in it.
 
@@ -26,7 +27,7 @@ def script(
     the command `faafo-install`, "" if the image includes it. `images`: the APIs' place for them. `balanced`: the
     endpoint is a load balancer's, the only one that a worker uses. `own_url`: the API's
     address for workers, with `OWN_ADDRESS` in it. `waiting_max`: how many fractals may wait at once (None: the
-    application's own default).
+    application's own default). `volume`: the id of the volume that the database is on, "" for the server's own disk.
     """
     settings = {"FAAFO_SECRET": secret}
     flags = f"faafo-install {role.install}"
@@ -39,6 +40,8 @@ def script(
         flags += f' -a "{own_url}"'
     if role.serves and waiting_max is not None:
         flags += f" -w {waiting_max}"
+    if volume:
+        flags += f" -v {volume}"
     if role.chooses_images and images != IMAGES_IN_DATABASE:
         settings["FAAFO_IMAGES_URL"] = images
     lines = ["#!/usr/bin/env bash", "set -eu"]

@@ -48,7 +48,7 @@ class Follower:
         )
         self.measured: Mapping[str, Measured] = {}
         self._listed = float("-inf")
-        self._queue_port = self.last.queue_port
+        self._queue_port, self._front = self.last.queue_port, self.last.front
         self._done: deque[tuple[float, int]] = deque()  # (time, fractals done), as far back as a rate needs
         self._rates: deque[tuple[float, float | None]] = deque()
 
@@ -59,7 +59,7 @@ class Follower:
         if time.monotonic() - self._listed >= LIST_PAUSE_SECONDS:
             try:
                 self.topology.refresh()
-                self._queue_port = self.topology.queue_port
+                self._queue_port, self._front = self.topology.queue_port, self.topology.front
                 self._listed = time.monotonic()
             except CloudError as error:
                 problem = f"The cloud does not answer:  {first_line(error)}"
@@ -84,7 +84,7 @@ class Follower:
             rates=tuple((moment.at - at, value) for at, value in self._rates),
             problem=problem,
             queue_port=self._queue_port,
-            front=self.topology.front,
+            front=self._front,
         )
         return self.last
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from html import escape
 
+from faafo_lab.balancer import Balancer
 from faafo_lab.topology import ROLES, Machine, Moment
 from faafo_lab.topology.roles import Column
 from faafo_lab.widgets.live import HISTORY_SECONDS
@@ -34,7 +35,8 @@ READABLE = 0.92  # of its size: the picture is drawn no smaller than this, and s
 
 
 def topology(moment: Moment) -> str:
-    """The servers, left to right as a request goes: you, the APIs, the services, the workers."""
+    """The servers, left to right as a request goes: you, the load balancer if any, the APIs, the services, the
+    workers."""
     left, middle, right = (_of_column(moment, name) for name in COLUMN_COLOURS)
     rows = min(max(len(left), len(middle), min(len(right), ROWS_A_COLUMN), 1), max(ROWS_A_COLUMN, len(left)))
     height = HEAD + rows * (BOX_HEIGHT + GAP) + FOOT
@@ -56,19 +58,28 @@ def topology(moment: Moment) -> str:
             x += BOX_WIDTH + GAP
         return x - GAP + COLUMN_GAP
 
+    middle_y = HEAD + rows * (BOX_HEIGHT + GAP) / 2 - GAP / 2
+    front = _front(moment.front) if moment.front and moment.machines else None
+    if front:
+        parts.append(_text(x, HEAD - 12, "Load balancer", size=12, colour=FAINT))
+        places[front.name] = (x, middle_y - BOX_HEIGHT / 2)
+        x += BOX_WIDTH + COLUMN_GAP
     x = column(left, x)
     if middle:
         x = column(middle, x)
     end = column(right, x) - COLUMN_GAP if right else x - COLUMN_GAP
-    middle_y = HEAD + rows * (BOX_HEIGHT + GAP) / 2 - GAP / 2
 
     arrows: list[str] = []
-    if left:
+    entry: float = YOU_WIDTH
+    if left or front:
         parts.append(_you(middle_y))
+    if front:
+        arrows.append(_arrow(entry, middle_y, places[front.name][0], middle_y, BLUE))
+        entry = places[front.name][0] + BOX_WIDTH
     members = moment.front.members if moment.front else ()
     for machine in left:
         to_x, to_y = places[machine.name]
-        arrows.append(_arrow(YOU_WIDTH, middle_y, to_x, to_y + BOX_HEIGHT / 2, BLUE))
+        arrows.append(_arrow(entry, middle_y, to_x, to_y + BOX_HEIGHT / 2, BLUE))
         health = next((each.status for each in members if each.name == machine.name), "")
         parts.append(_text(to_x - 4, to_y + BOX_HEIGHT / 2 - 8, health, anchor="end", size=10, halo=True))
     hub = [machine for machine in (*middle, *left) if "queue" in ROLES[machine.role].offers]
@@ -90,8 +101,9 @@ def topology(moment: Moment) -> str:
         ports = f"ports 5432 (database), {queue}" if middle else f"port {queue}"
         parts.append(_text(hub_x + BOX_WIDTH / 2, hub_y + BOX_HEIGHT / 2 + 14, ports, anchor="middle", halo=True))
     if left and right and middle:
-        arrows.append(_results(places, left, right, height))
-    boxes = [_box(machine, *places[machine.name]) for machine in moment.machines if machine.name in places]
+        arrows.append(_results(places, [front] if front else left, right, height))
+    drawn = [*moment.machines, *([front] if front else [])]
+    boxes = [_box(machine, *places[machine.name]) for machine in drawn if machine.name in places]
     if not moment.machines:
         parts.append(_text(YOU_WIDTH, HEAD + BOX_HEIGHT / 2, "the application has no servers", size=14))
         end = YOU_WIDTH + 320
@@ -169,8 +181,15 @@ def _of_column(moment: Moment, column: Column) -> list[Machine]:
     return moment.of_role(*(role.name for role in ROLES.values() if role.column == column))
 
 
+def _front(balancer: Balancer) -> Machine:
+    """The load balancer as one of the boxes: it is no server of the project's."""
+    online = sum(member.status in ("ONLINE", "NO_MONITOR") for member in balancer.members)
+    address = balancer.floating_address or balancer.address
+    return Machine(balancer.name, "", balancer.status, address, f"{online} of {len(balancer.members)} members online")
+
+
 def _box(machine: Machine, x: float, y: float) -> str:
-    colour = COLUMN_COLOURS[ROLES[machine.role].column]
+    colour = COLUMN_COLOURS[ROLES[machine.role].column] if machine.role else BLUE
     dashes = "" if machine.is_well else ";stroke-dasharray:5 4"
     parts = [
         f'<rect x="{x:.1f}" y="{y:.1f}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="6" '
@@ -227,15 +246,15 @@ def _line(path: str, colour: str, more: str = "") -> str:
 
 
 def _results(
-    places: dict[str, tuple[float, float]], left: Sequence[Machine], right: Sequence[Machine], height: float
+    places: dict[str, tuple[float, float]], takers: Sequence[Machine], right: Sequence[Machine], height: float
 ) -> str:
-    """The way of the results: from the workers, below everything, to the API that they report to."""
-    first_x, first_y = places[left[0].name]
-    lowest = max(places[machine.name][1] for machine in left) + BOX_HEIGHT
+    """The way of the results: from the workers, below everything, to the first of these, which are in one column."""
+    first_x, first_y = places[takers[0].name]
+    lowest = max(places[machine.name][1] for machine in takers) + BOX_HEIGHT
     start_x = places[right[0].name][0] + BOX_WIDTH / 2
     start_y = max(places[machine.name][1] for machine in right if places[machine.name][0] < start_x) + BOX_HEIGHT
     low = height - 12
-    end_x = first_x + BOX_WIDTH + 14  # up beside the APIs, and into the first one
+    end_x = first_x + BOX_WIDTH + 14  # up beside them, and into the first one
     end_y = first_y + BOX_HEIGHT - 14
     path = f"M{start_x:.1f},{start_y:.1f} L{start_x:.1f},{low:.1f} L{end_x:.1f},{low:.1f} L{end_x:.1f},{end_y:.1f}"
     if lowest == first_y + BOX_HEIGHT:  # it is the only one: from below
@@ -247,7 +266,7 @@ def _results(
     else:
         path += f" L{first_x + BOX_WIDTH + 8:.1f},{end_y:.1f}"
         head = _head(first_x + BOX_WIDTH, end_y, -1, 0, BLUE)
-    words = f"results to {left[0].name}, port 80"
+    words = f"results to {takers[0].name}, port 80"
     label = _text((start_x + end_x) / 2, low - 5, words, anchor="middle", halo=True)
     return _line(path, BLUE, ";stroke-dasharray:6 3") + head + label
 

@@ -9,6 +9,7 @@ import pytest
 
 from faafo_lab.app import database, tasks
 from faafo_lab.app.schema import metadata
+from faafo_lab.app.store import Store
 from tests.app.deployment import Deployment, no_fractals
 from tests.app.engines import FROM_WHEELS, Pair
 
@@ -63,6 +64,14 @@ def database_url(databases: Callable[[Pair], Deployment], pair: Pair) -> str:
     metadata.drop_all(engine)
     engine.dispose()
     return url
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """A store that no API keeps."""
+    with contextlib.closing(Store(database_url)) as store:
+        store.create_tables()
+        yield store
 
 
 @pytest.fixture

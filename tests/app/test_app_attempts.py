@@ -2,12 +2,9 @@
 
 import io
 import uuid
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import datetime
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
 from faafo_lab.app import attempts, outbox
@@ -32,14 +29,6 @@ class Someone:
     def claim(self, task: Task) -> Lease:
         beat = Heartbeat(self.name, self.run, "working", (task.uuid,), None, None, None, None)
         return self.store.heard(beat)[1][task.uuid]
-
-
-@pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    """A store that no API keeps."""
-    with closing(Store(database_url)) as store:
-        store.create_tables()
-        yield store
 
 
 def change(store: Store, task: Task, **values: Any) -> None:

@@ -3,9 +3,13 @@
 Several clients ask several APIs for 500 fractals, several workers make them; and all the while workers and APIs are
 killed, stopped and frozen, broker and database are restarted, and the network to the broker is closed. A seed chooses
 what breaks, when (by the number of fractals that are done) and for how long (by the number of answers that clients got
-meanwhile). FAAFO_CHAOS_SEED=… runs the same again.
+meanwhile). What the clients did and saw is a history, whose verdict has to be true.
+
+FAAFO_CHAOS_SEED=… runs the same again, FAAFO_CHAOS_SEEDS=50 runs so many. Failed runs leave their histories in the
+directory that the message names: `faafo_lab.history.load`.
 """
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -18,19 +22,26 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import sqlalchemy as sa
 
+from faafo_lab import history
 from faafo_lab.app import database
 from faafo_lab.app.schema import fractals, image_pieces
+from faafo_lab.history.checking import NOT_YET
+from faafo_lab.history.collecting import seen, tell
+from faafo_lab.history.events import ABSENT, ORDER, Event, History
 from tests.app.deployment import Deployment, counts, picture, status
 from tests.app.engines import every_pair
 from tests.waiting import wait_for
 
-SEED = os.environ.get("FAAFO_CHAOS_SEED")  # read here: the tests' environment has no such variables
+# read here: the tests' environment has no such variables
+SEEDS = [int(os.environ.get("FAAFO_CHAOS_SEED") or secrets.randbelow(1_000_000))]
+SEEDS += [secrets.randbelow(1_000_000) for _ in range(int(os.environ.get("FAAFO_CHAOS_SEEDS") or 1) - 1)]
 TASKS = 500
 WAITING_MAX = 60  # clients ask for more while fewer are waiting
 APIS = {"api-1": 80, "api-2": 81, "api-3": 82}
@@ -42,7 +53,7 @@ END_SECONDS = 180.0
 
 
 @dataclass
-class Event:
+class Break:
     """What breaks once so many are done, and how many answers later it is mended."""
 
     after: int
@@ -54,19 +65,19 @@ class Event:
 
 
 class Clients:
-    """Asks for fractals and looks at them, as users do; notes whatever no user should see."""
+    """Asks for fractals and looks at them, as users do: their history. Notes answers that nobody should get, too."""
 
     def __init__(self, deployment: Deployment, seed: int) -> None:
         self.deployment = deployment
         self.seed = seed
         self.tasks: list[dict[str, Any]] = [_task(random.Random(f"{seed}/task/{n}")) for n in range(TASKS)]
+        self.history = History()
         self.accepted: list[str] = []
         self.wrong: list[str] = []
         self.answers = 0
         self.done = 0
         self.ends = dict.fromkeys(APIS, 0)  # how often each API went down or came up: then it may break a connection
         self._next = iter(self.tasks)
-        self._made: set[str] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
         work = [*(lambda n=n: self._client(n) for n in range(CLIENTS)), self._watch]
@@ -98,29 +109,36 @@ class Clients:
                 if task is None:
                     self._look(connections, name, choice)
                     self._stop.wait(0.01)
-                elif self._ask(connections, name, "POST", "/v1/fractal", json=task):
-                    with self._lock:
-                        self.accepted.append(task["uuid"])
+                elif self._order(connections, name, task):
                     task = None
 
+    def _order(self, connections: "Connections", name: str, task: dict[str, Any]) -> bool:
+        """Whether it is accepted."""
+        began, uuid = time.time(), task["uuid"]
+        answer = self._ask(connections, name, "POST", "/v1/fractal", json=task)
+        self.history.events.append(Event(began, ORDER, uuid, time.time(), name, answer.status_code if answer else None))
+        if answer:
+            self.accepted.append(uuid)
+        return answer is not None
+
     def _look(self, connections: "Connections", name: str, choice: random.Random) -> None:
-        """What users look at: a page of the list, one fractal, its picture."""
+        """What users look at: a page of the list, or one fractal, and its picture once it is made."""
         if not self.accepted:
             return
-        one = choice.choice(self.accepted)
-        what = choice.randrange(3)
-        if what == 0:
+        if choice.randrange(3) == 0:
             self._ask(connections, name, "GET", f"/v1/fractal?page={choice.randint(1, 20)}")
-        elif what == 1:
-            answer = self._ask(connections, name, "GET", f"/v1/fractal/{one}")
-            if answer and answer.json()["checksum"]:
-                self._made.add(one)
-            elif answer and one in self._made:
-                self.wrong.append(f"{one} was done, and is not any more")
-        elif one in self._made:
-            answer = self._ask(connections, name, "GET", f"/fractal/{one}")
-            if answer and f'"{hashlib.sha256(answer.content).hexdigest()}"' != answer.headers["ETag"]:
-                self.wrong.append(f"the picture of {one} is not that of its ETag")
+            return
+        one, began = choice.choice(self.accepted), time.time()
+        if not (answer := self._ask(connections, name, "GET", f"/v1/fractal/{one}")):
+            return
+        if answer.status_code == 404:
+            self.history.events.append(Event(began, ABSENT, one, time.time()))
+            return
+        fractal = answer.json()
+        png = fractal["completed_at"] and self._ask(connections, name, "GET", f"/fractal/{one}")
+        if png or not fractal["completed_at"]:  # else nobody knows
+            whole = bool(png) and hashlib.sha256(png.content).hexdigest() == fractal["checksum"]
+            self.history.events.append(seen(fractal, whole, began))
 
     def _watch(self) -> None:
         """How many are done."""
@@ -142,7 +160,10 @@ class Clients:
     def _ask(
         self, connections: "Connections", name: str, method: str, path: str, json: Any = None
     ) -> httpx.Response | None:
-        """An answer of 2xx; None where the API is away, or says that it cannot now. Anything else is wrong."""
+        """An answer of 2xx, or of 404 to a GET; None where the API is away, or says that it cannot now.
+
+        Anything else is wrong.
+        """
         ends = self.ends[name]
         try:
             answer = connections[name].request(method, path, json=json)
@@ -153,7 +174,7 @@ class Clients:
             return None
         with self._lock:
             self.answers += 1
-        if answer.is_success:
+        if answer.is_success or (method == "GET" and answer.status_code == 404):
             return answer
         if answer.status_code != 503 or not answer.headers.get("Retry-After", "").isdecimal():
             self.wrong.append(f"{method} {path} at {name}: {answer.status_code} {answer.text}")
@@ -221,7 +242,7 @@ class Chaos:
             for one in mend:
                 one()
 
-    def _events(self) -> list[Event]:
+    def _events(self) -> list[Break]:
         """One of each kind, and a few more, in any order; sometimes two at once."""
         kinds = [*self.kinds, *self.choice.choices(list(self.kinds), k=EXTRA_EVENTS)]
         self.choice.shuffle(kinds)
@@ -235,7 +256,7 @@ class Chaos:
                 together = (kind, self.choice.choice(others))
             # the APIs without their database answer once a second and client, otherwise a hundred times
             many = 12 if any("database" in one for one in together) else 400
-            events.append(Event(moment, together, self.choice.randint(4, many)))
+            events.append(Break(moment, together, self.choice.randint(4, many)))
         return events
 
     def _start_api(self, name: str) -> None:
@@ -331,13 +352,21 @@ def _failure(log: str) -> str:
     return (before[-300:] + found + after[:4000]) if found else ""
 
 
+def _explained(told: History, found: history.Verdict) -> str:
+    """The verdict, and the life of the order that it is about."""
+    late = (order for order, fate in found.fates.items() if fate == NOT_YET)
+    order = found.witness.order if found.witness else next(late, "")
+    return "\n".join(map(str, [found, *(history.stages(told, order) if order else ())]))
+
+
 @every_pair
 @pytest.mark.long
 @pytest.mark.timeout(900)
+@pytest.mark.parametrize("number", range(len(SEEDS)))
 def test_whatever_breaks_each_accepted_fractal_is_made_once(
-    bare: Deployment, capsys: pytest.CaptureFixture[str]
+    bare: Deployment, capsys: pytest.CaptureFixture[str], number: int, tmp_path: Path
 ) -> None:
-    seed = int(SEED or secrets.randbelow(1_000_000))
+    seed = SEEDS[number]  # not a parameter itself: processes side by side must know the test by the same name
     with capsys.disabled():
         print(f"\nFAAFO_CHAOS_SEED={seed}")
     bare.database()
@@ -348,19 +377,25 @@ def test_whatever_breaks_each_accepted_fractal_is_made_once(
     chaos.start()
     with clients.running():
         chaos.run()
-        wait_for("all to be done", clients.finished, END_SECONDS)
+        with contextlib.suppress(pytest.fail.Exception):  # the verdict says more
+            wait_for("all to be done", clients.finished, END_SECONDS)
     assert clients.wrong == [], "\n".join(filter(None, (_failure(bare.log(api)) for api in APIS)))
-    assert sorted(clients.accepted) == sorted(task["uuid"] for task in clients.tasks)
 
     connection = Connections(bare)["api-1"]
     # one that came back before its database tries that again after a second; the others may have served meanwhile
     wait_for("api-1 to be healthy", lambda: status(connection, "/health") == 200)
+    told, began = clients.history, time.time()
     made = {one["uuid"]: one for one in connection.get("/v1/fractal?results_per_page=-1").json()["objects"]}
-    assert set(made) == set(clients.accepted)
     for task in clients.tasks:
-        right = picture(task)
-        assert made[task["uuid"]]["checksum"] == hashlib.sha256(right).hexdigest()
-        assert connection.get(f"/fractal/{task['uuid']}").content == right
+        if task["uuid"] in made:
+            whole = connection.get(f"/fractal/{task['uuid']}").content == picture(task)
+            told.events.append(seen(made[task["uuid"]], whole, began))
+        else:
+            told.events.append(Event(began, ABSENT, task["uuid"], time.time()))
+    tell(told, lambda after: connection.get(f"/v1/event?after={after}").json())
+    found = history.verdict(told)
+    assert found.valid, f"{_explained(told, found)}\n{told.save(tmp_path / f'{seed}.jsonl')}"
+    assert (found.acknowledged, found.made_once, set(made)) == (TASKS, TASKS, set(found.fates))
     engine = database.connect(bare.database_url(), 1)
     with engine.connect() as connected:
         kept = connected.scalars(sa.select(image_pieces.c.image)).all()

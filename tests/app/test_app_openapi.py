@@ -148,6 +148,9 @@ def test_the_answers_of_everyday_use_are_as_described(services: Deployment, clie
     assert check("GET", "/v1/dead", 200, **mine).json()["num_results"] == 1
     check("GET", "/v1/dead", 401)
     assert check("DELETE", "/v1/dead", 200, **mine).json() == {"discarded": 1}
+    for after in (0, -1):
+        check("GET", "/v1/event", 200, params={"after": after})
+    check("GET", "/v1/event", 400, params={"after": "now"})
     for route in ("/v1/load", "/v1/stats", "/health", "/metrics", "/v1/openapi.json"):
         check("GET", route, 200)
     assert {route for _, route, _ in check.statuses} == {handler.route for _, handler in rest.ROUTES}

@@ -6,7 +6,6 @@ import random
 import signal
 import threading
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import Any
@@ -41,14 +40,6 @@ def complete(store: Store, task: Task) -> tuple[dict[str, Any], bool]:
     image = random.randbytes(100)
     result = Result(0.5, hashlib.sha256(image).hexdigest(), len(image), "somebody", None)
     return store.complete(task.uuid, result, f"database:{uuid.uuid4()}", io.BytesIO(image))
-
-
-@pytest.fixture
-def store(database_url: str) -> Iterator[Store]:
-    """A store that no API keeps."""
-    with closing(Store(database_url)) as store:
-        store.create_tables()
-        yield store
 
 
 def test_every_page_is_exact_whatever_was_deleted(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

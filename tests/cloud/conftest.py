@@ -58,6 +58,10 @@ def cloud(clouds: dict[str, Cloud], backend: str) -> Iterator[Cloud]:
 def clear(cloud: Cloud) -> None:
     """Remove everything of the project."""
     cloud.delete_servers(cloud.servers(), timeout_seconds=60, progress=False)
+    for snapshot in cloud.snapshots():
+        cloud.delete_snapshot(snapshot, progress=False)
+    for volume in cloud.volumes():
+        cloud.delete_volume(volume, progress=False)
     for ip in cloud.floating_ips():
         cloud.delete_floating_ip(ip)
     for key in cloud.key_pairs():

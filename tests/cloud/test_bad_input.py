@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from faafo_lab.cloud import BACKENDS, connect
-from faafo_lab.cloud.base import Cloud
+from faafo_lab.cloud.base import VERBS, Cloud
 from faafo_lab.cloud.errors import (
     AlreadyExists,
     Ambiguous,
@@ -74,6 +74,7 @@ ODD = object()  # no verb takes this
 # What a verb takes in place of each of its parameters that has no default; of others "x".
 RIGHT: dict[str, object] = {
     "data": b"",
+    "gigabytes": 1,
     "look": lambda: True,
     "port": 80,
     "port_min": 80,
@@ -93,7 +94,8 @@ def required(name: str) -> dict[str, object]:
     }
 
 
-METHODS = [name for name, each in vars(Cloud).items() if not name.startswith("_") and inspect.isfunction(each)]
+OWN = [name for name, each in vars(Cloud).items() if not name.startswith("_") and inspect.isfunction(each)]
+METHODS = list(dict.fromkeys([*OWN, *VERBS]))
 PARAMETERS = [
     (name, parameter.name)
     for name in METHODS

@@ -21,7 +21,7 @@ from faafo_lab.cloud.errors import Ambiguous, AuthError, CloudError, ConfigError
 from faafo_lab.cloud.lookup import pick_network
 from faafo_lab.cloud.model import Network
 
-from .tls import certificate, relay
+from .relays import certificate, relay
 
 Entry = dict[str, Any]
 

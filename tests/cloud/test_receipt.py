@@ -44,6 +44,7 @@ def test_what_was_created_is_counted_and_left_until_it_is_deleted(fresh: Cloud) 
     fresh.create_security_group("web")
     key = fresh.create_key_pair("mine", keys.public_key())
     fresh.create_container("things")
+    fresh.create_snapshot(fresh.create_volume("data", 1, progress=False), "before", progress=False)
     credentials.create(fresh, "robot")
     balancer.create(fresh)
     receipt = fresh.receipt()
@@ -54,6 +55,8 @@ def test_what_was_created_is_counted_and_left_until_it_is_deleted(fresh: Cloud) 
         "floating IPs": (ip.address,),
         "security groups": ("web",),
         "key pairs": ("mine",),
+        "volumes": ("data",),
+        "snapshots": ("before",),
         "containers": ("things",),
         "application credentials": ("robot",),
         "load balancers": ("app-balancer",),
@@ -65,6 +68,8 @@ def test_what_was_created_is_counted_and_left_until_it_is_deleted(fresh: Cloud) 
     fresh.delete_security_group("web")
     fresh.delete_key_pair(key)
     fresh.delete_container("things")
+    fresh.delete_snapshot("before", progress=False)
+    fresh.delete_volume("data", progress=False)
     credentials.revoke(fresh, "robot")
     balancer.delete(fresh, "app-balancer")
     receipt = fresh.receipt()
@@ -77,6 +82,9 @@ def test_the_labs_own_are_left_whoever_made_them_and_foreign_ones_are_not(fresh:
     new_server(other, "theirs")
     other.create_security_group("ours", f"{DESCRIPTION}for tests")
     other.create_security_group("theirs", "for something else")
+    for name, description in (("ours", f"{DESCRIPTION}for tests"), ("theirs", "for something else")):
+        other.create_volume(name, 1, description=description, progress=False)
+        other.create_snapshot(name, name, description=description, progress=False)
     keys.ensure_key_pair(other)
     ours, _theirs = other.create_floating_ip(), other.create_floating_ip("for something else")
     receipt = fresh.receipt()
@@ -85,6 +93,8 @@ def test_the_labs_own_are_left_whoever_made_them_and_foreign_ones_are_not(fresh:
         "floating IPs": (ours.address,),
         "security groups": ("ours",),
         "key pairs": ("faafo-lab",),
+        "volumes": ("ours",),
+        "snapshots": ("ours",),
     }
     assert set(receipt.created.values()) == {0}
     assert receipt.server_minutes["m1.tiny"] > 0

@@ -203,7 +203,10 @@ def test_a_token_says_which_requests_it_opens_and_shows_itself(api: Api, path: s
     answer = login(api, id=made["id"], secret=made["secret"])
     assert answer.json()["token"]["application_credential"]["access_rules"] == [rule]
     text = answer.headers["X-Subject-Token"]
-    shown = api("GET", "/identity/v3/auth/tokens", headers={"X-Auth-Token": text, "X-Subject-Token": text})
+    asks = {"X-Auth-Token": text, "X-Subject-Token": text}
+    assert api("GET", "/identity/v3/auth/tokens", headers=asks).status_code == 404, "who asks knows no access rules"
+    asks["OpenStack-Identity-Access-Rules"] = "1.0"
+    shown = api("GET", "/identity/v3/auth/tokens", headers=asks)
     assert shown.json()["token"]["application_credential"]["access_rules"] == [rule]
     exchanged = api.login({"auth": {"identity": {"methods": ["token"], "token": {"id": text}}}})
     headers = {"X-Auth-Token": exchanged.headers["X-Subject-Token"]}

@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 import pytest
 
 from faafo_lab.cloud.emulator.machinery.guest.console import KEPT_BYTES, Console
 from faafo_lab.cloud.emulator.machinery.guest.units import UnitError, read_unit
+from faafo_lab.cloud.emulator.machinery.hypervisor import clocks
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Room, alive
@@ -235,6 +237,40 @@ def test_a_crashed_unit_is_started_again_and_one_that_ends_again_and_again_is_gi
     assert in_instance(room, "systemctl stop patient; systemctl is-active patient").stdout == "inactive\n"
     in_instance(room, "systemctl start looping")  # by hand, as often as one likes
     wait_for("three more", lambda: room.console().count("Failed to start looping.service") == 2)
+
+
+def test_a_unit_is_signalled_frozen_and_thawed_with_its_children_though_the_governor_holds_them(room: Room) -> None:
+    busy = "python3 -c 'while True: pass'"
+    unit = write_unit(
+        "busy", f'[Service]\nExecStart=/bin/sh -c "{busy} & exec {busy}"\nRestart=always\nRestartSec=100ms'
+    )
+    room.boot(user_data=f"#!/bin/bash\n{unit}systemctl start busy\n", cores=0.25)
+    room.finished()
+    wait_for("its two processes", lambda: len(room.pids()) == 3)
+    children = room.pids()[1:]
+
+    def runs() -> bool:
+        before = [clocks.posix_clock(pid) for pid in children]
+        time.sleep(0.5)
+        return before != [clocks.posix_clock(pid) for pid in children]
+
+    wait_for("work", runs)
+    assert in_instance(room, "systemctl freeze busy").returncode == 0
+    wait_for("the end of work", lambda: not runs())
+    assert not runs()
+    assert in_instance(room, "systemctl is-active busy").stdout == "active\n"
+    assert in_instance(room, "systemctl thaw busy").returncode == 0
+    wait_for("work again", runs)
+    assert in_instance(room, "sudo systemctl freeze busy && systemctl kill --signal=SIGKILL busy").returncode == 0
+    wait_for("its next life", lambda: "busy.service: started again" in room.console())
+    assert not [pid for pid in children if alive(pid)]
+    wait_for("two new processes", lambda: len(room.pids()) == 3)
+    children = room.pids()[1:]
+    wait_for("work of its next life", runs)
+    stopped = in_instance(room, "systemctl freeze busy; systemctl stop busy; systemctl is-active busy")
+    assert stopped.stdout == "inactive\n"
+    assert "is not active (inactive)" in in_instance(room, "systemctl kill busy").stderr
+    assert "signal string WHAT" in in_instance(room, "systemctl kill --signal=WHAT busy").stderr
 
 
 def test_a_unit_takes_its_children_along_when_it_stops(room: Room) -> None:

@@ -6,11 +6,12 @@ Sources: RFC 9112, sections 2.2, 3.2, 5, 6, 7.1 and 11; RFC 9110, sections 7.6.1
 from __future__ import annotations
 
 import contextlib
+import random
 import re
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ machine = machine_room.machine
 PORT = 8080
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-Answer = Callable[[bytes], bytes | None]
+Answer = Callable[[bytes], bytes | Iterable[bytes] | None]
 
 
 def whole(seen: bytes) -> bool:
@@ -47,8 +48,8 @@ def ok(seen: bytes) -> bytes | None:
 
 
 class Service:
-    """A member on a socket file. It answers what `answer` gives for all that it has seen, then ends its connection, or,
-    where it `keeps` it, waits for another request."""
+    """A member on a socket file. It answers what `answer` gives for all that it has seen, in one piece or several, then
+    ends its connection, or, where it `keeps` it, waits for another request."""
 
     def __init__(self, path: Path) -> None:
         self.seen: list[bytes] = []
@@ -84,8 +85,9 @@ class Service:
                 self.seen.append(b"")
             self.seen[place] = seen = seen + data
             if (said := self.answer(seen)) is not None:
-                connection.sendall(said)
-                while b" 101 " in said and (data := connection.recv(1 << 16)):
+                for piece in [said] if isinstance(said, bytes) else said:
+                    connection.sendall(piece)
+                while isinstance(said, bytes) and b" 101 " in said and (data := connection.recv(1 << 16)):
                     connection.sendall(data.upper())
                 return said != b""
         return False
@@ -109,11 +111,13 @@ class Front:
         machine.call(self.switch.apply, {"one": anybody})
         self.listen()
 
-    def listen(self, **more: Any) -> None:
+    def listen(self, *, alone: bool = False, **more: Any) -> None:
+        """Be a listener with these settings; `alone`: without the member."""
         settings: dict[str, Any] = {"client_seconds": LIMIT_SECONDS, "member_seconds": LIMIT_SECONDS, **more}
         listener = Listener((self.vip,), PORT, True, "pool", -1, connect_seconds=LIMIT_SECONDS, **settings)
         member = Member("one", self.member, 80, 1, False, f"{self.vip}/32", True, self.member, 80)
-        self._machine.call(self.balancer.apply, {"front": listener}, {"pool": Pool("ROUND_ROBIN", (member,))})
+        pool = Pool("ROUND_ROBIN", () if alone else (member,))
+        self._machine.call(self.balancer.apply, {"front": listener}, {"pool": pool})
 
     def close(self) -> None:
         self._machine.do(self.balancer.close())
@@ -136,6 +140,15 @@ def rest(made: socket.socket) -> bytes:
     while data := made.recv(1 << 16):
         answer += data
     return answer
+
+
+def exactly(made: socket.socket, size: int) -> bytes:
+    answer = bytearray()
+    while len(answer) < size:
+        data = made.recv(1 << 16)
+        assert data, len(answer)
+        answer += data
+    return bytes(answer)
 
 
 def until(made: socket.socket, mark: bytes) -> bytes:
@@ -477,3 +490,133 @@ def test_a_connection_that_is_not_clean_is_not_kept(front: Front, unclean: bytes
     front.service.answer = lambda seen: unclean if whole(seen) else None
     assert statuses(front.talk(request("GET / HTTP/1.1") * 3)) == [200] * 3
     assert front.service.connections == 3
+
+
+# -- the common request, which nothing reads twice -------------------------------------------------------------------
+
+
+LARGE = random.Random(1).randbytes(1 << 24)  # more than what sockets hold
+
+
+def framed(body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+
+def test_a_client_that_takes_its_answer_slowly_gets_all_of_it_and_then_the_next_one(front: Front) -> None:
+    front.service.keeps = True
+    front.service.answer = lambda seen: (framed(LARGE) if b"/large" in seen else OK) if whole(seen) else None
+    stats = front.balancer.frontends["front"].stats
+    with front.connect() as made:
+        before = stats.bytes_out
+        made.sendall(request("GET /large HTTP/1.1"))
+        wait_for("more than the client takes", lambda: stats.bytes_out > before)
+        made.sendall(request("GET /next HTTP/1.1"))  # in the midst of the answer
+        assert exactly(made, len(framed(LARGE) + OK)) == framed(LARGE) + OK
+    assert front.service.connections == 1
+
+
+def test_a_client_that_takes_no_more_of_its_answer_is_cut_and_so_is_the_member(front: Front) -> None:
+    front.service.answer = lambda seen: framed(LARGE) if whole(seen) else None
+    front.listen(client_seconds=0.3)
+    stats = front.balancer.frontends["front"].stats
+    before = stats.bytes_out
+    with front.connect() as made:
+        made.sendall(request("GET / HTTP/1.1"))
+        wait_for("the answer", lambda: stats.bytes_out > before)
+        wait_for("the end", lambda: stats.active_connections == 0)
+        wait_for("the member's end", lambda: front.service.open == 0)
+        assert 0 < stats.bytes_out - before < len(LARGE)
+
+
+def test_an_answer_to_a_post_that_is_odd_from_its_middle_on_is_handed_over_and_nothing_is_sent_twice(
+    front: Front,
+) -> None:
+    front.service.keeps, body, go = True, b"0123456789" * 100_000, threading.Event()
+
+    def answer(seen: bytes) -> Iterable[bytes] | None:
+        if not whole(seen):
+            return None
+        return pieces() if seen.startswith(b"POST") else [OK]
+
+    def pieces() -> Iterator[bytes]:
+        yield b"HTTP/1.1 201 Created\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body) + body[:1000]
+        go.wait(LIMIT_SECONDS)
+        yield body[1000:] + b"\r\n0\r\n\r\n"
+
+    front.service.answer = answer
+    with front.connect() as made:
+        made.sendall(request("POST / HTTP/1.1", "Content-Length: 3", body="abc"))
+        first = until(made, body[:1000])
+        go.set()
+        said = first + until(made, b"\r\n0\r\n\r\n")
+        assert said.startswith(b"HTTP/1.1 201 Created\r\n")
+        chunks = re.split(rb"(?:^|\r\n)[0-9a-f]+\r\n", said.partition(b"\r\n\r\n")[2])
+        assert b"".join(chunks).rstrip() == body
+        made.sendall(request("GET / HTTP/1.1"))
+        assert until(made, b"ok") == OK
+    assert [seen.split()[0] for seen in front.service.seen] == [b"POST", b"GET"]
+
+
+@pytest.mark.parametrize(("line", "answer"), [
+    ("HEAD / HTTP/1.1", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"),
+    ("HEAD / HTTP/1.1", b"HTTP/1.1 200 OK\r\n\r\n"),
+    ("GET / HTTP/1.1", b"HTTP/1.1 204 No Content\r\n\r\n"),
+    ("GET / HTTP/1.1", b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n"),
+])  # fmt: skip
+def test_what_has_no_body_is_not_waited_for_whatever_its_length(front: Front, line: str, answer: bytes) -> None:
+    front.service.keeps = True
+    front.service.answer = lambda seen: answer if b"A: b" in seen else ok(seen)
+    with front.connect() as made:
+        for _ in range(2):
+            made.sendall(request(line, "A: b"))
+            assert until(made, b"\r\n\r\n") == answer
+            made.sendall(request("GET / HTTP/1.1"))
+            assert until(made, b"ok") == OK
+    assert front.service.connections == 1
+
+
+def test_fields_are_added_to_each_request_of_a_connection_and_its_own_stay_behind(front: Front) -> None:
+    front.service.keeps = True
+    front.listen(insert_headers=("X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto"))
+    keep = ("Connection: keep-alive", "Keep-Alive: timeout=5")
+    added = {"X-Forwarded-For": ["127.0.0.1"], "X-Forwarded-Port": [str(PORT)], "X-Forwarded-Proto": ["http"]}
+    front.service.answer = lambda seen: (
+        OK.replace(b"\r\n\r\n", b"\r\nConnection: keep-alive\r\n\r\n") if whole(seen) else None
+    )
+    with front.connect() as made:
+        for _ in range(2):
+            made.sendall(request("GET / HTTP/1.1", "A: b", *keep))
+            assert until(made, b"ok") == OK
+        made.sendall(request("POST / HTTP/1.1", *keep, "Content-Length: 3", body="abc"))
+        assert until(made, b"ok") == OK
+    get, again, post = front.service.seen
+    assert fields(get) == fields(again) == {"Host": ["x"], "A": ["b"], **added}
+    assert fields(post) == {"Host": ["x"], "Content-Length": ["3"], **added}
+    assert post.endswith(b"\r\n\r\nabc")
+
+
+@pytest.mark.parametrize("raw", [
+    request("GET / HTTP/1.1"),
+    request("POST / HTTP/1.1", "Content-Length: 3", body="abc"),
+    request("POST / HTTP/1.1", CHUNKED, body="3\r\nabc\r\n0\r\n\r\n"),
+])  # fmt: skip
+def test_a_silent_member_that_is_gone_is_a_502_soon_and_an_answer_that_it_has_begun_is_finished(
+    front: Front, raw: bytes
+) -> None:
+    go = threading.Event()
+
+    def half(seen: bytes) -> Iterator[bytes]:
+        yield OK[:-1]
+        go.wait(LIMIT_SECONDS)
+        yield OK[-1:]
+
+    front.service.answer = lambda seen: half(seen) if b"/begun" in seen else None
+    with front.connect() as begun, front.connect() as silent:
+        begun.sendall(request("GET /begun HTTP/1.1"))
+        assert until(begun, OK[:-1]) == OK[:-1]
+        silent.sendall(raw)
+        wait_for("the request", lambda: any(b"/begun" not in seen and whole(seen) for seen in front.service.seen))
+        front.listen(alone=True)
+        assert statuses(rest(silent)) == [502]
+        go.set()
+        assert until(begun, b"k") == b"k"

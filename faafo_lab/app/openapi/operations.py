@@ -91,6 +91,7 @@ def paths() -> Json:
         _argument("results_per_page", per_page | {"default": validation.RESULTS_PER_PAGE}, "-1: all of them"),
         _argument("order", {"enum": list(ORDERS), "default": ORDERS[0]}, "by creation"),
     )
+    after = {"anyOf": [integer(0, validation.EVENT_MAX), {"const": -1}], "default": 0}
     run = _argument("run", UUID, "as its heartbeats have it: a later run of the worker is left alone", required=True)
     to_fractal = {
         name: {"operationId": name, "parameters": {"uuid": "$response.body#/uuid"}}
@@ -179,6 +180,16 @@ def paths() -> Json:
         },
         "/v1/load": {
             "get": _operation("showLoad", "The load of this API's machine.", {"200": _answer("it", ref("Load"))})
+        },
+        "/v1/event": {
+            "get": _operation(
+                "listEvents",
+                "What happened to fractals after an event, the oldest first, as far as it is kept.",
+                {"200": _answer("about a thousand at most", ref("Events"))},
+                (),
+                None,
+                (_argument("after", after, "the `last` of the answer before; 0: all, -1: none so far"),),
+            )
         },
         "/v1/stats": {
             "get": _operation(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from faafo_lab.app import settings, validation
+from faafo_lab.app import events, settings, validation
 from faafo_lab.app.schema import LOCATION_LENGTH
 
 Json = dict[str, Any]
@@ -197,6 +197,25 @@ def schemas() -> Json:
                 "waiting_max": integer(1, settings.WAITING_LIMIT, description="more than these are not accepted"),
                 "queue_depth": _or_null(count | {"description": "messages for workers; null: the broker is away"}),
                 "dead": _or_null(count | {"description": "dead letters; null: the broker is away"}),
+            }
+        ),
+        "Event": _object(
+            {
+                "id": integer(1, description="of the change; several fractals may share it"),
+                "at": TIME,
+                "what": {"enum": list(events.WHATS)},
+                "worker": _or_null(NAME),
+                "uuid": UUID,
+                "generation": GENERATION,
+            }
+        ),
+        "Events": _object(
+            {
+                "objects": _list(ref("Event")),
+                "last": integer(0, description="go on with after=LAST"),
+                "more": {"type": "boolean", "description": "whether there are more already"},
+                "forgotten": {"type": "boolean", "description": "whether some after `after` are no longer kept"},
+                "now": TIME | {"description": "by the clock of all these times, the database's"},
             }
         ),
         "Letter": _object(

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import yaml
 from tornado.httpserver import HTTPServer
@@ -15,6 +16,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from faafo_lab.cloud.emulator.addresses import Claim, port_offset
+from faafo_lab.cloud.emulator.admin import ROUTE, TOKEN_FILE, Admin, write_token
 from faafo_lab.cloud.emulator.common.names import ADMIN, DOMAIN, PROJECTS, REGION, id_of
 from faafo_lab.cloud.emulator.common.service import MAX_JSON_BYTES, Service
 from faafo_lab.cloud.emulator.common.store import Row, Store
@@ -87,9 +89,9 @@ class Emulator:
         with self.site.store.transaction():
             for service in self.services:
                 service.setup()
-        application = Application(
-            [(r"/.*", Gateway, {"services": self.services})], log_function=lambda handler: None, compress_response=False
-        )
+        own = {"token": write_token(self.site.directory), "switch": self._switch, "exists": self.compute.exists}
+        routes: list[Any] = [(ROUTE, Admin, own), (r"/.*", Gateway, {"services": self.services})]
+        application = Application(routes, log_function=lambda handler: None, compress_response=False)
         self._server = HTTPServer(application, max_buffer_size=4 << 20, max_body_size=MAX_JSON_BYTES)
         self._server.add_sockets(self._sockets)
         self.metadata.start()
@@ -136,7 +138,10 @@ class Emulator:
                 },
                 "region_name": REGION,
                 "identity_api_version": 3,
-                "faafo_lab": {"published_ports": {"offset": self.site.port_offset}},
+                "faafo_lab": {
+                    "published_ports": {"offset": self.site.port_offset},
+                    "admin_token": str(self.site.directory / TOKEN_FILE),
+                },
             }
         path, partial = self.site.directory / "clouds.yaml", self.site.directory / "clouds.yaml.partial"
         partial.unlink(missing_ok=True)

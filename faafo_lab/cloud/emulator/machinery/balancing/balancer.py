@@ -14,6 +14,7 @@ import logging
 import socket
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 
 from faafo_lab.cloud.emulator.machinery.balancing import proxy
 from faafo_lab.cloud.emulator.machinery.balancing.dial import Dialer
@@ -42,10 +43,11 @@ class Balancer:
         self._retry: asyncio.TimerHandle | None = None
 
     def apply(self, listeners: Mapping[str, Listener], pools: Mapping[str, Pool]) -> None:
-        """Make these, all of them, the listeners and pools. Open connections stay, those to listeners that are gone
-        are closed."""
+        """Make these, all of them, the listeners and pools. Open connections stay; those to listeners that are gone
+        are closed, and those to members that are gone when they have served."""
         for id in [id for id in self.backends if id not in pools]:
-            del self.backends[id]
+            backend = self.backends.pop(id)
+            backend.update(replace(backend.pool, members=()))
             self._monitors[id].stop()
             del self._monitors[id]
         for id, pool in pools.items():
@@ -63,6 +65,7 @@ class Balancer:
             front.listener = listener
             self._deafen(front, set(listener.addresses))
             front.vacancy.set()
+        self._dialer.let_go()
         self._listen()
 
     async def close(self) -> None:
@@ -179,6 +182,7 @@ class Balancer:
         except NobodyThere:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closing is a reset
             return
+        way.heard = True  # it may well be silent
         try:
             await tunnel(front, connection, way.sock)
         finally:

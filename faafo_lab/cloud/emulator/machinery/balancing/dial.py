@@ -2,6 +2,9 @@
 
 A connection that an exchange has left clean is kept for a while. The next request takes it only if it may be repeated:
 a member may end a kept connection at any time, and then it is unknown whether it acted on a request.
+
+A member that is gone from its pool finishes the answers that it has begun. One that it has not begun soon after is not
+waited for: the connection is cut, as if the member had ended it.
 """
 
 from __future__ import annotations
@@ -21,6 +24,8 @@ _FULL_SECONDS = 0.01
 _KEPT_MAX = 16
 """Kept connections of a member."""
 _KEPT_SECONDS = 2.0
+_LAST_SECONDS = 3.0
+"""So long a member that is gone may still begin an answer."""
 
 
 @dataclass(eq=False, slots=True)
@@ -35,7 +40,14 @@ class Way:
     """Whether it has served before."""
     since: float = 0.0
     """When it was last kept."""
+    heard: bool = False
+    """Whether the member has begun its answer, or need not."""
     _heed: Callable[[], None] | None = field(default=None, repr=False)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the member is no longer in its pool."""
+        return all(member.id != self.member.id for member in self.backend.pool.members)
 
     def attend(self, heed: Callable[[], None]) -> None:
         """Call this from now on when the member has said something, or ended the connection."""
@@ -65,6 +77,7 @@ class Dialer:
         """`door` is `Switch.door`; `backends` are the pools at work, by id."""
         self._door = door
         self._backends = backends
+        self._busy: set[Way] = set()
         self._kept: dict[str, list[Way]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
 
@@ -75,6 +88,12 @@ class Dialer:
         for kept in self._kept.values():
             while kept:
                 kept.pop().close()
+
+    def let_go(self) -> None:
+        """Members may be gone: they finish what they have begun."""
+        for way in self._busy:
+            if way.is_gone:
+                asyncio.get_running_loop().call_later(_LAST_SECONDS, self._cut, way)
 
     def backend(self, front: Frontend) -> Backend | None:
         """A listener's pool, if it has one."""
@@ -106,7 +125,8 @@ class Dialer:
                 continue
             except OSError:
                 continue
-            way.backend, way.member = backend, member
+            way.backend, way.member, way.heard = backend, member, False
+            self._busy.add(way)
             backend.active[member.id] += 1
             backend.bind(sticky, member)
             return way
@@ -115,6 +135,7 @@ class Dialer:
     def leave(self, way: Way, *, clean: bool) -> None:
         """An exchange is over. If it was `clean`, the member has said all that was asked for, and nothing else: then
         the connection is kept, if there are not too many."""
+        self._busy.discard(way)
         way.backend.active[way.member.id] -= 1
         if not clean or len(kept := self._kept.setdefault(way.place, [])) >= _KEPT_MAX:
             way.close()
@@ -125,6 +146,12 @@ class Dialer:
         kept.append(way)
         if self._sweeper is None:
             self._sweeper = loop.call_later(_KEPT_SECONDS, self._sweep)
+
+    def _cut(self, way: Way) -> None:
+        """End a connection on which a member that is gone has not begun its answer: whoever reads it sees the end."""
+        if way in self._busy and way.is_gone and not way.heard:
+            with contextlib.suppress(OSError):
+                way.sock.shutdown(socket.SHUT_RDWR)
 
     def _take(self, place: str) -> Way | None:
         """The kept connection that was used last and is still open."""

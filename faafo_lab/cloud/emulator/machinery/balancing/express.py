@@ -185,6 +185,7 @@ class Express:
             else:  # a kept connection may have ended before the request came
                 self._finish(Odd(self._asked, status=None if way.kept else 502))
             return
+        way.heard = True
         if not self._begun:
             lines, kinds, end = _head(data)
             first = _ANSWER.fullmatch(lines[0])

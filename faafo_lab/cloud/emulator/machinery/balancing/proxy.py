@@ -344,6 +344,7 @@ class Exchange:
         try:
             while isinstance(event := await far.event(), h11.InformationalResponse):
                 if event.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
+                    way.heard = True
                     await self._upgrade(far, event)
                     return
                 if not self._http10:
@@ -356,6 +357,7 @@ class Exchange:
                 raise Refused(502)
         except Refused as refused:
             raise Refused(self._fault or refused.status) from None
+        way.heard = True
         fields = _end_to_end(event.headers.raw_items())
         pool = way.backend.pool
         if pool.persistence == "APP_COOKIE":

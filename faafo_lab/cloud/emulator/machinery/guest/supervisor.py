@@ -29,6 +29,9 @@ _LOG_END_BYTES = 16 * 1024
 _CONSOLE_LINES = 4
 """How much of its log the console shows when a unit is given up."""
 _STRAGGLERS_POLL_SECONDS = 0.02
+_FREEZE_SECONDS = 0.05
+"""Between two looks at a frozen unit: a stop while the governor holds a process is one with the governor's to the
+kernel, and ends with it."""
 _INVOCATION = "INVOCATION_ID"
 _WANTS = "multi-user.target.wants"
 
@@ -46,6 +49,8 @@ class SupervisedUnit:
     last_code: int | None = None
     keeper: asyncio.Task[None] | None = None
     """Awaits its end, and restarts it."""
+    freezer: asyncio.Task[None] | None = None
+    """Keeps its processes stopped, while it is frozen."""
 
     def becomes(self, state: str) -> None:
         """Change state, and note when."""
@@ -142,6 +147,42 @@ class Supervisor:
     async def stop_all(self) -> None:
         await asyncio.gather(*(self.stop(name) for name in list(self._services)), return_exceptions=True)
 
+    def kill(self, name: str, number: int) -> None:
+        """Send a signal to all of a unit's processes. Raises UnitError for one that does not run."""
+        for pid in self._processes(self._running(name)):
+            tree.send(pid, number)
+
+    async def freeze(self, name: str) -> None:
+        """Stop all of a unit's processes until `thaw`; returns when none runs. Raises UnitError as `kill` does."""
+        service = self._running(name)
+        if service.freezer is None:
+            service.freezer = asyncio.create_task(self._keep_frozen(service))
+        while service.freezer and any(_runs(pid) for pid in self._processes(service)):
+            await asyncio.sleep(_STRAGGLERS_POLL_SECONDS)
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen unit go on. Raises UnitError as `kill` does."""
+        self._thaw(self._running(name))
+
+    def _running(self, name: str) -> SupervisedUnit:
+        service = self.service(name)
+        if service.state != "active":
+            raise UnitError(f"Unit {service.unit.name}.service is not active ({service.state}).")
+        return service
+
+    async def _keep_frozen(self, service: SupervisedUnit) -> None:
+        while True:
+            for pid in self._processes(service):
+                tree.send(pid, signal.SIGSTOP)
+            await asyncio.sleep(_FREEZE_SECONDS)
+
+    def _thaw(self, service: SupervisedUnit) -> None:
+        if service.freezer is not None:
+            service.freezer.cancel()
+            service.freezer = None
+            for pid in self._processes(service):
+                tree.send(pid, signal.SIGCONT)
+
     def _lock(self, name: str) -> asyncio.Lock:
         return self._changing.setdefault(unit_name(name), asyncio.Lock())
 
@@ -188,6 +229,7 @@ class Supervisor:
             starts.append(time.monotonic())
             code = await self._end_of(service, service.child)
             service.becomes("deactivating")
+            self._thaw(service)
             clean = code in (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGPIPE)
             await self._kill_rest(service)
             if unit.restart == "no" or (unit.restart == "on-failure" and clean):
@@ -246,6 +288,7 @@ class Supervisor:
         if service.state not in ("active", "deactivating") or service.child is None:
             return
         service.becomes("deactivating")
+        self._thaw(service)
         child = service.child
         deadline = time.monotonic() + service.unit.stop_seconds
         everyone = self._processes(service)
@@ -286,3 +329,8 @@ class Supervisor:
 
     def _say(self, mark: str, text: str) -> None:
         self._console.line(f"[{mark}] {text}")
+
+
+def _runs(pid: int) -> bool:
+    seen = tree.stat(pid)
+    return seen is not None and seen.state not in "TtZX"

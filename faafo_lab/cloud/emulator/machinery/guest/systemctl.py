@@ -5,8 +5,10 @@ Source: systemctl(1); exit codes of LSB: 3 not active, 4 no such unit, 5 not ins
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from faafo_lab.cloud.emulator.machinery.guest.children import shutdown_code
 from faafo_lab.cloud.emulator.machinery.guest.initsocket import Reply
@@ -14,6 +16,7 @@ from faafo_lab.cloud.emulator.machinery.guest.supervisor import SupervisedUnit, 
 from faafo_lab.cloud.emulator.machinery.guest.units import UnitError, unit_name
 
 _LOG_LINES = 10
+_SIGNAL = "--signal="
 _NOT_ACTIVE, _NO_SUCH_UNIT, _NOT_INSTALLED = 3, 4, 5
 _QUIETLY_ACCEPTED = {
     "--no-pager",
@@ -33,7 +36,8 @@ _QUIETLY_ACCEPTED = {
 async def systemctl(supervisor: Supervisor, words: Sequence[str]) -> Reply:
     options = [word for word in words if word.startswith("-")]
     arguments = [word for word in words if not word.startswith("-")]
-    if unknown := set(options) - _QUIETLY_ACCEPTED - {"--now"}:
+    signals = [word for word in options if word.startswith(_SIGNAL)]
+    if unknown := set(options) - _QUIETLY_ACCEPTED - {"--now", *signals}:
         return Reply(1, error=f"systemctl: option {sorted(unknown)[0]} is not supported here.\n")
     verb, names = (arguments[0], arguments[1:]) if arguments else ("list-units", [])
     one_by_one: dict[str, Callable[[Supervisor, str], Awaitable[Reply]]] = {
@@ -45,6 +49,9 @@ async def systemctl(supervisor: Supervisor, words: Sequence[str]) -> Reply:
         "status": _status,
         "is-active": _is_active,
         "is-enabled": _is_enabled,
+        "kill": partial(_kill, signal_name=(signals or [_SIGNAL + "SIGTERM"])[-1].removeprefix(_SIGNAL)),
+        "freeze": _freeze,
+        "thaw": _thaw,
     }
     if verb == "daemon-reload":  # files are read when they are needed
         return Reply(0)
@@ -87,6 +94,33 @@ async def _restart(supervisor: Supervisor, name: str) -> Reply:
         await supervisor.restart(name)
     except UnitError as error:
         return Reply(_NOT_INSTALLED if "not found" in str(error) else 1, error=f"{error}\n")
+    return Reply(0)
+
+
+async def _kill(supervisor: Supervisor, name: str, signal_name: str) -> Reply:
+    number = getattr(signal, f"SIG{signal_name.removeprefix('SIG')}", None)
+    if not isinstance(number, signal.Signals):
+        return Reply(1, error=f"Failed to parse signal string {signal_name}.\n")
+    try:
+        supervisor.kill(name, number)
+    except UnitError as error:
+        return Reply(1, error=f"Failed to kill unit {unit_name(name)}.service: {error}\n")
+    return Reply(0)
+
+
+async def _freeze(supervisor: Supervisor, name: str) -> Reply:
+    try:
+        await supervisor.freeze(name)
+    except UnitError as error:
+        return Reply(1, error=f"Failed to freeze unit {unit_name(name)}.service: {error}\n")
+    return Reply(0)
+
+
+async def _thaw(supervisor: Supervisor, name: str) -> Reply:
+    try:
+        supervisor.thaw(name)
+    except UnitError as error:
+        return Reply(1, error=f"Failed to thaw unit {unit_name(name)}.service: {error}\n")
     return Reply(0)
 
 

@@ -3,4 +3,5 @@
 switch          listens on an instance's addresses where its security groups allow
 plug            what it is told of an instance
 relay           joins a connection and an instance's socket
+faults          what is wrong with a link
 """

@@ -24,6 +24,8 @@ class End(asyncio.Protocol):
         self._ended = False
         self._early = bytearray()
         self._joined = False
+        self.full = False
+        """Whether its peer reads more slowly than the other end says something."""
         self.transport: asyncio.Transport | None = None
         self.other: End | None = None
 
@@ -76,10 +78,12 @@ class End(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Let the other end wait: what it gives is not taken as fast here."""
+        self.full = True
         if self.other is not None and self.other.transport is not None:
             self.other.transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self.full = False
         if self.other is not None and self.other.transport is not None:
             self.other.transport.resume_reading()
 

@@ -22,10 +22,11 @@ import socket
 import stat
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
+from faafo_lab.cloud.emulator.machinery.switch.faults import Back, Faults, Line, LinkFault
 from faafo_lab.cloud.emulator.machinery.switch.plug import Plug
 from faafo_lab.cloud.emulator.machinery.switch.relay import CONNECT_LIMIT_SECONDS, End, reset
 from faafo_lab.cloud.emulator.system.peers import Socket, peer_socket
@@ -70,6 +71,8 @@ class Outlet:
     retry: float = 0.0
     """When to try again what could not be opened."""
     complaints: dict[str, float] = field(default_factory=dict)
+    doors: dict[Path, asyncio.Task[None]] = field(default_factory=dict)
+    """For the load balancers, while something is wrong with the link."""
 
 
 class Switch:
@@ -86,6 +89,7 @@ class Switch:
         self._opening: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
+        self._faults: dict[str, LinkFault] = {}
         self._relays_max = _raise_file_limit()
         self._relays = 0
 
@@ -216,6 +220,8 @@ class Switch:
         for listener in outlet.listeners.values():
             listener.server.close()
         outlet.listeners.clear()
+        for door in outlet.doors.values():
+            door.cancel()
         for end in list(outlet.relays):
             if end.transport is not None:
                 reset(end.transport)
@@ -254,12 +260,12 @@ class Switch:
 
     async def _connect(self, front: Front) -> None:
         try:
-            if not await self._allowed(front):
+            if not front.known and not await self._allowed(front):
                 front.refuse()
                 return
             place = str(front.outlet.plug.ports / str(front.port))
             async with asyncio.timeout(CONNECT_LIMIT_SECONDS):
-                _, back = await asyncio.get_running_loop().create_unix_connection(lambda: End(_nothing), place)
+                _, back = await asyncio.get_running_loop().create_unix_connection(Back, place)
         except (OSError, TimeoutError):
             front.refuse()
             return
@@ -276,6 +282,8 @@ class Switch:
                 back.transport.abort()
             front.refuse()
             return
+        front.back = back
+        await self._concern(front)
         front.join(back)
 
     async def _allowed(self, front: Front) -> bool:
@@ -316,6 +324,53 @@ class Switch:
             raise PermissionError(errno.EACCES, f"instance {instance} is at no network")
         return self._outlets[instance].plug.fixed_address
 
+    # Faults
+
+    @property
+    def faults(self) -> list[LinkFault]:
+        """What is wrong now, the oldest first."""
+        return list(self._faults.values())
+
+    def begin_fault(self, fault: LinkFault) -> None:
+        """Let this be wrong with a link from now on, for open connections too."""
+        self._faults[fault.id] = replace(fault, since=asyncio.get_running_loop().time())
+        self._concern_all(fault.target)
+
+    def end_fault(self, id: str) -> None:
+        """End a fault. Raises KeyError."""
+        self._concern_all(self._faults.pop(id).target)
+
+    def _faults_of(self, front: Front) -> Faults:
+        return tuple(
+            fault
+            for fault in self._faults.values()
+            if fault.concerns(front.id, front.port) and fault.source in (None, front.owner)
+        )
+
+    def _concern_all(self, id: str) -> None:
+        """The faults of an instance are others now."""
+        self._doors.clear()
+        for front in self._outlets[id].relays if id in self._outlets else ():
+            if isinstance(front, Front) and front.back is not None:
+                task = asyncio.get_running_loop().create_task(self._concern(front))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def _concern(self, front: Front) -> None:
+        """Have a connection go through what is wrong with its link."""
+        about = [fault for fault in self._faults.values() if fault.concerns(front.id, front.port)]
+        if any(fault.source for fault in about) and not front.owner_known and front.transport is not None:
+            ends = front.transport.get_extra_info("peername"), front.transport.get_extra_info("sockname")
+            with contextlib.suppress(OSError, HypervisorError):  # then it is nobody's
+                front.owner = await self._instance(*ends)
+            front.owner_known = True
+        if front.back is None:
+            return
+        if front.back.line is not None:
+            front.back.line.look_again()
+        elif self._faults_of(front):
+            front.back.line = Line(front, front.back, lambda: self._faults_of(front))
+
     # For the load balancers
 
     def door(self, address: str, port: int, source: str) -> Path:
@@ -326,14 +381,40 @@ class Switch:
         if (known := self._doors.get((address, port, source))) is not None:
             return known
         block = ipaddress.ip_network(source)
-        for outlet in self._outlets.values():
+        for id, outlet in self._outlets.items():
             if address in outlet.plug.addresses and any(
                 rule.for_anybody or (rule.remote_prefix and _in_any(block, [rule.remote_prefix]))
                 for rule in outlet.plug.rules_for(port)
             ):
-                self._doors[address, port, source] = outlet.plug.ports / str(port)
+                broken = any(fault.source is None and fault.concerns(id, port) for fault in self._faults.values())
+                place = self._broken_door(id, outlet, port) if broken else outlet.plug.ports / str(port)
+                self._doors[address, port, source] = place
                 return self._doors[address, port, source]
         raise ConnectionRefusedError(errno.ECONNREFUSED, f"nobody at {address}:{port} lets {source} in")
+
+    def _broken_door(self, id: str, outlet: Outlet, port: int) -> Path:
+        """A socket file whose connections go through what is wrong with the link."""
+        place = outlet.plug.ports / f"{port}.broken"
+        if place not in outlet.doors or not place.exists():  # a boot empties the directory
+            if place in outlet.doors:
+                outlet.doors.pop(place).cancel()
+            sock = socket.socket(socket.AF_UNIX)
+            try:
+                sock.setblocking(False)
+                sock.bind(str(place))
+                sock.listen(BACKLOG)
+            except BaseException:
+                sock.close()
+                raise
+            outlet.doors[place] = asyncio.get_running_loop().create_task(self._serve_door(id, outlet, port, sock))
+        return place
+
+    async def _serve_door(self, id: str, outlet: Outlet, port: int, sock: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        with sock:
+            server = await loop.create_unix_server(lambda: Front(self, id, outlet, port, known=True), sock=sock)
+            async with server:
+                await server.serve_forever()
 
     async def client(self, peer: tuple[str, int], local: tuple[str, int]) -> tuple[str | None, str]:
         """Who has connected: the instance whose process it is, if any, and the address that it goes by.
@@ -348,12 +429,17 @@ class Switch:
 class Front(End):
     """The end of a relay that a client has connected to."""
 
-    def __init__(self, switch: Switch, id: str, outlet: Outlet, port: int) -> None:
+    def __init__(self, switch: Switch, id: str, outlet: Outlet, port: int, *, known: bool = False) -> None:
+        """`known`: who connects, is let in, and is no instance."""
         super().__init__(lambda: switch.forget(self))
         self._switch = switch
         self.id = id
         self.outlet = outlet
         self.port = port
+        self.back: Back | None = None
+        self.owner: str | None = None
+        """The instance that has connected, if a fault asks for it."""
+        self.owner_known = self.known = known
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Ask the switch what is to become of it."""
@@ -363,10 +449,6 @@ class Front(End):
     def refuse(self) -> None:
         if self.transport is not None:
             reset(self.transport)
-
-
-def _nothing() -> None:
-    """The back end needs no counting: it lives as long as its front."""
 
 
 def _in_any(block: ipaddress.IPv4Network | ipaddress.IPv6Network, prefixes: Iterable[str]) -> bool:

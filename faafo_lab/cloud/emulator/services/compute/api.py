@@ -83,6 +83,10 @@ class Compute(Service):
         row = self.life.servers.get(id)
         return None if row is None else self.life.guests.told(row)
 
+    def exists(self, id: str) -> bool:
+        """Whether there is a server of this id."""
+        return self.life.servers.get(id) is not None
+
     def sockets(self, id: str) -> Path | None:
         """Where the ports of an instance are; None where there is nothing to connect to."""
         row = self.life.servers.get(id)

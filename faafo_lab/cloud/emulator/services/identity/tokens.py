@@ -216,8 +216,10 @@ class Authentication:
     @route("GET", "/v3/auth/tokens")
     @route("HEAD", "/v3/auth/tokens")
     def validate(self, request: Request) -> Answer:
-        """Show a token of the same user."""
+        """Show a token of the same user; one with access rules only to who says that it knows them."""
         text, token = self._subject(request)
+        if token.access_rules is not None and request.headers.get("OpenStack-Identity-Access-Rules") != "1.0":
+            raise Fault(404, "Failed to validate token")
         body = self._view(token, catalog="nocatalog" not in request.query)
         return Answer(200, body, {"X-Subject-Token": text})
 

@@ -1,12 +1,13 @@
-"""A relay that speaks TLS: the embedded cloud, as a cloud with a certificate of its own is reached."""
+"""Relays in front of the embedded cloud: as a cloud with a certificate of its own, or one that lacks something."""
 
 from __future__ import annotations
 
 import datetime
 import ipaddress
+import json
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -42,15 +43,24 @@ def certificate(path: Path) -> Path:
     return path
 
 
+def nothing(request: Request, body: bytes) -> tuple[int, str] | None:
+    """Refuse nothing."""
+    return None
+
+
 @contextmanager
-def relay(url: str, own: Path) -> Iterator[int]:
-    """The port on 127.0.0.1 where what answers at `url` (a scheme and a host) speaks TLS, with this certificate."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(own)
+def relay(url: str, own: Path | None = None, refuses: Refuses = nothing) -> Iterator[int]:
+    """The port on 127.0.0.1 where what answers at `url` (a scheme and a host) speaks TLS, with this certificate if any.
+
+    `refuses` gives the status and the message with which a request is refused in its place, or None.
+    """
     with Relay(("127.0.0.1", 0), Request) as server:
-        server.url = url
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, name="tls relay")
+        server.url, server.refuses = url, refuses
+        if own is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(own)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, name="relay")
         thread.start()
         try:
             yield server.server_port
@@ -63,6 +73,7 @@ class Relay(ThreadingHTTPServer):
     """An HTTP server that has everything from another one."""
 
     url: str
+    refuses: Refuses
 
 
 class Request(BaseHTTPRequestHandler):
@@ -72,6 +83,13 @@ class Request(BaseHTTPRequestHandler):
 
     def forward(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if refusal := self.server.refuses(self, body):
+            status, words = refusal
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(json.dumps({"error": {"message": words}, "faultstring": words}).encode())
+            return
         headers = {name: value for name, value in self.headers.items() if name not in ("Host", "Connection")}
         answer = direct.request(self.command, self.server.url + self.path, data=body, headers=headers, timeout=30)
         self.send_response(answer.status_code)
@@ -81,7 +99,10 @@ class Request(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.content)
 
-    do_GET = do_POST = do_PUT = do_DELETE = forward
+    do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = forward
 
     def log_message(self, *_: object) -> None:
         """No line on standard error for each request."""
+
+
+Refuses = Callable[[Request, bytes], tuple[int, str] | None]
