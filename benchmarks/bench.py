@@ -19,9 +19,11 @@ PARTS = (
     "cloud",
     "balancing",
     "losing",
+    "moving",
     "autoscaling",
     "simulating",
-    *("kernel", "install", "scaling", "api", "growth", "large", "cloud", "balancing", "losing", "recovering"),
+    "recovering",
+    "backups",
     "workbook",
 )
 

@@ -86,8 +86,7 @@ class Outcome:
 class _Pool:
     """Connections to some servers, in turn."""
 
-    def __init__(self, addresses: Sequence[str], tries: int = 1):
-        self._tries = tries
+    def __init__(self, addresses: Sequence[str]):
         self._addresses = addresses
         self._idle: dict[str, list[Connection]] = {address: [] for address in addresses}
         self._open: list[Connection] = []
@@ -95,18 +94,14 @@ class _Pool:
 
     async def ask(self, request: bytes, outcome: Outcome, intended: float, end: float = float("inf")) -> None:
         """Send a request to the next server; only what is answered by ``end`` is an answer."""
-        status = 0
-        for _ in range(self._tries):
-            address = self._addresses[self._next % len(self._addresses)]
-            self._next += 1
-            try:
-                connection = self._idle[address].pop() if self._idle[address] else await self._connect(address)
-                status = await asyncio.wait_for(connection.ask(request), ANSWER_SECONDS)
-                self._idle[address].append(connection)
-            except (OSError, TimeoutError):
-                status = 0
-            if 0 < status < 500:
-                break
+        address = self._addresses[self._next % len(self._addresses)]
+        self._next += 1
+        try:
+            connection = self._idle[address].pop() if self._idle[address] else await self._connect(address)
+            status = await asyncio.wait_for(connection.ask(request), ANSWER_SECONDS)
+            self._idle[address].append(connection)
+        except (OSError, TimeoutError):
+            status = 0
         outcome.count(status if monotonic() <= end else 0, monotonic() - intended)
 
     async def _connect(self, address: str) -> Connection:
@@ -145,13 +140,12 @@ def closed_loop(addresses: Sequence[str], request: Request, connections: int, se
     return outcome
 
 
-def open_loop(addresses: Sequence[str], request: Request, rate: float, seconds: float, tries: int = 1) -> Outcome:
-    """``rate`` requests a second by the clock, whatever the answers do; each server gets every nth. One that fails is
-    sent again, to the next server, until it had so many ``tries``."""
+def open_loop(addresses: Sequence[str], request: Request, rate: float, seconds: float) -> Outcome:
+    """``rate`` requests a second by the clock, whatever the answers do; each server gets every nth."""
     outcome = Outcome()
 
     async def run() -> None:
-        with _closing(_Pool(addresses, tries)) as pool:
+        with _closing(_Pool(addresses)) as pool:
             start = monotonic()
             tasks = []
             for number in range(int(rate * seconds)):

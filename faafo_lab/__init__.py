@@ -13,6 +13,8 @@ Its rooms, each after those that it builds on:
     topology    the application on a cloud: deploy, scale, discover, destroy; the client of its API
     load        requests in closed and open loops, and what became of them
     chaos       faults as verbs, each with an undo
+    history     what happened to orders, and the verdict on it: made once, lost or made twice
+    gameday     incidents on purpose, a score, and the post-mortem
     reach       who can connect to whom, measured
     prove       all that the lab does, tried on a cloud, and a report
     plots       pictures of what happened

@@ -54,6 +54,7 @@ def test_workers_that_follow_the_load_keep_tasks_from_waiting(app: Topology, wor
 
 
 def test_a_decide_that_is_not_written_runs_nothing(app: Topology, work: load.Work) -> None:
+    wait_for("an empty queue", lambda: not app.stats()["waiting"] + app.stats()["working"])
     before = app.stats()
     run = autoscale.run(app, lambda samples: ..., work)
     assert run.samples == ()

@@ -15,7 +15,8 @@ from faafo_lab import load
 from faafo_lab.autoscale import Autoscaler, Sample
 from faafo_lab.cloud.emulator import control
 from faafo_lab.paths import embedded_state_dir
-from faafo_lab.topology import Topology, TopologyError, discover
+from faafo_lab.topology import TakenOver, Topology, TopologyError, discover, turn
+from faafo_lab.topology.lock import CHANGING, claim, lock_file
 from faafo_lab.workbook import own_home
 from tests.waiting import wait_for
 
@@ -38,6 +39,14 @@ def work(app: Topology) -> load.Work:
 def workers(app: Topology) -> list[str]:
     """The names of the workers on the cloud."""
     return [server.name for server in app.refresh().workers]
+
+
+def scaled(app: Topology, number: int) -> None:
+    """Scale by hand, and wait until all are ready: what the application says of an earlier server of the same name
+    does not count."""
+    app.scale(worker=number)
+    with closing(Autoscaler(app, lambda samples: number, maximum=number)) as scaler:
+        wait_for("workers ready", lambda: scaler.watch().workers == number)
 
 
 def by_backlog(samples: Sequence[Sample]) -> int:
@@ -99,7 +108,7 @@ def test_a_used_up_quota_is_said_once_and_waited_for(app: Topology) -> None:
 
 
 def test_what_was_begun_is_taken_up_again_and_what_is_gone_comes_back(app: Topology) -> None:
-    app.scale(worker=3)
+    scaled(app, 3)
     app.cloud.delete_servers(["app-worker-2"])
     app.api.drain("app-worker-3")  # as an autoscaler left it that was killed
     said: list[str] = []
@@ -121,7 +130,7 @@ def test_what_was_begun_is_taken_up_again_and_what_is_gone_comes_back(app: Topol
 
 
 def test_without_an_answer_nothing_is_removed(app: Topology) -> None:
-    app.scale(worker=2)
+    scaled(app, 2)
     said: list[str] = []
     with closing(Autoscaler(app, lambda samples: 1, maximum=3, say=said.append)) as scaler:
         assert scaler.watch().workers == 2
@@ -138,6 +147,7 @@ def test_without_an_answer_nothing_is_removed(app: Topology) -> None:
 
 
 def test_a_second_autoscaler_stands_by_and_takes_over_from_one_that_was_killed(app: Topology, tmp_path: Path) -> None:
+    scaled(app, 1)
     said: list[str] = []
     its = tmp_path / "said"
     with command(its, "--policy", "steps", "--max", "2") as first:
@@ -149,12 +159,13 @@ def test_a_second_autoscaler_stands_by_and_takes_over_from_one_that_was_killed(a
             assert f"process {first.pid} (an autoscaler, since" in said[0]
             assert "standing by" in second.decisions[-1].why
             first.kill()
-            wait_for("its own decision", lambda: len(workers(app)) == 2)
+            wait_for("its own decision", lambda: second.decisions[-1].wanted == 2)
             assert "the other autoscaler has ended: taking over" in said[1]
+            wait_for("a second worker", lambda: len(workers(app)) == 2)
 
 
 def test_the_command_says_each_decision_and_why_and_ends_with_an_interrupt(app: Topology, tmp_path: Path) -> None:
-    app.scale(worker=2)
+    scaled(app, 2)
     its = tmp_path / "said"
     with command(its, "--max", "1") as run:
         wait_for("the change", lambda: "app-worker-2: drains" in its.read_text())
@@ -171,7 +182,33 @@ def test_what_a_policy_raises_ends_the_autoscaler_and_is_raised(app: Topology) -
     scaler = Autoscaler(app, lambda samples: 1 // 0, maximum=2, say=said.append)
     with pytest.raises(ZeroDivisionError), scaler:
         scaler.wait()
-    assert "the autoscaler ends: integer division or modulo by zero" in said[-1]
+    assert any("the autoscaler ends: integer division or modulo by zero" in line for line in said)
+
+
+def test_it_waits_while_somebody_else_changes_the_application(app: Topology) -> None:
+    scaled(app, 1)
+    said: list[str] = []
+    with closing(Autoscaler(app, lambda samples: 2, maximum=2, say=said.append)) as scaler:
+        with lock_file(app.cloud, CHANGING) as file:
+            claim(file, "to deploy")
+            for _ in range(2):
+                scaler.step()
+            assert len(workers(app)) == 1
+        assert sum("waiting: Can't scale the workers: process" in line for line in said) == 1
+        scaler.step()
+        assert len(workers(app)) == 2
+
+
+def test_it_ends_when_another_chapter_takes_the_application_over(app: Topology) -> None:
+    said: list[str] = []
+    turn.take(app.cloud, "06")
+    mine = discover(app.cloud, chapter="06")
+    scaler = Autoscaler(mine, lambda samples: 1, maximum=2, say=said.append)
+    scaler.step()
+    turn.take(app.cloud, "07")
+    with pytest.raises(TakenOver), scaler:
+        scaler.wait()
+    assert any("the autoscaler ends: Chapter 07 took over" in line for line in said)
 
 
 def test_without_an_application_there_is_nothing_to_scale() -> None:

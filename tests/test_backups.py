@@ -26,11 +26,10 @@ def test_the_database_goes_back_to_a_named_second_and_to_another_server(backend_
         with pytest.raises(TopologyError, match="There is no backup"):
             app.restore()
         draw(app, 2, seed=1)
-        made = app.backup(log_seconds=1)
+        made = app.backup(log_seconds=10)
         draw(app, 2, seed=2)
         before = datetime.now(UTC)
-        for fractal in app.fractals():
-            app.api.delete(fractal["uuid"])
+        app.api.delete([fractal["uuid"] for fractal in app.fractals()])
         proof = app.restore_beside(before)
         assert (proof.orders, proof.done, proof.damaged, app.fractals()) == (4, 4, 0, [])
         assert app.restore(before).orders == 4

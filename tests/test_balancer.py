@@ -1,5 +1,7 @@
 """A load balancer in front of the APIs, on the embedded cloud, through every backend."""
 
+import os
+import signal
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -11,8 +13,11 @@ import requests
 import faafo_lab
 from faafo_lab import balancer, load
 from faafo_lab.cloud.base import Cloud
-from faafo_lab.cloud.errors import AlreadyExists, BadRequest, NotFound
+from faafo_lab.cloud.emulator import control
+from faafo_lab.cloud.errors import AlreadyExists, BadRequest, CloudError, NotFound
+from faafo_lab.paths import embedded_state_dir
 from faafo_lab.topology import Topology, TopologyError, discover
+from faafo_lab.workbook import own_home
 from tests.app.deployment import lasting
 from tests.waiting import LIMIT_SECONDS, wait_for
 
@@ -165,3 +170,29 @@ def test_how_it_balances_is_changed_and_bad_values_get_one_sentence(app: Topolog
         balancer.set_monitor(cloud, there, failures=0)
     with pytest.raises(AlreadyExists, match="'app-balancer' already"):
         balancer.create(cloud)
+
+
+def test_a_cloud_that_is_killed_in_the_middle_of_a_deploy_costs_another_run_and_nothing_else() -> None:
+    moments = ("load balancer app-balancer: created", "member app-api-1 of app-balancer: added")
+    with own_home(FAAFO_LAB_CLOUD="embedded"):
+        for moment in moments:
+            said: list[str] = []
+
+            def say(line: str, moment: str = moment, said: list[str] = said) -> None:
+                said.append(line)
+                if line == moment:
+                    running = control.status(embedded_state_dir())
+                    assert running is not None
+                    os.kill(running.pid, signal.SIGKILL)
+
+            with pytest.raises(CloudError):
+                Topology(faafo_lab.connect(), say=say).deploy(api=1, worker=0, balancer=True)
+            assert moment in said, said
+        cloud = faafo_lab.connect()
+        app = Topology(cloud, say=lambda line: None).deploy(api=1, worker=0, balancer=True)
+        assert members(app) == {"app-api-1": "ONLINE"}
+        assert requests.get(app.endpoint + PAGE, timeout=LIMIT_SECONDS).headers["X-Served-By"] == "app-api-1"
+        assert sorted(server.name for server in cloud.servers()) == ["app-api-1", "app-services"]
+        assert len(cloud.floating_ips()) == 2
+        app.destroy()
+        assert cloud.receipt().nothing_left

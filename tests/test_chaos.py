@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import faafo_lab
-from faafo_lab import chaos
+from faafo_lab import chaos, load
 from faafo_lab.chaos import Fault, NotPossible
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CommandFailed, NotFound
@@ -145,6 +145,20 @@ def test_a_fault_that_is_not_possible_says_so_and_leaves_nothing(cloud: Cloud, a
     assert chaos.active() == []
 
 
+def test_a_full_disk_takes_no_orders_and_has_room_again(cloud: Cloud, app: Topology) -> None:
+    writes = "echo word > file && cat file"
+    with chaos.fill_disk(app, "app-services") as fault:
+        assert fault.what == "the disk of app-services is full"
+        assert cloud.run("app-services", writes).exit_code != 0
+        assert not load.create(app.endpoints, load.same_tasks(1, width=64, height=48), progress=False)[0].ok
+    assert cloud.run("app-services", writes).stdout == "word\n"
+    chaos.repair(app)
+    tasks = load.same_tasks(2, width=64, height=48)
+    wait_for("an order", lambda: load.create(app.endpoints, tasks, progress=False)[1].ok)
+    with pytest.raises(chaos.ChaosError, match="0 or more, not -1"):
+        chaos.fill_disk(app, "app-services", leave_bytes=-1)
+
+
 def test_an_interrupt_half_way_undoes_what_was_done(app: Topology) -> None:
     done: list[str] = []
 
@@ -162,7 +176,7 @@ def test_faults_end_with_the_program_that_injected_them_though_it_was_killed(clo
 import os
 
 import faafo_lab
-from faafo_lab import chaos
+from faafo_lab import chaos, load
 from faafo_lab.topology import discover
 
 app = discover(faafo_lab.connect(), say=lambda line: None)
@@ -192,6 +206,12 @@ def test_the_guard_of_faults_ends_with_the_last_fault_and_is_no_business_of_an_i
         guard.send_signal(signal.SIGKILL)  # without it faults are undone all the same
     assert guard.poll() is not None
     assert chaos.fault._guard is None
+
+
+def test_a_cloud_that_does_not_run_is_not_started_for_a_repair() -> None:
+    with own_home(FAAFO_LAB_CLOUD="embedded") as home:
+        chaos.repairing.repair_cloud("embedded", "shade")
+        assert not (home / "embedded").exists()
 
 
 def seconds(app: Topology) -> float:

@@ -107,7 +107,7 @@ def test_an_experiment_of_chaos_toolkit_finds_that_a_dead_worker_costs_nothing(a
 def test_an_experiment_that_deviates_is_rolled_back(app: Topology, tmp_path: Path) -> None:
     journal = run("database-far", tmp_path)
     assert journal["deviated"] is True, journal
-    assert journal["rollbacks"][0]["output"] == ["a latency of 300 ms from anywhere to app-services, port 5432"]
+    assert journal["rollbacks"][0]["output"] == ["a latency of 2000 ms from anywhere to app-services, port 5432"]
     app.stats()
 
 

@@ -1,5 +1,6 @@
 """A plan: what a layout takes against one listing, and the application at one moment. Nothing is asked of a cloud."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from faafo_lab.cloud.model import Server
 from faafo_lab.topology import ROLES, Layout, Machine, Node, TopologyError
 from faafo_lab.topology.moment import machines
 from faafo_lab.topology.plan import Plan, make
-from faafo_lab.topology.roles import Role, by_group
+from faafo_lab.topology.roles import Part, Role, by_group
 
 RIGHT = "right"
 
@@ -23,8 +24,8 @@ def running(api: int = 2, worker: int = 3) -> list[Server]:
     return [server(name) for role in ROLES.values() for name in role.server_names(layout.count(role) or 0)]
 
 
-def plan(layout: Layout, servers: list[Server]) -> Plan:
-    return make(layout, servers, lambda role: RIGHT)
+def plan(layout: Layout, servers: list[Server], stay: Collection[Part] = ()) -> Plan:
+    return make(layout, servers, lambda role: RIGHT, stay)
 
 
 def names(steps: Any) -> list[str]:
@@ -54,6 +55,14 @@ def test_what_is_not_right_is_replaced_with_a_reason_and_what_is_too_many_remove
     )
     assert "remove   app-api-2\n" in str(made)
     assert "keep     app-api-1, app-services, app-worker-1" in str(made)
+
+
+def test_whose_database_comes_back_at_its_address_stays() -> None:
+    without = [each for each in running(2, 2) if each.name != "app-services"]
+    stays = plan(Layout.scaled_out(2, 2), without, ("queue", "database"))
+    assert names(stays.made) == ["app-services"]
+    assert len(stays.keep) == 4
+    assert len(plan(Layout.scaled_out(2, 2), without).replace) == 4
 
 
 def test_a_security_group_comes_after_those_that_its_rules_name_wanted_or_not() -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from faafo_lab import cli
 from faafo_lab.autoscale import (
     HPA,
     POLICIES,
@@ -175,7 +176,7 @@ def test_queue_age_does_not_flap_where_the_load_swings_faster_than_its_cooldown(
         seen.append(sample(at, now, working=busy, rate=busy * 4.0, orders_per_second=busy * 4.0))
         now = wanted(policy, *seen)
     assert Run(seen, 1, 6).flaps == 0
-    assert [each.wanted for each in seen][-1] == 5
+    assert now == 6  # one of six is less than a fifth
 
 
 DEAD = {"waiting": None, "working": None, "oldest_waiting_seconds": None, "rate": None, "orders_per_second": None}
@@ -188,6 +189,18 @@ def test_no_policy_changes_anything_without_its_metric(name: str) -> None:
     assert wanted(policy, *history) < 4  # with it, they do
     assert wanted(policy, *history, sample(400, 4, **DEAD)) == 4
     assert wanted(policy, *history[:1], sample(1, 4, **DEAD)) == 4
+
+
+def test_the_command_knows_every_policy() -> None:
+    for name in POLICIES:
+        assert cli.parser().parse_args(["autoscale", "--max", "3", "--policy", name]).policy == name
+    assert cli.parser().parse_args(["autoscale", "--max", "3"]).policy in POLICIES
+
+
+def test_a_maximum_is_mandatory(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.parser().parse_args(["autoscale"])
+    assert "the following arguments are required: --max" in capsys.readouterr().err
 
 
 def test_only_the_sample_before_is_missing_and_the_policies_go_on() -> None:

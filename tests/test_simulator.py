@@ -117,8 +117,9 @@ def test_what_has_not_arrived_is_cancelled_before_any_worker_drains() -> None:
 
 
 def test_a_drain_ends_when_the_worker_is_wanted_again() -> None:
-    long = simulate(scheduled((0, 1), (60, 0), (62, 2)), Trace.steps((120, 1.5)), maximum=3, task_seconds=20.0)
-    assert first(long, lambda sample: sample.at > 70 and sample.workers == 2) <= 70.5
+    run = simulate(scheduled((0, 2), (60, 1), (62, 2)), Trace.steps((120, 1.9)), maximum=2, task_seconds=20.0)
+    assert first(run, lambda sample: sample.at > 30 and sample.workers == 1) == 60.5
+    assert first(run, lambda sample: sample.at > 61 and sample.workers == 2) == 62.5  # a new one would have to boot
 
 
 def test_a_drained_worker_finishes_its_task_first() -> None:

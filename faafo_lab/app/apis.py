@@ -8,6 +8,7 @@ that serve now (``Endpoints.learn``). So APIs come and go, and a worker goes on 
 import contextlib
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ class Endpoints:
         self._notes = notes = notes if learns else None
         self._serving: tuple[str, ...] = ()
         self._away: dict[str, tuple[float, float]] = {}  # until when, and for how long
+        self._learning = threading.Lock()
         if notes:
             with contextlib.suppress(OSError, ValueError):  # it is not there, or not whole
                 given, *serving = notes.read_text(encoding="utf-8").splitlines()
@@ -46,6 +48,10 @@ class Endpoints:
 
     def learn(self, serving: Sequence[str]) -> None:
         """These APIs serve now; none: it is not known."""
+        with self._learning:
+            self._learn(serving)
+
+    def _learn(self, serving: Sequence[str]) -> None:
         if not self._learns or not serving or set(serving) == set(self._serving):
             return
         for url in set(serving) - set(self._serving):

@@ -49,7 +49,6 @@ class Backend:
         self._advertised = settings.advertised_url()
         if self._advertised:
             Client(self._advertised)  # it is an address
-        self.endpoints: list[str] = []  # where workers reach the APIs that serve
         self.metrics = Metrics(self._version)
         self.keeper = Keeper(self.store, self.publisher, self.metrics)
         self.in_flight = 0
@@ -104,7 +103,7 @@ class Backend:
                 if time.monotonic() - reported >= settings.HEARTBEAT_SECONDS:
                     reported = time.monotonic()
                     beat = (self.name, self._run, self.load, self._version, self._advertised)
-                    self.endpoints = await loop.run_in_executor(self._keeping, self.store.serving, *beat)
+                    await loop.run_in_executor(self._keeping, self.store.serving, *beat)
                 if DatabaseAway in away:
                     log.info("the database is back")
                     away.discard(DatabaseAway)

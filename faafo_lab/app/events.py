@@ -116,5 +116,8 @@ def _numbers(text: str) -> list[int]:
 
 def _uuids(transaction: Transaction, numbers: set[int]) -> dict[int, str]:
     """The uuids of these fractals, as far as they are there or were deleted lately."""
-    found = transaction.rows_for_each([(find, {"numbers": list(numbers)}) for find in _UUIDS]) if numbers else []
-    return {number: uuid for rows in found for number, uuid in rows}
+    found: dict[int, str] = {}
+    for find in _UUIDS:
+        if left := numbers - found.keys():  # of most there is nothing to find out among the deleted ones
+            found |= dict(transaction.rows(find, numbers=list(left)))
+    return found

@@ -243,8 +243,8 @@ copy_whole() { # copy_whole FROM TO: TO is there whole or not at all
 }
 
 lead() { # lead DIRECTORY TO: what is at DIRECTORY is what is at TO, on the volume, also after a reboot
+    on_volume "$1" || rm -rf "$1" # what was copied: without its volume a machine must not start an old database
     if [ -n "$embedded" ]; then
-        on_volume "$1" || rm -rf "$1"
         mkdir -p "${1%/*}"
         ln -sfn "../../../volumes/${2#"$INSTANCE_VOLUMES"/}" "$1" # the cloud's directory may be moved
         return
@@ -268,13 +268,13 @@ database_on_volume() { # database_on_volume SERVICE DIRECTORY NAME [DIRECTORY NA
         systemctl disable --now "$service" # nor does a reboot start it before all of it is moved
         copy_whole "$1" "$place/$2"
         [ $# -eq 2 ] || copy_whole "$3" "$place/$4"
-        say "the database is copied to volume $volume"
     fi
     while [ $# -gt 0 ]; do
         mkdir -p "$place/$2"
         lead "$1" "$place/$2"
         shift 2
     done
+    [ ! -e "$MOVING" ] || say "the database is on volume $volume now"
     rm -f "$MOVING"
 }
 
@@ -315,10 +315,14 @@ SELECT 'CREATE ROLE faafo LOGIN' WHERE NOT EXISTS (SELECT FROM pg_roles WHERE ro
 ALTER ROLE faafo PASSWORD '$quoted';
 SELECT 'CREATE DATABASE faafo OWNER faafo' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'faafo') \gexec
 ALTER SYSTEM SET listen_addresses = '*';
+ALTER SYSTEM SET archive_mode = 'on';
+ALTER SYSTEM SET archive_command = '[ ! -e ../backup.env ] || exec /opt/faafo/bin/python -m faafo_lab.app.backups.archive %p';
 SQL
     config=$(runuser -u postgres -- psql -qtA -c 'SHOW hba_file')
     if ! grep -q '^host faafo faafo ' "$config"; then
         printf 'host faafo faafo 0.0.0.0/0 scram-sha-256\nhost faafo faafo ::/0 scram-sha-256\n' >>"$config"
+        systemctl restart postgresql
+    elif [ "$(runuser -u postgres -- psql -qtA -c 'SHOW archive_mode')" = off ]; then # an older version's
         systemctl restart postgresql
     fi
 }

@@ -145,8 +145,8 @@ class NodesHandler(Handler):
         """A worker's heartbeat: renew its leases; answer whether to drain, and which APIs serve."""
         self.check_secret()
         beat = validation.heartbeat(self.json_body())
-        drain, leases = await self.api.ask(self.api.store.heard, beat)
-        self.send({"drain": drain, "leases": leases, "endpoints": self.api.endpoints})
+        drain, leases, endpoints = await self.api.ask(self.api.store.heard, beat)
+        self.send({"drain": drain, "leases": leases, "endpoints": endpoints})
 
 
 class NodeHandler(Handler):

@@ -366,8 +366,9 @@ class Store:
     # Nodes
 
     @_in(Mode.WRITING)
-    def heard(self, transaction: Transaction, beat: Heartbeat) -> tuple[bool, dict[str, Lease]]:
-        """A worker's heartbeat: renew or take its leases. Whether it has to drain, and what became of each uuid."""
+    def heard(self, transaction: Transaction, beat: Heartbeat) -> tuple[bool, dict[str, Lease], list[str]]:
+        """A worker's heartbeat: renew or take its leases. Whether it has to drain, what became of each uuid, and where
+        workers reach the APIs that serve."""
         drain = nodes.write(
             transaction,
             "worker",
@@ -381,7 +382,8 @@ class Store:
             version=beat.version,
             endpoint=None,
         )
-        return drain, outbox.lease(transaction, beat) if beat.working_on else {}
+        leases = outbox.lease(transaction, beat) if beat.working_on else {}
+        return drain, leases, nodes.serving(transaction)
 
     @_in(Mode.WRITING)
     def hand_back(self, transaction: Transaction, name: str, run: str) -> None:
@@ -392,10 +394,8 @@ class Store:
     @_in(Mode.WRITING)
     def serving(
         self, transaction: Transaction, name: str, run: str, load: MachineLoad, version: str, endpoint: str | None
-    ) -> list[str]:
-        """An API's heartbeat: where workers reach the APIs that serve. Forgets silent nodes, orders that were deleted
-        long ago, and old events.
-        """
+    ) -> None:
+        """An API's heartbeat. Forgets silent nodes, orders that were deleted long ago, and old events."""
         nodes.write(
             transaction,
             "api",
@@ -412,7 +412,6 @@ class Store:
         nodes.forget_silent(transaction)
         generations.forget(transaction)
         events.forget(transaction)
-        return nodes.serving(transaction)
 
 
 def _fractal(transaction: Transaction, uuid: str) -> dict[str, Any]:

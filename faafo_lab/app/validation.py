@@ -340,6 +340,6 @@ def _numeral(name: str, text: str) -> int | float:
 def _argument(name: str, text: str | None, otherwise: int, least: int, most: int, hint: str = "") -> int:
     if text is None:
         return otherwise
-    if re.fullmatch("[0-9]{1,10}", text) and least <= int(text) <= most:
+    if re.fullmatch("[0-9]{1,16}", text) and least <= int(text) <= most:
         return int(text)
     raise BadRequest(f"'{name}' must be a whole number from {least} to {most}{hint}: got '{text[:40]}'.")

@@ -135,7 +135,6 @@ class Heart:
             try:
                 answer = self._tell(self._client)
                 drain = bool(answer["drain"])
-                self._endpoints.learn(answer.get("endpoints", ()))
                 backoff.worked()
                 self.welcome.set()
             except ApiError as error:
@@ -153,7 +152,7 @@ class Heart:
         working_on = self._working_on
         leaving = self.drain.is_set() or self.stop.is_set()
         load = self._machine.read()
-        return client.call(
+        answer = client.call(
             "POST",
             "/v1/node",
             {
@@ -169,6 +168,8 @@ class Heart:
                 "version": self._version,
             },
         )
+        self._endpoints.learn(answer.get("endpoints", ()))
+        return answer
 
 
 class Delivery(NamedTuple):

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 EVERY_SECONDS = 2.0
 ANSWER_SECONDS = 5.0  # how long an API may take: one that is overloaded is slow, and still right
-AFTER_ERROR_SECONDS = 30.0  # until the next request, where a server failed: the next one may fail as well
+AFTER_ERROR_SECONDS = 30.0  # until the next request, where one was refused or a server failed: it may happen again
 FINISH_SECONDS, FINISH_LOOK_SECONDS = 60.0, 0.5  # for workers that still drain when it stops
 SAMPLES_KEPT = 7200
 
@@ -84,7 +84,7 @@ class Autoscaler:
         self._lock = lock_file(self._app.cloud, "autoscaling")
         self._leads = False
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._ended = threading.Event()
         self._error: Exception | None = None
 
     @property
@@ -95,23 +95,20 @@ class Autoscaler:
     # -- in the background ------------------------------------------------------------------------------------------
 
     def __enter__(self) -> "Autoscaler":
-        self._thread = threading.Thread(target=self._loop, name="autoscaling", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._loop, name="autoscaling", daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
+        self.wait()
         if self._error is not None and kind is None:
             raise self._error
 
     def wait(self) -> None:
-        """Return when it has ended by itself: the policy failed, or another chapter took the application over."""
-        while self._thread is not None and self._thread.is_alive():
-            self._thread.join(1.0)  # a wait without a limit would keep an interrupt waiting
+        """Return when it has ended: it was stopped, the policy failed, or another chapter took the application over."""
+        self._ended.wait()  # an interrupted Thread.join() would take the thread for ended (Python 3.11)
 
     def _loop(self) -> None:
         try:
@@ -124,6 +121,7 @@ class Autoscaler:
             self._line(f"the autoscaler ends: {first_line(error)}")
         finally:
             self.close()
+            self._ended.set()
 
     def close(self) -> None:
         """Let workers that drain finish, and end: another autoscaler may take over."""
@@ -322,7 +320,8 @@ class Autoscaler:
         fits = number if room is None else min(number, room)
         try:
             names = self._app.request_workers(fits) if fits else []
-        except (NotReady, QuotaExceeded) as error:
+        except (NotReady, QuotaExceeded) as error:  # another quota, or somebody else was quicker
+            self._requests_from = time.monotonic() + AFTER_ERROR_SECONDS
             self._trouble("quota", f"waiting for room: {' '.join(str(error).split())}")
             return
         if names:

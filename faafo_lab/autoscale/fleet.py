@@ -26,7 +26,7 @@ class Fleet:
     known: bool
     ready: tuple[Server, ...] = ()  # they take tasks; by number
     coming: tuple[Server, ...] = ()  # requested, and not arrived (or silent for a moment); the newest first
-    leaving: tuple[Server, ...] = ()  # asked to drain, with a task in work
+    leaving: tuple[Server, ...] = ()  # asked to drain, by whomever, with a task in work
     drained: tuple[Server, ...] = ()  # asked to drain, and done
     broken: tuple[tuple[Server, str], ...] = ()  # no longer any use, and why
 
@@ -68,10 +68,10 @@ def fleet(
     broken: list[tuple[Server, str]] = []
     for server in servers:
         node = told.get(server.name)
-        if node and server.created and datetime.fromisoformat(node["last_heard"]) < server.created:
-            node = None  # of an earlier server of this name
         if server.status in ENDED:
             broken.append((server, server.status))
+        elif node and server.created and datetime.fromisoformat(node["last_heard"]) < server.created:
+            coming.append(server)  # what the application tells is of an earlier server of this name
         elif node is None:
             age = (now - server.created).total_seconds() if server.created else 0.0
             if nodes is not None and min(age, answering_seconds) > boot_seconds:

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Unpack
 
+from faafo_lab.autoscale.autoscaler import EVERY_SECONDS
 from faafo_lab.autoscale.limits import Limits
+from faafo_lab.autoscale.loop import TASK_SECONDS
 from faafo_lab.autoscale.samples import Decision, Samples
-from faafo_lab.autoscale.simulator import BOOT_SECONDS, EVERY_SECONDS, TASK_SECONDS, Setting
+from faafo_lab.autoscale.simulator import BOOT_SECONDS, Setting
 from faafo_lab.autoscale.traces import Trace
 
 

@@ -6,6 +6,7 @@
 
     chaos.kill | stop | freeze(app, server, service=None)     # a service on a server, or the server itself
     chaos.delete(app, server)
+    chaos.fill_disk(app, server)
     chaos.close_gate(app, "services", port=5432)              # a security group's rule is lost
     chaos.latency(app, source, target, milliseconds=100, jitter=20)     # source, target: a server, or "anywhere"
     chaos.bandwidth | slow_close | timeout | reset_peer | limit_data | loss(app, source, target, …)
@@ -17,6 +18,7 @@ Its rooms:
     errors     ChaosError, NotPossible
     fault      a fault and its undo; what is active
     servers    kill, stop, freeze, delete
+    disks      fill_disk
     gates      close_gate
     network    latency, bandwidth, …: through the embedded cloud's admin API, or by `tc` on a real server
     netem      the words for `tc`
@@ -25,6 +27,7 @@ Its rooms:
     repairing  repair: what faults of any program have left
 """
 
+from faafo_lab.chaos.disks import fill_disk
 from faafo_lab.chaos.errors import ChaosError, NotPossible
 from faafo_lab.chaos.fault import Fault, active, undo_all
 from faafo_lab.chaos.gates import close_gate
@@ -55,6 +58,7 @@ __all__ = [
     "bandwidth",
     "close_gate",
     "delete",
+    "fill_disk",
     "freeze",
     "kill",
     "latency",

@@ -32,9 +32,8 @@ for line in sys.stdin:
     active[cloud, backend] += int(count)
 for (cloud, backend), count in active.items():
     if count:
-        from faafo_lab import chaos, connect
-        from faafo_lab.topology import discover
-        chaos.repair(discover(connect(cloud, backend), say=lambda line: None))
+        from faafo_lab.chaos.repairing import repair_cloud
+        repair_cloud(cloud, backend)
 """
 
 _lock = threading.RLock()

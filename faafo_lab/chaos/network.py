@@ -75,7 +75,7 @@ def limit_data(app: Topology, source: str, target: str, *, kilobytes: int, port:
     )
 
 
-def mend(app: Topology) -> None:
+def end_all(app: Topology) -> None:
     """End all network faults of the present servers, whoever injected them."""
     if app.cloud.config.admin_token:
         _ask(app.cloud.config, "DELETE")
@@ -103,7 +103,7 @@ def _on_link(
             app,
             where,
             partial(_break, app.cloud.config, kind, origin, ends, port, values, faults),
-            partial(_mend, app.cloud.config, faults),
+            partial(_end, app.cloud.config, faults),
         )
     if kind not in netem.KINDS:
         raise NotPossible(
@@ -128,7 +128,7 @@ def _break(
         faults.append(_ask(config, "POST", body={"type": kind, **link, "attributes": dict(values)})["id"])
 
 
-def _mend(config: CloudConfig, faults: list[str]) -> None:
+def _end(config: CloudConfig, faults: list[str]) -> None:
     while faults:
         _ask(config, "DELETE", f"/{faults[-1]}")
         faults.pop()

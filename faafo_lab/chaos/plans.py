@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from faafo_lab.chaos import gates, network, servers
+from faafo_lab.chaos import disks, gates, network, servers
 from faafo_lab.chaos.errors import ChaosError
 from faafo_lab.chaos.fault import Fault
 from faafo_lab.cloud.errors import CloudError
@@ -27,7 +27,7 @@ from faafo_lab.topology import Topology
 VERBS: Mapping[str, Callable[..., Fault]] = {
     verb.__name__: verb
     for verb in (
-        *(servers.kill, servers.stop, servers.freeze, servers.delete, gates.close_gate),
+        *(servers.kill, servers.stop, servers.freeze, servers.delete, gates.close_gate, disks.fill_disk),
         *(network.latency, network.bandwidth, network.loss, network.slow_close, network.timeout, network.reset_peer),
         network.limit_data,
     )
@@ -196,6 +196,8 @@ def _arguments(kind: str, there: Sequence[Server], chance: random.Random) -> dic
         server = chance.choice(there)
         service = chance.choice(SERVICES_OF[server.metadata[ROLE_KEY]])
         return {"server": server.name, "service": service}
+    if kind == "fill_disk":
+        return {"server": chance.choice(there).name}
     if kind == "delete":
         names = [server.name for server in there if server.metadata[ROLE_KEY] in ("api", "worker")]
         return {"server": chance.choice(names)} if names else {}

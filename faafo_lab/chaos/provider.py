@@ -28,6 +28,7 @@ __all__ = [
     "bandwidth",
     "close_gate",
     "delete",
+    "fill_disk",
     "freeze",
     "kill",
     "latency",
@@ -72,6 +73,7 @@ kill = _action(chaos.kill)
 stop = _action(chaos.stop)
 freeze = _action(chaos.freeze)
 delete = _action(chaos.delete)
+fill_disk = _action(chaos.fill_disk)
 close_gate = _action(chaos.close_gate)
 latency = _action(chaos.latency)
 bandwidth = _action(chaos.bandwidth)
@@ -104,9 +106,10 @@ def servers(role: str) -> int:
 
 def answers_within(seconds: float) -> bool:
     """Whether an API answers, and in less than so many seconds."""
+    app = _app().refresh()
     begun = time.monotonic()
     try:
-        _app().refresh().stats()
+        app.stats()
     except NoAnswer:
         return False
     return time.monotonic() - begun < seconds

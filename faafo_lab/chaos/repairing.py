@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import faafo_lab
+from faafo_lab.chaos.disks import empty
 from faafo_lab.chaos.fault import undo_all
-from faafo_lab.chaos.network import mend
+from faafo_lab.chaos.network import end_all
 from faafo_lab.chaos.servers import SERVICE_SECONDS, SERVICES, start_server, thaw_server, unit
 from faafo_lab.cloud import ssh
+from faafo_lab.cloud.config import EMBEDDED
+from faafo_lab.cloud.emulator import control
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.marks import ROLE_KEY
-from faafo_lab.topology import Topology
+from faafo_lab.paths import embedded_state_dir
+from faafo_lab.topology import Topology, discover
 
 THAW_AND_START = """
 for unit in {units}; do
@@ -34,12 +39,18 @@ def repair(app: Topology) -> None:
     app.refresh()
     for server in app.servers.values():
         (thaw_server if server.status == "PAUSED" else start_server)(app, server)
-    mend(app)
+    end_all(app)
     servers = list(app.refresh().servers.values())
     units = " ".join(unit(app, service) for service in SERVICES)
-    ssh.run_all(
-        app.cloud, [(server, THAW_AND_START.format(units=units)) for server in servers], timeout_seconds=SERVICE_SECONDS
-    )
+    commands = empty(app) + THAW_AND_START.format(units=units)
+    ssh.run_all(app.cloud, [(server, commands) for server in servers], timeout_seconds=SERVICE_SECONDS)
     if roles := {server.metadata[ROLE_KEY] for server in servers}:
         app.make_groups(*sorted(roles))
         app.wait_serving()
+
+
+def repair_cloud(cloud: str, backend: str) -> None:
+    """`repair` for a program that has ended: the application on this cloud; an embedded cloud that does not run is not
+    started for it."""
+    if cloud != EMBEDDED or control.status(embedded_state_dir()):
+        repair(discover(faafo_lab.connect(cloud, backend), say=lambda line: None))

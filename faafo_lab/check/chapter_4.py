@@ -1,13 +1,16 @@
 """The exercises of chapter 04: durability."""
 
 import hashlib
+import hmac
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
 from itertools import cycle, islice
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from requests import RequestException
 
@@ -19,6 +22,7 @@ from faafo_lab.cloud import direct
 from faafo_lab.cloud.base import Cloud, temporary_key
 from faafo_lab.cloud.errors import NotFound
 from faafo_lab.cloud.marks import NAME_PREFIX
+from faafo_lab.cloud.model import StoredObject
 from faafo_lab.load import Loss
 from faafo_lab.topology import discover
 from faafo_lab.topology.api import Fractal
@@ -31,6 +35,7 @@ TOLERANCE_SECONDS = 120
 HOUR = 3600
 MONTH = 30 * 24 * HOUR
 PREVIEW_SECONDS = 600  # until the end that one preview has already
+AGE_MINUTES = 20  # since another one was uploaded
 PHOTOS = 5
 CHANGES = (3, 1, 2)  # after so many a migrator is interrupted, in turn: after uploads and after deletions
 RUNS_MOST = 3 * PHOTOS  # one that goes on needs about PHOTOS of them
@@ -97,7 +102,8 @@ def exercise_4_1(cloud: Cloud, audit: Callable[..., Any] | None = None) -> Hint 
             'requests.get(f"{url}/fractal/{uuid}", timeout=30)',
         )
     counts = Counter(_names(names) for names in shown.values())
-    return f"{len(shown)} pictures: " + "; ".join(f"{count} at {where}" for where, count in counts.items()) + "."
+    places = "; ".join(f"{count} at {where}" for where, count in counts.items())
+    return f"{'The newest ' * (len(shown) == PICTURES_MOST)}{len(shown)} pictures: {places}."
 
 
 @exercise
@@ -138,12 +144,23 @@ def exercise_4_2(cloud: Cloud, sign: Callable[[str, int, str], Any] | None = Non
             )
         answer = direct.get(signed, verify=cloud.config.verify, timeout=ANSWER_SECONDS)
         if answer.status_code != 200 or answer.content != content:
+            said = f"The object store answers {answer.status_code} to GET: it computes another signature than yours."
+            path = urlsplit(url).path
+            wrong = {
+                f"GET\n{expires}\n{unquote(path)}\n": "You signed a line break after the third line, too: it belongs "
+                "between two lines alone.",
+                f"GET\n{expires}\n{path}": "You signed the path as it is in the URL. Its characters are signed as they "
+                "are: the URL says %20 for a blank.",
+                f"GET\n{expires}\n{url}": "You signed the whole URL: the third line is its path, without the host.",
+            }
+            for lines, mistake in wrong.items():
+                if hmac.new(key.encode(), lines.encode(), hashlib.sha256).hexdigest() == query["temp_url_sig"][0]:
+                    return Hint(said, mistake, 'f"GET\\n{expires}\\n{unquote(urlsplit(url).path)}"')
             return Hint(
-                f"The object store answers {answer.status_code} to GET: it computes another signature than yours.",
+                said,
                 "Three lines are signed: the method, the moment, and the object's path. The path has no host, and its "
-                "characters are as they are: the URL says %20 for a blank.",
-                'hmac.new(key.encode(), f"GET\\n{expires}\\n{path}".encode(), hashlib.sha256).hexdigest(), with '
-                "path = unquote(urlsplit(url).path)",
+                "characters are as they are: the URL says %20 for a blank (unquote, of urllib.parse, makes one of it).",
+                'hmac.new(key.encode(), f"GET\\n{expires}\\n{path}".encode(), hashlib.sha256).hexdigest()',
             )
         late = direct.get(str(ended), verify=cloud.config.verify, timeout=ANSWER_SECONDS)
         if late.status_code == 200:
@@ -160,7 +177,8 @@ def exercise_4_3(cloud: Cloud, expire: Callable[..., Any] | None = None) -> Hint
     """Your `expire(cloud, container)` gives each object the end that the policy says, however often it runs.
 
     The policy: objects below `previews/` end an hour after they were uploaded, those below `reports/` after 30 days;
-    what has the metadata `keep` stays, and so does everything else. An end that is nearer already stays as it is.
+    what has the metadata `keep` stays, and so does everything else. An end that an object has already stays as it is.
+    One of the previews says that it was uploaded 20 minutes ago.
     """
     if not callable(expire):
         return no_function(expire, "check.exercise_4_3(expire)")
@@ -168,20 +186,23 @@ def exercise_4_3(cloud: Cloud, expire: Callable[..., Any] | None = None) -> Hint
         kept = {"keep": "yes"}
         cloud.upload_object(container, "previews/new.png", b"new")
         cloud.upload_object(container, "previews/old.png", b"old", expires_seconds=PREVIEW_SECONDS)
+        cloud.upload_object(container, "previews/earlier.png", b"earlier")
         cloud.upload_object(container, "previews/best.png", b"best", metadata=kept)
         cloud.upload_object(container, "reports/2026.csv", b"1,2,3")
         cloud.upload_object(container, "notes.txt", b"to do")
         began = time.time()
+        seen = Older(cloud, "previews/earlier.png", timedelta(minutes=AGE_MINUTES))
         wanted = {
             "previews/new.png": HOUR,
             "previews/old.png": PREVIEW_SECONDS,
+            "previews/earlier.png": HOUR - 60 * AGE_MINUTES,
             "previews/best.png": None,
             "reports/2026.csv": MONTH,
             "notes.txt": None,
         }
         try:
-            expire(cloud, container)
-            expire(cloud, container)  # as in the next night
+            expire(seen, container)
+            expire(seen, container)  # as in the next night
         except Exception as error:
             return Hint(f"expire(cloud, container) failed with {type(error).__name__}: {error}.")
         for name, seconds in wanted.items():
@@ -206,14 +227,23 @@ def exercise_4_3(cloud: Cloud, expire: Callable[..., Any] | None = None) -> Hint
                     "Ask for the objects below each of the policy's prefixes.",
                     'for stored in cloud.objects(container, prefix="previews/")',
                 )
-            if seconds is not None and left is not None and abs(left - seconds) > TOLERANCE_SECONDS:
+            if seconds is None or left is None or abs(left - seconds) <= TOLERANCE_SECONDS:
+                continue
+            if name == "previews/old.png":
                 return Hint(
-                    f"{name} ends in {left:.0f} s, and the policy says {seconds} s.",
-                    "A policy that runs every night, and counts from then, keeps everything for ever: an end that is "
-                    "nearer stays.",
+                    f"{name} ends in {left:.0f} s now. It had an end already, in {seconds} s, and that one stays.",
+                    "A policy that counts from now, and runs every night, keeps everything forever: leave an object "
+                    "alone that has an end.",
                     "cloud.object(container, name).expires",
                 )
-    return "Two previews and a report end, each in its time; what is kept stays."
+            if name == seen.name:
+                return Hint(
+                    f"{name} ends in {left:.0f} s. It was uploaded {AGE_MINUTES} minutes ago: {seconds} s are left.",
+                    "The policy counts from the upload, and `expires_seconds` from now: subtract the object's age.",
+                    "time.time() - cloud.object(container, name).modified.timestamp()",
+                )
+            return Hint(f"{name} ends in {left:.0f} s, and the policy says {seconds} s.")
+    return "Three previews and a report end, each in its time; what is kept stays."
 
 
 @exercise
@@ -247,6 +277,13 @@ def exercise_4_4(cloud: Cloud, move: Callable[..., Any] | None = None) -> Hint |
             here, there = _sums(cloud, source), _sums(cloud, target)
             lost = [name for name, total in sums.items() if total not in (here.get(name), there.get(name))]
             if lost:
+                if lost[0] in there:
+                    return Hint(
+                        f"When it was interrupted, {lost[0]} was in neither container: that picture is lost.",
+                        "The target has an object of that name, and a broken one, from an earlier try: compare the "
+                        "checksums before you delete.",
+                        "cloud.object(target, name).checksum == cloud.object(source, name).checksum",
+                    )
                 return Hint(
                     f"When it was interrupted, {lost[0]} was in neither container: that picture is lost.",
                     "First upload, then compare the checksums, then delete: in that order, for each object.",
@@ -335,6 +372,27 @@ def exercise_4_5(cloud: Cloud, table: Mapping[str, Loss] | None = None) -> Hint 
                 f"load.loss(app, lambda: cloud.delete_servers({servers}))",
             )
     return "; ".join(f"{name}: {row.percent:.0f} % lost" for name, row in table.items()) + "."
+
+
+class Older:
+    """A cloud that says of one object that it was uploaded earlier than it was."""
+
+    def __init__(self, cloud: Cloud, name: str, age: timedelta) -> None:
+        self._cloud, self.name, self._age = cloud, name, age
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cloud, name)
+
+    def object(self, container: str, name: str) -> StoredObject:
+        """The verb of this name; the one object is older."""
+        return self._dated(self._cloud.object(container, name))
+
+    def objects(self, container: str, *args: Any, **kwargs: Any) -> list[StoredObject]:
+        """The verb of this name; the one object is older."""
+        return [self._dated(each) for each in self._cloud.objects(container, *args, **kwargs)]
+
+    def _dated(self, stored: StoredObject) -> StoredObject:
+        return replace(stored, modified=stored.modified - self._age) if stored.name == self.name else stored
 
 
 @contextmanager

@@ -12,21 +12,24 @@ from faafo_lab.check.questions import no_function
 from faafo_lab.check.verdict import Hint, exercise
 from faafo_lab.cloud import sdk
 from faafo_lab.cloud.base import Cloud
+from faafo_lab.cloud.errors import TimedOut
 from faafo_lab.load import Rows
 from faafo_lab.load.retrying import Retry
-from faafo_lab.topology import Topology, discover
+from faafo_lab.topology import Topology, discover, healthy
 
 RATE = 20.0  # requests per second
 BUDGET = 60  # of them may fail while an API hangs, …
 STALL_SECONDS = 2.5  # … and an API that hangs for so long stays a member
 TIMEOUT_SECONDS = 1.0
-RUN_SECONDS = 60.0  # at most
+RUN_SECONDS = 300.0  # at most: a restart of each API takes a minute where the CPU is short
+SERVING_SECONDS = 60.0  # within which the APIs serve again after a restart
 ENOUGH = 40  # requests, in a run that says something
 HURT = 5  # of them failed, where something happened
 ONE_IN = 20  # of the addresses that the first drill of retries knows, nobody listens at one
 RETRY_RATE, RETRY_REQUESTS = 100.0, 100
 AMPLIFIED_MOST = 1.25  # tries for each request, where nobody listens at all
 PAUSE_SECONDS = 0.02  # a shorter one between two tries is none
+SAMPLES = 10  # pauses after the same failure: where all are equal, none of them is random
 
 
 @exercise
@@ -55,8 +58,8 @@ def exercise_5_1(cloud: Cloud) -> Hint | str:
         )
     if RATE * share * latest > BUDGET:
         return Hint(
-            f"With these settings it takes up to {latest:g} s until a hanging API is out: "
-            f"{RATE * share * latest:.0f} of {RATE:g} requests a second fail.",
+            f"With these settings it takes up to {latest:g} s until a hanging API is out. At {RATE:g} requests a "
+            f"second {RATE * share * latest:.0f} fail; {BUDGET} may.",
             "At the latest the first check begins one delay after the hang: shorter delays, or fewer failures.",
             settings,
         )
@@ -88,6 +91,14 @@ def exercise_5_2(cloud: Cloud, runs: Mapping[str, Rows] | None = None) -> Hint |
             f"The check has no runs of yours yet: {call}.",
             "Set an algorithm, let an API hang under load, keep the rows; then the same with the other algorithm.",
             'balancer.set_algorithm(cloud, app.balancer, "LEAST_CONNECTIONS")',
+        )
+    if isinstance(runs, Mapping) and any(
+        isinstance(part, Rows) for each in runs.values() if isinstance(each, tuple) for part in each
+    ):
+        return Hint(
+            "Your dict has all that hang() returned, and the check needs the rows alone.",
+            "hang() returns three things: the rows, and two moments. Keep the first one.",
+            "rows, began, out = hang()",
         )
     if not isinstance(runs, Mapping) or not all(isinstance(rows, Rows) for rows in runs.values()):
         return Hint("Give the check a dict: of each algorithm, the rows of its run.", "", call)
@@ -124,7 +135,8 @@ def exercise_5_3(cloud: Cloud, retry: Retry | None = None) -> Hint | str:
     """Your `retry(tries, answer)` saves the requests that meet one dead address, and adds little where all are dead.
 
     The check sends 100 requests twice with it: to addresses of which one in twenty is dead (all requests must succeed),
-    and to a dead address only (at most 1.25 tries for each request, and a pause before each further try).
+    and to a dead address only (at most 1.25 tries for each request). Before each further try there is a pause, which is
+    random in part.
     """
     app = discover(cloud)
     if not app.endpoints:
@@ -172,6 +184,13 @@ def exercise_5_3(cloud: Cloud, retry: Retry | None = None) -> Hint | str:
             "Wait before each further try, longer each time, and a random part of it.",
             "random.uniform(0, 0.1 * 2**tries)",
         )
+    failure = load.Failure(started=0.0, seconds=0.0, status=None, api="gone", requests=len(sick))
+    if len({retry(1, failure) for _ in range(SAMPLES)} - {None}) == 1:
+        return Hint(
+            "Each request waits equally long before its next try: those that failed together come back together.",
+            "A part of the pause should be random (jitter).",
+            "random.uniform(0, 0.1 * 2**tries)",
+        )
     return (
         f"With one dead address in {ONE_IN} all {len(sick)} requests succeeded; with nobody there you made "
         f"{amplified:.2f} tries for each."
@@ -205,20 +224,26 @@ def exercise_5_4(cloud: Cloud, rolling_restart: Callable[[], object] | None = No
         ended = visitors.ended
         cloud.wait_until(lambda: visitors.ended > ended + RATE / 2, "requests are answered", progress=False)
     app.refresh()
+
+    def serving() -> bool:
+        return all(map(healthy, app.endpoints.values()))
+
+    try:
+        if not serving():
+            cloud.wait_until(serving, "APIs serve again", SERVING_SECONDS)
+    except TimedOut:
+        dead = [name for name, url in app.endpoints.items() if not healthy(url)]
+        return Hint(
+            f"After your function {' and '.join(dead)} did not serve any more, for {SERVING_SECONDS:g} s.",
+            "Look whether its program runs, and start it again.",
+            'cloud.run(name, "sudo systemctl restart faafo-api")',
+        )
     after = _started(app)
     if replaced := [server.name for server in app.apis if servers.get(server.name) != server.id]:
         return Hint(
             f"{' and '.join(replaced)} {'is a new server' if len(replaced) == 1 else 'are new servers'}.",
             "Restart the program, and keep the server: that is quicker, where the server itself is in order.",
             'cloud.run(name, "sudo systemctl restart faafo-api")',
-        )
-    same = [name for name in sorted(before) if after.get(name) == before[name]]
-    if same:
-        return Hint(
-            f"{' and '.join(same)} {'was' if len(same) == 1 else 'were'} not restarted.",
-            "For each member: give it no more requests, restart its program, wait until it is ONLINE, give it requests "
-            "again.",
-            "balancer.set_weight(cloud, app.balancer, member, 0)",
         )
     failed = sum(not row.ok for row in visitors.rows)
     if failed:
@@ -227,6 +252,14 @@ def exercise_5_4(cloud: Cloud, rolling_restart: Callable[[], object] | None = No
             "An API gets requests as long as its weight is not 0, and the next one must wait until this one serves "
             "again.",
             'cloud.wait_until(lambda: healthy(app.endpoints[name]), f"{name} serves")',
+        )
+    same = [name for name in sorted(before) if after.get(name) == before[name]]
+    if same:
+        return Hint(
+            f"{' and '.join(same)} {'was' if len(same) == 1 else 'were'} not restarted.",
+            "For each member: give it no more requests, restart its program, wait until it is ONLINE, give it requests "
+            "again.",
+            "balancer.set_weight(cloud, app.balancer, member, 0)",
         )
     now = balancer.find(cloud)
     light = [member.name for member in now.members if member.weight == 0] if now else []

@@ -12,7 +12,6 @@ An entry may have a section of the lab's own, all of it optional:
       ssh_user: debian                 # the user to log in as (default: the image's, then the usual ones)
       wait_seconds: 1800               # the limit of a wait for servers (FAAFO_LAB_WAIT_SECONDS goes before it)
       published_ports: {offset: 8000}  # ports below 1024 are published that much higher
-      admin_token: /home/ann/…/token   # of the embedded cloud alone: the file with its administrator's token
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ EMBEDDED = "embedded"  # the name of the lab's own cloud
 WAIT_VARIABLE = "FAAFO_LAB_WAIT_SECONDS"
 EMBEDDED_WAIT_SECONDS = 300.0  # its servers boot within seconds, also on a busy machine
 WAIT_SECONDS = 1800.0  # a real cloud boots a machine, which then installs packages
-# Of the section faafo_lab
-SETTINGS = ("admin_token", "external_network", "network", "published_ports", "ssh_user", "wait_seconds")
+SETTINGS = ("external_network", "network", "published_ports", "ssh_user", "wait_seconds")  # of the section faafo_lab
+ADMIN_TOKEN = "admin_token"  # noqa: S105  a setting that the embedded cloud writes itself: a file's path
 REQUEST_SECONDS = 60.0  # how long one answer of a cloud may take, unless its entry says otherwise (api_timeout)
 
 
@@ -86,7 +85,7 @@ class CloudConfig:
     @property
     def admin_token(self) -> Path | None:
         """The file with the token for the embedded cloud's own admin API; None: this cloud has no such API."""
-        path = self.lab.get("admin_token")
+        path = self.lab.get(ADMIN_TOKEN)
         return None if path is None else Path(path)
 
     @property
@@ -142,9 +141,9 @@ def _section(lab: Any, where: str) -> Mapping[str, Any]:
     """The entry's section `faafo_lab`, in the form that this module's docstring shows. Raises ConfigError."""
     if not isinstance(lab, Mapping):
         raise ConfigError(f"The {where} is wrong: faafo_lab must hold settings by name, indented below it.")
-    if unknown := sorted(set(map(str, lab)) - set(SETTINGS)):
+    if unknown := sorted(set(map(str, lab)) - {*SETTINGS, ADMIN_TOKEN}):
         raise ConfigError(f"The {where} is wrong: {NotFound.among('faafo_lab setting', unknown[0], SETTINGS)}")
-    for key in ("admin_token", "network", "external_network", "ssh_user"):
+    for key in (ADMIN_TOKEN, "network", "external_network", "ssh_user"):
         if not isinstance(lab.get(key, ""), str):
             raise ConfigError(f"The {where} is wrong: {key} (under faafo_lab) must be a name, not {lab[key]!r}.")
     if "wait_seconds" in lab:

@@ -54,10 +54,8 @@ def autoscaling(run: Run, title: str = "") -> Picture:
     orders.set_ylabel("orders/s")
     ready = [sample.workers for sample in run.samples]
     requested = [sample.requested for sample in run.samples]
-    workers.fill_between(
-        times, requested, step="post", facecolor=SKY, alpha=0.35, linewidth=0, hatch="///", label="requested"
-    )
-    workers.fill_between(times, ready, step="post", color=BLUE, alpha=0.6, linewidth=0, label="ready")
+    for values, colour, name in ((requested, SKY, "requested"), (ready, BLUE, "ready")):
+        workers.fill_between(times, values, step="post", color=colour, linewidth=0, label=name)
     wanted = [sample.wanted for sample in run.samples]
     workers.step(times, wanted, "--", where="post", color=ORANGE, linewidth=2, label="wanted")
     workers.set_ylabel("workers")

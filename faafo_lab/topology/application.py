@@ -72,7 +72,7 @@ class Application:
         self._waiting_max = waiting_max
         self.servers: dict[str, Server] = {}
         self._front: tuple[Balancer | None] | None = None  # the load balancer, if it was looked up
-        self.volume: Volume | None = None  # the database's, as it was found last
+        self._volume: tuple[Volume | None] | None = None  # the database's volume, if it was looked up
         self._taken: set[str] = set()  # the private addresses of the project's other servers
         self.planned_vip: str | None = None  # during a change: the VIP that new workers are given; "": none
         self.built = 0  # how many servers this object created
@@ -99,7 +99,7 @@ class Application:
                 found[f"{server.name} ({server.id})" if server.name in found else server.name] = server
         self.servers = dict(sorted(found.items(), key=lambda item: numbered(item[1].name)))
         self._taken = others
-        self.volume = volumes.find(self.cloud)
+        self._volume = None
         if self.planned_vip is None:  # a change knows itself what becomes of it
             self._front = None
         return self
@@ -128,6 +128,17 @@ class Application:
         """The APIs' place for pictures: "database", "objects", or "file:///DIRECTORY" on their own disks."""
         known = (server.metadata[IMAGES_KEY] for server in self.apis if IMAGES_KEY in server.metadata)
         return self._images or next(known, IMAGES_IN_DATABASE)
+
+    @property
+    def volume(self) -> Volume | None:
+        """The database's volume, looked up once after each `refresh`; None: app-services has its files."""
+        if self._volume is None:
+            self._volume = (volumes.find(self.cloud),)
+        return self._volume[0]
+
+    @volume.setter
+    def volume(self, volume: Volume | None) -> None:
+        self._volume = (volume,)
 
     @property
     def kept_address(self) -> str:

@@ -143,8 +143,8 @@ class Builder:
     def _attach(self, names: Iterable[str]) -> None:
         """Attach the database's volume to the server that was built for it, if it has not got it."""
         for server in (self._app.servers[name] for name in names):
-            volume = self._app.volume
-            if volume and volumes.DATABASE_KEY in server.metadata and volume.server_id != server.id:
+            volume = self._app.volume if volumes.DATABASE_KEY in server.metadata else None
+            if volume and volume.server_id != server.id:
                 volumes.attach(self._cloud, server, volume)
                 self._app.report(f"volume {volume.name}", f"attached to {server.name}")
 

@@ -146,10 +146,11 @@ def by_group(names: Iterable[str]) -> list[Role]:
     """These roles and those whose security groups their rules name, sorted so that a group comes before the groups
     whose rules name it."""
     chosen: dict[str, Role] = {}
-    named: dict[str, set[str]] = {}
+    named: dict[str, list[str]] = {}  # lists: the order is always the same
     wanted = list(map(role_named, names))
     for role in wanted:  # which grows
         chosen[role.group] = role
-        named[role.group] = {opening.source for opening in role.openings if opening.source} - {role.group}
-        wanted += [other for other in ROLES.values() if other.group in named[role.group] - chosen.keys()]
+        sources = dict.fromkeys(opening.source for opening in role.openings if opening.source)
+        named[role.group] = [group for group in sources if group != role.group]
+        wanted += [other for other in ROLES.values() if other.group in named[role.group] and other.group not in chosen]
     return [chosen[group] for group in TopologicalSorter(named).static_order()]

@@ -1,4 +1,5 @@
-"""Waiting until servers serve: every API is healthy, and the application lists every API and worker."""
+"""Waiting until servers serve: every API is healthy, the application lists every API and worker, and every worker was
+heard since the youngest API started: the answer told it where all APIs are."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from faafo_lab.cloud import console_log
 from faafo_lab.cloud.errors import TimedOut
 from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.cloud.waiting import Look
-from faafo_lab.topology.api import LOST, Node, healthy
+from faafo_lab.topology.api import LOST, Node, healthy, timestamp
 from faafo_lab.topology.application import Application
 from faafo_lab.topology.errors import NoAnswer, TopologyError
 from faafo_lab.topology.roles import ROLES
@@ -59,9 +60,15 @@ def _not_serving(app: Application, names: Sequence[str], is_old: Callable[[Node]
     if missing or not endpoints:
         return missing or ["an API server"]
     try:
-        known = {(node["role"], node["name"]) for node in app.nodes() if node["state"] != LOST and not is_old(node)}
+        nodes = [node for node in app.nodes() if node["state"] != LOST and not is_old(node)]
     except NoAnswer:
         return list(endpoints)
+    youngest = max((timestamp(node["started_at"]) for node in nodes if node["role"] == "api"), default=0.0)
+    known = {
+        (node["role"], node["name"])
+        for node in nodes
+        if node["role"] == "api" or timestamp(node["last_heard"]) > youngest
+    }
     return [
         name for name in names if any((node, app.servers[name].name) not in known for node in _listed_as(app, name))
     ]

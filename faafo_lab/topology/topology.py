@@ -62,7 +62,7 @@ class Topology(Application):
         `database` says where its files are: "volume", on the volume app-database, which outlives app-services: if that
         server is gone, deploy builds one that takes the volume, at the same address, so that all others connect to it
         again. None: unchanged, initially app-services' own disk, with which they are lost. A database on that disk
-        moves to the volume; APIs answer 503 meanwhile.
+        moves to the volume, and is away until it is there.
 
         Correct servers stay unchanged, a worker is drained before it is replaced or removed, and an application
         of another layout is removed. On failure this call's new resources are removed; replaced servers stay deleted.
@@ -119,7 +119,8 @@ class Topology(Application):
 
         `keep`: then delete all but the newest so many backups, and the log before them; None: none. `log_seconds`: a
         piece of the log goes to the object store at the latest after so many, so that much may be lost with the
-        server (None: unchanged, initially 30). Interrupted, no backup is listed. Raises TopologyError.
+        server (None: unchanged, initially 30); each costs the server a quarter of a second of CPU. Interrupted, no
+        backup is listed. Raises TopologyError.
         """
         with self._changing("back up the database") as undo:
             self.refresh()
@@ -439,14 +440,15 @@ class Topology(Application):
         replaced = [step.name for step in plan.replace] if plan else list(self.servers)
         for server in self.of_role("services"):
             built_with = server.metadata.get(volumes.DATABASE_KEY)
-            if built_with not in (None, self.volume.id if self.volume else None):
+            if built_with and built_with != (self.volume.id if self.volume else None):
                 raise TopologyError(
                     f"The volume {built_with}, which {server.name} has its database on, is gone, and the database with "
                     f"it: app.destroy() removes the rest, then deploy again."
                 )
-            if self.volume and not built_with and (again or server.name in replaced):
+            if not built_with and (again or server.name in replaced) and self.volume:
                 seconds = volumes.move(self.cloud, server, self.volume)
-                self.report(f"database of {server.name}", f"on volume {volumes.NAME}, moved in {seconds:.1f} s")
+                done = f"moved to volume {volumes.NAME} in {seconds:.1f} s" if seconds else ""
+                self.report(f"database of {server.name}", done)
 
     def _rescue_images(self, plan: Plan, images: str, builder: Builder, undo: Undo) -> None:
         """Move the pictures that are only on the disks of APIs that the plan replaces or removes.

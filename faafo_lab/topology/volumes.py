@@ -25,6 +25,7 @@ GIGABYTES = 5
 DATABASE_KEY = "faafo-lab-database"  # the metadata key of an app-services built with a volume: the volume's id
 SERVICES_KEY = "faafo-lab-services"  # that of a server that connects to app-services: its address
 MOVE_SECONDS = 3600.0  # the limit of a move
+COPIED = "the database is on volume"  # what the installer says of a move
 
 
 def find(cloud: Cloud) -> Volume | None:
@@ -70,10 +71,11 @@ def attach(cloud: Cloud, server: Server, volume: Volume) -> None:
 
 
 def move(cloud: Cloud, server: Server, volume: Volume) -> float:
-    """Move the database of this server from its own disk to the volume; returns the seconds without a database.
+    """Move the database of this server from its own disk to the volume; returns for how many seconds it was away at the
+    most, 0.0 if it was moved before.
 
-    The volume is attached first. Repeated, it goes on, and changes nothing once the database is there. Raises
-    TopologyError with the installer's own words.
+    The volume is attached first. A move that was interrupted is repeated: it goes on. Raises TopologyError with the
+    installer's own words.
     """
     if server.status != "ACTIVE":
         raise TopologyError(
@@ -91,7 +93,7 @@ def move(cloud: Cloud, server: Server, volume: Volume) -> float:
     if result.exit_code:
         words = (result.stderr.strip() or f"exit code {result.exit_code}").splitlines()[-1]
         raise TopologyError(f"The database of {server.name} was not moved: {words} Run this again: it goes on.")
-    return time.monotonic() - started
+    return time.monotonic() - started if COPIED in result.stdout else 0.0
 
 
 def remove(cloud: Cloud) -> dict[str, str]:

@@ -131,9 +131,12 @@ class Clients:
         one, began = choice.choice(self.accepted), time.time()
         if not (answer := self._ask(connections, name, "GET", f"/v1/fractal/{one}")):
             return
+        if answer.status_code == 404:
+            self.history.events.append(Event(began, ABSENT, one, time.time()))
+            return
         fractal = answer.json()
         png = fractal["completed_at"] and self._ask(connections, name, "GET", f"/fractal/{one}")
-        if png or not fractal["completed_at"]:
+        if png or not fractal["completed_at"]:  # else nobody knows
             whole = bool(png) and hashlib.sha256(png.content).hexdigest() == fractal["checksum"]
             self.history.events.append(seen(fractal, whole, began))
 
@@ -157,7 +160,10 @@ class Clients:
     def _ask(
         self, connections: "Connections", name: str, method: str, path: str, json: Any = None
     ) -> httpx.Response | None:
-        """An answer of 2xx; None where the API is away, or says that it cannot now. Anything else is wrong."""
+        """An answer of 2xx, or of 404 to a GET; None where the API is away, or says that it cannot now.
+
+        Anything else is wrong.
+        """
         ends = self.ends[name]
         try:
             answer = connections[name].request(method, path, json=json)
@@ -168,7 +174,7 @@ class Clients:
             return None
         with self._lock:
             self.answers += 1
-        if answer.is_success:
+        if answer.is_success or (method == "GET" and answer.status_code == 404):
             return answer
         if answer.status_code != 503 or not answer.headers.get("Retry-After", "").isdecimal():
             self.wrong.append(f"{method} {path} at {name}: {answer.status_code} {answer.text}")

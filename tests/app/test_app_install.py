@@ -228,6 +228,8 @@ def test_what_the_units_say_runs(machine: Machine) -> None:
         (["-r", "api", "-d", "sqlite://"], "it must begin with postgresql://"),
         (["-r", "api", "-o", "/var/lib/faafo"], "-o (FAAFO_IMAGES_URL): it must be database, file:///DIR"),
         (["-r", "api", "-s", "a\nb"], "a secret is one line"),
+        (["-i", "database", "-v", "/dev/vdb"], "-v /dev/vdb: it is a volume's id, such as"),
+        (["-r", "api", "-v", "6f70656e-7374-4163-8b00-000000000000"], "-v is for the files of a database: add -i"),
     ],
 )
 def test_a_wrong_option_is_one_sentence_and_changes_nothing(machine: Machine, words: list[str], says: str) -> None:
@@ -256,6 +258,7 @@ def test_help_shows_every_option(machine: Machine) -> None:
         "-o",
         "-w",
         "-s",
+        "-v",
     ):
         assert word in done.stdout
 

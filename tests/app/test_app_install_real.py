@@ -326,3 +326,69 @@ def test_a_server_installs_what_is_uploaded_to_it_and_draws(server: RealMachine,
         server.inside("/opt/faafo/bin/python", "-c", code), env=server.environment(), cwd=tmp_path
     )
     assert drawn == png(wanted)
+
+
+VOLUME = "6f70656e-7374-4163-8b00-000000000000"
+
+
+class WithDisk(RealMachine):
+    """A machine with a /var/lib and a /dev of its own, to which a disk of the cloud is attached."""
+
+    def __init__(self, place: Path, device: str) -> None:
+        place.mkdir()
+        super().__init__(place)
+        self.lib, self.dev = place / "var-lib", place / "dev"
+        (self.dev / "disk/by-id").mkdir(parents=True)
+        self.lib.mkdir()
+        subprocess.run(["cp", "-a", "/dev/null", "/dev/urandom", device, str(self.dev)], check=True)
+        (self.dev / f"disk/by-id/virtio-{VOLUME[:20]}").symlink_to(device)
+        (self.etc / "fstab").write_text("")
+        shutil.rmtree(self.etc / "postgresql", ignore_errors=True)
+        self.command("runuser", f"cat >&2; echo {self.etc / 'hba'}")
+        (self.etc / "hba").write_text("host faafo faafo all\n")
+
+    def inside(self, *words: str) -> list[str]:
+        mounts = 'mount --bind "$0" /var/lib && mount --bind "$1" /dev && shift && exec "$@"'
+        return super().inside("sh", "-c", mounts, str(self.lib), str(self.dev), *words)
+
+    def install(self, then: str) -> str:
+        """Install the database on the volume, and what a command says then."""
+        done = self.run("bash", "-c", f'bash "$0" -i database -v {VOLUME} -s x >&2 && {then}', str(SCRIPT))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[str]:
+    """An empty block device."""
+    need_root()
+    image = tmp_path / "disk"
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    if not possible("losetup", "--find", "--show", str(image)):
+        pytest.skip("this machine has no free loop device")
+    listed = subprocess.run(["losetup", "-j", str(image), "-n", "-O", "NAME"], stdout=subprocess.PIPE, check=True)
+    name = listed.stdout.decode().strip()
+    yield name
+    subprocess.run(["losetup", "--detach", name], check=True)
+
+
+def test_a_volume_is_formatted_once_and_the_next_machine_finds_the_database_on_it(tmp_path: Path, device: str) -> None:
+    one, two = (WithDisk(tmp_path / name, device) for name in ("one", "two"))
+    (one.lib / "postgresql/15").mkdir(parents=True)
+    (one.lib / "postgresql/15/table").write_text("rows\n")
+    (one.etc / "postgresql").mkdir()
+    (one.etc / "postgresql/settings").write_text("settings\n")
+    read = "cat /var/lib/postgresql/15/table /etc/postgresql/settings && findmnt -n -o FSTYPE /var/lib/postgresql"
+    assert one.install(read) == "rows\nsettings\next4\n"
+    noted = one.noted()
+    assert noted.index("systemctl disable --now postgresql") < noted.index("systemctl enable --now postgresql")
+    assert f"apt-get {LOCK} install -y --no-install-recommends postgresql" in noted
+    mounted = [line.split()[1] for line in (one.etc / "fstab").read_text().splitlines()]
+    assert mounted == ["/var/lib/faafo-volume", "/var/lib/postgresql", "/etc/postgresql"]
+    assert one.install(f"echo more >>/var/lib/postgresql/15/table && {read}") == "rows\nmore\nsettings\next4\n"
+    assert [line.split()[1] for line in (one.etc / "fstab").read_text().splitlines()] == mounted
+    assert one.noted().count("systemctl disable --now postgresql") == 1, "it was moved once"
+    assert list((one.lib / "postgresql").iterdir()) == [], "without its volume it starts no old database"
+    assert two.install(read) == "rows\nmore\nsettings\next4\n"
+    assert "systemctl disable --now postgresql" not in two.noted()

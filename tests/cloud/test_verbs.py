@@ -8,7 +8,7 @@ import pytest
 
 from faafo_lab.cloud import keys
 from faafo_lab.cloud.base import Cloud
-from faafo_lab.cloud.errors import AlreadyExists, InUse, NotFound
+from faafo_lab.cloud.errors import AlreadyExists, BadRequest, InUse, NotFound
 from faafo_lab.cloud.marks import ALLOCATED
 from faafo_lab.cloud.model import Flavor, FloatingIP, Limits, Rule, Server
 
@@ -226,6 +226,15 @@ def test_a_server_can_be_put_on_a_network(cloud: Cloud) -> None:
     assert new_server(cloud, network="private").addresses
     with pytest.raises(NotFound, match="There is no network 'privat'"):
         cloud.create_server("two", image="plain-linux", flavor="m1.tiny", network="privat")
+
+
+def test_a_server_can_have_an_address_that_is_free(cloud: Cloud, other: Cloud) -> None:
+    first = new_server(cloud)
+    with pytest.raises(BadRequest, match=f"{first.addresses[0]} is already in use"):
+        cloud.create_server("two", image="plain-linux", flavor="m1.tiny", address=first.addresses[0])
+    cloud.delete_servers([first], progress=False)
+    assert new_server(cloud, "two", address=first.addresses[0]).addresses == first.addresses
+    assert other.server("two").addresses == first.addresses
 
 
 def test_limits_count_what_is_used(cloud: Cloud, other: Cloud) -> None:

@@ -48,7 +48,7 @@ def connected(address: str) -> socket.socket:
 
 
 class Broken:
-    """Breaks and mends from the test's thread."""
+    """Begins and ends faults from the test's thread."""
 
     def __init__(self, net: Net, machine: Machine) -> None:
         self.net, self.machine = net, machine
@@ -56,11 +56,11 @@ class Broken:
     def __call__(self, type: str, *, port: int | None = None, source: str | None = None, **attributes: int) -> str:
         id = f"fault-{len(self.net.switch.faults)}"
         fault = LinkFault(id, type, ID, source, port, attributes)
-        self.machine.call(self.net.switch.break_link, fault)
+        self.machine.call(self.net.switch.begin_fault, fault)
         return id
 
-    def mend(self, id: str) -> None:
-        self.machine.call(self.net.switch.mend_link, id)
+    def end(self, id: str) -> None:
+        self.machine.call(self.net.switch.end_fault, id)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_latency_delays_answers_of_open_and_new_connections_until_it_ends(
     with connected(address) as other:
         assert other.recv(100) == b"hello\n"
         assert echo_seconds(other) > 0.34
-    broken.mend(fault)
+    broken.end(fault)
     wait_for("quick answers", lambda: echo_seconds(client) < 0.34)
     client.sendall(b"last")
     client.shutdown(socket.SHUT_WR)
@@ -114,7 +114,7 @@ def test_bandwidth_narrows_a_link(client: socket.socket, broken: Broken) -> None
     data = os.urandom(120_000)
     fault = broken("bandwidth", rate=200)
     assert echo_seconds(client, data) > 0.5
-    broken.mend(fault)
+    broken.end(fault)
     client.sendall(data)
     client.shutdown(socket.SHUT_WR)
     assert read_all(client) == data + b"bye\n"
@@ -126,7 +126,7 @@ def test_a_timeout_holds_all_answers_and_lets_them_go_when_it_ends(client: socke
     client.settimeout(SILENCE_SECONDS)
     with pytest.raises(TimeoutError):
         client.recv(100)
-    broken.mend(fault)
+    broken.end(fault)
     client.settimeout(LIMIT_SECONDS)
     assert client.recv(100) == b"question"
 
@@ -208,7 +208,7 @@ def test_the_door_of_a_load_balancer_is_behind_a_fault_for_anybody(
     place, seconds = greeted()
     assert place == f"{PORT}.broken"
     assert seconds > 0.34
-    broken.mend(fault)
+    broken.end(fault)
     assert greeted()[0] == str(PORT)
 
 

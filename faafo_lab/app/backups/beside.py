@@ -26,8 +26,6 @@ ROOM = "restoring"  # the directory for it, beside the database's
 PORT = 5433  # its socket's, in a private directory
 READY = "database system is ready to accept connections"
 TOO_SHORT = "recovery ended before configured recovery target was reached"
-SEGMENT_SECONDS = 10.0  # that a piece of the log may take
-SEGMENT_MAX_BYTES = 1 << 30  # PostgreSQL's own bound
 
 _CONTENTS = """
 SELECT count(*), count(completed_at), count(failed_at), coalesce(max(created_at)::text, ''),
@@ -156,7 +154,7 @@ def _fetch(server: Server, place: Place, choice: Choice, room: Path) -> None:
 
 def _bring(place: Place, each: Segment | Branch, log: Path) -> None:
     """Put a piece of the log where PostgreSQL looks for it."""
-    content = place.files.read(each.file, 0, SEGMENT_MAX_BYTES)
+    content = place.files.whole(each.file)
     if isinstance(each, Branch):
         (log / f"{each.timeline:08X}.history").write_bytes(content)
         return

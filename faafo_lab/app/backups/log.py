@@ -23,7 +23,7 @@ class Choice:
     to: datetime | None
     reaches: datetime  # how far the log goes on from this backup
     segments: tuple[Segment, ...]
-    branches: tuple[Branch, ...]  # of the timeline, and of those before it
+    branches: tuple[Branch, ...]  # all of the database's: the restored one's timeline must be a new one
     beyond: int = 0  # pieces that are there, but lead nowhere: one before them is missing
 
 
@@ -97,8 +97,7 @@ class Log:
 
     def _choice(self, backup: Backup, timeline: int, to: datetime | None) -> Choice:
         history = self._history(backup.system, timeline)
-        numbers = [each for each, _, _ in history]
-        branches = tuple(e for e in self.branches if e.system == backup.system and e.timeline in numbers)
+        branches = tuple(e for e in self.branches if e.system == backup.system)
         segments: list[Segment] = []
         reaches, enough = backup.ended_at, 0
         for segment in self._following(backup, history):

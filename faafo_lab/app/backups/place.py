@@ -22,7 +22,6 @@ from faafo_lab.app.files.opening import open_files
 SETTING = "FAAFO_BACKUP_URL"
 NOTE = "backup.env"
 AT_ONCE = 4  # requests
-RECORD_BYTES = 64 * 1024  # at most, of a record or a history file
 
 
 def url(note: Path | None) -> str:
@@ -79,7 +78,7 @@ class Place:
 
     def text(self, name: str) -> str:
         """A small file."""
-        return self.files.read(name, 0, RECORD_BYTES).decode()
+        return self.files.whole(name).decode()
 
     def keep(self, number: int) -> list[Backup]:
         """Let the newest backups stay, and the log since the oldest of them; the backups that were deleted.

@@ -131,7 +131,8 @@ class Server(ABC):
     def start(self, data: Path, sockets: Path, options: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
         """Start another server, on other data; it ends in good order when its standard input does, or this process."""
         given = [f"--{name}={value}" for name, value in (self.tuned | options).items()]
-        postgres = [str(self.binaries / "postgres"), "-D", str(data), "-k", str(sockets), *given]
+        where = ["-D", str(data), f"--data_directory={data}", "-k", str(sockets)]  # Debian's settings name their own
+        postgres = [str(self.binaries / "postgres"), *where, *given]
         watched = 'exec 3<&0; { cat <&3; kill -INT $$; } >/dev/null 2>&1 & exec "$@" 3<&- </dev/null'
         with log.open("wb") as output:
             return subprocess.Popen(

@@ -24,7 +24,11 @@ class Files(ABC):
 
     @abstractmethod
     def read(self, name: str, start: int, stop: int) -> bytes:
-        """The bytes ``[start, stop)`` of a file, fewer where it ends; raises ``FileNotFoundError``."""
+        """The bytes ``[start, stop)`` of a file, which has so many; raises ``FileNotFoundError``."""
+
+    @abstractmethod
+    def whole(self, name: str) -> bytes:
+        """All bytes of a file that is not large; raises ``FileNotFoundError``."""
 
     @abstractmethod
     def delete(self, name: str) -> None:

@@ -44,6 +44,11 @@ class DirectoryFiles(Files):
         with self._trouble(), (self.directory / name).open("rb") as file:
             return os.pread(file.fileno(), stop - start, start)
 
+    def whole(self, name: str) -> bytes:
+        """All bytes of a file."""
+        with self._trouble():
+            return (self.directory / name).read_bytes()
+
     def delete(self, name: str) -> None:
         """Delete a file, whole or half-made."""
         with self._trouble():

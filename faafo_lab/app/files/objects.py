@@ -57,6 +57,14 @@ class ObjectFiles(Files):
 
         return self._ask(read)
 
+    def whole(self, name: str) -> bytes:
+        """All bytes of an object."""
+
+        def read(driver: Any, container: Any) -> bytes:
+            return b"".join(driver.download_object_as_stream(_object(driver, container, name)))
+
+        return self._ask(read)
+
     def delete(self, name: str) -> None:
         """Delete an object."""
 
@@ -67,12 +75,12 @@ class ObjectFiles(Files):
             self._ask(delete)
 
     def names(self, prefix: str = "") -> list[str]:
-        """The objects whose names begin so."""
+        """The objects whose names begin so; not all stores can choose."""
 
         def names(driver: Any, container: Any) -> list[str]:
-            return sorted(each.name for each in driver.iterate_container_objects(container, prefix=prefix or None))
+            return [each.name for each in driver.iterate_container_objects(container)]
 
-        return self._ask(names)
+        return sorted(name for name in self._ask(names) if name.startswith(prefix))
 
     def _ask(self, question: Callable[[Any, Any], R]) -> R:
         """Ask the store; raises ``FileNotFoundError`` and ``FilesAway``."""

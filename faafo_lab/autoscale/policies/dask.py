@@ -13,8 +13,8 @@ UNKNOWN_SECONDS = 0.5  # of a task of which none was measured (Dask's distribute
 class Dask:
     """As many workers as make all that is left within `target_seconds`, and not more than there are tasks.
 
-    Workers are added at once. One is closed where `votes` decisions in a row wanted to close it: so the highest number
-    of the last `votes` counts.
+    Workers are added at once. One is closed where `votes` samples in a row want to close it: so the highest number of
+    the last `votes` counts.
 
     Source: Dask, `Scheduler.adaptive_target` (⌈occupancy / target duration⌉, 5 s) and `AdaptiveCore.recommendations`
     (wait_count = 3, interval 1 s). Which workers are closed is the loop's affair: first those that have not arrived.

@@ -9,12 +9,13 @@ from faafo_lab.autoscale.samples import Decision, Samples, keep
 class Naive:
     """One worker more where the mean load average is above `load_average`, one less where it is below.
 
-    Source: OpenStack's First App guide, "Scaling out": "Use the cloud's API to monitor the load on the workers, and
-    launch more when they are overloaded" is left to the reader. A Unix load average looks back over a minute, and a
-    cloud's server is ready many decisions after the one that asked for it: this loop knows neither.
+    Source: OpenStack's First App guide, which leaves such a loop to its reader: see the load of the servers, and add
+    one when they are overloaded. The usual threshold is 1 per core; our workers have one task at a time, so theirs
+    never passes 1. A Unix load average looks back over a minute, and a cloud's server is ready many decisions after the
+    one that asked for it: this loop knows neither.
     """
 
-    load_average: float = 1.0
+    load_average: float = 0.7
 
     def __call__(self, samples: Samples) -> Decision:
         """How many workers there should be, by the samples so far, the newest last."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from faafo_lab.autoscale.policies.measured import arrivals_per_second, tasks_per_second
 from faafo_lab.autoscale.samples import Decision, Samples, keep
 
-ARRIVALS_SECONDS = 4.0  # over which arrivals are counted: short, as a step must be seen soon
+ARRIVALS_SECONDS = 3.0  # over which arrivals are counted: short, as a step must be seen soon
 
 SPARE = 0.2  # of the workers, below which none is removed
 

@@ -71,7 +71,7 @@ class Admin(RequestHandler):
             return
         for fault in self._switch.faults:
             if not all(map(self._exists, filter(None, (fault.target, fault.source)))):
-                self._switch.mend_link(fault.id)
+                self._switch.end_fault(fault.id)
 
     def get(self, id: str | None) -> None:
         """All faults."""
@@ -90,7 +90,7 @@ class Admin(RequestHandler):
         except ValueError as error:
             self._refuse(400, str(error))
             return
-        self._switch.break_link(fault)
+        self._switch.begin_fault(fault)
         self.set_status(201)
         self.finish(fault.shown())
 
@@ -101,7 +101,7 @@ class Admin(RequestHandler):
             self._refuse(404, f"There is no fault {id}.")
             return
         for each in there if id is None else [id]:
-            self._switch.mend_link(each)
+            self._switch.end_fault(each)
         self.set_status(204)
 
     def _wanted(self) -> LinkFault:

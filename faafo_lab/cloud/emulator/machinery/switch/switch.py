@@ -331,12 +331,12 @@ class Switch:
         """What is wrong now, the oldest first."""
         return list(self._faults.values())
 
-    def break_link(self, fault: LinkFault) -> None:
+    def begin_fault(self, fault: LinkFault) -> None:
         """Let this be wrong with a link from now on, for open connections too."""
         self._faults[fault.id] = replace(fault, since=asyncio.get_running_loop().time())
         self._concern_all(fault.target)
 
-    def mend_link(self, id: str) -> None:
+    def end_fault(self, id: str) -> None:
         """End a fault. Raises KeyError."""
         self._concern_all(self._faults.pop(id).target)
 

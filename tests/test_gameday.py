@@ -1,0 +1,148 @@
+"""Game day: the score's parts are pure; a mission is solved by a repair; a wave is survived, and written up."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+import faafo_lab
+from faafo_lab import chaos, gameday, load
+from faafo_lab.chaos import Journal
+from faafo_lab.cloud.base import Cloud
+from faafo_lab.gameday import MISSIONS, Alert, Objective, Order, Survival, alerts
+from faafo_lab.gameday.survival import outcomes
+from faafo_lab.topology import Topology
+from faafo_lab.topology.api import Fractal
+from faafo_lab.workbook import own_home
+from tests.waiting import wait_for
+
+OBJECTIVE = Objective(share=0.9, seconds=5)
+
+
+def orders(*seconds: float | None, start: float = 0.0) -> list[Order]:
+    """One a second."""
+    return [Order(start + number, each) for number, each in enumerate(seconds)]
+
+
+def test_a_budget_is_burnt_by_orders_that_are_late_or_never_done() -> None:
+    assert OBJECTIVE.burnt(orders(*[1.0] * 10)) == 0
+    assert OBJECTIVE.burnt(orders(*[1.0] * 9, 6.0)) == pytest.approx(1)
+    assert OBJECTIVE.burnt(orders(*[1.0] * 8, None, 5.1)) == pytest.approx(2)
+    assert OBJECTIVE.burnt([]) == 0
+
+
+def test_a_burn_rate_counts_what_is_known_in_its_window() -> None:
+    some = orders(1, 1, None, None)  # known at 1, 2, 7 and 8
+    assert OBJECTIVE.burn_rate(some, now=2.5, window_seconds=10) == 0
+    assert OBJECTIVE.burn_rate(some, now=8, window_seconds=10) == pytest.approx(5)
+    assert OBJECTIVE.burn_rate(some, now=8, window_seconds=1) == pytest.approx(10)
+
+
+def test_an_alert_is_raised_by_two_windows_and_over_when_the_short_one_is_well() -> None:
+    bad_for_a_while = orders(*[1.0] * 10, *[None] * 30, *[1.0] * 60)
+    strict = Objective(share=0.99, seconds=5)
+    found = [(at, words) for at, words in alerts(strict, bad_for_a_while) if "fast" in words]
+    assert [words for _, words in found] == ["alert raised: page, fast burn", "alert over: page, fast burn"]
+    (raised, _), (over, _) = found
+    assert 15 <= raised <= 25
+    assert 40 < over <= 55
+    assert alerts(strict, orders(*[1.0] * 50)) == []
+    assert alerts(strict, []) == []
+    never = Alert("never", 101, 1, 0.1)
+    assert not never.firing(strict, bad_for_a_while, 30)
+
+
+def row(uuid: str, intended: float, latency: float, status: int | None) -> load.Request:
+    return load.Request(intended, latency, status, "app-api-1", None, intended, uuid)
+
+
+def fractal(completed_at: str | None) -> Fractal:
+    return cast(Fractal, {"created_at": "2026-01-01T12:00:00+00:00", "completed_at": completed_at})
+
+
+def test_an_order_lasts_from_its_first_try_on_whatever_the_servers_clock_says() -> None:
+    rows = [row("a", 100, 0.5, None), row("a", 100, 2.0, 201), row("b", 101, 0.1, 201), row("c", 102, 0.1, 503)]
+    made = {"a": fractal("2026-01-01T12:00:03+00:00"), "b": fractal(None)}
+    assert outcomes(rows, made) == [Order(100, 5.0), Order(101, None), Order(102, None)]
+
+
+def test_the_score_is_what_the_issue_says() -> None:
+    result = Survival(1, OBJECTIVE, orders(*[1.0] * 18, None, 9.0), 2.5, Journal("x"))
+    assert (result.in_time, round(result.budget_burnt)) == (18, 100)
+    assert result.score == pytest.approx(18 - 2.5 - 100)
+    assert "18 of 20 orders done within 5 s, 2.5 server-minutes, 100 % of the error budget burnt" in repr(result)
+
+
+def test_waves_of_a_seed_are_the_same_and_rise() -> None:
+    assert gameday.waves(3, 4) == gameday.waves(3, 4) != gameday.waves(4, 4)
+    first, *_, last = gameday.waves(3, 4)
+    assert first.orders_per_second < last.orders_per_second
+    assert set(first.kinds) < set(last.kinds)
+
+
+def test_a_post_mortem_has_the_timeline_and_asks_for_the_rest() -> None:
+    journal = Journal("a fault", started=0.0)
+    journal.note("later | again", at=3661.5)
+    journal.note("first", at=1.0)
+    page = gameday.post_mortem(journal)
+    assert "| 00:00:01 | 1.0 s | first |\n| 01:01:01 | 3661.5 s | later / again |" in page
+    assert "## Trigger and cause" in page
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    with own_home(FAAFO_LAB_CLOUD="embedded"):
+        yield faafo_lab.connect()
+
+
+@pytest.fixture(scope="module")
+def app(cloud: Cloud) -> Iterator[Topology]:
+    app = Topology(cloud, say=lambda line: None)
+    app.deploy(api=2, worker=2)
+    yield app
+    app.destroy()
+
+
+REPAIRS: list[Any] = [
+    lambda cloud, app: cloud.run("app-worker-1", "sudo systemctl thaw faafo-worker", check=True),
+    lambda cloud, app: cloud.run("app-services", "sudo systemctl start faafo-messaging", check=True),
+    lambda cloud, app: cloud.add_rule("services", 5432, remote_group="api"),
+    lambda cloud, app: app.replace("app-api-2"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(MISSIONS)))
+def test_a_mission_is_solved_by_the_repair_that_its_last_hint_names(cloud: Cloud, app: Topology, number: int) -> None:
+    mission = MISSIONS[number]
+    with mission.start(app) as incident:
+        assert incident.check().startswith("Not yet: ")
+        assert incident.points == 0
+        hints = [incident.hint() for _ in mission.hints]
+        assert tuple(hints) == mission.hints
+        REPAIRS[number](cloud, app)
+        wait_for("its end", lambda: incident.check().startswith("Solved in "))
+        assert incident.points == 100 - 20 * len(hints)
+    assert chaos.active() == []
+    assert mission.hints[-1] in gameday.post_mortem(incident)
+
+
+def test_a_mission_that_nobody_solves_is_undone(app: Topology) -> None:
+    with MISSIONS[0].start(app), pytest.raises(chaos.ChaosError, match="not well before the mission"):
+        MISSIONS[1].start(app)
+    app.wait_serving()
+
+
+def test_a_wave_is_survived_and_written_up(app: Topology) -> None:
+    work = load.calibrate(app)
+    [wave] = gameday.waves(2, 1, seconds=10)
+    result = gameday.survive(app, work, seed=2, waves=[replace(wave, orders_per_second=2.0)])
+    assert chaos.active() == []
+    assert len(result.orders) > 10
+    assert all(order.seconds is not None for order in result.orders)
+    assert result.server_minutes > 0
+    assert result.verdict.valid is True, result.verdict
+    assert result.verdict.acknowledged == len(result.orders)
+    page = gameday.post_mortem(result)
+    assert "wave 1: 2 orders per second; kill" in page
+    assert "was killed" in page
