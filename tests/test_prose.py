@@ -86,6 +86,17 @@ STATED: dict[str, dict[str, str]] = {
         "2.5 seconds": "what an exercise asks for",
         "70 %": "a question",
     },
+    "06": {
+        "60 %": "what a workers' worth is",
+        "100 %": "what a CPU share is",
+        "95 %": "what a p95 is",
+        "two seconds": "a promise, for comparison, and how often a worker reports",
+        "five minutes": "how long a trace is",
+        "three minutes": "how long a piece of a trace is",
+        "eight seconds": "how long people have patience, in a cell",
+        "ten seconds": "how long a simulated server boots, and a surge lasts",
+        "8 seconds": "what an exercise asks for",
+    },
 }
 
 
