@@ -18,6 +18,7 @@ def draw(app: Topology, number: int, seed: int) -> None:
     load.watch(app, done=made + number)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("backend_home", ["openstacksdk"], indirect=True)
 def test_the_database_goes_back_to_a_named_second_and_to_another_server(backend_home: tuple[str, Path]) -> None:
     app = Topology(faafo_lab.connect(), say=lambda line: None)
