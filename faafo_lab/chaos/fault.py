@@ -82,7 +82,7 @@ class Fault:
                     stderr=subprocess.DEVNULL,
                     env=environment(),
                     start_new_session=True,  # an interrupt is this program's, not its
-                    text=True,
+                    encoding="utf-8",
                 )
             _active.append(self)
             self._tell("+1")
