@@ -250,8 +250,11 @@ class Application:
             api.drain(name)
 
         def look() -> Look:
-            busy = [n["name"] for n in api.nodes() if n["name"] in names and n["state"] not in ("drained", LOST)]
-            return Look(len(names) - len(busy), len(names), ", ".join(busy))
+            busy = [n for n in api.nodes() if n["name"] in names and n["state"] not in ("drained", LOST)]
+            for node in busy:
+                if not node["drain"]:  # its program has started anew since it was told
+                    api.drain(node["name"])
+            return Look(len(names) - len(busy), len(names), ", ".join(node["name"] for node in busy))
 
         self.cloud.wait_until(look, "workers drained")
 
