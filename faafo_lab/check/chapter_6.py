@@ -8,13 +8,13 @@ from typing import Any
 from faafo_lab import autoscale, chaos, load
 from faafo_lab.autoscale import Sample, Trace
 from faafo_lab.check.chapter_3 import scaled_well
-from faafo_lab.check.questions import no_function, unwritten
+from faafo_lab.check.questions import no_function, unwritten, working
 from faafo_lab.check.verdict import Hint, exercise
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.model import Server
 from faafo_lab.topology import Topology, discover
-from faafo_lab.topology.api import LOST, Fractal
+from faafo_lab.topology.api import Fractal
 
 MOST = 8  # workers
 TASK_SECONDS_SIMULATED, BOOT_SECONDS_SIMULATED = 0.25, 10.0
@@ -117,7 +117,7 @@ def exercise_6_3(cloud: Cloud, repair: Callable[..., Any] | None = None) -> Hint
     app.cloud.delete_servers([deleted])
     stuck = chaos.freeze(app, frozen.name, service="faafo-worker")
     try:
-        app.cloud.wait_until(lambda: not _working(app) - {healthy.name}, "the application has noticed")
+        app.cloud.wait_until(lambda: not working(app) - {healthy.name}, "the application has noticed")
         try:
             repair(WORKERS)
         except Exception as error:  # the learner's own
@@ -136,11 +136,11 @@ def _repaired(app: Topology, healthy: Server) -> Hint | str:
             "Only those that are silent are replaced.",
             '{node["name"]: node["seconds_since_heard"] for node in app.nodes()}',
         )
-    working = _working(app) & set(there)
-    if len(there) != WORKERS or working != set(there):
-        silent = sorted(set(there) - working)
+    well = working(app) & set(there)
+    if len(there) != WORKERS or well != set(there):
+        silent = sorted(set(there) - well)
         return Hint(
-            f"There are {len(there)} workers, and {len(working)} of them work"
+            f"There are {len(there)} workers, and {len(well)} of them work"
             + (f": {', '.join(silent)} {'does' if len(silent) == 1 else 'do'} not." if silent else "."),
             "ACTIVE is what the cloud knows. The application knows whom it hears.",
             "cloud.delete_servers(silent), then app.refresh().scale(worker=wanted)",
@@ -225,8 +225,3 @@ class _Poison:
             elif each["uuid"] == self.accident and not self.spared:
                 chaos.kill(self.app, worker, service="faafo-worker")
                 self.spared = True
-
-
-def _working(app: Topology) -> set[str]:
-    """The names of the workers that the application hears."""
-    return {node["name"] for node in app.nodes() if node["role"] == "worker" and node["state"] != LOST}

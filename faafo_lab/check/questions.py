@@ -15,7 +15,7 @@ def reporting(app: Topology, workers: int) -> Hint | None:
             "The Topology adds the workers that are missing: say how many there should be in all.",
             f"app.ensure_workers({workers})",
         )
-    heard = {node["name"] for node in app.nodes() if node["role"] == "worker" and node["state"] != LOST}
+    heard = working(app)
     silent = [server.name for server in app.workers if server.name not in heard]
     if silent:
         return Hint(
@@ -24,6 +24,11 @@ def reporting(app: Topology, workers: int) -> Hint | None:
             "app.wait_serving()",
         )
     return None
+
+
+def working(app: Topology) -> set[str]:
+    """The names of the workers that the application hears."""
+    return {node["name"] for node in app.nodes() if node["role"] == "worker" and node["state"] != LOST}
 
 
 def no_function(answer: object, call: str) -> Hint:

@@ -378,7 +378,7 @@ def test_whatever_breaks_each_accepted_fractal_is_made_once(
     with clients.running():
         chaos.run()
         with contextlib.suppress(pytest.fail.Exception):  # the verdict says more
-            wait_for("all to be done", clients.finished, END_SECONDS)
+            wait_for("the end of all orders", clients.finished, END_SECONDS)
     assert clients.wrong == [], "\n".join(filter(None, (_failure(bare.log(api)) for api in APIS)))
 
     connection = Connections(bare)["api-1"]

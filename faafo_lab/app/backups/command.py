@@ -45,7 +45,7 @@ def backup(options: argparse.Namespace) -> None:
 
 
 def restore(options: argparse.Namespace) -> None:
-    """Restore."""
+    """Let the database be as it was at a moment, in its place or beside it."""
     here = server.find()
     url = places.url(here.data.with_name(NOTE))
     place = places.open_place(url)
