@@ -777,7 +777,7 @@ def test_a_lost_attempt_is_known(app: Topology) -> None:
     with history.recording(app) as record:
         rows = load.create(app.endpoints, work.tasks(2, 6.0), progress=False)
         record.add(rows)
-        worker, task = load.busy_worker(app)
+        worker, task = load.busy_worker(app, rows)
         app.cloud.delete_servers([worker])
     found = history.verdict(record.history)
     assert (found.valid, found.acknowledged, found.made_once) == (True, 2, 2), found

@@ -77,6 +77,8 @@ def _settled(value: Any, hint: Any) -> Any:
     if kind is collections.abc.Mapping and isinstance(value, Mapping):
         return {_settled(key, inner[0]): _settled(each, inner[1]) for key, each in value.items()}
     if kind in (collections.abc.Iterable, collections.abc.Sequence, collections.abc.Collection):
+        if kind is collections.abc.Sequence and isinstance(value, Mapping):
+            raise TypeError
         try:
             return (_settled(value, inner[0]),)
         except TypeError:

@@ -177,7 +177,7 @@ class ObjectStore(ABC):
         if segments or (before is not None and _is_large(before.headers)):
             self._sweep(container, name, segments)
         if segments and expires_seconds is not None:
-            self._expire(segments, self._ask("HEAD", container, name).headers)
+            self._expire(container, name, segments)
 
     @verb
     def read_object(self, container: str, name: str) -> bytes:
@@ -222,7 +222,7 @@ class ObjectStore(ABC):
             kept |= _expiry(expires_seconds)
         self._ask("POST", container, name, headers=kept)
         if segments and expires_seconds is not None:
-            self._expire(segments, self._ask("HEAD", container, name).headers)
+            self._expire(container, name, segments)
 
     @verb
     def delete_object(self, container: str, name: str) -> None:
@@ -343,11 +343,15 @@ class ObjectStore(ABC):
             if SEGMENT.fullmatch(segment.removeprefix(name)) and segment not in kept:
                 self._try("DELETE", shelf, segment)
 
-    def _expire(self, segments: Iterable[Mapping[str, Any]], manifest: Mapping[str, str]) -> None:
-        """Let the segments of a large object end with its manifest, which has these headers."""
-        headers = {name: manifest[name] for name in ("X-Delete-At",) if name in manifest}
+    def _expire(self, container: str, name: str, segments: Iterable[Mapping[str, Any]]) -> None:
+        """Let the segments of a large object end when it ends: at once if it has ended meanwhile."""
+        manifest = self._try("HEAD", container, name)
+        if manifest is None:
+            self._sweep(container, name)
+            return
+        headers = {each: manifest.headers[each] for each in ("X-Delete-At",) if each in manifest.headers}
         for segment in segments:
-            self._ask("POST", *_place(segment.get("path") or segment["name"]), headers=headers)
+            self._try("POST", *_place(segment.get("path") or segment["name"]), headers=headers)
 
     def _receive(
         self,

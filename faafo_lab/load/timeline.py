@@ -156,16 +156,17 @@ def completions(endpoint: str) -> list[Done]:
     ]
 
 
-def busy_worker(app: Topology) -> tuple[Server, str]:
-    """Wait until a worker has begun a task; the worker's server and the task's uuid. Raises TimedOut."""
-    found: list[tuple[Server, str]] = []
+def busy_worker(app: Topology, rows: Rows) -> tuple[Server, str]:
+    """Wait until a worker has begun one of these orders; the worker's server and the task's uuid. Raises TimedOut."""
+    found, ordered = list[tuple[Server, str]](), {row.uuid for row in rows}
 
     def look() -> bool:
-        busy = [each for each in observe(app.servers.values(), app.api).of_role("worker") if each.working_on]
-        found.extend((app.servers[each.name], each.working_on[0]) for each in busy)
+        workers = observe(app.servers.values(), app.api).of_role("worker")
+        begun = [(each.name, task) for each in workers for task in each.working_on or () if task in ordered]
+        found.extend((app.servers[name], task) for name, task in begun)
         return bool(found)
 
-    app.cloud.wait_until(look, "a busy worker")
+    app.cloud.wait_until(look, "a worker has begun one of these orders")
     return found[0]
 
 
