@@ -122,7 +122,9 @@ def exercise_7_2(cloud: Cloud, restore_drill: Callable[[], Any] | None = None) -
             "The log arrives some seconds later than the order: wait until it reaches to the moment of the drill.",
             "app.backups().reaches",
         )
-    with _spoiled(cloud, f"base-{app.backups()[-1].name}.tar.gz"):
+    ending = f"-{app.backups()[-1].name}.tar.gz"
+    [files] = [each.name for each in cloud.objects(BACKUPS_CONTAINER) if each.name.endswith(ending)]
+    with _spoiled(cloud, files):
         bad = _called(restore_drill)
     if isinstance(bad, Hint):
         return bad
