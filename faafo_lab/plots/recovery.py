@@ -37,11 +37,11 @@ def recovery(
     marks = [(made, "backup made", GREY), (lost, "DELETE", RED), (back, "restored", BLUE)]
     for at, words, colour in marks:
         axis.axvline(at, color=colour, linestyle="--", linewidth=1)
-        axis.annotate(words, (at, 1.13 * top), (3, 0), textcoords="offset points", fontsize=9, va="top")
+        axis.annotate(words, (at, 1.2 * top), (3, 0), textcoords="offset points", fontsize=9, va="top")
     if len(times) > saved:
-        middle = ((made + lost) / 2, (saved + len(times)) / 2)
-        axis.annotate(f"{len(times) - saved} only in the log", middle, ha="center", fontsize=9)
-    axis.set_ylim(0, 1.15 * top)
+        words = f"{len(times) - saved} only in the log"
+        axis.annotate(words, (made, len(times)), (3, 3), textcoords="offset points", fontsize=9)
+    axis.set_ylim(0, 1.22 * top)
     axis.set_xlim(left=0)
     axis.set_xlabel("time (seconds)")
     axis.set_ylabel("orders in the database")
