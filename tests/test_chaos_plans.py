@@ -5,36 +5,18 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import faafo_lab
 from faafo_lab import chaos, load
 from faafo_lab.chaos.plans import VERBS
-from faafo_lab.cloud.base import Cloud
 from faafo_lab.topology import Topology
-from faafo_lab.workbook import own_home
 from tests.waiting import wait_for
 
 EXPERIMENTS = Path(chaos.__file__).parent / "experiments"
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    with own_home(FAAFO_LAB_CLOUD="embedded"):
-        yield faafo_lab.connect()
-
-
-@pytest.fixture(scope="module")
-def app(cloud: Cloud) -> Iterator[Topology]:
-    app = Topology(cloud, say=lambda line: None)
-    app.deploy(api=1, worker=2)
-    yield app
-    app.destroy()
 
 
 def test_a_seed_and_the_same_servers_are_the_same_plan(app: Topology) -> None:
