@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+import faafo_lab
 from faafo_lab.cloud import BACKENDS
+from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.direct import spare_proxies
 from faafo_lab.cloud.emulator.addresses import NUMBERS
+from faafo_lab.topology import Topology
 from faafo_lab.workbook import own_home
 
 SCOPES = ("module", "package", "session")  # the narrowest first
@@ -55,6 +58,21 @@ def backend_home(request: pytest.FixtureRequest) -> Iterator[tuple[str, Path]]:
     """Each backend in turn, with a home of its own."""
     with own_home(FAAFO_LAB_BACKEND=request.param, FAAFO_LAB_CLOUD="embedded") as home:
         yield request.param, home
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    """A module's own embedded cloud, through one backend: for what is the same through each."""
+    with own_home(FAAFO_LAB_CLOUD="embedded"):
+        yield faafo_lab.connect()
+
+
+@pytest.fixture(scope="module")
+def app(cloud: Cloud) -> Iterator[Topology]:
+    """A small application on it, destroyed at the end."""
+    app = Topology(cloud, say=lambda line: None)
+    yield app.deploy(api=1, worker=2)
+    app.destroy()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-import faafo_lab
 from faafo_lab import chaos, load
 from faafo_lab.chaos import Fault, NotPossible
 from faafo_lab.cloud.base import Cloud
@@ -17,21 +16,6 @@ from faafo_lab.cloud.errors import CommandFailed, NotFound
 from faafo_lab.topology import NoAnswer, Topology
 from faafo_lab.workbook import own_home
 from tests.waiting import wait_for
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    """Through one backend: faults are the same through each."""
-    with own_home(FAAFO_LAB_CLOUD="embedded"):
-        yield faafo_lab.connect()
-
-
-@pytest.fixture(scope="module")
-def app(cloud: Cloud) -> Iterator[Topology]:
-    app = Topology(cloud, say=lambda line: None)
-    app.deploy(api=1, worker=2)
-    yield app
-    app.destroy()
 
 
 @pytest.fixture(autouse=True)

@@ -5,36 +5,19 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import faafo_lab
 from faafo_lab import chaos, load
 from faafo_lab.chaos.plans import VERBS
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.topology import Topology
-from faafo_lab.workbook import own_home
 from tests.waiting import wait_for
 
 EXPERIMENTS = Path(chaos.__file__).parent / "experiments"
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    with own_home(FAAFO_LAB_CLOUD="embedded"):
-        yield faafo_lab.connect()
-
-
-@pytest.fixture(scope="module")
-def app(cloud: Cloud) -> Iterator[Topology]:
-    app = Topology(cloud, say=lambda line: None)
-    app.deploy(api=1, worker=2)
-    yield app
-    app.destroy()
 
 
 def test_a_seed_and_the_same_servers_are_the_same_plan(app: Topology) -> None:
@@ -80,6 +63,35 @@ def test_a_plan_notes_what_is_not_possible_and_ends_when_it_is_told(app: Topolog
         "undone: app-worker-1 is frozen",
     ]
     assert "chaos" not in {thread.name for thread in threading.enumerate()}
+
+
+class Stopping(chaos.Journal):
+    """Somebody stops the server that was broken, and starts it when its fault could not be undone."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__("stopping")
+        self.cloud = cloud
+
+    def note(self, words: str, at: float | None = None) -> None:
+        super().note(words, at)
+        if words.startswith("faafo-worker on app-worker-2"):
+            self.cloud.stop_server("app-worker-2")
+            self.cloud.wait_for("app-worker-2", "SHUTOFF", progress=False)
+        elif words.startswith("not undone yet"):
+            self.cloud.start_server("app-worker-2")
+            self.cloud.wait_for("app-worker-2", progress=False)
+
+
+def test_a_fault_that_cannot_be_undone_at_its_time_is_undone_at_the_end(cloud: Cloud, app: Topology) -> None:
+    frozen = chaos.Event(0.0, "freeze", {"server": "app-worker-2", "service": "faafo-worker"}, 0.1)
+    journal = chaos.Plan(0, (frozen,)).run(app, Stopping(cloud))
+    assert [row.words.partition(" (")[0] for row in journal.entries] == [
+        "faafo-worker on app-worker-2 is frozen",
+        "not undone yet: faafo-worker on app-worker-2 is frozen",
+        "undone: faafo-worker on app-worker-2 is frozen",
+    ]
+    assert chaos.active() == []
+    app.wait_serving()
 
 
 # Chaos Toolkit

@@ -32,13 +32,6 @@ from faafo_lab.workbook import own_home
 LIMIT_SECONDS = 120
 
 
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    """Through one backend: that checks see the same through each, the tests of the solutions hold."""
-    with own_home(FAAFO_LAB_CLOUD="embedded"):
-        yield faafo_lab.connect()
-
-
 @pytest.fixture(scope="module", autouse=True)
 def app(cloud: Cloud) -> Iterator[Topology]:
     """A topology that each test fills; what is left of it, exercises' servers too, goes at the end."""

@@ -12,23 +12,14 @@ from urllib.parse import unquote, urlsplit
 import pytest
 import requests
 
-import faafo_lab
 from faafo_lab import check, load
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.load import Loss
 from faafo_lab.topology import Topology
 from faafo_lab.topology.api import Fractal
-from faafo_lab.workbook import own_home
 from tests.test_check import hint
 
 HOUR = 3600
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    """Through one backend: that checks see the same through each, the tests of the solutions hold."""
-    with own_home(FAAFO_LAB_CLOUD="embedded"):
-        yield faafo_lab.connect()
 
 
 @pytest.fixture(scope="module")

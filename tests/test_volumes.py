@@ -18,7 +18,6 @@ from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.cloud.model import Server
 from faafo_lab.topology import Layout, Topology, TopologyError, discover
 from faafo_lab.topology.volumes import DATABASE_KEY, NAME, SERVICES_KEY
-from faafo_lab.workbook import own_home
 from tests.app.deployment import lasting
 from tests.waiting import LIMIT_SECONDS
 
@@ -36,12 +35,6 @@ def say(line):
 
 Topology(faafo_lab.connect(), say=say).deploy(api=1, worker=1)
 """
-
-
-@pytest.fixture(scope="module")
-def cloud() -> Iterator[Cloud]:
-    with own_home(FAAFO_LAB_CLOUD="embedded"):
-        yield faafo_lab.connect()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.cloud.model import Server
 from faafo_lab.topology import Topology
+from faafo_lab.topology.errors import first_line
 
 VERBS: Mapping[str, Callable[..., Fault]] = {
     verb.__name__: verb
@@ -121,24 +122,29 @@ class Plan:
     def run(self, app: Topology, journal: Journal | None = None, stop: threading.Event | None = None) -> Journal:
         """Inject each fault at its time, or when the one before is over, and undo it at its end; returns the journal.
 
-        A fault that is not possible at that moment is noted and left out. `stop`, set by another thread, ends it
-        early. Whatever happens, no fault of it is active at the end.
+        A fault that is not possible at that moment is noted and left out; one that can't be undone at its time is noted
+        and undone at the end. `stop`, set by another thread, ends it early. Whatever happens, every fault of it is
+        undone at the end. Raises the CloudError of one that can't be undone then, either: it stays active.
         """
         journal = journal or Journal(f"faults of seed {self.seed}")
         stop = stop or threading.Event()
         started = time.monotonic()
-        for event in self.events:
-            if stop.wait(max(0.0, started + event.at - time.monotonic())):
-                break
-            try:
-                fault = VERBS[event.verb](app, **event.arguments)
-            except CloudError as error:
-                journal.note(f"not possible: {event.verb} ({str(error).splitlines()[0]})")
-                continue
-            with fault:
+        with ExitStack() as left:
+            for event in self.events:
+                if stop.wait(max(0.0, started + event.at - time.monotonic())):
+                    break
+                try:
+                    fault = VERBS[event.verb](app, **event.arguments)
+                except CloudError as error:
+                    journal.note(f"not possible: {event.verb} ({first_line(error)})")
+                    continue
+                left.callback(_undo, fault, journal)
                 journal.note(fault.what)
                 stop.wait(event.seconds)
-            journal.note(f"undone: {fault.what}")
+                try:
+                    _undo(fault, journal)
+                except CloudError as error:
+                    journal.note(f"not undone yet: {fault.what} ({first_line(error)})")
         return journal
 
     @contextmanager
@@ -162,6 +168,13 @@ class Plan:
             thread.join()
         if errors:
             raise errors[0]
+
+
+def _undo(fault: Fault, journal: Journal) -> None:
+    """Undo a fault, unless it is undone, and note it."""
+    if fault.active:
+        fault.undo()
+        journal.note(f"undone: {fault.what}")
 
 
 def plan(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -103,13 +103,14 @@ def survive(
     work: load.Work,
     *,
     seed: int,
-    waves: Sequence[Wave],
+    waves: Iterable[Wave],
     objective: Objective | None = None,
 ) -> Survival:
     """Let these waves come: orders that keep a worker busy for TASK_SECONDS each, and faults, each undone at its time.
 
-    Returns when every order that was taken is done, or SETTLE_SECONDS after the last wave. Whatever happens, no fault
-    of it is active at the end. Raises LoadError if there is no API to begin with.
+    A wave lasts until its last fault is undone, which may be longer than planned: so `waves` may be an iterator that
+    ends by the clock. Returns when every order that was taken is done, or SETTLE_SECONDS after the last wave. Whatever
+    happens, no fault of it is active at the end. Raises LoadError if there is no API to begin with.
     """
     objective, journal = objective or Objective(), Journal(f"survival, seed {seed}")
     rows: list[load.Request] = []

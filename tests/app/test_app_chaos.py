@@ -5,16 +5,14 @@ killed, stopped and frozen, broker and database are restarted, and the network t
 what breaks, when (by the number of fractals that are done) and for how long (by the number of answers that clients got
 meanwhile). What the clients did and saw is a history, whose verdict has to be true.
 
-FAAFO_CHAOS_SEED=… runs the same again, FAAFO_CHAOS_SEEDS=50 runs so many. Failed runs leave their histories in the
-directory that the message names: `faafo_lab.history.load`.
+FAAFO_CHAOS_SEED=… runs the same again, FAAFO_CHAOS_SEEDS=50 runs so many (`tests.seeds`). Failed runs leave their
+histories in the directory that the message names: `faafo_lab.history.load`.
 """
 
 import contextlib
 import hashlib
 import itertools
-import os
 import random
-import secrets
 import signal
 import threading
 import time
@@ -37,11 +35,10 @@ from faafo_lab.history.collecting import seen, tell
 from faafo_lab.history.events import ABSENT, ORDER, Event, History
 from tests.app.deployment import Deployment, counts, picture, status
 from tests.app.engines import every_pair
+from tests.seeds import seeds
 from tests.waiting import wait_for
 
-# read here: the tests' environment has no such variables
-SEEDS = [int(os.environ.get("FAAFO_CHAOS_SEED") or secrets.randbelow(1_000_000))]
-SEEDS += [secrets.randbelow(1_000_000) for _ in range(int(os.environ.get("FAAFO_CHAOS_SEEDS") or 1) - 1)]
+SEEDS = seeds("CHAOS")
 TASKS = 500
 WAITING_MAX = 60  # clients ask for more while fewer are waiting
 APIS = {"api-1": 80, "api-2": 81, "api-3": 82}
@@ -366,7 +363,7 @@ def _explained(told: History, found: history.Verdict) -> str:
 def test_whatever_breaks_each_accepted_fractal_is_made_once(
     bare: Deployment, capsys: pytest.CaptureFixture[str], number: int, tmp_path: Path
 ) -> None:
-    seed = SEEDS[number]  # not a parameter itself: processes side by side must know the test by the same name
+    seed = SEEDS[number]
     with capsys.disabled():
         print(f"\nFAAFO_CHAOS_SEED={seed}")
     bare.database()
