@@ -32,6 +32,13 @@ def test_a_budget_is_burnt_by_orders_that_are_late_or_never_done() -> None:
     assert OBJECTIVE.burnt([]) == 0
 
 
+def test_what_is_left_of_a_budget_falls_when_an_order_is_known_to_be_late() -> None:
+    some = orders(*[1.0] * 18, None, 6.0)  # known at 23 and 24
+    assert OBJECTIVE.left(some) == [(0.0, 100.0), (23.0, pytest.approx(50)), (24.0, pytest.approx(0))]
+    assert OBJECTIVE.left(some)[-1][1] == pytest.approx(100 * (1 - OBJECTIVE.burnt(some)))
+    assert OBJECTIVE.left([]) == []
+
+
 def test_a_burn_rate_counts_what_is_known_in_its_window() -> None:
     some = orders(1, 1, None, None)  # known at 1, 2, 7 and 8
     assert OBJECTIVE.burn_rate(some, now=2.5, window_seconds=10) == 0
@@ -136,7 +143,8 @@ def test_a_mission_that_nobody_solves_is_undone(app: Topology) -> None:
 def test_a_wave_is_survived_and_written_up(app: Topology) -> None:
     work = load.calibrate(app)
     [wave] = gameday.waves(2, 1, seconds=10)
-    result = gameday.survive(app, work, seed=2, waves=[replace(wave, orders_per_second=2.0)])
+    wave = replace(wave, orders_per_second=2.0)
+    result = gameday.survive(app, work, seed=2, waves=[wave], policy=lambda samples: 3)
     assert chaos.active() == []
     assert len(result.orders) > 10
     assert all(order.seconds is not None for order in result.orders)
@@ -146,3 +154,6 @@ def test_a_wave_is_survived_and_written_up(app: Topology) -> None:
     page = gameday.post_mortem(result)
     assert "wave 1: 2 orders per second; kill" in page
     assert "was killed" in page
+    assert "s | 2 → 3 workers |" in page
+    ended = {began.words for began, ended in result.journal.spans if ended is not None}
+    assert "wave 1: 2 orders per second; kill" in ended

@@ -1,8 +1,8 @@
 """Game day: incidents on purpose, alone (the campaign) and in waves (survival), and the post-mortem afterwards.
 
     incident = gameday.MISSIONS[0].start(app); incident.hint(); incident.check()
-    result = gameday.survive(app, work, seed=7, waves=gameday.waves(7, 3))
-    print(gameday.post_mortem(result))
+    result = gameday.survive(app, work, seed=7, waves=gameday.waves(7, 3), policy=autoscale.QueueAge())
+    print(gameday.post_mortem(result)); plots.survival(result)
 
 Its rooms:
 
