@@ -1,5 +1,6 @@
 """Game day: the score's parts are pure; a mission is solved by a repair; a wave is survived, and written up."""
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, cast
@@ -7,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 import faafo_lab
-from faafo_lab import chaos, gameday, load
+from faafo_lab import chaos, cli, gameday, load
 from faafo_lab.chaos import Journal
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.gameday import MISSIONS, Alert, Objective, Order, Survival, alerts
@@ -134,6 +135,13 @@ def test_a_mission_is_solved_by_the_repair_that_its_last_hint_names(cloud: Cloud
     assert mission.hints[-1] in gameday.post_mortem(incident)
 
 
+def test_a_mission_is_found_by_its_number() -> None:
+    assert [gameday.mission(number + 1) for number in range(len(MISSIONS))] == list(MISSIONS)
+    for wrong in (0, len(MISSIONS) + 1, "2"):
+        with pytest.raises(chaos.ChaosError, match=f"no mission {wrong!r}: give a number from 1 to 4"):
+            gameday.mission(wrong)  # type: ignore[arg-type]
+
+
 def test_a_mission_that_nobody_solves_is_undone(app: Topology) -> None:
     with MISSIONS[0].start(app), pytest.raises(chaos.ChaosError, match="not well before the mission"):
         MISSIONS[1].start(app)
@@ -157,3 +165,21 @@ def test_a_wave_is_survived_and_written_up(app: Topology) -> None:
     assert "s | 2 → 3 workers |" in page
     ended = {began.words for began, ended in result.journal.spans if ended is not None}
     assert "wave 1: 2 orders per second; kill" in ended
+
+
+def test_the_command_line_lists_missions_plays_one_and_survives(
+    app: Topology, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.main(["gameday", "missions"]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"{each.title}: {each.symptom}" for each in MISSIONS]
+    monkeypatch.setattr("sys.stdin", io.StringIO("h\nI looked at the queue\nc\n"))
+    assert cli.main(["gameday", "play", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert chaos.active() == []
+    assert f"{MISSIONS[1].hints[0]}\nNot yet: " in printed
+    assert "s | I looked at the queue |" in printed
+    assert cli.main(["gameday", "play", "9"]) == 1
+    assert "There is no mission 9" in capsys.readouterr().err
+    app.wait_serving()
+    assert cli.main(["gameday", "survive", "--seed", "2", "--waves", "1", "--seconds", "3", "--policy", "dask"]) == 0
+    assert "# Post-mortem: survival, seed 2" in capsys.readouterr().out
