@@ -20,6 +20,7 @@ from faafo_lab.interpreter import start_again
 from faafo_lab.paths import embedded_state_dir
 
 T = TypeVar("T", int, float)
+POLICIES = ("queue-age", "target-tracking", "hpa", "steps", "dask", "naive")  # those of autoscale, not imported here
 PROVE_MINUTES = 60.0  # for each backend: real clouds whose servers are emulated machines take that long
 
 
@@ -95,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
             "this machine stands by."
         ),
     )
-    for command in (scale_out, clean_up, autoscale):
+    for command in (scale_out, clean_up, autoscale, *add_gameday(commands)):
         command.add_argument("--cloud", help="a cloud of your clouds.yaml (default: FAAFO_LAB_CLOUD, else embedded)")
         command.add_argument(
             "--backend",
@@ -128,10 +129,7 @@ def add_autoscale(command: argparse.ArgumentParser) -> None:
         "--min", type=positive(int), default=1, metavar="N", help="the fewest workers (default: %(default)s)"
     )
     command.add_argument(
-        "--policy",
-        choices=("queue-age", "target-tracking", "hpa", "steps", "dask", "naive"),
-        default="queue-age",
-        help="how it decides (default: %(default)s)",
+        "--policy", choices=POLICIES, default="queue-age", help="how it decides (default: %(default)s)"
     )
     command.add_argument(
         "--every", type=positive(float), default=2.0, metavar="SECONDS", help="between decisions (default: %(default)g)"
@@ -144,6 +142,42 @@ def add_autoscale(command: argparse.ArgumentParser) -> None:
         help="after a change, remove no worker for so long (default: the policy's own cooldown alone)",
     )
     command.set_defaults(run=autoscale_run)
+
+
+def add_gameday(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> list[argparse.ArgumentParser]:
+    """Add the command `gameday`; returns the parsers of those of its verbs that need a cloud."""
+    text = "list missions, repair what one breaks, or let waves of orders and faults come"
+    verbs = commands.add_parser("gameday", help=text, description=f"Game day: {text}.").add_subparsers(
+        required=True, metavar="missions|play|survive"
+    )
+    verbs.add_parser("missions", help="list the missions").set_defaults(run=gameday_missions)
+    play = verbs.add_parser(
+        "play",
+        help="break something; you find and repair it",
+        description="Breaks something in the application, undone at the end, and says what users see. You repair it.",
+    )
+    play.add_argument("mission", type=int, help="its number, such as 1")
+    play.set_defaults(run=gameday_play)
+    survive = verbs.add_parser(
+        "survive",
+        help="let waves of orders and faults come",
+        description="Lets waves of orders and faults come, prints the score, and what a post-mortem begins with.",
+    )
+    survive.add_argument("--seed", type=int, required=True, help="the same seed, the same waves")
+    survive.add_argument("--waves", type=positive(int), default=3, metavar="N", help="how many (default: %(default)s)")
+    survive.add_argument(
+        "--seconds", type=positive(float), default=60.0, help="how long each takes (default: %(default)g)"
+    )
+    survive.add_argument("--policy", choices=POLICIES, help="how workers are scaled meanwhile (default: not at all)")
+    survive.add_argument(
+        "--max",
+        type=positive(int),
+        default=6,
+        metavar="N",
+        help="the most workers, with a policy (default: %(default)s)",
+    )
+    survive.set_defaults(run=gameday_survive)
+    return [play, survive]
 
 
 def add_prove(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -281,6 +315,52 @@ def autoscale_run(options: argparse.Namespace) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt), scaler:
         scaler.wait()
+
+
+def gameday_missions(options: argparse.Namespace) -> None:
+    """List the missions."""
+    from faafo_lab import gameday
+
+    for mission in gameday.MISSIONS:
+        print(f"{mission.title}: {mission.symptom}")
+
+
+def gameday_play(options: argparse.Namespace) -> None:
+    """Start a mission, and do what standard input says until it is solved or given up."""
+    import faafo_lab
+    from faafo_lab import gameday
+    from faafo_lab.topology import discover
+
+    mission = gameday.mission(options.mission)
+    with mission.start(discover(faafo_lab.connect(cloud=options.cloud, backend=options.backend))) as incident:
+        print(incident)
+        print("h: a hint, c: is all well again?, q: give up; all else is noted for the post-mortem", flush=True)
+        for line in sys.stdin:
+            words = line.strip()
+            if words == "q":
+                break
+            if words in ("h", "c"):
+                print(incident.hint() if words == "h" else incident.check(), flush=True)
+            elif words:
+                incident.journal.note(words)
+            if incident.solved:
+                break
+    print(gameday.post_mortem(incident))
+
+
+def gameday_survive(options: argparse.Namespace) -> None:
+    """Let waves come, and print what a post-mortem begins with."""
+    import faafo_lab
+    from faafo_lab import autoscale, gameday, load
+    from faafo_lab.topology import discover
+
+    app = discover(faafo_lab.connect(cloud=options.cloud, backend=options.backend))
+    policy = autoscale.POLICIES[options.policy]() if options.policy else None
+    waves = gameday.waves(options.seed, options.waves, options.seconds)
+    result = gameday.survive(
+        app, load.calibrate(app), seed=options.seed, waves=waves, policy=policy, maximum=options.max
+    )
+    print(gameday.post_mortem(result))
 
 
 def clean_up_run(options: argparse.Namespace) -> None:

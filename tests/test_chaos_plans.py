@@ -42,7 +42,10 @@ def test_a_plan_runs_loses_nothing_and_leaves_nothing(app: Topology, tmp_path: P
     rows = journal.entries
     assert [row.words.startswith("undone: ") for row in rows] == [False, True] * len(plan.events)
     journal.save(str(tmp_path / "journal.json"))
-    assert str(chaos.Journal.load(str(tmp_path / "journal.json"))) == str(journal)
+    again = chaos.Journal.load(str(tmp_path / "journal.json"))
+    assert (str(again), again.spans) == (str(journal), journal.spans)
+    assert [(began, ended) for began, ended in journal.spans if ended is None] == []
+    assert len(journal.spans) == len(plan.events)
     uuids = {task["uuid"] for task in tasks}
     wait_for("every order that was taken", lambda: not app.stats()["waiting"] + app.stats()["working"])
     made = {one["uuid"] for one in app.fractals() if one["completed_at"]}

@@ -3,12 +3,14 @@
 FAAFO_SURVIVAL_SEED=… lets the same waves come again, FAAFO_SURVIVAL_SEEDS=50 so many (`tests.seeds`).
 """
 
+import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from faafo_lab import chaos, gameday, load
+from faafo_lab import chaos, cli, gameday, load
 from faafo_lab.chaos import Journal
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.gameday import MISSIONS, Alert, Objective, Order, Survival, alerts, complaints
@@ -34,6 +36,13 @@ def test_a_budget_is_burnt_by_orders_that_are_late_or_never_done() -> None:
     assert OBJECTIVE.burnt(orders(*[1.0] * 9, 6.0)) == pytest.approx(1)
     assert OBJECTIVE.burnt(orders(*[1.0] * 8, None, 5.1)) == pytest.approx(2)
     assert OBJECTIVE.burnt([]) == 0
+
+
+def test_what_is_left_of_a_budget_falls_when_an_order_is_known_to_be_late() -> None:
+    some = orders(*[1.0] * 18, None, 6.0)  # known at 23 and 24
+    assert OBJECTIVE.left(some) == [(0.0, 100.0), (23.0, pytest.approx(50)), (24.0, pytest.approx(0))]
+    assert OBJECTIVE.left(some)[-1][1] == pytest.approx(100 * (1 - OBJECTIVE.burnt(some)))
+    assert OBJECTIVE.left([]) == []
 
 
 def test_a_burn_rate_counts_what_is_known_in_its_window() -> None:
@@ -128,6 +137,13 @@ def test_a_mission_is_solved_by_the_repair_that_its_last_hint_names(cloud: Cloud
     assert mission.hints[-1] in gameday.post_mortem(incident)
 
 
+def test_a_mission_is_found_by_its_number() -> None:
+    assert [gameday.mission(number + 1) for number in range(len(MISSIONS))] == list(MISSIONS)
+    for wrong in (0, len(MISSIONS) + 1, "2"):
+        with pytest.raises(chaos.ChaosError, match=f"no mission {wrong!r}: give a number from 1 to 4"):
+            gameday.mission(wrong)  # type: ignore[arg-type]
+
+
 def test_a_mission_that_nobody_solves_is_undone(app: Topology) -> None:
     with MISSIONS[0].start(app), pytest.raises(chaos.ChaosError, match="not well before the mission"):
         MISSIONS[1].start(app)
@@ -155,3 +171,35 @@ def test_waves_are_survived_and_written_up(
     wait_for("an application that is well", lambda: not complaints(app))  # a service that was started boots yet
     page = gameday.post_mortem(result)
     assert [wave for wave in waves if f"wave {wave.number}: {wave.orders_per_second:g} orders" not in page] == []
+
+
+def test_a_wave_is_survived_and_written_up(app: Topology) -> None:
+    work = load.calibrate(app)
+    [wave] = gameday.waves(2, 1, seconds=10)
+    wave = replace(wave, orders_per_second=2.0)
+    result = gameday.survive(app, work, seed=2, waves=[wave], policy=lambda samples: 3)
+    assert result.verdict.valid is True, result.verdict
+    page = gameday.post_mortem(result)
+    assert "wave 1: 2 orders per second; kill" in page
+    assert "was killed" in page
+    assert "s | 2 → 3 workers |" in page
+    ended = {began.words for began, ended in result.journal.spans if ended is not None}
+    assert "wave 1: 2 orders per second; kill" in ended
+
+
+def test_the_command_line_lists_missions_plays_one_and_survives(
+    app: Topology, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert cli.main(["gameday", "missions"]) == 0
+    assert capsys.readouterr().out.splitlines() == [f"{each.title}: {each.symptom}" for each in MISSIONS]
+    monkeypatch.setattr("sys.stdin", io.StringIO("h\nI looked at the queue\nc\n"))
+    assert cli.main(["gameday", "play", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert chaos.active() == []
+    assert f"{MISSIONS[1].hints[0]}\nNot yet: " in printed
+    assert "s | I looked at the queue |" in printed
+    assert cli.main(["gameday", "play", "9"]) == 1
+    assert "There is no mission 9" in capsys.readouterr().err
+    app.wait_serving()
+    assert cli.main(["gameday", "survive", "--seed", "2", "--waves", "1", "--seconds", "3", "--policy", "dask"]) == 0
+    assert "# Post-mortem: survival, seed 2" in capsys.readouterr().out

@@ -22,6 +22,8 @@ from PIL import Image
 
 from faafo_lab import load, plots
 from faafo_lab.autoscale import Run, Sample
+from faafo_lab.chaos import Journal
+from faafo_lab.gameday import Objective, Order, Survival
 from faafo_lab.history import Event, History, HistoryError
 from faafo_lab.load import Done, Lost, Timeline
 from faafo_lab.load.rows import Request, Rows
@@ -208,6 +210,27 @@ def test_places_tell_moments_apart_and_what_is_nowhere() -> None:
     assert ("moved", "a", "nowhere") in picture.rows
 
 
+def test_survival_shows_waves_faults_and_deeds_late_orders_and_what_is_left_of_the_budget() -> None:
+    journal, wave, fault = Journal("survival, seed 7", started=100.0), "wave 1: 1 orders per second; kill", "a fault"
+    journal.note(wave, 100.0)
+    journal.note(fault, 103.0)
+    journal.note(f"undone: {fault}", 105.0, ends=fault)
+    journal.note("1 → 2 workers", 104.0)
+    journal.note("wave 1 is over", 110.0, ends=wave)
+    orders = [Order(100.0 + n, 1.0) for n in range(8)] + [Order(102.0, 12.0), Order(103.0, None)]
+    picture = plots.survival(Survival(7, Objective(share=0.8, seconds=5), orders, 0.5, journal))
+    check(picture)
+    assert f"{wave} (0 to 10 s); a fault (3 to 5 s); 1 → 2 workers (at 4 s)." in picture.alt
+    assert "8 of 10 orders done within 5 s, 0.5 server-minutes, 100 % of the error budget burnt" in picture.alt
+    assert [row[1:] for row in picture.rows if row[0] == "error budget left (%)"] == [(0, 100), (7, 50), (8, 0)]
+    assert ("an order", 2.0, 14.0) in picture.rows
+    assert ("an order", 3.0, "never") in picture.rows
+    assert ("a fault", 3.0, 5.0) in picture.rows
+    for number in range(40):
+        journal.note(f"deed {number}", 106.0)
+    check(plots.survival(Survival(7, Objective(), orders, 0.5, journal)))  # more than there are lanes
+
+
 def test_pictures_of_nothing_are_drawn_too() -> None:
     for picture in (
         plots.throughput(Timeline(), [("quiet", 0, 3)]),
@@ -219,6 +242,7 @@ def test_pictures_of_nothing_are_drawn_too() -> None:
         plots.answers({}),
         plots.places({}),
         plots.places({"now": {}}),
+        plots.survival(Survival(1, Objective(), [], 0.0, Journal("nothing"))),
     ):
         check(picture)
     assert plots.throughput(Timeline(), []).alt.endswith("No phase was given: there is nothing to show.")

@@ -60,10 +60,11 @@ class Event:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of a journal: when (seconds since 1970), and what happened."""
+    """A line of a journal: when (seconds since 1970), and what happened; `ends`: the words of the line that it ends."""
 
     at: float
     words: str
+    ends: str = ""
 
 
 class Journal:
@@ -81,10 +82,23 @@ class Journal:
         with self._lock:
             return sorted(self._entries, key=lambda entry: entry.at)
 
-    def note(self, words: str, at: float | None = None) -> None:
-        """Add a line, of now or of another time (seconds since 1970)."""
+    @property
+    def spans(self) -> list[tuple[Entry, float | None]]:
+        """Each line that ends no other one, and when another one ended it (None: none did), in order."""
+        found: list[tuple[Entry, float | None]] = []
+        for entry in self.entries:
+            begun = [n for n, (each, end) in enumerate(found) if end is None and each.words == entry.ends]
+            if entry.ends and begun:
+                found[begun[-1]] = found[begun[-1]][0], entry.at
+            else:
+                found.append((entry, None))
+        return found
+
+    def note(self, words: str, at: float | None = None, ends: str = "") -> None:
+        """Add a line, of now or of another time (seconds since 1970); `ends`: the words of an earlier line, whose end
+        it tells."""
         with self._lock:
-            self._entries.append(Entry(time.time() if at is None else at, words))
+            self._entries.append(Entry(time.time() if at is None else at, words, ends))
 
     def save(self, path: str) -> None:
         """Write it as JSON."""
@@ -174,7 +188,7 @@ def _undo(fault: Fault, journal: Journal) -> None:
     """Undo a fault, unless it is undone, and note it."""
     if fault.active:
         fault.undo()
-        journal.note(f"undone: {fault.what}")
+        journal.note(f"undone: {fault.what}", ends=fault.what)
 
 
 def plan(

@@ -1,8 +1,8 @@
 """Game day: incidents on purpose, alone (the campaign) and in waves (survival), and the post-mortem afterwards.
 
-    incident = gameday.MISSIONS[0].start(app); incident.hint(); incident.check()
-    result = gameday.survive(app, work, seed=7, waves=gameday.waves(7, 3))
-    print(gameday.post_mortem(result))
+    incident = gameday.mission(1).start(app); incident.hint(); incident.check()
+    result = gameday.survive(app, work, seed=7, waves=gameday.waves(7, 3), policy=autoscale.QueueAge())
+    print(gameday.post_mortem(result)); plots.survival(result)
 
 Its rooms:
 
@@ -12,13 +12,14 @@ Its rooms:
     reporting  the post-mortem
 """
 
-from faafo_lab.gameday.budget import ALERTS, Alert, Objective, Order, alerts
-from faafo_lab.gameday.campaign import MISSIONS, Incident, Mission, complaints
+from faafo_lab.gameday.budget import ALERTS, HOUR_SECONDS, Alert, Objective, Order, alerts
+from faafo_lab.gameday.campaign import MISSIONS, Incident, Mission, complaints, mission
 from faafo_lab.gameday.reporting import post_mortem
 from faafo_lab.gameday.survival import Survival, Wave, survive, waves
 
 __all__ = [
     "ALERTS",
+    "HOUR_SECONDS",
     "MISSIONS",
     "Alert",
     "Incident",
@@ -29,6 +30,7 @@ __all__ = [
     "Wave",
     "alerts",
     "complaints",
+    "mission",
     "post_mortem",
     "survive",
     "waves",

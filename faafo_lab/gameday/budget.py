@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 HOUR_SECONDS = 60.0  # of the workbook's hours: a minute here
+RAISED, OVER = "alert raised: ", "alert over: "
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,16 @@ class Objective:
     def burnt(self, orders: Sequence[Order]) -> float:
         """How much of these orders' error budget is burnt: 1 is all of it, more is a missed objective."""
         return self._rate([self.good(order) for order in orders])
+
+    def left(self, orders: Sequence[Order]) -> list[tuple[float, float]]:
+        """How much of these orders' budget was left, in percent: (seconds since 1970, percent) from the first order on,
+        then whenever it was known that one was late. Below 0 the objective is missed."""
+        if not orders:
+            return []
+        bad = sorted(self.known_at(order) for order in orders if not self.good(order))
+        each = 100 / len(orders) / (1 - self.share)
+        found = [(min(order.at for order in orders), 100.0)]
+        return found + [(at, 100 - number * each) for number, at in enumerate(bad, 1)]
 
     def burn_rate(self, orders: Sequence[Order], now: float, window_seconds: float) -> float:
         """The burn rate over a window that ends now, of the orders of which it is known by then."""
@@ -78,6 +89,6 @@ def alerts(objective: Objective, orders: Sequence[Order]) -> list[tuple[float, s
         was, now = False, min(known)
         while now <= max(known) + alert.short_hours * HOUR_SECONDS + 1:
             if (fires := alert.firing(objective, orders, now)) != was:
-                found.append((now, f"alert {'raised' if fires else 'over'}: {alert.name}"))
+                found.append((now, (RAISED if fires else OVER) + alert.name))
             was, now = fires, now + 1
     return sorted(found)

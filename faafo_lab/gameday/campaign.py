@@ -1,6 +1,6 @@
 """The campaign: one fault, one concept, a ladder of hints, a clock. You repair it, as on any cloud.
 
-with gameday.MISSIONS[0].start(app) as incident:
+with gameday.mission(1).start(app) as incident:
     print(incident)            # what users see
     incident.hint()            # one step of the ladder at a time; each costs points
     ...                        # look, and repair it
@@ -191,7 +191,7 @@ MISSIONS = (
         (
             'What does an API say of its health? And app.stats()["queue_depth"]?',
             "The broker does not answer. On which server is it?",
-            "systemctl start faafo-messaging on app-services.",
+            "systemctl start faafo-messaging on app-services (on a distribution's image: rabbitmq-server).",
         ),
         lambda app: [chaos.stop(app, "app-services", service="faafo-messaging")],
     ),
@@ -218,3 +218,10 @@ MISSIONS = (
         lambda app: [chaos.latency(app, chaos.ANYWHERE, "app-api-2", milliseconds=2000)],
     ),
 )
+
+
+def mission(number: int) -> Mission:
+    """The mission of this number, from 1. Raises ChaosError if there is none."""
+    if number not in range(1, len(MISSIONS) + 1):
+        raise chaos.ChaosError(f"There is no mission {number!r}: give a number from 1 to {len(MISSIONS)}.")
+    return MISSIONS[number - 1]

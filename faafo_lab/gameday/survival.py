@@ -1,7 +1,7 @@
 """Survival: waves of orders and faults by a seed, against what keeps your application alive.
 
-result = gameday.survive(app, work, seed=7, waves=3)     # your autoscaler, or your reconciler, runs beside it
-print(result); print(gameday.post_mortem(result))
+result = gameday.survive(app, work, seed=7, waves=gameday.waves(7, 3), policy=autoscale.QueueAge())
+print(result); print(gameday.post_mortem(result)); plots.survival(result)
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from faafo_lab import load
+from faafo_lab.autoscale import Autoscaler, Policy
 from faafo_lab.chaos.plans import Journal, plan
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.marks import ROLE_KEY
-from faafo_lab.gameday.budget import Objective, Order, alerts
+from faafo_lab.gameday.budget import OVER, RAISED, Objective, Order, alerts
 from faafo_lab.history import History, Verdict, recording
 from faafo_lab.history import verdict as judged
 from faafo_lab.topology import Topology, in_thread
@@ -26,6 +27,7 @@ from faafo_lab.topology.api import Fractal, timestamp
 TASK_SECONDS = 0.3
 WAVE_SECONDS = 20.0
 COUNT_SECONDS = 1.0  # between two counts of servers
+WORKERS_MAX = 6
 SETTLE_SECONDS = 60.0  # how long orders may take after the last wave
 LADDER = (("kill",), ("kill", "freeze", "latency"), ("kill", "stop", "freeze", "latency", "timeout", "delete"))
 
@@ -105,20 +107,25 @@ def survive(
     seed: int,
     waves: Iterable[Wave],
     objective: Objective | None = None,
+    policy: Policy | None = None,
+    maximum: int = WORKERS_MAX,
 ) -> Survival:
     """Let these waves come: orders that keep a worker busy for TASK_SECONDS each, and faults, each undone at its time.
 
     A wave lasts until its last fault is undone, which may be longer than planned: so `waves` may be an iterator that
-    ends by the clock. Returns when every order that was taken is done, or SETTLE_SECONDS after the last wave. Whatever
-    happens, no fault of it is active at the end. Raises LoadError if there is no API to begin with.
+    ends by the clock. With a policy, an autoscaler (of at most so many workers) runs meanwhile, and the journal has
+    what it does. Returns when every order that was taken is done, or SETTLE_SECONDS after the last wave. Whatever
+    happens, no fault of it is active at the end. Raises LoadError if there is no API to begin with, and what the
+    policy raises.
     """
     objective, journal = objective or Objective(), Journal(f"survival, seed {seed}")
     rows: list[load.Request] = []
     with recording(app, timeout_seconds=SETTLE_SECONDS) as record:
-        with _counted(app) as counted:
+        with _scaled(app, policy, maximum, journal), _counted(app) as counted:
             for wave in waves:
                 rate = wave.orders_per_second
-                journal.note(f"wave {wave.number}: {rate:g} orders per second; {', '.join(wave.kinds)}")
+                begins = f"wave {wave.number}: {rate:g} orders per second; {', '.join(wave.kinds)}"
+                journal.note(begins)
                 tasks = work.tasks(int(wave.seconds * rate), TASK_SECONDS)
                 faults = plan(wave.seed, app, wave.seconds, wave.kinds)
                 started = time.monotonic()
@@ -126,11 +133,11 @@ def survive(
                     faults.run(in_thread(app), journal)
                     time.sleep(max(0.0, started + wave.seconds - time.monotonic()))  # a wave's length is its definition
                 rows += sent
-        journal.note("the last wave is over")
+                journal.note(f"wave {wave.number} is over", ends=begins)
         record.add(rows)
     orders = outcomes(rows, {one["uuid"]: one for one in app.refresh().fractals()})
     for at, words in alerts(objective, orders):
-        journal.note(words, at)
+        journal.note(words, at, ends=words.replace(OVER, RAISED) if words.startswith(OVER) else "")
     return Survival(seed, objective, orders, sum(counted) * COUNT_SECONDS / 60, journal, record.history)
 
 
@@ -151,6 +158,20 @@ def outcomes(rows: Sequence[load.Request], made: Mapping[str, Fractal]) -> list[
             seconds = taken[uuid] - at + lasted
         orders.append(Order(at, seconds))
     return orders
+
+
+@contextmanager
+def _scaled(app: Topology, policy: Policy | None, maximum: int, journal: Journal) -> Iterator[None]:
+    """An autoscaler by this policy, if there is one, whose lines go into the journal."""
+    if policy is None:
+        yield
+        return
+
+    def say(line: str) -> None:
+        journal.note(line.split(": ", 1)[-1])  # without its own clock
+
+    with Autoscaler(app, policy, maximum=maximum, say=say):
+        yield
 
 
 @contextmanager

@@ -7,6 +7,7 @@
     plots.autoscaling(run)                                  load, workers and waiting over an autoscaler's run
     plots.signals(run)                                      its four signals, each in % of its own highest
     plots.duel(duel)                                        what scaling policies cost, against how long tasks wait
+    plots.survival(result)                                  faults and deeds, each order, and the error budget's rest
     plots.bottleneck({("read", 1, 1): 250, ...})            what another API, or more workers, gain for which load
     plots.storm({"eager": surge, "budget": surge})          what remains of a surge of load: see load.surge
     plots.scaling([(1, 0.75), (2, 1.4)], prediction=...)    throughput against workers, and the law behind it
@@ -19,7 +20,7 @@ Its rooms:
 
     over_time  throughput, gantt; events: the marks for events
     waits      latency; outcomes: who answered, and what failed; surges: storm
-    autoscaling an autoscaler's run, signals; duels: duel
+    autoscaling an autoscaler's run, signals; duels: duel; survivals: survival
     bottleneck two kinds of load on four layouts
     workers    scaling; usl: the Universal Scalability Law behind it
     places     answers, places; life: one order's; recovery: the database's
@@ -36,6 +37,7 @@ from faafo_lab.plots.picture import Picture
 from faafo_lab.plots.places import answers, places
 from faafo_lab.plots.recovery import recovery
 from faafo_lab.plots.surges import storm
+from faafo_lab.plots.survivals import survival
 from faafo_lab.plots.waits import latency
 from faafo_lab.plots.workers import scaling
 
@@ -54,5 +56,6 @@ __all__ = [
     "scaling",
     "signals",
     "storm",
+    "survival",
     "throughput",
 ]
