@@ -75,8 +75,8 @@ class Stopping(chaos.Journal):
         super().__init__("stopping")
         self.cloud = cloud
 
-    def note(self, words: str, at: float | None = None) -> None:
-        super().note(words, at)
+    def note(self, words: str, at: float | None = None, ends: str = "") -> None:
+        super().note(words, at, ends)
         if words.startswith("faafo-worker on app-worker-2"):
             self.cloud.stop_server("app-worker-2")
             self.cloud.wait_for("app-worker-2", "SHUTOFF", progress=False)
