@@ -93,6 +93,16 @@ def test_a_server_that_was_deleted_is_built_again(cloud: Cloud, app: Topology) -
     assert "working" in app.stats()
 
 
+def test_a_server_that_somebody_has_replaced_is_not_built_again(cloud: Cloud, app: Topology) -> None:
+    deleted = chaos.delete(app, "app-worker-2")
+    app.refresh().scale(worker=3)
+    cloud.delete_servers(["app-worker-2"])
+    deleted.undo()
+    assert [server.name for server in app.refresh().workers] == ["app-worker-1", "app-worker-3"]
+    cloud.delete_servers(["app-worker-3"])
+    app.refresh().scale(worker=2)
+
+
 def test_what_is_broken_on_a_server_ends_with_the_server(cloud: Cloud, app: Topology) -> None:
     stopped = chaos.stop(app, "app-worker-2", service="faafo-worker")
     deleted = chaos.delete(app, "app-worker-2")

@@ -78,7 +78,7 @@ def freeze(app: Topology, server: str, service: str | None = None) -> Fault:
 
 def delete(app: Topology, server: str) -> Fault:
     """Delete a server. Undoing it builds a server of its role anew, and returns when that serves: with the first free
-    number; nothing if one of its name exists by then.
+    number; nothing if one of its name exists by then, or as many of its role as before.
 
     Raises NotFound if there is no such server.
     """
@@ -161,7 +161,9 @@ def _build(app: Topology, server: Server, numbers: tuple[int, int]) -> None:
         return
     role = role_named(server.metadata[ROLE_KEY])
     if role.numbered and app.of_role("services"):
-        app.add(role.name)
+        before = dict(zip(("api", "worker"), numbers, strict=True))
+        if len(app.of_role(role.name)) < before[role.name]:  # an autoscaler may have replaced it
+            app.add(role.name)
     elif role.name in ("services", "api", "worker") and app.of_role("api"):
         app.deploy(*numbers)
     elif role.name in ("controller", "worker"):
