@@ -144,7 +144,7 @@ def _called(function: Callable[[], Any]) -> Any:
         return function()
     except Exception as error:  # the learner's own
         return Hint(
-            f"{function.__name__}() failed with {type(error).__name__}: {error}.",
+            f"{function.__name__}() failed with {type(error).__name__}: {str(error).rstrip('.')}.",
             "A backup that can't be restored is what the drill is for: it returns False.",
             "except TopologyError",
         )
