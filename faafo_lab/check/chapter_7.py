@@ -1,5 +1,6 @@
 """The exercises of chapter 07: block storage and backup."""
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,9 +15,29 @@ from faafo_lab.cloud.marks import BACKUPS_CONTAINER
 from faafo_lab.topology import Topology, discover, volumes
 
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
-DAYS = 60  # that the retention rule runs
-SILENCE = range(30 * 24 + 5, 33 * 24 + 5)  # hours in which no backup is made
+DAYS = 90  # that the retention rule runs
+SILENCE = range(40 * 24 + 5, 75 * 24 + 5)  # hours in which no backup is made: five weeks
 MOST_KEPT = 40
+RULES = (  # of the backups that are younger than this, one so near is kept
+    (
+        DAY,
+        timedelta(0),
+        "every one of the last 24 hours",
+        "It is given back every hour: each time with those that are kept.",
+    ),
+    (
+        6 * DAY,
+        DAY,
+        "one a day of the last 7 days",
+        "Which one of a day do you keep, and is it still the same one an hour later?",
+    ),
+    (
+        3 * WEEK,
+        WEEK,
+        "one a week of the last 4 weeks",
+        "Which one of a week do you keep, and is it still there when its day is over?",
+    ),
+)
 PLANS = {
     "a backup every night": {"rpo": 86_400, "rto": 3_600, "price": 100},
     "a backup and the log": {"rpo": 30, "rto": 1_800, "price": 400},
@@ -40,9 +61,9 @@ APART_SECONDS = 2.0  # how much two stopwatches may differ
 
 @exercise
 def exercise_7_1(cloud: Cloud, retain: Callable[..., Any] | None = None) -> Hint | str:
-    """Your `retain(moments, now)` keeps the backups that the rule asks for, at most 40 of them, for sixty days.
+    """Your `retain(moments, now)` keeps the backups that the rule asks for, at most 40 of them, for ninety days.
 
-    It runs every hour, what it does not return is deleted, and for three days there are no new backups.
+    It runs every hour, what it does not return is deleted, and for five weeks there are no new backups.
     """
     if not callable(retain) or unwritten(retain):
         return no_function(retain, "check.exercise_7_1(retain)")
@@ -81,23 +102,21 @@ def _gone(when: str, now: datetime, taken: Sequence[datetime], kept: Sequence[da
         return Hint(f"{when} it keeps {len(kept)} backups: {MOST_KEPT} at most.", "Is each one kept by a rule?")
     if taken[-1] not in kept:
         return Hint(
-            f"{when} the newest backup is deleted, {(now - taken[-1]) / HOUR:.0f} hours old.",
+            f"{when} the newest backup is deleted, {_age(now - taken[-1])} old.",
             "When no new backups come, the old ones are all that there is: count backups, not hours.",
             "moments[-1]",
         )
-    rules = ((DAY, timedelta(0), "each of the last 24 hours"), (6 * DAY, DAY, "a day"), (4 * WEEK, WEEK, "a week"))
-    for age, apart, words in rules:
-        for moment in taken:
-            if now - moment < age and not any(abs(moment - each) <= apart for each in kept):
-                return Hint(
-                    f"{when} nothing is left of {(now - moment) / HOUR:.0f} hours ago: one {words} has to stay."
-                    if apart
-                    else f"{when} the backup of {(now - moment) / HOUR:.0f} hours ago is deleted: {words} has one.",
-                    "Which one of a day do you keep? If it is the newest, it is another one every hour, and none "
-                    "grows old.",
-                    "int(moment.timestamp() // 86_400), the day of a moment",
-                )
+    for within, apart, words, pointer in RULES:
+        for moment in taken[bisect_right(taken, now - within) :]:
+            after = bisect_right(kept, moment)
+            if not any(abs(moment - each) <= apart for each in kept[max(0, after - 1) : after + 1]):
+                return Hint(f"{when} nothing is kept of {_age(now - moment)} ago: {words} stays.", pointer)
     return None
+
+
+def _age(age: timedelta) -> str:
+    number, noun = (age // DAY, "day") if age >= 2 * DAY else (age // HOUR, "hour")
+    return f"{number} {noun}{'s' * (number != 1)}"
 
 
 @exercise
@@ -119,8 +138,8 @@ def exercise_7_2(cloud: Cloud, restore_drill: Callable[[], Any] | None = None) -
     if good is not True:
         return Hint(
             f"The backup can be restored, and restore_drill() returned {good!r}.",
-            "The log arrives some seconds later than the order: wait until it reaches to the moment of the drill.",
-            "app.backups().reaches",
+            "What it restores has all orders that were done before: compare with that number.",
+            'app.stats()["done"], before the restore',
         )
     ending = f"-{app.backups()[-1].name}.tar.gz"
     [files] = [each.name for each in cloud.objects(BACKUPS_CONTAINER) if each.name.endswith(ending)]
@@ -189,7 +208,7 @@ def exercise_7_3(cloud: Cloud, cheapest: Callable[..., Any] | None = None) -> Hi
                 f"{given}: {yours!r} costs {costs[yours]:,.0f} a year, and {right!r} {costs[right]:,.0f}.",
                 "A year costs the plan's price, and for each failure the orders that are lost and the minutes that "
                 "nobody is served. A failure comes at any moment: on average half of the RPO is lost.",
-                'rate * plan["rpo"] / 2 * order',
+                'rate * plan["rpo"] / 2 * order, and plan["rto"] / 60 * minute',
             )
     return f"{len(COMPANIES)} companies, each with its cheapest plan."
 
@@ -222,7 +241,11 @@ def exercise_7_4(cloud: Cloud, replace_services: Callable[[], Any] | None = None
         cloud.wait_until(lambda: people.ended > RATE, "orders are accepted", progress=False)
         said = _called(replace_services)
         ended = people.ended
-        cloud.wait_until(lambda: people.ended > ended + 2 * RATE, "orders are accepted", progress=False)
+        cloud.wait_until(
+            lambda: people.ended > ended + 2 * RATE and all(row.ok for row in people.rows[-int(RATE) :]),
+            "orders are accepted again",
+            progress=False,
+        )
     if isinstance(said, Hint):
         return said
     app = discover(cloud)
@@ -239,7 +262,7 @@ def exercise_7_4(cloud: Cloud, replace_services: Callable[[], Any] | None = None
     if not isinstance(said, int | float) or abs(said - outage) > APART_SECONDS:
         return Hint(
             f"replace_services() returned {said!r}; the check's own orders failed for {outage:.1f} s.",
-            "What counts is what people see: from the first order that fails to the last one.",
+            "What counts is what people see: from the first order that fails to the last one, perhaps after deploy.",
             "load.start(app.endpoints, …), and its rows: row.intended, row.ok",
         )
     accepted = sum(row.ok for row in people.rows)
