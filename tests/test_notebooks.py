@@ -18,7 +18,8 @@ from faafo_lab.cloud import BACKENDS
 from faafo_lab.workbook import CELL_LIMIT_SECONDS, NOTEBOOKS, ROOT, own_home, pictures
 
 BOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
-MEASURING = {"03_scaling_out", "05_load_balancing"}  # compare throughput, so nothing else may run beside them
+# These compare what was measured, so nothing else may run beside them.
+MEASURING = {"03_scaling_out", "05_load_balancing", "06_autoscaling_and_failure"}
 RUNS = [pytest.param(book, id=book.stem, marks=[pytest.mark.alone] * (book.stem in MEASURING)) for book in BOOKS]
 RUN_LIMIT_SECONDS = 600
 BUSY_BACKENDS = [
