@@ -19,14 +19,17 @@ KERNEL_ARGUMENTS = ["--log-level=ERROR"]
 SETUP = """\
 import faafo_lab, psutil, threading, time
 from faafo_lab import load, reach, widgets
+from faafo_lab.cloud.waiting import wait_until
 from faafo_lab.topology import Topology
 cloud = faafo_lab.connect()
 app = Topology(cloud).deploy(api=1, worker=1)
 
 
 def announce(command):
-    while command not in [process.info["cmdline"] for process in psutil.process_iter(["cmdline"])]:
-        time.sleep(0.05)
+    def runs():
+        return command in [process.info["cmdline"] for process in psutil.process_iter(["cmdline"])]
+
+    wait_until(runs, "the command", 60, progress=False)
     print("on it")"""
 # Threads of the lab's that a cell or a panel may have left behind.
 OURS = '[t.name for t in threading.enumerate() if t.name.startswith(("load", "steady", "ssh", "faafo panel"))]'
