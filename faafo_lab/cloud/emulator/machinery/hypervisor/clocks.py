@@ -17,15 +17,6 @@ def posix_clock(pid: int) -> int:
     return time.clock_gettime_ns((~pid << 3) | 2)
 
 
-def schedstat_clock(pid: int) -> int:
-    """Sum of /proc/PID/task/TID/schedstat; threads that have ended are lost."""
-    total = 0
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        if fields := tree.read(f"/proc/{pid}/task/{thread}/schedstat").split():
-            total += int(fields[0])
-    return total
-
-
 def tick_clock(pid: int) -> int:
     """/proc/PID/stat, in ticks (10 ms)."""
     seen = tree.stat(pid)
@@ -35,12 +26,8 @@ def tick_clock(pid: int) -> int:
 
 
 def best_clock() -> Clock:
-    """The first of the three that works here for other processes than the caller."""
-    parent = os.getppid() or os.getpid()
-    for clock in (posix_clock, schedstat_clock):
-        try:
-            if clock(parent) > 0:
-                return clock
-        except OSError:
-            continue
-    return tick_clock
+    """The first of the two that works here for other processes than the caller."""
+    try:
+        return posix_clock if posix_clock(os.getppid() or os.getpid()) > 0 else tick_clock
+    except OSError:
+        return tick_clock

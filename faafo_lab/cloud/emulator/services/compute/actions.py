@@ -9,15 +9,28 @@ import os
 from pathlib import Path
 from typing import Any
 
+from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.actions import Handlers, action, asked
-from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.services.compute import states, versions
-from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
+from faafo_lab.cloud.emulator.services.compute.base import only
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
-from faafo_lab.cloud.emulator.services.compute.servers import Servers, has_host
+from faafo_lab.cloud.emulator.services.compute.servers import Part, Servers, has_host
 
 CONSOLE_BYTES_MAX = 102_400
+REBOOT = only({"type": {"type": "string", "pattern": "(?i)^(soft|hard)$"}}, ["type"])
+LENGTH: JSON = {
+    "type": "object",
+    "properties": {
+        "length": {
+            "anyOf": [
+                {"type": "integer", "minimum": -1},
+                {"type": "string", "pattern": "^(-1|[0-9]{1,18})$"},
+                {"type": "null"},
+            ]
+        }
+    },
+}
 PLAIN = {
     "os-start": states.START,
     "os-stop": states.STOP,
@@ -29,12 +42,13 @@ PLAIN = {
 }
 
 
-class Actions:
+class Actions(Part):
     """Takes each action to its handler."""
 
-    def __init__(self, servers: Servers, life: Lifecycle, *parts: object) -> None:
+    def __init__(self, servers: Servers, *parts: object) -> None:
         """The handlers of those that are not plain are methods of `parts`."""
-        self._servers, self._life, self._handlers = servers, life, Handlers(*parts)
+        super().__init__(servers)
+        self._handlers = Handlers(*parts)
 
     @route("POST", "/v2.1/servers/{id}/action")
     async def act(self, request: Request, id: str) -> Answer | JSON:
@@ -47,19 +61,14 @@ class Actions:
         return Answer(202)
 
 
-class SmallActions:
+class SmallActions(Part):
     """Reboot, lock, and the console."""
-
-    def __init__(self, servers: Servers, life: Lifecycle) -> None:
-        self._servers, self._life = servers, life
 
     @action("reboot")
     def reboot(self, request: Request, row: ServerRow, value: Any) -> None:
         """Stop it and boot it again; a hard reboot may follow on a soft one that takes long."""
-        kind = value.get("type") if isinstance(value, dict) else None
-        if not isinstance(kind, str) or kind.upper() not in ("SOFT", "HARD"):
-            raise Fault(400, "Invalid input for field/attribute type: it must be SOFT or HARD.")
-        self._life.do(request, row, states.HARD_REBOOT if kind.upper() == "HARD" else states.REBOOT)
+        schema.check(value, REBOOT)
+        self._life.do(request, row, states.HARD_REBOOT if value["type"].upper() == "HARD" else states.REBOOT)
 
     @action("forceDelete")
     def force_delete(self, request: Request, row: ServerRow, value: Any) -> None:
@@ -98,23 +107,17 @@ class SmallActions:
         """The console log, or its last lines."""
         if not has_host(row):
             raise Fault(409, f"Instance {row['id']} is not ready")
-        length = value.get("length") if isinstance(value, dict) else None
-        number = whole(length, signed=True) if isinstance(length, str) else length
-        if length is not None and (isinstance(number, bool) or not isinstance(number, int) or number < -1):
-            raise Fault(
-                400, f"Invalid input for field/attribute length. Value: {length}. It must be a number of lines."
-            )
-        lines = _tail(self._life.guests.directory(row["id"]) / "console.log")
-        if number is not None and number >= 0:
-            lines = lines[-number:] if number else []
-        return {"output": "".join(lines)}
+        schema.check(value, LENGTH)
+        lines = _tail(self._life.guests.directory(row["id"]) / "console.log").split("\n")
+        length = len(lines) if value.get("length") in (None, -1, "-1") else int(value["length"])
+        return {"output": "\n".join(lines[-length:] if length else [])}  # what follows the last line end counts, too
 
 
-def _tail(path: Path) -> list[str]:
-    """The console log's last part, in lines."""
+def _tail(path: Path) -> str:
+    """The console log's last part."""
     try:
         with path.open("rb") as file:
             file.seek(max(os.fstat(file.fileno()).st_size - CONSOLE_BYTES_MAX, 0))
-            return file.read().decode(errors="replace").splitlines(keepends=True)
+            return file.read().decode(errors="replace")
     except FileNotFoundError:
-        return []
+        return ""

@@ -7,11 +7,10 @@ from typing import Any
 
 from faafo_lab.cloud.emulator.common.schema import UUID
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
-from faafo_lab.cloud.emulator.services.block_storage.api import Volume
 from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
 from faafo_lab.cloud.emulator.services.compute import states, versions
-from faafo_lab.cloud.emulator.services.compute.base import Links, form, only
-from faafo_lab.cloud.emulator.services.compute.servers import Servers
+from faafo_lab.cloud.emulator.services.compute.base import form, only
+from faafo_lab.cloud.emulator.services.compute.servers import Part
 from faafo_lab.cloud.emulator.services.compute.wanted import TAG
 
 ATTACH: JSON = {
@@ -20,11 +19,8 @@ ATTACH: JSON = {
 }
 
 
-class Attachments:
+class Attachments(Part):
     """The operations on servers' volumes."""
-
-    def __init__(self, links: Links, servers: Servers, volumes: Volume) -> None:
-        self._links, self._servers, self._volumes = links, servers, volumes
 
     @route("GET", "/v2.1/servers/{id}/os-volume_attachments")
     def list_attachments(self, request: Request, id: str) -> JSON:
@@ -48,6 +44,7 @@ class Attachments:
                 f"downloading to reserve, but the current status is {volume['status']}.",
             )
         row = self._volumes.mounts.attach(volume["id"], id, tag=wanted.get("tag"))
+        self._life.history.done(request, id, states.ATTACH_VOLUME)
         return {"volumeAttachment": attachment_view(row["id"], row["attachment"])}
 
     def _attached(self, request: Request, id: str, volume: str) -> VolumeRow:
@@ -74,6 +71,7 @@ class Attachments:
         row = self._attached(request, id, volume)
         states.DETACH_VOLUME.check(self._servers.find(request, id))
         self._volumes.mounts.detach(row["id"])
+        self._life.history.done(request, id, states.DETACH_VOLUME)
         return Answer(202)
 
 

@@ -9,16 +9,12 @@ from collections.abc import Sequence
 
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
 from faafo_lab.cloud.emulator.services.compute import versions
-from faafo_lab.cloud.emulator.services.compute.base import Links
-from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
 from faafo_lab.cloud.emulator.services.compute.server_filters import moment_of
+from faafo_lab.cloud.emulator.services.compute.servers import Part
 
 
-class InstanceActions:
+class InstanceActions(Part):
     """What has been done with servers."""
-
-    def __init__(self, links: Links, life: Lifecycle) -> None:
-        self._links, self._life = links, life
 
     def _of(self, request: Request, id: str) -> list[JSON]:
         """A server's actions, the newest first; since 2.21 a deleted server's too."""

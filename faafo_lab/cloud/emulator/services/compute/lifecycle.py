@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import shutil
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +12,7 @@ from typing import Any
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, now
 from faafo_lab.cloud.emulator.common.store import Row, Table
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
+from faafo_lab.cloud.emulator.services.block_storage import files
 from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
 from faafo_lab.cloud.emulator.services.compute import states
 from faafo_lab.cloud.emulator.services.compute.guests import Guests
@@ -44,7 +42,7 @@ class Lifecycle:
         self.tasks = Tasks(self.history, self._fail)
         self.guests = Guests(site, network, images, mounts, hypervisor)
         self._site, self._network, self._images, self._mounts = site, network, images, mounts
-        self._hypervisor = hypervisor
+        self.hypervisor = hypervisor
         self._boots = asyncio.Semaphore(BOOTS_AT_ONCE)
         self._steps: dict[Action, Callable[[str], Awaitable[Changes | None]]] = {
             states.CREATE: self._build,
@@ -84,10 +82,9 @@ class Lifecycle:
     def confirm(self, request: Request, row: ServerRow) -> None:
         """Forget the old flavor of a server that was resized. Raises a 409 `Fault`."""
         states.CONFIRM.check(row)
-        self.history.begin(request, row["id"], states.CONFIRM)
+        self.history.done(request, row["id"], states.CONFIRM)
         state = "active" if row["power_state"] == RUNNING else "stopped"
         self._set(row["id"], vm_state=state, old_flavor_id=None, old_vm_state=None)
-        self.history.end(row["id"], request.id, "Success")
 
     def delete(self, id: str) -> None:
         """Kill it and remove all that it had, whatever is being done with it; a snapshot that is being taken, too."""
@@ -180,15 +177,15 @@ class Lifecycle:
         """Remove the disk, or what a build that was cut short left of it."""
         directory = self.guests.directory(id)
         if directory.exists():
-            await self._hypervisor.kill(id)
-            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+            await self.hypervisor.kill(id)
+            await asyncio.to_thread(files.clear, directory)
 
     async def _boot(self, id: str) -> Changes:
         """Boot the server, new or not."""
         guest = self.guests.guest(self.servers[id])
         Path(guest.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
         self._mounts.plug(id)
-        await self._hypervisor.boot(guest)
+        await self.hypervisor.boot(guest)
         launched = self.servers[id]["launched_at"] or now()[:-1] + ".000000"
         return {"booted": True, "fault": None, "launched_at": launched}
 
@@ -198,7 +195,7 @@ class Lifecycle:
 
     async def _shutdown(self, id: str) -> None:
         """Its services get time to end."""
-        await self._hypervisor.shutdown(id, STOP_GRACE_SECONDS)
+        await self.hypervisor.shutdown(id, STOP_GRACE_SECONDS)
 
     async def _reboot(self, end: Callable[[str], Awaitable[None]], id: str) -> Changes:
         await end(id)
@@ -233,8 +230,8 @@ class Lifecycle:
         return {**(await self._boot(id) if was_active else IS_OFF), "old_vm_state": None}
 
     async def _delete(self, id: str) -> None:
-        await self._hypervisor.kill(id)
-        await asyncio.to_thread(_remove, self.guests.directory(id))
+        await self.hypervisor.kill(id)
+        await asyncio.to_thread(files.remove, self.guests.directory(id))
         self._mounts.release(id)
         row = self.servers[id]
         with self._site.store.transaction():
@@ -266,7 +263,7 @@ class Lifecycle:
         """At the emulator's start: boot what was active, finish what was begun, remove what nobody has."""
         for directory in self.guests.directories.iterdir():
             if directory.name not in self.servers:
-                shutil.rmtree(directory, ignore_errors=True)
+                files.clear(directory)
         for id in [row["id"] for row in sorted(self.servers, key=lambda row: row["created"])]:
             self.forget_snapshot(id)
             action = states.at_start(self.servers[id])
@@ -281,16 +278,5 @@ class Lifecycle:
         await self.tasks.close()
         active = [row["id"] for row in self.servers if row["power_state"] == RUNNING]
         if active:
-            stops = (self._hypervisor.shutdown(id, CLOSE_GRACE_SECONDS) for id in active)
+            stops = (self.hypervisor.shutdown(id, CLOSE_GRACE_SECONDS) for id in active)
             await asyncio.gather(*stops, return_exceptions=True)
-
-
-def _remove(directory: Path) -> None:
-    """Remove a directory at once: moved out of the way first, so that a half-removed one is never used again.
-
-    It may not be there yet, or, where a build was to be begun anew, just be removed.
-    """
-    grave = directory.with_name(f"{directory.name}.deleted-{time.monotonic_ns()}")
-    with contextlib.suppress(FileNotFoundError):
-        directory.rename(grave)
-    shutil.rmtree(grave, ignore_errors=True)

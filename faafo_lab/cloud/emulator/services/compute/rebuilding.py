@@ -7,17 +7,14 @@ from typing import Any
 
 from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.actions import action
-from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request
 from faafo_lab.cloud.emulator.services.compute import states, versions
-from faafo_lab.cloud.emulator.services.compute.base import Links, only
+from faafo_lab.cloud.emulator.services.compute.base import only
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
-from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
 from faafo_lab.cloud.emulator.services.compute.quotas import claim_resize
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
-from faafo_lab.cloud.emulator.services.compute.servers import Servers, settable
-from faafo_lab.cloud.emulator.services.compute.wanted import DESCRIPTION, IPV4, IPV6, METADATA, NAME, USER_DATA, Wanted
-from faafo_lab.cloud.emulator.services.image.api import Image
+from faafo_lab.cloud.emulator.services.compute.servers import Part, settable
+from faafo_lab.cloud.emulator.services.compute.wanted import DESCRIPTION, IPV4, IPV6, METADATA, NAME, USER_DATA
 
 DISK_CONFIG = {"type": "string", "enum": ["AUTO", "MANUAL"]}
 REBUILD: JSON = {
@@ -41,14 +38,8 @@ RESIZE = only(
 )
 
 
-class Rebuilding:
+class Rebuilding(Part):
     """Rebuild and resize."""
-
-    def __init__(
-        self, links: Links, servers: Servers, life: Lifecycle, images: Image, wanted: Wanted, quotas: Quotas
-    ) -> None:
-        self._links, self._servers, self._life, self._images = links, servers, life, images
-        self._wanted, self._quotas = wanted, quotas
 
     @action("rebuild")
     def rebuild(self, request: Request, row: ServerRow, value: Any) -> Answer:
