@@ -52,6 +52,12 @@ class Volume(Service):
         """Make the places of volumes and snapshots."""
         self.life.setup()
 
+    def discard(self, id: str) -> None:
+        """Delete a volume that its server takes along; one that is not free, or has snapshots, stays."""
+        row = self.mounts.volumes.get(id)
+        if row and row["status"] in ("available", "error") and not self.life.snapshots.where(volume_id=id):
+            self.life.delete(id)
+
     def volume(self, request: Request, id: str | None) -> VolumeRow:
         """The project's volume. Raises a 404 `Fault`."""
         return self._volumes.find(request, id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Found, Request, Service, nova_error, route
@@ -13,16 +13,14 @@ from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
 from faafo_lab.cloud.emulator.machinery.metadata.api import Node
 from faafo_lab.cloud.emulator.services.block_storage.api import Volume
 from faafo_lab.cloud.emulator.services.compute import states, versions
-from faafo_lab.cloud.emulator.services.compute.actions import Actions, SmallActions
+from faafo_lab.cloud.emulator.services.compute.actions import Actions, InstanceActions, Rebuilding, SmallActions
 from faafo_lab.cloud.emulator.services.compute.attachments import Attachments
 from faafo_lab.cloud.emulator.services.compute.base import PREFIX
 from faafo_lab.cloud.emulator.services.compute.flavors import Flavors
-from faafo_lab.cloud.emulator.services.compute.instance_actions import InstanceActions
 from faafo_lab.cloud.emulator.services.compute.interfaces import Interfaces
 from faafo_lab.cloud.emulator.services.compute.keypairs import UserKeys
 from faafo_lab.cloud.emulator.services.compute.proxies import Proxies
 from faafo_lab.cloud.emulator.services.compute.quotas import QUOTAS, QuotaSets, refusal, used
-from faafo_lab.cloud.emulator.services.compute.rebuilding import Rebuilding
 from faafo_lab.cloud.emulator.services.compute.server_groups import ServerGroups
 from faafo_lab.cloud.emulator.services.compute.server_metadata import ServerMetadata, ServerTags
 from faafo_lab.cloud.emulator.services.compute.servers import Servers
@@ -93,6 +91,12 @@ class Compute(Service):
             "X-Openstack-Request-Id": request.id,
             "X-Compute-Request-Id": request.id,
         }
+
+    def no_method(self, request: Request) -> NoReturn:
+        """A collection is not deleted: as in Nova, an id is missing."""
+        if request.method == "DELETE":
+            self.no_resource(request)
+        super().no_method(request)
 
     def negotiate(self, request: Request) -> None:
         """The microversion that the headers ask for. Raises a 400 or 406 `Fault`."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from faafo_lab.cloud.emulator.common.schema import UUID
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
+from faafo_lab.cloud.emulator.services.block_storage.mounts import ROOT
 from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
 from faafo_lab.cloud.emulator.services.compute import states, versions
 from faafo_lab.cloud.emulator.services.compute.base import form, only
@@ -68,8 +69,12 @@ class Attachments(Part):
     @route("DELETE", "/v2.1/servers/{id}/os-volume_attachments/{volume}")
     def detach(self, request: Request, id: str, volume: str) -> Answer:
         """Detach a volume from a server."""
-        row = self._attached(request, id, volume)
-        states.DETACH_VOLUME.check(self._servers.find(request, id))
+        row, server = self._attached(request, id, volume), self._servers.find(request, id)
+        states.DETACH_VOLUME.check(server)
+        if row["attachment"] and row["attachment"]["device"] == ROOT:
+            raise Fault(400, "Cannot detach a root device volume")
+        left = [each for each in server.get("volumes", []) if each["id"] != volume]
+        self._servers.table.update(id, volumes=left)
         self._volumes.mounts.detach(row["id"])
         self._life.history.done(request, id, states.DETACH_VOLUME)
         return Answer(202)

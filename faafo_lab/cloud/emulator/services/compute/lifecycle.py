@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -13,7 +14,7 @@ from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, now
 from faafo_lab.cloud.emulator.common.store import Row, Table
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
 from faafo_lab.cloud.emulator.services.block_storage import files
-from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
+from faafo_lab.cloud.emulator.services.block_storage.api import Volume
 from faafo_lab.cloud.emulator.services.compute import states
 from faafo_lab.cloud.emulator.services.compute.guests import Guests
 from faafo_lab.cloud.emulator.services.compute.history import History
@@ -27,6 +28,7 @@ from faafo_lab.cloud.emulator.site import Site
 log = logging.getLogger(__name__)
 
 BOOTS_AT_ONCE = 8
+LOOK_SECONDS = 0.05  # between two looks whether a volume is filled
 STOP_GRACE_SECONDS = 10.0  # a service's time to end by itself at a stop or a soft reboot
 CLOSE_GRACE_SECONDS = 3.0  # the same, when the whole cloud stops
 Changes = dict[str, Any]  # of a server's row
@@ -36,12 +38,12 @@ IS_OFF: Changes = {"vm_state": states.OFF.vm_state, "power_state": states.OFF.po
 class Lifecycle:
     """All servers' lives."""
 
-    def __init__(self, site: Site, network: Network, images: Image, mounts: Mounts, hypervisor: Hypervisor) -> None:
+    def __init__(self, site: Site, network: Network, images: Image, volumes: Volume, hypervisor: Hypervisor) -> None:
         self.servers: Table[ServerRow] = site.store.table("server")
         self.history = History(site.store)
         self.tasks = Tasks(self.history, self._fail)
-        self.guests = Guests(site, network, images, mounts, hypervisor)
-        self._site, self._network, self._images, self._mounts = site, network, images, mounts
+        self.guests = Guests(site, network, images, volumes.mounts, hypervisor)
+        self._site, self._network, self._images, self._volumes = site, network, images, volumes
         self.hypervisor = hypervisor
         self._boots = asyncio.Semaphore(BOOTS_AT_ONCE)
         self._steps: dict[Action, Callable[[str], Awaitable[Changes | None]]] = {
@@ -151,13 +153,13 @@ class Lifecycle:
             self._find_host(row)
             self._set(id, task_state="networking")
             with self._site.store.transaction():
-                for wanted in row["networks"]:
+                for wanted in () if self._network.ports_of(id) else row["networks"]:  # it has all of them, or none
                     if "uuid" in wanted and self._network.networks.table[wanted["uuid"]]["router:external"]:
                         why = "Failed to allocate the network(s), not rescheduling."  # Nova's words: Neutron refuses
                         raise Fault(500, f"Build of instance {id} aborted: {why}")
-                    had = {port["network_id"] for port in self._network.ports_of(id)}
-                    if wanted.get("port", "") in self._network.ports.table or wanted.get("uuid") not in had:
-                        self.connect(row, wanted)
+                    self.connect(row, wanted)
+            self._set(id, task_state="block_device_mapping")
+            await self._attach(row)
             self._set(id, task_state="spawning")
             await self._clear(id)
             return await self._boot(id)
@@ -169,9 +171,22 @@ class Lifecycle:
         if group is None or group["policy"] != "anti-affinity":
             return
         for other in self.servers.where(server_group_id=group["id"]):
-            there = other["launched_at"] or other["task_state"] in ("networking", "spawning")
+            there = other["launched_at"] or other["task_state"] in ("networking", "block_device_mapping", "spawning")
             if there and other["id"] != row["id"]:
                 raise Fault(500, "No valid host was found. There are not enough hosts available.")
+
+    async def _attach(self, row: ServerRow) -> None:
+        """Attach the volumes that it boots with, as soon as they are filled. Raises a `Fault`."""
+        table, mounts = self._volumes.mounts.volumes, self._volumes.mounts
+        for each in row.get("volumes", []):
+            while (volume := table.get(each["id"])) and volume["status"] == "creating":
+                await asyncio.sleep(LOOK_SECONDS)
+            if volume and volume["attachment"] and volume["attachment"]["server_id"] == row["id"]:
+                continue  # a build that was cut short had it
+            if not volume or volume["status"] != "available":
+                why = f"Volume {each['id']} is {volume['status'] if volume else 'gone'}."
+                raise Fault(500, f"Build of instance {row['id']} aborted: {why}")
+            mounts.attach(each["id"], row["id"], tag=each["tag"], root=each["root"])
 
     async def _clear(self, id: str) -> None:
         """Remove the disk, or what a build that was cut short left of it."""
@@ -184,7 +199,11 @@ class Lifecycle:
         """Boot the server, new or not."""
         guest = self.guests.guest(self.servers[id])
         Path(guest.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._mounts.plug(id)
+        for each in self.servers[id].get("volumes", []):
+            if each["root"]:
+                with contextlib.suppress(FileExistsError):
+                    Path(guest.directory, "disk").symlink_to(f"../../volumes/{each['id']}")
+        self._volumes.mounts.plug(id)
         await self.hypervisor.boot(guest)
         launched = self.servers[id]["launched_at"] or now()[:-1] + ".000000"
         return {"booted": True, "fault": None, "launched_at": launched}
@@ -232,8 +251,11 @@ class Lifecycle:
     async def _delete(self, id: str) -> None:
         await self.hypervisor.kill(id)
         await asyncio.to_thread(files.remove, self.guests.directory(id))
-        self._mounts.release(id)
         row = self.servers[id]
+        self._volumes.mounts.release(id)
+        for each in row.get("volumes", []):
+            if each["delete"]:
+                self._volumes.discard(each["id"])
         with self._site.store.transaction():
             for port in self._network.ports_of(id):
                 self.disconnect(row, port)

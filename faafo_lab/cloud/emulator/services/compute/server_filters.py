@@ -91,10 +91,10 @@ class Filters:
             return False
         if "name" in self._query and not _search(self._query["name"][-1], row["name"]):
             return False
-        if "ip" in self._query and not any(_search(self._query["ip"][-1], each) for each in self._fixed(row)):
-            return False
-        if "ip6" in self._query and self._version in versions.ADDRESS6_FILTER:
-            return False  # no server has an IPv6 address
+        for name in ("ip", "ip6") if self._version in versions.ADDRESS6_FILTER else ("ip",):
+            there = [each for each in self._fixed(row) if (":" in each) == (name == "ip6")]
+            if name in self._query and not any(_search(self._query[name][-1], each) for each in there):
+                return False
         if self._version not in versions.TAGS:
             return True
         return all(tagged(row.get("tags", []), name, self._query[name]) for name in TAG_FILTERS if name in self._query)

@@ -17,7 +17,7 @@ from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
 from faafo_lab.cloud.emulator.services.block_storage.api import Volume
-from faafo_lab.cloud.emulator.services.compute import states, versions
+from faafo_lab.cloud.emulator.services.compute import block_devices, states, versions
 from faafo_lab.cloud.emulator.services.compute.base import Links, form, only
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
 from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
@@ -61,13 +61,13 @@ class Servers:
     ) -> None:
         self.site, self.network, self.images, self.volumes, self.quotas = site, network, images, volumes, quotas
         self.links, self.wanted = Links(site), Wanted(site.store, network, images, quotas.limit)
-        self.life = Lifecycle(site, network, images, volumes.mounts, hypervisor)
+        self.life = Lifecycle(site, network, images, volumes, hypervisor)
         self.table = self.life.servers
 
     # Create
 
     @route("POST", "/v2.1/servers")
-    def create(self, request: Request) -> Answer:
+    async def create(self, request: Request) -> Answer:
         """Create one or several servers; they are built in the background."""
         body, checked = request.parse(create_schema(request.version)), self.wanted
         wanted, group = body["server"], checked.server_group(request, body)
@@ -76,7 +76,8 @@ class Servers:
         if least > most:
             raise Fault(400, "min_count must be <= max_count")
         flavor = checked.flavor(wanted)
-        image = checked.image(request, wanted, flavor)
+        devices = block_devices.asked(wanted, most)
+        image = None if any(each["root"] for each in devices) else checked.image(request, wanted, flavor)
         key = checked.key(request, wanted)
         groups = checked.groups(request, wanted)
         networks = checked.networks(request, wanted, most)
@@ -84,6 +85,7 @@ class Servers:
         checked.check_zone(wanted)
         count = claim(self.quotas, request.project, flavor, least, most)
         password = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(12))
+        volumes = await block_devices.volumes(request, self.volumes, devices, count)
         created = now()
         rows: list[ServerRow] = []
         reservation = "r-" + secrets.token_hex(4)
@@ -93,7 +95,8 @@ class Servers:
                     "id": new_id(),
                     "project_id": request.project,
                     "user_id": request.token.user_id,
-                    "image_id": image["id"],
+                    "image_id": image["id"] if image else "",
+                    "volumes": volumes[number],
                     "flavor_id": flavor.id,
                     "key_name": key["name"] if key else None,
                     "public_key": key["public_key"] if key and key.get("type", "ssh") == "ssh" else None,
@@ -132,7 +135,7 @@ class Servers:
             "id": first["id"],
             "links": self.links.of("servers", first["id"]),
             "OS-DCF:diskConfig": first["disk_config"],
-            "security_groups": [{"name": each["name"]} for each in groups],
+            "security_groups": wanted.get("security_groups") or [{"name": "default"}],
             "adminPass": wanted.get("adminPass", password),
         }
         return Answer(202, {"server": view}, {"Location": f"{self.links.root}/v2.1/servers/{first['id']}"})
@@ -157,7 +160,7 @@ class Servers:
         placed = has_host(row)
         host = hashlib.sha224(f"{row['project_id']}{self.site.name}".encode()).hexdigest()
         volumes = self.volumes.mounts.of(row["id"])
-        view = {
+        view: JSON = {
             "id": row["id"],
             "name": row["name"],
             "status": states.status(row),
@@ -165,7 +168,7 @@ class Servers:
             "user_id": row["user_id"],
             "metadata": row["metadata"],
             "hostId": host if placed else "",
-            "image": {"id": row["image_id"], "links": self.links.of("images", row["image_id"])[1:]},
+            "image": row["image_id"] and {"id": row["image_id"], "links": self.links.of("images", row["image_id"])[1:]},
             "flavor": {"id": row["flavor_id"], "links": self.links.of("flavors", row["flavor_id"])[1:]},
             "created": row["created"],
             "updated": row["updated"],
@@ -184,6 +187,10 @@ class Servers:
             "OS-EXT-STS:power_state": row["power_state"],
             "os-extended-volumes:volumes_attached": [{"id": volume["id"]} for volume in volumes],
         }
+        if version in versions.SERVER_ATTRIBUTES:
+            going = {each["id"] for each in row.get("volumes", []) if each["delete"]}
+            for each in view["os-extended-volumes:volumes_attached"]:
+                each["delete_on_termination"] = each["id"] in going
         if row["fault"] is not None:
             view["fault"] = row["fault"]
         if view["status"] in PROGRESSING:
@@ -282,7 +289,7 @@ class Servers:
         """Change a server's name, description or access addresses."""
         self.find(request, id)
         fields = {**UPDATE, "description": DESCRIPTION} if request.version in versions.DESCRIPTION else UPDATE
-        wanted = request.parse(form("server", only(fields, minProperties=1)))["server"]
+        wanted = request.parse(form("server", only(fields)))["server"]
         row = self.table.update(id, **settable(wanted), updated=now())
         return {"server": self.short_view(request, row)}
 
@@ -318,7 +325,9 @@ def _all_tenants(text: str | None) -> bool:
 
 def has_host(row: ServerRow) -> bool:
     """Whether a server is on a host: not while it is scheduled, nor where no host took it."""
-    return not row.get("hostless") and (row["vm_state"] != "building" or row["task_state"] == "spawning")
+    return not row.get("hostless") and (
+        row["vm_state"] != "building" or row["task_state"] in ("block_device_mapping", "spawning")
+    )
 
 
 def _plain(addresses: JSON) -> JSON:
