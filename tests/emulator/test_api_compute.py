@@ -97,6 +97,13 @@ def test_user_data_writes_to_the_console_log(api: Api, server: str) -> None:
     assert output(0) == ""
 
 
+def test_a_server_has_no_password_of_its_own(api: Api, alt: Api, server: str) -> None:
+    path = f"/compute/v2.1/servers/{server}/os-server-password"
+    assert api.get(path) == {"password": ""}
+    assert api("DELETE", path).status_code == 204
+    assert alt("GET", path).status_code == 404
+
+
 def test_metadata_is_read_changed_and_removed(api: Api, server: str) -> None:
     path = f"/compute/v2.1/servers/{server}/metadata"
     assert api.get(path) == {"metadata": {"role": "api"}}

@@ -52,12 +52,6 @@ class Volume(Service):
         """Make the places of volumes and snapshots."""
         self.life.setup()
 
-    def discard(self, id: str) -> None:
-        """Delete a volume that its server takes along; one that is not free, or has snapshots, stays."""
-        row = self.mounts.volumes.get(id)
-        if row and row["status"] in ("available", "error") and not self.life.snapshots.where(volume_id=id):
-            self.life.delete(id)
-
     def volume(self, request: Request, id: str | None) -> VolumeRow:
         """The project's volume. Raises a 404 `Fault`."""
         return self._volumes.find(request, id)
@@ -130,3 +124,11 @@ class Volume(Service):
     def version(self, request: Request) -> JSON:
         """The version that there is."""
         return self._versions()
+
+    # What the compute service asks for besides
+
+    def discard(self, id: str) -> None:
+        """Delete a volume that a server takes along; one that is attached, or has snapshots, stays."""
+        row = self.store.table("volume").get(id)
+        if row and not row["attachment"] and not self.store.table("volume_snapshot").where(volume_id=id):
+            self.life.delete(id)

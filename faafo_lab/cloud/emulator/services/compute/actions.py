@@ -114,6 +114,18 @@ class SmallActions(Part):
         self._servers.table.update(row["id"], locked=False)
         self._life.history.begin(request, row["id"], states.UNLOCK)
 
+    @route("GET", "/v2.1/servers/{id}/os-server-password")
+    def password(self, request: Request, id: str) -> JSON:
+        """The password that an instance has set itself, as Windows images do: there is none."""
+        self._servers.find(request, id)
+        return {"password": ""}
+
+    @route("DELETE", "/v2.1/servers/{id}/os-server-password")
+    def forget_password(self, request: Request, id: str) -> Answer:
+        """Forget that password."""
+        self._servers.find(request, id)
+        return Answer(204)
+
     # The console
 
     @action("os-getVNCConsole", versions=versions.SCREENS)

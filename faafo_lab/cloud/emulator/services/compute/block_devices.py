@@ -95,7 +95,7 @@ async def volumes(request: Request, cinder: Volume, devices: list[JSON], count: 
                 mine.append({"id": id, "root": device["root"], "delete": device["delete"], "tag": None})
     except Fault as fault:
         for id in made:
-            cinder.life.delete(id)
+            cinder.discard(id)
         raise Fault(403 if fault.status == 413 else 400, fault.message) from None
     return found
 

@@ -15,6 +15,7 @@ from faafo_lab.cloud.emulator.common.store import Row, Table
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
 from faafo_lab.cloud.emulator.services.block_storage import files
 from faafo_lab.cloud.emulator.services.block_storage.api import Volume
+from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
 from faafo_lab.cloud.emulator.services.compute import states
 from faafo_lab.cloud.emulator.services.compute.guests import Guests
 from faafo_lab.cloud.emulator.services.compute.history import History
@@ -177,7 +178,7 @@ class Lifecycle:
 
     async def _attach(self, row: ServerRow) -> None:
         """Attach the volumes that it boots with, as soon as they are filled. Raises a `Fault`."""
-        table, mounts = self._volumes.mounts.volumes, self._volumes.mounts
+        table: Table[VolumeRow] = self._site.store.table("volume")
         for each in row.get("volumes", []):
             while (volume := table.get(each["id"])) and volume["status"] == "creating":
                 await asyncio.sleep(LOOK_SECONDS)
@@ -186,7 +187,7 @@ class Lifecycle:
             if not volume or volume["status"] != "available":
                 why = f"Volume {each['id']} is {volume['status'] if volume else 'gone'}."
                 raise Fault(500, f"Build of instance {row['id']} aborted: {why}")
-            mounts.attach(each["id"], row["id"], tag=each["tag"], root=each["root"])
+            self._volumes.mounts.attach(each["id"], row["id"], tag=each["tag"], root=each["root"])
 
     async def _clear(self, id: str) -> None:
         """Remove the disk, or what a build that was cut short left of it."""
