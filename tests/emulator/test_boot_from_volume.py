@@ -14,7 +14,8 @@ from tests.waiting import wait_for
 from .conftest import Api
 
 SERVERS = "/compute/v2.1/servers"
-MARK = base64.b64encode(b'#!/bin/sh\necho "$HOSTNAME" >> "$INSTANCE_ROOT/marks"\n').decode()
+SCRIPT = b'#!/bin/sh\ncd "$INSTANCE_ROOT"\necho "$PWD" > place\necho "$HOSTNAME" >> marks\n'
+MARK = base64.b64encode(SCRIPT).decode()
 
 
 def boot(api: Api, name: str, *devices: dict[str, Any], **more: Any) -> str:
@@ -87,6 +88,20 @@ def test_a_volume_from_a_snapshot_goes_with_its_server_where_that_was_asked_for(
     assert api("DELETE", f"/volume/v3/{api.project}/volumes/{data['volumeId']}").status_code == 202
     assert api("DELETE", path).status_code == 202
     wait_for("the snapshot gone", lambda: api("GET", path).status_code == 404)
+
+
+def test_an_image_of_a_server_on_a_volume_boots_as_any_other(api: Api, running: Running, kept: str) -> None:
+    server = boot(api, "pictured", root("volume", kept))
+    path = f"{SERVERS}/{server}/action"
+    image = api("POST", path, {"createImage": {"name": "of a volume"}}).headers["Location"].rsplit("/", 1)[-1]
+    wait_for("the image", lambda: api.get(f"/image/v2/images/{image}")["status"] == "active")
+    api.until(server, "ACTIVE")
+    copy = api.boot("copy", imageRef=image)
+    disk = running.state_dir / "instances" / copy / "disk"
+    assert (disk / "place").read_text() == f"{disk}\n"
+    for each in (copy, server):
+        api.remove(each)
+    assert api("DELETE", f"/image/v2/images/{image}").status_code == 204
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,7 @@ class Snapshots(Part):
         id = row["id"]
         try:
             async with self._still(row):
-                upload.chunks = pack(self._life.guests.directory(id) / "disk")
+                upload.chunks = pack((self._life.guests.directory(id) / "disk").resolve())
                 await self._images.data.upload(upload, image)
         except Exception as error:
             log.warning("The snapshot %s of server %s failed: %r", image, id, error)
