@@ -91,8 +91,17 @@ def test_user_data_writes_to_the_console_log(api: Api, server: str) -> None:
 
     wait_for("the user data's output", lambda: "this is the user data" in output(None))
     whole = wait_for("the end of the boot", lambda: output(None) if "Startup finished" in output(None) else "")
-    assert output(1) == output("1") == whole.splitlines(keepends=True)[-1]
+    for count in (1, 3):  # what follows the last line end counts as a line, as in Nova
+        assert output(count) == output(str(count)) == "\n".join(whole.split("\n")[-count:])
+    assert output(-1) == whole
     assert output(0) == ""
+
+
+def test_a_server_has_no_password_of_its_own(api: Api, alt: Api, server: str) -> None:
+    path = f"/compute/v2.1/servers/{server}/os-server-password"
+    assert api.get(path) == {"password": ""}
+    assert api("DELETE", path).status_code == 204
+    assert alt("GET", path).status_code == 404
 
 
 def test_metadata_is_read_changed_and_removed(api: Api, server: str) -> None:
@@ -212,10 +221,22 @@ def test_networks_ports_and_fixed_addresses_are_honoured(api: Api) -> None:
     api("DELETE", f"/networking/v2.0/ports/{port['id']}")
 
 
+def test_a_network_that_is_named_twice_gives_two_ports(api: Api) -> None:
+    network = api.network()["id"]
+    id = api.boot("twice", networks=[{"uuid": network}] * 2)
+    assert len(api.server(id)["addresses"]["private"]) == 2
+    assert len(api.get(f"/networking/v2.0/ports?device_id={id}")["ports"]) == 2
+    api.remove(id)
+
+
 def test_security_groups_are_put_on_a_server_and_taken_off(api: Api) -> None:
     group = api.make("/networking/v2.0/security-groups", {"security_group": {"name": "extra"}})["security_group"]
     id = api.boot("grouped", security_groups=[{"name": "default"}, {"name": "extra"}])
     assert api.server(id)["security_groups"] == [{"name": "default"}, {"name": "extra"}]
+    named = {"name": "x", "imageRef": api.image(), "flavorRef": "1", "security_groups": [{"name": group["id"]}]}
+    created = api.make("/compute/v2.1/servers", {"server": named})["server"]
+    assert created["security_groups"] == [{"name": group["id"]}]  # as Nova does: what was sent
+    api.remove(created["id"])
     path = f"/compute/v2.1/servers/{id}/action"
     assert api("POST", path, {"removeSecurityGroup": {"name": "extra"}}).status_code == 202
     assert api.server(id)["security_groups"] == [{"name": "default"}]
@@ -248,7 +269,7 @@ WRONG = [
     ({"metadata": {str(i): "" for i in range(129)}}, 403, "Quota exceeded, too many metadata items in request."),
     ({"min_count": 2, "max_count": 1}, 400, "min_count must be <= max_count"),
     ({"surprise": 1}, 400, "Additional properties are not allowed ('surprise' was unexpected)"),
-    ({"block_device_mapping_v2": [{"source_type": "volume"}]}, 400, "Block Device Mapping is Invalid"),
+    ({"networks": [{"port": "00000000-0000-0000-0000-000000000000"}] * 2}, 400, "Each port may be named once."),
 ]
 
 
@@ -292,6 +313,7 @@ def test_unknown_paths_and_methods_get_novas_errors(api: Api) -> None:
         ("DELETE", "/servers/nope", 404, "itemNotFound"),
         ("GET", "/nope", 404, "itemNotFound"),
         ("PATCH", "/servers", 405, "badMethod"),
+        ("DELETE", "/servers/", 404, "itemNotFound"),
         ("GET", "/flavors/99", 404, "itemNotFound"),
     ):
         answer = api(method, f"/compute/v2.1{path}")
@@ -326,6 +348,9 @@ def test_flavors_state_their_cpu_share(api: Api) -> None:
     assert [int(each["quota:cpu_quota"]) for each in shares] == [25000, 50000, 100000, 100000]
     assert {each["quota:cpu_period"] for each in shares} == {"100000"}
     assert [each["id"] for each in api.get("/compute/v2.1/flavors?minRam=2000")["flavors"]] == ["3", "4"]
+    turned = api.get("/compute/v2.1/flavors?sort_key=memory_mb&sort_dir=desc")["flavors"]
+    assert [each["id"] for each in turned] == ["4", "3", "2", "1"]
+    assert api("GET", "/compute/v2.1/flavors?sort_key=colour").status_code == 400
 
 
 def test_key_pairs_are_imported_made_shown_and_deleted(api: Api) -> None:

@@ -42,6 +42,7 @@ def test_a_servers_description_and_addresses_are_changed(api: Api, server: str) 
     changed = api("PUT", path, body, **at("2.19")).json()["server"]
     assert (changed["description"], changed["accessIPv6"]) == ("mine", "::babe:dc0c:1602")
     assert "key_name" not in changed
+    assert api("PUT", path, {"server": {}}).json()["server"]["name"] == changed["name"]
     for wrong in ({"accessIPv4": "1.2.3"}, {"accessIPv6": "1.2.3.4"}, {"name": ""}):
         assert api("PUT", path, {"server": wrong}).status_code == 400
 
@@ -166,6 +167,13 @@ def test_an_image_is_named_in_the_body_from_2_45_on(api: Api, server: str) -> No
     wait_for("the image", lambda: api.get(f"/image/v2/images/{image}")["status"] == "active")
     api.until(server, "ACTIVE")
     assert api.get(f"{N}/images/{image}")["image"]["server"]["id"] == server
+    for query, found in (
+        *((f"server={server}", True), ("server=other", False), ("type=snapshot", True), ("type=base", False)),
+        *((f"property-instance_uuid={server}", True), ("minRam=1", False), ("changes-since=2999-01-01", False)),
+    ):
+        there = [each["id"] for each in api.get(f"{N}/images?{query}")["images"]]
+        assert (image in there) == found, query
+    assert len(api.get(f"{N}/images?limit=1")["images"]) == 1
     assert api("DELETE", f"{N}/images/{image}").status_code == 204
     assert api("GET", f"{N}/images/{image}").status_code == 404
 

@@ -16,7 +16,7 @@ import pytest
 
 from faafo_lab.cloud.emulator.machinery.guest.console import KEPT_BYTES, Console
 from faafo_lab.cloud.emulator.machinery.guest.units import UnitError, read_unit
-from faafo_lab.cloud.emulator.machinery.hypervisor import clocks
+from faafo_lab.cloud.emulator.machinery.hypervisor import governor
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Room, alive
@@ -250,9 +250,9 @@ def test_a_unit_is_signalled_frozen_and_thawed_with_its_children_though_the_gove
     children = room.pids()[1:]
 
     def runs() -> bool:
-        before = [clocks.posix_clock(pid) for pid in children]
+        before = [governor.posix_clock(pid) for pid in children]
         time.sleep(0.5)
-        return before != [clocks.posix_clock(pid) for pid in children]
+        return before != [governor.posix_clock(pid) for pid in children]
 
     wait_for("work", runs)
     assert in_instance(room, "systemctl freeze busy").returncode == 0

@@ -53,7 +53,7 @@ def prepare(guest: Guest) -> Path:
 
     Raises DiskError.
     """
-    disk = Path(guest.directory) / "disk"
+    disk = (Path(guest.directory) / "disk").resolve()  # where it is a volume, programs know it by the volume's place
     try:
         if not disk.is_dir() or not any(disk.iterdir()):
             unpack(Path(guest.image_path), disk)

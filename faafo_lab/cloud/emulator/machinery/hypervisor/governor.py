@@ -16,10 +16,10 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Collection, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from faafo_lab.cloud.emulator.machinery.hypervisor.clocks import best_clock
 from faafo_lab.cloud.emulator.machinery.hypervisor.load import LoadAverages
 from faafo_lab.cloud.emulator.system import tree
 
@@ -46,6 +46,8 @@ _SCAN_BEAT_NS = 2_000_000_000
 _NEW_PIDS_MAX = 256
 """With more new process numbers than this in a beat, walk the trees instead of looking at each number."""
 _THREADS_MAX = 64
+Clock = Callable[[int], int]
+"""CPU time of a process, all its threads, in ns. Raises OSError when it is gone (or is only a thread)."""
 
 
 class Process:
@@ -330,3 +332,27 @@ def _wanting(pid: int, seen: tree.Stat) -> int:
         return 0
     states = (tree.read(f"/proc/{pid}/task/{thread}/stat") for thread in threads)
     return sum(line[line.rfind(b")") + 2 : line.rfind(b")") + 3] in (b"R", b"D") for line in states)
+
+
+# How much CPU time a process has used, read as cheaply as the kernel lets us
+
+
+def posix_clock(pid: int) -> int:
+    """The kernel's CPU clock of any process: clock_getcpuclockid(3) without the call. About 1 us."""
+    return time.clock_gettime_ns((~pid << 3) | 2)
+
+
+def tick_clock(pid: int) -> int:
+    """/proc/PID/stat, in ticks (10 ms)."""
+    seen = tree.stat(pid)
+    if seen is None:
+        raise ProcessLookupError(pid)
+    return seen.cpu_ns
+
+
+def best_clock() -> Clock:
+    """The first of the two that works here for other processes than the caller."""
+    try:
+        return posix_clock if posix_clock(os.getppid() or os.getpid()) > 0 else tick_clock
+    except OSError:
+        return tick_clock

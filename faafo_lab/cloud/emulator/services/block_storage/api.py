@@ -124,3 +124,11 @@ class Volume(Service):
     def version(self, request: Request) -> JSON:
         """The version that there is."""
         return self._versions()
+
+    # What the compute service asks for besides
+
+    def discard(self, id: str) -> None:
+        """Delete a volume that a server takes along; one that is attached, or has snapshots, stays."""
+        row = self.store.table("volume").get(id)
+        if row and not row["attachment"] and not self.store.table("volume_snapshot").where(volume_id=id):
+            self.life.delete(id)

@@ -18,7 +18,8 @@ from faafo_lab.cloud.emulator.services.block_storage.base import moment
 from faafo_lab.cloud.emulator.services.block_storage.rows import Attachment, VolumeRow
 from faafo_lab.cloud.emulator.site import Site
 
-DEVICES = tuple(f"/dev/vd{letter}" for letter in string.ascii_lowercase[1:])  # vda is the instance's own disk
+DEVICES = tuple(f"/dev/vd{letter}" for letter in string.ascii_lowercase[1:])
+ROOT = "/dev/vda"  # the instance's disk: its own, or a volume, which has no link then
 
 
 class Mounts:
@@ -45,10 +46,10 @@ class Mounts:
             ((each["device"], row) for each, row in found if each["server_id"] == server), key=lambda pair: pair[0]
         )
 
-    def attach(self, id: str, server: str, *, tag: str | None = None) -> VolumeRow:
-        """Attach a volume that is available to a server, at the first free device. Raises a `Fault`."""
+    def attach(self, id: str, server: str, *, tag: str | None = None, root: bool = False) -> VolumeRow:
+        """Attach a volume that is available to a server: as its disk, or at the first free device. Raises a `Fault`."""
         taken = {device for device, _ in self._attached(server)}
-        device = next((each for each in DEVICES if each not in taken), None)
+        device = ROOT if root else next((each for each in DEVICES if each not in taken), None)
         if device is None:
             raise Fault(403, f"The maximum allowed number of volumes ({len(DEVICES)}) of server {server} is reached.")
         attachment: Attachment = {
@@ -87,6 +88,7 @@ class Mounts:
             return  # it will boot first
         place.mkdir(mode=0o700, exist_ok=True)
         wanted = {device[5:]: f"../../../volumes/{row['id']}" for device, row in self._attached(server)}
+        wanted.pop(ROOT[5:], None)
         for link in place.iterdir():
             if link.is_symlink() and (link.name not in wanted or str(link.readlink()) != wanted[link.name]):
                 link.unlink()

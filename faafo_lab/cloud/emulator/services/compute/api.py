@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Found, Request, Service, nova_error, route
@@ -13,23 +13,18 @@ from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
 from faafo_lab.cloud.emulator.machinery.metadata.api import Node
 from faafo_lab.cloud.emulator.services.block_storage.api import Volume
 from faafo_lab.cloud.emulator.services.compute import states, versions
-from faafo_lab.cloud.emulator.services.compute.actions import Actions, SmallActions
+from faafo_lab.cloud.emulator.services.compute.actions import Actions, InstanceActions, Rebuilding, SmallActions
 from faafo_lab.cloud.emulator.services.compute.attachments import Attachments
-from faafo_lab.cloud.emulator.services.compute.base import PREFIX, Links
+from faafo_lab.cloud.emulator.services.compute.base import PREFIX
 from faafo_lab.cloud.emulator.services.compute.flavors import Flavors
-from faafo_lab.cloud.emulator.services.compute.image_proxies import ImageProxies
-from faafo_lab.cloud.emulator.services.compute.instance_actions import InstanceActions
 from faafo_lab.cloud.emulator.services.compute.interfaces import Interfaces
-from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
-from faafo_lab.cloud.emulator.services.compute.network_proxies import NetworkProxies
+from faafo_lab.cloud.emulator.services.compute.keypairs import UserKeys
+from faafo_lab.cloud.emulator.services.compute.proxies import Proxies
 from faafo_lab.cloud.emulator.services.compute.quotas import QUOTAS, QuotaSets, refusal, used
-from faafo_lab.cloud.emulator.services.compute.rebuilding import Rebuilding
-from faafo_lab.cloud.emulator.services.compute.server_groups import ServerGroups, ServerTags
-from faafo_lab.cloud.emulator.services.compute.server_metadata import ServerMetadata
+from faafo_lab.cloud.emulator.services.compute.server_groups import ServerGroups
+from faafo_lab.cloud.emulator.services.compute.server_metadata import ServerMetadata, ServerTags
 from faafo_lab.cloud.emulator.services.compute.servers import Servers
 from faafo_lab.cloud.emulator.services.compute.snapshots import Snapshots
-from faafo_lab.cloud.emulator.services.compute.user_keys import UserKeys
-from faafo_lab.cloud.emulator.services.compute.wanted import Wanted
 from faafo_lab.cloud.emulator.services.image.api import Image
 from faafo_lab.cloud.emulator.services.network.api import Network
 from faafo_lab.cloud.emulator.site import Site
@@ -41,7 +36,7 @@ class Compute(Service):
     prefix, type, name, endpoint = PREFIX, "compute", "nova", "/v2.1"
     PARTS = (
         *(Servers, ServerMetadata, ServerTags, Actions, SmallActions, Interfaces, Attachments, InstanceActions),
-        *(Flavors, UserKeys, ServerGroups, QuotaSets, NetworkProxies, ImageProxies),
+        *(Flavors, UserKeys, ServerGroups, QuotaSets, Proxies),
     )
     QUOTAS = QUOTAS
     ADDRESSES: ClassVar[Mapping[str, tuple[str, ...]]] = {"server": ("networks", "access_ipv4")}
@@ -50,26 +45,14 @@ class Compute(Service):
         self, site: Site, tokens: Tokens, network: Network, images: Image, volumes: Volume, hypervisor: Hypervisor
     ) -> None:
         super().__init__(site, tokens)
-        self.life = life = Lifecycle(site, network, images, volumes.mounts, hypervisor)
-        self._hypervisor = hypervisor
         quotas = Quotas(site, QUOTAS, refusal, used(site.store))
-        links, wanted = Links(site), Wanted(site.store, network, images, quotas.limit)
-        self.quota_sets = QuotaSets(quotas)
-        self.servers = servers = Servers(site, links, life, network, volumes.mounts, wanted, quotas)
-        self.metadata = ServerMetadata(servers, quotas.limit)
-        self.tags = ServerTags(links, servers)
-        self.small = SmallActions(servers, life)
-        self.interfaces = Interfaces(servers, life, network, wanted)
-        rebuilding = Rebuilding(links, servers, life, images, wanted, quotas)
-        snapshots = Snapshots(life, images, hypervisor, wanted)
-        self.actions = Actions(servers, life, self.small, self.interfaces, rebuilding, snapshots)
-        self.attachments = Attachments(links, servers, volumes)
-        self.instance_actions = InstanceActions(links, life)
-        self.flavors = Flavors(links)
-        self.keys = UserKeys(site.store, links, quotas.limit)
-        self.groups = ServerGroups(site.store, quotas.limit)
-        self.network_proxies = NetworkProxies(servers, network)
-        self.image_proxies = ImageProxies(links, images, volumes)
+        self.servers = servers = Servers(site, network, images, volumes, hypervisor, quotas)
+        self.life = servers.life
+        self.quota_sets, self.flavors = QuotaSets(quotas), Flavors(servers.links)
+        self.small, self.interfaces, self.attachments = SmallActions(servers), Interfaces(servers), Attachments(servers)
+        self.actions = Actions(servers, self.small, self.interfaces, Rebuilding(servers), Snapshots(servers))
+        self.metadata, self.tags, self.groups = ServerMetadata(servers), ServerTags(servers), ServerGroups(servers)
+        self.instance_actions, self.keys, self.proxies = InstanceActions(servers), UserKeys(servers), Proxies(servers)
         self.store.watch({"server"}, network.changed)
 
     def setup(self) -> None:
@@ -90,7 +73,7 @@ class Compute(Service):
     def sockets(self, id: str) -> Path | None:
         """Where the ports of an instance are; None where there is nothing to connect to."""
         row = self.life.servers.get(id)
-        return self._hypervisor.ports_dir(id) if row is not None and row["vm_state"] in states.CONNECTED else None
+        return self.life.hypervisor.ports_dir(id) if row is not None and row["vm_state"] in states.CONNECTED else None
 
     # Words and versions
 
@@ -108,6 +91,12 @@ class Compute(Service):
             "X-Openstack-Request-Id": request.id,
             "X-Compute-Request-Id": request.id,
         }
+
+    def no_method(self, request: Request) -> NoReturn:
+        """A collection is not deleted: as in Nova, an id is missing."""
+        if request.method == "DELETE":
+            self.no_resource(request)
+        super().no_method(request)
 
     def negotiate(self, request: Request) -> None:
         """The microversion that the headers ask for. Raises a 400 or 406 `Fault`."""
@@ -156,10 +145,6 @@ class Compute(Service):
         return {"availabilityZoneInfo": [{"zoneName": "nova", "zoneState": {"available": True}, "hosts": None}]}
 
     @route("GET", "/v2.1/os-availability-zone/detail")
-    def zones_detail(self, request: Request) -> JSON:
-        """The zone's hosts, which only an administrator may see."""
-        raise Fault(403, "Policy doesn't allow os_compute_api:os-availability-zone:detail to be performed.")
-
     @route("GET", "/v2.1/os-aggregates")
     @route("GET", "/v2.1/os-hypervisors")
     @route("GET", "/v2.1/os-hypervisors/detail")
@@ -167,7 +152,8 @@ class Compute(Service):
     def machines(self, request: Request) -> JSON:
         """What the cloud is made of, which only an administrator may see."""
         kind, _, detail = request.path.split("/", 2)[2].partition("/")
-        rule = "index" if kind == "os-aggregates" else "list-detail" if detail else "list"
+        rules = {"os-availability-zone": "detail", "os-aggregates": "index"}
+        rule = rules.get(kind, "list-detail" if detail else "list")
         raise Fault(403, f"Policy doesn't allow os_compute_api:{kind}:{rule} to be performed.")
 
     @route("GET", "/v2.1/extensions")

@@ -7,11 +7,11 @@ from typing import Any
 
 from faafo_lab.cloud.emulator.common.schema import UUID
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
-from faafo_lab.cloud.emulator.services.block_storage.api import Volume
+from faafo_lab.cloud.emulator.services.block_storage.mounts import ROOT
 from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
 from faafo_lab.cloud.emulator.services.compute import states, versions
-from faafo_lab.cloud.emulator.services.compute.base import Links, form, only
-from faafo_lab.cloud.emulator.services.compute.servers import Servers
+from faafo_lab.cloud.emulator.services.compute.base import form, only
+from faafo_lab.cloud.emulator.services.compute.servers import Part
 from faafo_lab.cloud.emulator.services.compute.wanted import TAG
 
 ATTACH: JSON = {
@@ -20,11 +20,8 @@ ATTACH: JSON = {
 }
 
 
-class Attachments:
+class Attachments(Part):
     """The operations on servers' volumes."""
-
-    def __init__(self, links: Links, servers: Servers, volumes: Volume) -> None:
-        self._links, self._servers, self._volumes = links, servers, volumes
 
     @route("GET", "/v2.1/servers/{id}/os-volume_attachments")
     def list_attachments(self, request: Request, id: str) -> JSON:
@@ -48,6 +45,7 @@ class Attachments:
                 f"downloading to reserve, but the current status is {volume['status']}.",
             )
         row = self._volumes.mounts.attach(volume["id"], id, tag=wanted.get("tag"))
+        self._life.history.done(request, id, states.ATTACH_VOLUME)
         return {"volumeAttachment": attachment_view(row["id"], row["attachment"])}
 
     def _attached(self, request: Request, id: str, volume: str) -> VolumeRow:
@@ -71,9 +69,14 @@ class Attachments:
     @route("DELETE", "/v2.1/servers/{id}/os-volume_attachments/{volume}")
     def detach(self, request: Request, id: str, volume: str) -> Answer:
         """Detach a volume from a server."""
-        row = self._attached(request, id, volume)
-        states.DETACH_VOLUME.check(self._servers.find(request, id))
+        row, server = self._attached(request, id, volume), self._servers.find(request, id)
+        states.DETACH_VOLUME.check(server)
+        if row["attachment"] and row["attachment"]["device"] == ROOT:
+            raise Fault(400, "Cannot detach a root device volume")
+        left = [each for each in server.get("volumes", []) if each["id"] != volume]
+        self._servers.table.update(id, volumes=left)
         self._volumes.mounts.detach(row["id"])
+        self._life.history.done(request, id, states.DETACH_VOLUME)
         return Answer(202)
 
 

@@ -51,8 +51,10 @@ class Links:
             {"rel": "bookmark", "href": f"{self.root}/{kind}/{id}"},
         ]
 
-    def page(self, request: Request, rows: Sequence[T], key: Callable[[T], Any], name: str) -> tuple[Sequence[T], JSON]:
+    def page(
+        self, request: Request, rows: Sequence[T], key: Callable[[T], Any], name: str, offset: int = 0
+    ) -> tuple[Sequence[T], JSON]:
         """The rows after the marker, at most `limit`, and, under a name, the link to the rest. Raises a 400 `Fault`."""
-        page, query = PAGER.cut(rows, request, key=key)
+        page, query = PAGER.cut(rows, request, offset, key)
         href = f"{self.root}{request.path}?{query}"
         return page, {name: [{"rel": "next", "href": href}]} if query else {}

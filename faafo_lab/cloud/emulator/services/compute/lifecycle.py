@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import shutil
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -15,7 +13,9 @@ from typing import Any
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, now
 from faafo_lab.cloud.emulator.common.store import Row, Table
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
-from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
+from faafo_lab.cloud.emulator.services.block_storage import files
+from faafo_lab.cloud.emulator.services.block_storage.api import Volume
+from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
 from faafo_lab.cloud.emulator.services.compute import states
 from faafo_lab.cloud.emulator.services.compute.guests import Guests
 from faafo_lab.cloud.emulator.services.compute.history import History
@@ -29,6 +29,7 @@ from faafo_lab.cloud.emulator.site import Site
 log = logging.getLogger(__name__)
 
 BOOTS_AT_ONCE = 8
+LOOK_SECONDS = 0.05  # between two looks whether a volume is filled
 STOP_GRACE_SECONDS = 10.0  # a service's time to end by itself at a stop or a soft reboot
 CLOSE_GRACE_SECONDS = 3.0  # the same, when the whole cloud stops
 Changes = dict[str, Any]  # of a server's row
@@ -38,13 +39,13 @@ IS_OFF: Changes = {"vm_state": states.OFF.vm_state, "power_state": states.OFF.po
 class Lifecycle:
     """All servers' lives."""
 
-    def __init__(self, site: Site, network: Network, images: Image, mounts: Mounts, hypervisor: Hypervisor) -> None:
+    def __init__(self, site: Site, network: Network, images: Image, volumes: Volume, hypervisor: Hypervisor) -> None:
         self.servers: Table[ServerRow] = site.store.table("server")
         self.history = History(site.store)
         self.tasks = Tasks(self.history, self._fail)
-        self.guests = Guests(site, network, images, mounts, hypervisor)
-        self._site, self._network, self._images, self._mounts = site, network, images, mounts
-        self._hypervisor = hypervisor
+        self.guests = Guests(site, network, images, volumes.mounts, hypervisor)
+        self._site, self._network, self._images, self._volumes = site, network, images, volumes
+        self.hypervisor = hypervisor
         self._boots = asyncio.Semaphore(BOOTS_AT_ONCE)
         self._steps: dict[Action, Callable[[str], Awaitable[Changes | None]]] = {
             states.CREATE: self._build,
@@ -84,10 +85,9 @@ class Lifecycle:
     def confirm(self, request: Request, row: ServerRow) -> None:
         """Forget the old flavor of a server that was resized. Raises a 409 `Fault`."""
         states.CONFIRM.check(row)
-        self.history.begin(request, row["id"], states.CONFIRM)
+        self.history.done(request, row["id"], states.CONFIRM)
         state = "active" if row["power_state"] == RUNNING else "stopped"
         self._set(row["id"], vm_state=state, old_flavor_id=None, old_vm_state=None)
-        self.history.end(row["id"], request.id, "Success")
 
     def delete(self, id: str) -> None:
         """Kill it and remove all that it had, whatever is being done with it; a snapshot that is being taken, too."""
@@ -154,13 +154,13 @@ class Lifecycle:
             self._find_host(row)
             self._set(id, task_state="networking")
             with self._site.store.transaction():
-                for wanted in row["networks"]:
+                for wanted in () if self._network.ports_of(id) else row["networks"]:  # it has all of them, or none
                     if "uuid" in wanted and self._network.networks.table[wanted["uuid"]]["router:external"]:
                         why = "Failed to allocate the network(s), not rescheduling."  # Nova's words: Neutron refuses
                         raise Fault(500, f"Build of instance {id} aborted: {why}")
-                    had = {port["network_id"] for port in self._network.ports_of(id)}
-                    if wanted.get("port", "") in self._network.ports.table or wanted.get("uuid") not in had:
-                        self.connect(row, wanted)
+                    self.connect(row, wanted)
+            self._set(id, task_state="block_device_mapping")
+            await self._attach(row)
             self._set(id, task_state="spawning")
             await self._clear(id)
             return await self._boot(id)
@@ -172,23 +172,40 @@ class Lifecycle:
         if group is None or group["policy"] != "anti-affinity":
             return
         for other in self.servers.where(server_group_id=group["id"]):
-            there = other["launched_at"] or other["task_state"] in ("networking", "spawning")
+            there = other["launched_at"] or other["task_state"] in ("networking", "block_device_mapping", "spawning")
             if there and other["id"] != row["id"]:
                 raise Fault(500, "No valid host was found. There are not enough hosts available.")
+
+    async def _attach(self, row: ServerRow) -> None:
+        """Attach the volumes that it boots with, as soon as they are filled. Raises a `Fault`."""
+        table: Table[VolumeRow] = self._site.store.table("volume")
+        for each in row.get("volumes", []):
+            while (volume := table.get(each["id"])) and volume["status"] == "creating":
+                await asyncio.sleep(LOOK_SECONDS)
+            if volume and volume["attachment"] and volume["attachment"]["server_id"] == row["id"]:
+                continue  # a build that was cut short had it
+            if not volume or volume["status"] != "available":
+                why = f"Volume {each['id']} is {volume['status'] if volume else 'gone'}."
+                raise Fault(500, f"Build of instance {row['id']} aborted: {why}")
+            self._volumes.mounts.attach(each["id"], row["id"], tag=each["tag"], root=each["root"])
 
     async def _clear(self, id: str) -> None:
         """Remove the disk, or what a build that was cut short left of it."""
         directory = self.guests.directory(id)
         if directory.exists():
-            await self._hypervisor.kill(id)
-            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+            await self.hypervisor.kill(id)
+            await asyncio.to_thread(files.clear, directory)
 
     async def _boot(self, id: str) -> Changes:
         """Boot the server, new or not."""
         guest = self.guests.guest(self.servers[id])
         Path(guest.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._mounts.plug(id)
-        await self._hypervisor.boot(guest)
+        for each in self.servers[id].get("volumes", []):
+            if each["root"]:
+                with contextlib.suppress(FileExistsError):
+                    Path(guest.directory, "disk").symlink_to(f"../../volumes/{each['id']}")
+        self._volumes.mounts.plug(id)
+        await self.hypervisor.boot(guest)
         launched = self.servers[id]["launched_at"] or now()[:-1] + ".000000"
         return {"booted": True, "fault": None, "launched_at": launched}
 
@@ -198,7 +215,7 @@ class Lifecycle:
 
     async def _shutdown(self, id: str) -> None:
         """Its services get time to end."""
-        await self._hypervisor.shutdown(id, STOP_GRACE_SECONDS)
+        await self.hypervisor.shutdown(id, STOP_GRACE_SECONDS)
 
     async def _reboot(self, end: Callable[[str], Awaitable[None]], id: str) -> Changes:
         await end(id)
@@ -233,10 +250,13 @@ class Lifecycle:
         return {**(await self._boot(id) if was_active else IS_OFF), "old_vm_state": None}
 
     async def _delete(self, id: str) -> None:
-        await self._hypervisor.kill(id)
-        await asyncio.to_thread(_remove, self.guests.directory(id))
-        self._mounts.release(id)
+        await self.hypervisor.kill(id)
+        await asyncio.to_thread(files.remove, self.guests.directory(id))
         row = self.servers[id]
+        self._volumes.mounts.release(id)
+        for each in row.get("volumes", []):
+            if each["delete"]:
+                self._volumes.discard(each["id"])
         with self._site.store.transaction():
             for port in self._network.ports_of(id):
                 self.disconnect(row, port)
@@ -266,7 +286,7 @@ class Lifecycle:
         """At the emulator's start: boot what was active, finish what was begun, remove what nobody has."""
         for directory in self.guests.directories.iterdir():
             if directory.name not in self.servers:
-                shutil.rmtree(directory, ignore_errors=True)
+                files.clear(directory)
         for id in [row["id"] for row in sorted(self.servers, key=lambda row: row["created"])]:
             self.forget_snapshot(id)
             action = states.at_start(self.servers[id])
@@ -281,16 +301,5 @@ class Lifecycle:
         await self.tasks.close()
         active = [row["id"] for row in self.servers if row["power_state"] == RUNNING]
         if active:
-            stops = (self._hypervisor.shutdown(id, CLOSE_GRACE_SECONDS) for id in active)
+            stops = (self.hypervisor.shutdown(id, CLOSE_GRACE_SECONDS) for id in active)
             await asyncio.gather(*stops, return_exceptions=True)
-
-
-def _remove(directory: Path) -> None:
-    """Remove a directory at once: moved out of the way first, so that a half-removed one is never used again.
-
-    It may not be there yet, or, where a build was to be begun anew, just be removed.
-    """
-    grave = directory.with_name(f"{directory.name}.deleted-{time.monotonic_ns()}")
-    with contextlib.suppress(FileNotFoundError):
-        directory.rename(grave)
-    shutil.rmtree(grave, ignore_errors=True)

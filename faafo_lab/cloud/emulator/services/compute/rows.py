@@ -15,7 +15,7 @@ class ServerRow(TypedDict):
     user_id: str
     name: str
     description: NotRequired[str | None]
-    image_id: str
+    image_id: str  # "" where it boots from a volume
     flavor_id: str
     key_name: str | None
     public_key: str | None
@@ -41,6 +41,7 @@ class ServerRow(TypedDict):
     power_state: int
     booted: bool  # from its disk, before
     fault: JSON | None
+    volumes: NotRequired[list[JSON]]  # what it boots with: {"id", "root", "delete", "tag"}
     hostless: NotRequired[bool]  # no host took it: it failed before it was on one
     snapshot_id: NotRequired[str | None]  # the image that its disk becomes now
     new_flavor_id: NotRequired[str | None]  # the flavor to come

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain, repeat
 
+from faafo_lab.cloud.emulator.common.pages import TAG_FILTERS, tagged
 from faafo_lab.cloud.emulator.common.service import Fault, Request
 from faafo_lab.cloud.emulator.services.compute import states, versions
+from faafo_lab.cloud.emulator.services.compute.base import PAGER
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
 
 STATUSES = frozenset(
@@ -40,18 +44,15 @@ SORT_KEYS = {  # Nova's name: the row's
 }
 
 
+ORDER = replace(PAGER, keys=tuple(SORT_KEYS.values()), rank=str)
+
+
 def in_order(rows: list[ServerRow], request: Request) -> list[ServerRow]:
     """The servers by the query's sort_key and sort_dir, or the newest first. Raises a 400 `Fault`."""
     keys, directions = request.query.get("sort_key", ["created_at"]), request.query.get("sort_dir", [])
-    for name, values, allowed in (("sort_key", keys, SORT_KEYS), ("sort_dir", directions, ("asc", "desc"))):
-        if wrong := [value for value in values if value not in allowed]:
-            raise Fault(400, f"Invalid input for query parameters {name}. Value: {wrong[0]}.")
+    by = zip(keys, chain(directions, repeat("desc")), strict=False)
     rows = sorted(rows, key=lambda row: (row["created"], row["launch_index"], row["id"]))
-    for number, key in reversed(list(enumerate(keys))):
-        field = SORT_KEYS[key]
-        reverse = (directions[number] if number < len(directions) else "desc") == "desc"
-        rows.sort(key=lambda row, field=field: str(row.get(field)), reverse=reverse)  # type: ignore[misc]
-    return rows
+    return ORDER.sort(rows, [(SORT_KEYS.get(key, repr(key)), direction) for key, direction in by])
 
 
 class Filters:
@@ -90,20 +91,13 @@ class Filters:
             return False
         if "name" in self._query and not _search(self._query["name"][-1], row["name"]):
             return False
-        if "ip" in self._query and not any(_search(self._query["ip"][-1], each) for each in self._fixed(row)):
-            return False
-        if "ip6" in self._query and self._version in versions.ADDRESS6_FILTER:
-            return False  # no server has an IPv6 address
-        return self._version not in versions.TAGS or self._tagged(row.get("tags", []))
-
-    def _tagged(self, tags: list[str]) -> bool:
-        for name in ("tags", "tags-any", "not-tags", "not-tags-any"):
-            if name in self._query:
-                wanted = set(self._query[name][-1].split(","))
-                fits = bool(wanted & set(tags)) if name.endswith("-any") else wanted <= set(tags)
-                if fits == name.startswith("not-"):
-                    return False
-        return True
+        for name in ("ip", "ip6") if self._version in versions.ADDRESS6_FILTER else ("ip",):
+            there = [each for each in self._fixed(row) if (":" in each) == (name == "ip6")]
+            if name in self._query and not any(_search(self._query[name][-1], each) for each in there):
+                return False
+        if self._version not in versions.TAGS:
+            return True
+        return all(tagged(row.get("tags", []), name, self._query[name]) for name in TAG_FILTERS if name in self._query)
 
 
 def moment_of(text: str | None) -> float | None:

@@ -22,14 +22,12 @@ from faafo_lab.cloud.emulator.common.actions import action
 from faafo_lab.cloud.emulator.common.forwarding import ask, forward
 from faafo_lab.cloud.emulator.common.service import Answer, Request
 from faafo_lab.cloud.emulator.machinery.guest import relocation
-from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
 from faafo_lab.cloud.emulator.services.compute import states, versions
 from faafo_lab.cloud.emulator.services.compute.base import only
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
-from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
-from faafo_lab.cloud.emulator.services.compute.wanted import METADATA, Wanted
-from faafo_lab.cloud.emulator.services.image.api import Image
+from faafo_lab.cloud.emulator.services.compute.servers import Part
+from faafo_lab.cloud.emulator.services.compute.wanted import METADATA
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +36,8 @@ COMPRESSION = 1  # the disk's files are small or compressed already: speed is wh
 CREATE_IMAGE = only({"name": {"type": "string", "minLength": 1, "maxLength": 255}, "metadata": METADATA}, ["name"])
 
 
-class Snapshots:
+class Snapshots(Part):
     """The action createImage."""
-
-    def __init__(self, life: Lifecycle, images: Image, hypervisor: Hypervisor, wanted: Wanted) -> None:
-        self._life, self._images, self._hypervisor, self._wanted = life, images, hypervisor, wanted
 
     @action("createImage")
     async def create_image(self, request: Request, row: ServerRow, value: Any) -> Answer:
@@ -84,7 +79,7 @@ class Snapshots:
         id = row["id"]
         try:
             async with self._still(row):
-                upload.chunks = pack(self._life.guests.directory(id) / "disk")
+                upload.chunks = pack((self._life.guests.directory(id) / "disk").resolve())
                 await self._images.data.upload(upload, image)
         except Exception as error:
             log.warning("The snapshot %s of server %s failed: %r", image, id, error)
@@ -97,11 +92,11 @@ class Snapshots:
         if row["vm_state"] != "active":
             yield
             return
-        await self._hypervisor.freeze(row["id"])
+        await self._life.hypervisor.freeze(row["id"])
         try:
             yield
         finally:
-            await self._hypervisor.thaw(row["id"])
+            await self._life.hypervisor.thaw(row["id"])
 
 
 _GLANCE = frozenset(

@@ -55,6 +55,7 @@ def unlocked(row: ServerRow) -> None:
         raise Fault(409, f"Instance {row['id']} is locked")
 
 
+_WAYS = ("attach", "detach")
 PORTS, VOLUMES = "active paused stopped", "active paused suspended stopped resized"
 
 # fmt: off
@@ -85,8 +86,8 @@ REVERT = Action("revertResize", "resized",    "resize_reverting", "active", RUNN
 CONFIRM = Action("confirmResize", "resized", event="confirm_resize")
 SNAPSHOT = Action("createImage", "active stopped paused suspended", "image_snapshot", event="snapshot_instance")
 LOCK, UNLOCK = Action("lock"), Action("unlock")
-ATTACH_PORT, DETACH_PORT = Action("attach_interface", PORTS), Action("detach_interface", PORTS)
-ATTACH_VOLUME, DETACH_VOLUME = Action("attach_volume", VOLUMES), Action("detach_volume", VOLUMES)
+ATTACH_PORT, DETACH_PORT = (Action(f"{name}_interface", PORTS, event=f"{name}_interface") for name in _WAYS)
+ATTACH_VOLUME, DETACH_VOLUME = (Action(f"{name}_volume", VOLUMES, event=f"{name}_volume") for name in _WAYS)
 # fmt: on
 
 

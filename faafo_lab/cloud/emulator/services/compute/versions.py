@@ -25,6 +25,7 @@ def _until(minor: int) -> Versions:
 
 
 KEY_TYPES = _since(2)
+SERVER_ATTRIBUTES = _since(3)
 ADDRESS6_FILTER = _since(5)
 SCREENS, REMOTE_CONSOLES = _until(5), _since(6)
 LOCKED = _since(9)

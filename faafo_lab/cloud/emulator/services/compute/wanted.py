@@ -12,6 +12,7 @@ from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
 from faafo_lab.cloud.emulator.common.store import Row, Store, Table
 from faafo_lab.cloud.emulator.services.compute import versions
 from faafo_lab.cloud.emulator.services.compute.base import only
+from faafo_lab.cloud.emulator.services.compute.block_devices import DEVICE
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS, Flavor
 from faafo_lab.cloud.emulator.services.compute.rows import GroupRow, KeyRow, ServerRow
 from faafo_lab.cloud.emulator.services.image.api import Image
@@ -95,7 +96,7 @@ SERVER: JSON = {
     "return_reservation_id": {"type": ["boolean", "string"]},
     "OS-DCF:diskConfig": {"type": "string", "enum": ["AUTO", "MANUAL"]},
     "block_device_mapping": {"type": "array"},
-    "block_device_mapping_v2": {"type": "array"},
+    "block_device_mapping_v2": {"type": "array", "items": DEVICE},
 }
 
 
@@ -134,9 +135,7 @@ class Wanted:
 
     def image(self, request: Request, wanted: JSON, flavor: Flavor) -> ImageRow:
         """The image, which has to fit the flavor."""
-        if wanted.get("block_device_mapping") or not _boots_from_image(wanted):
-            raise Fault(400, "Block Device Mapping is Invalid: this cloud boots servers from images.")
-        if "imageRef" not in wanted:
+        if not wanted.get("imageRef"):
             raise Fault(400, "Missing imageRef attribute")
         id = wanted["imageRef"].rstrip("/").rsplit("/", 1)[-1]
         image = self._images.get(id)
@@ -200,6 +199,11 @@ class Wanted:
                 raise Fault(409, "Multiple possible networks found, use a Network ID to be more specific.")
             return [{"uuid": row["id"]} for row in own if network.subnets.table.where(network_id=row["id"])]
         found: list[JSON] = []
+        given = [item["port"] for item in items if item.get("port")]
+        if len(given) > len(set(given)):
+            raise Fault(400, "Each port may be named once.")
+        if count > 1 and any(item.get("fixed_ip") for item in items):
+            raise Fault(400, "Invalid launch args: max_count must be 1 if a fixed IP is requested.")
         for item in items:
             if item.get("port"):
                 found.append({"port": self._port(request, item["port"], count)["id"]})
@@ -250,15 +254,3 @@ class Wanted:
         if count > 1:
             raise Fault(400, "Unable to launch multiple instances with a single configured port ID.")
         return port
-
-
-def _boots_from_image(wanted: JSON) -> bool:
-    """Whether the block devices, if any are named, only say that the server boots from its image."""
-    plain = {"uuid": wanted.get("imageRef"), "source_type": "image", "destination_type": "local"}
-    devices = wanted.get("block_device_mapping_v2", [])
-    return len(devices) <= 1 and all(
-        isinstance(device, dict)
-        and str(device.get("boot_index")) == "0"
-        and all(device.get(name) == value for name, value in plain.items())
-        for device in devices
-    )
