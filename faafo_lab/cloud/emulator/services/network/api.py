@@ -18,7 +18,6 @@ from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
 from faafo_lab.cloud.emulator.services.network import initial
-from faafo_lab.cloud.emulator.services.network.auto import AutoAllocated
 from faafo_lab.cloud.emulator.services.network.base import Collection
 from faafo_lab.cloud.emulator.services.network.extensions import Extensions
 from faafo_lab.cloud.emulator.services.network.floating import FloatingIps
@@ -56,7 +55,7 @@ class Network(Service):
     """The network service."""
 
     prefix, type, name = "/networking", "network", "neutron"
-    PARTS = (*KINDS, Tags, Extensions, QuotaSets, AutoAllocated)
+    PARTS = (*KINDS, Tags, Extensions, QuotaSets)
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"kind": tuple(kind.path() for kind in KINDS)}
     QUOTAS = QUOTAS
     ADDRESSES: ClassVar[Mapping[str, tuple[str, ...]]] = {kind.name: kind.addressed for kind in KINDS}
@@ -86,7 +85,6 @@ class Network(Service):
         self.collections = {kind.path(): kind for kind in kinds}
         self.tags = Tags(self.collection)
         self.extensions = Extensions()
-        self.auto_allocated = AutoAllocated(self)
         self._applying: asyncio.Handle | None = None
         self._apply_at = 0.0  # by the loop's clock
         watched = {"port", "floatingip", "security_group", "security_group_rule", "address_group"}

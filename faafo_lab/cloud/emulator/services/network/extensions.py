@@ -47,7 +47,6 @@ EXTENSIONS = {
     "address-scope": "Address scope",
     "security-groups-normalized-cidr": "Normalized CIDR field for security group rules",
     "security-groups-remote-address-group": "Remote address group id field for security group rules",
-    "auto-allocated-topology": "Auto Allocated Topology Services",
 }
 
 

@@ -63,7 +63,7 @@ class Ports(Collection):
             raise refused("MacAddressInUse", network["id"], own)
         return {
             **row,
-            "fixed_ips": self.addresses(network, row["fixed_ips"], own),
+            "fixed_ips": self.addresses(network, row["fixed_ips"], own, owner=row["device_owner"]),
             "mac_address": own,
             "allowed_address_pairs": pairs_of(own, row["allowed_address_pairs"] or []),
             "extra_dhcp_opts": merged([], row["extra_dhcp_opts"] or []),
@@ -71,14 +71,17 @@ class Ports(Collection):
         }
 
     def addresses(
-        self, network: Row, wanted: list[JSON] | None, mac: str, keep: frozenset[str] = frozenset()
+        self, network: Row, wanted: list[JSON] | None, mac: str, keep: frozenset[str] = frozenset(), owner: str = ""
     ) -> list[JSON]:
-        """The fixed addresses asked for, or the network's first free ones. Raises a `Fault`.
+        """The fixed addresses asked for, or the network's first free ones for ports of this owner. Raises a `Fault`.
 
         Those in `keep` are the port's already.
         """
         subnets = sorted(self.network.subnets.table.where(network_id=network["id"]), key=lambda row: row["created_at"])
-        groups = [subnets] * len(wanted) if wanted is not None else self._one_of_each(subnets)
+        meant = [subnet for subnet in subnets if owner in (subnet["service_types"] or [owner])]
+        if wanted is None and subnets and not meant:
+            raise refused("IpAddressGenerationFailureNoMatchingSubnet")
+        groups = [subnets] * len(wanted) if wanted is not None else self._one_of_each(meant)
         found: list[JSON] = []
         for item, group in zip([{}] * len(groups) if wanted is None else wanted, groups, strict=True):
             subnet_id, ip = item.get("subnet_id"), item.get("ip_address")
@@ -152,7 +155,7 @@ class Ports(Collection):
 
     def plug(self, project: str, values: JSON, owned: JSON) -> Row:
         """Make an instance's port: `owned` says whose it is. Raises a `Fault`."""
-        row = self.complete(self.network.networks.table[values["network_id"]], self.new(project, values))
+        row = self.complete(self.network.networks.table[values["network_id"]], self.new(project, {**values, **owned}))
         self.network.quotas.claim(project, {self.name: 1})
         return self.table.put({**row, **owned})
 

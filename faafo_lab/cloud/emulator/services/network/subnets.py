@@ -46,6 +46,13 @@ def route(value: Any) -> JSON:
     return {"destination": checks.cidr(value["destination"]), "nexthop": checks.address(value["nexthop"])}
 
 
+def service_type(value: Any) -> str:
+    """The owner of the ports that a subnet is for."""
+    if not str(value).startswith(("network:", "compute:", "baremetal:")):
+        raise ValueError(f"{shown(value)} is not a valid subnet service type.")
+    return str(value)
+
+
 class Subnets(Collection):
     """Subnets: addresses of a network."""
 
@@ -67,7 +74,7 @@ class Subnets(Collection):
         "subnetpool_id": Attribute(checks.optional(checks.uuid), None, put=False),
         "use_default_subnetpool": Attribute(checks.boolean, False, put=False),
         "prefixlen": Attribute(checks.optional(checks.integer(0, 128)), None, put=False),
-        "service_types": Attribute(checks.each(checks.text()), []),
+        "service_types": Attribute(checks.each(service_type), []),
     }
 
     def creating(self, request: Request, row: Row) -> Row:

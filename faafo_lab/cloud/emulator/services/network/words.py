@@ -84,6 +84,7 @@ WORDS: Mapping[int, Mapping[str, str]] = {
         "GatewayConflictWithAllocationPools": "Gateway ip {} conflicts with allocation pool {}.",
         "GatewayIpInUse": "Current gateway ip {} already in use by a router. Unable to update.",
         "IpAddressGenerationFailure": "No more IP addresses available on network {}.",
+        "IpAddressGenerationFailureNoMatchingSubnet": "No valid service subnet for the given device owner.",
         "IpAddressInUse": "Unable to complete operation for network {}. The IP address {} is in use.",
         "MacAddressInUse": "Unable to complete operation for network {}. The mac address {} is in use.",
         "NetworkInUse": "Unable to complete operation on network {}. There are one or more ports still in use on the"
