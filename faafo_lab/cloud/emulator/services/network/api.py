@@ -36,19 +36,7 @@ from faafo_lab.cloud.emulator.site import Site
 
 APPLY_REST = 9  # times as long as it took, before the switch is told again: many changes cost no more than their number
 
-KINDS = (
-    Networks,
-    Subnets,
-    SubnetPools,
-    Ports,
-    Routers,
-    SecurityGroups,
-    SecurityGroupRules,
-    FloatingIps,
-    RbacPolicies,
-    AddressScopes,
-    AddressGroups,
-)
+KINDS = tuple(Collection.__subclasses__())  # every kind that is imported above
 
 
 class Network(Service):
