@@ -47,6 +47,20 @@ EXAMPLES: dict[str, list[Any]] = {
             }
         }
     ],
+    "rbac-policies": [
+        {
+            "rbac_policy": {
+                "object_type": "network",
+                "object_id": "<networks>",
+                "action": "access_as_shared",
+                "target_tenant": "fuzz",
+            }
+        }
+    ],
+    "address-scopes": [{"address_scope": {"name": "fuzz", "ip_version": 4}}],
+    "address-groups": [{"address_group": {"name": "fuzz", "addresses": ["10.0.0.0/24"]}}],
+    "add_addresses": [{"addresses": ["10.1.0.0/24"]}],
+    "remove_addresses": [{"addresses": ["10.0.0.0/24"]}],
     "routers": [{"router": {"name": "fuzz", "external_gateway_info": {"network_id": "<public>"}}}],
     "add_router_interface": [{"subnet_id": "<subnets>"}, {"port_id": "<ports>"}],
     "remove_router_interface": [{"subnet_id": "<subnets>"}, {"port_id": "<ports>"}],

@@ -25,6 +25,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.errors import (
@@ -110,11 +111,10 @@ def status(state_dir: Path) -> Running | None:
     if not _locked(directory):
         return None
     try:
-        pid = int((directory / "emulator.pid").read_text(encoding="utf-8"))
-        running = Running(pid, _auth_url(directory), directory / "clouds.yaml", directory)
+        running = Running(_pid(directory), _auth_url(directory), directory / "clouds.yaml", directory)
     except (OSError, ValueError):
         return None
-    return running if _answers(running.auth_url) else None
+    return running if running.pid and _answers(running.auth_url) else None
 
 
 def start(
@@ -254,29 +254,24 @@ def _auth_url(directory: Path) -> str:
 
 def _answers(auth_url: str) -> bool:
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-            f"{auth_url}/v3", timeout=ANSWER_SECONDS
-        ):
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(f"{auth_url}/v3", timeout=ANSWER_SECONDS):
             return True
     except (OSError, ValueError):
         return False
 
 
-@contextlib.contextmanager
-def _log(directory: Path):  # type: ignore[no-untyped-def]
+def _log(directory: Path) -> BinaryIO:
     path = directory / "emulator.log"
     if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
         path.replace(path.with_suffix(".log.old"))
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as file:
-        yield file
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 def _log_end(directory: Path) -> str:
     """The end of the log, as a message's last part."""
     try:
-        lines = (
-            (directory / "emulator.log").read_text(errors="replace", encoding="utf-8").splitlines()[-LOG_LINES_SHOWN:]
-        )
+        text = (directory / "emulator.log").read_text(errors="replace", encoding="utf-8")
     except OSError:
         return ""
-    return f" The end of {directory / 'emulator.log'}:\n" + "\n".join(lines)
+    return f" The end of {directory / 'emulator.log'}:\n" + "\n".join(text.splitlines()[-LOG_LINES_SHOWN:])

@@ -14,7 +14,8 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,27 +86,17 @@ def children(pid: int) -> list[int]:
 
 def descendants(pid: int) -> list[int]:
     """All processes below `pid`, parents before their children."""
-    if not _CHILDREN_FILES:
-        return _descendants_by_parent(pid)
+    below: Callable[[int], list[int]] = children
+    if not _CHILDREN_FILES:  # a kernel without /proc/PID/task/TID/children: one pass over all processes
+        known: dict[int, list[int]] = defaultdict(list)
+        for entry in os.listdir("/proc"):
+            if entry.isdigit() and (seen := stat(int(entry))):
+                known[seen.parent].append(int(entry))
+        below = known.__getitem__
     found: list[int] = []
     waiting = [pid]
     while waiting:
-        below = children(waiting.pop())
-        found += below
-        waiting += below
-    return found
-
-
-def _descendants_by_parent(pid: int) -> list[int]:
-    """The same for a kernel without /proc/PID/task/TID/children."""
-    below: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and (seen := stat(int(entry))):
-            below.setdefault(seen.parent, []).append(int(entry))
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        here = below.get(waiting.pop(), [])
+        here = below(waiting.pop())
         found += here
         waiting += here
     return found

@@ -23,6 +23,7 @@ from faafo_lab.cloud.emulator.machinery.balancing.listeners import Frontend, Lis
 from faafo_lab.cloud.emulator.machinery.balancing.pools import Backend, NobodyThere, Pool
 from faafo_lab.cloud.emulator.machinery.balancing.tunnel import tunnel
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
+from faafo_lab.cloud.emulator.machinery.switch.plug import in_any
 from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
 from faafo_lab.cloud.emulator.system.sockets import listening
 
@@ -172,7 +173,7 @@ class Balancer:
             return str(peer[0])
         owner, address = await self.switch.client(peer, local)
         shut_out = fixed and owner in listener.outsiders
-        if shut_out or (listener.allowed and not _in_any(address, listener.allowed)):
+        if shut_out or (listener.allowed and not in_any(ipaddress.ip_network(address), listener.allowed)):
             raise PermissionError(errno.EACCES, f"{address} may not come in")
         return address
 
@@ -187,8 +188,3 @@ class Balancer:
             await tunnel(front, connection, way.sock)
         finally:
             self._dialer.leave(way, clean=False)
-
-
-def _in_any(address: str, blocks: tuple[str, ...]) -> bool:
-    number = ipaddress.ip_address(address)
-    return any(number in ipaddress.ip_network(block, strict=False) for block in blocks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,3 +43,9 @@ class Plug:
     def rules_for(self, port: int) -> list[Rule]:
         """The rules that allow this port to somebody."""
         return [rule for rule in self.rules if rule.port_min <= port <= rule.port_max]
+
+
+def in_any(block: ipaddress.IPv4Network | ipaddress.IPv6Network, prefixes: Iterable[str]) -> bool:
+    """Whether one of the prefixes (CIDRs) has all addresses of a block."""
+    others = [ipaddress.ip_network(prefix, strict=False) for prefix in prefixes]
+    return any(block.version == other.version and block.subnet_of(other) for other in others)  # type: ignore[arg-type]

@@ -21,13 +21,13 @@ import resource
 import socket
 import stat
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
 from faafo_lab.cloud.emulator.machinery.switch.faults import Back, Faults, Line, LinkFault
-from faafo_lab.cloud.emulator.machinery.switch.plug import Plug
+from faafo_lab.cloud.emulator.machinery.switch.plug import Plug, in_any
 from faafo_lab.cloud.emulator.machinery.switch.relay import CONNECT_LIMIT_SECONDS, End, reset
 from faafo_lab.cloud.emulator.system.peers import Socket, peer_socket
 from faafo_lab.cloud.emulator.system.sockets import BACKLOG, listening
@@ -250,7 +250,10 @@ class Switch:
             )
             front.refuse()
             return
-        task = asyncio.get_running_loop().create_task(self._connect(front))
+        self._begin(self._connect(front))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -266,15 +269,13 @@ class Switch:
             place = str(front.outlet.plug.ports / str(front.port))
             async with asyncio.timeout(CONNECT_LIMIT_SECONDS):
                 _, back = await asyncio.get_running_loop().create_unix_connection(Back, place)
-        except (OSError, TimeoutError):
-            front.refuse()
-            return
-        except HypervisorError:
-            self._complain(front.id, front.outlet, f"switch: port {front.port}: who connects is not known: refused.")
-            front.refuse()
-            return
-        except Exception:
-            log.exception("A connection to port %d of instance %s could not be judged", front.port, front.id)
+        except Exception as error:
+            if isinstance(error, HypervisorError):
+                self._complain(
+                    front.id, front.outlet, f"switch: port {front.port}: who connects is not known: refused."
+                )
+            elif not isinstance(error, OSError):  # a TimeoutError is one
+                log.exception("A connection to port %d of instance %s could not be judged", front.port, front.id)
             front.refuse()
             return
         if front.transport is None or self._outlets.get(front.id) is not front.outlet:
@@ -303,7 +304,7 @@ class Switch:
         if anybody or any(owner in rule.remote_instances for rule in rules if rule.remote_instances):
             return True
         by_prefix = [rule.remote_prefix for rule in rules if rule.remote_prefix]
-        return bool(by_prefix) and _in_any(ipaddress.ip_network(self._address(owner, peer)), by_prefix)
+        return bool(by_prefix) and in_any(ipaddress.ip_network(self._address(owner, peer)), by_prefix)
 
     async def _instance(self, peer: tuple[str, int], local: tuple[str, int]) -> str | None:
         """The instance whose process has connected, None for another process.
@@ -352,9 +353,7 @@ class Switch:
         self._doors.clear()
         for front in self._outlets[id].relays if id in self._outlets else ():
             if isinstance(front, Front) and front.back is not None:
-                task = asyncio.get_running_loop().create_task(self._concern(front))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._begin(self._concern(front))
 
     async def _concern(self, front: Front) -> None:
         """Have a connection go through what is wrong with its link."""
@@ -383,13 +382,13 @@ class Switch:
         block = ipaddress.ip_network(source)
         for id, outlet in self._outlets.items():
             if address in outlet.plug.addresses and any(
-                rule.for_anybody or (rule.remote_prefix and _in_any(block, [rule.remote_prefix]))
+                rule.for_anybody or (rule.remote_prefix and in_any(block, [rule.remote_prefix]))
                 for rule in outlet.plug.rules_for(port)
             ):
                 broken = any(fault.source is None and fault.concerns(id, port) for fault in self._faults.values())
                 place = self._broken_door(id, outlet, port) if broken else outlet.plug.ports / str(port)
                 self._doors[address, port, source] = place
-                return self._doors[address, port, source]
+                return place
         raise ConnectionRefusedError(errno.ECONNREFUSED, f"nobody at {address}:{port} lets {source} in")
 
     def _broken_door(self, id: str, outlet: Outlet, port: int) -> Path:
@@ -449,11 +448,6 @@ class Front(End):
     def refuse(self) -> None:
         if self.transport is not None:
             reset(self.transport)
-
-
-def _in_any(block: ipaddress.IPv4Network | ipaddress.IPv6Network, prefixes: Iterable[str]) -> bool:
-    others = [ipaddress.ip_network(prefix, strict=False) for prefix in prefixes]
-    return any(block.version == other.version and block.subnet_of(other) for other in others)  # type: ignore[arg-type]
 
 
 def _why_not(key: tuple[str, int], port: int, error: OSError) -> str:

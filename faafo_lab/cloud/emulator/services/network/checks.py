@@ -121,12 +121,13 @@ def mapping(value: Any) -> JSON:
 
 @dataclass(frozen=True)
 class Attribute:
-    """An attribute of a resource: its check, its value where a create does not name it, and who may set it."""
+    """An attribute of a resource: its check, its value where a create does not name it, and when it may be set."""
 
     check: Check
     default: Any = REQUIRED
     post: bool = True
     put: bool = True
+    operators: bool = False  # only those who run a cloud may switch it on: here nobody
 
 
-READ_ONLY = Attribute(optional(text()), None, post=False, put=False)
+NAMED = {"name": Attribute(text(), ""), "description": Attribute(text(), "")}
