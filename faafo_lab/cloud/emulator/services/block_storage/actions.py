@@ -9,29 +9,22 @@ from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.services.block_storage.base import (
     METADATA,
-    METADATA_ITEMS_MAX,
+    TYPE,
+    TYPE_ID,
     AllVolumes,
+    bounded,
     forbidden,
+    form,
     truth,
 )
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
 from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
-from faafo_lab.cloud.emulator.services.block_storage.types import TYPE, TYPE_ID
 from faafo_lab.cloud.emulator.services.block_storage.volumes import GIGABYTES_MAX
 from faafo_lab.cloud.emulator.services.image.api import Image
 from faafo_lab.cloud.emulator.services.image.attributes import DISK_FORMATS
 
 ADMINISTRATORS = ("os-reset_status", "os-force_delete", "os-force_detach", "os-migrate_volume", "os-unmanage")
-SET_IMAGE_METADATA: JSON = {
-    "type": "object",
-    "properties": {
-        "os-set_image_metadata": {
-            "type": "object",
-            "required": ["metadata"],
-            "properties": {"metadata": {**METADATA, "type": "object"}},
-        }
-    },
-}
+SET_IMAGE_METADATA = form("os-set_image_metadata", {"metadata": {**METADATA, "type": "object"}}, "metadata")
 
 
 class VolumeActions:
@@ -74,18 +67,14 @@ class VolumeActions:
     @action("os-update_readonly_flag")
     def _set_readonly(self, request: Request, row: VolumeRow, value: JSON) -> Answer:
         """Note that a volume is read-only, as its metadata then say. Nothing keeps the instance from writing."""
-        if "readonly" not in value:
-            raise Fault(400, "'readonly' is a required property")
-        readonly = truth(value["readonly"], "readonly")
+        readonly = _flag(value, "readonly")
         self._is_available(row, "change its flag")
         self._volumes.update(row["id"], readonly=str(readonly))
         return Answer(202)
 
     @action("os-set_bootable")
     def _set_bootable(self, request: Request, row: VolumeRow, value: JSON) -> Answer:
-        if "bootable" not in value:
-            raise Fault(400, "'bootable' is a required property")
-        self._volumes.update(row["id"], bootable=str(truth(value["bootable"], "bootable")).lower())
+        self._volumes.update(row["id"], bootable=str(_flag(value, "bootable")).lower())
         return Answer(200)
 
     @action("os-show_image_metadata")
@@ -95,9 +84,7 @@ class VolumeActions:
     @action("os-set_image_metadata")
     def _set_image_metadata(self, request: Request, row: VolumeRow, value: JSON) -> JSON:
         wanted = request.parse(SET_IMAGE_METADATA)["os-set_image_metadata"]["metadata"]
-        metadata = {**row["image_metadata"], **wanted}
-        if len(metadata) > METADATA_ITEMS_MAX:
-            raise Fault(413, f"Maximum number of metadata items exceeds {METADATA_ITEMS_MAX}")
+        metadata = bounded({**row["image_metadata"], **wanted})
         self._volumes.update(row["id"], image_metadata=metadata)
         return {"metadata": metadata}
 
@@ -138,3 +125,9 @@ class VolumeActions:
             "image_name": name,
         }
         return Answer(202, {"os-volume_upload_image": view})
+
+
+def _flag(value: JSON, name: str) -> bool:
+    if value.get(name) is None:
+        raise Fault(400, f"'{name}' is a required property")
+    return truth(value[name], name)

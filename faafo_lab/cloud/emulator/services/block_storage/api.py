@@ -11,9 +11,9 @@ from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.services.block_storage.actions import VolumeActions
 from faafo_lab.cloud.emulator.services.block_storage.base import PREFIX, AllSnapshots, AllVolumes
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
-from faafo_lab.cloud.emulator.services.block_storage.metadata import Metadata
 from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
 from faafo_lab.cloud.emulator.services.block_storage.quotas import QUOTAS, QuotaSets, refusal, used
+from faafo_lab.cloud.emulator.services.block_storage.resources import Resources
 from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
 from faafo_lab.cloud.emulator.services.block_storage.snapshots import Snapshots
 from faafo_lab.cloud.emulator.services.block_storage.types import Types
@@ -22,7 +22,6 @@ from faafo_lab.cloud.emulator.services.image.api import Image
 from faafo_lab.cloud.emulator.site import Site
 
 VERSION = (3, 0)  # the first and the last
-FILTERS = ("name", "status", "metadata", "bootable", "availability_zone", "size")  # of lists of volumes
 
 
 class Volume(Service):
@@ -30,21 +29,21 @@ class Volume(Service):
 
     prefix, type, name, endpoint = PREFIX, "volumev3", "cinderv3", "/v3/{project}"
     aliases = (("block-storage", "cinder"),)
-    PARTS = (Volumes, VolumeActions, Snapshots, Metadata, Types, QuotaSets)
+    PARTS = (Volumes, VolumeActions, Snapshots, Resources, Types, QuotaSets)
     QUOTAS = QUOTAS
 
     def __init__(self, site: Site, tokens: Tokens, images: Image, console: Callable[[str, str], None]) -> None:
         """`console` writes a line on an instance's console."""
         super().__init__(site, tokens)
-        self.life = VolumeLife(site, images)
         self.mounts = Mounts(site, console)
-        self._volumes = volumes = AllVolumes(site, "volumes", FILTERS)
-        snapshots = AllSnapshots(site, "snapshots", ("name", "status", "volume_id", "metadata"))
+        self._volumes = volumes = AllVolumes(site)
+        snapshots = AllSnapshots(site)
+        self.life = VolumeLife(volumes, snapshots, images)
         quotas = Quotas(site, QUOTAS, refusal, used(site.store))
         self.volumes = Volumes(volumes, snapshots, self.life, quotas, images)
         self.actions = VolumeActions(volumes, self.life, quotas, images)
         self.snapshots = Snapshots(volumes, snapshots, self.life, quotas)
-        self.metadata = Metadata(volumes, snapshots)
+        self.resources = Resources(volumes, snapshots)
         self.types = Types()
         self.quota_sets = QuotaSets(quotas)
 

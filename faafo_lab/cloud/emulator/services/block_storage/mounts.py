@@ -26,13 +26,8 @@ class Mounts:
 
     def __init__(self, site: Site, console: Callable[[str, str], None]) -> None:
         """`console` writes a line on an instance's console."""
-        self._site = site
-        self._console = console
-
-    @property
-    def volumes(self) -> Table[VolumeRow]:
-        """The volumes' rows."""
-        return self._site.store.table("volume")
+        self._site, self._tell = site, console
+        self._volumes: Table[VolumeRow] = site.store.table("volume")
 
     def of(self, server: str) -> list[VolumeRow]:
         """A server's volumes, by device."""
@@ -40,7 +35,7 @@ class Mounts:
 
     def _attached(self, server: str) -> list[tuple[str, VolumeRow]]:
         """The devices of a server, sorted, each with its volume."""
-        found = [(row["attachment"], row) for row in self.volumes if row["attachment"]]
+        found = [(row["attachment"], row) for row in self._volumes if row["attachment"]]
         return sorted(
             ((each["device"], row) for each, row in found if each["server_id"] == server), key=lambda pair: pair[0]
         )
@@ -60,7 +55,7 @@ class Mounts:
         }
         try:
             with self._site.store.transaction():
-                row = self.volumes.update(id, status="in-use", attachment=attachment, tag=tag, updated_at=moment())
+                row = self._volumes.update(id, status="in-use", attachment=attachment, tag=tag, updated_at=moment())
                 self.plug(server)
         except OSError as error:
             raise Fault(500, f"The volume cannot be put into the instance's directory: {error}.") from error
@@ -69,16 +64,16 @@ class Mounts:
 
     def detach(self, id: str) -> None:
         """Detach a volume: it is gone from the instance at once; files that are open there stay open."""
-        attachment = self.volumes[id]["attachment"]
+        attachment = self._volumes[id]["attachment"]
         assert attachment is not None
-        self.volumes.update(id, status="available", attachment=None, updated_at=moment())
+        self._volumes.update(id, status="available", attachment=None, updated_at=moment())
         self.plug(attachment["server_id"])
         self._tell(attachment["server_id"], f"virtio_blk: {attachment['device'][5:]} is detached")
 
     def release(self, server: str) -> None:
         """A server is deleted: its volumes are available again, whole as they were."""
         for row in self.of(server):
-            self.volumes.update(row["id"], status="available", attachment=None, updated_at=moment())
+            self._volumes.update(row["id"], status="available", attachment=None, updated_at=moment())
 
     def plug(self, server: str) -> None:
         """Make the links in an instance's directory what its attachments are. Raises OSError."""
@@ -112,6 +107,3 @@ class Mounts:
 
     def _path(self, server: str, device: str) -> Path:
         return self._place(server) / device.removeprefix("/dev/")
-
-    def _tell(self, server: str, line: str) -> None:
-        self._console(server, line)

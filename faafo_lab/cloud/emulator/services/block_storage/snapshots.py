@@ -1,9 +1,9 @@
-"""Snapshots of volumes: create, list, show, change and delete. A snapshot is a copy, and stays as it is."""
+"""Snapshots of volumes: create and delete. A snapshot is a copy, and stays as it is."""
 
 from __future__ import annotations
 
 from faafo_lab.cloud.emulator.common.quotas import Quotas
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, route
+from faafo_lab.cloud.emulator.common.service import Answer, Fault, Request, new_id, route
 from faafo_lab.cloud.emulator.services.block_storage.base import (
     GONE,
     METADATA,
@@ -11,34 +11,23 @@ from faafo_lab.cloud.emulator.services.block_storage.base import (
     AllSnapshots,
     AllVolumes,
     forbidden,
+    form,
     moment,
     named,
     truth,
 )
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
-from faafo_lab.cloud.emulator.services.block_storage.rows import SnapshotRow
 
-CREATE: JSON = {
-    "type": "object",
-    "required": ["snapshot"],
-    "properties": {
-        "snapshot": {
-            "type": "object",
-            "required": ["volume_id"],
-            "properties": {
-                **NAMES,
-                "volume_id": {"type": ["string", "null"], "maxLength": 255},
-                "metadata": METADATA,
-                "force": {"type": ["boolean", "string", "integer", "null"]},
-            },
-        }
+CREATE = form(
+    "snapshot",
+    {
+        **NAMES,
+        "volume_id": {"type": ["string", "null"], "maxLength": 255},
+        "metadata": METADATA,
+        "force": {"type": ["boolean", "string", "integer", "null"]},
     },
-}
-UPDATE: JSON = {
-    "type": "object",
-    "required": ["snapshot"],
-    "properties": {"snapshot": {"type": "object", "properties": NAMES}},
-}
+    "volume_id",
+)
 
 
 class Snapshots:
@@ -51,7 +40,7 @@ class Snapshots:
     def create(self, request: Request) -> Answer:
         """Take a snapshot, with `force` of an attached volume too: of its files as they are, open or not."""
         wanted = request.parse(CREATE)["snapshot"]
-        force = wanted.get("force") is not None and truth(wanted["force"], "force")
+        force = truth(wanted.get("force"), "force")
         volume = self._volumes.find(request, wanted["volume_id"])
         if volume["status"] != "available" and not (force and volume["status"] == "in-use"):
             raise Fault(
@@ -78,48 +67,14 @@ class Snapshots:
             }
         )
         self._life.take(row["id"])
-        return Answer(202, {"snapshot": self._view(row)})
-
-    def _view(self, row: SnapshotRow, *, whole: bool = False) -> JSON:
-        names = ("id", "volume_id", "status", "size", "metadata", "name", "description", "created_at", "updated_at")
-        view = {name: each for name, each in row.items() if name in names}
-        if whole:
-            view["os-extended-snapshot-attributes:project_id"] = row["project_id"]
-            view["os-extended-snapshot-attributes:progress"] = "100%" if row["status"] == "available" else "0%"
-        return view
-
-    def _list(self, request: Request, *, whole: bool) -> JSON:
-        page, links = self._snapshots.page(request)
-        return {"snapshots": [self._view(row, whole=whole) for row in page], **links}
-
-    @route("GET", "/v3/{project}/snapshots")
-    def index(self, request: Request) -> JSON:
-        """List snapshots."""
-        return self._list(request, whole=False)
-
-    @route("GET", "/v3/{project}/snapshots/detail")
-    def detail(self, request: Request) -> JSON:
-        """List snapshots, with everything."""
-        return self._list(request, whole=True)
-
-    @route("GET", "/v3/{project}/snapshots/{id}")
-    def show(self, request: Request, id: str) -> JSON:
-        """Show a snapshot."""
-        return {"snapshot": self._view(self._snapshots.find(request, id), whole=True)}
-
-    @route("PUT", "/v3/{project}/snapshots/{id}")
-    def update(self, request: Request, id: str) -> JSON:
-        """Change a snapshot's name or description."""
-        self._snapshots.find(request, id)
-        wanted = request.parse(UPDATE)["snapshot"]
-        return {"snapshot": self._view(self._snapshots.update(id, **named(wanted)))}
+        return Answer(202, {"snapshot": self._snapshots.view(request, row)})
 
     @route("DELETE", "/v3/{project}/snapshots/{id}")
     def delete(self, request: Request, id: str) -> Answer:
         """Delete a snapshot; volumes that were made from it stay."""
         if self._snapshots.find(request, id)["status"] not in GONE:
             raise Fault(400, "Invalid snapshot: Snapshot status must be available or error.")
-        self._life.delete_snapshot(id)
+        self._life.delete(self._snapshots, id)
         return Answer(202)
 
     @route("POST", "/v3/{project}/snapshots/{id}/action")

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
-
-from faafo_lab.cloud.emulator.common.names import id_of
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
-from faafo_lab.cloud.emulator.services.block_storage.base import ZONE, forbidden
+from faafo_lab.cloud.emulator.services.block_storage.base import TYPE, TYPE_ID, ZONE, forbidden
 
-TYPE = "__DEFAULT__"  # as Cinder calls it where nobody has made another
-TYPE_ID = str(uuid.UUID(id_of("volume_type", TYPE)))
 EXTENSIONS = {  # those that are here, by alias; hosts and services are an administrator's
     "os-availability-zone": "AvailabilityZones",
     "os-hosts": "Hosts",

@@ -1,4 +1,4 @@
-"""Volumes: create (empty, from an image, a snapshot, another volume), list, show, change and delete.
+"""Volumes: create (empty, from an image, a snapshot, another volume) and delete.
 
 A volume's size is a promise that quotas count: the directory that it is may hold more.
 """
@@ -11,57 +11,44 @@ from faafo_lab.cloud.emulator.services.block_storage.base import (
     GONE,
     METADATA,
     NAMES,
+    TYPE,
+    TYPE_ID,
     ZONE,
     AllSnapshots,
     AllVolumes,
     forbidden,
+    form,
     moment,
     named,
     truth,
 )
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
 from faafo_lab.cloud.emulator.services.block_storage.rows import SnapshotRow, VolumeRow
-from faafo_lab.cloud.emulator.services.block_storage.types import TYPE, TYPE_ID
 from faafo_lab.cloud.emulator.services.image.api import Image
 
 GIGABYTES_MAX = 2**31 - 1
 
 SIZE: JSON = {
     "anyOf": [
+        {"type": "null"},
         {"type": "integer", "minimum": 1, "maximum": GIGABYTES_MAX},
         {"type": "string", "maxLength": 18, "pattern": r"^0*[1-9][0-9]{0,8}\Z"},
     ]
 }
 _ID = {"type": ["string", "null"], "maxLength": 255}
-CREATE: JSON = {
-    "type": "object",
-    "required": ["volume"],
-    "properties": {
-        "volume": {
-            "type": "object",
-            "properties": {
-                **NAMES,
-                "size": {"anyOf": [*SIZE["anyOf"], {"type": "null"}]},
-                "metadata": METADATA,
-                "volume_type": _ID,
-                "availability_zone": _ID,
-                "snapshot_id": _ID,
-                "source_volid": _ID,
-                "imageRef": _ID,
-                "image_id": _ID,
-                "consistencygroup_id": {"type": "null"},
-                "multiattach": {"type": ["boolean", "string", "null"]},
-            },
-        }
+CREATE = form(
+    "volume",
+    {
+        **NAMES,
+        "size": SIZE,
+        "metadata": METADATA,
+        **dict.fromkeys(
+            ("volume_type", "availability_zone", "snapshot_id", "source_volid", "imageRef", "image_id"), _ID
+        ),
+        "consistencygroup_id": {"type": "null"},
+        "multiattach": {"type": ["boolean", "string", "null"]},
     },
-}
-UPDATE: JSON = {
-    "type": "object",
-    "required": ["volume"],
-    "properties": {
-        "volume": {"type": "object", "properties": {**NAMES, "metadata": METADATA}},
-    },
-}
+)
 
 
 class Volumes:
@@ -79,7 +66,7 @@ class Volumes:
     def create(self, request: Request) -> Answer:
         """Create a volume; it is filled in the background."""
         wanted = request.parse(CREATE)["volume"]
-        if wanted.get("multiattach") is not None and truth(wanted["multiattach"], "multiattach"):
+        if truth(wanted.get("multiattach"), "multiattach"):
             raise Fault(400, "Invalid input received: this cloud attaches a volume to one server at a time.")
         if wanted.get("volume_type") not in (None, "", TYPE, TYPE_ID):
             raise Fault(404, f"Volume type with name {wanted['volume_type']} could not be found.")
@@ -117,7 +104,7 @@ class Volumes:
             }
         )
         self._life.fill(row["id"])
-        return Answer(202, {"volume": self._view(request, row)})
+        return Answer(202, {"volume": self._volumes.view(request, row)})
 
     def _wanted_content(self, request: Request, wanted: JSON, size: int | None) -> JSON:
         """The fields that say where a new volume's content comes from. Raises a 400 or 404 `Fault`."""
@@ -171,72 +158,15 @@ class Volumes:
         words = {name: str(value) for name, value in metadata.items()}
         return {"image_id": id, "bootable": "true", "image_metadata": words}
 
-    # Look
-
-    def _view(self, request: Request, row: VolumeRow, *, whole: bool = False) -> JSON:
-        """A volume as Cinder 3.0 shows it; `whole`: where it is looked at, not where it is created or changed."""
-        attachment = row["attachment"]
-        view = {
-            **{name: row[name] for name in ("id", "status", "size", "availability_zone", "created_at", "updated_at")},
-            **{name: row[name] for name in ("name", "description", "snapshot_id", "source_volid", "user_id")},
-            "attachments": [{**attachment, "id": row["id"], "volume_id": row["id"]}] if attachment else [],
-            "bootable": row["bootable"],
-            "consistencygroup_id": None,
-            "encrypted": False,
-            "links": self._volumes.links(request, row["id"]),
-            "metadata": row["metadata"]
-            if row["readonly"] is None
-            else {**row["metadata"], "readonly": row["readonly"]},
-            "multiattach": False,
-            "replication_status": None,
-            "volume_type": TYPE,
-        }
-        if whole:
-            view["os-vol-tenant-attr:tenant_id"] = row["project_id"]
-            if row["image_metadata"]:
-                view["volume_image_metadata"] = row["image_metadata"]
-        return view
-
-    @route("GET", "/v3/{project}/volumes")
-    def index(self, request: Request) -> JSON:
-        """List volumes."""
-        page, links = self._volumes.page(request)
-        views = [
-            {"id": row["id"], "name": row["name"], "links": self._volumes.links(request, row["id"])} for row in page
-        ]
-        return {"volumes": views, **links}
-
-    @route("GET", "/v3/{project}/volumes/detail")
-    def detail(self, request: Request) -> JSON:
-        """List volumes, with everything."""
-        page, links = self._volumes.page(request)
-        return {"volumes": [self._view(request, row, whole=True) for row in page], **links}
-
-    @route("GET", "/v3/{project}/volumes/{id}")
-    def show(self, request: Request, id: str) -> JSON:
-        """Show a volume."""
-        return {"volume": self._view(request, self._volumes.find(request, id), whole=True)}
-
-    # Change
-
-    @route("PUT", "/v3/{project}/volumes/{id}")
-    def update(self, request: Request, id: str) -> JSON:
-        """Change a volume's name, description or metadata."""
-        self._volumes.find(request, id)
-        wanted = request.parse(UPDATE)["volume"]
-        changes = named(wanted)
-        if wanted.get("metadata") is not None:
-            changes["metadata"] = wanted["metadata"]
-        row = self._volumes.update(id, **changes)
-        return {"volume": self._view(request, row)}
+    # Delete
 
     @route("DELETE", "/v3/{project}/volumes/{id}")
     def delete(self, request: Request, id: str) -> Answer:
         """Delete a volume, with `cascade` its snapshots too; it is gone when its content is."""
         row = self._volumes.find(request, id)
-        if request.one("force") is not None and truth(request.one("force"), "force"):
+        if truth(request.one("force"), "force"):
             raise forbidden("volume:force_delete")
-        cascade = request.one("cascade") is not None and truth(request.one("cascade"), "cascade")
+        cascade = truth(request.one("cascade"), "cascade")
         snapshots = self._snapshots.table.where(volume_id=id)
         busy = [each for each in snapshots if each["status"] not in GONE]
         if row["status"] not in GONE or row["attachment"] or (snapshots and not cascade) or busy:
@@ -247,6 +177,6 @@ class Volumes:
                 "transfer, or be disassociated from snapshots after volume transfer.",
             )
         for each in snapshots:
-            self._life.delete_snapshot(each["id"])
-        self._life.delete(id)
+            self._life.delete(self._snapshots, each["id"])
+        self._life.delete(self._volumes, id)
         return Answer(202)

@@ -13,6 +13,11 @@ from faafo_lab.cloud.emulator.site import Site
 PREFIX = "/identity"
 
 
+def form(fields: JSON, *required: str) -> JSON:
+    """What a JSON object with these fields looks like."""
+    return {"type": "object", "required": required, "properties": fields}
+
+
 def moment(seconds: float) -> str:
     """A moment as Keystone writes it."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z")

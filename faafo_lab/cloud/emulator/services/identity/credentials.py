@@ -21,34 +21,30 @@ from faafo_lab.cloud.emulator.common.names import ROLES, id_of
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Table
 from faafo_lab.cloud.emulator.services.identity.access_rules import RULES, AccessRules
-from faafo_lab.cloud.emulator.services.identity.base import Directory, forbidden, moment
+from faafo_lab.cloud.emulator.services.identity.base import Directory, forbidden, form, moment
 from faafo_lab.cloud.emulator.services.identity.rows import CredentialRow
 from faafo_lab.cloud.emulator.site import Site
 
 MAX_CREDENTIALS = 100  # of a user
 _NAME = {"type": "string", "minLength": 1, "maxLength": 255}
-CREDENTIAL: schema.Schema = {
-    "type": "object",
-    "required": ["application_credential"],
-    "properties": {
-        "application_credential": {
-            "type": "object",
-            "required": ["name"],
-            "properties": {
+CREDENTIAL = form(
+    {
+        "application_credential": form(
+            {
                 "name": _NAME,
-                "secret": {"type": ["null", "string"], "minLength": 1, "maxLength": 255},
+                "secret": {**_NAME, "type": ["null", "string"]},
                 "description": {"type": ["null", "string"], "maxLength": 65535},
                 "expires_at": {"type": ["null", "string"]},
                 "unrestricted": {"type": ["null", "boolean"]},
                 "access_rules": RULES,
-                "roles": {  # none, as `openstack` sends them, are all that the token has
-                    "type": "array",
-                    "items": {"type": "object", "properties": {"id": _NAME, "name": _NAME}},
-                },
+                # no roles, as `openstack` sends them, are all that the token has
+                "roles": {"type": "array", "items": form({"id": _NAME, "name": _NAME})},
             },
-        }
+            "name",
+        )
     },
-}
+    "application_credential",
+)
 
 
 class Credentials:
