@@ -21,7 +21,7 @@ from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
 from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
 from faafo_lab.cloud.emulator.services.block_storage.volumes import GIGABYTES_MAX
 from faafo_lab.cloud.emulator.services.image.api import Image
-from faafo_lab.cloud.emulator.services.image.attributes import DISK_FORMATS
+from faafo_lab.cloud.emulator.services.image.schemas import DISK_FORMATS
 
 ADMINISTRATORS = ("os-reset_status", "os-force_delete", "os-force_detach", "os-migrate_volume", "os-unmanage")
 SET_IMAGE_METADATA = form("os-set_image_metadata", {"metadata": {**METADATA, "type": "object"}}, "metadata")

@@ -15,7 +15,6 @@ from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
 from faafo_lab.cloud.emulator.services.block_storage.quotas import QUOTAS, QuotaSets, refusal, used
 from faafo_lab.cloud.emulator.services.block_storage.resources import Resources
 from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
-from faafo_lab.cloud.emulator.services.block_storage.snapshots import Snapshots
 from faafo_lab.cloud.emulator.services.block_storage.types import Types
 from faafo_lab.cloud.emulator.services.block_storage.volumes import Volumes
 from faafo_lab.cloud.emulator.services.image.api import Image
@@ -29,7 +28,7 @@ class Volume(Service):
 
     prefix, type, name, endpoint = PREFIX, "volumev3", "cinderv3", "/v3/{project}"
     aliases = (("block-storage", "cinder"),)
-    PARTS = (Volumes, VolumeActions, Snapshots, Resources, Types, QuotaSets)
+    PARTS = (Volumes, VolumeActions, Resources, Types, QuotaSets)
     QUOTAS = QUOTAS
 
     def __init__(self, site: Site, tokens: Tokens, images: Image, console: Callable[[str, str], None]) -> None:
@@ -42,7 +41,6 @@ class Volume(Service):
         quotas = Quotas(site, QUOTAS, refusal, used(site.store))
         self.volumes = Volumes(volumes, snapshots, self.life, quotas, images)
         self.actions = VolumeActions(volumes, self.life, quotas, images)
-        self.snapshots = Snapshots(volumes, snapshots, self.life, quotas)
         self.resources = Resources(volumes, snapshots)
         self.types = Types()
         self.quota_sets = QuotaSets(quotas)

@@ -6,11 +6,11 @@ import ast
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar, Generic
+from typing import Any, ClassVar, Generic, cast
 
 from faafo_lab.cloud.emulator.common.names import id_of
 from faafo_lab.cloud.emulator.common.pages import Pager, pairs
-from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
+from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, new_id
 from faafo_lab.cloud.emulator.common.store import R, Table
 from faafo_lab.cloud.emulator.services.block_storage.rows import SnapshotRow, VolumeRow
 from faafo_lab.cloud.emulator.site import Site
@@ -118,6 +118,21 @@ class Collection(Generic[R]):
         if row is None or row["project_id"] != request.project:
             raise Fault(404, f"{self.title} {id} could not be found.")
         return row
+
+    def add(self, request: Request, wanted: JSON, **fields: Any) -> R:
+        """A new one of the project's, with the body's name, description and metadata."""
+        texts, created = named(wanted), moment()
+        common = {
+            "id": new_id(),
+            "project_id": request.project,
+            "name": texts.get("name"),
+            "description": texts.get("description"),
+            "status": "creating",
+            "metadata": wanted.get("metadata") or {},
+            "created_at": created,
+            "updated_at": created,
+        }
+        return self.table.put(cast(R, common | fields))
 
     def update(self, id: str, **changes: Any) -> R:
         """Change these fields, and the date."""

@@ -1,7 +1,6 @@
 """Volumes on disk: directories that are copied, packed, unpacked and removed; all of it in threads.
 
-A copy is cheap where the file system shares blocks (Btrfs, XFS: one `FICLONE` a file), else the kernel copies. What is
-no file, directory or symbolic link (a database's socket) is left out, and so is a file that vanishes meanwhile.
+A copy is cheap where the file system shares blocks (Btrfs, XFS: one `FICLONE` a file). What is no file, directory or symbolic link (a database's socket) is left out, and so is a file that vanishes meanwhile.
 
 Stopped      the cloud ends; the work is done again at its next start
 """
@@ -18,7 +17,7 @@ import threading
 from pathlib import Path
 
 _FICLONE = 0x40049409  # ioctl_ficlone(2)
-_PIECE_BYTES = 1 << 24
+_PIECE_BYTES = 1 << 20
 _PRIVATE = 0o700
 
 
@@ -70,26 +69,11 @@ def _copy_file(source: Path, target: Path, stop: threading.Event) -> None:
         try:
             fcntl.ioctl(to, _FICLONE, from_.fileno())
         except OSError:
-            _copy_data(from_.fileno(), to.fileno(), stop)
+            while piece := from_.read(_PIECE_BYTES):
+                if stop.is_set():
+                    raise Stopped from None
+                to.write(piece)
     shutil.copystat(source, target)
-
-
-def _copy_data(from_: int, to: int, stop: threading.Event) -> None:
-    in_kernel = True
-    while not stop.is_set():
-        if in_kernel:
-            try:
-                if not os.copy_file_range(from_, to, _PIECE_BYTES):
-                    return
-                continue
-            except OSError:  # another file system, or one that cannot: it has copied nothing of this piece
-                in_kernel = False
-        piece = os.read(from_, _PIECE_BYTES)
-        if not piece:
-            return
-        while piece:
-            piece = piece[os.write(to, piece) :]
-    raise Stopped
 
 
 def pack(source: Path, archive: Path, stop: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""Volumes: create (empty, from an image, a snapshot, another volume) and delete.
+"""Volumes (empty, from an image, a snapshot, another volume) and snapshots: create and delete.
 
 A volume's size is a promise that quotas count: the directory that it is may hold more.
 """
@@ -6,7 +6,7 @@ A volume's size is a promise that quotas count: the directory that it is may hol
 from __future__ import annotations
 
 from faafo_lab.cloud.emulator.common.quotas import Quotas
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, route
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.services.block_storage.base import (
     GONE,
     METADATA,
@@ -18,8 +18,6 @@ from faafo_lab.cloud.emulator.services.block_storage.base import (
     AllVolumes,
     forbidden,
     form,
-    moment,
-    named,
     truth,
 )
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
@@ -49,10 +47,20 @@ CREATE = form(
         "multiattach": {"type": ["boolean", "string", "null"]},
     },
 )
+CREATE_SNAPSHOT = form(
+    "snapshot",
+    {
+        **NAMES,
+        "volume_id": {"type": ["string", "null"], "maxLength": 255},
+        "metadata": METADATA,
+        "force": {"type": ["boolean", "string", "integer", "null"]},
+    },
+    "volume_id",
+)
 
 
 class Volumes:
-    """The operations on volumes, but for their actions."""
+    """Volumes and snapshots come and go."""
 
     def __init__(
         self, volumes: AllVolumes, snapshots: AllSnapshots, life: VolumeLife, quotas: Quotas, images: Image
@@ -78,30 +86,21 @@ class Volumes:
         if size is None:
             raise Fault(400, "Invalid input received: 'size' is a required property of an empty volume.")
         self._quotas.claim(request.project, {"per_volume_gigabytes": size, "volumes": 1, "gigabytes": size})
-        texts, created = named(wanted), moment()
-        row = self._volumes.table.put(
-            {
-                "id": new_id(),
-                "project_id": request.project,
-                "user_id": request.token.user_id,
-                "name": texts.get("name"),
-                "description": texts.get("description"),
-                "size": size,
-                "status": "creating",
-                "metadata": wanted.get("metadata") or {},
-                "readonly": None,
-                "bootable": content.get("bootable", "false"),
-                "availability_zone": ZONE,
-                "snapshot_id": content.get("snapshot_id"),
-                "source_volid": content.get("source_volid"),
-                "image_id": content.get("image_id"),
-                "image_metadata": content.get("image_metadata", {}),
-                "attachment": None,
-                "tag": None,
-                "uploading": None,
-                "created_at": created,
-                "updated_at": created,
-            }
+        row = self._volumes.add(
+            request,
+            wanted,
+            user_id=request.token.user_id,
+            size=size,
+            readonly=None,
+            bootable=content.get("bootable", "false"),
+            availability_zone=ZONE,
+            snapshot_id=content.get("snapshot_id"),
+            source_volid=content.get("source_volid"),
+            image_id=content.get("image_id"),
+            image_metadata=content.get("image_metadata", {}),
+            attachment=None,
+            tag=None,
+            uploading=None,
         )
         self._life.fill(row["id"])
         return Answer(202, {"volume": self._volumes.view(request, row)})
@@ -180,3 +179,40 @@ class Volumes:
             self._life.delete(self._snapshots, each["id"])
         self._life.delete(self._volumes, id)
         return Answer(202)
+
+    # Snapshots: copies that stay as they are
+
+    @route("POST", "/v3/{project}/snapshots")
+    def create_snapshot(self, request: Request) -> Answer:
+        """Take a snapshot, with `force` of an attached volume too: of its files as they are, open or not."""
+        wanted = request.parse(CREATE_SNAPSHOT)["snapshot"]
+        force = truth(wanted.get("force"), "force")
+        volume = self._volumes.find(request, wanted["volume_id"])
+        if volume["status"] != "available" and not (force and volume["status"] == "in-use"):
+            raise Fault(
+                400,
+                f"Invalid volume: Volume {volume['id']} status must be available, but current status is: "
+                f"{volume['status']}.",
+            )
+        self._quotas.claim(request.project, {"snapshots": 1, "gigabytes": volume["size"]})
+        source = {name: volume[name] for name in ("size", "bootable", "image_metadata")}
+        row = self._snapshots.add(request, wanted, volume_id=volume["id"], **source)
+        self._life.take(row["id"])
+        return Answer(202, {"snapshot": self._snapshots.view(request, row)})
+
+    @route("DELETE", "/v3/{project}/snapshots/{id}")
+    def delete_snapshot(self, request: Request, id: str) -> Answer:
+        """Delete a snapshot; volumes that were made from it stay."""
+        if self._snapshots.find(request, id)["status"] not in GONE:
+            raise Fault(400, "Invalid snapshot: Snapshot status must be available or error.")
+        self._life.delete(self._snapshots, id)
+        return Answer(202)
+
+    @route("POST", "/v3/{project}/snapshots/{id}/action")
+    def act_on_snapshot(self, request: Request, id: str) -> Answer:
+        """What can be told to a snapshot, only an administrator may."""
+        self._snapshots.find(request, id)
+        name = next(iter(request.parse()), "")
+        if name in ("os-reset_status", "os-force_delete", "os-update_snapshot_status", "os-unmanage"):
+            raise forbidden(f"snapshot_extension:{name.removeprefix('os-')}")
+        raise Fault(400, f"There is no such action: {name[:120]}")

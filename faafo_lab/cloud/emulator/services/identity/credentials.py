@@ -3,7 +3,10 @@
     POST /v3/users/USER/application_credentials  {"application_credential": {"name": "ci", …}}
 
 The secret is shown once; a hash of it is kept. One with the role reader alone changes nothing, and only one that is
-unrestricted manages others. Access rules (`access_rules`) bound it to single requests.
+unrestricted manages others. Access rules bound it to single requests, each a service, a method and a path:
+
+    {"service": "object-store", "method": "GET", "path": "/v1/AUTH_*/pictures/**"}
+
 Source: https://docs.openstack.org/api-ref/identity/v3/#application-credentials
 """
 
@@ -20,11 +23,31 @@ from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.names import ROLES, id_of
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Table
-from faafo_lab.cloud.emulator.services.identity.access_rules import RULES, AccessRules
-from faafo_lab.cloud.emulator.services.identity.base import Directory, forbidden, form, moment
-from faafo_lab.cloud.emulator.services.identity.rows import CredentialRow
+from faafo_lab.cloud.emulator.services.identity.base import (
+    AccessRuleRow,
+    CredentialRow,
+    Directory,
+    forbidden,
+    form,
+    moment,
+)
 from faafo_lab.cloud.emulator.site import Site
 
+FIELDS = ("service", "method", "path")
+_ID = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[a-zA-Z0-9-]+$"}
+RULES: schema.Schema = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "id": _ID,
+            "service": _ID,
+            "method": {"type": "string", "enum": ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"]},
+            "path": {"type": "string", "maxLength": 225, "pattern": "^/"},
+        },
+    },
+}
 MAX_CREDENTIALS = 100  # of a user
 _NAME = {"type": "string", "minLength": 1, "maxLength": 255}
 CREDENTIAL = form(
@@ -54,7 +77,7 @@ class Credentials:
         self._store = site.store
         self.table: Table[CredentialRow] = site.store.table("application_credential")
         self._directory = directory
-        self.rules = AccessRules(site, directory, self._has_rule, self._check_owner)
+        self._rules: Table[AccessRuleRow] = site.store.table("access_rule")
 
     def proven(self, claim: JSON) -> CredentialRow | None:
         """The credential that a login has the secret of, if it has not expired."""
@@ -70,10 +93,7 @@ class Credentials:
 
     def rules_of(self, row: CredentialRow) -> list[JSON]:
         """A credential's access rules; none: it may make every request."""
-        return [self.rules.view(self.rules.table[id]) for id in row.get("access_rules", [])]
-
-    def _has_rule(self, id: str) -> bool:
-        return any(id in row.get("access_rules", []) for row in self.table)
+        return [self._rule_view(self._rules[id]) for id in row.get("access_rules", [])]
 
     def _check_owner(self, request: Request, user: str, action: str, *, manages: bool = False) -> None:
         """Check that a user asks for his own, and may manage them. Raises a 403 `Fault`."""
@@ -134,7 +154,7 @@ class Credentials:
             "hash": _hashed(secret, salt),
         }
         with self._store.transaction():
-            if rules := self.rules.ids(user, wanted.get("access_rules", [])):
+            if rules := self._rule_ids(user, wanted.get("access_rules", [])):
                 row["access_rules"] = rules
             self.table.put(row)
         return Answer(201, {"application_credential": {**self._view(row), "secret": secret}})
@@ -157,6 +177,59 @@ class Credentials:
     def delete(self, request: Request, user: str, id: str) -> Answer:
         """Delete an application credential; tokens that were issued for it open nothing any more."""
         self.table.delete(self._own(request, user, id, "delete", manages=True)["id"])
+        return Answer(204)
+
+    # Access rules, which come with a credential, shared with the user's others, and outlive it
+
+    def _rule_ids(self, user: str, wanted: list[JSON]) -> list[str]:
+        """The ids of a new credential's rules, which are made where the user has none like them. Raises a `Fault`."""
+        return list(dict.fromkeys(self._rule(user, rule) for rule in wanted))
+
+    def _rule(self, user: str, wanted: JSON) -> str:
+        if "id" in wanted:
+            return self._own_rule(user, wanted["id"])["id"]
+        if missing := [name for name in FIELDS if name not in wanted]:
+            raise Fault(400, f"Invalid access rule: '{missing[0]}' is a required property.")
+        found = self._rules.where(user_id=user, **wanted)
+        row: AccessRuleRow = {"id": uuid.uuid4().hex, "user_id": user, **wanted}  # type: ignore[typeddict-item]
+        return (found[0] if found else self._rules.put(row))["id"]
+
+    def _own_rule(self, user: str, id: str) -> AccessRuleRow:
+        row = self._rules.get(id)
+        if row is None or row["user_id"] != user:
+            raise Fault(404, f"Could not find Access Rule: {id}.")
+        return row
+
+    def _rule_view(self, row: AccessRuleRow) -> JSON:
+        """A rule, as answers have it."""
+        link = f"{self._directory.url}/v3/users/{row['user_id']}/access_rules/{row['id']}"
+        return {name: row[name] for name in ("id", *FIELDS)} | {"links": {"self": link}}  # type: ignore[literal-required]
+
+    @route("GET", "/v3/users/{user}/access_rules")
+    def list_rules(self, request: Request, user: str) -> JSON:
+        """The user's access rules; `service`, `method` and `path` choose some."""
+        self._check_owner(request, user, "list_access_rules")
+        chosen = {name: request.one(name) for name in FIELDS if name in request.query}
+        links = self._directory.links(f"/v3/users/{user}/access_rules")
+        return {
+            "access_rules": [self._rule_view(row) for row in self._rules.where(user_id=user, **chosen)],
+            "links": links,
+        }
+
+    @route("GET", "/v3/users/{user}/access_rules/{id}")
+    def show_rule(self, request: Request, user: str, id: str) -> JSON:
+        """One access rule."""
+        self._check_owner(request, user, "get_access_rule")
+        return {"access_rule": self._rule_view(self._own_rule(user, id))}
+
+    @route("DELETE", "/v3/users/{user}/access_rules/{id}")
+    def delete_rule(self, request: Request, user: str, id: str) -> Answer:
+        """Delete an access rule that no application credential has."""
+        self._check_owner(request, user, "delete_access_rule", manages=True)
+        self._own_rule(user, id)
+        if any(id in row.get("access_rules", []) for row in self.table):
+            raise Fault(403, "May not delete access rule in use")
+        self._rules.delete(id)
         return Answer(204)
 
 

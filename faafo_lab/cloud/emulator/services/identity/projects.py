@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from faafo_lab.cloud.emulator.common.names import DOMAIN
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
-from faafo_lab.cloud.emulator.services.identity.base import Directory, forbidden
-from faafo_lab.cloud.emulator.services.identity.rows import ProjectRow
+from faafo_lab.cloud.emulator.services.identity.base import Directory, ProjectRow, forbidden
 
 
 class Projects:

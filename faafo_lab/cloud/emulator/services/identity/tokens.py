@@ -15,9 +15,17 @@ from faafo_lab.cloud.emulator.common.names import DOMAIN, REGION, ROLES, id_of
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
 from faafo_lab.cloud.emulator.common.store import Table
 from faafo_lab.cloud.emulator.common.token import Token
-from faafo_lab.cloud.emulator.services.identity.base import Directory, forbidden, form, moment
+from faafo_lab.cloud.emulator.services.identity.base import (
+    CredentialRow,
+    Directory,
+    ProjectRow,
+    TokenRow,
+    UserRow,
+    forbidden,
+    form,
+    moment,
+)
 from faafo_lab.cloud.emulator.services.identity.credentials import Credentials
-from faafo_lab.cloud.emulator.services.identity.rows import CredentialRow, ProjectRow, TokenRow, UserRow
 from faafo_lab.cloud.emulator.site import Site
 
 TOKEN_SECONDS = 3600

@@ -14,10 +14,8 @@ from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request
 from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.services.image.base import Collection, new
 from faafo_lab.cloud.emulator.services.image.base_images import BASE_IMAGES, pack
-from faafo_lab.cloud.emulator.services.image.data import Data
 from faafo_lab.cloud.emulator.services.image.images import Images
 from faafo_lab.cloud.emulator.services.image.members import Members
-from faafo_lab.cloud.emulator.services.image.rows import ImageRow
 from faafo_lab.cloud.emulator.services.image.schemas import Schemas
 from faafo_lab.cloud.emulator.site import Site
 from faafo_lab.cloud.emulator.system import durable
@@ -29,14 +27,15 @@ class Image(Service):
     """The image service."""
 
     prefix, type, name = "/image", "image", "glance"
-    PARTS = (Images, Data, Members, Schemas)
+    PARTS = (Images, Members, Schemas)
 
     def __init__(self, site: Site, tokens: Tokens) -> None:
         super().__init__(site, tokens)
-        self._images = Collection(site)
-        self.members = Members(self._images)
-        self.images = Images(site, self.url, self._images, self.members)
-        self.data = Data(self._images)
+        self._images = images = Collection(site)
+        # What other services ask: an image, whether a project may see it, where its data is
+        self.get, self.visible, self.file = images.table.get, images.visible, images.file
+        self.members = Members(images)
+        self.images = self.data = Images(site, self.url, images, self.members)
         self.schemas = Schemas()
 
     def setup(self) -> None:
@@ -71,20 +70,6 @@ class Image(Service):
                 path.unlink()
         for row in self._images.table.where(status="saving"):
             self._images.table.update(row["id"], status="queued")
-
-    # What other services ask
-
-    def get(self, id: str | None) -> ImageRow | None:
-        """An image, whoever may see it."""
-        return self._images.table.get(id)
-
-    def visible(self, row: ImageRow, project: str) -> bool:
-        """Whether a project may see an image."""
-        return self._images.visible(row, project)
-
-    def file(self, id: str) -> Path:
-        """Where an image's data is, or will be."""
-        return self._images.file(id)
 
     def discard(self, id: str | None) -> None:
         """Remove an image that got no data, if it is there."""

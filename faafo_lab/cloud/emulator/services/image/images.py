@@ -1,23 +1,26 @@
-"""Images: list, show, create, change and delete. Source: https://docs.openstack.org/api-ref/image/v2/#images"""
+"""Images: list, show, create, change, delete; their data. Source: https://docs.openstack.org/api-ref/image/v2/#images"""
 
 from __future__ import annotations
 
+import hashlib
+import os
 import uuid
 from urllib.parse import urlencode
 
 from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, route
-from faafo_lab.cloud.emulator.services.image.attributes import BASE, READ_ONLY, SCHEMA, STATUSES
 from faafo_lab.cloud.emulator.services.image.base import Collection, new
 from faafo_lab.cloud.emulator.services.image.members import Members
 from faafo_lab.cloud.emulator.services.image.patch import apply_patch, read_patch
 from faafo_lab.cloud.emulator.services.image.query import PAGER, matches, ordered
 from faafo_lab.cloud.emulator.services.image.rows import ImageRow
+from faafo_lab.cloud.emulator.services.image.schemas import BASE, READ_ONLY, SCHEMA, STATUSES
 from faafo_lab.cloud.emulator.site import Site
+from faafo_lab.cloud.emulator.system import durable
 
 
 class Images:
-    """The operations on images, but for their data."""
+    """The operations on images."""
 
     def __init__(self, site: Site, url: str, images: Collection, members: Members) -> None:
         """`url` is the service's."""
@@ -116,4 +119,54 @@ class Images:
         if tag not in row["tags"]:
             raise Fault(404, f"Tag {tag} was not found on image {id}.")
         self._images.update(id, tags=[each for each in row["tags"] if each != tag])
+        return Answer(204)
+
+    # Data: a file in the state directory's `images/`, written beside its place and moved there
+
+    @route("GET", "/v2/images/{id}/file")
+    def download(self, request: Request, id: str) -> Answer:
+        """An image's data."""
+        row = self._images.find(request, id)
+        if row["status"] != "active":
+            return Answer(204)
+        headers = {"Content-Type": "application/octet-stream", "Content-MD5": row["checksum"] or ""}
+        return Answer(200, self._images.file(id), headers)
+
+    @route("PUT", "/v2/images/{id}/file", stream=True)
+    async def upload(self, request: Request, id: str) -> Answer:
+        """Give an image its data."""
+        row = self._images.own(request, id, "upload_image")
+        if row["status"] != "queued":
+            raise Fault(409, f"Image status transition from {row['status']} to saving is not allowed")
+        if not row["disk_format"] or not row["container_format"]:
+            raise Fault(400, "Properties disk_format, container_format must be set prior to saving data.")
+        self._images.table.update(id, status="saving")
+        size, md5, sha512 = 0, hashlib.md5(usedforsecurity=False), hashlib.sha512()
+        partial = self._images.file(id).with_suffix(".partial")
+        try:
+            assert request.chunks is not None
+            with partial.open("wb") as file:
+                async for chunk in request.chunks:
+                    size += len(chunk)
+                    md5.update(chunk)
+                    sha512.update(chunk)
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            if id not in self._images.table:
+                raise Fault(410, f"Image {id} was deleted during its upload.")
+            durable.move(partial, self._images.file(id))
+            self._images.update(
+                id,
+                status="active",
+                size=size,
+                virtual_size=size,
+                checksum=md5.hexdigest(),
+                os_hash_value=sha512.hexdigest(),
+            )
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            if id in self._images.table and self._images.table[id]["status"] == "saving":
+                self._images.table.update(id, status="queued")
+            raise
         return Answer(204)

@@ -7,9 +7,9 @@ Source: https://docs.openstack.org/api-ref/image/v2/#sharing
 from __future__ import annotations
 
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, now, route
-from faafo_lab.cloud.emulator.services.image.attributes import STATUSES
 from faafo_lab.cloud.emulator.services.image.base import Collection
 from faafo_lab.cloud.emulator.services.image.rows import ImageRow, MemberRow
+from faafo_lab.cloud.emulator.services.image.schemas import STATUSES
 
 MAX_MEMBERS = 128
 

@@ -12,7 +12,7 @@ import re
 
 from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
-from faafo_lab.cloud.emulator.services.image.attributes import BASE, READ_ONLY
+from faafo_lab.cloud.emulator.services.image.schemas import BASE, READ_ONLY
 
 OPERATIONS = ("add", "replace", "remove")
 _TYPE = re.compile(r"application/openstack-images-v2\.([01])-json-patch")

@@ -2,7 +2,7 @@
 
 api             the service, its words, and how it finds out who asks
 base            what its operations share: what there is, who may do what
-accounts, containers, objects, copies, bulk     the operations
+accounts, containers, objects, bulk     the operations
 metadata        headers that are kept, and the limits of names
 acl, tempurl    who may read and write beside the owner
 records         the rows, and each container's names in order; files: the objects' data on disk

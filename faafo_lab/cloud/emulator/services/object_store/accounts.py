@@ -82,9 +82,7 @@ class Accounts:
         return {**headers, "Accept-Ranges": "bytes"}
 
     @route("GET", "/{account}")
-    @route("GET", "/{account}/")
     @route("HEAD", "/{account}")
-    @route("HEAD", "/{account}/")
     def list_containers(self, request: Request, account: str) -> Answer:
         """An account's metadata, and its containers."""
         headers = self._account_headers(request, account)
@@ -106,7 +104,6 @@ class Accounts:
         return listing.answer(request, headers, entries, of="account", name=account, item="container")
 
     @route("POST", "/{account}", stream=True)
-    @route("POST", "/{account}/", stream=True)
     async def change_account(self, request: Request, account: str) -> Answer:
         """Change an account's metadata, or delete many objects."""
         if "bulk-delete" in request.query:
@@ -118,7 +115,6 @@ class Accounts:
         return Answer(204)
 
     @route("DELETE", "/{account}", stream=True)
-    @route("DELETE", "/{account}/", stream=True)
     async def delete_account(self, request: Request, account: str) -> Answer:
         """Delete many objects; the account itself is the project's."""
         if "bulk-delete" in request.query:
@@ -127,7 +123,7 @@ class Accounts:
 
     async def _delete_many(self, request: Request, account: str) -> Answer:
         """Delete the objects, and the empty containers, that the body names, in its order."""
-        deleted, missing, errors = 0, 0, []
+        outcomes = []
         for number, path in enumerate(bulk.paths(await text(request.chunks, bulk.MAX_BODY_BYTES))):
             if number % BATCH == BATCH - 1:
                 await asyncio.sleep(0)
@@ -137,10 +133,7 @@ class Accounts:
                     self._objects.discard(self._all.object(account, container, name))
                 else:
                     self._containers.delete(request, account, container)
-                deleted += 1
+                outcomes.append((path, 204))
             except Fault as fault:
-                if fault.status == 404:
-                    missing += 1
-                else:
-                    errors.append((path, fault.status))
-        return bulk.answer(request, deleted, missing, errors)
+                outcomes.append((path, fault.status))
+        return bulk.answer(request, outcomes, "" if outcomes else "Invalid bulk delete.")

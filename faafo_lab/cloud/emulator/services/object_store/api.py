@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from html import escape
 from http import HTTPStatus
@@ -13,7 +14,6 @@ from faafo_lab.cloud.emulator.services.object_store import tempurl
 from faafo_lab.cloud.emulator.services.object_store.accounts import Accounts
 from faafo_lab.cloud.emulator.services.object_store.base import Collection, unknown
 from faafo_lab.cloud.emulator.services.object_store.containers import Containers
-from faafo_lab.cloud.emulator.services.object_store.copies import Copies
 from faafo_lab.cloud.emulator.services.object_store.expirer import Expirer
 from faafo_lab.cloud.emulator.services.object_store.manifests import Manifests
 from faafo_lab.cloud.emulator.services.object_store.objects import Objects
@@ -32,7 +32,7 @@ class ObjectStore(Service):
     prefix, type, name, endpoint = "/v1", "object-store", "swift", "/AUTH_{project}"
     roots = ("/info", "/healthcheck")
     no_path = "[\0\udc80-\udcff]"
-    PARTS = (Accounts, Containers, Objects, Copies)
+    PARTS = (Accounts, Containers, Objects)
     QUOTAS = {"object_store_bytes": NO_QUOTA}  # noqa: RUF012
 
     def __init__(self, site: Site, tokens: Tokens) -> None:
@@ -42,7 +42,6 @@ class ObjectStore(Service):
         manifests, quota = Manifests(collection), site.quotas.get("object_store_bytes", NO_QUOTA)
         self.containers = Containers(collection)
         self.objects = Objects(collection, manifests, self._expirer, quota)
-        self.copies = Copies(collection, manifests, self.objects)
         self.accounts = Accounts(collection, self.containers, self.objects, quota)
 
     def setup(self) -> None:
@@ -58,8 +57,8 @@ class ObjectStore(Service):
     # Words
 
     def path(self, path: str) -> str:
-        """Slashes at the end are part of an object's name."""
-        return path
+        """A slash behind an account or a container is nothing; behind an object, it is part of the name."""
+        return path[:-1] if re.fullmatch("/[^/]+(/[^/]+)?/", path) else path
 
     def no_text(self, request: Request) -> NoReturn:
         """Swift's answer to a path with bytes that are no text."""

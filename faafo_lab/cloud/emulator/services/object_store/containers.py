@@ -43,7 +43,6 @@ class Containers:
         return meta
 
     @route("PUT", "/{account}/{container}")
-    @route("PUT", "/{account}/{container}/")
     def create(self, request: Request, account: str, container: str) -> Answer:
         """Create a container (201), or change the metadata of one that is there (202)."""
         metadata.check_names(container)
@@ -61,7 +60,6 @@ class Containers:
         return Answer(202 if row else 201)
 
     @route("POST", "/{account}/{container}")
-    @route("POST", "/{account}/{container}/")
     def change(self, request: Request, account: str, container: str) -> Answer:
         """Change a container's metadata."""
         row = self._all.container(account, container)
@@ -69,7 +67,6 @@ class Containers:
         return Answer(204)
 
     @route("DELETE", "/{account}/{container}")
-    @route("DELETE", "/{account}/{container}/")
     def delete(self, request: Request, account: str, container: str) -> Answer:
         """Delete an empty container."""
         row = self._all.container(account, container)
@@ -79,9 +76,7 @@ class Containers:
         return Answer(204)
 
     @route("GET", "/{account}/{container}")
-    @route("GET", "/{account}/{container}/")
     @route("HEAD", "/{account}/{container}")
-    @route("HEAD", "/{account}/{container}/")
     def index(self, request: Request, account: str, container: str) -> Answer:
         """A container's metadata, and its objects."""
         row = self._all.container(account, container)

@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request
+from faafo_lab.cloud.emulator.services.object_store.metadata import is_true
 
 MAX = 10_000
 FORMS = {
@@ -50,7 +51,7 @@ def wanted(request: Request) -> Wanted:
         request.one("marker") or "",
         request.one("end_marker") or "",
         limit,
-        (request.one("reverse") or "").lower() in ("true", "1", "yes", "on", "t", "y"),
+        is_true(request.one("reverse")),
         path is not None,
     )
 

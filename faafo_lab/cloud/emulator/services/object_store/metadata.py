@@ -49,6 +49,11 @@ def written(name: str) -> str:
     return quote(name)
 
 
+def is_true(text: str | None) -> bool:
+    """Whether a header or a parameter says yes, in one of Swift's ways."""
+    return (text or "").lower() in ("true", "1", "yes", "on", "t", "y")
+
+
 def checked(name: str, value: str) -> str:
     """A header's value. Raises a 400 `Fault` for one that could not be sent back."""
     try:
@@ -141,6 +146,6 @@ def delete_at(headers: Mapping[str, str]) -> int | None:
 def content_type(headers: Mapping[str, str], name: str) -> str:
     """An object's type: as the request says, or else guessed from its name."""
     given = headers.get("Content-Type", "").strip()
-    if given and headers.get("X-Detect-Content-Type", "").lower() not in ("true", "1", "yes", "on", "t", "y"):
+    if given and not is_true(headers.get("X-Detect-Content-Type")):
         return checked("Content-Type", given)
     return mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"

@@ -1,4 +1,4 @@
-"""Objects: upload, download, metadata, delete."""
+"""Objects: upload, download, copy, metadata, delete."""
 
 from __future__ import annotations
 
@@ -45,7 +45,22 @@ class Objects:
 
     # Writing
 
-    async def upload(self, request: Request, account: str, container: str, object: str) -> Answer:
+    @route("PUT", "/{account}/{container}/{object*}", stream=True)
+    async def write(self, request: Request, account: str, container: str, object: str) -> Answer:
+        """Upload an object, or copy the one that X-Copy-From names."""
+        if "X-Copy-From" not in request.headers:
+            return await self._upload(request, account, container, object)
+        not_signed(request, "X-Copy-From")
+        metadata.check_names(container, object)
+        if request.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in request.headers:
+            raise Fault(400, "Copy requests require a zero byte body")
+        from_account = metadata.meant(request.headers.get("X-Copy-From-Account", account))
+        from_container, from_name = _place(request, "X-Copy-From")
+        self._all.authorize(request, "read", from_account, from_container)
+        source = self._all.object(from_account, from_container, from_name)
+        return await self._copy(request, source, account, container, object)
+
+    async def _upload(self, request: Request, account: str, container: str, object: str) -> Answer:
         """Upload an object, or a manifest."""
         not_signed(request, "X-Object-Manifest")
         metadata.check_names(container, object)
@@ -143,6 +158,41 @@ class Objects:
         self._expirer.watch(changed)
         return Answer(202)
 
+    # Copying: a large object's copy has its bytes, not its segments
+
+    @route("COPY", "/{account}/{container}/{object*}")
+    async def copy_to(self, request: Request, account: str, container: str, object: str) -> Answer:
+        """Copy an object to the Destination."""
+        source = self._all.object(account, container, object)
+        to_account = metadata.meant(request.headers.get("Destination-Account", account))
+        to_container, to_name = _place(request, "Destination")
+        self._all.authorize(request, "write", to_account, to_container)
+        metadata.check_names(to_container, to_name)
+        return await self._copy(request, source, to_account, to_container, to_name)
+
+    async def _copy(self, request: Request, source: Row, account: str, container: str, name: str) -> Answer:
+        self._all.container(account, container)
+        as_manifest = request.one("multipart-manifest") == "get"
+        found = self._manifests.plain(source) if as_manifest else self._manifests.content(request, source)
+        row = self.new(request.headers, account, container, name)
+        if "Content-Type" not in request.headers:
+            row["type"] = source["type"]
+        if not metadata.is_true(request.headers.get("X-Fresh-Metadata")):
+            kept = {key: value for key, value in source["meta"].items() if key != "X-Object-Manifest" or as_manifest}
+            row["meta"] = {**kept, **row["meta"]}
+            row["delete_at"] = row["delete_at"] or source["delete_at"]
+        if as_manifest:
+            row["slo"] = source["slo"]
+        row = await self.keep(row, stream(found.parts), length=found.bytes)
+        copied = {
+            "X-Copied-From": metadata.written(f"{source['container']}/{source['name']}"),
+            "X-Copied-From-Account": source["account"],
+            "X-Copied-From-Last-Modified": content.http_date(source["timestamp"]),
+        }
+        kept_headers = object_headers(row)
+        kept_headers.pop("Content-Type")
+        return Answer(201, None, {**kept_headers, **written_headers(row), **copied})
+
     # Deleting
 
     @route("DELETE", "/{account}/{container}/{object*}")
@@ -163,20 +213,18 @@ class Objects:
     def _delete_segments(self, request: Request, account: str, container: str, name: str) -> Answer:
         row = self._all.records.object(account, container, name)
         if row is None:
-            return bulk.answer(request, 0, 1, [])
+            return bulk.answer(request, [(name, 404)])
         if not row["slo"]:
-            return bulk.answer(request, 0, 0, [], "Not an SLO manifest")
-        deleted, missing, errors = 0, 0, []
+            return bulk.answer(request, [], "Not an SLO manifest")
+        outcomes = []
         for segment_container, segment in self._manifests.all_of(row):
             found = self._all.records.object(account, segment_container, segment)
-            if not self._all.may(request, "write", account, segment_container):
-                errors.append((f"/{segment_container}/{segment}", 403))
-            elif found is None:
-                missing += 1
-            else:
+            may = self._all.may(request, "write", account, segment_container)
+            if may and found is not None:
                 self.discard(found)
-                deleted += 1
-        return bulk.answer(request, deleted, missing, errors)
+            code = 403 if not may else 404 if found is None else 204
+            outcomes.append((f"/{segment_container}/{segment}", code))
+        return bulk.answer(request, outcomes)
 
 
 def not_signed(request: Request, header: str) -> None:
@@ -199,3 +247,11 @@ def written_headers(row: Row) -> dict[str, str]:
     """What an answer says of an object that has been written."""
     etag = f'"{row["slo"]["etag"]}"' if row["slo"] else row["etag"]
     return {"Etag": etag, "Last-Modified": content.http_date(row["timestamp"])}
+
+
+def _place(request: Request, header: str) -> tuple[str, str]:
+    """The container and the object that a header names. Raises a 412 `Fault`."""
+    container, _, name = metadata.meant(request.headers.get(header, "")).removeprefix("/").partition("/")
+    if not container or not name:
+        raise Fault(412, f"{header} header must be of the form <container name>/<object name>")
+    return container, name
