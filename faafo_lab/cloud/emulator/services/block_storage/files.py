@@ -1,6 +1,7 @@
 """Volumes on disk: directories that are copied, packed, unpacked and removed; all of it in threads.
 
-A copy is cheap where the file system shares blocks (Btrfs, XFS: one `FICLONE` a file). What is no file, directory or symbolic link (a database's socket) is left out, and so is a file that vanishes meanwhile.
+A copy is cheap where the file system shares blocks (Btrfs, XFS: one `FICLONE` a file). What is no file, directory or
+symbolic link (a database's socket) is left out, and so is a file that vanishes meanwhile.
 
 Stopped      the cloud ends; the work is done again at its next start
 """

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NotRequired, TypedDict
 
 from faafo_lab.cloud.emulator.common.names import DOMAIN
-from faafo_lab.cloud.emulator.common.service import JSON, Fault
+from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
 from faafo_lab.cloud.emulator.common.store import R, Table
 from faafo_lab.cloud.emulator.site import Site
 
@@ -76,7 +77,7 @@ def form(fields: JSON, *required: str) -> JSON:
 
 
 def moment(seconds: float) -> str:
-    """A moment as Keystone writes it."""
+    """A moment as Keystone's tokens have it."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.000000Z")
 
 
@@ -101,9 +102,13 @@ class Directory:
         """The project that a request means: by id, or by name in its domain."""
         return _named(self.projects, reference)
 
-    def links(self, path: str) -> JSON:
-        """The links of a list."""
-        return {"next": None, "self": self.url + path, "previous": None}
+    def listed(self, request: Request, key: str, views: Iterable[JSON]) -> JSON:
+        """A list, as answers have it; parameters that are attributes choose some."""
+        wanted = {name: texts[-1].lower() for name, texts in request.query.items()}
+        chosen = [
+            view for view in views if all(str(view[name]).lower() == wanted[name] for name in wanted if name in view)
+        ]
+        return {key: chosen, "links": {"next": None, "self": self.url + request.path, "previous": None}}
 
 
 def _named(table: Table[R], reference: JSON) -> R | None:

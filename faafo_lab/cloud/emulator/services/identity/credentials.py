@@ -29,7 +29,6 @@ from faafo_lab.cloud.emulator.services.identity.base import (
     Directory,
     forbidden,
     form,
-    moment,
 )
 from faafo_lab.cloud.emulator.site import Site
 
@@ -114,6 +113,7 @@ class Credentials:
         return row
 
     def _view(self, row: CredentialRow) -> JSON:
+        expires = row["expires_at"]
         return {
             "id": row["id"],
             "name": row["name"],
@@ -122,7 +122,7 @@ class Credentials:
             "project_id": row["project_id"],
             "system": None,
             "roles": [{"id": id_of("role", name), "name": name, "domain_id": None} for name in row["roles"]],
-            "expires_at": None if row["expires_at"] is None else moment(row["expires_at"]),
+            "expires_at": expires and datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f"),
             "unrestricted": row["unrestricted"],
             "links": {"self": f"{self._directory.url}/v3/users/{row['user_id']}/application_credentials/{row['id']}"},
             **({"access_rules": rules} if (rules := self.rules_of(row)) else {}),
@@ -163,10 +163,8 @@ class Credentials:
     def index(self, request: Request, user: str) -> JSON:
         """The user's application credentials; `name` chooses one."""
         self._check_owner(request, user, "list_application_credentials")
-        name = request.one("name")
-        rows = [row for row in self.table.where(user_id=user) if name in (None, row["name"])]
-        path = f"/v3/users/{user}/application_credentials"
-        return {"application_credentials": [self._view(row) for row in rows], "links": self._directory.links(path)}
+        rows = self.table.where(user_id=user)
+        return self._directory.listed(request, "application_credentials", map(self._view, rows))
 
     @route("GET", "/v3/users/{user}/application_credentials/{id}")
     def show(self, request: Request, user: str, id: str) -> JSON:
@@ -209,12 +207,7 @@ class Credentials:
     def list_rules(self, request: Request, user: str) -> JSON:
         """The user's access rules; `service`, `method` and `path` choose some."""
         self._check_owner(request, user, "list_access_rules")
-        chosen = {name: request.one(name) for name in FIELDS if name in request.query}
-        links = self._directory.links(f"/v3/users/{user}/access_rules")
-        return {
-            "access_rules": [self._rule_view(row) for row in self._rules.where(user_id=user, **chosen)],
-            "links": links,
-        }
+        return self._directory.listed(request, "access_rules", map(self._rule_view, self._rules.where(user_id=user)))
 
     @route("GET", "/v3/users/{user}/access_rules/{id}")
     def show_rule(self, request: Request, user: str, id: str) -> JSON:

@@ -240,7 +240,7 @@ class Authentication:
         """The catalogue of the token's project."""
         if request.token.project_id is None:
             raise forbidden("get_auth_catalog")
-        return {"catalog": self.catalog(request.token), "links": self._directory.links("/v3/auth/catalog")}
+        return self._directory.listed(request, "catalog", self.catalog(request.token))
 
 
 def _hash(text: str) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
+from html import escape
 from http import HTTPStatus
 from pathlib import Path
 
 from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.names import id_of
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Found, Request, Service, route
 from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.services.image.base import Collection, new
 from faafo_lab.cloud.emulator.services.image.base_images import BASE_IMAGES, pack
@@ -83,6 +84,22 @@ class Image(Service):
         """Glance's form: {"message", "code", "title"}."""
         title = HTTPStatus(fault.status).phrase
         return {"message": f"{fault.message}<br /><br />\n\n\n", "code": f"{fault.status} {title}", "title": title}
+
+    async def handle(self, request: Request, found: Found | None = None) -> Answer:
+        """Answer a request; an error in HTML or text where the client asks for no JSON. Other services get JSON."""
+        answer = await super().handle(request, found)
+        if found is None or answer.status < 400 or not isinstance(answer.body, dict) or "code" not in answer.body:
+            return answer
+        kinds = {part.partition(";")[0].strip() for part in request.headers.get("Accept", "").split(",")}
+        code, message = answer.body["code"], answer.body["message"].partition("<br />")[0]
+        text, kind = f"{code}\n\n{message}\n\n   ", "text/plain"
+        if kinds & {"*/*", "text/*", "text/html"}:
+            head, inner = f" <head>\n  <title>{code}</title>\n </head>", f"{escape(message)}<br /><br />\n\n\n"
+            text = f"<html>\n{head}\n <body>\n  <h1>{code}</h1>\n  {inner}\n </body>\n</html>"
+            kind = "text/html"
+        elif kinds & {"application/json", "application/*"}:
+            return answer
+        return Answer(answer.status, text.encode(), {**answer.headers, "Content-Type": f"{kind}; charset=UTF-8"})
 
     def invalid(self, error: schema.Invalid) -> Fault:
         """Glance says which attribute does not fit."""

@@ -14,7 +14,7 @@ from faafo_lab.cloud.emulator.services.image.members import Members
 from faafo_lab.cloud.emulator.services.image.patch import apply_patch, read_patch
 from faafo_lab.cloud.emulator.services.image.query import PAGER, matches, ordered
 from faafo_lab.cloud.emulator.services.image.rows import ImageRow
-from faafo_lab.cloud.emulator.services.image.schemas import BASE, READ_ONLY, SCHEMA, STATUSES
+from faafo_lab.cloud.emulator.services.image.schemas import BASE, READ_ONLY, RESERVED, SCHEMA, STATUSES
 from faafo_lab.cloud.emulator.site import Site
 from faafo_lab.cloud.emulator.system import durable
 
@@ -59,6 +59,8 @@ class Images:
         for name in body:
             if name in READ_ONLY and name != "id":
                 raise Fault(403, f"Attribute '{name}' is read-only.")
+            if name.startswith(RESERVED):
+                raise Fault(403, f"Attribute '{name}' is reserved.")
         if body.get("visibility") == "public":
             raise Fault(403, "You are not authorized to complete publicize_image action.")
         fields = {name: body[name] for name in BASE if name in body}
@@ -103,6 +105,17 @@ class Images:
         self._images.file(id).unlink(missing_ok=True)
         return Answer(204)
 
+    @route("POST", "/v2/images/{id}/actions/deactivate")
+    @route("POST", "/v2/images/{id}/actions/reactivate")
+    def deactivate(self, request: Request, id: str) -> Answer:
+        """Keep an image's data from everybody, or give it back."""
+        action = request.path.rsplit("/", 1)[-1]
+        row, status = self._images.own(request, id, action), {"deactivate": "deactivated"}.get(action, "active")
+        if row["status"] not in ("active", "deactivated"):
+            raise Fault(400, f"Image status transition from {row['status']} to {status} is not allowed")
+        self._images.update(id, status=status)
+        return Answer(204)
+
     @route("PUT", "/v2/images/{id}/tags/{tag}")
     def add_tag(self, request: Request, id: str, tag: str) -> Answer:
         """Add a tag."""
@@ -127,6 +140,8 @@ class Images:
     def download(self, request: Request, id: str) -> Answer:
         """An image's data."""
         row = self._images.find(request, id)
+        if row["status"] == "deactivated":
+            raise Fault(403, "The requested image has been deactivated. Image data download is forbidden.")
         if row["status"] != "active":
             return Answer(204)
         headers = {"Content-Type": "application/octet-stream", "Content-MD5": row["checksum"] or ""}

@@ -17,7 +17,6 @@ BATCH = 50  # deletions between two looks at other requests
 INFO: JSON = {
     "swift": {
         "version": "2.30.0",
-        "strict_cors_mode": True,
         "policies": [{"name": POLICY, "default": True, "aliases": POLICY}],
         "allow_account_management": False,
         "account_autocreate": True,

@@ -21,8 +21,13 @@ from faafo_lab.cloud.emulator.site import Site
 
 HTML = "text/html; charset=UTF-8"
 RIGHTS = {"GET": "read", "HEAD": "read", "COPY": "read", "PUT": "write", "POST": "write", "DELETE": "write"}
-
-
+NOT_HERE = {  # what a client must not think has been done
+    "X-Container-Sync-To": "copies to another cluster",
+    "X-Symlink-Target": "links",
+    "X-Versions-Enabled": "versions in the container itself",
+    "extract-archive": "archives that are unpacked",
+    "version-id": "versions in the container itself",
+}
 NO_QUOTA = -1
 
 
@@ -83,7 +88,7 @@ class ObjectStore(Service):
     # Who asks
 
     def authenticate(self, request: Request) -> None:
-        """Find out who asks, and whether they may. Raises 401 and 403 `Fault`s."""
+        """Find out who asks, and whether they may. Raises 401 and 403 `Fault`s, and a 400 one for what is not there."""
         request._token = self.token(request)
         account, container, name = (*request.path[1:].split("/", 2), "", "")[:3]
         if tempurl.is_signed(request.query) and name:
@@ -92,6 +97,8 @@ class ObjectStore(Service):
         if container and not name:
             right = "list" if right == "read" else "own"
         self._all.authorize(request, right, account, container)
+        if missing := [name for name in NOT_HERE if name in request.headers or name in request.query]:
+            raise Fault(400, f"{missing[0]} is for {NOT_HERE[missing[0]]}, which this object store has not.")
 
     def _scope(self, request: Request, account: str, container: str, name: str) -> str:
         """What a temporary URL opens: a container or an account. Raises a 401 `Fault`."""

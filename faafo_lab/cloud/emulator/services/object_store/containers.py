@@ -10,7 +10,7 @@ from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.object_store import acl, listing, metadata
 from faafo_lab.cloud.emulator.services.object_store.base import POLICY, Collection
 
-OWNERS_ONLY = ("X-Container-Read", "X-Container-Write", "X-Container-Meta-Temp-Url-Key")
+OWNERS_ONLY = (*("X-Container-Read", "X-Container-Write", "X-Container-Sync-Key", "X-Container-Meta-Temp-Url-Key"),)
 VERSIONS = ("X-Versions-Location", "X-History-Location")
 
 

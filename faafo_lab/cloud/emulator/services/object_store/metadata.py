@@ -22,7 +22,10 @@ META_COUNT = 90
 META_BYTES = 4096
 MAX_FILE_BYTES = 5 * (1 << 30) + 2
 
-CONTAINER_SETTINGS = ("X-Container-Read", "X-Container-Write", "X-Versions-Location", "X-History-Location")
+CONTAINER_SETTINGS = (
+    *("X-Container-Read", "X-Container-Write", "X-Versions-Location", "X-History-Location"),
+    "X-Container-Sync-Key",
+)
 OBJECT_SETTINGS = (
     *("Content-Disposition", "Content-Encoding", "Content-Language", "Cache-Control", "Expires", "X-Robots-Tag"),
     "X-Object-Manifest",
