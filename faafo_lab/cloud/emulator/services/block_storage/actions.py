@@ -13,8 +13,10 @@ from faafo_lab.cloud.emulator.services.block_storage.base import (
     TYPE_ID,
     AllVolumes,
     bounded,
+    check_available,
     forbidden,
     form,
+    invalid,
     truth,
 )
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
@@ -43,39 +45,36 @@ class VolumeActions:
             raise forbidden(f"volume_extension:volume_admin_actions:{name.removeprefix('os-')}")
         return await self._handlers.do(request, row, name, value if isinstance(value, dict) else {})
 
-    def _is_available(self, row: VolumeRow, action: str) -> None:
-        if row["status"] != "available":
-            raise Fault(
-                400,
-                f"Invalid volume: Volume {row['id']} status must be available to {action}, but it is {row['status']}.",
-            )
-
     @action("os-extend")
-    def _extend(self, request: Request, row: VolumeRow, value: JSON) -> Answer:
+    def _extend(self, request: Request, row: VolumeRow, value: JSON) -> None:
         size = value.get("new_size")
         size = whole(size) if isinstance(size, str) else size
         if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= GIGABYTES_MAX:
             raise Fault(400, "Invalid input for field/attribute new_size: it must be a number of gigabytes.")
-        self._is_available(row, "extend")
+        check_available(row)
         if size <= row["size"]:
             why = f"New size for extend must be greater than current size. (current: {row['size']}, extended: {size})."
-            raise Fault(400, f"Invalid input received: {why}")
+            raise invalid(why)
         self._quotas.claim(request.project, {"per_volume_gigabytes": size, "gigabytes": size - row["size"]})
         self._volumes.update(row["id"], size=size)
-        return Answer(202)
 
     @action("os-update_readonly_flag")
-    def _set_readonly(self, request: Request, row: VolumeRow, value: JSON) -> Answer:
+    def _set_readonly(self, request: Request, row: VolumeRow, value: JSON) -> None:
         """Note that a volume is read-only, as its metadata then say. Nothing keeps the instance from writing."""
         readonly = _flag(value, "readonly")
-        self._is_available(row, "change its flag")
+        check_available(row)
         self._volumes.update(row["id"], readonly=str(readonly))
-        return Answer(202)
 
     @action("os-set_bootable")
     def _set_bootable(self, request: Request, row: VolumeRow, value: JSON) -> Answer:
         self._volumes.update(row["id"], bootable=str(_flag(value, "bootable")).lower())
         return Answer(200)
+
+    @action("os-retype")
+    def _retype(self, request: Request, row: VolumeRow, value: JSON) -> None:
+        """Give a volume the type that it has: there is one alone."""
+        if value.get("new_type") not in (TYPE, TYPE_ID):
+            raise invalid(f"Invalid volume_type passed: {str(value.get('new_type'))[:120]}.")
 
     @action("os-show_image_metadata")
     def _show_image_metadata(self, request: Request, row: VolumeRow, value: JSON) -> JSON:
@@ -108,21 +107,19 @@ class VolumeActions:
             raise Fault(400, "Invalid input for field/attribute image_name: it must have 1 to 255 characters.")
         if disk_format not in DISK_FORMATS:
             raise Fault(400, f"Invalid input for field/attribute disk_format: it must be one of {list(DISK_FORMATS)}.")
-        self._is_available(row, "be uploaded")
+        check_available(row)
         wanted = {"name": name, "disk_format": disk_format, "container_format": container_format}
         image = await ask(self._images, request, "POST", "/v2/images", wanted)
         self._life.upload(request, row["id"], image["id"])
         view = {
-            "id": row["id"],
-            "updated_at": row["updated_at"],
-            "status": "uploading",
-            "display_description": row["description"],
-            "size": row["size"],
-            "volume_type": {"id": TYPE_ID, "name": TYPE},
-            "image_id": image["id"],
+            **{name: row[name] for name in ("id", "updated_at", "size")},
             "container_format": container_format,
             "disk_format": disk_format,
             "image_name": name,
+            "status": "uploading",
+            "display_description": row["description"],
+            "volume_type": {"id": TYPE_ID, "name": TYPE},
+            "image_id": image["id"],
         }
         return Answer(202, {"os-volume_upload_image": view})
 

@@ -14,7 +14,6 @@ from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
 from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
 from faafo_lab.cloud.emulator.services.block_storage.quotas import QUOTAS, QuotaSets, refusal, used
 from faafo_lab.cloud.emulator.services.block_storage.resources import Resources
-from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
 from faafo_lab.cloud.emulator.services.block_storage.types import Types
 from faafo_lab.cloud.emulator.services.block_storage.volumes import Volumes
 from faafo_lab.cloud.emulator.services.image.api import Image
@@ -35,8 +34,8 @@ class Volume(Service):
         """`console` writes a line on an instance's console."""
         super().__init__(site, tokens)
         self.mounts = Mounts(site, console)
-        self._volumes = volumes = AllVolumes(site)
-        snapshots = AllSnapshots(site)
+        volumes, snapshots = AllVolumes(site), AllSnapshots(site)
+        self.volume = volumes.find  # what Nova asks for: the project's volume, or a 404 `Fault`
         self.life = VolumeLife(volumes, snapshots, images)
         quotas = Quotas(site, QUOTAS, refusal, used(site.store))
         self.volumes = Volumes(volumes, snapshots, self.life, quotas, images)
@@ -48,10 +47,6 @@ class Volume(Service):
     def setup(self) -> None:
         """Make the places of volumes and snapshots."""
         self.life.setup()
-
-    def volume(self, request: Request, id: str | None) -> VolumeRow:
-        """The project's volume. Raises a 404 `Fault`."""
-        return self._volumes.find(request, id)
 
     # Words, paths and versions
 
@@ -97,7 +92,10 @@ class Volume(Service):
                 )
             raise Fault(406, f"Version {version} is not supported by the API. Minimum is 3.0 and maximum is 3.0.")
 
-    def _versions(self) -> JSON:
+    @route("GET", "/", open=True)
+    @route("GET", "/v3", open=True)
+    def versions(self, request: Request) -> Answer:
+        """Which versions there are: one."""
         version = {
             "id": "v3.0",
             "status": "CURRENT",
@@ -110,14 +108,4 @@ class Volume(Service):
             ],
             "media-types": [{"base": "application/json", "type": "application/vnd.openstack.volume+json;version=3"}],
         }
-        return {"versions": [version]}
-
-    @route("GET", "/", open=True)
-    def versions(self, request: Request) -> Answer:
-        """Which versions there are."""
-        return Answer(300, self._versions())
-
-    @route("GET", "/v3", open=True)
-    def version(self, request: Request) -> JSON:
-        """The version that there is."""
-        return self._versions()
+        return Answer(300 if request.path == "/" else 200, {"versions": [version]})

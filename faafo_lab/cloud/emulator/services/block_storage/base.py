@@ -72,6 +72,18 @@ def bounded(metadata: dict[str, str]) -> dict[str, str]:
     return metadata
 
 
+def invalid(why: str) -> Fault:
+    """The answer to what makes no sense."""
+    return Fault(400, f"Invalid input received: {why}")
+
+
+def check_available(volume: VolumeRow) -> None:
+    """Raises a 400 `Fault` for a volume that is in use, or busy."""
+    if volume["status"] != "available":
+        why = f"Volume {volume['id']} status must be available, but current status is: {volume['status']}."
+        raise Fault(400, f"Invalid volume: {why}")
+
+
 def forbidden(action: str) -> Fault:
     """What only an administrator may do: there is none."""
     return Fault(403, f"Policy doesn't allow {action} to be performed.")
@@ -90,11 +102,9 @@ class Collection(Generic[R]):
         self.title = self.singular.capitalize()
         self._directory, self._url = site.directory / self.plural, site.url + PREFIX
         self._pager = Pager(
-            bad_number=lambda name, value: Fault(
-                400, f"Invalid input received: {name} must be a whole number, not {value}."
-            ),
+            bad_number=lambda name, value: invalid(f"{name} must be a whole number, not {value}."),
             no_marker=lambda marker: Fault(404, f"{self.title} {marker} could not be found."),
-            bad_sort=lambda key, way: Fault(400, f"Invalid input received: there is no sort key {key[:60]!r}:{way}."),
+            bad_sort=lambda key, way: invalid(f"there is no sort key {key[:60]!r}:{way}."),
             most=1000,
             keys=SORT_KEYS,
             full=True,

@@ -33,36 +33,19 @@ def empty(place: Path) -> None:
 
 def copy(source: Path, place: Path, stop: threading.Event) -> None:
     """Copy a directory with all that is in it. Raises OSError, Stopped."""
-    empty(place)
-    todo = [(source, place)]
-    directories = []
-    while todo:
-        from_, to = todo.pop()
-        directories.append((from_, to))
-        for entry in _entries(from_):
-            if stop.is_set():
-                raise Stopped
-            target = to / entry.name
-            with contextlib.suppress(FileNotFoundError):
-                kind = entry.stat(follow_symlinks=False).st_mode
-                if stat.S_ISDIR(kind):
-                    target.mkdir(mode=_PRIVATE)
-                    todo.append((Path(entry.path), target))
-                elif stat.S_ISLNK(kind):
-                    target.symlink_to(os.readlink(entry.path))
-                elif stat.S_ISREG(kind):
-                    _copy_file(Path(entry.path), target, stop)
-    for from_, to in reversed(directories):  # a directory that may not be written to gets its mode last
+
+    def copy_file(from_: str, to: str) -> None:
+        if stop.is_set():
+            raise Stopped
         with contextlib.suppress(FileNotFoundError):
-            shutil.copystat(from_, to)
+            if stat.S_ISREG(os.lstat(from_).st_mode):
+                _copy_file(Path(from_), Path(to), stop)
 
-
-def _entries(directory: Path) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(directory) as entries:
-            return list(entries)
-    except FileNotFoundError:
-        return []
+        shutil.copytree(source, place, symlinks=True, copy_function=copy_file)
+    except shutil.Error as error:
+        if any(os.path.lexists(from_) for from_, _, _ in error.args[0]):  # else it has vanished meanwhile
+            raise
 
 
 def _copy_file(source: Path, target: Path, stop: threading.Event) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import string
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, new_id
@@ -31,18 +32,16 @@ class Mounts:
 
     def of(self, server: str) -> list[VolumeRow]:
         """A server's volumes, by device."""
-        return [row for _, row in self._attached(server)]
+        return list(self._attached(server).values())
 
-    def _attached(self, server: str) -> list[tuple[str, VolumeRow]]:
-        """The devices of a server, sorted, each with its volume."""
-        found = [(row["attachment"], row) for row in self._volumes if row["attachment"]]
-        return sorted(
-            ((each["device"], row) for each, row in found if each["server_id"] == server), key=lambda pair: pair[0]
-        )
+    def _attached(self, server: str) -> dict[str, VolumeRow]:
+        """A server's volumes by device, in order."""
+        found = ((each, row) for row in self._volumes if (each := row["attachment"]) and each["server_id"] == server)
+        return dict(sorted(((each["device"], row) for each, row in found), key=itemgetter(0)))
 
     def attach(self, id: str, server: str, *, tag: str | None = None) -> VolumeRow:
         """Attach a volume that is available to a server, at the first free device. Raises a `Fault`."""
-        taken = {device for device, _ in self._attached(server)}
+        taken = self._attached(server)
         device = next((each for each in DEVICES if each not in taken), None)
         if device is None:
             raise Fault(403, f"The maximum allowed number of volumes ({len(DEVICES)}) of server {server} is reached.")
@@ -81,7 +80,7 @@ class Mounts:
         if not place.parent.is_dir():
             return  # it will boot first
         place.mkdir(mode=0o700, exist_ok=True)
-        wanted = {device[5:]: f"../../../volumes/{row['id']}" for device, row in self._attached(server)}
+        wanted = {device[5:]: f"../../../volumes/{row['id']}" for device, row in self._attached(server).items()}
         for link in place.iterdir():
             if link.is_symlink() and (link.name not in wanted or str(link.readlink()) != wanted[link.name]):
                 link.unlink()
@@ -99,7 +98,7 @@ class Mounts:
                 "path": str(self._path(server, device)),
                 "tags": [row["tag"]] if row["tag"] else [],
             }
-            for device, row in self._attached(server)
+            for device, row in self._attached(server).items()
         ]
 
     def _place(self, server: str) -> Path:

@@ -8,6 +8,8 @@ from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, NAMES, Collection, bounded, form, named
 
+NONE = {"backups": "backups", "os-volume-transfer": "transfers"}  # what their lists are called
+
 
 class Resources:
     """Operations on resources of every kind."""
@@ -25,18 +27,16 @@ class Resources:
         return found, found.find(request, id)
 
     @route("GET", "/v3/{project}/{kind}")
-    def index(self, request: Request, kind: str) -> JSON:
-        """List volumes or snapshots."""
-        found = self._kind(kind)
-        page, links = found.page(request)
-        return {kind: [found.brief(request, row) for row in page], **links}
-
     @route("GET", "/v3/{project}/{kind}/detail")
-    def detail(self, request: Request, kind: str) -> JSON:
-        """List volumes or snapshots, with everything."""
+    def index(self, request: Request, kind: str) -> JSON:
+        """List volumes or snapshots, with `detail` everything of each; and kinds of which there are none."""
+        if kind in NONE:
+            return {NONE[kind]: []}
         found = self._kind(kind)
         page, links = found.page(request)
-        return {kind: [found.view(request, row, whole=True) for row in page], **links}
+        if request.path.endswith("/detail"):
+            return {kind: [found.view(request, row, whole=True) for row in page], **links}
+        return {kind: [found.brief(request, row) for row in page], **links}
 
     @route("GET", "/v3/{project}/{kind}/{id}")
     def show_one(self, request: Request, kind: str, id: str) -> JSON:

@@ -58,9 +58,17 @@ class Types:
         ]
         return {"extensions": views}
 
+    @route("GET", "/v3/{project}/types/{id}/extra_specs")
+    def extra_specs(self, request: Request, id: str) -> JSON:
+        """What an ordinary user may see of the volume type's extra specs."""
+        return {"extra_specs": self.type_(request, id)["volume_type"]["extra_specs"]}
+
     @route("POST", "/v3/{project}/types")
+    @route("POST", "/v3/{project}/backups")
+    @route("POST", "/v3/{project}/os-volume-transfer")
+    @route("GET", "/v3/{project}/qos-specs")
     @route("GET", "/v3/{project}/os-hosts")
     @route("GET", "/v3/{project}/os-services")
     def infrastructure(self, request: Request) -> JSON:
-        """What only an administrator may see or make."""
+        """What only an administrator may see or make, and what nobody may: backups and transfers."""
         raise forbidden("volume_extension:" + request.path.rsplit("/", 1)[-1])

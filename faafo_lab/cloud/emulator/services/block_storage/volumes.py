@@ -16,8 +16,10 @@ from faafo_lab.cloud.emulator.services.block_storage.base import (
     ZONE,
     AllSnapshots,
     AllVolumes,
+    check_available,
     forbidden,
     form,
+    invalid,
     truth,
 )
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
@@ -75,7 +77,7 @@ class Volumes:
         """Create a volume; it is filled in the background."""
         wanted = request.parse(CREATE)["volume"]
         if truth(wanted.get("multiattach"), "multiattach"):
-            raise Fault(400, "Invalid input received: this cloud attaches a volume to one server at a time.")
+            raise invalid("this cloud attaches a volume to one server at a time.")
         if wanted.get("volume_type") not in (None, "", TYPE, TYPE_ID):
             raise Fault(404, f"Volume type with name {wanted['volume_type']} could not be found.")
         if wanted.get("availability_zone") not in (None, "", ZONE):
@@ -84,7 +86,7 @@ class Volumes:
         content = self._wanted_content(request, wanted, size)
         size = size or content.get("size")
         if size is None:
-            raise Fault(400, "Invalid input received: 'size' is a required property of an empty volume.")
+            raise invalid("'size' is a required property of an empty volume.")
         self._quotas.claim(request.project, {"per_volume_gigabytes": size, "volumes": 1, "gigabytes": size})
         row = self._volumes.add(
             request,
@@ -107,30 +109,25 @@ class Volumes:
 
     def _wanted_content(self, request: Request, wanted: JSON, size: int | None) -> JSON:
         """The fields that say where a new volume's content comes from. Raises a 400 or 404 `Fault`."""
-        sources = {name: wanted.get(name) for name in ("snapshot_id", "source_volid", "imageRef") if wanted.get(name)}
-        if wanted.get("image_id"):
-            sources["imageRef"] = wanted["image_id"]
+        image = wanted.get("image_id") or wanted.get("imageRef")
+        sources = {"imageRef": image, **{name: wanted.get(name) for name in ("snapshot_id", "source_volid")}}
+        sources = {name: str(id) for name, id in sources.items() if id}
         if len(sources) > 1:
-            raise Fault(400, f"Invalid input received: give one of {', '.join(sorted(sources))}.")
-        if "imageRef" in sources:
-            return self._from_image(request, str(sources["imageRef"]), size)
+            raise invalid(f"give one of {', '.join(sorted(sources))}.")
+        if image:
+            return self._from_image(request, str(image), size)
         source: SnapshotRow | VolumeRow
         if "snapshot_id" in sources:
             source, kind = self._snapshots.find(request, sources["snapshot_id"]), "snapshot"
-            good = source["status"] == "available"
         elif "source_volid" in sources:
             source, kind = self._volumes.find(request, sources["source_volid"]), "volume"
-            good = source["status"] in ("available", "in-use")
         else:
             return {}
-        if not good:
+        if source["status"] != "available" and (kind, source["status"]) != ("volume", "in-use"):
             raise Fault(400, f"Invalid {kind}: {kind} {source['id']} must be available, and it is {source['status']}.")
         if size is not None and size < source["size"]:
-            raise Fault(
-                400,
-                f"Invalid input received: Volume size '{size}'GB cannot be smaller than the {kind} size "
-                f"{source['size']}GB. They must be >= original {kind} size.",
-            )
+            why = f"Volume size '{size}'GB cannot be smaller than the {kind} size {source['size']}GB."
+            raise invalid(f"{why} They must be >= original {kind} size.")
         inherited = {"bootable": source["bootable"], "image_metadata": source["image_metadata"], "size": source["size"]}
         return {**inherited, **sources}
 
@@ -140,17 +137,13 @@ class Volumes:
         if image is None or not self._images.visible(image, request.project):
             raise Fault(400, "Invalid image identifier or unable to access requested image.")
         if image["status"] != "active":
-            raise Fault(400, f"Invalid input received: Image {id} is not active.")
+            raise invalid(f"Image {id} is not active.")
         if size is None:
-            raise Fault(400, "Invalid input received: a volume from an image needs a size.")
-        if size < image["min_disk"]:
-            least = image["min_disk"]
-            why = f"Volume size {size}GB cannot be smaller than the image minDisk size {least}GB."
-            raise Fault(400, f"Invalid input received: {why}")
+            raise invalid("a volume from an image needs a size.")
+        if size < (least := image["min_disk"]):
+            raise invalid(f"Volume size {size}GB cannot be smaller than the image minDisk size {least}GB.")
         if size << 30 < (image["virtual_size"] or image["size"] or 0):
-            raise Fault(
-                400, f"Invalid input received: Size of specified image {id} is larger than volume size {size}GB."
-            )
+            raise invalid(f"Size of specified image {id} is larger than volume size {size}GB.")
         told = ("checksum", "container_format", "disk_format", "min_disk", "min_ram", "size")
         metadata = {**image["properties"], **{name: each for name, each in image.items() if name in told}}
         metadata |= {"image_id": id, "image_name": image["name"] or ""}
@@ -188,12 +181,8 @@ class Volumes:
         wanted = request.parse(CREATE_SNAPSHOT)["snapshot"]
         force = truth(wanted.get("force"), "force")
         volume = self._volumes.find(request, wanted["volume_id"])
-        if volume["status"] != "available" and not (force and volume["status"] == "in-use"):
-            raise Fault(
-                400,
-                f"Invalid volume: Volume {volume['id']} status must be available, but current status is: "
-                f"{volume['status']}.",
-            )
+        if not (force and volume["status"] == "in-use"):
+            check_available(volume)
         self._quotas.claim(request.project, {"snapshots": 1, "gigabytes": volume["size"]})
         source = {name: volume[name] for name in ("size", "bootable", "image_metadata")}
         row = self._snapshots.add(request, wanted, volume_id=volume["id"], **source)

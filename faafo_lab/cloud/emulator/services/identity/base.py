@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import NotRequired, TypedDict
 
-from faafo_lab.cloud.emulator.common.names import DOMAIN
-from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
-from faafo_lab.cloud.emulator.common.store import R, Table
-from faafo_lab.cloud.emulator.site import Site
+from faafo_lab.cloud.emulator.common.service import JSON, Fault
 
 PREFIX = "/identity"
 
@@ -84,38 +80,3 @@ def moment(seconds: float) -> str:
 def forbidden(action: str) -> Fault:
     """The answer to who may not."""
     return Fault(403, f"You are not authorized to perform the requested action: identity:{action}.")
-
-
-class Directory:
-    """The users and projects, and where the service has them."""
-
-    def __init__(self, site: Site) -> None:
-        self.users: Table[UserRow] = site.store.table("user")
-        self.projects: Table[ProjectRow] = site.store.table("project")
-        self.url = site.url + PREFIX
-
-    def user(self, reference: JSON) -> UserRow | None:
-        """The user that a request means: by id, or by name in its domain."""
-        return _named(self.users, reference)
-
-    def project(self, reference: JSON) -> ProjectRow | None:
-        """The project that a request means: by id, or by name in its domain."""
-        return _named(self.projects, reference)
-
-    def listed(self, request: Request, key: str, views: Iterable[JSON]) -> JSON:
-        """A list, as answers have it; parameters that are attributes choose some."""
-        wanted = {name: texts[-1].lower() for name, texts in request.query.items()}
-        chosen = [
-            view for view in views if all(str(view[name]).lower() == wanted[name] for name in wanted if name in view)
-        ]
-        return {key: chosen, "links": {"next": None, "self": self.url + request.path, "previous": None}}
-
-
-def _named(table: Table[R], reference: JSON) -> R | None:
-    if "id" in reference:
-        return table.get(reference["id"])
-    domain = reference.get("domain", {})
-    if domain.get("id") != DOMAIN["id"] and domain.get("name") != DOMAIN["name"]:
-        return None
-    found = table.where(name=reference.get("name"))
-    return found[0] if found else None

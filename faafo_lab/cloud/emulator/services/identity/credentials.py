@@ -26,10 +26,10 @@ from faafo_lab.cloud.emulator.common.store import Table
 from faafo_lab.cloud.emulator.services.identity.base import (
     AccessRuleRow,
     CredentialRow,
-    Directory,
     forbidden,
     form,
 )
+from faafo_lab.cloud.emulator.services.identity.directory import Directory, named
 from faafo_lab.cloud.emulator.site import Site
 
 FIELDS = ("service", "method", "path")
@@ -83,7 +83,7 @@ class Credentials:
         if "id" in claim:
             row = self.table.get(claim["id"])
         else:
-            user = self._directory.user(claim.get("user", {}))
+            user = named(self._directory.users, claim.get("user", {}))
             found = self.table.where(user_id=user["id"], name=claim.get("name")) if user else []
             row = found[0] if found else None
         if row is None or (row["expires_at"] is not None and row["expires_at"] <= time.time()):

@@ -17,7 +17,6 @@ from faafo_lab.cloud.emulator.common.store import Table
 from faafo_lab.cloud.emulator.common.token import Token
 from faafo_lab.cloud.emulator.services.identity.base import (
     CredentialRow,
-    Directory,
     ProjectRow,
     TokenRow,
     UserRow,
@@ -26,6 +25,7 @@ from faafo_lab.cloud.emulator.services.identity.base import (
     moment,
 )
 from faafo_lab.cloud.emulator.services.identity.credentials import Credentials
+from faafo_lab.cloud.emulator.services.identity.directory import Directory, named
 from faafo_lab.cloud.emulator.site import Site
 
 TOKEN_SECONDS = 3600
@@ -91,7 +91,7 @@ class Authentication:
         for method in identity["methods"]:
             if method == "password":
                 claim = identity.get("password", {}).get("user", {})
-                user = self._directory.user(claim)
+                user = named(self._directory.users, claim)
                 given, right = claim.get("password", ""), user["password"] if user else ""
                 if not hmac.compare_digest(given.encode(), right.encode()) or user is None:
                     raise Fault(401, UNAUTHORIZED)
@@ -119,7 +119,7 @@ class Authentication:
             return self._directory.projects.get(user["project_id"])
         if "project" not in scope:
             raise Fault(401, UNAUTHORIZED)
-        project = self._directory.project(scope["project"])
+        project = named(self._directory.projects, scope["project"])
         if project is None or project["id"] != user["project_id"]:
             raise Fault(401, UNAUTHORIZED)
         return project

@@ -13,10 +13,10 @@ from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.names import id_of
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Found, Request, Service, route
 from faafo_lab.cloud.emulator.common.token import Tokens
-from faafo_lab.cloud.emulator.services.image.base import Collection, new
 from faafo_lab.cloud.emulator.services.image.base_images import BASE_IMAGES, pack
 from faafo_lab.cloud.emulator.services.image.images import Images
 from faafo_lab.cloud.emulator.services.image.members import Members
+from faafo_lab.cloud.emulator.services.image.rows import new
 from faafo_lab.cloud.emulator.services.image.schemas import Schemas
 from faafo_lab.cloud.emulator.site import Site
 from faafo_lab.cloud.emulator.system import durable
@@ -32,24 +32,23 @@ class Image(Service):
 
     def __init__(self, site: Site, tokens: Tokens) -> None:
         super().__init__(site, tokens)
-        self._images = images = Collection(site)
+        self.images = self.data = images = Images(site, self.url)
         # What other services ask: an image, whether a project may see it, where its data is
         self.get, self.visible, self.file = images.table.get, images.visible, images.file
         self.members = Members(images)
-        self.images = self.data = Images(site, self.url, images, self.members)
         self.schemas = Schemas()
 
     def setup(self) -> None:
         """Make the images that every embedded cloud has, and remove what cut-short uploads left."""
-        folder = self._images.directory
+        folder = self.images.directory
         folder.mkdir(mode=0o700, exist_ok=True)
         for base in BASE_IMAGES:
             id = str(uuid.UUID(id_of("image", base.name)))
-            if id in self._images.table and self._images.file(id).exists():
+            if id in self.images.table and self.images.file(id).exists():
                 continue
             data = pack(base)
-            _write(self._images.file(id), data)
-            self._images.table.put(
+            _write(self.images.file(id), data)
+            self.images.table.put(
                 {
                     **new(id, base.name, id_of("project", "service")),
                     "status": "active",
@@ -67,16 +66,16 @@ class Image(Service):
                 }
             )
         for path in folder.iterdir():
-            if path.name not in self._images.table:
+            if path.name not in self.images.table:
                 path.unlink()
-        for row in self._images.table.where(status="saving"):
-            self._images.table.update(row["id"], status="queued")
+        for row in self.images.table.where(status="saving"):
+            self.images.table.update(row["id"], status="queued")
 
     def discard(self, id: str | None) -> None:
         """Remove an image that got no data, if it is there."""
         row = self.get(id)
         if row is not None and row["status"] != "active":
-            self._images.table.delete(row["id"])
+            self.images.table.delete(row["id"])
 
     # Words
 
@@ -113,6 +112,7 @@ class Image(Service):
     # Versions
 
     @route("GET", "/", open=True)
+    @route("GET", "/versions", open=True)
     def versions(self, request: Request) -> Answer:
         """Which versions there are."""
         link = [{"rel": "self", "href": f"{self.url}/v2/"}]
@@ -120,12 +120,7 @@ class Image(Service):
             {"id": version, "status": "SUPPORTED" if number else "CURRENT", "links": link}
             for number, version in enumerate(VERSIONS)
         ]
-        return Answer(300, {"versions": found})
-
-    @route("GET", "/versions", open=True)
-    def versions_again(self, request: Request) -> Answer:
-        """The same, with status 200."""
-        return Answer(200, self.versions(request).body)
+        return Answer(300 if request.path == "/" else 200, {"versions": found})
 
 
 def _write(path: Path, data: bytes) -> None:

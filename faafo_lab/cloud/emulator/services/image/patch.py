@@ -75,6 +75,4 @@ def apply_patch(view: JSON, changes: list[JSON]) -> None:
                 raise Fault(403, f"Property {name} may not be removed.")
             del view[name]
         else:
-            if name == "visibility" and change["value"] == "public":
-                raise Fault(403, "You are not authorized to complete publicize_image action.")
             view[name] = change["value"]

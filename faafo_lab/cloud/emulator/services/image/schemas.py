@@ -48,10 +48,6 @@ def _links(**names: str) -> list[JSON]:
     return [{"rel": relation, "href": f"{{{name}}}"} for relation, name in names.items()]
 
 
-def _list(items: JSON) -> JSON:
-    return {"type": "array", "items": items}
-
-
 _TEXT: JSON = {"type": "string"}
 _READ_ONLY: JSON = {name: {"type": ["null", "string", "integer"], "readOnly": True} for name in sorted(READ_ONLY)}
 IMAGE: JSON = {
@@ -71,13 +67,13 @@ FIXED: JSON = {  # answers that are always the same, by path
     "/v2/schemas/image": IMAGE,
     "/v2/schemas/images": {
         "name": "images",
-        "properties": {"images": _list(IMAGE), **dict.fromkeys(("first", "next", "schema"), _TEXT)},
+        "properties": {"images": {"type": "array", "items": IMAGE}, "first": _TEXT, "next": _TEXT, "schema": _TEXT},
         "links": _links(first="first", next="next", describedby="schema"),
     },
     "/v2/schemas/member": MEMBER,
     "/v2/schemas/members": {
         "name": "members",
-        "properties": {"members": _list(MEMBER), "schema": _TEXT},
+        "properties": {"members": {"type": "array", "items": MEMBER}, "schema": _TEXT},
         "links": [],
     },
     "/v2/metadefs/namespaces": {"namespaces": [], "first": "/v2/metadefs/namespaces"},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.services.object_store import bulk, listing, manifests, metadata, tempurl
@@ -67,8 +66,8 @@ class Accounts:
         return INFO
 
     def _account_headers(self, request: Request, account: str) -> dict[str, str]:
-        row, containers = self._all.records.account(account), len(self._all.records.shelf(account).names)
-        objects, size = self._all.records.totals(account)
+        row, containers = self._all.account(account), len(self._all.shelf(account).names)
+        objects, size = self._all.totals(account)
         headers = {**row["meta"], "X-Timestamp": row["timestamp"]}
         for infix in ("", f"Storage-Policy-{POLICY}-"):
             headers |= {
@@ -85,40 +84,28 @@ class Accounts:
     def list_containers(self, request: Request, account: str) -> Answer:
         """An account's metadata, and its containers."""
         headers = self._account_headers(request, account)
-        names = self._all.records.shelf(account).names if request.method == "GET" else []
-        entries: list[Any] = []
-        for name, is_subdir in listing.select(names, listing.wanted(request)):
-            if is_subdir:
-                entries.append({"subdir": name})
-                continue
-            row, shelf = self._all.container(account, name), self._all.records.shelf(f"{account}/{name}")
-            entries.append(
-                {
-                    "name": name,
-                    "count": len(shelf.names),
-                    "bytes": shelf.bytes,
-                    "last_modified": listing.iso(row["timestamp"]),
-                }
-            )
-        return listing.answer(request, headers, entries, of="account", name=account, item="container")
+
+        def view(name: str) -> JSON:
+            row, shelf = self._all.container(account, name), self._all.shelf(f"{account}/{name}")
+            moment = listing.iso(row["timestamp"])
+            return {"name": name, "count": len(shelf.names), "bytes": shelf.bytes, "last_modified": moment}
+
+        names = self._all.shelf(account).names
+        return listing.answer(request, headers, names, view, of="account", name=account, item="container")
 
     @route("POST", "/{account}", stream=True)
+    @route("DELETE", "/{account}", stream=True)
     async def change_account(self, request: Request, account: str) -> Answer:
-        """Change an account's metadata, or delete many objects."""
+        """Change an account's metadata, or delete many objects; the account itself is the project's."""
         if "bulk-delete" in request.query:
             return await self._delete_many(request, account)
+        if request.method == "DELETE":
+            raise Fault(403, "Access was denied to this resource.")
         if any(name.startswith(("X-Account-Meta-Quota-", "X-Remove-Account-Meta-Quota-")) for name in request.headers):
             raise Fault(403, "Only a reseller may change an account's quota.")
-        row = self._all.records.account(account)
-        self._all.records.put_account({**row, "meta": metadata.merged("Account", request.headers, row["meta"])})
+        row = self._all.account(account)
+        self._all.put_account({**row, "meta": metadata.merged("Account", request.headers, row["meta"])})
         return Answer(204)
-
-    @route("DELETE", "/{account}", stream=True)
-    async def delete_account(self, request: Request, account: str) -> Answer:
-        """Delete many objects; the account itself is the project's."""
-        if "bulk-delete" in request.query:
-            return await self._delete_many(request, account)
-        raise Fault(403, "Access was denied to this resource.")
 
     async def _delete_many(self, request: Request, account: str) -> Answer:
         """Delete the objects, and the empty containers, that the body names, in its order."""

@@ -43,7 +43,7 @@ class ObjectStore(Service):
     def __init__(self, site: Site, tokens: Tokens) -> None:
         super().__init__(site, tokens)
         self._all = collection = Collection(site)
-        self._expirer = Expirer(collection.records, collection.files)
+        self._expirer = Expirer(collection)
         manifests, quota = Manifests(collection), site.quotas.get("object_store_bytes", NO_QUOTA)
         self.containers = Containers(collection)
         self.objects = Objects(collection, manifests, self._expirer, quota)
@@ -51,8 +51,8 @@ class ObjectStore(Service):
 
     def setup(self) -> None:
         """Remove what cut-short uploads have left, and see whose time is over."""
-        self._all.files.setup({row["file"] for row in self._all.records.objects()})
-        for row in self._all.records.objects():
+        self._all.files.setup({row["file"] for row in self._all.objects()})
+        for row in self._all.objects():
             self._expirer.watch(row)
 
     def close(self) -> None:
@@ -91,7 +91,7 @@ class ObjectStore(Service):
         """Find out who asks, and whether they may. Raises 401 and 403 `Fault`s, and a 400 one for what is not there."""
         request._token = self.token(request)
         account, container, name = (*request.path[1:].split("/", 2), "", "")[:3]
-        if tempurl.is_signed(request.query) and name:
+        if name and request.query.keys() & {"temp_url_sig", "temp_url_expires"}:
             request._token, request.scope = None, self._scope(request, account, container, name)
         right = "own" if not container else RIGHTS[request.method]
         if container and not name:
@@ -102,9 +102,9 @@ class ObjectStore(Service):
 
     def _scope(self, request: Request, account: str, container: str, name: str) -> str:
         """What a temporary URL opens: a container or an account. Raises a 401 `Fault`."""
-        row = self._all.records.container(account, container)
+        row = self._all.get_container(account, container)
         for scope, keys in (
-            (account, tempurl.keys(self._all.records.account(account)["meta"], "Account")),
+            (account, tempurl.keys(self._all.account(account)["meta"], "Account")),
             (f"{account}/{container}", tempurl.keys(row["meta"] if row else {}, "Container")),
         ):
             if tempurl.valid(request.method, f"{self.prefix}/{account}/{container}/{name}", request.query, keys):

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from faafo_lab.cloud.emulator.common.service import Fault
 
@@ -45,11 +45,6 @@ def meant(value: str) -> str:
     if "\0" in text:
         raise Fault(412, "Invalid UTF8 or contains NULL")
     return text
-
-
-def written(name: str) -> str:
-    """A name as a header has it."""
-    return quote(name)
 
 
 def is_true(text: str | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from urllib.parse import quote
 
 from faafo_lab.cloud.emulator.common.service import Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Row
@@ -91,7 +92,7 @@ class Objects:
             return False
         if condition.strip() != "*":
             raise Fault(400, "If-None-Match only supports *")
-        if self._all.records.object(row["account"], row["container"], row["name"]):
+        if self._all.get_object(row["account"], row["container"], row["name"]):
             raise Fault(412, "The object is there already.")
         return True
 
@@ -122,27 +123,26 @@ class Objects:
                 raise Fault(422, "The ETag is not that of the data.")
             if got.length > self._room(row):  # others have written, too
                 raise Fault(413, OVER_QUOTA)
-            if new and self._all.records.object(row["account"], row["container"], row["name"]):
+            if new and self._all.get_object(row["account"], row["container"], row["name"]):
                 raise Fault(412, "The object is there already.")
-            data = {"file": got.file, "bytes": got.length, "etag": got.md5, "timestamp": self._all.records.moment()}
+            data = {"file": got.file, "bytes": got.length, "etag": got.md5, "timestamp": self._all.moment()}
             row = {**row, **data}
-            old = versions.kept(self._all.records, self._all.container(row["account"], row["container"]), row["name"])
-            gone = self._all.records.change([row, *old])
-        self._all.files.remove(gone)
+            old = versions.kept(self._all, self._all.container(row["account"], row["container"]), row["name"])
+            self._all.change([row, *old])
         self._expirer.watch(row)
         return row
 
     def _room(self, row: Row) -> int:
         """How many bytes an object may have. Raises a 404 `Fault`, and a 413 one where there may be no more objects."""
         container = self._all.container(row["account"], row["container"])
-        shelf, meta = self._all.records.shelf(container["id"]), container["meta"]
+        shelf, meta = self._all.shelf(container["id"]), container["meta"]
         if len(shelf.names) + 1 > int(meta.get("X-Container-Meta-Quota-Count", len(shelf.names) + 1)):
             raise Fault(413, OVER_QUOTA)
         room = metadata.MAX_FILE_BYTES
         if (quota := meta.get("X-Container-Meta-Quota-Bytes")) is not None:
             room = min(room, max(0, int(quota) - shelf.bytes))
         if self._quota >= 0:
-            room = min(room, max(0, self._quota - self._all.records.totals(row["account"])[1]))
+            room = min(room, max(0, self._quota - self._all.totals(row["account"])[1]))
         return room
 
     @route("POST", "/{account}/{container}/{object*}")
@@ -153,8 +153,8 @@ class Objects:
         fields = self.new(request.headers, account, container, object)
         if "Content-Type" not in request.headers:
             fields["type"] = row["type"]
-        changed = {**row, **fields, "slo": row["slo"], "timestamp": self._all.records.moment()}
-        self._all.records.change([changed])
+        changed = {**row, **fields, "slo": row["slo"], "timestamp": self._all.moment()}
+        self._all.change([changed])
         self._expirer.watch(changed)
         return Answer(202)
 
@@ -185,7 +185,7 @@ class Objects:
             row["slo"] = source["slo"]
         row = await self.keep(row, stream(found.parts), length=found.bytes)
         copied = {
-            "X-Copied-From": metadata.written(f"{source['container']}/{source['name']}"),
+            "X-Copied-From": quote(f"{source['container']}/{source['name']}"),
             "X-Copied-From-Account": source["account"],
             "X-Copied-From-Last-Modified": content.http_date(source["timestamp"]),
         }
@@ -205,20 +205,20 @@ class Objects:
 
     def discard(self, row: Row) -> None:
         """Delete an object; what becomes of it, its container says (see `versions`)."""
-        put, remove = versions.deleted(self._all.records, self._all.container(row["account"], row["container"]), row)
-        self._all.files.remove(self._all.records.change(put, remove))
+        put, remove = versions.deleted(self._all, self._all.container(row["account"], row["container"]), row)
+        self._all.change(put, remove)
         for each in put:
             self._expirer.watch(each)
 
     def _delete_segments(self, request: Request, account: str, container: str, name: str) -> Answer:
-        row = self._all.records.object(account, container, name)
+        row = self._all.get_object(account, container, name)
         if row is None:
             return bulk.answer(request, [(name, 404)])
         if not row["slo"]:
             return bulk.answer(request, [], "Not an SLO manifest")
         outcomes = []
         for segment_container, segment in self._manifests.all_of(row):
-            found = self._all.records.object(account, segment_container, segment)
+            found = self._all.get_object(account, segment_container, segment)
             may = self._all.may(request, "write", account, segment_container)
             if may and found is not None:
                 self.discard(found)

@@ -1,27 +1,40 @@
-"""Projects, users and domains, as an ordinary user may see them."""
+"""Users and projects, by name and id; projects, users, regions and domains as an ordinary user may see them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NoReturn
 
 from faafo_lab.cloud.emulator.common.names import DOMAIN, REGION
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
-from faafo_lab.cloud.emulator.services.identity.base import Directory, ProjectRow, forbidden
+from faafo_lab.cloud.emulator.common.store import R, Table
+from faafo_lab.cloud.emulator.services.identity.base import PREFIX, ProjectRow, UserRow, forbidden
+from faafo_lab.cloud.emulator.site import Site
 
 MANAGED = ("projects", "users", "domains", "regions", "roles", "services", "endpoints", "groups", "role_assignments")
 
 
-class Projects:
-    """Projects, and the users that they are of; the region and the domain."""
+class Directory:
+    """The users and projects, the region and the domain."""
 
-    def __init__(self, directory: Directory) -> None:
-        self._directory = directory
+    def __init__(self, site: Site) -> None:
+        self.users: Table[UserRow] = site.store.table("user")
+        self.projects: Table[ProjectRow] = site.store.table("project")
+        self.url = site.url + PREFIX
         region = {"id": REGION, "description": "", "parent_region_id": None}
         domain = {**DOMAIN, "description": "The default domain", "enabled": True, "tags": [], "options": {}}
         self._places: dict[str, JSON] = {
-            plural: {**view, "links": {"self": f"{directory.url}/v3/{plural}/{view['id']}"}}
+            plural: {**view, "links": {"self": f"{self.url}/v3/{plural}/{view['id']}"}}
             for plural, view in (("regions", region), ("domains", domain))
         }
+
+    def listed(self, request: Request, key: str, views: Iterable[JSON]) -> JSON:
+        """A list, as answers have it; parameters that are attributes choose some."""
+        wanted = {name: texts[-1].lower() for name, texts in request.query.items()}
+        chosen = [
+            view for view in views if all(str(view[name]).lower() == wanted[name] for name in wanted if name in view)
+        ]
+        return {key: chosen, "links": {"next": None, "self": self.url + request.path, "previous": None}}
 
     def _project_view(self, row: ProjectRow) -> JSON:
         return {
@@ -34,29 +47,29 @@ class Projects:
             "is_domain": False,
             "tags": [],
             "options": {},
-            "links": {"self": f"{self._directory.url}/v3/projects/{row['id']}"},
+            "links": {"self": f"{self.url}/v3/projects/{row['id']}"},
         }
 
     def _own_projects(self, request: Request) -> list[JSON]:
-        user = self._directory.users[request.token.user_id]
-        return [self._project_view(self._directory.projects[user["project_id"]])]
+        user = self.users[request.token.user_id]
+        return [self._project_view(self.projects[user["project_id"]])]
 
     @route("GET", "/v3/auth/projects")
     def auth_projects(self, request: Request) -> JSON:
         """The projects that the user may have a token for."""
-        return self._directory.listed(request, "projects", self._own_projects(request))
+        return self.listed(request, "projects", self._own_projects(request))
 
     @route("GET", "/v3/users/{id}/projects")
     def user_projects(self, request: Request, id: str) -> JSON:
         """The user's own projects."""
         if id != request.token.user_id:
             raise forbidden("list_user_projects")
-        return self._directory.listed(request, "projects", self._own_projects(request))
+        return self.listed(request, "projects", self._own_projects(request))
 
     @route("GET", "/v3/projects/{id}")
     def show_project(self, request: Request, id: str) -> JSON:
         """The token's own project; an administrator may see all."""
-        row = self._directory.projects.get(id)
+        row = self.projects.get(id)
         if row is None or (id != request.token.project_id and not request.admin):
             raise forbidden("get_project")
         return {"project": self._project_view(row)}
@@ -64,7 +77,7 @@ class Projects:
     @route("GET", "/v3/users/{id}")
     def show_user(self, request: Request, id: str) -> JSON:
         """The user who asks."""
-        row = self._directory.users.get(id)
+        row = self.users.get(id)
         if row is None or id != request.token.user_id:
             raise forbidden("get_user")
         view = {
@@ -75,7 +88,7 @@ class Projects:
             "enabled": True,
             "options": {},
             "password_expires_at": None,
-            "links": {"self": f"{self._directory.url}/v3/users/{id}"},
+            "links": {"self": f"{self.url}/v3/users/{id}"},
         }
         return {"user": view}
 
@@ -97,10 +110,10 @@ class Projects:
     @route("GET", "/v3/users/{id}/OS-OAUTH1/access_tokens")
     def list_nothing(self, request: Request, id: str | None = None) -> JSON:
         """What an ordinary user may list, and has none of."""
-        if id not in (None, request.token.user_id, request.token.project_id):
-            raise forbidden("list_" + request.path.rsplit("/", 1)[-1])
         key = request.path.rsplit("/", 1)[-1]
-        return self._directory.listed(request, "credentials" if key == "OS-EC2" else key, [])
+        if id not in (None, request.token.user_id, request.token.project_id):
+            raise forbidden(f"list_{key}")
+        return self.listed(request, "credentials" if key == "OS-EC2" else key, [])
 
     @route("GET", "/v3/{collection}")
     def list_all(self, request: Request, collection: str) -> JSON:
@@ -111,10 +124,10 @@ class Projects:
         elif collection == "regions" or (collection == "domains" and request.admin):
             views = [self._places[collection]]
         elif collection == "projects" and request.admin:
-            views = [self._project_view(row) for row in self._directory.projects]
+            views = [self._project_view(row) for row in self.projects]
         if views is None:
             return self.manage(request, collection)
-        return self._directory.listed(request, collection, views)
+        return self.listed(request, collection, views)
 
     @route("POST", "/v3/{collection}")
     @route("GET", "/v3/{collection}/{id}")
@@ -128,3 +141,14 @@ class Projects:
             raise forbidden(f"list_{collection}")
         verb = {"GET": "get", "POST": "create", "PATCH": "update", "DELETE": "delete"}[request.method]
         raise forbidden(f"{verb}_{collection[:-1]}")
+
+
+def named(table: Table[R], reference: JSON) -> R | None:
+    """The user or project that a request means: by id, or by name in its domain."""
+    if "id" in reference:
+        return table.get(reference["id"])
+    domain = reference.get("domain", {})
+    if domain.get("id") != DOMAIN["id"] and domain.get("name") != DOMAIN["name"]:
+        return None
+    found = table.where(name=reference.get("name"))
+    return found[0] if found else None
