@@ -166,7 +166,8 @@ def test_the_region_and_the_domain_are_shown(api: Api) -> None:
     assert api.get("/identity/v3/domains/default")["domain"]["name"] == "Default"
     admin = Api(api.running, "embedded-admin")
     assert [each["id"] for each in admin.get("/identity/v3/domains")["domains"]] == ["default"]
-    assert [each["name"] for each in admin.get("/identity/v3/projects?name=alt")["projects"]] == ["alt"]
+    assert [each["name"] for each in admin.get("/identity/v3/projects?name=alt&enabled=1")["projects"]] == ["alt"]
+    assert admin.get("/identity/v3/projects?enabled=False")["projects"] == []
     for method, path in (
         *(("GET", "domains"), ("POST", "regions"), ("PATCH", "regions/RegionOne"), ("DELETE", "domains/default")),
         *(("GET", "roles"), ("GET", "roles/x"), ("GET", "role_assignments"), ("POST", "projects")),

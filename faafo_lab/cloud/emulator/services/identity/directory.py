@@ -30,10 +30,8 @@ class Directory:
 
     def listed(self, request: Request, key: str, views: Iterable[JSON]) -> JSON:
         """A list, as answers have it; parameters that are attributes choose some."""
-        wanted = {name: texts[-1].lower() for name, texts in request.query.items()}
-        chosen = [
-            view for view in views if all(str(view[name]).lower() == wanted[name] for name in wanted if name in view)
-        ]
+        wanted = {name: texts[-1] for name, texts in request.query.items()}
+        chosen = [view for view in views if all(_fits(view[name], wanted[name]) for name in wanted if name in view)]
         return {key: chosen, "links": {"next": None, "self": self.url + request.path, "previous": None}}
 
     def _project_view(self, row: ProjectRow) -> JSON:
@@ -118,15 +116,14 @@ class Directory:
     @route("GET", "/v3/{collection}")
     def list_all(self, request: Request, collection: str) -> JSON:
         """What everybody may list; the projects and domains, an administrator; of the others nobody has any."""
-        views: list[JSON] | None = None
-        if collection in ("credentials", "limits", "registered_limits"):
-            views = []
-        elif collection == "regions" or (collection == "domains" and request.admin):
+        if collection == "regions" or (collection == "domains" and request.admin):
             views = [self._places[collection]]
         elif collection == "projects" and request.admin:
             views = [self._project_view(row) for row in self.projects]
-        if views is None:
-            return self.manage(request, collection)
+        elif collection in ("credentials", "limits", "registered_limits"):
+            views = []
+        else:
+            self.manage(request, collection)
         return self.listed(request, collection, views)
 
     @route("POST", "/v3/{collection}")
@@ -137,10 +134,13 @@ class Directory:
         """What nobody may do here."""
         if collection not in MANAGED:
             raise Fault(404, "The resource could not be found.")
-        if request.method == "GET" and id is None:
-            raise forbidden(f"list_{collection}")
-        verb = {"GET": "get", "POST": "create", "PATCH": "update", "DELETE": "delete"}[request.method]
-        raise forbidden(f"{verb}_{collection[:-1]}")
+        verb = {"GET": "get" if id else "list", "POST": "create", "PATCH": "update", "DELETE": "delete"}[request.method]
+        raise forbidden(f"{verb}_{collection if verb == 'list' else collection[:-1]}")
+
+
+def _fits(value: object, text: str) -> bool:
+    """Whether an attribute is what a list's parameter says, as Keystone reads it."""
+    return value == (text.lower() not in ("0", "false")) if isinstance(value, bool) else str(value) == text
 
 
 def named(table: Table[R], reference: JSON) -> R | None:
