@@ -184,11 +184,13 @@ def test_a_volume_is_extended_marked_and_never_by_an_administrators_way(volumes:
 
 
 def test_what_there_is_none_of_is_an_empty_list_and_cannot_be_made(volumes: Volumes) -> None:
-    for path, key in (("backups", "backups"), ("os-volume-transfer", "transfers")):
+    kinds = ("backups", "consistencygroups")
+    for path, key in (*zip(kinds, kinds, strict=True), ("os-volume-transfer", "transfers")):
         assert volumes.get(f"/{path}") == volumes.get(f"/{path}/detail") == {key: []}
         assert volumes("GET", f"/{path}/nope").status_code == 404
         assert volumes("POST", f"/{path}", {}).status_code == 403
-    assert volumes("GET", "/qos-specs").status_code == 403
+    assert volumes.get("/cgsnapshots") == {"cgsnapshots": []}
+    assert volumes("GET", "/qos-specs").status_code == volumes("GET", "/scheduler-stats/get_pools").status_code == 403
     assert volumes("GET", "/nothing").status_code == volumes("GET", "/nothing/detail").status_code == 404
     type = volumes.get("/types/default")["volume_type"]["id"]
     assert volumes.get(f"/types/{type}/extra_specs") == {"extra_specs": {}}

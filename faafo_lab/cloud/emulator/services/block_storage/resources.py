@@ -8,7 +8,7 @@ from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, NAMES, Collection, bounded, form, named
 
-NONE = {"backups": "backups", "os-volume-transfer": "transfers"}  # what their lists are called
+NONE = {kind: kind for kind in ("backups", "consistencygroups", "cgsnapshots")} | {"os-volume-transfer": "transfers"}
 
 
 class Resources:

@@ -65,10 +65,12 @@ class Types:
 
     @route("POST", "/v3/{project}/types")
     @route("POST", "/v3/{project}/backups")
+    @route("POST", "/v3/{project}/consistencygroups")
     @route("POST", "/v3/{project}/os-volume-transfer")
     @route("GET", "/v3/{project}/qos-specs")
+    @route("GET", "/v3/{project}/scheduler-stats/get_pools")
     @route("GET", "/v3/{project}/os-hosts")
     @route("GET", "/v3/{project}/os-services")
     def infrastructure(self, request: Request) -> JSON:
-        """What only an administrator may see or make, and what nobody may: backups and transfers."""
+        """What only an administrator may see or make, and what nobody may: backups, transfers, groups."""
         raise forbidden("volume_extension:" + request.path.rsplit("/", 1)[-1])
