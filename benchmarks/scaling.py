@@ -9,6 +9,9 @@ deploy_client_seconds_BACKEND
 stack_pss_mb                memory (PSS) of the embedded cloud and six servers, at its highest under load
 one_worker_per_second, three_workers_per_second, three_workers_vs_one
                             throughput on m1.tiny (a quarter of a core), alternating in one run; median ratio
+scaling_efficiency_3, scaling_efficiency_6
+                            throughput of so many workers against as many times the throughput of one; six need 1.5
+                            cores beside what the embedded cloud and the APIs need
 takeover_seconds            from the deletion of a worker to another one that has its task
 """
 
@@ -30,6 +33,7 @@ from faafo_lab.workbook import own_home
 
 RUNS = 3
 TASKS, WARM_UP_TASKS = 45, 8
+WORKERS = (1, 3, 6)
 
 
 def figures() -> Figures:
@@ -58,15 +62,15 @@ def deployment(backend: str) -> tuple[float, int, float]:
 
 
 def throughput_and_memory() -> Figures:
-    """One worker against three, the same tasks, alternating; the whole stack's memory meanwhile."""
+    """One worker against several, the same tasks, alternating; the whole stack's memory meanwhile."""
     app = quiet_topology().deploy(api=2, worker=3)
     running = control.status(embedded_state_dir(os.environ))
     assert running is not None
-    rates: dict[int, list[float]] = {1: [], 3: []}
+    rates: dict[int, list[float]] = {workers: [] for workers in WORKERS}
     done = 0
     with peak(lambda: pss_mb(running.pid)) as memory:
         for _ in range(RUNS):
-            for workers in (1, 3):
+            for workers in WORKERS:
                 app.scale(worker=workers)
                 # Fresh workers load what they need with their first task, and spend what is left of a launch credit.
                 for number in (WARM_UP_TASKS * workers, TASKS):
@@ -80,11 +84,16 @@ def throughput_and_memory() -> Figures:
                 print(f"{workers} workers: {rates[workers][-1]:.2f} fractals/s", flush=True)
         takeovers = [takeover(app) for _ in range(RUNS)]
     print(f"a deleted worker's task taken over: {', '.join(f'{t:.1f}' for t in takeovers)} s", flush=True)
-    ratios = [three / one for one, three in zip(rates[1], rates[3], strict=True)]
+    ratios = {
+        workers: statistics.median(several / one for one, several in zip(rates[1], rates[workers], strict=True))
+        for workers in WORKERS
+    }
     return {
         "one_worker_per_second": (statistics.median(rates[1]), "fractals/s"),
         "three_workers_per_second": (statistics.median(rates[3]), "fractals/s"),
-        "three_workers_vs_one": (statistics.median(ratios), "ratio"),
+        "three_workers_vs_one": (ratios[3], "ratio"),
+        "scaling_efficiency_3": (ratios[3] / 3, "ratio"),
+        "scaling_efficiency_6": (ratios[6] / 6, "ratio"),
         "takeover_seconds": (statistics.median(takeovers), "s"),
         "stack_pss_mb": (max(memory), "MB"),
     }

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from base64 import b64encode
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -355,3 +356,16 @@ def test_the_life_of_an_order_names_each_stay_and_what_clients_saw() -> None:
     check(plots.life(History(events[:1]), "b59c"))
     with pytest.raises(HistoryError, match="has no order 'x'"):
         plots.life(History(events), "x")
+
+
+def test_an_accident_shows_what_only_the_log_has() -> None:
+    def moment(second: float) -> datetime:
+        return datetime.fromtimestamp(1_800_000_000 + second, UTC)
+
+    arrivals = [moment(second) for second in (0, 1, 2, 11, 12)]
+    picture = plots.recovery(arrivals, moment(10), moment(20), moment(30), 5)
+    check(picture)
+    assert "3 when the backup was made, 5 at 20.0 s" in picture.alt
+    assert "5 again at 30.0 s. 2 of them were only in the log" in picture.alt
+    assert picture.rows[-4:-1] == [(20.0, 0), (30.0, 0), (30.0, 5)]
+    check(plots.recovery([], moment(10), moment(20), moment(30), 0))

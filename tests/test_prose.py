@@ -15,7 +15,7 @@ from faafo_lab.chapters import CLAIM, FOLDED
 from tests.test_notebooks import BOOKS
 
 YOURS = "yours"
-YOURS_AT_LEAST = {"01": 4, "02": 4, "03": 8, "04": 12, "05": 8, "06": 8}
+YOURS_AT_LEAST = {"01": 4, "02": 4, "03": 8, "04": 12, "05": 8, "06": 8, "07": 8}
 COLUMNS = 79
 WORDS = {
     "half": "0.5",
@@ -96,6 +96,13 @@ STATED: dict[str, dict[str, str]] = {
         "eight seconds": "how long people have patience, in a cell",
         "ten seconds": "how long a simulated server boots, and a surge lasts",
         "8 seconds": "what an exercise asks for",
+    },
+    "07": {
+        "100 %": "what a CPU share is",
+        "ten seconds": "how long a cell orders",
+        "half of": "a calculation: a failure comes at any moment",
+        "ten times": "the load that a check sends",
+        "two seconds": "what an exercise asks for",
     },
 }
 

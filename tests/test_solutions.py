@@ -31,6 +31,15 @@ def with_pictures(app: Topology) -> None:
     load.watch(app, done=len(six))
 
 
+def with_a_backup(app: Topology) -> None:
+    """An application whose database is on a volume, and was backed up with six fractals in it."""
+    app.deploy(api=1, worker=1, database="volume")
+    six = load.same_tasks(6, width=96, height=64)
+    load.create(app.endpoints, six, progress=False)
+    load.watch(app, done=len(six))
+    app.backup(log_seconds=5)
+
+
 BUILD: dict[str, Callable[[Topology], object]] = {
     "00": lambda app: None,
     "01": lambda app: app.deploy_all_in_one(),
@@ -39,6 +48,7 @@ BUILD: dict[str, Callable[[Topology], object]] = {
     "04": with_pictures,
     "05": lambda app: app.deploy(api=2, worker=1, balancer=True),
     "06": lambda app: app.deploy(api=1, worker=1),
+    "07": with_a_backup,
 }
 MEASURING = ("03", "05", "06")  # its checks look at what was measured, so nothing else may run beside it
 CHAPTERS = [pytest.param(chapter, marks=[pytest.mark.alone] * (chapter in MEASURING)) for chapter in BUILD]

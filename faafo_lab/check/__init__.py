@@ -27,6 +27,7 @@ from faafo_lab.check.chapter_3 import exercise_3_1, exercise_3_2, exercise_3_3, 
 from faafo_lab.check.chapter_4 import exercise_4_1, exercise_4_2, exercise_4_3, exercise_4_4, exercise_4_5
 from faafo_lab.check.chapter_5 import exercise_5_1, exercise_5_2, exercise_5_3, exercise_5_4
 from faafo_lab.check.chapter_6 import exercise_6_1, exercise_6_2, exercise_6_3, exercise_6_4
+from faafo_lab.check.chapter_7 import exercise_7_1, exercise_7_2, exercise_7_3, exercise_7_4
 from faafo_lab.check.course import Progress, progress
 from faafo_lab.check.prediction import Prediction, prediction
 from faafo_lab.check.readiness import Finding, Setup, setup
@@ -68,6 +69,10 @@ __all__ = [
     "exercise_6_2",
     "exercise_6_3",
     "exercise_6_4",
+    "exercise_7_1",
+    "exercise_7_2",
+    "exercise_7_3",
+    "exercise_7_4",
     "prediction",
     "progress",
     "setup",

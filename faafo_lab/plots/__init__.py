@@ -11,6 +11,7 @@
     plots.storm({"eager": surge, "budget": surge})          what remains of a surge of load: see load.surge
     plots.scaling([(1, 0.75), (2, 1.4)], prediction=...)    throughput against workers, and the law behind it
     plots.life(history, uuid)                               one order: where it was when, and what its clients saw
+    plots.recovery(arrivals, backup, accident, restored, n) how many orders an accident left, and what came back
     plots.answers({"app-api-1": [200, 404], ...})           which API showed which picture
     plots.places({"before": load.located(app), ...})        where each picture was, at several moments
 
@@ -21,7 +22,7 @@ Its rooms:
     autoscaling an autoscaler's run, signals; duels: duel
     bottleneck two kinds of load on four layouts
     workers    scaling; usl: the Universal Scalability Law behind it
-    places     answers, places; life: one order's
+    places     answers, places; life: one order's; recovery: the database's
     picture    Picture, and what all of them share: sizes, colours
 """
 
@@ -33,6 +34,7 @@ from faafo_lab.plots.outcomes import outcomes
 from faafo_lab.plots.over_time import gantt, throughput
 from faafo_lab.plots.picture import Picture
 from faafo_lab.plots.places import answers, places
+from faafo_lab.plots.recovery import recovery
 from faafo_lab.plots.surges import storm
 from faafo_lab.plots.waits import latency
 from faafo_lab.plots.workers import scaling
@@ -48,6 +50,7 @@ __all__ = [
     "life",
     "outcomes",
     "places",
+    "recovery",
     "scaling",
     "signals",
     "storm",
