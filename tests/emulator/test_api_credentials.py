@@ -152,6 +152,13 @@ def test_a_credential_and_its_tokens_expire_together(api: Api, path: str) -> Non
     assert datetime.now(UTC) >= soon
 
 
+def test_an_expiry_stays_as_it_was_sent(api: Api, path: str) -> None:
+    sent = (datetime.now(UTC) + timedelta(hours=1)).replace(tzinfo=None, microsecond=123456).isoformat()
+    made = create(api, path, expires_at=sent)
+    assert made["expires_at"] == sent
+    assert api.get(f"{path}/{made['id']}")["application_credential"]["expires_at"] == sent
+
+
 def test_access_rules_are_all_that_a_credential_may_do_in_every_service(api: Api, path: str) -> None:
     """As in keystonemiddleware, which answers as if the token were invalid."""
     store = f"/v1/AUTH_{api.project}"

@@ -112,6 +112,8 @@ def test_a_volume_becomes_an_image_and_the_image_a_volume_and_a_server(volumes: 
     answer = volumes("POST", f"/volumes/{origin}/action", body)
     assert answer.status_code == 202
     image = answer.json()["os-volume_upload_image"]["image_id"]
+    body["os-volume_upload_image"]["container_format"] = "barrel"  # Cinder reads Glance's words
+    assert "barrel" in volumes("POST", f"/volumes/{volumes.make()}/action", body).json()["badRequest"]["message"]
     volumes.status("volume", origin, "available")
     assert api.get(f"/image/v2/images/{image}")["status"] == "active"
     again = volumes.make(imageRef=image, size=1)
@@ -179,6 +181,26 @@ def test_a_volume_is_extended_marked_and_never_by_an_administrators_way(volumes:
     assert told("os-nothing", {}) == told("os-set_bootable", {"bootable": 7}) == told("os-set_bootable", None) == 400
     assert volumes("POST", "/volumes/nope/action", {"os-extend": {"new_size": 9}}).status_code == 404
     assert volumes("DELETE", f"/volumes/{id}?force=true").status_code == 403
+
+
+def test_what_there_is_none_of_is_an_empty_list_and_cannot_be_made(volumes: Volumes) -> None:
+    kinds = ("backups", "consistencygroups")
+    for path, key in (*zip(kinds, kinds, strict=True), ("os-volume-transfer", "transfers")):
+        assert volumes.get(f"/{path}") == volumes.get(f"/{path}/detail") == {key: []}
+        assert volumes("GET", f"/{path}/nope").status_code == 404
+        assert volumes("POST", f"/{path}", {}).status_code == 403
+    assert volumes.get("/cgsnapshots") == {"cgsnapshots": []}
+    assert volumes("GET", "/qos-specs").status_code == volumes("GET", "/scheduler-stats/get_pools").status_code == 403
+    assert volumes("GET", "/nothing").status_code == volumes("GET", "/nothing/detail").status_code == 404
+    type = volumes.get("/types/default")["volume_type"]["id"]
+    assert volumes.get(f"/types/{type}/extra_specs") == {"extra_specs": {}}
+
+
+def test_a_volume_is_given_the_type_that_there_is_and_no_other(volumes: Volumes) -> None:
+    id = volumes.make()
+    for type, status in (("__DEFAULT__", 202), ("gold", 400), (None, 400)):
+        assert volumes("POST", f"/volumes/{id}/action", {"os-retype": {"new_type": type}}).status_code == status, type
+    assert volumes.get(f"/volumes/{id}")["volume"]["volume_type"] == "__DEFAULT__"
 
 
 @pytest.mark.parametrize("kind", ["volume", "snapshot"])

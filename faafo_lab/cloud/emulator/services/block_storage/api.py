@@ -11,18 +11,15 @@ from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.services.block_storage.actions import VolumeActions
 from faafo_lab.cloud.emulator.services.block_storage.base import PREFIX, AllSnapshots, AllVolumes
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
-from faafo_lab.cloud.emulator.services.block_storage.metadata import Metadata
 from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
 from faafo_lab.cloud.emulator.services.block_storage.quotas import QUOTAS, QuotaSets, refusal, used
-from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
-from faafo_lab.cloud.emulator.services.block_storage.snapshots import Snapshots
+from faafo_lab.cloud.emulator.services.block_storage.resources import Resources
 from faafo_lab.cloud.emulator.services.block_storage.types import Types
 from faafo_lab.cloud.emulator.services.block_storage.volumes import Volumes
 from faafo_lab.cloud.emulator.services.image.api import Image
 from faafo_lab.cloud.emulator.site import Site
 
 VERSION = (3, 0)  # the first and the last
-FILTERS = ("name", "status", "metadata", "bootable", "availability_zone", "size")  # of lists of volumes
 
 
 class Volume(Service):
@@ -30,31 +27,27 @@ class Volume(Service):
 
     prefix, type, name, endpoint = PREFIX, "volumev3", "cinderv3", "/v3/{project}"
     aliases = (("block-storage", "cinder"),)
-    PARTS = (Volumes, VolumeActions, Snapshots, Metadata, Types, QuotaSets)
+    PARTS = (Volumes, VolumeActions, Resources, Types, QuotaSets)
     QUOTAS = QUOTAS
 
     def __init__(self, site: Site, tokens: Tokens, images: Image, console: Callable[[str, str], None]) -> None:
         """`console` writes a line on an instance's console."""
         super().__init__(site, tokens)
-        self.life = VolumeLife(site, images)
         self.mounts = Mounts(site, console)
-        self._volumes = volumes = AllVolumes(site, "volumes", FILTERS)
-        snapshots = AllSnapshots(site, "snapshots", ("name", "status", "volume_id", "metadata"))
+        volumes, snapshots = AllVolumes(site), AllSnapshots(site)
+        self.volume = volumes.find  # what Nova asks for: the project's volume, or a 404 `Fault`
+        self.life = VolumeLife(volumes, snapshots, images)
         quotas = Quotas(site, QUOTAS, refusal, used(site.store))
         self.volumes = Volumes(volumes, snapshots, self.life, quotas, images)
+        self.discard = self.volumes.discard  # and what it asks for when a server takes a volume along
         self.actions = VolumeActions(volumes, self.life, quotas, images)
-        self.snapshots = Snapshots(volumes, snapshots, self.life, quotas)
-        self.metadata = Metadata(volumes, snapshots)
+        self.resources = Resources(volumes, snapshots)
         self.types = Types()
         self.quota_sets = QuotaSets(quotas)
 
     def setup(self) -> None:
         """Make the places of volumes and snapshots."""
         self.life.setup()
-
-    def volume(self, request: Request, id: str | None) -> VolumeRow:
-        """The project's volume. Raises a 404 `Fault`."""
-        return self._volumes.find(request, id)
 
     # Words, paths and versions
 
@@ -100,7 +93,10 @@ class Volume(Service):
                 )
             raise Fault(406, f"Version {version} is not supported by the API. Minimum is 3.0 and maximum is 3.0.")
 
-    def _versions(self) -> JSON:
+    @route("GET", "/", open=True)
+    @route("GET", "/v3", open=True)
+    def versions(self, request: Request) -> Answer:
+        """Which versions there are: one."""
         version = {
             "id": "v3.0",
             "status": "CURRENT",
@@ -113,22 +109,4 @@ class Volume(Service):
             ],
             "media-types": [{"base": "application/json", "type": "application/vnd.openstack.volume+json;version=3"}],
         }
-        return {"versions": [version]}
-
-    @route("GET", "/", open=True)
-    def versions(self, request: Request) -> Answer:
-        """Which versions there are."""
-        return Answer(300, self._versions())
-
-    @route("GET", "/v3", open=True)
-    def version(self, request: Request) -> JSON:
-        """The version that there is."""
-        return self._versions()
-
-    # What the compute service asks for besides
-
-    def discard(self, id: str) -> None:
-        """Delete a volume that a server takes along; one that is attached, or has snapshots, stays."""
-        row = self.store.table("volume").get(id)
-        if row and not row["attachment"] and not self.store.table("volume_snapshot").where(volume_id=id):
-            self.life.delete(id)
+        return Answer(300 if request.path == "/" else 200, {"versions": [version]})

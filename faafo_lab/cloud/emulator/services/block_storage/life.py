@@ -23,14 +23,12 @@ from typing import Any
 
 from faafo_lab.cloud.emulator.common.forwarding import ask
 from faafo_lab.cloud.emulator.common.service import Fault, Request
-from faafo_lab.cloud.emulator.common.store import Table
 from faafo_lab.cloud.emulator.machinery.guest import disk
 from faafo_lab.cloud.emulator.services.block_storage import files
-from faafo_lab.cloud.emulator.services.block_storage.base import moment
+from faafo_lab.cloud.emulator.services.block_storage.base import AllSnapshots, AllVolumes, Collection
 from faafo_lab.cloud.emulator.services.block_storage.files import Stopped
-from faafo_lab.cloud.emulator.services.block_storage.rows import SnapshotRow, VolumeRow
+from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
 from faafo_lab.cloud.emulator.services.image.api import Image
-from faafo_lab.cloud.emulator.site import Site
 from faafo_lab.cloud.emulator.system import durable
 
 log = logging.getLogger(__name__)
@@ -45,69 +43,47 @@ Make = Callable[[Path, threading.Event], None]
 class VolumeLife:
     """The work on all volumes and snapshots."""
 
-    def __init__(self, site: Site, images: Image) -> None:
-        self._site = site
-        self._images = images
+    def __init__(self, volumes: AllVolumes, snapshots: AllSnapshots, images: Image) -> None:
+        self._volumes, self._snapshots, self._images = volumes, snapshots, images
         self._tasks: set[asyncio.Task[None]] = set()
         self._locks: dict[str, asyncio.Lock] = {}
         self._places = asyncio.Semaphore(AT_ONCE)
         self._stop = threading.Event()
 
-    @property
-    def volumes(self) -> Table[VolumeRow]:
-        """The volumes' rows."""
-        return self._site.store.table("volume")
-
-    @property
-    def snapshots(self) -> Table[SnapshotRow]:
-        """The snapshots' rows."""
-        return self._site.store.table("volume_snapshot")
-
-    def place(self, id: str) -> Path:
-        """A volume's directory."""
-        return self._site.directory / "volumes" / id
-
-    def snapshot_place(self, id: str) -> Path:
-        """A snapshot's directory."""
-        return self._site.directory / "snapshots" / id
-
     # Work
 
-    def _begin(self, table: Table[Any], id: str, work: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, kind: Collection[Any], id: str, work: Coroutine[Any, Any, None]) -> None:
         async def run() -> None:
             try:
                 await work
             except Stopped:
                 pass  # the next start does it
             except (OSError, sqlite3.Error, disk.DiskError, Fault, tarfile.TarError) as error:
-                log.error("%s %s: %s", table.kind, id, error)
-                await self._fail(table, id)
+                log.error("%s %s: %s", kind.singular, id, error)
+                await self._fail(kind, id)
             except Exception:
-                log.exception("%s %s", table.kind, id)
-                await self._fail(table, id)
+                log.exception("%s %s", kind.singular, id)
+                await self._fail(kind, id)
             finally:
                 work.close()
 
-        task = asyncio.get_running_loop().create_task(run(), name=f"{table.kind} {id}")
+        task = asyncio.get_running_loop().create_task(run(), name=f"{kind.singular} {id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _set(self, table: Table[Any], id: str, **changes: Any) -> None:
-        if id in table:
-            table.update(id, **changes, updated_at=moment())
-
-    async def _settle(self, table: Table[Any], id: str, **changes: Any) -> None:
+    async def _settle(self, kind: Collection[Any], id: str, **changes: Any) -> None:
         """Write how the work ended, as soon as the state can be written: the disk may be full."""
-        while True:
+        while id in kind.table:
             try:
-                return self._set(table, id, **changes)
+                kind.update(id, **changes)
+                return
             except sqlite3.Error as error:
-                log.error("%s %s: the state could not be written: %s", table.kind, id, error)
+                log.error("%s %s: the state could not be written: %s", kind.singular, id, error)
                 await asyncio.sleep(RETRY_SECONDS)
 
-    async def _fail(self, table: Table[Any], id: str) -> None:
-        deleting = id in table and table[id]["status"] == "deleting"
-        await self._settle(table, id, status="error_deleting" if deleting else "error")
+    async def _fail(self, kind: Collection[Any], id: str) -> None:
+        deleting = id in kind.table and kind.table[id]["status"] == "deleting"
+        await self._settle(kind, id, status="error_deleting" if deleting else "error")
 
     def _lock(self, id: str | None) -> asyncio.Lock:
         return self._locks.setdefault(id, asyncio.Lock()) if id else asyncio.Lock()
@@ -135,70 +111,58 @@ class VolumeLife:
 
     def fill(self, id: str) -> None:
         """Give a new volume its content: nothing, an image's, or that of a snapshot or another volume."""
-        self._begin(self.volumes, id, self._fill(id))
-
-    async def _fill(self, id: str) -> None:
-        row = self.volumes[id]
+        row = self._volumes.table[id]
         source = row["snapshot_id"] or row["source_volid"]
-        async with self._lock(source):
-            await self._make(self.place(id), self._content(row))
-        await self._settle(self.volumes, id, status="available")
+        self._begin(self._volumes, id, self._create(self._volumes, id, source, self._content(row)))
 
     def _content(self, row: VolumeRow) -> Make:
         if row["snapshot_id"]:
-            source = self.snapshot_place(row["snapshot_id"])
-        elif row["source_volid"]:
-            source = self.place(row["source_volid"])
-        elif row["image_id"]:
+            return _copies(self._snapshots.place(row["snapshot_id"]))
+        if row["source_volid"]:
+            return _copies(self._volumes.place(row["source_volid"]))
+        if row["image_id"]:
             image = self._images.file(row["image_id"])
             name = f"disk.{row['image_metadata'].get('disk_format', 'raw')}"
             return lambda place, stop: _unpack(image, place, name)
-        else:
-            return lambda place, stop: files.empty(place)
-        return lambda place, stop: _copy(source, place, stop)
+        return lambda place, stop: files.empty(place)
 
     def take(self, id: str) -> None:
         """Take a new snapshot."""
-        self._begin(self.snapshots, id, self._take(id))
+        volume = self._snapshots.table[id]["volume_id"]
+        work = self._create(self._snapshots, id, volume, _copies(self._volumes.place(volume)))
+        self._begin(self._snapshots, id, work)
 
-    async def _take(self, id: str) -> None:
-        volume = self.snapshots[id]["volume_id"]
-        async with self._lock(volume):
-            source = self.place(volume)
-            await self._make(self.snapshot_place(id), lambda place, stop: _copy(source, place, stop))
-        await self._settle(self.snapshots, id, status="available")
+    async def _create(self, kind: Collection[Any], id: str, source: str | None, make: Make) -> None:
+        async with self._lock(source):
+            await self._make(kind.place(id), make)
+        await self._settle(kind, id, status="available")
 
     # Removing
 
-    def delete(self, id: str) -> None:
-        """Remove a volume."""
-        self._set(self.volumes, id, status="deleting")
-        self._begin(self.volumes, id, self._delete(self.volumes, id, self.place(id)))
+    def delete(self, kind: Collection[Any], id: str) -> None:
+        """Remove a volume or a snapshot."""
+        kind.update(id, status="deleting")
+        self._begin(kind, id, self._delete(kind, id))
 
-    def delete_snapshot(self, id: str) -> None:
-        """Remove a snapshot."""
-        self._set(self.snapshots, id, status="deleting")
-        self._begin(self.snapshots, id, self._delete(self.snapshots, id, self.snapshot_place(id)))
-
-    async def _delete(self, table: Table[Any], id: str, place: Path) -> None:
+    async def _delete(self, kind: Collection[Any], id: str) -> None:
         async with self._lock(id):
-            await asyncio.to_thread(files.remove, place)
-            table.delete(id)
+            await asyncio.to_thread(files.remove, kind.place(id))
+            kind.table.delete(id)
             self._locks.pop(id, None)
 
     # A volume becomes an image
 
     def upload(self, request: Request, id: str, image: str) -> None:
         """Pack a volume, and upload it as an image's data."""
-        self._set(self.volumes, id, status="uploading", uploading=image)
-        self._begin(self.volumes, id, self._upload(request, id, image))
+        self._volumes.update(id, status="uploading", uploading=image)
+        self._begin(self._volumes, id, self._upload(request, id, image))
 
     async def _upload(self, request: Request, id: str, image: str) -> None:
-        archive = self.place(id).with_suffix(".image")
+        archive = self._volumes.place(id).with_suffix(".image")
         try:
             try:
                 async with self._lock(id), self._places:
-                    await asyncio.to_thread(files.pack, self.place(id), archive, self._stop)
+                    await asyncio.to_thread(files.pack, self._volumes.place(id), archive, self._stop)
                 await ask(self._images, request, "PUT", f"/v2/images/{image}/file", chunks=_chunks(archive))
             finally:
                 archive.unlink(missing_ok=True)
@@ -206,32 +170,32 @@ class VolumeLife:
             log.error("volume %s could not be uploaded: %s", id, error)
             with contextlib.suppress(sqlite3.Error):  # then it stays, without data
                 self._images.discard(image)
-        await self._settle(self.volumes, id, status="available", uploading=None)
+        await self._settle(self._volumes, id, status="available", uploading=None)
 
     # The cloud's own start and stop
 
     def setup(self) -> None:
         """Make the places, and remove what was cut short or belongs to nobody."""
-        for folder, table in (("volumes", self.volumes), ("snapshots", self.snapshots)):
-            directory = self._site.directory / folder
+        for kind in (self._volumes, self._snapshots):
+            directory = kind.place("")
             directory.mkdir(mode=0o700, exist_ok=True)
             for path in directory.iterdir():
-                if path.name not in table:
+                if path.name not in kind.table:
                     files.clear(path)
 
     def resume(self) -> None:
         """Go on with what was begun before the emulator ended."""
-        for row in self.volumes.where(status="creating"):
+        volumes, snapshots = self._volumes, self._snapshots
+        for row in volumes.table.where(status="creating"):
             self.fill(row["id"])
-        for snapshot in self.snapshots.where(status="creating"):
+        for snapshot in snapshots.table.where(status="creating"):
             self.take(snapshot["id"])
-        for row in self.volumes.where(status="uploading"):
+        for row in volumes.table.where(status="uploading"):
             self._images.discard(row["uploading"])
-            self._set(self.volumes, row["id"], status="available", uploading=None)
-        for snapshot in self.snapshots.where(status="deleting"):
-            self.delete_snapshot(snapshot["id"])
-        for row in self.volumes.where(status="deleting"):
-            self.delete(row["id"])
+            volumes.update(row["id"], status="available", uploading=None)
+        for kind in (snapshots, volumes):
+            for each in kind.table.where(status="deleting"):
+                self.delete(kind, each["id"])
 
     async def close(self) -> None:
         """Give up what is being done; the next start does it."""
@@ -246,10 +210,13 @@ def _clear(partial: Path) -> None:
         files.clear(path)
 
 
-def _copy(source: Path, place: Path, stop: threading.Event) -> None:
-    if not source.is_dir():
-        raise FileNotFoundError(f"{source.name} is not there any more")
-    files.copy(source, place, stop)
+def _copies(source: Path) -> Make:
+    def make(place: Path, stop: threading.Event) -> None:
+        if not source.is_dir():
+            raise FileNotFoundError(f"{source.name} is not there any more")
+        files.copy(source, place, stop)
+
+    return make
 
 
 def _unpack(image: Path, place: Path, name: str) -> None:

@@ -78,7 +78,7 @@ class QuotaSets:
         if id != request.project:
             raise forbidden("volume_extension:quotas:show")
         limits: dict[str, Any] = self._quotas.limits()
-        if request.one("usage") is not None and truth(request.one("usage"), "usage"):
+        if truth(request.one("usage"), "usage"):
             limits = self._quotas.usage(id, "in_use")
         return {"quota_set": {"id": id, **limits}}
 

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import uuid
-
-from faafo_lab.cloud.emulator.common.names import id_of
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
-from faafo_lab.cloud.emulator.services.block_storage.base import ZONE, forbidden
+from faafo_lab.cloud.emulator.services.block_storage.base import TYPE, TYPE_ID, ZONE, forbidden
 
-TYPE = "__DEFAULT__"  # as Cinder calls it where nobody has made another
-TYPE_ID = str(uuid.UUID(id_of("volume_type", TYPE)))
 EXTENSIONS = {  # those that are here, by alias; hosts and services are an administrator's
     "os-availability-zone": "AvailabilityZones",
     "os-hosts": "Hosts",
@@ -63,9 +58,19 @@ class Types:
         ]
         return {"extensions": views}
 
+    @route("GET", "/v3/{project}/types/{id}/extra_specs")
+    def extra_specs(self, request: Request, id: str) -> JSON:
+        """What an ordinary user may see of the volume type's extra specs."""
+        return {"extra_specs": self.type_(request, id)["volume_type"]["extra_specs"]}
+
     @route("POST", "/v3/{project}/types")
+    @route("POST", "/v3/{project}/backups")
+    @route("POST", "/v3/{project}/consistencygroups")
+    @route("POST", "/v3/{project}/os-volume-transfer")
+    @route("GET", "/v3/{project}/qos-specs")
+    @route("GET", "/v3/{project}/scheduler-stats/get_pools")
     @route("GET", "/v3/{project}/os-hosts")
     @route("GET", "/v3/{project}/os-services")
     def infrastructure(self, request: Request) -> JSON:
-        """What only an administrator may see or make."""
+        """What only an administrator may see or make, and what nobody may: backups, transfers, groups."""
         raise forbidden("volume_extension:" + request.path.rsplit("/", 1)[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from html import escape
 from http import HTTPStatus
@@ -13,7 +14,6 @@ from faafo_lab.cloud.emulator.services.object_store import tempurl
 from faafo_lab.cloud.emulator.services.object_store.accounts import Accounts
 from faafo_lab.cloud.emulator.services.object_store.base import Collection, unknown
 from faafo_lab.cloud.emulator.services.object_store.containers import Containers
-from faafo_lab.cloud.emulator.services.object_store.copies import Copies
 from faafo_lab.cloud.emulator.services.object_store.expirer import Expirer
 from faafo_lab.cloud.emulator.services.object_store.manifests import Manifests
 from faafo_lab.cloud.emulator.services.object_store.objects import Objects
@@ -21,8 +21,13 @@ from faafo_lab.cloud.emulator.site import Site
 
 HTML = "text/html; charset=UTF-8"
 RIGHTS = {"GET": "read", "HEAD": "read", "COPY": "read", "PUT": "write", "POST": "write", "DELETE": "write"}
-
-
+NOT_HERE = {  # what a client must not think has been done
+    "X-Container-Sync-To": "copies to another cluster",
+    "X-Symlink-Target": "links",
+    "X-Versions-Enabled": "versions in the container itself",
+    "extract-archive": "archives that are unpacked",
+    "version-id": "versions in the container itself",
+}
 NO_QUOTA = -1
 
 
@@ -32,23 +37,22 @@ class ObjectStore(Service):
     prefix, type, name, endpoint = "/v1", "object-store", "swift", "/AUTH_{project}"
     roots = ("/info", "/healthcheck")
     no_path = "[\0\udc80-\udcff]"
-    PARTS = (Accounts, Containers, Objects, Copies)
+    PARTS = (Accounts, Containers, Objects)
     QUOTAS = {"object_store_bytes": NO_QUOTA}  # noqa: RUF012
 
     def __init__(self, site: Site, tokens: Tokens) -> None:
         super().__init__(site, tokens)
         self._all = collection = Collection(site)
-        self._expirer = Expirer(collection.records, collection.files)
+        self._expirer = Expirer(collection)
         manifests, quota = Manifests(collection), site.quotas.get("object_store_bytes", NO_QUOTA)
         self.containers = Containers(collection)
         self.objects = Objects(collection, manifests, self._expirer, quota)
-        self.copies = Copies(collection, manifests, self.objects)
         self.accounts = Accounts(collection, self.containers, self.objects, quota)
 
     def setup(self) -> None:
         """Remove what cut-short uploads have left, and see whose time is over."""
-        self._all.files.setup({row["file"] for row in self._all.records.objects()})
-        for row in self._all.records.objects():
+        self._all.files.setup({row["file"] for row in self._all.objects()})
+        for row in self._all.objects():
             self._expirer.watch(row)
 
     def close(self) -> None:
@@ -58,8 +62,8 @@ class ObjectStore(Service):
     # Words
 
     def path(self, path: str) -> str:
-        """Slashes at the end are part of an object's name."""
-        return path
+        """A slash behind an account or a container is nothing; behind an object, it is part of the name."""
+        return path[:-1] if re.fullmatch("/[^/]+(/[^/]+)?/", path) else path
 
     def no_text(self, request: Request) -> NoReturn:
         """Swift's answer to a path with bytes that are no text."""
@@ -84,21 +88,23 @@ class ObjectStore(Service):
     # Who asks
 
     def authenticate(self, request: Request) -> None:
-        """Find out who asks, and whether they may. Raises 401 and 403 `Fault`s."""
+        """Find out who asks, and whether they may. Raises 401 and 403 `Fault`s, and a 400 one for what is not there."""
         request._token = self.token(request)
         account, container, name = (*request.path[1:].split("/", 2), "", "")[:3]
-        if tempurl.is_signed(request.query) and name:
+        if name and request.query.keys() & {"temp_url_sig", "temp_url_expires"}:
             request._token, request.scope = None, self._scope(request, account, container, name)
         right = "own" if not container else RIGHTS[request.method]
         if container and not name:
             right = "list" if right == "read" else "own"
         self._all.authorize(request, right, account, container)
+        if missing := [name for name in NOT_HERE if name in request.headers or name in request.query]:
+            raise Fault(400, f"{missing[0]} is for {NOT_HERE[missing[0]]}, which this object store has not.")
 
     def _scope(self, request: Request, account: str, container: str, name: str) -> str:
         """What a temporary URL opens: a container or an account. Raises a 401 `Fault`."""
-        row = self._all.records.container(account, container)
+        row = self._all.get_container(account, container)
         for scope, keys in (
-            (account, tempurl.keys(self._all.records.account(account)["meta"], "Account")),
+            (account, tempurl.keys(self._all.account(account)["meta"], "Account")),
             (f"{account}/{container}", tempurl.keys(row["meta"] if row else {}, "Container")),
         ):
             if tempurl.valid(request.method, f"{self.prefix}/{account}/{container}/{name}", request.query, keys):

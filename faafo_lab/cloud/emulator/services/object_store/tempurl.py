@@ -22,11 +22,6 @@ KEYS = ("Temp-Url-Key", "Temp-Url-Key-2")
 _SIGNED_FOR = {"HEAD": ("HEAD", "GET", "POST", "PUT")}  # who may do one of these may look, too
 
 
-def is_signed(query: Mapping[str, list[str]]) -> bool:
-    """Whether a request claims to have such a URL."""
-    return bool(query.keys() & {"temp_url_sig", "temp_url_expires"})
-
-
 def keys(meta: Mapping[str, str], kind: str) -> list[str]:
     """The keys of an account or a container."""
     return [meta[name] for name in (f"X-{kind}-Meta-{key}" for key in KEYS) if name in meta]
