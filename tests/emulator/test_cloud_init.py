@@ -69,7 +69,11 @@ def encoded(data: bytes) -> str:
 
 
 def config(text: str) -> cloudconfig.CloudInitConfig:
-    return cloudconfig.read([text.encode()])
+    return merged(text)
+
+
+def merged(*texts: str) -> cloudconfig.CloudInitConfig:
+    return cloudconfig.read([Part(CONFIG, "", text.encode()) for text in texts])
 
 
 def test_a_cloud_config_makes_the_instance_what_it_says(room: Room) -> None:
@@ -192,7 +196,7 @@ def test_user_data_that_cannot_be_read_is_one_sentence(data: bytes) -> None:
         ("packages: [nginx, git]", "packages: nginx, git cannot be installed"),
         ("runcmd: echo", "runcmd: it must be a list of commands."),
         ("runcmd: [echo, {a: 1}]", "runcmd: command 2 must be a text or a list of words."),
-        ("bootcmd: [[]]", "bootcmd: command 1 must be a text or a list of words."),
+        ("bootcmd: [7]", "bootcmd: command 1 must be a text or a list of words."),
         ("write_files: [{path: x}]", "write_files: file 1: it needs a path that starts with /."),
         ('write_files: [{path: "/x\\0y"}]', "file 1: its path has a character that no path can have."),
         ("write_files: [{path: /x, content: [1]}]", "file 1: its content must be a text."),
@@ -214,7 +218,7 @@ def test_a_wrong_cloud_config_is_one_clear_sentence(text: str, sentence: str) ->
 def test_permissions_may_be_a_number_or_a_text_and_later_parts_replace_earlier_ones() -> None:
     files = config("write_files: [{path: /a, permissions: 0755}, {path: /b, permissions: '600'}, {path: /c}]").files
     assert [file.permissions for file in files] == [0o755, 0o600, 0o644]
-    both = cloudconfig.read([b"runcmd: [a]\nhostname: one", b"runcmd: [b]"])
+    both = merged("runcmd: [a]\nhostname: one", "runcmd: [b]")
     assert (both.commands, both.hostname) == (b"#!/bin/sh\nb\n", "one")
 
 
@@ -229,15 +233,15 @@ VALUES = st.recursive(
 MODULES = ("bootcmd", "fqdn", "hostname", "packages", "runcmd", "ssh_authorized_keys", "users", "write_files", "other")
 STARTS = (
     *(b"#!", b"#cloud-config\n", b"#cloud-config-archive\n", b"\x1f\x8b", b"MIME-Version: 1.0\n", b""),
-    b"Content-Type: multipart/mixed; boundary=x\n\n--x\n",
-    b"Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Disposition: attachment; filename*=utf-9''%ff\n\n",
+    b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n",
+    b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\nContent-Disposition: attachment; filename*=utf-9''%ff\n\n",
 )
 
 
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(MODULES), VALUES, max_size=6))
 def test_any_cloud_config_is_read_or_refused_in_words(values: dict[str, object]) -> None:
-    found = cloudconfig.read([yaml.safe_dump(values).encode()])
+    found = config(yaml.safe_dump(values))
     assert all(isinstance(each, str) and each for each in (*found.errors, *found.warnings))
     assert ("other" in values) == any("other is not known" in each for each in found.warnings)
 
@@ -247,4 +251,4 @@ def test_any_cloud_config_is_read_or_refused_in_words(values: dict[str, object])
 def test_any_user_data_are_read_or_refused_in_words(start: bytes, rest: bytes) -> None:
     with contextlib.suppress(userdata.UserDataError):
         found = userdata.parts(encoded(start + rest))
-        assert all(part.type in (SCRIPT, CONFIG, BOOTHOOK, userdata.EVERY_BOOT) for part in found.found)
+        assert all(part.type in (*userdata.SCRIPTS, CONFIG, BOOTHOOK) for part in found.found)

@@ -34,6 +34,7 @@ _FREEZE_SECONDS = 0.05
 kernel, and ends with it."""
 _INVOCATION = "INVOCATION_ID"
 _WANTS = "multi-user.target.wants"
+_CLEAN = (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGPIPE)
 
 
 @dataclass
@@ -78,7 +79,7 @@ class Supervisor:
 
     def unit(self, name: str) -> Unit:
         """A unit as its file says now. Raises UnitError."""
-        return read_unit(self._directory / f"{unit_name(name)}.service")
+        return read_unit(self._directory / f"{unit_name(name)}.service", self._environment)
 
     def service(self, name: str) -> SupervisedUnit:
         """A unit's present life. Raises UnitError for one without a file and a life."""
@@ -112,7 +113,7 @@ class Supervisor:
         link = self._directory / _WANTS / f"{unit.name}.service"
         link.parent.mkdir(exist_ok=True)
         if not link.is_symlink():
-            link.symlink_to(f"../{unit.name}.service")
+            link.symlink_to(f"../{unit.path.name}")
 
     def disable(self, name: str) -> None:
         (self._directory / _WANTS / f"{unit_name(name)}.service").unlink(missing_ok=True)
@@ -198,7 +199,7 @@ class Supervisor:
             self._console.line(f"systemd[1]: {unit.name}.service: {key}= is not supported here: ignored.")
         try:
             self._launch(service)
-        except (OSError, UnitError) as error:
+        except (OSError, ValueError) as error:
             self._give_up(service, str(error))
             raise UnitError(f"Failed to start {unit.name}.service: {error}") from error
         self._say("  OK  ", f"Started {unit.name}.service - {unit.description}.")
@@ -230,9 +231,10 @@ class Supervisor:
             code = await self._end_of(service, service.child)
             service.becomes("deactivating")
             self._thaw(service)
-            clean = code in (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGPIPE)
+            clean = code in _CLEAN or unit.may_fail
             await self._kill_rest(service)
-            if unit.restart == "no" or (unit.restart == "on-failure" and clean):
+            wanted = {"always", "on-success"} if clean else {"always", "on-failure"}
+            if unit.restart not in wanted | ({"on-abnormal", "on-abort"} if code < 0 and not clean else set()):
                 service.becomes("inactive" if clean else "failed")
                 self._console.line(f"systemd[1]: {unit.name}.service: ended, {shutdown_code(code)}.")
                 return
@@ -247,7 +249,7 @@ class Supervisor:
             await asyncio.sleep(unit.restart_seconds)
             try:
                 self._launch(service)
-            except (OSError, UnitError) as error:
+            except (OSError, ValueError) as error:
                 self._give_up(service, str(error))
                 return
             self._console.line(f"systemd[1]: {unit.name}.service: started again.")
