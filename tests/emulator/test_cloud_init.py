@@ -231,10 +231,11 @@ VALUES = st.recursive(
     max_leaves=12,
 )
 MODULES = ("bootcmd", "fqdn", "hostname", "packages", "runcmd", "ssh_authorized_keys", "users", "write_files", "other")
+MESSAGE = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n"
 STARTS = (
     *(b"#!", b"#cloud-config\n", b"#cloud-config-archive\n", b"\x1f\x8b", b"MIME-Version: 1.0\n", b""),
-    b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n",
-    b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\nContent-Disposition: attachment; filename*=utf-9''%ff\n\n",
+    MESSAGE,
+    MESSAGE + b"Content-Disposition: attachment; filename*=utf-9''%ff\n\n",
 )
 
 
