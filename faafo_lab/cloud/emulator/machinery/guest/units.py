@@ -33,9 +33,11 @@ _NAME = re.compile(r"[A-Za-z0-9:_.@\\-]{1,200}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SPAN = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(us|ms|s|sec|min|m|h)?\s*")
 _SPAN_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
-_PIECE = r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\\.|[^\s"'\\]"""
+_PIECE = r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\\(?:x[0-9A-Fa-f]{2}|[0-7]{3}|.)|[^\s"'\\]"""
 _ESCAPE = re.compile(r"\\(?:([abfnrtvs\\\"'])|x([0-9A-Fa-f]{2})|([0-7]{3}))")
 _ESCAPED = dict(zip("abfnrtvs", "\a\b\f\n\r\t\v ", strict=True))
+_ROOT = "${INSTANCE_ROOT}"
+"""The one variable that a program's name may have here: an instance's own programs are below it."""
 _NOT_HERE = "aAbBdDgGmMoqwWyY"
 """Specifiers of systemd's that tell nothing of an instance."""
 
@@ -74,7 +76,7 @@ class Unit:
 
     def argv(self, environment: Mapping[str, str]) -> list[str]:
         """The command: `${NAME}` replaced, `$NAME` by the words of its value, `$$` by a dollar sign."""
-        words = list(self.command[:1])
+        words = [self.command[0].replace(_ROOT, environment.get("INSTANCE_ROOT", ""))]
         for word in self.command[1:]:
             if self.literal:
                 words.append(word)
@@ -236,8 +238,8 @@ def _command(values: list[str], resolve: Callable[[str], str]) -> dict[str, Any]
     if unknown := set(prefix) & set("@|"):
         raise UnitError(f"has the prefix {unknown.pop()}, which is not supported.")
     words[0] = words[0][len(prefix) :]
-    if not words[0] or words[0].startswith("$"):
-        raise UnitError("must begin with a program, not with a variable.")
+    if not words[0] or words[0].removeprefix(_ROOT).startswith("$"):
+        raise UnitError(f"must begin with a program, not with a variable (but {_ROOT}).")
     command = tuple(";" if word == r"\;" else resolve(_unquoted(word)) for word in words)
     return {"command": command, "literal": ":" in prefix, "may_fail": "-" in prefix}
 
