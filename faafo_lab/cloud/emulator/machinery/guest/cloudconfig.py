@@ -29,16 +29,11 @@ from faafo_lab.cloud.emulator.machinery.guest.userdata import Part, UserDataErro
 _PERMISSIONS = 0o644
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9-]{1,63})*")
 _WITHOUT_EFFECT = {
-    "chpasswd": "passwords open nothing here, only the key pair does",
-    "disable_root": "there is one account, ubuntu",
-    "groups": "there is one account, ubuntu",
+    **dict.fromkeys(("chpasswd", "password", "ssh_pwauth"), "passwords open nothing here, only the key pair does"),
+    **dict.fromkeys(("disable_root", "groups"), "there is one account, ubuntu"),
+    **dict.fromkeys(("package_reboot_if_required", "package_update", "package_upgrade"), "no package manager is here"),
     "manage_etc_hosts": "names are the host's",
-    "package_reboot_if_required": "there is no package manager",
-    "package_update": "there is no package manager",
-    "package_upgrade": "there is no package manager",
-    "password": "passwords open nothing here, only the key pair does",
     "preserve_hostname": "the name is the server's, or the one in hostname",
-    "ssh_pwauth": "passwords open nothing here, only the key pair does",
 }
 _FILE_KEYS = {"path", "content", "encoding", "permissions", "owner", "append", "defer"}
 _KEYS = ("ssh_authorized_keys", "ssh-authorized-keys")
@@ -94,17 +89,22 @@ def read(parts: Iterable[Part]) -> CloudInitConfig:
             values = _merged(_rules(how) if how else _REPLACE, values, value)
         except UserDataError as error:
             found.errors.append(str(error))
+    if values.get("hostname") is not None:
+        values.pop("fqdn", None)
     for name, value in values.items():
-        if name in _MODULES:
-            try:
+        try:
+            if name in _SETTINGS:
+                attribute, parse = _SETTINGS[name]
+                if value is not None:
+                    setattr(found, attribute, parse(value))
+            elif name in _MODULES:
                 _MODULES[name](found, value)
-            except UserDataError as error:
-                found.errors.append(f"{name}: {error}")
-        elif name in _WITHOUT_EFFECT:
-            if value:
+            elif name not in _WITHOUT_EFFECT:
+                found.warnings.append(f"{name} is not known to this cloud: it is ignored.")
+            elif value:
                 found.warnings.append(f"{name} has no effect: {_WITHOUT_EFFECT[name]}.")
-        else:
-            found.warnings.append(f"{name} is not known to this cloud: it is ignored.")
+        except UserDataError as error:
+            found.errors.append(f"{name}: {error}")
     return found
 
 
@@ -156,10 +156,8 @@ def _merged(rules: _Rules, old: Any, new: Any) -> Any:
     return [deeper(before, after, after) for before, after in zip(old, new, strict=False)] + old[len(new) :]
 
 
-def _commands(value: Any) -> bytes | None:
+def _commands(value: Any) -> bytes:
     """Commands as a script: texts are lines of the shell, lists are the words of one command."""
-    if value is None:
-        return None
     if not isinstance(value, list):
         raise UserDataError("it must be a list of commands.")
     lines = ["#!/bin/sh"]
@@ -171,14 +169,6 @@ def _commands(value: Any) -> bytes | None:
         elif each is not None:  # an item may be empty, or a comment
             raise UserDataError(f"command {number} must be a text or a list of words.")
     return "".join(f"{line}\n" for line in lines).encode()
-
-
-def _bootcmd(config: CloudInitConfig, value: Any) -> None:
-    config.boot_commands = _commands(value)
-
-
-def _runcmd(config: CloudInitConfig, value: Any) -> None:
-    config.commands = _commands(value)
 
 
 def _write_files(config: CloudInitConfig, value: Any) -> None:
@@ -233,36 +223,23 @@ def _permissions(value: Any) -> int:
     """`0644`, which YAML reads as a number, or `'0644'`."""
     if value is None:
         return _PERMISSIONS
-    if isinstance(value, int) and not isinstance(value, bool):
-        mode = value
-    elif isinstance(value, str) and re.fullmatch(r"(0o?)?[0-7]{1,4}", value):
-        mode = int(value.removeprefix("0o"), 8)
-    else:
+    text = oct(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if not re.fullmatch(r"(0o?)?[0-7]{1,4}", text):
         raise UserDataError(f"permissions {value!r} are none: write them as '0644'.")
-    if not 0 <= mode <= 0o7777:
-        raise UserDataError(f"permissions {value!r} are none: write them as '0644'.")
-    return mode
+    return int(text.removeprefix("0o"), 8)
 
 
-def _hostname(config: CloudInitConfig, value: Any) -> None:
+def _hostname(value: Any) -> str:
+    """Of a qualified name the first part."""
     if not isinstance(value, str) or not _HOSTNAME.fullmatch(value):
         raise UserDataError(f"{value!r} is no host name.")
-    config.hostname = value.partition(".")[0]
-
-
-def _fqdn(config: CloudInitConfig, value: Any) -> None:
-    if config.hostname is None and isinstance(value, str):
-        _hostname(config, value)
+    return value.partition(".")[0]
 
 
 def _ssh_authorized_keys(config: CloudInitConfig, value: Any) -> None:
     if not isinstance(value, list) or not all(isinstance(key, str) and "\n" not in key.strip() for key in value):
         raise UserDataError("it must be a list of public keys, each a line.")
     config.public_keys += [key.strip() for key in value]
-
-
-def _final_message(config: CloudInitConfig, value: Any) -> None:
-    config.final_message = str(value)
 
 
 def _packages(config: CloudInitConfig, value: Any) -> None:
@@ -294,19 +271,17 @@ def _users(config: CloudInitConfig, value: Any) -> None:
             )
 
 
-def _user(config: CloudInitConfig, value: Any) -> None:
-    _users(config, [value])
-
-
+_SETTINGS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "bootcmd": ("boot_commands", _commands),
+    "final_message": ("final_message", str),
+    "fqdn": ("hostname", _hostname),
+    "hostname": ("hostname", _hostname),
+    "runcmd": ("commands", _commands),
+}
 _MODULES: dict[str, Callable[[CloudInitConfig, Any], None]] = {
-    "bootcmd": _bootcmd,
-    "final_message": _final_message,
-    "fqdn": _fqdn,
-    "hostname": _hostname,
     "packages": _packages,
-    "runcmd": _runcmd,
     "ssh_authorized_keys": _ssh_authorized_keys,
-    "user": _user,
+    "user": lambda config, value: _users(config, [value]),
     "users": _users,
     "write_files": _write_files,
 }

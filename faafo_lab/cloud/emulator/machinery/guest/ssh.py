@@ -112,7 +112,8 @@ class SSHServer:
 
     async def _run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
         """Run a command, or a shell where there is none, on a terminal or three pipes."""
-        environment = {**self._environment, **_accepted(process.env)}
+        sent = {name: value for name, value in process.env.items() if name.startswith(_SENT_BY_CLIENT)}
+        environment = {**self._environment, **sent}
         shell = environment["SHELL"]
         argv = [shell, "-c", process.command] if process.command else [shell]
         terminal = bool(process.term_type)
@@ -128,7 +129,7 @@ class SSHServer:
             to, stdout, stderr = of_out, stdin, stdin
         else:
             (stdin, fd), (of_out, stdout), (of_err, stderr) = os.pipe(), os.pipe(), os.pipe()
-            to = await _writer(fd)
+            to = await _Input.to(fd)
         try:
             # The end of one output is not yet that of the other, and a terminal outlasts its input.
             await process.redirect(to, of_out, of_err, send_eof=False, recv_eof=not terminal)
@@ -143,8 +144,6 @@ class SSHServer:
             for fd in {stdin, stdout, stderr}:
                 os.close(fd)
         await self._attend(process, child, [of_out] if of_err is None else [of_out, of_err])
-        if not isinstance(to, int):
-            to.close()
 
     async def _attend(self, process: asyncssh.SSHServerProcess[bytes], child: Child, sources: list[int]) -> None:
         """Await the child's end or the channel's, whichever is first, and end the other."""
@@ -202,15 +201,18 @@ class _SFTP(asyncssh.SFTPServer):
         self.channel.exit(0)
 
 
-async def _writer(fd: int) -> asyncio.StreamWriter:
-    """To a pipe. (A bare transport loses its buffer where the end comes while it resumes its protocol.)"""
-    loop = asyncio.get_running_loop()
-    made = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, os.fdopen(fd, "wb", buffering=0))
-    return asyncio.StreamWriter(*made, None, loop)
+class _Input(asyncio.StreamWriter):
+    """A command's input. (A bare transport loses its buffer where the end comes while it resumes its protocol.)"""
 
+    async def drain(self) -> None:
+        with contextlib.suppress(OSError):  # the command need not read it all
+            await super().drain()
 
-def _accepted(sent: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in sent.items() if name.startswith(_SENT_BY_CLIENT)}
+    @classmethod
+    async def to(cls, fd: int) -> _Input:
+        loop = asyncio.get_running_loop()
+        made = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, os.fdopen(fd, "wb", buffering=0))
+        return cls(*made, None, loop)
 
 
 async def _hang_up(child: Child) -> None:

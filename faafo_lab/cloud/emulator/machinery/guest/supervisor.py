@@ -202,7 +202,7 @@ class Supervisor:
         except (OSError, ValueError) as error:
             self._give_up(service, str(error))
             raise UnitError(f"Failed to start {unit.name}.service: {error}") from error
-        self._say("  OK  ", f"Started {unit.name}.service - {unit.description}.")
+        self._console.line(f"[  OK  ] Started {unit.name}.service - {unit.description}.")
         service.keeper = asyncio.create_task(self._keep(service))
 
     def _launch(self, service: SupervisedUnit) -> None:
@@ -259,7 +259,7 @@ class Supervisor:
         service.becomes("failed")
         for line in self.log_end(unit.name, _CONSOLE_LINES):
             self._console.line(f"{unit.name}: {line}")
-        self._say("FAILED", f"Failed to start {unit.name}.service - {unit.description}: {why}")
+        self._console.line(f"[FAILED] Failed to start {unit.name}.service - {unit.description}: {why}")
 
     async def _end_of(self, service: SupervisedUnit, child: Child) -> int:
         while True:
@@ -309,7 +309,7 @@ class Supervisor:
         await self._kill_rest(service)
         service.last_code = await child.code
         service.becomes("inactive")
-        self._say("  OK  ", f"Stopped {name}.service - {service.unit.description}.")
+        self._console.line(f"[  OK  ] Stopped {name}.service - {service.unit.description}.")
 
     async def _kill_rest(self, service: SupervisedUnit) -> None:
         """Kill what is left of a unit's processes (unless it asked not to)."""
@@ -328,9 +328,6 @@ class Supervisor:
             if pid not in found and mark in tree.read(f"/proc/{pid}/environ", 1 << 17).split(b"\0"):
                 found[pid] = None
         return [pid for pid in found if (seen := tree.stat(pid)) and seen.state not in "ZX"]
-
-    def _say(self, mark: str, text: str) -> None:
-        self._console.line(f"[{mark}] {text}")
 
 
 def _runs(pid: int) -> bool:

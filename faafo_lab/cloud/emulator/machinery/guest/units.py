@@ -116,8 +116,7 @@ def read_unit(path: Path, environment: Mapping[str, str] = os.environ) -> Unit:
     name = path.name.removesuffix(".service")
     template = path.with_name(re.sub("@.*", "@.service", path.name))
     drop_ins = {file.name: file for place in (template, path) for file in Path(f"{place}.d").glob("*.conf")}
-    if not path.exists():
-        path = template
+    path = path if path.exists() else template
     settings: dict[str, list[str]] = {}
     for file in (path, *(drop_ins[each] for each in sorted(drop_ins))):
         try:

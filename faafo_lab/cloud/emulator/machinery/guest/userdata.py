@@ -48,9 +48,8 @@ _BY_START = (  # the longer of two goes first
 )
 _SAYS_NOTHING = ("text/plain", "text/x-not-multipart", "application/octet-stream")
 _REFUSED = {
-    **dict.fromkeys(
-        ("text/x-include-url", "text/x-include-once-url"), "an #include fetches user data from the network"
-    ),
+    "text/x-include-url": "an #include fetches user data from the network",
+    "text/x-include-once-url": "an #include fetches user data from the network",
     "text/part-handler": "a part handler is a program of cloud-init's own",
     "text/jinja2": "a template needs cloud-init's own variables",
     "text/cloud-config-jsonp": "a JSON patch changes another part",
