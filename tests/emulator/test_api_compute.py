@@ -273,6 +273,15 @@ WRONG = [
 ]
 
 
+def test_user_data_in_lines_as_base64_prints_it_runs(api: Api) -> None:
+    script = b"#!/bin/sh\n# " + b"x" * 100 + b"\necho from several lines\n"
+    id = api.boot("in-lines", user_data=base64.encodebytes(script).decode())
+    path = f"/compute/v2.1/servers/{id}/action"
+    ask = {"os-getConsoleOutput": {}}
+    wait_for("its output", lambda: "\nfrom several lines\n" in api.make(path, ask)["output"])
+    api.remove(id)
+
+
 @pytest.mark.parametrize(("wanted", "status", "words"), WRONG)
 def test_a_server_that_cannot_be_is_refused_in_novas_words(
     api: Api, wanted: dict[str, Any], status: int, words: str

@@ -118,16 +118,10 @@ class Agent:
         say(f"CPU: {cores}; memory: {guest.memory_mb} MB (what is beyond it ends the largest process)")
         how = "" if own_hostname else " (in HOSTNAME only: this system allows no namespaces)"
         say(f"systemd[1]: Hostname set to <{guest.name}>{how}.")
-        for address in self._addresses():
+        for address in guest.metadata.get("addresses", ()):
             say(f"ci-info: {address}")
         for volume in guest.metadata.get("devices", ()):
             say(f"virtio_blk: {Path(volume['path']).name}: volume {volume['serial']} is {volume['path']}")
-
-    def _addresses(self) -> list[str]:
-        addresses = self._guest.metadata.get("addresses", {})
-        if isinstance(addresses, dict):
-            return [f"{network}: {value}" for network, value in addresses.items()]
-        return [str(address) for address in addresses]
 
     async def _hear(self, reader: asyncio.StreamReader) -> None:
         """Messages of the hypervisor; when there are no more, it is gone."""

@@ -37,7 +37,7 @@ _DIRECTORIES = (
     "var/lib/cloud",
     "var/log",
 )
-_SHELL_COMMANDS = ("hostname", "journalctl", "sudo", "uptime")
+_SHELL_COMMANDS = ("cloud-init-per", "hostname", "journalctl", "sudo", "uptime")
 _INIT_COMMANDS = ("cloud-init", "poweroff", "reboot", "shutdown", "systemctl")
 _IMAGE_BYTES_MAX = 4 << 30
 _HOST_PATH = "/usr/local/bin:/usr/bin:/bin"

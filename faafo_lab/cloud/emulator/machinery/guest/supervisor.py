@@ -34,6 +34,7 @@ _FREEZE_SECONDS = 0.05
 kernel, and ends with it."""
 _INVOCATION = "INVOCATION_ID"
 _WANTS = "multi-user.target.wants"
+_CLEAN = (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGPIPE)
 
 
 @dataclass
@@ -78,7 +79,7 @@ class Supervisor:
 
     def unit(self, name: str) -> Unit:
         """A unit as its file says now. Raises UnitError."""
-        return read_unit(self._directory / f"{unit_name(name)}.service")
+        return read_unit(self._directory / f"{unit_name(name)}.service", self._environment)
 
     def service(self, name: str) -> SupervisedUnit:
         """A unit's present life. Raises UnitError for one without a file and a life."""
@@ -112,7 +113,7 @@ class Supervisor:
         link = self._directory / _WANTS / f"{unit.name}.service"
         link.parent.mkdir(exist_ok=True)
         if not link.is_symlink():
-            link.symlink_to(f"../{unit.name}.service")
+            link.symlink_to(f"../{unit.path.name}")
 
     def disable(self, name: str) -> None:
         (self._directory / _WANTS / f"{unit_name(name)}.service").unlink(missing_ok=True)
@@ -198,10 +199,10 @@ class Supervisor:
             self._console.line(f"systemd[1]: {unit.name}.service: {key}= is not supported here: ignored.")
         try:
             self._launch(service)
-        except (OSError, UnitError) as error:
+        except (OSError, ValueError) as error:
             self._give_up(service, str(error))
             raise UnitError(f"Failed to start {unit.name}.service: {error}") from error
-        self._say("  OK  ", f"Started {unit.name}.service - {unit.description}.")
+        self._console.line(f"[  OK  ] Started {unit.name}.service - {unit.description}.")
         service.keeper = asyncio.create_task(self._keep(service))
 
     def _launch(self, service: SupervisedUnit) -> None:
@@ -230,9 +231,10 @@ class Supervisor:
             code = await self._end_of(service, service.child)
             service.becomes("deactivating")
             self._thaw(service)
-            clean = code in (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGPIPE)
+            clean = code in _CLEAN or unit.may_fail
             await self._kill_rest(service)
-            if unit.restart == "no" or (unit.restart == "on-failure" and clean):
+            wanted = {"always", "on-success"} if clean else {"always", "on-failure"}
+            if unit.restart not in wanted | ({"on-abnormal", "on-abort"} if code < 0 and not clean else set()):
                 service.becomes("inactive" if clean else "failed")
                 self._console.line(f"systemd[1]: {unit.name}.service: ended, {shutdown_code(code)}.")
                 return
@@ -247,7 +249,7 @@ class Supervisor:
             await asyncio.sleep(unit.restart_seconds)
             try:
                 self._launch(service)
-            except (OSError, UnitError) as error:
+            except (OSError, ValueError) as error:
                 self._give_up(service, str(error))
                 return
             self._console.line(f"systemd[1]: {unit.name}.service: started again.")
@@ -257,7 +259,7 @@ class Supervisor:
         service.becomes("failed")
         for line in self.log_end(unit.name, _CONSOLE_LINES):
             self._console.line(f"{unit.name}: {line}")
-        self._say("FAILED", f"Failed to start {unit.name}.service - {unit.description}: {why}")
+        self._console.line(f"[FAILED] Failed to start {unit.name}.service - {unit.description}: {why}")
 
     async def _end_of(self, service: SupervisedUnit, child: Child) -> int:
         while True:
@@ -307,7 +309,7 @@ class Supervisor:
         await self._kill_rest(service)
         service.last_code = await child.code
         service.becomes("inactive")
-        self._say("  OK  ", f"Stopped {name}.service - {service.unit.description}.")
+        self._console.line(f"[  OK  ] Stopped {name}.service - {service.unit.description}.")
 
     async def _kill_rest(self, service: SupervisedUnit) -> None:
         """Kill what is left of a unit's processes (unless it asked not to)."""
@@ -326,9 +328,6 @@ class Supervisor:
             if pid not in found and mark in tree.read(f"/proc/{pid}/environ", 1 << 17).split(b"\0"):
                 found[pid] = None
         return [pid for pid in found if (seen := tree.stat(pid)) and seen.state not in "ZX"]
-
-    def _say(self, mark: str, text: str) -> None:
-        self._console.line(f"[{mark}] {text}")
 
 
 def _runs(pid: int) -> bool:

@@ -25,7 +25,7 @@ ZONE = "nova"
 
 def _is_base64(value: str) -> bool:
     try:
-        base64.b64decode(value.encode(), validate=True)
+        base64.b64decode("".join(value.split()).encode(), validate=True)  # in lines, as `base64` prints it
     except (binascii.Error, ValueError):
         return False
     return True
