@@ -171,13 +171,13 @@ class Volumes:
         for each in snapshots:
             self._life.delete(self._snapshots, each["id"])
         self._life.delete(self._volumes, id)
+        return Answer(202)
 
     def discard(self, id: str) -> None:
         """Delete a volume that a server takes along; one that is attached, or has snapshots, stays."""
         row = self._volumes.table.get(id)
         if row and not row["attachment"] and not self._snapshots.table.where(volume_id=id):
             self._life.delete(self._volumes, id)
-        return Answer(202)
 
     # Snapshots: copies that stay as they are
 
