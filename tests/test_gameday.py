@@ -173,12 +173,16 @@ def test_waves_are_survived_and_written_up(
     assert [wave for wave in waves if f"wave {wave.number}: {wave.orders_per_second:g} orders" not in page] == []
 
 
-def test_a_wave_is_survived_and_written_up(app: Topology) -> None:
-    work = load.calibrate(app)
+def test_a_wave_is_survived_and_written_up(app: Topology, work: load.Work) -> None:
     [wave] = gameday.waves(2, 1, seconds=10)
     wave = replace(wave, orders_per_second=2.0)
     result = gameday.survive(app, work, seed=2, waves=[wave], policy=lambda samples: 3)
+    assert chaos.active() == []
+    assert len(result.orders) > 10
+    assert all(order.seconds is not None for order in result.orders)
+    assert result.server_minutes > 0
     assert result.verdict.valid is True, result.verdict
+    assert result.verdict.acknowledged == len(result.orders)
     page = gameday.post_mortem(result)
     assert "wave 1: 2 orders per second; kill" in page
     assert "was killed" in page

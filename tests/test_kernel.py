@@ -17,11 +17,20 @@ from tests.waiting import wait_for
 CELL_SECONDS = 120
 KERNEL_ARGUMENTS = ["--log-level=ERROR"]
 SETUP = """\
-import faafo_lab, threading, time
+import faafo_lab, psutil, threading, time
 from faafo_lab import load, reach, widgets
+from faafo_lab.cloud.waiting import wait_until
 from faafo_lab.topology import Topology
 cloud = faafo_lab.connect()
-app = Topology(cloud).deploy(api=1, worker=1)"""
+app = Topology(cloud).deploy(api=1, worker=1)
+
+
+def announce(command):
+    def runs():
+        return command in [process.info["cmdline"] for process in psutil.process_iter(["cmdline"])]
+
+    wait_until(runs, "the command", 60, progress=False)
+    print("on it")"""
 # Threads of the lab's that a cell or a panel may have left behind.
 OURS = '[t.name for t in threading.enumerate() if t.name.startswith(("load", "steady", "ssh", "faafo panel"))]'
 TAG = re.compile("<[^>]+>")
@@ -112,7 +121,12 @@ def kernel(home: None) -> Iterator[Kernel]:
         ),
         ("with load.start(app.endpoints, seconds=100) as run:\n    run.wait(progress=True)", "answered", "100 s of"),
         ("reach.matrix(app)", "servers probed", "servers probed"),
-        ("print('on it'); cloud.run('app-worker-1', 'sleep 100')", "on it", "a command on a server"),
+        (
+            "threading.Thread(target=announce, args=[['sleep', '100.5']]).start()\n"
+            "cloud.run('app-worker-1', 'sleep 100.5')",
+            "on it",
+            "a command on a server",
+        ),
         ("while True:\n    cloud.servers(); print('again')", "again", ""),
     ],
 )

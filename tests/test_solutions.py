@@ -23,20 +23,23 @@ CHECK = re.compile(r"^check\.(exercise_\d+_\d+)\(", re.MULTILINE)
 EXERCISE = re.compile(r"^\*\*\d+\.\d+\*\*", re.MULTILINE)
 
 
-def with_pictures(app: Topology) -> None:
-    """An application whose pictures are in the object store, with six of them."""
-    app.deploy(api=2, worker=2, images="objects")
+def draw_six(app: Topology) -> None:
+    """Six small fractals, ordered and made."""
     six = load.same_tasks(6, width=96, height=64)
     load.create(app.endpoints, six, progress=False)
     load.watch(app, done=len(six))
+
+
+def with_pictures(app: Topology) -> None:
+    """An application whose pictures are in the object store, with six of them."""
+    app.deploy(api=2, worker=2, images="objects")
+    draw_six(app)
 
 
 def with_a_backup(app: Topology) -> None:
     """An application whose database is on a volume, and was backed up with six fractals in it."""
     app.deploy(api=1, worker=1, database="volume")
-    six = load.same_tasks(6, width=96, height=64)
-    load.create(app.endpoints, six, progress=False)
-    load.watch(app, done=len(six))
+    draw_six(app)
     app.backup(log_seconds=5)
 
 

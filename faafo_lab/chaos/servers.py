@@ -84,7 +84,7 @@ def delete(app: Topology, server: str) -> Fault:
     """
     there = server_of(app, server)
     app.refresh()
-    numbers = len(app.of_role("api")), len(app.workers)
+    numbers = {role: len(app.of_role(role)) for role in ("api", "worker")}
     return inject(
         app,
         f"{there.name} is deleted",
@@ -155,19 +155,18 @@ def thaw_server(app: Topology, server: Server) -> None:
     app.cloud.wait_for(server, progress=False)
 
 
-def _build(app: Topology, server: Server, numbers: tuple[int, int]) -> None:
+def _build(app: Topology, server: Server, numbers: dict[str, int]) -> None:
     """A server of this one's role again."""
     if server.name in app.refresh().servers:
         return
     role = role_named(server.metadata[ROLE_KEY])
     if role.numbered and app.of_role("services"):
-        before = dict(zip(("api", "worker"), numbers, strict=True))
-        if len(app.of_role(role.name)) < before[role.name]:  # an autoscaler may have replaced it
+        if len(app.of_role(role.name)) < numbers[role.name]:  # an autoscaler may have replaced it
             app.add(role.name)
     elif role.name in ("services", "api", "worker") and app.of_role("api"):
-        app.deploy(*numbers)
+        app.deploy(numbers["api"], numbers["worker"])
     elif role.name in ("controller", "worker"):
-        app.deploy_controller(numbers[1])
+        app.deploy_controller(numbers["worker"])
     elif role.name == "all-in-one":
         app.deploy_all_in_one()
     else:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from faafo_lab.check.questions import active, no_function, server_named
+from faafo_lab.check.questions import active, failed, no_function, server_named
 from faafo_lab.check.verdict import Hint, exercise
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CloudError
@@ -168,8 +168,9 @@ def _called(cloud: Cloud, give_address: Callable[[Server], object], greeter: Ser
     except CloudError as error:
         return Hint(f"give_address(greeter) failed: {error}")
     except Exception as error:
-        return Hint(
-            f"give_address(greeter) failed with {type(error).__name__}: {error}.",
+        return failed(
+            "give_address(greeter)",
+            error,
             "Call it yourself to see where.",
             'give_address(cloud.server("greeter"))',
         )

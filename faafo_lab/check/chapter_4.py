@@ -16,7 +16,7 @@ from requests import RequestException
 
 from faafo_lab.check.impostor import OTHER, SILENT, Impostors
 from faafo_lab.check.interruption import Interruption, Unplugged
-from faafo_lab.check.questions import no_function
+from faafo_lab.check.questions import failed, no_function
 from faafo_lab.check.verdict import Hint, exercise
 from faafo_lab.cloud import direct
 from faafo_lab.cloud.base import Cloud, temporary_key
@@ -69,7 +69,7 @@ def exercise_4_1(cloud: Cloud, audit: Callable[..., Any] | None = None) -> Hint 
                 "except requests.RequestException",
             )
         except Exception as error:
-            return Hint(f"audit(fractals, endpoints) failed with {type(error).__name__}: {error}.")
+            return failed("audit(fractals, endpoints)", error)
     if not isinstance(found, Mapping):
         return Hint(
             f"audit(fractals, endpoints) returned {found!r}.",
@@ -123,7 +123,7 @@ def exercise_4_2(cloud: Cloud, sign: Callable[[str, int, str], Any] | None = Non
         try:
             signed, ended = sign(url, URL_SECONDS, key), sign(url, -URL_SECONDS, key)
         except Exception as error:
-            return Hint(f"sign(url, seconds, key) failed with {type(error).__name__}: {error}.")
+            return failed("sign(url, seconds, key)", error)
         if not isinstance(signed, str) or not signed.startswith(url):
             return Hint(
                 f"sign(url, seconds, key) returned {signed!r}.",
@@ -204,7 +204,7 @@ def exercise_4_3(cloud: Cloud, expire: Callable[..., Any] | None = None) -> Hint
             expire(seen, container)
             expire(seen, container)  # as in the next night
         except Exception as error:
-            return Hint(f"expire(cloud, container) failed with {type(error).__name__}: {error}.")
+            return failed("expire(cloud, container)", error)
         for name, seconds in wanted.items():
             try:
                 now = cloud.object(container, name)
@@ -272,7 +272,7 @@ def exercise_4_4(cloud: Cloud, move: Callable[..., Any] | None = None) -> Hint |
             except Unplugged:
                 pass
             except Exception as error:
-                return Hint(f"move(cloud, source, target) failed with {type(error).__name__}: {error}.")
+                return failed("move(cloud, source, target)", error)
             uploads += interruption.made["upload_object"]
             here, there = _sums(cloud, source), _sums(cloud, target)
             lost = [name for name, total in sums.items() if total not in (here.get(name), there.get(name))]

@@ -8,7 +8,7 @@ from statistics import median
 
 from faafo_lab import balancer, load
 from faafo_lab.balancer import Balancer, Monitor
-from faafo_lab.check.questions import no_function
+from faafo_lab.check.questions import failed, no_function
 from faafo_lab.check.verdict import Hint, exercise
 from faafo_lab.cloud import sdk
 from faafo_lab.cloud.base import Cloud
@@ -218,9 +218,7 @@ def exercise_5_4(cloud: Cloud, rolling_restart: Callable[[], object] | None = No
         try:
             rolling_restart()
         except Exception as error:
-            return Hint(
-                f"rolling_restart() failed with {type(error).__name__}: {error}.", "Call it yourself to see where."
-            )
+            return failed("rolling_restart()", error, "Call it yourself to see where.")
         ended = visitors.ended
         cloud.wait_until(lambda: visitors.ended > ended + RATE / 2, "requests are answered", progress=False)
     app.refresh()
@@ -245,10 +243,10 @@ def exercise_5_4(cloud: Cloud, rolling_restart: Callable[[], object] | None = No
             "Restart the program, and keep the server: that is quicker, where the server itself is in order.",
             'cloud.run(name, "sudo systemctl restart faafo-api")',
         )
-    failed = sum(not row.ok for row in visitors.rows)
-    if failed:
+    refused = sum(not row.ok for row in visitors.rows)
+    if refused:
         return Hint(
-            f"{failed} of {len(visitors.rows)} requests failed meanwhile.",
+            f"{refused} of {len(visitors.rows)} requests failed meanwhile.",
             "An API gets requests as long as its weight is not 0, and the next one must wait until this one serves "
             "again.",
             'cloud.wait_until(lambda: healthy(app.endpoints[name]), f"{name} serves")',

@@ -8,7 +8,7 @@ from typing import Any
 from faafo_lab import autoscale, chaos, load
 from faafo_lab.autoscale import Sample, Trace
 from faafo_lab.check.chapter_3 import scaled_well
-from faafo_lab.check.questions import no_function, unwritten, working
+from faafo_lab.check.questions import failed, no_function, unwritten, working
 from faafo_lab.check.verdict import Hint, exercise
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CloudError
@@ -61,8 +61,9 @@ def exercise_6_1(cloud: Cloud, decide: Callable[..., Any] | None = None) -> Hint
             boot_seconds=BOOT_SECONDS_SIMULATED,
         )
     except Exception as error:  # the learner's own
-        return Hint(
-            f"decide(samples) failed with {type(error).__name__}: {error}.",
+        return failed(
+            "decide(samples)",
+            error,
             "Any value of a sample may be None, where nobody answered.",
             "if samples[-1].waiting is None: return samples[-1].wanted",
         )
@@ -121,7 +122,7 @@ def exercise_6_3(cloud: Cloud, repair: Callable[..., Any] | None = None) -> Hint
         try:
             repair(WORKERS)
         except Exception as error:  # the learner's own
-            return Hint(f"repair({WORKERS}) failed with {type(error).__name__}: {error}.")
+            return failed(f"repair({WORKERS})", error)
         return _repaired(app.refresh(), healthy)
     finally:
         with suppress(CloudError):  # its server may be gone
@@ -192,7 +193,7 @@ class _Poison:
                     )
                 given_up = list(given_up)
             except Exception as error:  # the learner's own
-                return Hint(f"guard(fractals) failed with {type(error).__name__}: {error}.")
+                return failed("guard(fractals)", error)
             if wrong := sorted(set(given_up) & self.uuids - {self.poison}):
                 return Hint(
                     f"The guard gave up {wrong[0]}, which is no poison: it was lost "

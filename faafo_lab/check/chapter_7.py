@@ -1,18 +1,18 @@
 """The exercises of chapter 07: block storage and backup."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
 
 from faafo_lab import load
-from faafo_lab.check.questions import no_function, unwritten
+from faafo_lab.check.questions import failed, no_function, unwritten
 from faafo_lab.check.verdict import Hint, exercise
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.marks import BACKUPS_CONTAINER
-from faafo_lab.topology import Topology, discover, volumes
+from faafo_lab.topology import discover, volumes
 
 HOUR, DAY, WEEK = timedelta(hours=1), timedelta(days=1), timedelta(days=7)
 DAYS = 90  # that the retention rule runs
@@ -81,8 +81,9 @@ def exercise_7_1(cloud: Cloud, retain: Callable[..., Any] | None = None) -> Hint
             answer = retain(list(kept), now)
             chosen = sorted(set(answer))
         except Exception as error:  # the learner's own
-            return Hint(
-                f"{when} retain(moments, now) failed with {type(error).__name__}: {error}.",
+            return failed(
+                f"{when} retain(moments, now)",
+                error,
                 "It returns a list of those moments that stay.",
             )
         if strange := [moment for moment in chosen if moment not in kept]:
@@ -132,7 +133,7 @@ def exercise_7_2(cloud: Cloud, restore_drill: Callable[[], Any] | None = None) -
     if not app.backups():
         return Hint("There is no backup yet.", "The drill restores one.", "app.backup(log_seconds=5)")
     before = len(app.fractals())
-    good = _called(restore_drill)
+    good = _tried(restore_drill)
     if isinstance(good, Hint):
         return good
     if good is not True:
@@ -144,7 +145,7 @@ def exercise_7_2(cloud: Cloud, restore_drill: Callable[[], Any] | None = None) -
     ending = f"-{app.backups()[-1].name}.tar.gz"
     [files] = [each.name for each in cloud.objects(BACKUPS_CONTAINER) if each.name.endswith(ending)]
     with _spoiled(cloud, files):
-        bad = _called(restore_drill)
+        bad = _tried(restore_drill)
     if isinstance(bad, Hint):
         return bad
     if bad is not False:
@@ -158,12 +159,14 @@ def exercise_7_2(cloud: Cloud, restore_drill: Callable[[], Any] | None = None) -
     return "True of the good backup, False of the spoiled one, and the application did not notice."
 
 
-def _called(function: Callable[[], Any]) -> Any:
+def _tried(restore_drill: Callable[[], Any]) -> Any:
+    """What the learner's drill returns; a hint where it fails."""
     try:
-        return function()
+        return restore_drill()
     except Exception as error:  # the learner's own
-        return Hint(
-            f"{function.__name__}() failed with {type(error).__name__}: {str(error).rstrip('.')}.",
+        return failed(
+            "restore_drill()",
+            error,
             "A backup that can't be restored is what the drill is for: it returns False.",
             "except TopologyError",
         )
@@ -200,8 +203,8 @@ def exercise_7_3(cloud: Cloud, cheapest: Callable[..., Any] | None = None) -> Hi
         try:
             yours = cheapest(plans, rate, order, minute, failures)
         except Exception as error:  # the learner's own
-            return Hint(f"cheapest() failed with {type(error).__name__}: {error}. It was given {given}.")
-        if yours not in plans:
+            return failed(f"cheapest() with {given}", error)
+        if yours not in list(plans):  # it may be anything, a list too
             return Hint(f"cheapest() returned {yours!r}.", f"It returns a name: {', '.join(plans)}.")
         if yours != right:
             return Hint(
@@ -239,35 +242,32 @@ def exercise_7_4(cloud: Cloud, replace_services: Callable[[], Any] | None = None
         size=SMALL,
     ) as people:
         cloud.wait_until(lambda: people.ended > RATE, "orders are accepted", progress=False)
-        said = _called(replace_services)
+        try:
+            said = replace_services()
+        except Exception as error:  # the learner's own
+            return failed("replace_services()", error, "Call it yourself to see where.")
         ended = people.ended
         cloud.wait_until(
             lambda: people.ended > ended + 2 * RATE and all(row.ok for row in people.rows[-int(RATE) :]),
             "orders are accepted again",
             progress=False,
         )
-    if isinstance(said, Hint):
-        return said
-    app = discover(cloud)
+    app.refresh()
     if "app-services" not in app.servers or app.servers["app-services"].id == before:
         return Hint(
             "app-services is the same server as before, or there is none.",
             "Delete it, and let the Topology build a new one.",
             'cloud.delete_servers(["app-services"]), then app.deploy(api=1, worker=1)',
         )
-    if lost := _lost(app, (row.uuid for row in people.rows if row.ok)):
+    accepted = {row.uuid for row in people.rows if row.ok}
+    if lost := accepted - {fractal["uuid"] for fractal in app.fractals()}:
         return Hint(f"{len(lost)} orders that were accepted are lost, such as {sorted(lost)[0]}.")
-    failed = [row.intended for row in people.rows if not row.ok]
-    outage = max(failed) - min(failed) if failed else 0.0
+    away = [row.intended for row in people.rows if not row.ok]
+    outage = max(away) - min(away) if away else 0.0
     if not isinstance(said, int | float) or abs(said - outage) > APART_SECONDS:
         return Hint(
             f"replace_services() returned {said!r}; the check's own orders failed for {outage:.1f} s.",
             "What counts is what people see: from the first order that fails to the last one, perhaps after deploy.",
             "load.start(app.endpoints, …), and its rows: row.intended, row.ok",
         )
-    accepted = sum(row.ok for row in people.rows)
-    return f"{outage:.1f} s without orders, you measured {said:.1f} s; {accepted} orders accepted, none lost."
-
-
-def _lost(app: Topology, accepted: Iterable[str]) -> set[str]:
-    return set(accepted) - {fractal["uuid"] for fractal in app.fractals()}
+    return f"{outage:.1f} s without orders, you measured {said:.1f} s; {len(accepted)} orders accepted, none lost."

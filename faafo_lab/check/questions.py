@@ -44,6 +44,11 @@ def no_function(answer: object, call: str) -> Hint:
     )
 
 
+def failed(call: str, error: Exception, pointer: str = "", method: str = "") -> Hint:
+    """The hint where the learner's own code failed: `call` is what was called."""
+    return Hint(f"{call} failed with {type(error).__name__}: {str(error).rstrip('.')}.", pointer, method)
+
+
 def unwritten(function: object) -> bool:
     """Whether it is a function whose body is still `...`."""
     code = getattr(function, "__code__", None)

@@ -6,11 +6,10 @@ from faafo_lab.history import History, Stage, stages
 from faafo_lab.history.events import ORDER, SEEN, Event
 from faafo_lab.history.stages import DONE, OUTBOX, QUEUE
 from faafo_lab.plots.over_time import by_number, looks_of
-from faafo_lab.plots.picture import DARK_RED, GREEN, GREY, RED, SKY, WIDTH_INCHES, Picture, drawn, new_figure
+from faafo_lab.plots.picture import DARK_RED, GREEN, GREY, LEAST, RED, SKY, WIDTH_INCHES, Picture, drawn, new_figure
 
 CLIENTS = "clients"
 LANE_INCHES = 0.5
-LEAST = 0.004  # of the width: what takes milliseconds is seen, too
 OPEN, REFUSED = {"facecolor": "white", "edgecolor": GREY, "hatch": "///"}, {"facecolor": RED}
 
 

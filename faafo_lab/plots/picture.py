@@ -28,6 +28,7 @@ BLUE, ORANGE, GREEN, PINK, SKY, RED, YELLOW, BLACK = COLOURS
 DARK_RED, GREY = "#7F3300", "#666666"
 DASHES = ("-", "--", "-.", ":")
 HATCHES = ("", "///", "...", "xxx", "\\\\\\", "++", "oo")  # so that a part is told by more than its colour
+LEAST = 0.004  # of the width: a bar of milliseconds is seen, too
 ALT_TITLE_CHARACTERS = 200
 STYLE = "max-width:100%;height:auto;border-radius:6px"  # a card, where a dark page keeps no DARK
 # JupyterLab and nbconvert mark the page's body: 0.93 turns white into their #111, the half turn brings hues back.

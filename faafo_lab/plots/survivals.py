@@ -7,6 +7,7 @@ from faafo_lab.plots.picture import (
     BLUE,
     DARK_RED,
     GREY,
+    LEAST,
     ORANGE,
     RED,
     SKY,
@@ -20,7 +21,6 @@ from faafo_lab.plots.picture import (
 LANE_INCHES, PANEL_INCHES = 0.23, 1.5
 LANES_MAX = 24
 WORDS_MAX = 64  # of a lane's text
-LEAST = 0.004  # of the width: what takes milliseconds is seen, too
 LATE = 0.55  # of the width: from there on the text is to the left of its bar
 
 
