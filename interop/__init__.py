@@ -4,6 +4,7 @@ suites        a package per suite: suite.py is what only it needs, tests.txt its
 suite         which suites there are, and what one is
 place         where a suite runs: an environment, a cloud and a home of its own; how it starts processes
 results       what became of each test: passed, failed, or not applicable, with the reason
+clouds        what suites tell clients of the cloud
 pythontests   suites that report in subunit, as OpenStack's own do; events turns that into lines of JSON
 __main__      run suites, one after another, and report
 """
