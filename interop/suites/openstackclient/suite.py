@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 from ... import clouds, pythontests
 from ...place import Place
 from ...results import Results
 
 IMAGE = "cirros-plain-disk"  # they boot one of a name like this
+PRELOADED = Path(__file__).with_name("preloaded.py")
 
 
 def run(place: Place, results: Results) -> None:
@@ -17,7 +21,17 @@ def run(place: Place, results: Results) -> None:
         formats = {"disk_format": plain.disk_format, "container_format": plain.container_format}
         data = cloud.image.download_image(plain).content
         cloud.image.create_image(name=IMAGE, data=data, **formats)
-    pythontests.run(place, results, [place.bin / "python", "-m", "subunit.run", *results.applicable])
+    with (
+        (place.out / "preloaded.txt").open("w") as errors,
+        place.started(
+            [place.bin / "python", PRELOADED, place.temporary], stdout=subprocess.PIPE, stderr=errors
+        ) as server,
+    ):
+        assert server.stdout is not None
+        if server.stdout.readline() != "ready\n":
+            raise OSError(f"The command openstack cannot be loaded: see {place.out / 'preloaded.txt'}.")
+        path = {"PATH": f"{place.temporary}:{place.environment()['PATH']}"}
+        pythontests.run(place, results, [place.bin / "python", "-m", "subunit.run", *results.applicable], path)
 
 
 def figures(results: Results) -> dict[str, int]:

@@ -18,6 +18,7 @@ SETTINGS = {
 def run(place: Place, results: Results) -> None:
     """Run the tests that `results` wants. Raises `OSError`."""
     clouds.devstack(place)
+    (place.out / "CONTRIBUTING.rst").write_text("A page of openstacksdk's sources, which image tests upload.\n")
     pythontests.run(place, results, [place.bin / "python", "-m", "subunit.run", *results.applicable], SETTINGS)
 
 
