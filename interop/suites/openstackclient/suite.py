@@ -10,6 +10,7 @@ from ...place import Place
 from ...results import Results
 
 IMAGE = "cirros-plain-disk"  # they boot one of a name like this
+PROCESSES = 5  # they wait more than they work: looks at a server's state are ten seconds apart
 PRELOADED = Path(__file__).with_name("preloaded.py")
 
 
@@ -31,7 +32,7 @@ def run(place: Place, results: Results) -> None:
         if server.stdout.readline() != "ready\n":
             raise OSError(f"The command openstack cannot be loaded: see {place.out / 'preloaded.txt'}.")
         path = {"PATH": f"{place.temporary}:{place.environment()['PATH']}"}
-        pythontests.run(place, results, [place.bin / "python", "-m", "subunit.run", *results.applicable], path)
+        pythontests.side_by_side(place, results, "openstackclient/tests/functional", PROCESSES, path)
 
 
 def figures(results: Results) -> dict[str, int]:

@@ -171,6 +171,7 @@ class Compute(Service):
             "FloatingIpPools": "os-floating-ip-pools",
             "ServerGroups": "os-server-groups",
             "InstanceActions": "os-instance-actions",
+            "ImageSize": "image-size",
         }
         return {
             "extensions": [
