@@ -91,7 +91,7 @@ def test_openstacksdk_walks_the_tutorials_path_with_the_newest_microversion(api:
         auth=api.auth,
         region_name="RegionOne",
         app_name="test",
-        compute_default_microversion="2.60",
+        compute_default_microversion="2.93",
     )
     key = cloud.compute.create_keypair(name="sdk")
     assert key.private_key
@@ -99,7 +99,7 @@ def test_openstacksdk_walks_the_tutorials_path_with_the_newest_microversion(api:
     group = cloud.network.create_security_group(name="web")
     rule = {"direction": "ingress", "protocol": "tcp", "port_range_min": 80, "port_range_max": 80}
     cloud.network.create_security_group_rule(security_group_id=group.id, **rule)
-    together = cloud.compute.create_server_group(name="together", policies=["soft-affinity"])
+    together = cloud.compute.create_server_group(name="together", policy="soft-affinity")
     server = cloud.compute.create_server(
         name="sdk-1",
         description="one of the newest",
