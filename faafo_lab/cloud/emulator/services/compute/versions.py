@@ -8,10 +8,11 @@ Source: https://docs.openstack.org/nova/latest/reference/api-microversion-histor
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
-from faafo_lab.cloud.emulator.common.service import Fault, Versions
+from faafo_lab.cloud.emulator.common import versions
+from faafo_lab.cloud.emulator.common.service import Versions
+from faafo_lab.cloud.emulator.common.versions import shown as shown
 
 OLDEST, NEWEST = (2, 1), (2, 60)
 
@@ -55,26 +56,4 @@ ACTION_PAGES = _since(58)
 
 def asked(headers: Mapping[str, str]) -> tuple[int, int]:
     """The microversion that headers ask for; without a word, the oldest. Raises a 400 or 406 `Fault`."""
-    text = headers.get("X-OpenStack-Nova-API-Version")
-    for part in headers.get("OpenStack-API-Version", "").split(","):
-        service, _, version = part.strip().partition(" ")
-        if service == "compute" and version:
-            text = version.strip()
-    if text is None:
-        return OLDEST
-    if text == "latest":
-        return NEWEST
-    if not re.fullmatch(r"[1-9][0-9]{0,5}\.(0|[1-9][0-9]{0,5})", text):
-        raise Fault(400, f"API Version String {text} is of invalid format. Must be of format MajorNum.MinorNum.")
-    major, minor = (int(number) for number in text.split("."))
-    if not OLDEST <= (major, minor) <= NEWEST:
-        raise Fault(
-            406,
-            f"Version {text} is not supported by the API. Minimum is {shown(OLDEST)} and maximum is {shown(NEWEST)}.",
-        )
-    return major, minor
-
-
-def shown(version: tuple[int, int]) -> str:
-    """A microversion as texts have it: 2.60."""
-    return f"{version[0]}.{version[1]}"
+    return versions.asked(headers, "compute", OLDEST, NEWEST, headers.get("X-OpenStack-Nova-API-Version"))
