@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Found, Request, Service, nova_error, route
@@ -14,7 +15,7 @@ from faafo_lab.cloud.emulator.services.block_storage.actions import VolumeAction
 from faafo_lab.cloud.emulator.services.block_storage.archive import AllBackups
 from faafo_lab.cloud.emulator.services.block_storage.attachments import AllAttachments, Attachments
 from faafo_lab.cloud.emulator.services.block_storage.backups import Backups
-from faafo_lab.cloud.emulator.services.block_storage.base import PREFIX, AllSnapshots, AllVolumes
+from faafo_lab.cloud.emulator.services.block_storage.base import PREFIX, AllSnapshots, AllVolumes, Collection
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
 from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
 from faafo_lab.cloud.emulator.services.block_storage.quotas import QUOTAS, QuotaSets, refusal, used
@@ -35,6 +36,9 @@ class Volume(Service):
     prefix, type, name, endpoint = PREFIX, "volumev3", "cinderv3", "/v3/{project}"
     aliases = (("block-storage", "cinder"),)
     PARTS = (Volumes, VolumeActions, Attachments, Backups, Transfers, Resources, Types, QuotaSets)
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "kind": tuple(path for kind in Collection.__subclasses__() for path in kind.paths)
+    }
     QUOTAS = QUOTAS
 
     def __init__(
