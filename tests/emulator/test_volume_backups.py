@@ -1,6 +1,8 @@
 """Cinder's backups: they are objects of the project's own, and become volumes again."""
 
+import io
 import os
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -44,6 +46,7 @@ def test_a_volume_is_backed_up_and_restored(volumes: Volumes) -> None:
     id = volumes.make(name="data", size=2)
     (volumes.place(id) / "deep").mkdir(mode=0o750)
     (volumes.place(id) / "deep/file").write_bytes(os.urandom(1 << 20))
+    (volumes.place(id) / "deep/link").symlink_to("/nowhere/else")
     whole = (volumes.place(id) / "deep/file").read_bytes()
     backup = volumes.back_up(id, name="nightly", description="d")
     shown = volumes.get(f"/backups/{backup}")["backup"]
@@ -61,6 +64,7 @@ def test_a_volume_is_backed_up_and_restored(volumes: Volumes) -> None:
     assert new["size"] == 2
     assert (volumes.place(new["id"]) / "deep/file").read_bytes() == whole
     assert (volumes.place(new["id"]) / "deep").stat().st_mode & 0o777 == 0o750
+    assert os.readlink(volumes.place(new["id"]) / "deep/link") == "/nowhere/else"
     volumes.status("backup", backup, "available")
     volumes.remove("backup", backup)
     assert objects(volumes) == []
@@ -147,16 +151,21 @@ def test_backups_are_listed_changed_and_refused(volumes: Volumes, alt: Api) -> N
     assert (usage["backups"]["in_use"], usage["backup_gigabytes"]["in_use"]) == (1, 1)
 
 
-def test_a_backup_whose_objects_are_gone_restores_nothing(volumes: Volumes) -> None:
-    id = volumes.make()
-    (volumes.place(id) / "file").write_text("kept")
-    backup = volumes.back_up(id)
-    for name in objects(volumes):
-        volumes.api("DELETE", f"/v1/AUTH_{volumes.api.project}/volumebackups/{name}")
-    assert restore(volumes, backup, volume_id=id)[0] == 202
-    volumes.status("volume", id, "error_restoring")
-    assert (volumes.place(id) / "file").read_text() == "kept"
-    volumes.status("backup", backup, "available")
+def test_a_backup_whose_objects_are_gone_or_others_restores_nothing(volumes: Volumes) -> None:
+    backup = volumes.back_up(volumes.make())
+    outside = io.BytesIO()
+    with tarfile.open(fileobj=outside, mode="w:gz") as tar:
+        tar.addfile(tarfile.TarInfo("../outside"))
+    place = f"/v1/AUTH_{volumes.api.project}/volumebackups/{objects(volumes)[0]}"
+    for spoil in ({"content": outside.getvalue()}, {"content": b"no archive"}, {}):
+        assert volumes.api("PUT" if spoil else "DELETE", place, **spoil).status_code in (201, 204)
+        target = volumes.make()
+        (volumes.place(target) / "file").write_text("kept")
+        assert restore(volumes, backup, volume_id=target)[0] == 202
+        volumes.status("volume", target, "error_restoring")
+        assert [path.read_text() for path in volumes.place(target).iterdir()] == ["kept"]
+        assert sorted(path.name for path in volumes.place("").iterdir() if not path.is_dir()) == []
+        volumes.status("backup", backup, "available")
 
 
 def test_a_backup_that_finds_no_room_says_so(start: Callable[..., Running]) -> None:

@@ -1,4 +1,4 @@
-"""Backups as a table, and as objects: what an image of the volume would be, in pieces, in the project's object store.
+"""Backups as a table, and as objects: a volume as a tar.gz, in pieces, in the project's own object store.
 
 As Cinder's driver for Swift has them: in the container `volumebackups`, or another one that is asked for, the pieces
 `volume_ID/TIME/az_nova_backup_ID-00001` and so on, and beside them `…_metadata`, which says what they are.

@@ -7,13 +7,14 @@ A volume is the directory `volumes/ID`, a snapshot `snapshots/ID`. Both are made
 one is there whole or not at all; what was cut short with the emulator is begun again at its next start. The copies
 from a volume or snapshot and its removal wait for one another.
 
-A backup is what an image of the volume would be, in pieces, in its project's own object store.
+A backup is the volume as a tar.gz, in pieces, in its project's own object store.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import shutil
 import sqlite3
@@ -196,19 +197,20 @@ class VolumeLife:
         self._begin(self._volumes, id, self._upload(request, id, image))
 
     @contextlib.asynccontextmanager
-    async def _packed(self, kind: Collection[Any], id: str) -> AsyncIterator[Path]:
+    async def _packed(self, kind: Collection[Any], id: str, *, image: bool) -> AsyncIterator[Path]:
         """A volume or a snapshot as an archive, which is there inside the block."""
         archive = kind.place(id).with_suffix(".archive")
         try:
             async with self._lock(id), self._places:
-                await asyncio.to_thread(files.pack, kind.place(id), archive, self._stop)
+                work = functools.partial(files.pack, kind.place(id), archive, self._stop, image=image)
+                await asyncio.to_thread(work)
             yield archive
         finally:
             archive.unlink(missing_ok=True)
 
     async def _upload(self, request: Request, id: str, image: str) -> None:
         try:
-            async with self._packed(self._volumes, id) as archive:
+            async with self._packed(self._volumes, id, image=True) as archive:
                 await ask(self._images, request, "PUT", f"/v2/images/{image}/file", chunks=_chunks(archive))
         except (OSError, Fault) as error:
             log.error("volume %s could not be uploaded: %s", id, error)
@@ -228,7 +230,7 @@ class VolumeLife:
 
     async def _back_up(self, id: str, kind: Collection[Any], source: str) -> None:
         try:
-            async with self._packed(kind, source) as archive:
+            async with self._packed(kind, source, image=False) as archive:
                 count = await self._backups.write(id, archive)
         finally:
             await self._release(kind, source, "backing-up")
@@ -293,7 +295,7 @@ def _joins(pieces: list[Piece]) -> Make:
             for piece in pieces:
                 with piece.path.open("rb") as part:
                     shutil.copyfileobj(part, whole)
-        _unpack(archive, place, "disk.raw")
+        files.unpack(archive, place)
         archive.unlink()
 
     return make
