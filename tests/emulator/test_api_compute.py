@@ -334,9 +334,9 @@ def test_unknown_paths_and_methods_get_novas_errors(api: Api) -> None:
 def test_only_the_microversions_that_exist_are_advertised_and_answered(api: Api) -> None:
     old, version = api.get("/compute")["versions"]
     assert (old["id"], old["version"], old["status"]) == ("v2.0", "", "SUPPORTED")
-    assert (version["min_version"], version["version"], version["status"]) == ("2.1", "2.60", "CURRENT")
+    assert (version["min_version"], version["version"], version["status"]) == ("2.1", "2.93", "CURRENT")
     for header, asked in (("OpenStack-API-Version", "compute {}"), ("X-OpenStack-Nova-API-Version", "{}")):
-        for number, found in (("2.1", "2.1"), ("2.26", "2.26"), ("latest", "2.60")):
+        for number, found in (("2.1", "2.1"), ("2.26", "2.26"), ("latest", "2.93")):
             answer = api("GET", "/compute/v2.1/servers", headers={header: asked.format(number)})
             assert answer.headers["OpenStack-API-Version"] == f"compute {found}"
             for method, path, status in (("GET", "nothing", 404), ("PATCH", "servers", 405)):
@@ -344,7 +344,7 @@ def test_only_the_microversions_that_exist_are_advertised_and_answered(api: Api)
                 assert (answer.status_code, answer.headers["X-OpenStack-Nova-API-Version"]) == (status, found)
         refusal = api("GET", "/compute/v2.1/servers", headers={header: asked.format("2.99")})
         assert refusal.status_code == 406
-        message = "Version 2.99 is not supported by the API. Minimum is 2.1 and maximum is 2.60."
+        message = "Version 2.99 is not supported by the API. Minimum is 2.1 and maximum is 2.93."
         assert refusal.json()["computeFault"]["message"] == message
         assert api("GET", "/compute/v2.1/servers", headers={header: asked.format("two")}).status_code == 400
 

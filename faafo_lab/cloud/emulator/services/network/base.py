@@ -132,11 +132,12 @@ class Collection:
         if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
             raise refused("HTTPBadRequest", f"Resource body required: it must have {self.name!r}.")
         with self.network.store.transaction():
-            rows = [self._create(request, item) for item in items]
+            rows = [self.make(request, item) for item in items]
         views = [self._shown(row, request) for row in rows]
         return Answer(201, {self.plural: views} if several else {self.name: views[0]})
 
-    def _create(self, request: Request, item: JSON) -> Row:
+    def make(self, request: Request, item: JSON) -> Row:
+        """Create one of the project's. In a transaction; raises a `Fault`."""
         values = self._checked(item, request, new=True)
         for name, attribute in self.attributes.items():
             if name not in values:
