@@ -245,6 +245,10 @@ def test_security_groups_are_put_on_a_server_and_taken_off(api: Api) -> None:
     assert api("POST", path, {"addSecurityGroup": {"name": "nope"}}).status_code == 404
     shown = api.get(f"/compute/v2.1/servers/{id}/os-security-groups")["security_groups"]
     assert [set(each) for each in shown] == [{"id", "description", "name", "tenant_id", "rules"}] * 2
+    for each in shown:
+        assert api("POST", path, {"removeSecurityGroup": {"name": each["name"]}}).status_code == 202
+    assert "security_groups" not in api.server(id)
+    assert api("POST", path, {"addSecurityGroup": {"name": group["id"]}}).status_code == 202
     assert api("DELETE", f"/networking/v2.0/security-groups/{group['id']}").status_code == 409
     api.remove(id)
     assert api("DELETE", f"/networking/v2.0/security-groups/{group['id']}").status_code == 204
@@ -424,6 +428,7 @@ def test_one_project_cannot_see_or_touch_anothers(api: Api, alt: Api, server: st
         ("GET", "os-hypervisors", "os-hypervisors:list"),
         ("GET", "os-hypervisors/detail", "os-hypervisors:list-detail"),
         ("GET", "os-aggregates", "os-aggregates:index"),
+        ("GET", "os-migrations", "os-migrations:index"),
         ("POST", "os-aggregates", "os-aggregates:create"),
         ("POST", "flavors", "os-flavor-manage:create"),
     ],

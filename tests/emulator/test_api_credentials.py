@@ -206,6 +206,7 @@ def test_access_rules_are_all_that_a_credential_may_do_in_every_service(api: Api
 def test_a_token_says_which_requests_it_opens_and_shows_itself(api: Api, path: str) -> None:
     made = create(api, path, access_rules=[SERVERS])
     [rule] = made["access_rules"]
+    assert rule == {**SERVERS, "id": rule["id"]}
     assert {name: rule[name] for name in SERVERS} == SERVERS
     answer = login(api, id=made["id"], secret=made["secret"])
     assert answer.json()["token"]["application_credential"]["access_rules"] == [rule]

@@ -152,6 +152,15 @@ def test_the_proxies_are_there_until_2_35_and_the_quotas_forget_them(api: Api, s
     for path in ("os-security-groups", "os-floating-ips", "os-floating-ip-pools", "os-networks", "images/detail"):
         assert api("GET", f"{N}/{path}").status_code == 200, path
         assert api("GET", f"{N}/{path}", **at("2.36")).status_code == 404, path
+    group = api.make(f"{N}/os-security-groups", {"security_group": {"name": " a b ", "description": ""}})[
+        "security_group"
+    ]
+    assert group["name"] == " a b "
+    rule = {"ip_protocol": "tcp", "from_port": 22, "to_port": 22}
+    for id, status in (("a b", 400), (group["id"], 200)):
+        body = {"security_group_rule": {**rule, "parent_group_id": id}}
+        assert api("POST", f"{N}/os-security-group-rules", body).status_code == status
+    assert api("DELETE", f"{N}/os-security-groups/{group['id']}").status_code == 202
     old = api.get(f"{N}/os-quota-sets/{api.project}")["quota_set"]
     new = api.get(f"{N}/os-quota-sets/{api.project}", **at("2.57"))["quota_set"]
     assert {"floating_ips", "security_groups", "injected_files"} <= set(old) - set(new)

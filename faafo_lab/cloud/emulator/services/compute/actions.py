@@ -202,7 +202,8 @@ class Rebuilding(Part):
             raise Fault(400, "Flavor's memory is too small for requested image.")
         claim_resize(self._quotas, row, flavor)
         id, state = row["id"], row["vm_state"]
-        self._life.begin(request, id, states.RESIZE, new_flavor_id=flavor.id, old_vm_state=state)
+        disk = {"disk_config": value.get("OS-DCF:diskConfig", row["disk_config"])}
+        self._life.begin(request, id, states.RESIZE, new_flavor_id=flavor.id, old_vm_state=state, **disk)
 
     @action("rescue")
     def rescue(self, request: Request, row: ServerRow, value: Any) -> JSON:

@@ -200,8 +200,8 @@ class Servers:
             view["fault"] = row["fault"]
         if view["status"] in PROGRESSING:
             view["progress"] = 100 if row["vm_state"] == "active" else 0
-        if ports:
-            view["security_groups"] = [{"name": group["name"]} for group in self.groups_of(ports)]
+        if groups := self.groups_of(ports):
+            view["security_groups"] = [{"name": group["name"]} for group in groups]
         return {**view, **self._later(row, version)}
 
     def _later(self, row: ServerRow, version: tuple[int, int]) -> JSON:
