@@ -34,7 +34,7 @@ TAIL = """\
 
 * An administrator: there is none. Users, projects, flavors, volume types, quotas and networks for everybody answer 403.
 * Glance's metadata definitions: their lists are empty, and there is nothing to make or describe.
-* Neutron's flavors, QoS, trunks, segments, port forwarding, agents, VPN, BGP and firewalls: no extension announces them.
+* Neutron's flavors, QoS, trunks, segments, port forwarding, agents, VPN, BGP, firewalls: no extension tells of them.
 * Cinder's incremental backups and volume groups; Keystone's EC2 credentials; Nova's old way to an image's metadata.
 * Swift's bulk operations by the account's name, forms, style sheets of static pages, and synchronized containers.
 * Graphical consoles, disks of random bytes that boot, and other services: DNS, Heat, Magnum, Manila, Barbican.
