@@ -11,9 +11,11 @@ from ...results import Results
 
 IMAGE = "cirros-plain-disk"  # they boot one of a name like this
 PROCESSES = 5  # they wait more than they work: looks at a server's state are ten seconds apart
-ALONE = [  # takes an address that it has found free
-    "openstackclient.tests.functional.compute.v2.test_server.ServerTests.test_server_add_fixed_ip"
-]
+SERVERS = "openstackclient.tests.functional.compute.v2.test_server.ServerTests."
+ALONE = (
+    f"{SERVERS}test_server_add_fixed_ip",  # takes an address that it has found free
+    f"{SERVERS}test_server_boot_from_volume",  # the first server of all has to be its own
+)
 PRELOADED = Path(__file__).with_name("preloaded.py")
 
 
