@@ -78,7 +78,7 @@ def test_without_debian_a_program_is_not_to_be_had_and_no_test_is_applicable(
     assert not found.ran
 
 
-@pytest.mark.parametrize("name", ["rclone", "restic"])
+@pytest.mark.parametrize("name", ["rclone", "restic", "packer"])
 def test_every_applicable_test_of_a_list_has_a_script(name: str) -> None:
     path = suite.SUITES / name / "tests.txt"
     there = scripts.scripts(path)
