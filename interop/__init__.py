@@ -7,6 +7,7 @@ results       what became of each test: passed, failed, or not applicable, with 
 scripts       suites whose tests are commands with what they print
 logins        ways to log in to a suite's cloud, as variables
 debian        programs out of Debian's packages
+clouds        what suites tell clients of the cloud
 pythontests   suites that report in subunit, as OpenStack's own do; events turns that into lines of JSON
 __main__      run suites, one after another, and report
 """

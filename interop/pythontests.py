@@ -13,6 +13,25 @@ from .results import Results
 EVENTS = Path(__file__).with_name("events.py")
 
 
+STESTR = "[DEFAULT]\ntest_path={tests}\ntop_dir={top}\n"
+
+
+def stestr(place: Place, tests: str, top: str) -> Path:
+    """Set up stestr in `out` for the tests of two folders of site-packages; returns the program. Raises `OSError`."""
+    packages = next((place.bin.parent / "lib").glob("python3*/site-packages"))
+    (place.out / ".stestr.conf").write_text(STESTR.format(tests=packages / tests, top=packages / top))
+    place.run([place.bin / "stestr", "init"])
+    return place.bin / "stestr"
+
+
+def side_by_side(place: Place, results: Results, tests: str, processes: int, more: Mapping[str, str]) -> None:
+    """Run the tests of a folder of site-packages in several processes. Raises `OSError`."""
+    program = stestr(place, tests, ".")
+    names = place.out / "tests.txt"
+    names.write_text("".join(f"{name}\n" for name in results.applicable))
+    run(place, results, [program, "run", "--subunit", "--concurrency", str(processes), "--load-list", names], more)
+
+
 def run(place: Place, results: Results, command: Sequence[str | Path], more: Mapping[str, str] | None = None) -> None:
     """Run a command that writes subunit to its output, and note the results as they come.
 
