@@ -427,15 +427,17 @@ def test_one_project_cannot_see_or_touch_anothers(api: Api, alt: Api, server: st
 
 
 @pytest.mark.parametrize(
-    ("path", "rule"),
+    ("method", "path", "rule"),
     [
-        ("os-services", "os-services:list"),
-        ("os-hypervisors", "os-hypervisors:list"),
-        ("os-hypervisors/detail", "os-hypervisors:list-detail"),
-        ("os-aggregates", "os-aggregates:index"),
+        ("GET", "os-services", "os-services:list"),
+        ("GET", "os-hypervisors", "os-hypervisors:list"),
+        ("GET", "os-hypervisors/detail", "os-hypervisors:list-detail"),
+        ("GET", "os-aggregates", "os-aggregates:index"),
+        ("POST", "os-aggregates", "os-aggregates:create"),
+        ("POST", "flavors", "os-flavor-manage:create"),
     ],
 )
-def test_what_the_cloud_is_made_of_is_an_administrators_to_see(api: Api, path: str, rule: str) -> None:
-    answer = api("GET", f"/compute/v2.1/{path}")
+def test_what_the_cloud_is_made_of_is_an_administrators(api: Api, method: str, path: str, rule: str) -> None:
+    answer = api(method, f"/compute/v2.1/{path}", {} if method == "POST" else None)
     assert answer.status_code == 403
     assert answer.json()["forbidden"]["message"] == f"Policy doesn't allow os_compute_api:{rule} to be performed."

@@ -7,7 +7,6 @@ relocation   lets a snapshot's disk be at another place than the original's
 hostname     the instance's own host name
 console      the console log
 cloudinit    makes of the instance what its user data say: userdata (their parts), cloudconfig
-programs     runs a program whose output goes to the console
 children     starts processes, reaps whoever ends below
 units        reads systemd's unit files
 supervisor   starts, stops and restarts units

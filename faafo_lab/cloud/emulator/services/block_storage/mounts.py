@@ -40,7 +40,8 @@ class Mounts:
     def _attached(self, server: str) -> dict[str, VolumeRow]:
         """A server's volumes by device, in order."""
         found = ((each, row) for row in self._volumes if (each := row["attachment"]) and each["server_id"] == server)
-        return dict(sorted(((each["device"], row) for each, row in found), key=itemgetter(0)))
+        own = ((each["device"] or "", row) for each, row in found if "status" not in each)  # those of Nova's
+        return dict(sorted(own, key=itemgetter(0)))
 
     def attach(self, id: str, server: str, *, tag: str | None = None, root: bool = False) -> VolumeRow:
         """Attach a volume that is available to a server: as its disk, or at the first free device. Raises a `Fault`."""
@@ -68,6 +69,8 @@ class Mounts:
         """Detach a volume: it is gone from the instance at once; files that are open there stay open."""
         attachment = self._volumes[id]["attachment"]
         assert attachment is not None
+        assert attachment["server_id"] is not None
+        assert attachment["device"] is not None
         self._volumes.update(id, status="available", attachment=None, updated_at=moment())
         self.plug(attachment["server_id"])
         self._tell(attachment["server_id"], f"virtio_blk: {attachment['device'][5:]} is detached")

@@ -156,11 +156,15 @@ class Compute(Service):
     @route("GET", "/v2.1/os-hypervisors")
     @route("GET", "/v2.1/os-hypervisors/detail")
     @route("GET", "/v2.1/os-services")
+    @route("POST", "/v2.1/os-aggregates")
+    @route("POST", "/v2.1/flavors")
     def machines(self, request: Request) -> JSON:
-        """What the cloud is made of, which only an administrator may see."""
+        """What the cloud is made of, which only an administrator may see and change."""
         kind, _, detail = request.path.split("/", 2)[2].partition("/")
         rules = {"os-availability-zone": "detail", "os-aggregates": "index"}
         rule = rules.get(kind, "list-detail" if detail else "list")
+        if request.method == "POST":
+            kind, rule = kind.replace("flavors", "os-flavor-manage"), "create"
         raise denied(f"os_compute_api:{kind}:{rule}")
 
     @route("GET", "/v2.1/extensions")
@@ -175,6 +179,7 @@ class Compute(Service):
             "ServerGroups": "os-server-groups",
             "InstanceActions": "os-instance-actions",
             "SimpleTenantUsage": "os-simple-tenant-usage",
+            "ImageSize": "image-size",
         }
         return {
             "extensions": [

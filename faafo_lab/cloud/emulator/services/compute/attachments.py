@@ -37,6 +37,8 @@ class Attachments(Part):
         attachment, version = row["attachment"], request.version
         view = attachment_view(row["id"], attachment)
         assert attachment is not None
+        assert attachment["server_id"] is not None
+        assert attachment["device"] is not None
         if version in versions.SHOWN_TAGS:
             view["tag"] = row["tag"]
         if version in versions.ATTACHED_DELETE:

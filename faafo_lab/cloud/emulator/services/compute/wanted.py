@@ -96,6 +96,8 @@ class Wanted:
             return []
         if not items or items == "auto":
             own = network.networks.table.where(project_id=request.project)
+            if items == "auto" and not own:
+                return [{"uuid": network.topologies.ensure(request)}]
             if len(own) > 1:
                 raise Fault(409, "Multiple possible networks found, use a Network ID to be more specific.")
             return [{"uuid": row["id"]} for row in own if network.subnets.table.where(network_id=row["id"])]

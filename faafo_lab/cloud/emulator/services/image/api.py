@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import uuid
 from html import escape
 from http import HTTPStatus
-from pathlib import Path
 
 from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.names import id_of
@@ -47,7 +45,8 @@ class Image(Service):
             if id in self.images.table and self.images.file(id).exists():
                 continue
             data = pack(base)
-            _write(self.images.file(id), data)
+            with durable.writing(self.images.file(id)) as file:
+                file.write(data)
             self.images.table.put(
                 {
                     **new(id, base.name, id_of("project", "service")),
@@ -121,12 +120,3 @@ class Image(Service):
             for number, version in enumerate(VERSIONS)
         ]
         return Answer(300 if request.path == "/" else 200, {"versions": found})
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    durable.move(partial, path)
