@@ -167,8 +167,8 @@ class Rebuilding(Part):
         schema.check(value, forms.rebuild(request.version))
         wanted, id = value, row["id"]
         states.REBUILD.check(row)
-        if not row["image_id"]:
-            raise Fault(400, "Unable to rebuild a volume-backed server: its disk is a volume.")
+        if not row["image_id"] and request.version not in versions.REBUILT_VOLUME:
+            raise Fault(400, "Unable to rebuild a volume-backed server before microversion 2.93.")
         image = self._wanted.image(request, wanted, FLAVORS[row["flavor_id"]])
         self._wanted.check_metadata(wanted)
         self._wanted.check_certificates(wanted)
@@ -179,7 +179,12 @@ class Rebuilding(Part):
         if "key_name" in wanted:
             key = self._wanted.key(request, wanted)
             changes |= {"key_name": key["name"] if key else None, "public_key": key["public_key"] if key else None}
-        self._life.begin(request, id, states.REBUILD, booted=False, fault=None, image_id=image["id"], **changes)
+        if row["image_id"]:
+            changes["image_id"] = image["id"]
+        else:
+            root = self._volumes.volume(request, next(each["id"] for each in row["volumes"] if each["root"]))
+            self._volumes.volumes.reimage(request, root, image["id"])
+        self._life.begin(request, id, states.REBUILD, booted=False, fault=None, **changes)
         row = self._servers.table[id]
         view = self._servers.changed_view(request, row)
         view["adminPass"] = wanted.get("adminPass") or secrets.token_urlsafe(9)
