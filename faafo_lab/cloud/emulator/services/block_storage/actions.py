@@ -109,10 +109,7 @@ class VolumeActions:
         """Give a volume the content of an image: its own is gone."""
         reserved = truth(value.get("reimage_reserved"), "reimage_reserved")
         check_available(row, "error", *(["reserved"] if reserved else []))
-        content = self._made.from_image(request, str(value.get("image_id")), row["size"])
-        image = content.pop("image_id")
-        self._volumes.update(row["id"], **content)
-        self._life.renew(row["id"], "downloading", image_id=image)
+        self._made.reimage(request, row, str(value.get("image_id")))
 
     @action("os-show_image_metadata")
     def _show_image_metadata(self, request: Request, row: VolumeRow, value: JSON) -> JSON:

@@ -156,7 +156,7 @@ class VolumeLife:
                 await self._make(self._volumes.place(id), content, anew=True)
         finally:
             await self._release(self._backups, backup, "restoring")
-        await self._settle(self._volumes, id, status="available", renewal=None)
+        await self._settle(self._volumes, id, status="in-use" if row["attachment"] else "available", renewal=None)
 
     def restore(self, backup: str, id: str) -> VolumeRow:
         """Give a volume the content of a backup."""

@@ -176,6 +176,13 @@ class Volumes:
         words = {name: str(value) for name, value in metadata.items()}
         return {"image_id": id, "bootable": "true", "image_metadata": words}
 
+    def reimage(self, request: Request, row: VolumeRow, reference: str) -> None:
+        """Begin to give a volume the content of an image. Raises a 400 `Fault`."""
+        content = self.from_image(request, reference, row["size"])
+        image = content.pop("image_id")
+        self._volumes.update(row["id"], **content)
+        self._life.renew(row["id"], "downloading", image_id=image)
+
     # Delete
 
     @route("DELETE", "/v3/{project}/volumes/{id}")
