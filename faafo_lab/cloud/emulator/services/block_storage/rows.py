@@ -18,62 +18,6 @@ class Attachment(TypedDict):
     connection: NotRequired[dict[str, Any]]
 
 
-class AttachmentRow(TypedDict):
-    """An attachment as a resource of its own, which follows from its volume's row."""
-
-    id: str
-    project_id: str
-    volume_id: str
-    instance_id: str | None
-    status: str
-    attach_status: str
-    attach_mode: str
-    connection_info: dict[str, Any]
-    name: None
-    metadata: dict[str, str]
-    created_at: str
-    updated_at: str
-
-
-class BackupRow(TypedDict):
-    """A backup."""
-
-    id: str
-    project_id: str
-    user_id: str
-    name: str | None
-    description: str | None
-    volume_id: str
-    snapshot_id: str | None
-    size: int  # GB
-    status: str
-    metadata: dict[str, str]
-    bootable: str  # true or false
-    image_metadata: dict[str, str]
-    container: str
-    object_count: int
-    fail_reason: str | None
-    data_timestamp: str
-    created_at: str
-    updated_at: str
-
-
-class TransferRow(TypedDict):
-    """A volume that waits for its next project."""
-
-    id: str
-    project_id: str
-    volume_id: str
-    name: str | None
-    description: None
-    status: str
-    metadata: dict[str, str]
-    no_snapshots: bool
-    key_hash: str
-    created_at: str
-    updated_at: str
-
-
 class SnapshotRow(TypedDict):
     """A snapshot."""
 
