@@ -127,7 +127,7 @@ def test_a_revoked_token_opens_nothing_any_more(api: Api) -> None:
 def test_a_token_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     identity = Identity(Site(tmp_path, Store(tmp_path / "state.sqlite"), {}, 9, 5000, 0), tuple)
     identity.setup()
-    user = identity.user(id_of("user", "demo"))
+    user = identity.directory.users[id_of("user", "demo")]
     claim = {"user": {"id": user["id"], "password": user["password"]}}
     request = Request("POST", "/v3/auth/tokens", {}, {})
     request.json = lambda: {"auth": {"identity": {"methods": ["password"], "password": claim}}}  # type: ignore[method-assign]

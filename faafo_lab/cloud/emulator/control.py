@@ -15,6 +15,7 @@ import fcntl
 import json
 import math
 import os
+import re
 import select
 import signal
 import subprocess
@@ -111,10 +112,11 @@ def status(state_dir: Path) -> Running | None:
     if not _locked(directory):
         return None
     try:
-        running = Running(_pid(directory), _auth_url(directory), directory / "clouds.yaml", directory)
+        [url, *_] = re.findall("auth_url: (.+)", (directory / "clouds.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return running if running.pid and _answers(running.auth_url) else None
+    pid = _pid(directory)
+    return Running(pid, url, directory / "clouds.yaml", directory) if pid and _answers(url) else None
 
 
 def start(
@@ -177,7 +179,7 @@ def _sweep(directory: Path) -> None:
             return  # there is none, or another one runs already
         if left := tree.end_leftovers(directory, KILL_SECONDS):
             raise StopError(f"Processes {left} of the instances in {directory} do not end: kill them yourself.")
-        with contextlib.suppress(sockets.SocketsDirError, OSError):
+        with contextlib.suppress(StateError, OSError):
             sockets.remove(sockets.sockets_dir(directory))
 
 
@@ -243,13 +245,6 @@ def _pid(directory: Path) -> int:
         return int((directory / "emulator.pid").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 0
-
-
-def _auth_url(directory: Path) -> str:
-    for line in (directory / "clouds.yaml").read_text(encoding="utf-8").splitlines():
-        if line.strip().startswith("auth_url: "):
-            return line.split(": ", 1)[1].strip()
-    raise ValueError("no auth_url")
 
 
 def _answers(auth_url: str) -> bool:

@@ -6,12 +6,11 @@ python -m faafo_lab.cloud.emulator.coverage     write it (`make coverage`); a te
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import faafo_lab.cloud.emulator.server  # noqa: F401  loads every service
 from faafo_lab.cloud.emulator.common.service import Service
+from faafo_lab.cloud.emulator.server import SERVICES
 
 PAGE = Path(__file__).with_name("COVERAGE.md")
 HEAD = """\
@@ -33,14 +32,8 @@ ORDER = ("GET", "HEAD", "POST", "PUT", "PATCH", "COPY", "DELETE", "OPTIONS")
 
 def page() -> str:
     """The page."""
-    services = sorted(_services(Service), key=lambda service: service.type)
+    services = sorted(SERVICES, key=lambda service: service.type)
     return "\n".join([HEAD, *(line for service in services for line in _section(service))])
-
-
-def _services(base: type[Service]) -> set[type[Service]]:
-    """The classes of the services themselves: those that no other is made from."""
-    below = base.__subclasses__()
-    return {found for each in below for found in _services(each)} if below else {base}
 
 
 def _section(service: type[Service]) -> Iterator[str]:
@@ -58,15 +51,10 @@ def _section(service: type[Service]) -> Iterator[str]:
 
 def _operations(service: type[Service]) -> Iterator[tuple[str, str, str]]:
     """Each operation's path, method, and what it does."""
-    roots = getattr(service, "roots", ())  # paths beside the service's prefix
     for owner, name, route in service.operations():
-        path = route.template if route.template in roots else service.prefix + route.template
-        yield path, route.method, _words(getattr(owner, name))
-
-
-def _words(function: Callable[..., Any]) -> str:
-    """The first line of a docstring, without its full stop."""
-    return (inspect.getdoc(function) or "").partition("\n")[0].removesuffix(".").replace("|", "\\|")
+        path = route.template if route.template in service.roots else service.prefix + route.template
+        words = (inspect.getdoc(getattr(owner, name)) or "").partition("\n")[0].removesuffix(".").replace("|", "\\|")
+        yield path, route.method, words
 
 
 def main() -> None:

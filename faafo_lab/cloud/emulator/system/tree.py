@@ -75,6 +75,12 @@ def stat(pid: int) -> Stat | None:
     )
 
 
+def runs(pid: int) -> bool:
+    """Whether a process is neither stopped nor at its end."""
+    seen = stat(pid)
+    return seen is not None and seen.state not in "TtZX"
+
+
 def children(pid: int) -> list[int]:
     """The children of all of a process' threads, zombies included."""
     try:

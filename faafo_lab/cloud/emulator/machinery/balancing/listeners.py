@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from dataclasses import dataclass, field
+
+from faafo_lab.cloud.emulator.system.sockets import Listening
 
 CONNECTIONS_MAX = 2000
 """Open connections of a listener without a limit of its own; more wait until one ends."""
@@ -54,10 +55,9 @@ class Frontend:
 
     listener: Listener
     stats: Stats = field(default_factory=Stats)
-    accepting: dict[str, tuple[socket.socket, asyncio.Task[None]]] = field(default_factory=dict)
+    accepting: dict[str, Listening] = field(default_factory=dict)
     """By address."""
     serving: set[asyncio.Task[None]] = field(default_factory=set)
-    vacancy: asyncio.Event = field(default_factory=asyncio.Event)
     trouble: str = ""
     """Why it cannot listen."""
 

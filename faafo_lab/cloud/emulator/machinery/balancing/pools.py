@@ -104,7 +104,7 @@ class Backend:
         """The members to try, the best first, each once. `sticky` is the key that the client's cookie gives, or, with
         SOURCE_IP, its address."""
         up = [member for member in self.pool.members if member.reachable and self.health.get(member.id, True)]
-        bound = self._bound(sticky)
+        bound = sticky if self.pool.persistence == "HTTP_COOKIE" else self._sticky.get(sticky or "")
         yield from (member for member in up if member.id == bound)
         for backup in (False, True):
             left = [member for member in up if member.backup is backup and member.weight and member.id != bound]
@@ -132,13 +132,6 @@ class Backend:
                 best = member
         turns[best.id] -= paid
         return best
-
-    # Persistence
-
-    def _bound(self, key: str | None) -> str | None:
-        if key is None:
-            return None
-        return key if self.pool.persistence == "HTTP_COOKIE" else self._sticky.get(key)
 
     def bind(self, key: str | None, member: Member) -> None:
         """Remember that who has this key (an address, or an application's cookie) is served by this member."""

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from faafo_lab.cloud.emulator.machinery.guest import cloudconfig, programs, userdata
+from faafo_lab.cloud.emulator.machinery.guest import cloudconfig, userdata
 from faafo_lab.cloud.emulator.machinery.guest.children import Children, shutdown_code
 from faafo_lab.cloud.emulator.machinery.guest.cloudconfig import CloudInitConfig, File
 from faafo_lab.cloud.emulator.machinery.guest.console import Console
@@ -161,9 +161,8 @@ class CloudInit:
         try:
             _write(path, script, _PRIVATE)
             environment = {**self._environment, "INSTANCE_ID": self._state.resolve().name}
-            code = await programs.run(
-                [str(path)], environment, Path(self._environment["HOME"]), self._children, self._console
-            )
+            home = Path(self._environment["HOME"])
+            code = await self._children.run([str(path)], environment, home, self._console.raw)
             if code == 0:
                 return
             why = f"{what} failed: {shutdown_code(code)}."

@@ -12,7 +12,7 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import asyncssh
 from faafo_lab.cloud.emulator.machinery.guest.children import Child, Children
 from faafo_lab.cloud.emulator.machinery.guest.console import Console
 from faafo_lab.cloud.emulator.system import tree
+from faafo_lab.cloud.emulator.system.sockets import Listening
 
 PORT = 22
 LOGIN_LIMIT_SECONDS = 60.0
@@ -40,7 +41,15 @@ def warm_up() -> None:
 class SSHServer:
     """Listens on the instance's `ports/22`."""
 
-    def __init__(self, disk: Path, environment: Mapping[str, str], children: Children, console: Console) -> None:
+    def __init__(
+        self,
+        disk: Path,
+        environment: Mapping[str, str],
+        children: Children,
+        console: Console,
+        start: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        """`start` starts a task."""
         self._home = Path(environment["HOME"])
         self._motd = disk / "etc/motd"
         self._key_path = disk / "etc/ssh/ssh_host_ed25519_key"
@@ -48,16 +57,12 @@ class SSHServer:
         self._children = children
         self._console = console
         self._options: asyncssh.SSHServerConnectionOptions | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._start = start
 
-    async def listen(self, ports: Path) -> None:
+    def listen(self, ports: Path) -> None:
         """Serve until the loop ends."""
         self._console.line(f"sshd[1]: host key {self._host_key().get_fingerprint()} (ED25519)")
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.setblocking(False)
-        listener.bind(str(ports / str(PORT)))
-        listener.listen(64)
-        self._start(self._accept(listener))
+        Listening(ports / str(PORT), lambda connection: self._start(self._serve(connection)))
 
     def _host_key(self) -> asyncssh.SSHKey:
         """Made at first boot, kept on the instance's disk."""
@@ -70,17 +75,6 @@ class SSHServer:
             new.rename(self._key_path)
             self._key_path.with_suffix(".pub").write_bytes(key.export_public_key())
         return asyncssh.read_private_key(str(self._key_path))
-
-    def _start(self, work: Any) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            connection, _ = await loop.sock_accept(listener)
-            self._start(self._serve(connection))
 
     async def _construct(self) -> asyncssh.SSHServerConnectionOptions:
         """What all connections share; made for the first, as most instances never have one (2.5 MB)."""

@@ -158,7 +158,7 @@ class Supervisor:
         service = self._running(name)
         if service.freezer is None:
             service.freezer = asyncio.create_task(self._keep_frozen(service))
-        while service.freezer and any(_runs(pid) for pid in self._processes(service)):
+        while service.freezer and any(tree.runs(pid) for pid in self._processes(service)):
             await asyncio.sleep(_STRAGGLERS_POLL_SECONDS)
 
     def thaw(self, name: str) -> None:
@@ -197,29 +197,22 @@ class Supervisor:
         self._services[name] = service = SupervisedUnit(unit)
         for key in unit.ignored:
             self._console.line(f"systemd[1]: {unit.name}.service: {key}= is not supported here: ignored.")
-        try:
-            self._launch(service)
-        except (OSError, ValueError) as error:
-            self._give_up(service, str(error))
-            raise UnitError(f"Failed to start {unit.name}.service: {error}") from error
+        self._launch(service)
         self._console.line(f"[  OK  ] Started {unit.name}.service - {unit.description}.")
         service.keeper = asyncio.create_task(self._keep(service))
 
     def _launch(self, service: SupervisedUnit) -> None:
+        """Start a unit's process. Raises UnitError where that fails; then it is given up."""
         unit = service.unit
         service.invocation = uuid.uuid4().hex
-        environment = {**self._environment, **unit.variables(), _INVOCATION: service.invocation}
-        path = self.log_path(unit.name)
-        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
-            service.child = self._children.spawn(
-                unit.argv(environment),
-                environment,
-                Path(unit.directory or environment["HOME"]),
-                stdout=log,
-            )
-        finally:
-            os.close(log)
+            environment = {**self._environment, **unit.variables(), _INVOCATION: service.invocation}
+            argv, directory = unit.argv(environment), Path(unit.directory or environment["HOME"])
+            with self.log_path(unit.name).open("ab") as log:
+                service.child = self._children.spawn(argv, environment, directory, stdout=log)
+        except (OSError, ValueError) as error:
+            self._give_up(service, str(error))
+            raise UnitError(f"Failed to start {unit.name}.service: {error}") from error
         service.becomes("active")
 
     async def _keep(self, service: SupervisedUnit) -> None:
@@ -249,8 +242,7 @@ class Supervisor:
             await asyncio.sleep(unit.restart_seconds)
             try:
                 self._launch(service)
-            except (OSError, ValueError) as error:
-                self._give_up(service, str(error))
+            except UnitError:
                 return
             self._console.line(f"systemd[1]: {unit.name}.service: started again.")
 
@@ -292,15 +284,13 @@ class Supervisor:
         service.becomes("deactivating")
         self._thaw(service)
         child = service.child
-        deadline = time.monotonic() + service.unit.stop_seconds
-        everyone = self._processes(service)
-        for pid in everyone if service.unit.kill_mode == "control-group" else [child.pid]:
+        for pid in self._processes(service) if service.unit.kill_mode == "control-group" else [child.pid]:
             tree.send(pid, service.unit.kill_signal)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(service.unit.stop_seconds):
                 await asyncio.shield(child.code)
                 if service.unit.kill_mode == "control-group":
-                    while self._processes(service) and time.monotonic() < deadline:
+                    while self._processes(service):
                         await asyncio.sleep(_STRAGGLERS_POLL_SECONDS)
         if not child.code.done():
             self._console.line(
@@ -328,8 +318,3 @@ class Supervisor:
             if pid not in found and mark in tree.read(f"/proc/{pid}/environ", 1 << 17).split(b"\0"):
                 found[pid] = None
         return [pid for pid in found if (seen := tree.stat(pid)) and seen.state not in "ZX"]
-
-
-def _runs(pid: int) -> bool:
-    seen = tree.stat(pid)
-    return seen is not None and seen.state not in "TtZX"

@@ -231,8 +231,8 @@ class HypervisorProcess:
         for id, pids in self._governor.known([id for id, one in self._instances.items() if not one.ending]):
             instance = self._instances[id]
             if victim := instance.memory.victim([pid for pid in pids if pid != instance.pid], now_ns):
-                self._tell_console(id, f"Out of memory (the flavor has {instance.guest.memory_mb} MB): {victim}")
-                tree.send(victim.pid, signal.SIGKILL)
+                self._tell_console(id, f"Out of memory (the flavor has {instance.guest.memory_mb} MB): {victim[1]}")
+                tree.send(victim[0], signal.SIGKILL)
 
     def _end(self, message: Message, number: int) -> None:
         instance = self._instances.get(message["id"])
@@ -250,7 +250,7 @@ class HypervisorProcess:
         if message["verb"] == "shutdown" and not instance.ending and not instance.channel.closed:
             if instance.stop_by is None:
                 instance.stop_by = time.monotonic() + message["grace_seconds"]
-                self._governor.lift(instance.guest.id)
+                self._governor.cap(instance.guest.id, None)  # it is about to stop
                 instance.channel.send({"verb": "shutdown", "grace_seconds": message["grace_seconds"]})
             return
         self._kill(instance)
@@ -259,7 +259,7 @@ class HypervisorProcess:
         instance = self._instances.get(message["id"])
         if instance is None or instance.ending or instance.stop_by is not None:
             raise ValueError("it does not run")
-        self._governor.lift(instance.guest.id)  # whoever stops them now also continues them
+        self._governor.cap(instance.guest.id, None)  # whoever stops them now also continues them
         self._freezer.freeze(instance.guest.id, instance.pid)
         return True
 
@@ -279,14 +279,10 @@ class HypervisorProcess:
 
     def _reap(self) -> None:
         ended = tree.reap()
-        if not ended:
-            return
-        for instance in self._instances.values():
+        for instance in self._instances.values() if ended else ():
             if instance.pid in ended:
                 instance.status = ended[instance.pid]
-                instance.ending = True
-                self._freezer.forget(instance.guest.id)
-                self._governor.remove(instance.guest.id)
+                self._kill(instance)
 
     def _end_instances(self) -> None:
         """Go on with every end: kill orphans, until there are none; then tell those who wait."""
@@ -329,9 +325,8 @@ class HypervisorProcess:
 def main() -> None:
     """Run the hypervisor; its arguments: the number of the inherited socket to the emulator, the state directory."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    for number in (signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     tree.adopt_orphans()
     tree.mark_me(Path(sys.argv[2]))
     process = HypervisorProcess(Channel(socket.socket(fileno=int(sys.argv[1]))))

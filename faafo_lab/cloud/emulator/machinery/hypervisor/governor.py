@@ -18,6 +18,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from faafo_lab.cloud.emulator.machinery.hypervisor.load import LoadAverages
@@ -50,24 +51,22 @@ Clock = Callable[[int], int]
 """CPU time of a process, all its threads, in ns. Raises OSError when it is gone (or is only a thread)."""
 
 
+@dataclass(slots=True)
 class Process:
     """A process of an instance, as last seen."""
 
-    __slots__ = ("children_ns", "cpu_ns", "held", "pid", "ran", "settled", "terminal", "threads", "wanting")
-
-    def __init__(self, pid: int, terminal: int) -> None:
-        self.pid = pid
-        self.terminal = terminal
-        self.cpu_ns = 0
-        self.children_ns = 0
-        self.threads = 1
-        self.held = False
-        self.ran = False
-        """Used CPU time since it was last let go."""
-        self.settled = False
-        """Used none since its account of children was last read: it cannot have awaited another."""
-        self.wanting = 0
-        """Threads that ran or wanted to when it was stopped."""
+    pid: int
+    terminal: int
+    cpu_ns: int = 0
+    children_ns: int = 0
+    threads: int = 1
+    held: bool = False
+    ran: bool = False
+    """Used CPU time since it was last let go."""
+    settled: bool = False
+    """Used none since its account of children was last read: it cannot have awaited another."""
+    wanting: int = 0
+    """Threads that ran or wanted to when it was stopped."""
 
 
 class Share:
@@ -138,16 +137,12 @@ class Governor:
             share.spent = share.prepaid = 0
             share.balance = int(LAUNCH_CREDIT_SECONDS * 1e9)
 
-    def lift(self, id: str) -> None:
-        """Let an instance run freely from now on: it is about to stop."""
-        if share := self._shares.get(id):
-            share.cores = None
-            self._release(share)
-
     def cap(self, id: str, cores: float | None) -> None:
-        """Hold an instance to its share (again)."""
+        """Hold an instance to this share from now on; None: let it run freely."""
         if share := self._shares.get(id):
             share.cores = cores
+            if cores is None:
+                self._release(share)
 
     def remove(self, id: str) -> None:
         """Govern an instance no longer; nothing of it stays stopped by the governor."""

@@ -37,7 +37,7 @@ class Owners:
         for _ in range(_LOOKS):
             for pid in itertools.chain(self._lately, likely, _below(inits) if foreign else _everybody()):
                 if _holds(pid, wanted):
-                    self._remember(pid)
+                    self._lately = dict.fromkeys([pid, *self._lately][:_LATELY_MAX])
                     try:
                         return _instance(pid, inits)
                     except LookupError:
@@ -46,9 +46,6 @@ class Owners:
                 if foreign:
                     return NO_INSTANCE
         return None
-
-    def _remember(self, pid: int) -> None:
-        self._lately = dict.fromkeys([pid, *self._lately][:_LATELY_MAX])
 
 
 def _everybody() -> Iterator[int]:

@@ -14,8 +14,9 @@ import errno
 import json
 import logging
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
@@ -47,20 +48,14 @@ Node = dict[str, Any] | Document | str | bytes
 """A directory, or a document: an object, text, or bytes."""
 
 
-class Instances(Protocol):
-    """Who knows the instances: the compute service."""
-
-    def told(self, id: str) -> Node | None:
-        """All that an instance is told; None where it is not there any more."""
-
-
 class Metadata:
     """The service, from `start` to `stop`."""
 
-    def __init__(self, site: Site, hypervisor: Hypervisor, instances: Instances) -> None:
+    def __init__(self, site: Site, hypervisor: Hypervisor, told: Callable[[str], Node | None]) -> None:
+        """`told` says all that an instance is told, by its id; None where it is not there any more."""
         self._site = site
         self._hypervisor = hypervisor
-        self._instances = instances
+        self._told = told
         self._server: HTTPServer | None = None
         self._asking = asyncio.Semaphore(_ASKED_AT_ONCE)
 
@@ -92,7 +87,7 @@ class Metadata:
             return None
         async with self._asking:
             owner = await self._hypervisor.owner(found)
-        return None if owner is None else self._instances.told(owner)
+        return None if owner is None else self._told(owner)
 
 
 def _bind(host: str, port: int) -> list[socket.socket]:

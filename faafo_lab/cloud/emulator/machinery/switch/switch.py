@@ -23,14 +23,16 @@ import stat
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
 from faafo_lab.cloud.emulator.machinery.switch.faults import Back, Faults, Line, LinkFault
 from faafo_lab.cloud.emulator.machinery.switch.plug import Plug, in_any
 from faafo_lab.cloud.emulator.machinery.switch.relay import CONNECT_LIMIT_SECONDS, End, reset
 from faafo_lab.cloud.emulator.system.peers import Socket, peer_socket
-from faafo_lab.cloud.emulator.system.sockets import BACKLOG, listening
+from faafo_lab.cloud.emulator.system.sockets import Listening
 
 log = logging.getLogger(__name__)
 
@@ -48,21 +50,12 @@ _COMPLAIN_SECONDS = 60.0
 
 
 @dataclass
-class OpenPort:
-    """An open address and port."""
-
-    port: int
-    """The instance's, not the published one."""
-    server: asyncio.Server
-
-
-@dataclass
 class Outlet:
     """An instance at the switch: what it wants, and what is there."""
 
     plug: Plug
-    listeners: dict[tuple[str, int], OpenPort] = field(default_factory=dict)
-    """By address and published port."""
+    listeners: dict[tuple[str, int], tuple[int, Listening]] = field(default_factory=dict)
+    """By address and published port; with the port in the instance."""
     relays: set[End] = field(default_factory=set)
     seen: int | None = None
     """The ports directory's time of change when it was last listed; None: list it."""
@@ -71,7 +64,7 @@ class Outlet:
     retry: float = 0.0
     """When to try again what could not be opened."""
     complaints: dict[str, float] = field(default_factory=dict)
-    doors: dict[Path, asyncio.Task[None]] = field(default_factory=dict)
+    doors: dict[Path, Listening] = field(default_factory=dict)
     """For the load balancers, while something is wrong with the link."""
 
 
@@ -86,7 +79,6 @@ class Switch:
         self._console = console
         self._outlets: dict[str, Outlet] = {}
         self._doors: dict[tuple[str, int, str], Path] = {}
-        self._opening: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._faults: dict[str, LinkFault] = {}
@@ -119,10 +111,9 @@ class Switch:
             self._watcher = None
         for id in list(self._outlets):
             self._unplug(id)
-        tasks = [*self._tasks, *self._opening.values()]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def published(self, port: int) -> int:
         """Where an instance's port is reached."""
@@ -142,10 +133,10 @@ class Switch:
         """Close what is open and not wanted, then open what is wanted and missing: an address may have moved."""
         wanted = {id: self._wanted(id, outlet) for id, outlet in self._outlets.items()}
         for id, outlet in self._outlets.items():
-            for key, listener in list(outlet.listeners.items()):
-                if wanted[id].get(key) != listener.port:
+            for key, (port, listening) in list(outlet.listeners.items()):
+                if wanted[id].get(key) != port:
                     del outlet.listeners[key]
-                    listener.server.close()
+                    listening.close()
         for id, outlet in self._outlets.items():
             missing = {key: port for key, port in wanted[id].items() if key not in outlet.listeners}
             if missing and time.monotonic() >= outlet.retry:
@@ -187,41 +178,16 @@ class Switch:
         outlet.seen = changed if settled else None
 
     def _open(self, id: str, outlet: Outlet, key: tuple[str, int], port: int) -> None:
-        """Listen, now: binding does not block. Only the serving begins a moment later."""
-        if key in self._opening:
-            return
         try:
-            sock = listening(key)
+            outlet.listeners[key] = port, Listening(key, partial(self._take, id, outlet, port))
         except OSError as error:
             outlet.retry = time.monotonic() + _RETRY_SECONDS
             self._complain(id, outlet, _why_not(key, port, error))
-            return
-        task = asyncio.get_running_loop().create_task(self._serve(id, outlet, key, port, sock))
-        self._opening[key] = task
-        task.add_done_callback(lambda _: self._opening.pop(key, None))
-
-    async def _serve(self, id: str, outlet: Outlet, key: tuple[str, int], port: int, sock: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            server = await loop.create_server(
-                lambda: Front(self, id, outlet, port), sock=sock, backlog=BACKLOG, start_serving=False
-            )
-        except BaseException:
-            sock.close()
-            raise
-        if self._outlets.get(id) is not outlet:
-            server.close()
-            return
-        outlet.listeners[key] = OpenPort(port, server)
-        await server.start_serving()
 
     def _unplug(self, id: str) -> None:
         outlet = self._outlets.pop(id)
-        for listener in outlet.listeners.values():
-            listener.server.close()
-        outlet.listeners.clear()
-        for door in outlet.doors.values():
-            door.cancel()
+        for listening in (*(each for _, each in outlet.listeners.values()), *outlet.doors.values()):
+            listening.close()
         for end in list(outlet.relays):
             if end.transport is not None:
                 reset(end.transport)
@@ -235,6 +201,10 @@ class Switch:
             self._console(id, line)
 
     # Connections
+
+    def _take(self, id: str, outlet: Outlet, port: int, connection: socket.socket, *, known: bool = False) -> None:
+        make = partial(Front, self, id, outlet, port, known=known)
+        self._begin(asyncio.get_running_loop().connect_accepted_socket(make, connection))
 
     def admit(self, front: Front) -> None:
         """A connection has been made: count it, and see to it."""
@@ -252,7 +222,7 @@ class Switch:
             return
         self._begin(self._connect(front))
 
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
+    def _begin(self, work: Coroutine[Any, Any, Any]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -292,7 +262,9 @@ class Switch:
         rules = front.outlet.plug.rules_for(front.port)
         if not rules or front.transport is None:
             return False
-        peer: tuple[str, int] = front.transport.get_extra_info("peername")
+        peer: tuple[str, int] | None = front.transport.get_extra_info("peername")
+        if peer is None:
+            return False  # it has hung up already
         local: tuple[str, int] = front.transport.get_extra_info("sockname")
         anybody = any(rule.for_anybody for rule in rules)
         outsiders = front.outlet.plug.outsiders.get(local[0])
@@ -396,24 +368,9 @@ class Switch:
         place = outlet.plug.ports / f"{port}.broken"
         if place not in outlet.doors or not place.exists():  # a boot empties the directory
             if place in outlet.doors:
-                outlet.doors.pop(place).cancel()
-            sock = socket.socket(socket.AF_UNIX)
-            try:
-                sock.setblocking(False)
-                sock.bind(str(place))
-                sock.listen(BACKLOG)
-            except BaseException:
-                sock.close()
-                raise
-            outlet.doors[place] = asyncio.get_running_loop().create_task(self._serve_door(id, outlet, port, sock))
+                outlet.doors.pop(place).close()
+            outlet.doors[place] = Listening(place, partial(self._take, id, outlet, port, known=True))
         return place
-
-    async def _serve_door(self, id: str, outlet: Outlet, port: int, sock: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        with sock:
-            server = await loop.create_unix_server(lambda: Front(self, id, outlet, port, known=True), sock=sock)
-            async with server:
-                await server.serve_forever()
 
     async def client(self, peer: tuple[str, int], local: tuple[str, int]) -> tuple[str | None, str]:
         """Who has connected: the instance whose process it is, if any, and the address that it goes by.

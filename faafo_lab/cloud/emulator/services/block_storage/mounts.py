@@ -8,6 +8,7 @@ is attached; the links follow the rows, at each boot too.
 from __future__ import annotations
 
 import contextlib
+import os
 import string
 from collections.abc import Callable
 from operator import itemgetter
@@ -21,6 +22,7 @@ from faafo_lab.cloud.emulator.site import Site
 
 DEVICES = tuple(f"/dev/vd{letter}" for letter in string.ascii_lowercase[1:])
 ROOT = "/dev/vda"  # the instance's disk: its own, or a volume, which has no link then
+RESCUED = "rescued"  # the name of its disk while it is rescued with another one
 
 
 class Mounts:
@@ -86,6 +88,8 @@ class Mounts:
         place.mkdir(mode=0o700, exist_ok=True)
         wanted = {device[5:]: f"../../../volumes/{row['id']}" for device, row in self._attached(server).items()}
         wanted.pop(ROOT[5:], None)
+        if os.path.lexists(place.with_name(RESCUED)):
+            wanted[RESCUED] = f"../{RESCUED}"
         for link in place.iterdir():
             if link.is_symlink() and (link.name not in wanted or str(link.readlink()) != wanted[link.name]):
                 link.unlink()

@@ -1,8 +1,10 @@
-"""Nova's microversions: which one a request is of, and which ones have each feature.
+"""Nova's microversions, and which ones have each feature.
 
     if request.version in versions.TAGS:                                    # an answer has more, or a form allows more
     @route("GET", "/v2.1/servers/{id}/tags", versions=versions.TAGS)        # there is the operation at all
 
+Those without a name here change nothing for an ordinary user of one host: what is an administrator's (migrations,
+hypervisors, hosts), and what needs several cells, accelerators or ports with a bandwidth.
 Source: https://docs.openstack.org/nova/latest/reference/api-microversion-history.html
 """
 
@@ -14,7 +16,7 @@ from faafo_lab.cloud.emulator.common import versions
 from faafo_lab.cloud.emulator.common.service import Versions
 from faafo_lab.cloud.emulator.common.versions import shown as shown
 
-OLDEST, NEWEST = (2, 1), (2, 60)
+OLDEST, NEWEST = (2, 1), (2, 93)  # 2.93 is Zed's
 
 
 def _since(minor: int) -> Versions:
@@ -41,10 +43,12 @@ PROXIES = _until(35)  # the old doors to other services, and their quotas
 NETWORKS_NEEDED = _since(37)
 STRICT_STATUS = _since(38)
 IMAGE_METADATA = _until(38)
+USAGE_PAGES = _since(40)
+DEVICE_TAGS = _since(42)  # of ports and volumes that a server is made with
 FLOATING_ACTIONS = _until(43)
 SNAPSHOT_ID = _since(45)
 FLAVOR_INSIDE = _since(47)
-VOLUME_TAGS = _since(49)
+ATTACHED_TAGS = _since(49)
 EVENTS = _since(51)
 TAGS_AT_CREATE = _since(52)
 REBUILD_KEY = _since(54)
@@ -52,6 +56,29 @@ FLAVOR_DESCRIPTION = _since(55)
 FILES = _until(56)  # injected into a server, and their quotas
 REBUILD_USER_DATA = _since(57)
 ACTION_PAGES = _since(58)
+
+FLAVOR_SPECS = _since(61)
+EVENT_HOST = _since(62)
+CERTIFICATES = _since(63)
+GROUP_POLICY = _since(64)
+CHANGES_BEFORE = _since(66)
+VOLUME_TYPE = _since(67)
+SHOWN_TAGS = _since(70)
+GROUPS_INSIDE = _since(71)
+LOCK_REASON = _since(73)
+CHOSEN_HOST = _since(74)
+STRICT = _since(75)  # no unknown parameter in a query; a change answers all that a server shows
+UNSHELVE_ZONE = _since(77)
+TOPOLOGY = _since(78)
+ATTACHED_DELETE = _since(79)
+MORE_FILTERS = _since(83)
+CHANGED_DELETE = _since(85)
+RESCUED_VOLUME = _since(87)
+ATTACHMENT_IDS = _since(89)
+HOSTNAME = _since(90)
+UNSHELVE_HOST = _since(91)
+KEYS_IMPORTED = _since(92)  # no more made here
+REBUILT_VOLUME = _since(93)
 
 
 def asked(headers: Mapping[str, str]) -> tuple[int, int]:

@@ -39,10 +39,6 @@ class Identity(Service):
         self.authentication = Authentication(site, self.directory, self.credentials, services)
         self.find_token = self.authentication.find_token
 
-    def user(self, id: str) -> UserRow:
-        """A user, with the password. Raises KeyError."""
-        return self.directory.users[id]
-
     def setup(self) -> None:
         """Make the projects and their users, where the state is new."""
         projects, users = self.directory.projects, self.directory.users

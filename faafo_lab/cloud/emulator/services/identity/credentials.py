@@ -23,12 +23,7 @@ from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.names import ROLES, id_of
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Table
-from faafo_lab.cloud.emulator.services.identity.base import (
-    AccessRuleRow,
-    CredentialRow,
-    forbidden,
-    form,
-)
+from faafo_lab.cloud.emulator.services.identity.base import AccessRuleRow, CredentialRow, forbidden, form
 from faafo_lab.cloud.emulator.services.identity.directory import Directory, named
 from faafo_lab.cloud.emulator.site import Site
 
@@ -154,8 +149,8 @@ class Credentials:
             "hash": _hashed(secret, salt),
         }
         with self._store.transaction():
-            if rules := self._rule_ids(user, wanted.get("access_rules", [])):
-                row["access_rules"] = rules
+            if rules := [self._rule(user, rule) for rule in wanted.get("access_rules", [])]:
+                row["access_rules"] = list(dict.fromkeys(rules))
             self.table.put(row)
         return Answer(201, {"application_credential": {**self._view(row), "secret": secret}})
 
@@ -179,11 +174,8 @@ class Credentials:
 
     # Access rules, which come with a credential, shared with the user's others, and outlive it
 
-    def _rule_ids(self, user: str, wanted: list[JSON]) -> list[str]:
-        """The ids of a new credential's rules, which are made where the user has none like them. Raises a `Fault`."""
-        return list(dict.fromkeys(self._rule(user, rule) for rule in wanted))
-
     def _rule(self, user: str, wanted: JSON) -> str:
+        """The id of a new credential's rule, which is made where the user has none like it. Raises a `Fault`."""
         if "id" in wanted:
             return self._own_rule(user, wanted["id"])["id"]
         if missing := [name for name in FIELDS if name not in wanted]:

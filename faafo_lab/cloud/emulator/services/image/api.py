@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import uuid
 from html import escape
 from http import HTTPStatus
-from pathlib import Path
 
 from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.names import id_of
@@ -32,9 +30,9 @@ class Image(Service):
 
     def __init__(self, site: Site, tokens: Tokens) -> None:
         super().__init__(site, tokens)
-        self.images = self.data = images = Images(site, self.url)
-        # What other services ask: an image, whether a project may see it, where its data is
-        self.get, self.visible, self.file = images.table.get, images.visible, images.file
+        self.images = images = Images(site, self.url)
+        # What other services ask: an image, whether a project may see it, where its data is; and have it removed
+        self.get, self.visible, self.file, self.drop = images.table.get, images.visible, images.file, images.drop
         self.members = Members(images)
         self.schemas = Schemas()
 
@@ -47,7 +45,8 @@ class Image(Service):
             if id in self.images.table and self.images.file(id).exists():
                 continue
             data = pack(base)
-            _write(self.images.file(id), data)
+            with durable.writing(self.images.file(id)) as file:
+                file.write(data)
             self.images.table.put(
                 {
                     **new(id, base.name, id_of("project", "service")),
@@ -121,12 +120,3 @@ class Image(Service):
             for number, version in enumerate(VERSIONS)
         ]
         return Answer(300 if request.path == "/" else 200, {"versions": found})
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    durable.move(partial, path)

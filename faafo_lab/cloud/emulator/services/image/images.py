@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import uuid
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -18,6 +18,8 @@ from faafo_lab.cloud.emulator.services.image.rows import ImageRow, MemberRow, ne
 from faafo_lab.cloud.emulator.services.image.schemas import BASE, READ_ONLY, RESERVED, SCHEMA, STATUSES
 from faafo_lab.cloud.emulator.site import Site
 from faafo_lab.cloud.emulator.system import durable
+
+CHUNK_BYTES = 1 << 18
 
 
 class Images:
@@ -144,12 +146,18 @@ class Images:
         row = self.own(request, id, "delete_image")
         if row["protected"]:
             raise Fault(403, f"Image {id} is protected and cannot be deleted.")
+        self.drop(id)
+        return Answer(204)
+
+    def drop(self, id: str | None) -> None:
+        """Remove an image and its data, if it is there."""
+        if id is None or id not in self.table:
+            return
         with self._store.transaction():
             self.table.delete(id)
             for member in self.members.where(image_id=id):
                 self.members.delete(member["id"])
         self.file(id).unlink(missing_ok=True)
-        return Answer(204)
 
     @route("POST", "/v2/images/{id}/actions/deactivate")
     @route("POST", "/v2/images/{id}/actions/reactivate")
@@ -191,7 +199,12 @@ class Images:
         if row["status"] != "active":
             return Answer(204)
         headers = {"Content-Type": "application/octet-stream", "Content-MD5": row["checksum"] or ""}
-        return Answer(200, self.file(id), headers)
+        return Answer(200, self._data(id), {**headers, "Content-Length": str(row["size"])})
+
+    async def _data(self, id: str) -> AsyncGenerator[bytes]:
+        with self.file(id).open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                yield chunk
 
     @route("PUT", "/v2/images/{id}/file", stream=True)
     async def upload(self, request: Request, id: str) -> Answer:
@@ -203,20 +216,16 @@ class Images:
             raise Fault(400, "Properties disk_format, container_format must be set prior to saving data.")
         self.table.update(id, status="saving")
         size, md5, sha512 = 0, hashlib.md5(usedforsecurity=False), hashlib.sha512()
-        partial = self.file(id).with_suffix(".partial")
+        assert request.chunks is not None
         try:
-            assert request.chunks is not None
-            with partial.open("wb") as file:
+            with durable.writing(self.file(id)) as file:
                 async for chunk in request.chunks:
                     size += len(chunk)
                     md5.update(chunk)
                     sha512.update(chunk)
                     file.write(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            if id not in self.table:
-                raise Fault(410, f"Image {id} was deleted during its upload.")
-            durable.move(partial, self.file(id))
+                if id not in self.table:
+                    raise Fault(410, f"Image {id} was deleted during its upload.")
             self.set(
                 id,
                 status="active",
@@ -226,7 +235,6 @@ class Images:
                 os_hash_value=sha512.hexdigest(),
             )
         except BaseException:
-            partial.unlink(missing_ok=True)
             if id in self.table and self.table[id]["status"] == "saving":
                 self.table.update(id, status="queued")
             raise

@@ -9,7 +9,6 @@ from typing import ClassVar, NoReturn
 from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, Service, route
 from faafo_lab.cloud.emulator.common.token import Tokens
-from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
 from faafo_lab.cloud.emulator.services.load_balancer.base import PREFIX, Collection
 from faafo_lab.cloud.emulator.services.load_balancer.changes import Changes
 from faafo_lab.cloud.emulator.services.load_balancer.kinds import KINDS, PROVIDER
@@ -44,19 +43,12 @@ class LoadBalancing(Service):
         self._quotas = Quotas(site, QUOTAS, lambda overs: Fault(403, _OVER.format(_TITLES[overs[0].name])))
         collection = Collection(site, self._quotas)
         self._changes = changes = Changes(site, collection, network)
+        self.begin, self.close = changes.begin, changes.close
         self.parts = Parts(collection, changes)
 
     def setup(self) -> None:
         """Finish what was going on when the emulator ended."""
         self._changes.setup()
-
-    def begin(self, switch: Switch) -> None:
-        """Balance from now on."""
-        self._changes.begin(switch)
-
-    async def close(self) -> None:
-        """Close every listener and connection."""
-        await self._changes.close()
 
     def error(self, fault: Fault) -> JSON:
         """Octavia's form: {"faultcode", "faultstring", "debuginfo"}."""

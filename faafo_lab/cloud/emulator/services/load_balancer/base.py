@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -144,45 +144,38 @@ class Collection:
             shown["pools"] = [{"id": row["pool_id"]}]
         return shown
 
-    def full(self, row: Row) -> JSON:
-        """A load balancer with all its parts."""
-        pools = []
+    def full(self, row: Row, view: Callable[[kinds.Kind, Row], JSON] | None = None) -> JSON:
+        """A load balancer with all its parts, each as `view` has it, or as its API shows it."""
+        view = view or self.view
+        pools = {}
         for pool in self.of(kinds.POOL, loadbalancer_id=row["id"]):
-            monitor = self.monitor(pool["id"])
-            pools.append({
-                **self.view(kinds.POOL, pool),
-                "members": [self.view(kinds.MEMBER, each) for each in self.of(kinds.MEMBER, pool_id=pool["id"])],
-                "healthmonitor": self.view(kinds.HEALTH_MONITOR, monitor) if monitor else None,
-            })  # fmt: skip
-        by_id = {pool["id"]: pool for pool in pools}
-        listeners = [{**self.view(kinds.LISTENER, each), "default_pool": by_id.get(each["default_pool_id"])}
-                     for each in self.of(kinds.LISTENER, loadbalancer_id=row["id"])]  # fmt: skip
-        return {**self.view(kinds.LOAD_BALANCER, row), "listeners": listeners, "pools": pools}
+            members, monitor = self.of(kinds.MEMBER, pool_id=pool["id"]), self.monitor(pool["id"])
+            pools[pool["id"]] = {
+                **view(kinds.POOL, pool),
+                "members": [view(kinds.MEMBER, each) for each in members],
+                "healthmonitor": view(kinds.HEALTH_MONITOR, monitor) if monitor else None,
+            }
+        listeners = self.of(kinds.LISTENER, loadbalancer_id=row["id"])
+        shown = [
+            {**view(kinds.LISTENER, each), "default_pool": pools.get(each["default_pool_id"])} for each in listeners
+        ]
+        return {**view(kinds.LOAD_BALANCER, row), "listeners": shown, "pools": list(pools.values())}
 
     def tree(self, balancer: Row) -> JSON:
         """The statuses of a load balancer and all its parts."""
+        also = {kinds.MEMBER.name: ("address", "protocol_port"), kinds.HEALTH_MONITOR.name: ("type",)}
 
-        def node(kind: kinds.Kind, row: Row, *also: str) -> JSON:
-            names = ("id", "name", "provisioning_status", *also)
+        def node(kind: kinds.Kind, row: Row) -> JSON:
+            names = ("id", "name", "provisioning_status", *also.get(kind.name, ()))
             return {**{name: row[name] for name in names}, "operating_status": self.operating(kind, row)}
 
-        def pool(row: Row) -> JSON:
-            monitor = self.monitor(row["id"])
-            found = node(kinds.POOL, row)
-            if monitor is not None:
-                found["healthmonitor"] = node(kinds.HEALTH_MONITOR, monitor, "type")
-            members = self.of(kinds.MEMBER, pool_id=row["id"])
-            return {**found, "members": [node(kinds.MEMBER, each, "address", "protocol_port") for each in members]}
-
-        pools = {row["id"]: pool(row) for row in self.of(kinds.POOL, loadbalancer_id=balancer["id"])}
-        listeners = [
-            {
-                **node(kinds.LISTENER, row),
-                "pools": [pools[row["default_pool_id"]]] if row["default_pool_id"] in pools else [],
-            }
-            for row in self.of(kinds.LISTENER, loadbalancer_id=balancer["id"])
-        ]
-        return {**node(kinds.LOAD_BALANCER, balancer), "listeners": listeners, "pools": list(pools.values())}
+        found = self.full(balancer, node)
+        for pool in found["pools"]:
+            if pool["healthmonitor"] is None:
+                del pool["healthmonitor"]
+        for listener in found["listeners"]:
+            listener["pools"] = [*filter(None, [listener.pop("default_pool")])]
+        return found
 
     # Lists
 

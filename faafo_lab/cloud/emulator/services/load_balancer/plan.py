@@ -113,20 +113,15 @@ class Plan:
 def _monitor(row: Row) -> Monitor | None:
     if not row["admin_state_up"] or row["provisioning_status"] == _GOING:
         return None
-    timing = {
-        "delay": row["delay"],
-        "timeout": row["timeout"],
-        "rise": row["max_retries"],
-        "fall": row["max_retries_down"],
-    }
-    if row["type"] == "TCP":
-        return Monitor(http=False, **timing)
     return Monitor(
-        http=True,
-        **timing,
+        http=row["type"] == "HTTP",  # else there are none of those from the method on
+        delay=row["delay"],
+        timeout=row["timeout"],
+        rise=row["max_retries"],
+        fall=row["max_retries_down"],
         method=row["http_method"],
         path=row["url_path"],
-        codes=kinds.codes(row["expected_codes"]),
+        codes=kinds.codes(row["expected_codes"] or ""),
         version=row["http_version"] or 1.0,
         domain=row["domain_name"],
     )

@@ -104,7 +104,7 @@ class Accounts:
         if any(name.startswith(("X-Account-Meta-Quota-", "X-Remove-Account-Meta-Quota-")) for name in request.headers):
             raise Fault(403, "Only a reseller may change an account's quota.")
         row = self._all.account(account)
-        self._all.put_account({**row, "meta": metadata.merged("Account", request.headers, row["meta"])})
+        self._all.accounts.put({**row, "meta": metadata.merged("Account", request.headers, row["meta"])})
         return Answer(204)
 
     async def _delete_many(self, request: Request, account: str) -> Answer:

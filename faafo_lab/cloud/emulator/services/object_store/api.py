@@ -9,7 +9,7 @@ from html import escape
 from http import HTTPStatus
 from typing import NoReturn
 
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
+from faafo_lab.cloud.emulator.common.service import Answer, Fault, Request, Service, route
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.services.object_store import metadata, tempurl
@@ -47,6 +47,7 @@ class ObjectStore(Service):
         super().__init__(site, tokens)
         self._all = collection = Collection(site)
         self._expirer = Expirer(collection)
+        self.close = self._expirer.close
         manifests, quota = Manifests(collection), site.quotas.get("object_store_bytes", NO_QUOTA)
         self.containers = Containers(collection)
         self.objects = Objects(collection, manifests, self._expirer, quota)
@@ -54,13 +55,9 @@ class ObjectStore(Service):
 
     def setup(self) -> None:
         """Remove what cut-short uploads have left, and see whose time is over."""
-        self._all.files.setup({row["file"] for row in self._all.objects()})
-        for row in self._all.objects():
+        self._all.files.setup({row["file"] for row in self._all.objects})
+        for row in self._all.objects:
             self._expirer.watch(row)
-
-    def close(self) -> None:
-        """Do no more."""
-        self._expirer.close()
 
     # What other services keep in a project's account
 
@@ -99,10 +96,6 @@ class ObjectStore(Service):
         digits = request.id.removeprefix("req-").replace("-", "")[:21]
         transaction = f"tx{digits}-{int(time.time()):010x}"
         return {"Content-Type": HTML, "X-Trans-Id": transaction, "X-Openstack-Request-Id": transaction}
-
-    def error(self, fault: Fault) -> JSON:
-        """Not used: Swift's errors are pages (see `refuse`)."""
-        raise NotImplementedError
 
     def refuse(self, fault: Fault) -> Answer:
         """Swift's form: a little page."""

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left, insort
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -46,14 +46,14 @@ class Collection:
     def __init__(self, site: Site) -> None:
         self.files = Files(site.directory / "objects")
         self._store = store = site.store
-        self._accounts = store.table("swift_account")
-        self._containers = store.table("swift_container")
-        self._objects = store.table("swift_object")
+        self.accounts = store.table("swift_account")
+        self.containers = store.table("swift_container")
+        self.objects = store.table("swift_object")
         self._shelves: dict[str, Shelf] = {}
         self._last = 0.0
-        for row in self._containers:
+        for row in self.containers:
             self.shelf(row["account"]).names.append(row["name"])
-        for row in self._objects:
+        for row in self.objects:
             shelf = self.shelf(f"{row['account']}/{row['container']}")
             shelf.names.append(row["name"])
             shelf.bytes += row["bytes"]
@@ -112,12 +112,8 @@ class Collection:
 
     def account(self, account: str) -> Row:
         """An account's row: id, timestamp, meta."""
-        row = self._accounts.get(account)
+        row = self.accounts.get(account)
         return row or {"id": account, "timestamp": self.moment(), "meta": {}}
-
-    def put_account(self, row: Row) -> None:
-        """Keep an account's row."""
-        self._accounts.put(row)
 
     def totals(self, account: str) -> tuple[int, int]:
         """How many objects and how many bytes all containers of an account have."""
@@ -128,7 +124,7 @@ class Collection:
 
     def get_container(self, account: str, name: str) -> Row | None:
         """A container's row: id, account, name, timestamp, meta."""
-        return self._containers.get(f"{account}/{name}")
+        return self.containers.get(f"{account}/{name}")
 
     def new_container(self, account: str, name: str) -> Row:
         """The row of a new container."""
@@ -136,17 +132,17 @@ class Collection:
 
     def put_container(self, row: Row) -> None:
         """Keep a new container, or new metadata of one."""
-        new = row["id"] not in self._containers
+        new = row["id"] not in self.containers
         with self._store.transaction():
-            if row["account"] not in self._accounts:
-                self._accounts.put(self.account(row["account"]))
-            self._containers.put(row)
+            if row["account"] not in self.accounts:
+                self.accounts.put(self.account(row["account"]))
+            self.containers.put(row)
         if new:
             insort(self.shelf(row["account"]).names, row["name"])
 
     def delete_container(self, row: Row) -> None:
         """Delete an empty container."""
-        self._containers.delete(row["id"])
+        self.containers.delete(row["id"])
         _drop(self.shelf(row["account"]), row["name"])
         self._shelves.pop(row["id"], None)
 
@@ -154,28 +150,20 @@ class Collection:
 
     def get_object(self, account: str, container: str, name: str) -> Row | None:
         """An object's row, unless its time is over."""
-        row = self.stored(account, container, name)
+        row: Row | None = self.objects.get(f"{account}/{container}/{name}")
         return None if row is None or is_over(row) else row
-
-    def stored(self, account: str, container: str, name: str) -> Row | None:
-        """An object's row, even if its time is over."""
-        return self._objects.get(f"{account}/{container}/{name}")
-
-    def objects(self) -> Iterator[Row]:
-        """All rows of objects."""
-        return iter(self._objects)
 
     def change(self, put: Iterable[Row] = (), remove: Iterable[Row] = ()) -> None:
         """Keep and remove rows of objects, all of them or none, and the files that nothing names any more."""
         put, remove = list(put), list(remove)
-        before = {row["id"]: self._objects.get(row["id"]) for row in (*remove, *put)}
+        before = {row["id"]: self.objects.get(row["id"]) for row in (*remove, *put)}
         with self._store.transaction():
             for row in remove:
-                self._objects.delete(row["id"])
+                self.objects.delete(row["id"])
             for row in put:
-                self._objects.put(row)
+                self.objects.put(row)
         for id, old in before.items():
-            new = self._objects.get(id)
+            new = self.objects.get(id)
             known = old or new
             if known is None:
                 continue

@@ -20,13 +20,13 @@ class Expirer:
 
     def __init__(self, records: Collection) -> None:
         self._records = records
-        self._next: list[tuple[int, str, str, str]] = []
+        self._next: list[tuple[int, str]] = []
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, row: Row) -> None:
         """Delete this object when its time has come, if it has one."""
         if row["delete_at"] is not None:
-            heapq.heappush(self._next, (row["delete_at"], row["account"], row["container"], row["name"]))
+            heapq.heappush(self._next, (row["delete_at"], row["id"]))
             self._wait()
 
     def _wait(self) -> None:
@@ -38,8 +38,7 @@ class Expirer:
     def _delete(self) -> None:
         over = []
         while self._next and self._next[0][0] <= time.time():
-            _, *place = heapq.heappop(self._next)
-            row = self._records.stored(*place)
+            row = self._records.objects.get(heapq.heappop(self._next)[1])
             if row is not None and is_over(row):
                 over.append(row)
         try:
@@ -47,8 +46,7 @@ class Expirer:
         except sqlite3.Error as error:  # the disk is full, say: try again later
             log.error("Objects whose time is over could not be deleted: %s", error)
             for row in over:
-                later = int(time.time() + PATIENCE_SECONDS)
-                heapq.heappush(self._next, (later, row["account"], row["container"], row["name"]))
+                heapq.heappush(self._next, (int(time.time() + PATIENCE_SECONDS), row["id"]))
         self._wait()
 
     def close(self) -> None:

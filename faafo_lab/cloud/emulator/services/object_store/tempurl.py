@@ -43,12 +43,9 @@ def valid(method: str, path: str, query: Mapping[str, list[str]], keys: Iterable
         if not name.startswith(prefix):
             return False
         signed = f"prefix:/v1/{account}/{container}/{prefix}"
-    for key in keys:
-        for wanted in _SIGNED_FOR.get(method, (method,)):
-            text = f"{wanted}\n{expires}\n{signed}".encode()
-            if hmac.compare_digest(hmac.new(key.encode("latin-1"), text, digest).digest(), given):
-                return True
-    return False
+    texts = [f"{wanted}\n{expires}\n{signed}".encode() for wanted in _SIGNED_FOR.get(method, (method,))]
+    right = (hmac.digest(key.encode("latin-1"), text, digest) for key in keys for text in texts)
+    return any(hmac.compare_digest(each, given) for each in right)
 
 
 def disposition(query: Mapping[str, list[str]], name: str, kept: str | None) -> str:
