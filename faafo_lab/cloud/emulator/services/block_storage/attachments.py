@@ -52,14 +52,7 @@ class AllAttachments(Collection[Row]):
         return [self._row(row, attachment) for row in self._volumes.rows(project) if (attachment := row["attachment"])]
 
     def _row(self, volume: VolumeRow, attachment: Attachment) -> Row:
-        status, mode = attachment.get("status", "attached"), attachment.get("mode", "rw")
-        place: JSON = {
-            "driver_volume_type": "local",
-            "device_path": str(self._volumes.place(volume["id"])),
-            "access_mode": mode,
-            "attachment_id": attachment["attachment_id"],
-            "encrypted": False,
-        }
+        status = attachment.get("status", "attached")
         return {
             "id": attachment["attachment_id"],
             "project_id": volume["project_id"],
@@ -67,12 +60,8 @@ class AllAttachments(Collection[Row]):
             "instance_id": attachment["server_id"],
             "status": status,
             "attach_status": status,
-            "attach_mode": mode,
-            "connection_info": {} if status == "reserved" else place,
-            "name": None,
-            "metadata": {},
+            "attach_mode": attachment.get("mode", "rw"),
             "created_at": attachment["attached_at"],
-            "updated_at": attachment["attached_at"],
         }
 
     def find(self, request: Request, id: str | None) -> Row:
@@ -84,17 +73,23 @@ class AllAttachments(Collection[Row]):
 
     def brief(self, request: Request, row: Row) -> JSON:
         """An attachment in a list without details."""
-        shown = {name: row[name] for name in ("id", "status", "volume_id")}
-        return {**shown, "instance": row["instance_id"]}
+        return {**{name: row[name] for name in ("id", "status", "volume_id")}, "instance": row["instance_id"]}
 
     def view(self, request: Request, row: Row, *, whole: bool = False) -> JSON:
         """An attachment as Cinder shows it."""
+        place = {
+            "driver_volume_type": "local",
+            "device_path": str(self._volumes.place(row["volume_id"])),
+            "access_mode": row["attach_mode"],
+            "attachment_id": row["id"],
+            "encrypted": False,
+        }
         return {
             **self.brief(request, row),
             "attached_at": row["created_at"] if row["status"] == "attached" else "",
             "detached_at": "",
             "attach_mode": row["attach_mode"],
-            "connection_info": row["connection_info"],
+            "connection_info": {} if row["status"] == "reserved" else place,
         }
 
 
@@ -166,6 +161,6 @@ class Attachments(Part):
 
     @route("DELETE", "/v3/{project}/attachments/{id}", versions=versions.ATTACHMENTS)
     def delete(self, request: Request, id: str) -> JSON:
-        """Give a volume free; Nova's attachments end in Nova."""
+        """Free a volume; Nova's attachments end in Nova."""
         self._volumes.update(self._own(request, id)["volume_id"], status="available", attachment=None)
         return {"attachments": []}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 
 class Attachment(TypedDict):
@@ -15,7 +15,6 @@ class Attachment(TypedDict):
     attached_at: str
     status: NotRequired[str]  # reserved, attaching or attached, of one that Cinder's own API made; Nova's have none
     mode: NotRequired[str]  # rw, ro or null
-    connection: NotRequired[dict[str, Any]]
 
 
 class SnapshotRow(TypedDict):
