@@ -556,6 +556,18 @@ def test_steady_orders_keep_their_addresses_until_one_fails_then_ask_and_send_ag
     assert "2 of the requests sent an order again" in str(rows.summary())
 
 
+def test_a_steady_order_that_is_being_sent_again_when_the_block_ends_is_sent_until_it_is_taken(server: Server) -> None:
+    server.expect({})
+    spare = tornado.netutil.bind_sockets(0, "127.0.0.1")[0]
+    now = {"gone": f"http://127.0.0.1:{spare.getsockname()[1]}"}
+    spare.close()
+    with load.steady(lambda: now, load.new_tasks(), per_second=50) as rows:
+        wait_for("failures", lambda: rows.resent >= 2)
+        now = server.endpoints
+    assert [row.ok for row in rows] == [False] * (len(rows) - 1) + [True]
+    assert len({row.uuid for row in rows}) == 1
+
+
 def test_what_stops_steady_orders_is_raised_when_their_block_ends(server: Server) -> None:
     server.expect({})
 

@@ -26,6 +26,7 @@ def steady(endpoints: Callable[[], Mapping[str, str]], tasks: Iterable[Task], *,
     `endpoints` is called at the beginning, and again after a request that failed: a client keeps the addresses that a
     name server gave it until one of them does not answer. An order that gets no answer, or a 5xx, is sent again to the
     next API: the uuid makes that safe. So an API that dies costs at least one request; `rows.resent` counts them.
+    An order that is being sent again when the block ends has ANSWER_TIMEOUT_SECONDS more.
     The list that the block gets grows by a row per request.
     Raises LoadError where there is no API to begin with, and at the block's end what `endpoints` or `tasks` raised.
     """
@@ -33,7 +34,8 @@ def steady(endpoints: Callable[[], Mapping[str, str]], tasks: Iterable[Task], *,
         raise LoadError(f"per_second is {per_second!r}: give a number above 0.")
     known = endpoints()
     check_endpoints(known)
-    rows, stop, client = Rows(), threading.Event(), Client(ANSWER_TIMEOUT_SECONDS)
+    rows, client = Rows(), Client(ANSWER_TIMEOUT_SECONDS)
+    stop, abandoned = threading.Event(), threading.Event()
     waiting, failed = iter(tasks), list[Exception]()
 
     def order() -> None:
@@ -42,7 +44,7 @@ def steady(endpoints: Callable[[], Mapping[str, str]], tasks: Iterable[Task], *,
         for turn, task in enumerate(waiting):
             body, intended = json.dumps(dict(task)).encode(), due
             for attempt in itertools.count():
-                if stop.is_set():
+                if (abandoned if attempt else stop).is_set():
                     return
                 started = time.monotonic()
                 if urls:
@@ -61,7 +63,7 @@ def steady(endpoints: Callable[[], Mapping[str, str]], tasks: Iterable[Task], *,
                 rows.append(row)
                 if row.ok or (row.status is not None and row.status < 500):
                     break
-                stop.wait(RETRY_PAUSE_SECONDS)
+                abandoned.wait(RETRY_PAUSE_SECONDS)
                 urls = list(endpoints().values())
                 intended = time.monotonic()
             due += 1 / per_second
@@ -80,6 +82,8 @@ def steady(endpoints: Callable[[], Mapping[str, str]], tasks: Iterable[Task], *,
         yield rows
     finally:
         stop.set()
+        thread.join(ANSWER_TIMEOUT_SECONDS)
+        abandoned.set()
         thread.join(ANSWER_TIMEOUT_SECONDS + 5)
         client.close()
     if failed:

@@ -190,6 +190,10 @@ EXAMPLES: dict[str, list[Any]] = {
         {"os-detach": {"attachment_id": None}},
         {"os-extend": {"new_size": 2}},
         {"os-reserve": None},
+        {"os-complete": {}},
+        {"os-retype": {"new_type": "__DEFAULT__", "migration_policy": "never"}},
+        {"os-reimage": {"image_id": "<plain-linux>"}},
+        {"revert": {"snapshot_id": "<snapshots>"}},
         {"os-set_bootable": {"bootable": True}},
         {"os-update_readonly_flag": {"readonly": True}},
         {"os-volume_upload_image": {"image_name": "fuzz", "container_format": "bare", "disk_format": "raw"}},
@@ -202,6 +206,9 @@ EXAMPLES: dict[str, list[Any]] = {
     "snapshots": [{"snapshot": {"name": "fuzz", "volume_id": "<volumes>", "force": True, "metadata": {"a": "b"}}}],
     "attachments": [{"attachment": {"instance_uuid": "<servers>", "volume_uuid": "<volumes>", "connector": {}}}],
     "backups": [{"backup": {"name": "fuzz", "volume_id": "<volumes>"}}],
+    "restore": [{"restore": {"volume_id": "<volumes>"}}],
+    "os-volume-transfer": [{"transfer": {"name": "fuzz", "volume_id": "<volumes>"}}],
+    "accept": [{"accept": {"auth_key": "fuzz"}}],
     "loadbalancers": [{"loadbalancer": {"name": "fuzz", "vip_subnet_id": "<private-subnet>"}}],
     "listeners": [
         {"listener": {"name": "fuzz", "protocol": "HTTP", "protocol_port": 80, "loadbalancer_id": "<loadbalancers>"}}

@@ -334,9 +334,9 @@ def test_unknown_paths_and_methods_get_novas_errors(api: Api) -> None:
 def test_only_the_microversions_that_exist_are_advertised_and_answered(api: Api) -> None:
     old, version = api.get("/compute")["versions"]
     assert (old["id"], old["version"], old["status"]) == ("v2.0", "", "SUPPORTED")
-    assert (version["min_version"], version["version"], version["status"]) == ("2.1", "2.60", "CURRENT")
+    assert (version["min_version"], version["version"], version["status"]) == ("2.1", "2.93", "CURRENT")
     for header, asked in (("OpenStack-API-Version", "compute {}"), ("X-OpenStack-Nova-API-Version", "{}")):
-        for number, found in (("2.1", "2.1"), ("2.26", "2.26"), ("latest", "2.60")):
+        for number, found in (("2.1", "2.1"), ("2.26", "2.26"), ("latest", "2.93")):
             answer = api("GET", "/compute/v2.1/servers", headers={header: asked.format(number)})
             assert answer.headers["OpenStack-API-Version"] == f"compute {found}"
             for method, path, status in (("GET", "nothing", 404), ("PATCH", "servers", 405)):
@@ -344,7 +344,7 @@ def test_only_the_microversions_that_exist_are_advertised_and_answered(api: Api)
                 assert (answer.status_code, answer.headers["X-OpenStack-Nova-API-Version"]) == (status, found)
         refusal = api("GET", "/compute/v2.1/servers", headers={header: asked.format("2.99")})
         assert refusal.status_code == 406
-        message = "Version 2.99 is not supported by the API. Minimum is 2.1 and maximum is 2.60."
+        message = "Version 2.99 is not supported by the API. Minimum is 2.1 and maximum is 2.93."
         assert refusal.json()["computeFault"]["message"] == message
         assert api("GET", "/compute/v2.1/servers", headers={header: asked.format("two")}).status_code == 400
 
@@ -418,15 +418,17 @@ def test_one_project_cannot_see_or_touch_anothers(api: Api, alt: Api, server: st
 
 
 @pytest.mark.parametrize(
-    ("path", "rule"),
+    ("method", "path", "rule"),
     [
-        ("os-services", "os-services:list"),
-        ("os-hypervisors", "os-hypervisors:list"),
-        ("os-hypervisors/detail", "os-hypervisors:list-detail"),
-        ("os-aggregates", "os-aggregates:index"),
+        ("GET", "os-services", "os-services:list"),
+        ("GET", "os-hypervisors", "os-hypervisors:list"),
+        ("GET", "os-hypervisors/detail", "os-hypervisors:list-detail"),
+        ("GET", "os-aggregates", "os-aggregates:index"),
+        ("POST", "os-aggregates", "os-aggregates:create"),
+        ("POST", "flavors", "os-flavor-manage:create"),
     ],
 )
-def test_what_the_cloud_is_made_of_is_an_administrators_to_see(api: Api, path: str, rule: str) -> None:
-    answer = api("GET", f"/compute/v2.1/{path}")
+def test_what_the_cloud_is_made_of_is_an_administrators(api: Api, method: str, path: str, rule: str) -> None:
+    answer = api(method, f"/compute/v2.1/{path}", {} if method == "POST" else None)
     assert answer.status_code == 403
     assert answer.json()["forbidden"]["message"] == f"Policy doesn't allow os_compute_api:{rule} to be performed."

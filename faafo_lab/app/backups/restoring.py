@@ -6,7 +6,6 @@ then it is the old one, from then on the new one, whatever is interrupted. The o
 
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -16,10 +15,9 @@ from faafo_lab.app.backups.beside import Contents
 from faafo_lab.app.backups.log import Choice
 from faafo_lab.app.backups.place import Place
 from faafo_lab.app.backups.server import Server
+from faafo_lab.app.backups.taking import Say
 from faafo_lab.app.errors import BackupError
 from faafo_lab.app.files.directory import sync
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -39,7 +37,7 @@ def show(server: Server, place: Place, to: datetime | None, say: Say) -> Restore
     """
     started = time.monotonic()
     try:
-        _complete(server, place)
+        _complete(server, place, say)
     except BackupError as error:
         say(str(error))
     choice = place.log().choose(to, datetime.now(UTC))
@@ -51,7 +49,7 @@ def restore(server: Server, place: Place, url: str, to: datetime | None, say: Sa
     """Restore in place of the running database; from `server.alone`. Raises ``BackupError`` and ``FilesAway``."""
     started = time.monotonic()
     try:
-        _complete(server, place)
+        _complete(server, place, say)
     except BackupError as error:
         if to is None:
             raise BackupError(f"{error} Name the moment to restore to (--to), or make a backup first.") from None
@@ -72,10 +70,10 @@ def restore(server: Server, place: Place, url: str, to: datetime | None, say: Sa
     return _restored(choice, contents, started)
 
 
-def _complete(server: Server, place: Place) -> None:
+def _complete(server: Server, place: Place, say: Say) -> None:
     """Bring the end of the running database's log, if that one is the place's; raises ``BackupError``."""
     if server.serves() and any(each.system == server.system for each in place.log().backups):
-        taking.archive_now(server)
+        taking.archive_now(server, say)
 
 
 def _restored(choice: Choice, contents: Contents, started: float) -> Restored:

@@ -23,6 +23,7 @@ from faafo_lab.app.errors import BackupError
 
 START_SECONDS = 120.0
 LOOK_SECONDS = 0.1
+ASK_SECONDS = 0.5  # between two questions: each is a process here and one of the database's, of the CPU that both have
 PSQL = ("-X", "-q", "-t", "-A", "-v", "ON_ERROR_STOP=1")  # values alone, separated by "|"
 DEBIAN = Path("/usr/lib/postgresql")
 DEBIAN_ACCOUNT = "postgres"
@@ -150,7 +151,7 @@ class Server(ABC):
         while not self.serves():
             if time.monotonic() > deadline:
                 raise BackupError(f"The restored database does not answer after {START_SECONDS:.0f} s: see its log.")
-            time.sleep(LOOK_SECONDS)
+            time.sleep(ASK_SECONDS)
 
 
 class Embedded(Server):

@@ -7,22 +7,24 @@ import json
 import tarfile
 import tempfile
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from faafo_lab.app import settings
 from faafo_lab.app.backups import place as places
 from faafo_lab.app.backups.place import NOTE, Place
 from faafo_lab.app.backups.record import Backup, position
-from faafo_lab.app.backups.server import Server
+from faafo_lab.app.backups.server import ASK_SECONDS, Server
 from faafo_lab.app.errors import BackupError
 
 COPY = "backing-up"  # the directory for it, beside the database's
 MANIFEST = "backup_manifest"
 ARCHIVED_SECONDS = 60.0  # that the end of the log may take to the place
-LOOK_SECONDS = 0.1
-_FAILED = "SELECT failed_count FROM pg_stat_archiver"
-_ARCHIVED = "SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver"
+SILENT_SECONDS = 3.0  # of it that need no word
+_ARCHIVED = "SELECT failed_count, coalesce(last_archived_wal, '') FROM pg_stat_archiver"
 LEVEL = 1  # of compression: an instance has a quarter of a core
+
+Say = Callable[[str], None]
 
 
 def note(server: Server, url: str) -> None:
@@ -74,15 +76,22 @@ def take(server: Server, place: Place) -> Backup:
             return place.put(backup, file)
 
 
-def archive_now(server: Server) -> None:
+def archive_now(server: Server, say: Say) -> None:
     """End the present piece of the log, and wait until it is in the place. Raises ``BackupError`` where it is not."""
     if not places.read_note(server.data.with_name(NOTE)):
         raise BackupError("The database's log goes to no place yet: 'faafo backup' begins that.")
-    failed = server.sql(_FAILED)
+    failed, _ = server.sql(_ARCHIVED).split("|")
     server.sql("SELECT pg_current_xact_id()")  # an empty piece would not be ended
     name = server.sql("SELECT pg_walfile_name(pg_switch_wal())")
-    deadline = time.monotonic() + ARCHIVED_SECONDS
-    while server.sql(_ARCHIVED)[8:] < name[8:]:
-        if server.sql(_FAILED) != failed or time.monotonic() > deadline:
+    started, said = time.monotonic(), False
+    while True:
+        failures, archived = server.sql(_ARCHIVED).split("|")
+        if archived[8:] >= name[8:]:  # whatever timeline they are of
+            return
+        lasted = time.monotonic() - started
+        if lasted > SILENT_SECONDS and not said:
+            say(f"waiting until the end of the database's log is in the place, {ARCHIVED_SECONDS:.0f} s at most …")
+            said = True
+        if failures != failed or lasted > ARCHIVED_SECONDS:
             raise BackupError("The end of the database's log can't be archived: its log says why.")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(ASK_SECONDS)

@@ -18,6 +18,14 @@ HEAD = """\
 
 `make coverage` writes this page from the services' route tables. All other requests get 404 or 405, and no advertised
 version, extension or microversion promises them. `make interop` measures it by OpenStack's own tests.
+
+All addresses are loopback ones, 127.*N*.0.0/16. **Apache Libcloud** tells private from public by range alone: 10/8,
+172.16/12 and 192.168/16 are private to it, everything else is public, whatever Nova's `OS-EXT-IPS:type` and the
+network's name say. So `node.private_ips` is empty here, and the guide's `scaling_out.py` for libcloud stops at
+`private_ips[0]`. No answer of the API can change that: without root, nothing on this machine listens on a private
+range. (On a cloud whose servers have private addresses alone, the sample stops one line earlier: `wait_until_running`
+waits 600 s for a public one.) `node.extra["addresses"]` has each address with its type, here as on any cloud; the
+guide's samples for shade and the lab's own `--backend libcloud` need no such line.
 """
 ORDER = ("GET", "HEAD", "POST", "PUT", "PATCH", "COPY", "DELETE", "OPTIONS")
 

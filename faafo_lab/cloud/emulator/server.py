@@ -65,9 +65,9 @@ class Emulator:
         self.identity = tokens = Identity(site, lambda: self.services)
         self.image = Image(site, tokens)
         self.network = Network(site, tokens, lambda server: self.compute.sockets(server))
-        self.volume = Volume(site, tokens, self.image, self.hypervisor.console)
-        self.compute = Compute(site, tokens, self.network, self.image, self.volume, self.hypervisor)
         self.object_store = ObjectStore(site, tokens)
+        self.volume = Volume(site, tokens, self.image, self.object_store, self.hypervisor.console)
+        self.compute = Compute(site, tokens, self.network, self.image, self.volume, self.hypervisor)
         self.balancing = LoadBalancing(site, tokens, self.network)
         self.metadata = Metadata(site, self.hypervisor, self.compute.told)
         self.services: tuple[Service, ...] = (  # in the order in which they are set up

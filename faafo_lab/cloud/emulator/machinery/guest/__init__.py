@@ -2,6 +2,7 @@
 
 agent        boots the instance and keeps it: the order of things
 disk         unpacks the image, lays out directories, writes keys and commands, makes the environment
+packing      makes an image of the disk
 relocation   lets a snapshot's disk be at another place than the original's
 hostname     the instance's own host name
 console      the console log

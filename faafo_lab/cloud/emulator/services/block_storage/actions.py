@@ -1,4 +1,4 @@
-"""Actions on volumes: extend, mark as read-only or bootable, the image's metadata, and the upload as an image."""
+"""Actions on volumes: extend, mark as read-only or bootable, back to a snapshot or an image, upload as an image."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from faafo_lab.cloud.emulator.common.forwarding import ask
 from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
+from faafo_lab.cloud.emulator.services.block_storage import versions
 from faafo_lab.cloud.emulator.services.block_storage.base import (
     METADATA,
     TYPE,
     TYPE_ID,
+    AllSnapshots,
     AllVolumes,
     bounded,
-    check_available,
-    forbidden,
     form,
-    invalid,
-    truth,
 )
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
 from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
-from faafo_lab.cloud.emulator.services.block_storage.volumes import GIGABYTES_MAX
+from faafo_lab.cloud.emulator.services.block_storage.volumes import GIGABYTES_MAX, Volumes
+from faafo_lab.cloud.emulator.services.block_storage.words import check_available, forbidden, invalid, truth
 from faafo_lab.cloud.emulator.services.image.api import Image
 from faafo_lab.cloud.emulator.services.image.schemas import DISK_FORMATS
 
@@ -32,8 +31,18 @@ SET_IMAGE_METADATA = form("os-set_image_metadata", {"metadata": {**METADATA, "ty
 class VolumeActions:
     """What a volume can be told to do."""
 
-    def __init__(self, volumes: AllVolumes, life: VolumeLife, quotas: Quotas, images: Image) -> None:
-        self._volumes, self._life, self._quotas, self._images = volumes, life, quotas, images
+    def __init__(
+        self,
+        volumes: AllVolumes,
+        snapshots: AllSnapshots,
+        made: Volumes,
+        life: VolumeLife,
+        quotas: Quotas,
+        images: Image,
+    ) -> None:
+        """`made` knows what a volume from an image has to be."""
+        self._volumes, self._snapshots, self._made = volumes, snapshots, made
+        self._life, self._quotas, self._images = life, quotas, images
         self._handlers = Handlers(self)
 
     @route("POST", "/v3/{project}/volumes/{id}/action")
@@ -51,7 +60,7 @@ class VolumeActions:
         size = whole(size) if isinstance(size, str) else size
         if isinstance(size, bool) or not isinstance(size, int) or not 0 < size <= GIGABYTES_MAX:
             raise Fault(400, "Invalid input for field/attribute new_size: it must be a number of gigabytes.")
-        check_available(row)
+        check_available(row, *(["in-use"] if request.version in versions.EXTEND_IN_USE else []))
         if size <= row["size"]:
             why = f"New size for extend must be greater than current size. (current: {row['size']}, extended: {size})."
             raise invalid(why)
@@ -73,8 +82,37 @@ class VolumeActions:
     @action("os-retype")
     def _retype(self, request: Request, row: VolumeRow, value: JSON) -> None:
         """Give a volume the type that it has: there is one alone."""
+        check_available(row, "in-use")
+        if value.get("migration_policy") not in (None, "never", "on-demand"):
+            raise invalid(f"migration_policy is never or on-demand, not {str(value['migration_policy'])[:120]}.")
         if value.get("new_type") not in (TYPE, TYPE_ID):
             raise invalid(f"Invalid volume_type passed: {str(value.get('new_type'))[:120]}.")
+
+    @action("revert", versions=versions.REVERT)
+    def _revert(self, request: Request, row: VolumeRow, value: JSON) -> None:
+        """Give a volume back the content of its latest snapshot: what was written since is gone."""
+        snapshots = sorted(self._snapshots.table.where(volume_id=row["id"]), key=lambda each: str(each["created_at"]))
+        if not snapshots:
+            raise Fault(400, f"Volume {row['id']} doesn't have any snapshots.")
+        latest, id = snapshots[-1], value.get("snapshot_id")
+        if latest["id"] != id:
+            raise Fault(400, f"Specified snapshot {id} is None or not the latest one of volume {row['id']}.")
+        if latest["size"] != row["size"]:
+            raise Fault(400, f"Can't revert volume {row['id']}: it has another size than snapshot {id}.")
+        for kind, each in (("volume", row["status"]), ("snapshot", latest["status"])):
+            if each != "available":
+                raise Fault(409, f"Invalid {kind}: its status must be available, and it is {each}.")
+        self._life.renew(row["id"], "reverting", snapshot_id=latest["id"])
+
+    @action("os-reimage", versions=versions.REIMAGE)
+    def _reimage(self, request: Request, row: VolumeRow, value: JSON) -> None:
+        """Give a volume the content of an image: its own is gone."""
+        reserved = truth(value.get("reimage_reserved"), "reimage_reserved")
+        check_available(row, "error", *(["reserved"] if reserved else []))
+        content = self._made.from_image(request, str(value.get("image_id")), row["size"])
+        image = content.pop("image_id")
+        self._volumes.update(row["id"], **content)
+        self._life.renew(row["id"], "downloading", image_id=image)
 
     @action("os-show_image_metadata")
     def _show_image_metadata(self, request: Request, row: VolumeRow, value: JSON) -> JSON:
@@ -109,10 +147,13 @@ class VolumeActions:
             raise Fault(400, f"Invalid input for field/attribute disk_format: it must be one of {list(DISK_FORMATS)}.")
         check_available(row)
         wanted = {"name": name, "disk_format": disk_format, "container_format": container_format}
+        if request.version in versions.UPLOAD_VISIBILITY:
+            wanted |= {field: value[field] for field in ("visibility", "protected") if field in value}
         image = await ask(self._images, request, "POST", "/v2/images", wanted)
         self._life.upload(request, row["id"], image["id"])
-        view = {
-            **{name: row[name] for name in ("id", "updated_at", "size")},
+        view: JSON = {
+            **{field: row[field] for field in ("id", "updated_at", "size")},
+            **{field: wanted[field] for field in ("visibility", "protected") if field in wanted},
             "container_format": container_format,
             "disk_format": disk_format,
             "image_name": name,

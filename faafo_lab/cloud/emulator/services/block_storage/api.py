@@ -1,49 +1,67 @@
-"""Block storage (Cinder 3.0): the service, which puts its parts together; its words and its microversion."""
+"""Block storage (Cinder 3.0 to 3.70): the service, which puts its parts together; its words and its microversion."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import ClassVar
 
 from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Found, Request, Service, nova_error, route
 from faafo_lab.cloud.emulator.common.token import Tokens
+from faafo_lab.cloud.emulator.common.versions import asked, shown
+from faafo_lab.cloud.emulator.services.block_storage import versions
 from faafo_lab.cloud.emulator.services.block_storage.actions import VolumeActions
-from faafo_lab.cloud.emulator.services.block_storage.base import PREFIX, AllSnapshots, AllVolumes
+from faafo_lab.cloud.emulator.services.block_storage.archive import AllBackups
+from faafo_lab.cloud.emulator.services.block_storage.attachments import AllAttachments, Attachments
+from faafo_lab.cloud.emulator.services.block_storage.backups import Backups
+from faafo_lab.cloud.emulator.services.block_storage.base import PREFIX, AllSnapshots, AllVolumes, Collection
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
 from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
 from faafo_lab.cloud.emulator.services.block_storage.quotas import QUOTAS, QuotaSets, refusal, used
 from faafo_lab.cloud.emulator.services.block_storage.resources import Resources
+from faafo_lab.cloud.emulator.services.block_storage.transfers import AllTransfers, Transfers
 from faafo_lab.cloud.emulator.services.block_storage.types import Types
 from faafo_lab.cloud.emulator.services.block_storage.volumes import Volumes
 from faafo_lab.cloud.emulator.services.image.api import Image
+from faafo_lab.cloud.emulator.services.object_store.api import ObjectStore
 from faafo_lab.cloud.emulator.site import Site
 
-VERSION = (3, 0)  # the first and the last
+PROJECT = re.compile(r"[0-9a-f]{32}")  # an id
 
 
 class Volume(Service):
-    """The block storage service. Its paths have the project's id: /v3/PROJECT/volumes."""
+    """The block storage service. Its paths have the project's id, /v3/PROJECT/volumes, or, since 3.67, may have it."""
 
     prefix, type, name, endpoint = PREFIX, "volumev3", "cinderv3", "/v3/{project}"
     aliases = (("block-storage", "cinder"),)
-    PARTS = (Volumes, VolumeActions, Resources, Types, QuotaSets)
+    PARTS = (Volumes, VolumeActions, Attachments, Backups, Transfers, Resources, Types, QuotaSets)
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {
+        "kind": tuple(path for kind in Collection.__subclasses__() for path in kind.paths)
+    }
     QUOTAS = QUOTAS
 
-    def __init__(self, site: Site, tokens: Tokens, images: Image, console: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, site: Site, tokens: Tokens, images: Image, store: ObjectStore, console: Callable[[str, str], None]
+    ) -> None:
         """`console` writes a line on an instance's console."""
         super().__init__(site, tokens)
         self.mounts = Mounts(site, console)
-        volumes, snapshots = AllVolumes(site), AllSnapshots(site)
+        volumes, snapshots, backups = AllVolumes(site), AllSnapshots(site), AllBackups(site, store)
+        attachments, transfers = AllAttachments(site, volumes), AllTransfers(site)
         self.volume = volumes.find  # what Nova asks for: the project's volume, or a 404 `Fault`
-        self.life = VolumeLife(volumes, snapshots, images)
+        self.life = life = VolumeLife(volumes, snapshots, backups, images)
         quotas = Quotas(site, QUOTAS, refusal, used(site.store))
-        self.volumes = Volumes(volumes, snapshots, self.life, quotas, images)
-        self.discard = self.volumes.discard  # and what it asks for when a server takes a volume along
-        self.actions = VolumeActions(volumes, self.life, quotas, images)
-        self.resources = Resources(volumes, snapshots)
-        self.types = Types()
-        self.quota_sets = QuotaSets(quotas)
+        self.volumes = made = Volumes(volumes, snapshots, backups, life, quotas, images)
+        self.discard = made.discard  # and what it asks for when a server takes a volume along
+        self.actions = VolumeActions(volumes, snapshots, made, life, quotas, images)
+        self.attachments, self.backups = (
+            Attachments(attachments, volumes),
+            Backups(backups, volumes, snapshots, made, life, quotas),
+        )
+        self.transfers = Transfers(transfers, volumes, snapshots, quotas)
+        self.resources = Resources(volumes, snapshots, backups, attachments, transfers)
+        self.types, self.quota_sets = Types(quotas), QuotaSets(quotas)
 
     def setup(self) -> None:
         """Make the places of volumes and snapshots."""
@@ -60,7 +78,10 @@ class Volume(Service):
         return path.rstrip("/") or "/" if path.count("/") <= 2 else path
 
     def find(self, method: str, path: str) -> Found:
-        """The route; the project in the path is no part of it for the handlers."""
+        """The route; the project in the path is no part of it for the handlers, and may be missing."""
+        _, version, *rest = path.split("/")
+        if rest and not PROJECT.fullmatch(rest[0]):
+            path = "/".join(("", version, "-", *rest))
         found = super().find(method, path)
         found.values.pop("project", None)
         return found
@@ -68,40 +89,34 @@ class Volume(Service):
     def authenticate(self, request: Request) -> None:
         """The path's project must be the token's."""
         super().authenticate(request)
-        if request.path.split("/")[2] != request.project:
+        project = request.path.split("/")[2]
+        missing = not PROJECT.fullmatch(project) and request.version in versions.NO_PROJECT
+        if project != request.project and not missing:
             raise Fault(400, "Malformed request url")
 
     def answer_headers(self, request: Request) -> dict[str, str]:
         """Every answer says which microversion it is of."""
         return {
-            "Openstack-Api-Version": f"volume {VERSION[0]}.{VERSION[1]}",
+            "Openstack-Api-Version": f"volume {shown(request.version)}",
             "Vary": "OpenStack-API-Version",
             "X-Openstack-Request-Id": request.id,
             "X-Compute-Request-Id": request.id,
         }
 
     def negotiate(self, request: Request) -> None:
-        """There is one microversion, 3.0. Raises a 400 or 406 `Fault` for another."""
-        request.version = VERSION
-        for part in request.headers.get("OpenStack-API-Version", "").split(","):
-            service, _, version = (word.strip() for word in part.strip().partition(" "))
-            if service != "volume" or version in ("", "latest", "3.0"):
-                continue
-            if not re.fullmatch(r"[1-9][0-9]{0,5}\.(0|[1-9][0-9]{0,5})", version):
-                raise Fault(
-                    400, f"API Version String {version[:40]} is of invalid format. Must be of format MajorNum.MinorNum."
-                )
-            raise Fault(406, f"Version {version} is not supported by the API. Minimum is 3.0 and maximum is 3.0.")
+        """Find the microversion. Raises a 400 or 406 `Fault`."""
+        request.version = versions.OLDEST
+        request.version = asked(request.headers, "volume", versions.OLDEST, versions.NEWEST, None)
 
     @route("GET", "/", open=True)
     @route("GET", "/v3", open=True)
     def versions(self, request: Request) -> Answer:
-        """Which versions there are: one."""
+        """Which versions there are: one, and its microversions."""
         version = {
             "id": "v3.0",
             "status": "CURRENT",
-            "version": "3.0",
-            "min_version": "3.0",
+            "version": shown(versions.NEWEST),
+            "min_version": shown(versions.OLDEST),
             "updated": "2023-08-31T00:00:00Z",
             "links": [
                 {"rel": "describedby", "type": "text/html", "href": "https://docs.openstack.org/"},

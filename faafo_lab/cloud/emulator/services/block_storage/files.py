@@ -17,6 +17,9 @@ import tarfile
 import threading
 from pathlib import Path
 
+if not hasattr(tarfile, "tar_filter"):  # Python before 3.11.4, such as Debian 12's
+    from backports import tarfile  # type: ignore[no-redef]
+
 _FICLONE = 0x40049409  # ioctl_ficlone(2)
 _PIECE_BYTES = 1 << 20
 _PRIVATE = 0o700
@@ -60,16 +63,16 @@ def _copy_file(source: Path, target: Path, stop: threading.Event) -> None:
     shutil.copystat(source, target)
 
 
-def pack(source: Path, archive: Path, stop: threading.Event) -> None:
-    """Pack a directory's content as an image: a tar.gz. Raises OSError, Stopped.
+def pack(source: Path, archive: Path, stop: threading.Event, *, image: bool = True) -> None:
+    """Pack a directory's content: a tar.gz. Raises OSError, Stopped.
 
-    Symbolic links that leave the directory are left out: no image may have them.
+    Of an `image`, symbolic links that leave the directory are left out: none may have them.
     """
 
     def fit(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         if stop.is_set():
             raise Stopped
-        if member.issym() and _leaves(member.name, member.linkname):
+        if image and member.issym() and _leaves(member.name, member.linkname):
             return None
         return member if member.isreg() or member.isdir() or member.issym() or member.islnk() else None
 
@@ -80,6 +83,17 @@ def pack(source: Path, archive: Path, stop: threading.Event) -> None:
 
 def _leaves(name: str, target: str) -> bool:
     return os.path.isabs(target) or os.path.normpath(os.path.join(os.path.dirname(name), target)).startswith("..")
+
+
+def unpack(archive: Path, place: Path) -> None:
+    """Unpack what `pack` has packed, as it was, and nothing beside the place. Raises OSError, tarfile.TarError."""
+
+    def inside(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
+        return tarfile.tar_filter(member, path).replace(mode=member.mode & 0o777, deep=False)
+
+    empty(place)
+    with tarfile.open(archive, "r:gz") as tar:
+        tar.extractall(place, filter=inside)
 
 
 def remove(place: Path) -> None:

@@ -8,6 +8,7 @@ is attached; the links follow the rows, at each boot too.
 from __future__ import annotations
 
 import contextlib
+import os
 import string
 from collections.abc import Callable
 from operator import itemgetter
@@ -21,6 +22,7 @@ from faafo_lab.cloud.emulator.site import Site
 
 DEVICES = tuple(f"/dev/vd{letter}" for letter in string.ascii_lowercase[1:])
 ROOT = "/dev/vda"  # the instance's disk: its own, or a volume, which has no link then
+RESCUED = "rescued"  # the name of its disk while it is rescued with another one
 
 
 class Mounts:
@@ -38,7 +40,8 @@ class Mounts:
     def _attached(self, server: str) -> dict[str, VolumeRow]:
         """A server's volumes by device, in order."""
         found = ((each, row) for row in self._volumes if (each := row["attachment"]) and each["server_id"] == server)
-        return dict(sorted(((each["device"], row) for each, row in found), key=itemgetter(0)))
+        own = ((each["device"] or "", row) for each, row in found if "status" not in each)  # those of Nova's
+        return dict(sorted(own, key=itemgetter(0)))
 
     def attach(self, id: str, server: str, *, tag: str | None = None, root: bool = False) -> VolumeRow:
         """Attach a volume that is available to a server: as its disk, or at the first free device. Raises a `Fault`."""
@@ -66,6 +69,8 @@ class Mounts:
         """Detach a volume: it is gone from the instance at once; files that are open there stay open."""
         attachment = self._volumes[id]["attachment"]
         assert attachment is not None
+        assert attachment["server_id"] is not None
+        assert attachment["device"] is not None
         self._volumes.update(id, status="available", attachment=None, updated_at=moment())
         self.plug(attachment["server_id"])
         self._tell(attachment["server_id"], f"virtio_blk: {attachment['device'][5:]} is detached")
@@ -83,6 +88,8 @@ class Mounts:
         place.mkdir(mode=0o700, exist_ok=True)
         wanted = {device[5:]: f"../../../volumes/{row['id']}" for device, row in self._attached(server).items()}
         wanted.pop(ROOT[5:], None)
+        if os.path.lexists(place.with_name(RESCUED)):
+            wanted[RESCUED] = f"../{RESCUED}"
         for link in place.iterdir():
             if link.is_symlink() and (link.name not in wanted or str(link.readlink()) != wanted[link.name]):
                 link.unlink()

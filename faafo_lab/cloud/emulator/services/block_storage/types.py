@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
-from faafo_lab.cloud.emulator.services.block_storage.base import TYPE, TYPE_ID, ZONE, forbidden
+from faafo_lab.cloud.emulator.services.block_storage import versions
+from faafo_lab.cloud.emulator.services.block_storage.base import TYPE, TYPE_ID, ZONE
+from faafo_lab.cloud.emulator.services.block_storage.words import forbidden
 
 EXTENSIONS = {  # those that are here, by alias; hosts and services are an administrator's
+    "backups": "Backups",
     "os-availability-zone": "AvailabilityZones",
     "os-hosts": "Hosts",
     "os-quota-sets": "Quotas",
@@ -14,6 +18,7 @@ EXTENSIONS = {  # those that are here, by alias; hosts and services are an admin
     "os-used-limits": "UsedLimits",
     "os-vol-tenant-attr": "VolumeTenantAttribute",
     "os-volume-actions": "VolumeActions",
+    "os-volume-transfer": "VolumeTransfer",
     "os-extended-snapshot-attributes": "ExtendedSnapshotAttributes",
     "os-vol-image-meta": "VolumeImageMetadata",
 }
@@ -21,6 +26,9 @@ EXTENSIONS = {  # those that are here, by alias; hosts and services are an admin
 
 class Types:
     """What volumes are made of."""
+
+    def __init__(self, quotas: Quotas) -> None:
+        self._quotas = quotas
 
     def _type(self) -> JSON:
         return {
@@ -63,14 +71,25 @@ class Types:
         """What an ordinary user may see of the volume type's extra specs."""
         return {"extra_specs": self.type_(request, id)["volume_type"]["extra_specs"]}
 
+    @route("POST", "/v3/{project}/groups", versions=versions.GROUPS)
+    @route("POST", "/v3/{project}/group_snapshots", versions=versions.GROUP_SNAPSHOTS)
+    def create_group(self, request: Request) -> JSON:
+        """There are no groups of volumes: a project may have 0 of them."""
+        self._quotas.claim(request.project, {"groups": 1})
+        raise forbidden("group:create")
+
     @route("POST", "/v3/{project}/types")
-    @route("POST", "/v3/{project}/backups")
     @route("POST", "/v3/{project}/consistencygroups")
-    @route("POST", "/v3/{project}/os-volume-transfer")
     @route("GET", "/v3/{project}/qos-specs")
     @route("GET", "/v3/{project}/scheduler-stats/get_pools")
     @route("GET", "/v3/{project}/os-hosts")
     @route("GET", "/v3/{project}/os-services")
-    def infrastructure(self, request: Request) -> JSON:
-        """What only an administrator may see or make, and what nobody may: backups, transfers, groups."""
+    @route("GET", "/v3/{project}/clusters")
+    @route("GET", "/v3/{project}/manageable_volumes")
+    @route("GET", "/v3/{project}/manageable_snapshots")
+    @route("POST", "/v3/{project}/group_types", versions=versions.GROUP_TYPES)
+    @route("GET", "/v3/{project}/default-types", versions=versions.DEFAULT_TYPES)
+    @route("PUT", "/v3/{project}/default-types/{id}", versions=versions.DEFAULT_TYPES)
+    def infrastructure(self, request: Request, id: str = "") -> JSON:
+        """What only an administrator may see or make, and groups, which nobody may."""
         raise forbidden("volume_extension:" + request.path.rsplit("/", 1)[-1])

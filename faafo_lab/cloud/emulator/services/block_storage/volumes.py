@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
+from faafo_lab.cloud.emulator.services.block_storage import query, versions
+from faafo_lab.cloud.emulator.services.block_storage.archive import AllBackups
 from faafo_lab.cloud.emulator.services.block_storage.base import (
     GONE,
     METADATA,
@@ -16,17 +18,15 @@ from faafo_lab.cloud.emulator.services.block_storage.base import (
     ZONE,
     AllSnapshots,
     AllVolumes,
-    check_available,
-    forbidden,
     form,
-    invalid,
-    truth,
 )
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
-from faafo_lab.cloud.emulator.services.block_storage.rows import SnapshotRow, VolumeRow
+from faafo_lab.cloud.emulator.services.block_storage.rows import BackupRow, SnapshotRow, VolumeRow
+from faafo_lab.cloud.emulator.services.block_storage.words import check_available, forbidden, invalid, truth
 from faafo_lab.cloud.emulator.services.image.api import Image
 
 GIGABYTES_MAX = 2**31 - 1
+INHERITED = ("size", "bootable", "image_metadata")  # what a copy has of its source
 
 SIZE: JSON = {
     "anyOf": [
@@ -35,20 +35,17 @@ SIZE: JSON = {
         {"type": "string", "maxLength": 18, "pattern": r"^0*[1-9][0-9]{0,8}\Z"},
     ]
 }
-_ID = {"type": ["string", "null"], "maxLength": 255}
-CREATE = form(
-    "volume",
-    {
-        **NAMES,
-        "size": SIZE,
-        "metadata": METADATA,
-        **dict.fromkeys(
-            ("volume_type", "availability_zone", "snapshot_id", "source_volid", "imageRef", "image_id"), _ID
-        ),
-        "consistencygroup_id": {"type": "null"},
-        "multiattach": {"type": ["boolean", "string", "null"]},
-    },
-)
+NULL: JSON = {"type": "null"}
+_ID: JSON = {"type": ["string", "null"], "maxLength": 255}
+CREATE: JSON = {
+    **NAMES,
+    "size": SIZE,
+    "metadata": METADATA,
+    **dict.fromkeys(("volume_type", "availability_zone", "snapshot_id", "source_volid", "imageRef", "image_id"), _ID),
+    "consistencygroup_id": NULL,
+    "group_id": NULL,
+    "multiattach": {"type": ["boolean", "string", "null"]},
+}
 CREATE_SNAPSHOT = form(
     "snapshot",
     {
@@ -65,17 +62,40 @@ class Volumes:
     """Volumes and snapshots come and go."""
 
     def __init__(
-        self, volumes: AllVolumes, snapshots: AllSnapshots, life: VolumeLife, quotas: Quotas, images: Image
+        self,
+        volumes: AllVolumes,
+        snapshots: AllSnapshots,
+        backups: AllBackups,
+        life: VolumeLife,
+        quotas: Quotas,
+        images: Image,
     ) -> None:
-        self._volumes, self._snapshots = volumes, snapshots
+        self._volumes, self._snapshots, self._backups = volumes, snapshots, backups
         self._life, self._quotas, self._images = life, quotas, images
+
+    @route("GET", "/v3/{project}/volumes/summary", versions=versions.SUMMARY)
+    def summary(self, request: Request) -> JSON:
+        """How many volumes there are, of how many GB, and the different values of their metadata."""
+        all_of_them = self._volumes.rows(request.project)
+        rows = query.fitting(request, all_of_them, self._volumes.filters, summary=True)
+        found: JSON = {"total_count": len(rows), "total_size": sum(row["size"] for row in rows)}
+        if request.version in versions.SUMMARY_METADATA:
+            items = {item: None for row in rows for item in row["metadata"].items()}
+            found["metadata"] = {key: [value for name, value in items if name == key] for key, _ in items}
+        return {"volume-summary": found}
 
     # Create
 
     @route("POST", "/v3/{project}/volumes")
     def create(self, request: Request) -> Answer:
         """Create a volume; it is filled in the background."""
-        wanted = request.parse(CREATE)["volume"]
+        fields = {**CREATE, "backup_id": _ID if request.version in versions.FROM_BACKUP else NULL}
+        wanted = request.parse(form("volume", fields, strict=request.version in versions.STRICT_FORMS))["volume"]
+        row = self.make(request, wanted)
+        return Answer(202, {"volume": self._volumes.view(request, row)})
+
+    def make(self, request: Request, wanted: JSON) -> VolumeRow:
+        """A new volume, as a checked body wants it. Raises a `Fault`."""
         if truth(wanted.get("multiattach"), "multiattach"):
             raise invalid("this cloud attaches a volume to one server at a time.")
         if wanted.get("volume_type") not in (None, "", TYPE, TYPE_ID):
@@ -103,35 +123,41 @@ class Volumes:
             attachment=None,
             tag=None,
             uploading=None,
+            renewal=None,
         )
+        if "backup_id" in content:
+            return self._life.restore(content["backup_id"], row["id"])
         self._life.fill(row["id"])
-        return Answer(202, {"volume": self._volumes.view(request, row)})
+        return row
 
     def _wanted_content(self, request: Request, wanted: JSON, size: int | None) -> JSON:
         """The fields that say where a new volume's content comes from. Raises a 400 or 404 `Fault`."""
         image = wanted.get("image_id") or wanted.get("imageRef")
-        sources = {"imageRef": image, **{name: wanted.get(name) for name in ("snapshot_id", "source_volid")}}
+        others = ("snapshot_id", "source_volid", "backup_id")
+        sources = {"imageRef": image, **{name: wanted.get(name) for name in others}}
         sources = {name: str(id) for name, id in sources.items() if id}
         if len(sources) > 1:
             raise invalid(f"give one of {', '.join(sorted(sources))}.")
         if image:
-            return self._from_image(request, str(image), size)
-        source: SnapshotRow | VolumeRow
+            return self.from_image(request, str(image), size)
+        source: SnapshotRow | VolumeRow | BackupRow
         if "snapshot_id" in sources:
             source, kind = self._snapshots.find(request, sources["snapshot_id"]), "snapshot"
         elif "source_volid" in sources:
             source, kind = self._volumes.find(request, sources["source_volid"]), "volume"
+        elif "backup_id" in sources:
+            source, kind = self._backups.find(request, sources["backup_id"]), "backup"
         else:
             return {}
         if source["status"] != "available" and (kind, source["status"]) != ("volume", "in-use"):
-            raise Fault(400, f"Invalid {kind}: {kind} {source['id']} must be available, and it is {source['status']}.")
+            raise invalid(f"{kind} {source['id']} must be available, and it is {source['status']}.", kind)
         if size is not None and size < source["size"]:
             why = f"Volume size '{size}'GB cannot be smaller than the {kind} size {source['size']}GB."
             raise invalid(f"{why} They must be >= original {kind} size.")
-        inherited = {"bootable": source["bootable"], "image_metadata": source["image_metadata"], "size": source["size"]}
-        return {**inherited, **sources}
+        return {**{name: source[name] for name in INHERITED}, **sources}  # type: ignore[literal-required]
 
-    def _from_image(self, request: Request, reference: str, size: int | None) -> JSON:
+    def from_image(self, request: Request, reference: str, size: int | None) -> JSON:
+        """The fields of a volume of this size that an image fills. Raises a 400 `Fault`."""
         id = reference.rstrip("/").rsplit("/", 1)[-1]
         image = self._images.get(id)
         if image is None or not self._images.visible(image, request.project):
@@ -160,13 +186,14 @@ class Volumes:
             raise forbidden("volume:force_delete")
         cascade = truth(request.one("cascade"), "cascade")
         snapshots = self._snapshots.table.where(volume_id=id)
-        busy = [each for each in snapshots if each["status"] not in GONE]
+        others = [each for each in snapshots if each["project_id"] != request.project]  # since a transfer without them
+        busy = [*others, *(each for each in snapshots if each["status"] not in GONE)]
         if row["status"] not in GONE or row["attachment"] or (snapshots and not cascade) or busy:
-            raise Fault(
-                400,
-                "Invalid volume: Volume status must be available or error or error_restoring or error_extending or "
-                "error_managing and must not be migrating, attached, belong to a group, have snapshots, awaiting a "
-                "transfer, or be disassociated from snapshots after volume transfer.",
+            raise invalid(
+                "Volume status must be available or error or error_restoring or error_extending or error_managing and "
+                "must not be migrating, attached, belong to a group, have snapshots, awaiting a transfer, or be "
+                "disassociated from snapshots after volume transfer.",
+                "volume",
             )
         for each in snapshots:
             self._life.delete(self._snapshots, each["id"])
@@ -186,12 +213,16 @@ class Volumes:
         """Take a snapshot, with `force` of an attached volume too: of its files as they are, open or not."""
         wanted = request.parse(CREATE_SNAPSHOT)["snapshot"]
         force = truth(wanted.get("force"), "force")
+        if request.version in versions.SNAPSHOT_IN_USE:
+            if "force" in wanted and not force:
+                raise invalid("since microversion 3.66 there is no 'force' flag, and true counts for nothing.")
+            force = True
         volume = self._volumes.find(request, wanted["volume_id"])
-        if not (force and volume["status"] == "in-use"):
-            check_available(volume)
+        check_available(volume, *(["in-use"] if force else []))
         self._quotas.claim(request.project, {"snapshots": 1, "gigabytes": volume["size"]})
-        source = {name: volume[name] for name in ("size", "bootable", "image_metadata")}
-        row = self._snapshots.add(request, wanted, volume_id=volume["id"], **source)
+        source = {name: volume[name] for name in INHERITED}  # type: ignore[literal-required]
+        user = request.token.user_id
+        row = self._snapshots.add(request, wanted, volume_id=volume["id"], user_id=user, **source)
         self._life.take(row["id"])
         return Answer(202, {"snapshot": self._snapshots.view(request, row)})
 
@@ -199,7 +230,7 @@ class Volumes:
     def delete_snapshot(self, request: Request, id: str) -> Answer:
         """Delete a snapshot; volumes that were made from it stay."""
         if self._snapshots.find(request, id)["status"] not in GONE:
-            raise Fault(400, "Invalid snapshot: Snapshot status must be available or error.")
+            raise invalid("Snapshot status must be available or error.", "snapshot")
         self._life.delete(self._snapshots, id)
         return Answer(202)
 

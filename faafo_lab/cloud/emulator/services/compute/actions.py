@@ -15,14 +15,13 @@ from typing import Any
 from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.actions import Handlers, action, asked
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
-from faafo_lab.cloud.emulator.services.compute import states, versions
+from faafo_lab.cloud.emulator.services.compute import forms, states, versions
 from faafo_lab.cloud.emulator.services.compute.base import only
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
 from faafo_lab.cloud.emulator.services.compute.quotas import claim_resize
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
-from faafo_lab.cloud.emulator.services.compute.server_filters import moment_of
+from faafo_lab.cloud.emulator.services.compute.server_filters import Period
 from faafo_lab.cloud.emulator.services.compute.servers import Part, Servers, has_host, settable
-from faafo_lab.cloud.emulator.services.compute.wanted import DESCRIPTION, IPV4, IPV6, METADATA, NAME, USER_DATA
 
 CONSOLE_BYTES_MAX = 102_400
 REBOOT = only({"type": {"type": "string", "pattern": "(?i)^(soft|hard)$"}}, ["type"])
@@ -46,26 +45,13 @@ PLAIN = {
     "suspend": states.SUSPEND,
     "resume": states.RESUME,
     "revertResize": states.REVERT,
+    "unrescue": states.UNRESCUE,
 }
-DISK_CONFIG = {"type": "string", "enum": ["AUTO", "MANUAL"]}
-REBUILD: JSON = {
-    "imageRef": {"type": "string", "minLength": 1},
-    "name": NAME,
-    "metadata": METADATA,
-    "adminPass": {"type": "string"},
-    "accessIPv4": IPV4,
-    "accessIPv6": IPV6,
-    "OS-DCF:diskConfig": DISK_CONFIG,
-    "preserve_ephemeral": {"type": "boolean"},
-}
-ADDED = {
-    versions.DESCRIPTION: ("description", DESCRIPTION),
-    versions.REBUILD_KEY: ("key_name", {"type": ["string", "null"]}),
-    versions.REBUILD_USER_DATA: ("user_data", USER_DATA),
-    versions.FILES: ("personality", {"type": "array", "maxItems": 0}),
-}
+LOCK: JSON = forms.or_null({"locked_reason": forms.TEXT})
+RESCUE: JSON = forms.or_null({"adminPass": forms.TEXT, "rescue_image_ref": forms.TEXT})
 RESIZE = only(
-    {"flavorRef": {"type": ["string", "integer"], "minLength": 1}, "OS-DCF:diskConfig": DISK_CONFIG}, ["flavorRef"]
+    {"flavorRef": {"type": ["string", "integer"], "minLength": 1}, "OS-DCF:diskConfig": forms.DISK_CONFIG},
+    ["flavorRef"],
 )
 
 
@@ -104,14 +90,18 @@ class SmallActions(Part):
 
     @action("lock")
     def lock(self, request: Request, row: ServerRow, value: Any) -> None:
-        """Have most other actions refused."""
-        self._servers.table.update(row["id"], locked=True)
+        """Have most other actions refused; since 2.73 it may say why."""
+        reason = None
+        if request.version in versions.LOCK_REASON:
+            schema.check(value, LOCK)
+            reason = (value or {}).get("locked_reason")
+        self._servers.table.update(row["id"], locked=True, locked_reason=reason)
         self._life.history.begin(request, row["id"], states.LOCK)
 
     @action("unlock")
     def unlock(self, request: Request, row: ServerRow, value: Any) -> None:
         """Allow them again."""
-        self._servers.table.update(row["id"], locked=False)
+        self._servers.table.update(row["id"], locked=False, locked_reason=None)
         self._life.history.begin(request, row["id"], states.UNLOCK)
 
     @route("GET", "/v2.1/servers/{id}/os-server-password")
@@ -125,6 +115,12 @@ class SmallActions(Part):
         """Forget that password."""
         self._servers.find(request, id)
         return Answer(204)
+
+    @route("GET", "/v2.1/servers/{id}/topology", versions=versions.TOPOLOGY)
+    def topology(self, request: Request, id: str) -> JSON:
+        """The NUMA nodes that a flavor gives an instance: none."""
+        self._servers.find(request, id)
+        return {"nodes": [], "pagesize_kb": None}
 
     # The console
 
@@ -163,19 +159,19 @@ def _tail(path: Path) -> str:
 
 
 class Rebuilding(Part):
-    """Rebuild and resize."""
+    """Rebuild, resize, rescue and unshelve."""
 
     @action("rebuild")
     def rebuild(self, request: Request, row: ServerRow, value: Any) -> Answer:
         """Begin again with a new disk."""
-        more = dict(form for there, form in ADDED.items() if request.version in there)
-        schema.check(value, only({**REBUILD, **more}, ["imageRef"]))
+        schema.check(value, forms.rebuild(request.version))
         wanted, id = value, row["id"]
         states.REBUILD.check(row)
         if not row["image_id"]:
             raise Fault(400, "Unable to rebuild a volume-backed server: its disk is a volume.")
         image = self._wanted.image(request, wanted, FLAVORS[row["flavor_id"]])
         self._wanted.check_metadata(wanted)
+        self._wanted.check_certificates(wanted)
         changes: JSON = {
             **settable(wanted),
             **{name: wanted[name] for name in ("metadata", "user_data") if name in wanted},
@@ -185,7 +181,7 @@ class Rebuilding(Part):
             changes |= {"key_name": key["name"] if key else None, "public_key": key["public_key"] if key else None}
         self._life.begin(request, id, states.REBUILD, booted=False, fault=None, image_id=image["id"], **changes)
         row = self._servers.table[id]
-        view = self._servers.short_view(request, row)
+        view = self._servers.changed_view(request, row)
         view["adminPass"] = wanted.get("adminPass") or secrets.token_urlsafe(9)
         if request.version in versions.REBUILD_USER_DATA:
             view["user_data"] = row["user_data"]
@@ -207,6 +203,38 @@ class Rebuilding(Part):
         claim_resize(self._quotas, row, flavor)
         id, state = row["id"], row["vm_state"]
         self._life.begin(request, id, states.RESIZE, new_flavor_id=flavor.id, old_vm_state=state)
+
+    @action("rescue")
+    def rescue(self, request: Request, row: ServerRow, value: Any) -> JSON:
+        """Boot it from the disk of another image, with its own one beside it."""
+        schema.check(value, RESCUE)
+        wanted: JSON = value or {}
+        states.RESCUE.check(row)
+        if not row["image_id"] and request.version not in versions.RESCUED_VOLUME:
+            why = "Cannot rescue a volume-backed instance"
+            raise Fault(400, f"Instance {row['id']} cannot be rescued: {why}")
+        reference = {"imageRef": wanted.get("rescue_image_ref") or row["image_id"]}
+        image = self._wanted.image(request, reference, FLAVORS[row["flavor_id"]])
+        self._life.begin(request, row["id"], states.RESCUE, rescue_image_id=image["id"], fault=None)
+        return {"adminPass": wanted.get("adminPass") or secrets.token_urlsafe(9)}
+
+    @action("shelveOffload")
+    def offload(self, request: Request, row: ServerRow, value: Any) -> None:
+        """Take a shelved server off its host, which an administrator may; it is at once when it is shelved."""
+        if not request.admin:
+            raise Fault(403, "Policy doesn't allow os_compute_api:os-shelve:shelve_offload to be performed.")
+        self._life.do(request, row, states.OFFLOAD)
+
+    @action("unshelve")
+    def unshelve(self, request: Request, row: ServerRow, value: Any) -> None:
+        """Boot a shelved server again; since 2.77 in a zone."""
+        schema.check(value, forms.unshelve(request.version))
+        states.UNSHELVE.check(row)
+        wanted: JSON = value if value and request.version in versions.UNSHELVE_ZONE else {}
+        if "host" in wanted:
+            raise Fault(403, "Policy doesn't allow os_compute_api:os-shelve:unshelve_to_host to be performed.")
+        self._wanted.check_zone(wanted)
+        self._life.begin(request, row["id"], states.UNSHELVE)
 
     @action("confirmResize")
     def confirm(self, request: Request, row: ServerRow, value: Any) -> Answer:
@@ -239,9 +267,8 @@ class InstanceActions(Part):
         rows: Sequence[JSON] = self._of(request, id)
         more: JSON = {}
         if request.version in versions.ACTION_PAGES:
-            since = moment_of(request.one("changes-since"))
-            if since is not None:
-                rows = [row for row in rows if (moment_of(row["updated_at"]) or 0) >= since]
+            during = Period(request)
+            rows = [row for row in rows if during(row["updated_at"])]
             rows, more = self._links.page(request, rows, lambda row: row["request_id"], "links")
         return {"instanceActions": [self._view(id, row, request.version) for row in rows], **more}
 
@@ -252,6 +279,8 @@ class InstanceActions(Part):
             if row["request_id"] == request_id:
                 view = self._view(id, row, request.version)
                 if request.version in versions.EVENTS:
-                    view["events"] = [row["event"]] if row["event"] else []
+                    host = {"hostId": self._servers.host_id(row["project_id"])}
+                    more = host if request.version in versions.EVENT_HOST else {}
+                    view["events"] = [{**row["event"], **more}] if row["event"] else []
                 return {"instanceAction": view}
         raise Fault(404, f"Action for request_id {request_id} on instance {id} not found")

@@ -1,4 +1,4 @@
-"""Compute (Nova 2.1 to 2.60): the service, which puts its parts together; its words, zones and extensions."""
+"""Compute (Nova 2.1 to 2.93): the service, which puts its parts together; its words, zones and extensions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from faafo_lab.cloud.emulator.services.block_storage.api import Volume
 from faafo_lab.cloud.emulator.services.compute import states, versions
 from faafo_lab.cloud.emulator.services.compute.actions import Actions, InstanceActions, Rebuilding, SmallActions
 from faafo_lab.cloud.emulator.services.compute.attachments import Attachments
-from faafo_lab.cloud.emulator.services.compute.base import PREFIX
+from faafo_lab.cloud.emulator.services.compute.base import PREFIX, check_query
 from faafo_lab.cloud.emulator.services.compute.flavors import Flavors
 from faafo_lab.cloud.emulator.services.compute.interfaces import Interfaces
 from faafo_lab.cloud.emulator.services.compute.keypairs import UserKeys
@@ -25,6 +25,7 @@ from faafo_lab.cloud.emulator.services.compute.server_groups import ServerGroups
 from faafo_lab.cloud.emulator.services.compute.server_metadata import ServerMetadata, ServerTags
 from faafo_lab.cloud.emulator.services.compute.servers import Servers
 from faafo_lab.cloud.emulator.services.compute.snapshots import Snapshots
+from faafo_lab.cloud.emulator.services.compute.usage import Usage
 from faafo_lab.cloud.emulator.services.image.api import Image
 from faafo_lab.cloud.emulator.services.network.api import Network
 from faafo_lab.cloud.emulator.site import Site
@@ -36,7 +37,7 @@ class Compute(Service):
     prefix, type, name, endpoint = PREFIX, "compute", "nova", "/v2.1"
     PARTS = (
         *(Servers, ServerMetadata, ServerTags, Actions, SmallActions, Interfaces, Attachments, InstanceActions),
-        *(Flavors, UserKeys, ServerGroups, QuotaSets, Proxies),
+        *(Flavors, UserKeys, ServerGroups, QuotaSets, Usage, Proxies),
     )
     QUOTAS = QUOTAS
     ADDRESSES: ClassVar[Mapping[str, tuple[str, ...]]] = {"server": ("networks", "access_ipv4")}
@@ -53,6 +54,7 @@ class Compute(Service):
         self.actions = Actions(servers, self.small, self.interfaces, Rebuilding(servers), Snapshots(servers))
         self.metadata, self.tags, self.groups = ServerMetadata(servers), ServerTags(servers), ServerGroups(servers)
         self.instance_actions, self.keys, self.proxies = InstanceActions(servers), UserKeys(servers), Proxies(servers)
+        self.usage = Usage(servers)
         self.store.watch({"server"}, network.changed)
 
     def setup(self) -> None:
@@ -103,6 +105,8 @@ class Compute(Service):
         request.version = versions.OLDEST
         if not _is_old(request.path):
             request.version = versions.asked(request.headers)
+        if request.version in versions.STRICT and request.method == "GET":
+            check_query(request)
 
     def find(self, method: str, path: str) -> Found:
         """Nova's old v2 has the same operations, without microversions."""
@@ -149,11 +153,15 @@ class Compute(Service):
     @route("GET", "/v2.1/os-hypervisors")
     @route("GET", "/v2.1/os-hypervisors/detail")
     @route("GET", "/v2.1/os-services")
+    @route("POST", "/v2.1/os-aggregates")
+    @route("POST", "/v2.1/flavors")
     def machines(self, request: Request) -> JSON:
-        """What the cloud is made of, which only an administrator may see."""
+        """What the cloud is made of, which only an administrator may see and change."""
         kind, _, detail = request.path.split("/", 2)[2].partition("/")
         rules = {"os-availability-zone": "detail", "os-aggregates": "index"}
         rule = rules.get(kind, "list-detail" if detail else "list")
+        if request.method == "POST":
+            kind, rule = kind.replace("flavors", "os-flavor-manage"), "create"
         raise Fault(403, f"Policy doesn't allow os_compute_api:{kind}:{rule} to be performed.")
 
     @route("GET", "/v2.1/extensions")
@@ -167,6 +175,8 @@ class Compute(Service):
             "FloatingIpPools": "os-floating-ip-pools",
             "ServerGroups": "os-server-groups",
             "InstanceActions": "os-instance-actions",
+            "SimpleTenantUsage": "os-simple-tenant-usage",
+            "ImageSize": "image-size",
         }
         return {
             "extensions": [

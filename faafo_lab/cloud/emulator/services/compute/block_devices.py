@@ -14,26 +14,23 @@ from faafo_lab.cloud.emulator.common.forwarding import ask
 from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
 from faafo_lab.cloud.emulator.services.block_storage.api import Volume
-from faafo_lab.cloud.emulator.services.compute.base import only
+from faafo_lab.cloud.emulator.services.compute.base import is_true
 
 INVALID = "Block Device Mapping is Invalid: "
 _TEXT: JSON = {"type": ["string", "null"], "maxLength": 255}
 _NUMBER: JSON = {"type": ["integer", "string", "null"]}
-DEVICE = only(
-    {
-        "source_type": {"type": "string", "enum": ["volume", "image", "snapshot", "blank"]},
-        "destination_type": {"type": "string", "enum": ["local", "volume"]},
-        "delete_on_termination": {"type": ["boolean", "string", "null"]},
-        **dict.fromkeys(("boot_index", "volume_size"), _NUMBER),
-        **dict.fromkeys(("uuid", "device_name", "device_type", "disk_bus", "guest_format", "no_device"), _TEXT),
-    },
-    ["source_type"],
-)
+DEVICE: JSON = {
+    "source_type": {"type": "string", "enum": ["volume", "image", "snapshot", "blank"]},
+    "destination_type": {"type": "string", "enum": ["local", "volume"]},
+    "delete_on_termination": {"type": ["boolean", "string", "null"]},
+    **dict.fromkeys(("boot_index", "volume_size"), _NUMBER),
+    **dict.fromkeys(("uuid", "device_name", "device_type", "disk_bus", "guest_format", "no_device"), _TEXT),
+}
 _REFERENCES = {"image": "imageRef", "snapshot": "snapshot_id"}
 
 
 def asked(wanted: JSON, count: int) -> list[JSON]:
-    """The volumes that a new server wants: {"source", "uuid", "size", "root", "delete"}. Raises a 400 `Fault`."""
+    """The volumes that a new server wants: {"source", "uuid", "size", "root", "delete", …}. Raises a 400 `Fault`."""
     if wanted.get("block_device_mapping"):
         raise Fault(400, f"{INVALID}use block_device_mapping_v2.")
     devices = wanted.get("block_device_mapping_v2", [])
@@ -51,7 +48,7 @@ def asked(wanted: JSON, count: int) -> list[JSON]:
 def _asked(wanted: JSON, device: JSON, count: int) -> JSON | None:
     source, uuid = device["source_type"], device.get("uuid")
     to = device.get("destination_type", "local" if source in ("image", "blank") else "volume")
-    root, delete = str(device.get("boot_index")) == "0", str(device.get("delete_on_termination")).lower() == "true"
+    root, delete = str(device.get("boot_index")) == "0", is_true(device.get("delete_on_termination"))
     if device.get("no_device") or device.get("guest_format"):
         raise Fault(400, f"{INVALID}this cloud has no swap, and no devices to leave out.")
     if to == "local":
@@ -69,7 +66,8 @@ def _asked(wanted: JSON, device: JSON, count: int) -> JSON | None:
         raise Fault(400, f"{INVALID}a volume from {source} needs a volume_size above 0.")
     if source == "volume" and count > 1:
         raise Fault(400, "Cannot attach one or more volumes to multiple instances")
-    return {"source": source, "uuid": uuid, "size": size, "root": root, "delete": delete}
+    more = {"tag": device.get("tag"), "type": device.get("volume_type")}
+    return {"source": source, "uuid": uuid, "size": size, "root": root, "delete": delete, **more}
 
 
 async def volumes(request: Request, cinder: Volume, devices: list[JSON], count: int) -> list[list[JSON]]:
@@ -87,12 +85,13 @@ async def volumes(request: Request, cinder: Volume, devices: list[JSON], count: 
                     _check(cinder, request, device)
                 else:
                     body = {"size": device["size"], "name": "", _REFERENCES.get(device["source"], "source_volid"): id}
+                    body["volume_type"] = device["type"]
                     new = await ask(cinder, request, "POST", f"/v3/{request.project}/volumes", {"volume": body})
                     id = new["volume"]["id"]
                     made.append(id)
                     if device["root"] and new["volume"]["bootable"] != "true":
                         raise Fault(400, f"Block Device {device['uuid']} is not bootable.")
-                mine.append({"id": id, "root": device["root"], "delete": device["delete"], "tag": None})
+                mine.append({"id": id, "root": device["root"], "delete": device["delete"], "tag": device["tag"]})
     except Fault as fault:
         for id in made:
             cinder.discard(id)

@@ -66,7 +66,7 @@ class Flavors:
             "name": flavor.name,
             "ram": flavor.ram_mb,
             "disk": flavor.disk_gb,
-            "swap": "",
+            "swap": 0 if request.version in versions.STRICT else "",
             "OS-FLV-EXT-DATA:ephemeral": 0,
             "OS-FLV-DISABLED:disabled": False,
             "vcpus": flavor.vcpus,
@@ -74,7 +74,8 @@ class Flavors:
             "rxtx_factor": 1.0,
             "links": self._links.of("flavors", flavor.id),
         }
-        return {**view, "description": None} if request.version in versions.FLAVOR_DESCRIPTION else view
+        view |= {"description": None} if request.version in versions.FLAVOR_DESCRIPTION else {}
+        return {**view, "extra_specs": flavor.extra_specs} if request.version in versions.FLAVOR_SPECS else view
 
     @route("GET", "/v2.1/flavors")
     @route("GET", "/v2.1/flavors/detail")

@@ -12,6 +12,7 @@ import base64
 import ipaddress
 import os
 import re
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from faafo_lab.cloud.emulator.common.service import JSON
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import Guest, Hypervisor
 from faafo_lab.cloud.emulator.machinery.metadata.api import Document, Node
-from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
+from faafo_lab.cloud.emulator.services.block_storage.mounts import RESCUED, Mounts
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
 from faafo_lab.cloud.emulator.services.image.api import Image
@@ -66,22 +67,29 @@ class Guests:
         """A server's own directory: its disk and its console log."""
         return self.directories / id
 
+    def saved(self, id: str) -> Path:
+        """Where the disk of a server is while it is rescued."""
+        return self.directory(id) / RESCUED
+
     def guest(self, row: ServerRow) -> Guest:
         """The server as the hypervisor boots it."""
         flavor = FLAVORS[row["flavor_id"]]
+        rescue = row.get("rescue_image_id")
+        image = row.get("shelved_image_id") or rescue or row["image_id"]
+        new = rescue is not None and not (self.directory(row["id"]) / "disk").exists()
         return Guest(
             id=row["id"],
-            name=hostname(row["name"]),
+            name=row.get("hostname") or hostname(row["name"]),
             directory=str(self.directory(row["id"])),
             ports=str(self._hypervisor.ports_dir(row["id"])),
-            image_path=str(self._images.file(row["image_id"])),
+            image_path=str(self._images.file(image)),
             cores=flavor.cores,
             memory_mb=flavor.ram_mb,
             public_keys=(row["public_key"],) if row["public_key"] else (),
             user_data=row["user_data"],
             metadata=self._metadata(row),
             metadata_url=self._site.metadata_url,
-            first_boot=not row["booted"],
+            first_boot=not row["booted"] or new,
         )
 
     def told(self, row: ServerRow) -> Node:
@@ -95,7 +103,7 @@ class Guests:
         return {
             "uuid": row["id"],
             "name": row["name"],
-            "hostname": hostname(row["name"]),
+            "hostname": row.get("hostname") or hostname(row["name"]),
             "availability_zone": "nova",
             "launch_index": row["launch_index"],
             "project_id": row["project_id"],
@@ -126,13 +134,13 @@ def _openstack(
     server: ServerRow, told: JSON, network: Network, user_data: bytes | None, version: str
 ) -> dict[str, Any]:
     """The documents of one version: a later one has all that an earlier one has."""
-    meta_data = dict(told)
+    meta_data = {name: value for name, value in told.items() if name != "devices"}
     if version < "2015-10-15":
         del meta_data["project_id"]
     if version >= "2013-04-04":
         meta_data["random_seed"] = base64.b64encode(os.urandom(_SEED_BYTES)).decode()
-    if version >= "2016-06-30":
-        meta_data["devices"] = []
+    if version >= "2016-06-30":  # those with a tag
+        meta_data["devices"] = [*filter(itemgetter("tags"), told["devices"]), *_tagged_ports(server, network)]
     found: dict[str, Any] = {"meta_data.json": Document(meta_data)}
     if user_data is not None:
         found["user_data"] = user_data
@@ -143,6 +151,11 @@ def _openstack(
     if version >= "2016-10-06":
         found["vendor_data2.json"] = Document({})
     return found
+
+
+def _tagged_ports(server: ServerRow, network: Network) -> list[JSON]:
+    ports = [port for port in network.ports_of(server["id"]) if port.get("device_tag")]
+    return [{"type": "nic", "bus": "pci", "mac": port["mac_address"], "tags": [port["device_tag"]]} for port in ports]
 
 
 def _network_data(server: ServerRow, network: Network) -> JSON:

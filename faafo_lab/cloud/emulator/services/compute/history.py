@@ -105,6 +105,10 @@ class History:
         """The project's deleted servers, as far as they are remembered."""
         return self._deleted.where(project_id=project)
 
+    def buried(self) -> list[ServerRow]:
+        """Every project's deleted servers."""
+        return list(self._deleted)
+
     def was(self, server: str) -> ServerRow | None:
         """A deleted server's row."""
         return self._deleted.get(server)

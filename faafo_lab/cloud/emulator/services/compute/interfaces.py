@@ -12,26 +12,19 @@ from faafo_lab.cloud.emulator.common.actions import action
 from faafo_lab.cloud.emulator.common.schema import UUID
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, now, route
 from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.compute import states, versions
+from faafo_lab.cloud.emulator.services.compute import forms, states, versions
 from faafo_lab.cloud.emulator.services.compute.base import form, only
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
 from faafo_lab.cloud.emulator.services.compute.servers import Part
-from faafo_lab.cloud.emulator.services.compute.wanted import IPV4
 
 FIXED_IP = only({"ip_address": {"type": "string", "pattern": r"^[0-9.]{7,15}$"}}, ["ip_address"])
-ATTACH = form(
-    "interfaceAttachment",
-    only(
-        {
-            "net_id": {"type": "string", "pattern": UUID},
-            "port_id": {"type": "string", "pattern": UUID},
-            "fixed_ips": {"type": "array", "minItems": 1, "maxItems": 1, "items": FIXED_IP},
-        }
-    ),
-)
-
-GROUP = only({"name": {"type": "string", "minLength": 1, "maxLength": 255}}, ["name"])
-FLOATING = only({"address": IPV4, "fixed_address": IPV4}, ["address"])
+ATTACH: JSON = {
+    "net_id": {"type": "string", "pattern": UUID},
+    "port_id": {"type": "string", "pattern": UUID},
+    "fixed_ips": {"type": "array", "minItems": 1, "maxItems": 1, "items": FIXED_IP},
+}
+GROUP = only({"name": forms.TEXT}, ["name"])
+FLOATING = only({"address": forms.IPV4, "fixed_address": forms.IPV4}, ["address"])
 
 
 class Interfaces(Part):
@@ -41,25 +34,26 @@ class Interfaces(Part):
     def interfaces(self, request: Request, id: str) -> JSON:
         """A server's ports."""
         self._servers.find(request, id)
-        return {"interfaceAttachments": [_view(port) for port in self._network.ports_of(id)]}
+        return {"interfaceAttachments": [_view(request, port) for port in self._network.ports_of(id)]}
 
     @route("GET", "/v2.1/servers/{id}/os-interface/{port}")
     def interface(self, request: Request, id: str, port: str) -> JSON:
         """One of a server's ports."""
         self._servers.find(request, id)
-        return {"interfaceAttachment": _view(self._port(id, port))}
+        return {"interfaceAttachment": _view(request, self._port(id, port))}
 
     @route("POST", "/v2.1/servers/{id}/os-interface")
     def attach_interface(self, request: Request, id: str) -> JSON:
         """Give a server a port: one that is there, or a new one on a network."""
         row = self._servers.find(request, id)
-        wanted = request.parse(ATTACH)["interfaceAttachment"]
+        tag = {"tag": forms.TAG} if request.version in versions.ATTACHED_TAGS else {}
+        wanted = request.parse(form("interfaceAttachment", only({**ATTACH, **tag})))["interfaceAttachment"]
         if "net_id" in wanted and "port_id" in wanted:
             raise Fault(400, "Must not input both network_id and port_id")
         if "fixed_ips" in wanted and "net_id" not in wanted:
             raise Fault(400, "Must input network_id when request IP address")
         states.ATTACH_PORT.check(row)
-        names = {"port": "port_id", "uuid": "net_id"}
+        names = {"port": "port_id", "uuid": "net_id", "tag": "tag"}
         asked = {theirs: wanted[ours] for theirs, ours in names.items() if ours in wanted}
         if "fixed_ips" in wanted:
             asked["fixed_ip"] = wanted["fixed_ips"][0]["ip_address"]
@@ -74,7 +68,7 @@ class Interfaces(Part):
                 self._life.history.done(request, id, states.ATTACH_PORT)
         except Fault as fault:
             raise Fault(403 if fault.type == "OverQuota" else 400, fault.message) from None
-        return {"interfaceAttachment": _view(port)}
+        return {"interfaceAttachment": _view(request, port)}
 
     @route("DELETE", "/v2.1/servers/{id}/os-interface/{port}")
     def detach_interface(self, request: Request, id: str, port: str) -> Answer:
@@ -168,8 +162,10 @@ class Interfaces(Part):
             raise Fault(fault.status if fault.status in (403, 404) else 400, fault.message) from None
 
 
-def _view(port: Row) -> JSON:
+def _view(request: Request, port: Row) -> JSON:
+    tag = {"tag": port.get("device_tag")} if request.version in versions.SHOWN_TAGS else {}
     return {
+        **tag,
         "net_id": port["network_id"],
         "port_id": port["id"],
         "mac_addr": port["mac_address"],

@@ -27,10 +27,15 @@ NAME: JSON = {
     "pattern": r"^[a-zA-Z0-9 _-]+$",
     "wanted": f"Only expected characters: [_- {string.digits}{string.ascii_letters}]",
 }
+MORE_NAMES: JSON = {
+    **NAME,
+    "pattern": r"^[a-zA-Z0-9 @._-]+$",
+    "wanted": f"Only expected characters: [@._- {string.digits}{string.ascii_letters}]",
+}
 
 
 class UserKeys(Part):
-    """Key pairs: 2.2 has types (only SSH keys here), 2.10 users (only one's own), 2.35 pages."""
+    """Key pairs: 2.2 has types, 2.10 users (only one's own), 2.35 pages; from 2.92 on none is made here."""
 
     @property
     def _keys(self) -> Table[KeyRow]:
@@ -65,11 +70,14 @@ class UserKeys(Part):
 
     def _asked(self, request: Request) -> JSON:
         properties: JSON = {"name": NAME, "public_key": {"type": "string"}}
+        required = ["name"]
         if request.version in versions.KEY_TYPES:
             properties["type"] = {"type": "string", "enum": ["ssh", "x509"]}
         if request.version in versions.KEY_USERS:
             properties["user_id"] = {"type": "string"}
-        wanted: JSON = request.parse(form("keypair", only(properties, ["name"])))["keypair"]
+        if request.version in versions.KEYS_IMPORTED:
+            properties["name"], required = MORE_NAMES, ["name", "public_key"]
+        wanted: JSON = request.parse(form("keypair", only(properties, required)))["keypair"]
         self._only_own(request, wanted.get("user_id"))
         return wanted
 

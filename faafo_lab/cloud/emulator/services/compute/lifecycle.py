@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, now
 from faafo_lab.cloud.emulator.common.store import Row, Table
-from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
+from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor, HypervisorError
 from faafo_lab.cloud.emulator.services.block_storage import files
 from faafo_lab.cloud.emulator.services.block_storage.api import Volume
 from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
@@ -63,6 +64,11 @@ class Lifecycle:
             states.RESIZE: self._resize,
             states.FINISH_RESIZE: self._finish_resize,
             states.REVERT: self._revert,
+            states.RESCUE: self._rescue,
+            states.UNRESCUE: self._unrescue,
+            states.SHELVE: self._shelve,
+            states.OFFLOAD: self._clear,
+            states.UNSHELVE: self._unshelve,
         }
 
     # What a client asks for
@@ -76,11 +82,11 @@ class Lifecycle:
         """Note that a client has asked for an action that is allowed, change the row, and begin the `work` or steps."""
         self.history.begin(request, id, action)
         self._set(id, task_state=action.task, **changes)
-        self.tasks.begin(id, work or self._do(id, action))
+        self.tasks.begin(id, work or self.take(id, action))
 
     def build(self, id: str) -> None:
         """Build a new server."""
-        self.tasks.begin(id, self._do(id, states.CREATE))
+        self.tasks.begin(id, self.take(id, states.CREATE))
 
     def confirm(self, request: Request, row: ServerRow) -> None:
         """Forget the old flavor of a server that was resized. Raises a 409 `Fault`."""
@@ -93,7 +99,7 @@ class Lifecycle:
         """Kill it and remove all that it had, whatever is being done with it; a snapshot that is being taken, too."""
         if self.servers[id]["task_state"] != states.DELETE.task:
             self._set(id, task_state=states.DELETE.task)
-            self.tasks.begin(id, self._do(id, states.DELETE), now=True)
+            self.tasks.begin(id, self.take(id, states.DELETE), now=True)
         self.forget_snapshot(id)
 
     def forget_snapshot(self, id: str) -> None:
@@ -103,15 +109,17 @@ class Lifecycle:
             return
         with self._site.store.transaction():
             self._images.discard(image)
-            task = None if row["task_state"] == states.SNAPSHOT.task else row["task_state"]
-            self.servers.update(id, task_state=task, snapshot_id=None)
+            off = IS_OFF if row["task_state"] == states.SHELVE.task else {}
+            task = None if row["task_state"] in states.PICTURES else row["task_state"]
+            self.servers.update(id, **off, task_state=task, snapshot_id=None)
 
     # A server's ports
 
     def connect(self, row: ServerRow, wanted: JSON) -> Row:
         """Give the server a port: one that it brings, or a new one. Raises a `Fault`."""
         network = self._network
-        owned = {"device_id": row["id"], "device_owner": "compute:nova", "status": "ACTIVE"}
+        owned = {"device_id": row["id"], "device_owner": "compute:nova", "status": "ACTIVE", "device_tag": None}
+        owned |= {"device_tag": wanted["tag"]} if "tag" in wanted else {}
         if port := network.ports.table.get(wanted.get("port")):
             return network.ports.touch(port["id"], **owned)
         if "port" in wanted:
@@ -125,7 +133,7 @@ class Lifecycle:
         """Take a port off the server: one that its owner made stays."""
         ports = self._network.ports
         if any(wanted.get("port") == port["id"] for wanted in row["networks"]):
-            ports.touch(port["id"], device_id="", device_owner="", status="DOWN")
+            ports.touch(port["id"], device_id="", device_owner="", device_tag=None, status="DOWN")
         else:
             ports.remove(port["id"])
 
@@ -134,7 +142,7 @@ class Lifecycle:
     def _set(self, id: str, **changes: Any) -> None:
         self.servers.update(id, **changes, updated=now())
 
-    async def _do(self, id: str, action: Action) -> None:
+    async def take(self, id: str, action: Action) -> None:
         """Take an action's steps; then the server is what the table says, but for what they say."""
         changes = await self._steps[action](id) or {}
         if id in self.servers:
@@ -166,15 +174,16 @@ class Lifecycle:
             return await self._boot(id)
 
     def _find_host(self, row: ServerRow) -> None:
-        """There is one host: of a group that wants different ones it takes one server. Raises a `Fault`."""
+        """There is one host: of a group that wants different ones it takes one server, or what a rule says."""
         groups: Table[GroupRow] = self._site.store.table("server_group")
         group = groups.get(row.get("server_group_id"))
         if group is None or group["policy"] != "anti-affinity":
             return
-        for other in self.servers.where(server_group_id=group["id"]):
-            there = other["launched_at"] or other["task_state"] in ("networking", "block_device_mapping", "spawning")
-            if there and other["id"] != row["id"]:
-                raise Fault(500, "No valid host was found. There are not enough hosts available.")
+        on_host = ("networking", "block_device_mapping", "spawning")
+        others = [each for each in self.servers.where(server_group_id=group["id"]) if each["id"] != row["id"]]
+        there = [each for each in others if each["launched_at"] or each["task_state"] in on_host]
+        if len(there) >= group.get("rules", {}).get("max_server_per_host", 1):
+            raise Fault(500, "No valid host was found. There are not enough hosts available.")
 
     async def _attach(self, row: ServerRow) -> None:
         """Attach the volumes that it boots with, as soon as they are filled. Raises a `Fault`."""
@@ -200,8 +209,9 @@ class Lifecycle:
         """Boot the server, new or not."""
         guest = self.guests.guest(self.servers[id])
         Path(guest.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+        saved = os.path.lexists(self.guests.saved(id))  # then another disk is in its place
         for each in self.servers[id].get("volumes", []):
-            if each["root"]:
+            if each["root"] and not saved:
                 with contextlib.suppress(FileExistsError):
                     Path(guest.directory, "disk").symlink_to(f"../../volumes/{each['id']}")
         self._volumes.mounts.plug(id)
@@ -249,10 +259,60 @@ class Lifecycle:
         was_active = row.get("old_vm_state") == "active"
         return {**(await self._boot(id) if was_active else IS_OFF), "old_vm_state": None}
 
+    async def _rescue(self, id: str) -> Changes:
+        """Boot it from another image, with its own disk among its volumes."""
+        await self._shutdown(id)
+        saved = self.guests.saved(id)
+        if not os.path.lexists(saved):
+            (self.guests.directory(id) / "disk").rename(saved)
+        try:
+            changes = await self._boot(id)
+        except HypervisorError:
+            await self._restore_disk(id)
+            raise
+        self.hypervisor.console(id, "rescue: the server's own disk is $INSTANCE_VOLUMES/rescued")
+        return changes
+
+    async def _unrescue(self, id: str) -> Changes:
+        """Boot it from its own disk again."""
+        await self._shutdown(id)
+        await self._restore_disk(id)
+        return await self._boot(id)
+
+    async def _restore_disk(self, id: str) -> None:
+        """Put its own disk in place of the one that it is rescued with, which goes."""
+        disk, saved = self.guests.directory(id) / "disk", self.guests.saved(id)
+        if os.path.lexists(saved):
+            await asyncio.to_thread(files.clear, disk)
+            saved.rename(disk)
+        self._set(id, rescue_image_id=None)
+
+    async def halt(self, row: ServerRow) -> None:
+        """Shut it down before its disk becomes the image of a shelved server."""
+        if row["vm_state"] in ("paused", "suspended"):
+            await self.hypervisor.thaw(row["id"])
+        await self._shutdown(row["id"])
+        self._set(row["id"], power_state=SHUT_DOWN)
+
+    async def _shelve(self, id: str) -> None:
+        """Remove what it has on its host; an image has its disk by then, unless that is a volume."""
+        row = self.servers[id]
+        await self.halt(row)
+        image = row.get("snapshot_id")
+        self._set(id, vm_state="shelved", task_state=states.OFFLOAD.task, shelved_image_id=image)
+        await self._clear(id)
+
+    async def _unshelve(self, id: str) -> Changes:
+        """Boot it from the image that has its disk, which goes then."""
+        changes = await self._again(id)
+        self._images.drop(self.servers[id].get("shelved_image_id"))
+        return {**changes, "shelved_image_id": None}
+
     async def _delete(self, id: str) -> None:
         await self.hypervisor.kill(id)
         await asyncio.to_thread(files.remove, self.guests.directory(id))
         row = self.servers[id]
+        self._images.drop(row.get("shelved_image_id"))
         self._volumes.mounts.release(id)
         for each in row.get("volumes", []):
             if each["delete"]:
@@ -273,7 +333,7 @@ class Lifecycle:
         state = self.servers[id]["vm_state"] if id in self.servers else None
         if state in ("active", "paused", "suspended"):
             self._set(id, **IS_OFF)
-        elif state == "resized":
+        elif state in ("resized", "rescued"):
             self._set(id, power_state=SHUT_DOWN)
 
     # The cloud's own start and stop
@@ -294,7 +354,7 @@ class Lifecycle:
                 self._set(id, **IS_OFF, task_state=None)
             elif action is not None:
                 self._set(id, task_state=action.task, power_state=NO_STATE)
-                self.tasks.begin(id, self._do(id, action))
+                self.tasks.begin(id, self.take(id, action))
 
     async def close(self) -> None:
         """At the emulator's end: stop what is being done, and give the servers' services a little time."""

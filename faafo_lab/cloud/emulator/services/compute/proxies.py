@@ -18,9 +18,10 @@ from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request
 from faafo_lab.cloud.emulator.services.compute import versions
 from faafo_lab.cloud.emulator.services.compute.attachments import attachment_view
 from faafo_lab.cloud.emulator.services.compute.base import form, number
+from faafo_lab.cloud.emulator.services.compute.forms import NAME
 from faafo_lab.cloud.emulator.services.compute.server_filters import moment_of
 from faafo_lab.cloud.emulator.services.compute.servers import Part, Servers
-from faafo_lab.cloud.emulator.services.compute.wanted import NAME
+from faafo_lab.cloud.emulator.services.image.schemas import BASE, READ_ONLY
 
 F = TypeVar("F", bound=Callable[..., Any])
 TEXT: JSON = {"type": ["string", "null"], "maxLength": 255}
@@ -53,13 +54,7 @@ IMAGE_FILTERS = {  # Nova's name: Glance's
     "minRam": "min_ram",
     "minDisk": "min_disk",
 }
-NO_PROPERTIES = frozenset(  # what images have besides their properties
-    (
-        *("id", "name", "status", "visibility", "protected", "os_hidden", "owner", "container_format", "disk_format"),
-        *("min_ram", "min_disk", "checksum", "os_hash_algo", "os_hash_value", "size", "virtual_size", "created_at"),
-        *("updated_at", "tags", "self", "file", "schema", "stores", "locations", "direct_url"),
-    )
-)
+NO_PROPERTIES = {*BASE, *READ_ONLY, "stores", "locations"}
 NETWORK_FIELDS = (  # of nova-network, which had them; Neutron's networks have none
     *("id", "label", "cidr", "gateway", "netmask", "broadcast", "dns1", "dns2", "cidr_v6", "gateway_v6"),
     *("netmask_v6",),

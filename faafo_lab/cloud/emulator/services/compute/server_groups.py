@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, route
 from faafo_lab.cloud.emulator.common.store import Table
-from faafo_lab.cloud.emulator.services.compute import versions
+from faafo_lab.cloud.emulator.services.compute import forms, versions
 from faafo_lab.cloud.emulator.services.compute.base import PAGER, form, number, only
 from faafo_lab.cloud.emulator.services.compute.rows import GroupRow
 from faafo_lab.cloud.emulator.services.compute.servers import Part
-from faafo_lab.cloud.emulator.services.compute.wanted import NAME
 
 POLICIES = ["anti-affinity", "affinity"]
 SOFT = ["soft-anti-affinity", "soft-affinity"]  # since 2.15
+RULES = only({"max_server_per_host": forms.COUNT})
 
 
 class ServerGroups(Part):
@@ -26,13 +26,11 @@ class ServerGroups(Part):
 
     def _view(self, row: GroupRow, version: tuple[int, int]) -> JSON:
         members = [each["id"] for each in self._servers.table.where(server_group_id=row["id"])]
-        view = {
-            "id": row["id"],
-            "name": row["name"],
-            "policies": [row["policy"]],
-            "members": sorted(members),
-            "metadata": {},
-        }
+        view: JSON = {"id": row["id"], "name": row["name"], "members": sorted(members)}
+        if version in versions.GROUP_POLICY:
+            view |= {"policy": row["policy"], "rules": row.get("rules", {})}
+        else:
+            view |= {"policies": [row["policy"]], "metadata": {}}
         if version in versions.GROUP_OWNERS:
             view |= {"project_id": row["project_id"], "user_id": row["user_id"]}
         return view
@@ -55,16 +53,24 @@ class ServerGroups(Part):
     @route("POST", "/v2.1/os-server-groups")
     def create_server_group(self, request: Request) -> JSON:
         """Make a server group."""
-        policies = POLICIES + (SOFT if request.version in versions.SOFT_POLICIES else [])
-        one = {"type": "array", "minItems": 1, "maxItems": 1, "items": {"enum": policies}}
-        definition = form("server_group", only({"name": NAME, "policies": one}, ["name", "policies"]))
-        wanted = request.parse(definition)["server_group"]
+        policy = {"enum": POLICIES + (SOFT if request.version in versions.SOFT_POLICIES else [])}
+        if request.version in versions.GROUP_POLICY:
+            fields, required = {"name": forms.NAME, "policy": policy, "rules": RULES}, ["name", "policy"]
+        else:
+            one = {"type": "array", "minItems": 1, "maxItems": 1, "items": policy}
+            fields, required = {"name": forms.NAME, "policies": one}, ["name", "policies"]
+        wanted = request.parse(form("server_group", only(fields, required)))["server_group"]
+        chosen = wanted["policy"] if "policy" in wanted else wanted["policies"][0]
+        rules = {name: int(value) for name, value in wanted.get("rules", {}).items()}
+        if rules and chosen != "anti-affinity":
+            raise Fault(400, "Only anti-affinity policy supports rules.")
         if 0 <= self._quotas.limit("server_groups") <= len(self._own(request)):
             raise Fault(403, "Quota exceeded, too many server groups.")
         row: GroupRow = {
             "id": new_id(),
             "name": wanted["name"],
-            "policy": wanted["policies"][0],
+            "policy": chosen,
+            "rules": rules,
             "project_id": request.project,
             "user_id": request.token.user_id,
         }

@@ -9,11 +9,10 @@ from urllib.parse import quote
 
 from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, now, route
-from faafo_lab.cloud.emulator.services.compute import versions
+from faafo_lab.cloud.emulator.services.compute import forms, versions
 from faafo_lab.cloud.emulator.services.compute.base import form, only
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
 from faafo_lab.cloud.emulator.services.compute.servers import Part
-from faafo_lab.cloud.emulator.services.compute.wanted import METADATA, TAG, TAGS
 
 
 class ServerMetadata(Part):
@@ -35,7 +34,7 @@ class ServerMetadata(Part):
     def set_metadata(self, request: Request, id: str) -> JSON:
         """Add to a server's metadata (POST), or replace all of it (PUT)."""
         row = self._servers.find_unlocked(request, id)
-        wanted = request.parse(form("metadata", METADATA))["metadata"]
+        wanted = request.parse(form("metadata", forms.METADATA))["metadata"]
         kept = {**row["metadata"], **wanted} if request.method == "POST" else wanted
         return {"metadata": self._keep_metadata(id, kept)}
 
@@ -53,7 +52,7 @@ class ServerMetadata(Part):
     def set_metadata_item(self, request: Request, id: str, key: str) -> JSON:
         """Set one item of a server's metadata."""
         row = self._servers.find_unlocked(request, id)
-        one = {**METADATA, "minProperties": 1, "maxProperties": 1}
+        one = {**forms.METADATA, "minProperties": 1, "maxProperties": 1}
         wanted = request.parse(form("meta", one))["meta"]
         if key not in wanted:
             raise Fault(400, "Request body and URI mismatch")
@@ -90,7 +89,7 @@ class ServerTags(Part):
     def replace_tags(self, request: Request, id: str) -> JSON:
         """Give a server these tags in place of the ones it has."""
         self._tagged(request, id)
-        wanted = list(dict.fromkeys(request.parse(only({"tags": TAGS}, ["tags"]))["tags"]))
+        wanted = list(dict.fromkeys(request.parse(only({"tags": forms.TAGS}, ["tags"]))["tags"]))
         self._servers.table.update(id, tags=wanted)
         return {"tags": wanted}
 
@@ -113,8 +112,8 @@ class ServerTags(Part):
         tags = self._tagged(request, id)
         if tag in tags:
             return Answer(204)
-        schema.check({"tags": [*tags, tag]}, {"type": "object", "properties": {"tags": TAGS}})
-        schema.check(tag, TAG)
+        schema.check({"tags": [*tags, tag]}, {"type": "object", "properties": {"tags": forms.TAGS}})
+        schema.check(tag, forms.TAG)
         self._servers.table.update(id, tags=[*tags, tag])
         return Answer(201, None, {"Location": f"{self._links.root}/v2.1/servers/{id}/tags/{quote(tag)}"})
 

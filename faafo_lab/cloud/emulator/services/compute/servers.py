@@ -17,40 +17,37 @@ from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
 from faafo_lab.cloud.emulator.services.block_storage.api import Volume
-from faafo_lab.cloud.emulator.services.compute import block_devices, states, versions
-from faafo_lab.cloud.emulator.services.compute.base import Links, form, only
+from faafo_lab.cloud.emulator.services.compute import block_devices, forms, states, versions
+from faafo_lab.cloud.emulator.services.compute.base import FALSE, TRUE, Links, is_true
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
+from faafo_lab.cloud.emulator.services.compute.guests import hostname
 from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
 from faafo_lab.cloud.emulator.services.compute.quotas import claim
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
 from faafo_lab.cloud.emulator.services.compute.server_filters import Filters, in_order
-from faafo_lab.cloud.emulator.services.compute.wanted import DESCRIPTION, IPV4, IPV6, NAME, Wanted, create_schema
+from faafo_lab.cloud.emulator.services.compute.wanted import Wanted
 from faafo_lab.cloud.emulator.services.image.api import Image
 from faafo_lab.cloud.emulator.services.network.api import Network
 from faafo_lab.cloud.emulator.site import Site
 
 PROGRESSING = frozenset(("ACTIVE", "BUILD", "MIGRATING", "REBUILD", "RESIZE", "VERIFY_RESIZE"))  # those that show it
-CHANGED = frozenset(  # what the answer to a change shows
+CHANGED = frozenset(  # what the answer to a change shows until 2.75
     (
         *("id", "name", "status", "tenant_id", "user_id", "metadata", "hostId", "image", "flavor", "created"),
         *("updated", "addresses", "accessIPv4", "accessIPv6", "links", "OS-DCF:diskConfig", "progress", "fault"),
-        *("locked", "description", "tags"),
+        *("locked", "locked_reason", "description", "tags", "server_groups", "trusted_image_certificates"),
+        "OS-EXT-SRV-ATTR:hostname",
     )
 )
-
 LATER: tuple[
     tuple[Versions, str, Any], ...
 ] = (  # the microversions that show a field, and what it is in rows that have none
     (versions.LOCKED, "locked", False),
     (versions.DESCRIPTION, "description", None),
     (versions.TAGS, "tags", []),
+    (versions.CERTIFICATES, "trusted_image_certificates", None),
+    (versions.LOCK_REASON, "locked_reason", None),
 )
-UPDATE: JSON = {
-    "name": NAME,
-    "accessIPv4": IPV4,
-    "accessIPv6": IPV6,
-    "OS-DCF:diskConfig": {"type": "string", "enum": ["AUTO", "MANUAL"]},
-}
 
 
 class Servers:
@@ -69,12 +66,14 @@ class Servers:
     @route("POST", "/v2.1/servers")
     async def create(self, request: Request) -> Answer:
         """Create one or several servers; they are built in the background."""
-        body, checked = request.parse(create_schema(request.version)), self.wanted
+        body, checked = request.parse(forms.create(request.version)), self.wanted
         wanted, group = body["server"], checked.server_group(request, body)
         least = int(wanted.get("min_count", 1))
         most = int(wanted.get("max_count", least))
         if least > most:
             raise Fault(400, "min_count must be <= max_count")
+        if most > 1 and "hostname" in wanted:
+            raise Fault(400, "Several servers cannot have one hostname: leave it out, and each is called as its name.")
         flavor = checked.flavor(wanted)
         devices = block_devices.asked(wanted, most)
         image = None if any(each["root"] for each in devices) else checked.image(request, wanted, flavor)
@@ -82,6 +81,7 @@ class Servers:
         groups = checked.groups(request, wanted)
         networks = checked.networks(request, wanted, most)
         checked.check_metadata(wanted)
+        checked.check_certificates(wanted)
         checked.check_zone(wanted)
         count = claim(self.quotas, request.project, flavor, least, most)
         password = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(12))
@@ -91,6 +91,7 @@ class Servers:
         reservation = "r-" + secrets.token_hex(4)
         with self.site.store.transaction():
             for number in range(count):
+                name = wanted["name"] if most == 1 else f"{wanted['name']}-{number + 1}"
                 row: ServerRow = {
                     "id": new_id(),
                     "project_id": request.project,
@@ -104,12 +105,13 @@ class Servers:
                     "metadata": wanted.get("metadata", {}),
                     "groups": [each["id"] for each in groups],
                     "networks": networks,
-                    "config_drive": str(wanted.get("config_drive") or "").lower() in ("true", "1", "yes", "on"),
+                    "config_drive": is_true(wanted.get("config_drive")),
                     "disk_config": "MANUAL",
                     "access_ipv4": "",
                     "access_ipv6": "",
                     "description": None if request.version in versions.DESCRIPTION else wanted["name"],
-                    "name": wanted["name"] if most == 1 else f"{wanted['name']}-{number + 1}",
+                    "name": name,
+                    "hostname": hostname(name),
                     "tags": list(dict.fromkeys(wanted.get("tags", []))),
                     "server_group_id": group["id"] if group else None,
                     "locked": False,
@@ -124,11 +126,11 @@ class Servers:
                     "booted": False,
                     "fault": None,
                 }
-                rows.append(self.table.update(self.table.put(row)["id"], **{**settable(wanted), "name": row["name"]}))
+                rows.append(self.table.update(self.table.put(row)["id"], **{**settable(wanted), "name": name}))
                 self.life.history.begin(request, row["id"], states.CREATE)
         for row in rows:
             self.life.build(row["id"])
-        if str(wanted.get("return_reservation_id", "")).lower() == "true":
+        if is_true(wanted.get("return_reservation_id")):
             return Answer(202, {"reservation_id": reservation})
         first = rows[0]
         view = {
@@ -155,10 +157,13 @@ class Servers:
         states.unlocked(row)
         return row
 
+    def host_id(self, project: str) -> str:
+        """How a project knows the host."""
+        return hashlib.sha224(f"{project}{self.site.name}".encode()).hexdigest()
+
     def _view(self, row: ServerRow, ports: list[Row], version: tuple[int, int]) -> JSON:
         """A server as Nova shows it."""
         placed = has_host(row)
-        host = hashlib.sha224(f"{row['project_id']}{self.site.name}".encode()).hexdigest()
         volumes = self.volumes.mounts.of(row["id"])
         view: JSON = {
             "id": row["id"],
@@ -167,7 +172,7 @@ class Servers:
             "tenant_id": row["project_id"],
             "user_id": row["user_id"],
             "metadata": row["metadata"],
-            "hostId": host if placed else "",
+            "hostId": self.host_id(row["project_id"]) if placed else "",
             "image": row["image_id"] and {"id": row["image_id"], "links": self.links.of("images", row["image_id"])[1:]},
             "flavor": {"id": row["flavor_id"], "links": self.links.of("flavors", row["flavor_id"])[1:]},
             "created": row["created"],
@@ -202,6 +207,8 @@ class Servers:
     def _later(self, row: ServerRow, version: tuple[int, int]) -> JSON:
         """What later microversions show of a server besides."""
         more: JSON = {name: row.get(name, old) for there, name, old in LATER if version in there}
+        if version in versions.HOSTNAME:
+            more["OS-EXT-SRV-ATTR:hostname"] = row.get("hostname") or hostname(row["name"])
         if version in versions.FLAVOR_INSIDE:
             flavor = FLAVORS[row["flavor_id"]]
             more["flavor"] = {
@@ -215,9 +222,19 @@ class Servers:
             }
         return more
 
-    def short_view(self, request: Request, row: ServerRow) -> JSON:
-        """A server as the answer to a change shows it."""
+    def whole_view(self, request: Request, row: ServerRow) -> JSON:
+        """A server as it is shown alone."""
         view = self._view(row, self.network.ports_of(row["id"]), request.version)
+        group = row.get("server_group_id")
+        there = group is not None and group in self.site.store.table("server_group")
+        groups = {"server_groups": [group] if there else []} if request.version in versions.GROUPS_INSIDE else {}
+        return {**view, **groups}
+
+    def changed_view(self, request: Request, row: ServerRow) -> JSON:
+        """A server as the answer to a change shows it."""
+        view = self.whole_view(request, row)
+        if request.version in versions.STRICT:
+            return view
         short = {name: value for name, value in view.items() if name in CHANGED}
         return {**short, "addresses": _plain(view["addresses"])}
 
@@ -240,7 +257,7 @@ class Servers:
         )
         project = (request.one("project_id") or request.one("tenant_id")) if everybody else request.project
         rows = self.table.where(project_id=project) if project else list(self.table)
-        if fits.since is not None:
+        if fits.during:
             rows += self.life.history.deleted(request.project)
         found = [row for row in rows if fits(row)]
         return self.links.page(request, in_order(found, request), lambda row: row["id"], "servers_links")
@@ -266,7 +283,7 @@ class Servers:
     @route("GET", "/v2.1/servers/{id}")
     def show(self, request: Request, id: str) -> JSON:
         """Show a server."""
-        return {"server": self._view(self.find(request, id), self.network.ports_of(id), request.version)}
+        return {"server": self.whole_view(request, self.find(request, id))}
 
     @route("GET", "/v2.1/servers/{id}/ips")
     def addresses(self, request: Request, id: str) -> JSON:
@@ -288,10 +305,9 @@ class Servers:
     def update(self, request: Request, id: str) -> JSON:
         """Change a server's name, description or access addresses."""
         self.find(request, id)
-        fields = {**UPDATE, "description": DESCRIPTION} if request.version in versions.DESCRIPTION else UPDATE
-        wanted = request.parse(form("server", only(fields)))["server"]
+        wanted = request.parse(forms.change(request.version))["server"]
         row = self.table.update(id, **settable(wanted), updated=now())
-        return {"server": self.short_view(request, row)}
+        return {"server": self.changed_view(request, row)}
 
     @route("DELETE", "/v2.1/servers/{id}")
     def delete(self, request: Request, id: str) -> Answer:
@@ -316,17 +332,17 @@ def _all_tenants(text: str | None) -> bool:
     """Whether a query asks for everybody's servers: by a word for true, or by none. Raises a 400 `Fault`."""
     if text is None:
         return False
-    yes, no = ("1", "on", "t", "true", "y", "yes"), ("0", "f", "false", "n", "no", "off")
-    if text.lower() not in (*yes, *no, ""):
-        known = ", ".join(repr(word) for word in sorted((*yes, *no)))
+    if text.lower() not in (*TRUE, *FALSE, ""):
+        known = ", ".join(repr(word) for word in sorted((*TRUE, *FALSE)))
         raise Fault(400, f"Unrecognized value {text!r}, acceptable values are: {known}")
-    return text.lower() not in no
+    return text.lower() not in FALSE
 
 
 def has_host(row: ServerRow) -> bool:
     """Whether a server is on a host: not while it is scheduled, nor where no host took it."""
     return not row.get("hostless") and (
-        row["vm_state"] != "building" or row["task_state"] in ("block_device_mapping", "spawning")
+        (row["vm_state"] not in ("building", "shelved_offloaded"))
+        or row["task_state"] in ("block_device_mapping", "spawning")
     )
 
 
@@ -340,7 +356,7 @@ def _plain(addresses: JSON) -> JSON:
 
 def settable(wanted: JSON) -> JSON:
     """What a client may set of a server at any time, as its row has it."""
-    fields: JSON = {name: wanted[name] for name in ("name", "description") if name in wanted}
+    fields: JSON = {name: wanted[name] for name in ("name", "description", "hostname") if name in wanted}
     for name, field in (("accessIPv4", "access_ipv4"), ("accessIPv6", "access_ipv6")):
         if name in wanted:
             fields[field] = str(ipaddress.ip_address(wanted[name]))

@@ -30,9 +30,9 @@ class Image(Service):
 
     def __init__(self, site: Site, tokens: Tokens) -> None:
         super().__init__(site, tokens)
-        self.images = self.data = images = Images(site, self.url)
-        # What other services ask: an image, whether a project may see it, where its data is
-        self.get, self.visible, self.file = images.table.get, images.visible, images.file
+        self.images = images = Images(site, self.url)
+        # What other services ask: an image, whether a project may see it, where its data is; and have it removed
+        self.get, self.visible, self.file, self.drop = images.table.get, images.visible, images.file, images.drop
         self.members = Members(images)
         self.schemas = Schemas()
 

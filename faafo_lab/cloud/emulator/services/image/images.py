@@ -146,12 +146,18 @@ class Images:
         row = self.own(request, id, "delete_image")
         if row["protected"]:
             raise Fault(403, f"Image {id} is protected and cannot be deleted.")
+        self.drop(id)
+        return Answer(204)
+
+    def drop(self, id: str | None) -> None:
+        """Remove an image and its data, if it is there."""
+        if id is None or id not in self.table:
+            return
         with self._store.transaction():
             self.table.delete(id)
             for member in self.members.where(image_id=id):
                 self.members.delete(member["id"])
         self.file(id).unlink(missing_ok=True)
-        return Answer(204)
 
     @route("POST", "/v2/images/{id}/actions/deactivate")
     @route("POST", "/v2/images/{id}/actions/reactivate")

@@ -31,6 +31,7 @@ from faafo_lab.cloud.emulator.services.network.sharing import AddressGroups, Add
 from faafo_lab.cloud.emulator.services.network.subnetpools import SubnetPools
 from faafo_lab.cloud.emulator.services.network.subnets import Subnets
 from faafo_lab.cloud.emulator.services.network.tags import Tags
+from faafo_lab.cloud.emulator.services.network.topologies import Topologies
 from faafo_lab.cloud.emulator.services.network.words import refused
 from faafo_lab.cloud.emulator.site import Site
 
@@ -43,7 +44,7 @@ class Network(Service):
     """The network service."""
 
     prefix, type, name = "/networking", "network", "neutron"
-    PARTS = (*KINDS, Tags, Extensions, QuotaSets)
+    PARTS = (*KINDS, Tags, Topologies, Extensions, QuotaSets)
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"kind": tuple(kind.path() for kind in KINDS)}
     QUOTAS = QUOTAS
     ADDRESSES: ClassVar[Mapping[str, tuple[str, ...]]] = {kind.name: kind.addressed for kind in KINDS}
@@ -72,7 +73,7 @@ class Network(Service):
         kinds = [each for each in vars(self).values() if isinstance(each, Collection)]
         self.collections = {kind.path(): kind for kind in kinds}
         self.tags = Tags(self.collection)
-        self.extensions = Extensions()
+        self.topologies, self.extensions = Topologies(self), Extensions()
         self._applying: asyncio.Handle | None = None
         self._apply_at = 0.0  # by the loop's clock
         watched = {"port", "floatingip", "security_group", "security_group_rule", "address_group"}

@@ -6,6 +6,7 @@ Everything else is here once. Source: https://docs.openstack.org/api-ref/network
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from faafo_lab.cloud.emulator.services.network.api import Network
 
 _BARE = frozenset(("tags", "created_at", "updated_at", "revision_number"))
+OPERATORS = re.compile(
+    r"provider:.*|binding:(host_id|profile)|ha|distributed"
+)  # only those who run a cloud may set them
 STANDARD = ("id", "tenant_id", "project_id", *_BARE)
 
 
@@ -128,11 +132,12 @@ class Collection:
         if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
             raise refused("HTTPBadRequest", f"Resource body required: it must have {self.name!r}.")
         with self.network.store.transaction():
-            rows = [self._create(request, item) for item in items]
+            rows = [self.make(request, item) for item in items]
         views = [self._shown(row, request) for row in rows]
         return Answer(201, {self.plural: views} if several else {self.name: views[0]})
 
-    def _create(self, request: Request, item: JSON) -> Row:
+    def make(self, request: Request, item: JSON) -> Row:
+        """Create one of the project's. In a transaction; raises a `Fault`."""
         values = self._checked(item, request, new=True)
         for name, attribute in self.attributes.items():
             if name not in values:
@@ -198,6 +203,8 @@ class Collection:
                     raise refused("PolicyNotAuthorized", f"rule:create_{self.name}:tenant_id")
                 continue
             attribute = self.attributes.get(name)
+            if attribute is None and OPERATORS.fullmatch(name):
+                raise refused("PolicyNotAuthorized", f"rule:{'create' if new else 'update'}_{self.name}:{name}")
             if attribute is None:
                 raise refused("HTTPBadRequest", f"Unrecognized attribute(s) '{name}'")
             if not (attribute.post if new else attribute.put):

@@ -31,6 +31,7 @@ EXTENSIONS = {
     "default-subnetpools": "Default Subnetpools",
     "net-mtu": "Network MTU",
     "net-mtu-writable": "Network MTU (writable)",
+    "auto-allocated-topology": "Auto Allocated Topology Services",
     "availability_zone": "Availability Zone",
     "network_availability_zone": "Network Availability Zone",
     "router_availability_zone": "Router Availability Zone",

@@ -176,10 +176,14 @@ class Routers(Collection):
                 raise refused("RouterInterfaceNotFoundForSubnet", id, subnet["id"])
             port = port or mine[0]
         assert port is not None
+        self.disconnect(router, port)
+        return _interface(router, port)
+
+    def disconnect(self, router: Row, port: Row) -> None:
+        """Remove an interface. Raises a 409 `Fault` where something needs it."""
         for subnet_id in _subnets(port):
             self.unused(router, self.network.subnets.table[subnet_id])
         self.network.ports.remove(port["id"])
-        return _interface(router, port)
 
     def _meant(self, request: Request) -> tuple[Row | None, Row | None]:
         """The subnet and the port that a request names: one of them at least. Raises a `Fault`."""

@@ -78,6 +78,7 @@ WORDS: Mapping[int, Mapping[str, str]] = {
         "AddressGroupInUse": "Address group {} is in use on one or more security group rules.",
         "AddressScopeInUse": "Unable to complete operation on address scope {}. There are one or more subnet pools in"
         " use on the address scope.",
+        "AutoAllocationFailure": "Deployment error: {}.",
         "DuplicateRbacPolicy": "An RBAC policy already exists with those values.",
         "FloatingIPPortAlreadyAssociated": "Cannot associate floating IP {} ({}) with port {} using fixed IP {}, as"
         " that fixed IP already has a floating IP on external network {}.",

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from html import escape
 from http import HTTPStatus
 from typing import NoReturn
 
 from faafo_lab.cloud.emulator.common.service import Answer, Fault, Request, Service, route
+from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.common.token import Tokens
-from faafo_lab.cloud.emulator.services.object_store import tempurl
+from faafo_lab.cloud.emulator.services.object_store import metadata, tempurl
 from faafo_lab.cloud.emulator.services.object_store.accounts import Accounts
 from faafo_lab.cloud.emulator.services.object_store.base import Collection, unknown
 from faafo_lab.cloud.emulator.services.object_store.containers import Containers
 from faafo_lab.cloud.emulator.services.object_store.expirer import Expirer
+from faafo_lab.cloud.emulator.services.object_store.files import Piece, length, stream
 from faafo_lab.cloud.emulator.services.object_store.manifests import Manifests
 from faafo_lab.cloud.emulator.services.object_store.objects import Objects
 from faafo_lab.cloud.emulator.site import Site
@@ -55,6 +58,28 @@ class ObjectStore(Service):
         self._all.files.setup({row["file"] for row in self._all.objects})
         for row in self._all.objects:
             self._expirer.watch(row)
+
+    # What other services keep in a project's account
+
+    async def keep(self, project: str, container: str, name: str, parts: Sequence[Piece | bytes]) -> None:
+        """Write an object of these parts, and its container where it is missing. Raises a `Fault`."""
+        account = f"AUTH_{project}"
+        metadata.check_names(container, name)
+        if self._all.get_container(account, container) is None:
+            self._all.put_container(self._all.new_container(account, container))
+        row = self.objects.new({"Content-Type": "application/octet-stream"}, account, container, name)
+        await self.objects.keep(row, stream(parts), length=length(parts))
+
+    def kept(self, project: str, container: str, prefix: str) -> list[Row]:
+        """The rows of the objects whose names begin so, in their order."""
+        account = f"AUTH_{project}"
+        names = self._all.shelf(f"{account}/{container}").names if self._all.get_container(account, container) else []
+        found = (self._all.get_object(account, container, name) for name in names if name.startswith(prefix))
+        return [row for row in found if row is not None]
+
+    def pieces(self, row: Row) -> list[Piece]:
+        """An object's data."""
+        return self._all.files.piece(row["file"], row["bytes"])
 
     # Words
 

@@ -126,6 +126,10 @@ class Collection:
         """A container's row: id, account, name, timestamp, meta."""
         return self.containers.get(f"{account}/{name}")
 
+    def new_container(self, account: str, name: str) -> Row:
+        """The row of a new container."""
+        return {"id": f"{account}/{name}", "account": account, "name": name, "timestamp": self.moment(), "meta": {}}
+
     def put_container(self, row: Row) -> None:
         """Keep a new container, or new metadata of one."""
         new = row["id"] not in self.containers

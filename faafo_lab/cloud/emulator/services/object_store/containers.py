@@ -50,8 +50,7 @@ class Containers:
             raise Fault(400, "Invalid X-Storage-Policy: " + request.headers["X-Storage-Policy"])
         row = self._all.get_container(account, container)
         meta = self._changed(request, row["meta"] if row else {})
-        new = {"id": f"{account}/{container}", "account": account, "name": container, "timestamp": self._all.moment()}
-        self._all.put_container({**(row or new), "meta": meta})
+        self._all.put_container({**(row or self._all.new_container(account, container)), "meta": meta})
         return Answer(202 if row else 201)
 
     @route("POST", "/{account}/{container}")

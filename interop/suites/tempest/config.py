@@ -9,9 +9,10 @@ import configparser
 from pathlib import Path
 from typing import Any
 
-import openstack
 import yaml
 from keystoneauth1.exceptions import EndpointNotFound
+
+from ... import clouds
 
 TIMEOUT_SECONDS = 120
 PROJECT_CIDR = "10.100.0.0/16"  # of the networks that tests make
@@ -21,11 +22,9 @@ Section = dict[str, Any]
 
 def write(directory: Path, clouds_yaml: Path) -> Path:
     """Write both files into `directory`; returns the path of tempest.conf. `clouds_yaml` is the embedded cloud's."""
-    clouds = yaml.safe_load(clouds_yaml.read_text())["clouds"]
-    demo, alt = clouds["embedded"], clouds["embedded-alt"]
-    with openstack.connect(
-        load_yaml_config=False, load_envvars=False, region_name=demo["region_name"], auth=demo["auth"]
-    ) as cloud:
+    entries = clouds.entries(clouds_yaml)
+    demo, alt = entries["embedded"], entries["embedded-alt"]
+    with clouds.connect(demo) as cloud:
         sections = _sections(directory, cloud, demo)
         project = cloud.current_project_id
     (directory / "accounts.yaml").write_text(yaml.safe_dump(_accounts(demo["auth"], alt["auth"], project)))
