@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from faafo_lab.cloud.emulator.errors import EmulatorError
 from faafo_lab.cloud.emulator.system import channel, sockets, tree
 from faafo_lab.cloud.emulator.system.peers import Socket
 
@@ -34,7 +35,7 @@ ANSWER_LIMIT_SECONDS = 10.0
 _LINE_BYTES_MAX = 1 << 24
 
 
-class HypervisorError(Exception):
+class HypervisorError(EmulatorError):
     """What went wrong with an instance, in one clear sentence."""
 
 
