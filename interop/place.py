@@ -23,7 +23,8 @@ COMMAND_SECONDS = 300
 INSTALL_SECONDS = 600
 GRACE_SECONDS = 20
 SHOWN_LINES = 5
-FOREIGN = ("OS_", "XDG_", "OPENSTACK")  # settings of the user's that would reach a suite
+# Settings of the user's that would reach a suite
+FOREIGN = ("OS_", "XDG_", "OPENSTACK", "ANSIBLE_", "PACKER_", "PKR_", "RCLONE_", "RESTIC_")
 
 
 class CommandFailed(OSError):

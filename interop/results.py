@@ -24,17 +24,17 @@ _NOT_APPLICABLE = re.compile(r"not applicable: *(\S.*)")
 def listed(path: Path) -> dict[str, str]:
     """The tests of a list, and why a test is not applicable ('' where it is).
 
-    One name per line; `#` begins a comment. After a line `not applicable: REASON` this holds for all up to the next
-    empty line. Raises `OSError`.
+    One name per line; `#` begins a comment, and an indented line is part of the test above it. After a line
+    `not applicable: REASON` this holds for all up to the next empty line. Raises `OSError`.
     """
     tests: dict[str, str] = {}
     reason = ""
-    for line in map(str.strip, path.read_text().splitlines()):
+    for line in map(str.rstrip, path.read_text().splitlines()):
         if found := _NOT_APPLICABLE.fullmatch(line):
             reason = found[1]
         elif not line:
             reason = ""
-        elif not line.startswith("#"):
+        elif not line.startswith(("#", " ")):
             tests.setdefault(line, reason)
     return tests
 
@@ -71,6 +71,11 @@ class Results:
     def ran(self) -> bool:
         """Whether a test ran: none does where a program that a suite needs is not installed."""
         return any(each.kind != "not applicable" for each in self.ended.values())
+
+    def drop(self, reason: str) -> None:
+        """Note that no test is applicable, and print why."""
+        self.wanted = {name: known or reason for name, known in self.wanted.items()}
+        print(f"not applicable: {reason}", flush=True)
 
     def note(self, name: str, kind: str, reason: str = "", seconds: float = 0.0) -> None:
         """Keep what became of a test, and print it; a test that is not wanted is passed over."""

@@ -32,7 +32,7 @@ PORT: JSON = {
         {"type": "null"},
     ]
 }
-NAME: JSON = {"type": "string", "maxLength": 255}
+NAME: JSON = {"type": "string", "maxLength": 255, "pattern": r"\S"}
 GROUP: JSON = {"type": "object", "required": ["name"], "properties": {"name": NAME, "description": TEXT}}
 RULE: JSON = {
     "type": "object",
