@@ -20,7 +20,7 @@ from faafo_lab.cloud.emulator.services.block_storage.base import (
 from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
 from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
 from faafo_lab.cloud.emulator.services.block_storage.volumes import GIGABYTES_MAX, Volumes
-from faafo_lab.cloud.emulator.services.block_storage.words import check_available, forbidden, invalid, truth
+from faafo_lab.cloud.emulator.services.block_storage.words import check_available, check_own, forbidden, invalid, truth
 from faafo_lab.cloud.emulator.services.image.api import Image
 from faafo_lab.cloud.emulator.services.image.schemas import DISK_FORMATS
 
@@ -113,6 +113,13 @@ class VolumeActions:
         image = content.pop("image_id")
         self._volumes.update(row["id"], **content)
         self._life.renew(row["id"], "downloading", image_id=image)
+
+    @action("os-detach")
+    def _detach(self, request: Request, row: VolumeRow, value: JSON) -> None:
+        """Free a volume; Nova's attachments end in Nova."""
+        check_own(row["attachment"])
+        if row["attachment"]:
+            self._volumes.update(row["id"], status="available", attachment=None)
 
     @action("os-show_image_metadata")
     def _show_image_metadata(self, request: Request, row: VolumeRow, value: JSON) -> JSON:

@@ -19,7 +19,7 @@ from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request
 from faafo_lab.cloud.emulator.services.block_storage import versions
 from faafo_lab.cloud.emulator.services.block_storage.base import AllVolumes, Collection, form, moment
 from faafo_lab.cloud.emulator.services.block_storage.rows import Attachment, AttachmentRow, VolumeRow
-from faafo_lab.cloud.emulator.services.block_storage.words import check_available, invalid
+from faafo_lab.cloud.emulator.services.block_storage.words import check_available, check_own, invalid
 from faafo_lab.cloud.emulator.site import Site
 
 _ID: JSON = {"type": "string", "pattern": UUID}
@@ -138,9 +138,7 @@ class Attachments:
     def _own(self, request: Request, id: str) -> AttachmentRow:
         """An attachment that is not Nova's. Raises a 409 `Fault` for one that is."""
         row = self._attachments.find(request, id)
-        attachment = self._volumes.table[row["volume_id"]]["attachment"]
-        if attachment is None or "status" not in attachment:
-            raise Fault(409, f"Detach volume from instance {row['instance_id']} using the Compute API")
+        check_own(self._volumes.table[row["volume_id"]]["attachment"])
         return row
 
     @route("PUT", "/v3/{project}/attachments/{id}", versions=versions.ATTACHMENTS)
