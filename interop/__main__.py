@@ -31,7 +31,11 @@ class OvertimeError(Exception):
 
 def main(arguments: Sequence[str]) -> int:
     """Run and report. Returns 0 where none failed, 1 where one did, 2 where they could not all be run."""
-    parser = argparse.ArgumentParser(prog="make interop", description="Tests that others wrote, on an embedded cloud.")
+    parser = argparse.ArgumentParser(
+        prog="interop",
+        usage='make interop [SUITES="NAME …"] [LIST=FILE] [ARGS="TEXT …"]  (or python -m interop …)',
+        description=f"Tests that others wrote, on an embedded cloud. Suites: {', '.join(suite.suites())}.",
+    )
     parser.add_argument(
         "--suite", action="append", default=[], metavar="NAME", help="run this suite alone (repeatable)"
     )

@@ -24,12 +24,16 @@ def stestr(place: Place, tests: str, top: str) -> Path:
     return place.bin / "stestr"
 
 
-def side_by_side(place: Place, results: Results, tests: str, processes: int, more: Mapping[str, str]) -> None:
-    """Run the tests of a folder of site-packages in several processes. Raises `OSError`."""
+def side_by_side(
+    place: Place, results: Results, tests: str, processes: int, alone: Sequence[str], more: Mapping[str, str]
+) -> None:
+    """Run the tests of a folder of site-packages in several processes, those of `alone` afterwards."""
     program = stestr(place, tests, ".")
-    names = place.out / "tests.txt"
-    names.write_text("".join(f"{name}\n" for name in results.applicable))
-    run(place, results, [program, "run", "--subunit", "--concurrency", str(processes), "--load-list", names], more)
+    for count, wanted in ((processes, set(results.applicable) - set(alone)), (1, set(results.applicable) & set(alone))):
+        if wanted:
+            names = place.out / f"tests-{count}.txt"
+            names.write_text("".join(f"{name}\n" for name in results.applicable if name in wanted))
+            run(place, results, [program, "run", "--subunit", f"--concurrency={count}", "--load-list", names], more)
 
 
 def run(place: Place, results: Results, command: Sequence[str | Path], more: Mapping[str, str] | None = None) -> None:
@@ -39,8 +43,8 @@ def run(place: Place, results: Results, command: Sequence[str | Path], more: Map
     stderr.txt, and what is known of each failure in failures.txt. Raises `OSError` where no test ended.
     """
     with (
-        (place.out / "stderr.txt").open("w") as errors,
-        (place.out / "failures.txt").open("w") as failures,
+        (place.out / "stderr.txt").open("a") as errors,
+        (place.out / "failures.txt").open("a") as failures,
         place.started(command, more, stdout=subprocess.PIPE, stderr=errors) as tests,
         place.started([place.bin / "python", EVENTS], stdin=tests.stdout, stdout=subprocess.PIPE) as listener,
     ):

@@ -62,7 +62,7 @@ class Operation:
 VARIABLE = re.compile(r"\{(\w+)\*?\}")
 KINDS = {  # a variable that stands for a collection, and the collections
     ("neutron", "{kind}"): [kind.plural.replace("_", "-") for kind in Collection.__subclasses__()],
-    ("cinderv3", "{kind}"): ["volumes", "snapshots", "backups", "attachments", "os-volume-transfer"],
+    ("cinderv3", "{kind}"): ["volumes", "snapshots", "backups", "os-volume-transfer"],
     ("octavia", "{plural}"): ["loadbalancers", "listeners", "pools", "healthmonitors"],
 }
 

@@ -47,7 +47,7 @@ def page(address: str, api: Api) -> str:
     with requests.Session() as session:
         session.trust_env = False
         try:
-            return session.get(f"http://{address}:{80 + api.port_offset}/", timeout=5).text
+            return session.get(f"http://{address}:{80 + api.port_offset}/", timeout=LIMIT_SECONDS).text
         except requests.ConnectionError:
             return ""
 

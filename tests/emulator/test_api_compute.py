@@ -243,8 +243,17 @@ def test_security_groups_are_put_on_a_server_and_taken_off(api: Api) -> None:
     assert api("POST", path, {"removeSecurityGroup": {"name": "extra"}}).status_code == 409
     assert api("POST", path, {"addSecurityGroup": {"name": group["id"]}}).status_code == 202
     assert api("POST", path, {"addSecurityGroup": {"name": "nope"}}).status_code == 404
+    for name in ("default", "extra"):
+        assert api("POST", path, {"removeSecurityGroup": {"name": name}}).status_code == 202
+    assert "security_groups" not in api.server(id)  # as Nova does where there are none
+    for name in ("default", "extra"):
+        assert api("POST", path, {"addSecurityGroup": {"name": name}}).status_code == 202
     shown = api.get(f"/compute/v2.1/servers/{id}/os-security-groups")["security_groups"]
     assert [set(each) for each in shown] == [{"id", "description", "name", "tenant_id", "rules"}] * 2
+    for each in shown:
+        assert api("POST", path, {"removeSecurityGroup": {"name": each["name"]}}).status_code == 202
+    assert "security_groups" not in api.server(id)
+    assert api("POST", path, {"addSecurityGroup": {"name": group["id"]}}).status_code == 202
     assert api("DELETE", f"/networking/v2.0/security-groups/{group['id']}").status_code == 409
     api.remove(id)
     assert api("DELETE", f"/networking/v2.0/security-groups/{group['id']}").status_code == 204
@@ -335,6 +344,10 @@ def test_only_the_microversions_that_exist_are_advertised_and_answered(api: Api)
     old, version = api.get("/compute")["versions"]
     assert (old["id"], old["version"], old["status"]) == ("v2.0", "", "SUPPORTED")
     assert (version["min_version"], version["version"], version["status"]) == ("2.1", "2.93", "CURRENT")
+    for path, found in (("/compute/v2/", old), ("/compute/v2.1/", version)):
+        shown = api.get(path)["version"]
+        assert [kind["base"] for kind in shown.pop("media-types")] == ["application/json"]
+        assert shown == found
     for header, asked in (("OpenStack-API-Version", "compute {}"), ("X-OpenStack-Nova-API-Version", "{}")):
         for number, found in (("2.1", "2.1"), ("2.26", "2.26"), ("latest", "2.93")):
             answer = api("GET", "/compute/v2.1/servers", headers={header: asked.format(number)})
@@ -424,6 +437,7 @@ def test_one_project_cannot_see_or_touch_anothers(api: Api, alt: Api, server: st
         ("GET", "os-hypervisors", "os-hypervisors:list"),
         ("GET", "os-hypervisors/detail", "os-hypervisors:list-detail"),
         ("GET", "os-aggregates", "os-aggregates:index"),
+        ("GET", "os-migrations", "os-migrations:index"),
         ("POST", "os-aggregates", "os-aggregates:create"),
         ("POST", "flavors", "os-flavor-manage:create"),
     ],

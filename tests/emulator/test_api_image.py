@@ -210,5 +210,7 @@ def test_what_there_is_none_of_is_an_empty_list(api: Api) -> None:
     assert api.get("/image/v2/metadefs/namespaces")["namespaces"] == []
     assert api.get("/image/v2/metadefs/resource_types") == {"resource_types": []}
     assert api.get("/image/v2/info/import")["import-methods"]["value"] == []
+    assert api.get(f"/image/v2/images/{api.image()}/tasks") == {"tasks": []}
     assert api("GET", "/image/v2/tasks").status_code == 403
+    assert api.get(f"/image/v2/images/{api.image()}/tasks") == {"tasks": []}
     assert api("GET", "/image/v2/info/stores").status_code == 404  # as on a real cloud with one store

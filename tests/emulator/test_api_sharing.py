@@ -94,10 +94,18 @@ def test_the_pools_of_an_address_scope_do_not_overlap(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["service-providers", "flavors", "network-ip-availabilities", "service_profiles", "rbac-policies", "agents"]
+    "path", ["flavors", "network-ip-availabilities", "service_profiles", "rbac-policies", "agents"]
 )
 def test_what_an_ordinary_user_has_none_of_is_an_empty_list(api: Api, path: str) -> None:
     assert api.get(f"{Q}/{path}") == {path.replace("-", "_"): []}
+
+
+def test_the_providers_of_routers_are_listed_as_neutron_brings_them(api: Api) -> None:
+    providers = api.get(f"{Q}/service-providers")["service_providers"]
+    assert {each["name"] for each in providers} == {"dvrha", "dvr", "ha", "single_node"}
+    assert {each["service_type"] for each in providers} == {"L3_ROUTER_NAT"}
+    assert api.get(f"{Q}/service-providers?name=ha&fields=name") == {"service_providers": [{"name": "ha"}]}
+    assert api.get(f"{Q}/service-providers?service_type=VPN") == {"service_providers": []}
 
 
 def test_no_group_is_renamed_to_the_one_that_servers_rely_on(api: Api, group: str) -> None:

@@ -90,6 +90,23 @@ def test_a_volume_from_a_snapshot_goes_with_its_server_where_that_was_asked_for(
     wait_for("the snapshot gone", lambda: api("GET", path).status_code == 404)
 
 
+def test_a_server_on_a_volume_is_rebuilt_from_2_93_on(api: Api, running: Running, kept: str) -> None:
+    server = boot(api, "rebuilt", root("volume", kept))
+    marks = running.state_dir / "volumes" / kept / "marks"
+    wait_for("the user data of both", lambda: marks.read_text() == "first\nrebuilt\n")
+    body = {"rebuild": {"imageRef": api.image("faafo-lab"), "name": "anew"}}
+    path, new = f"{SERVERS}/{server}/action", {"headers": {"OpenStack-API-Version": "compute 2.93"}}
+    assert "before microversion 2.93" in api("POST", path, body).json()["badRequest"]["message"]
+    shown = api("POST", path, body, **new).json()["server"]
+    assert (shown["image"], shown["status"]) == ("", "REBUILD")
+    api.until(server, "ACTIVE")
+    wait_for("the user data on the new content", lambda: marks.exists() and marks.read_text() == "rebuilt\n")
+    volume = api.get(f"/volume/v3/{api.project}/volumes/{kept}")["volume"]
+    assert (volume["status"], volume["volume_image_metadata"]["image_name"]) == ("in-use", "faafo-lab")
+    assert volumes(api, server)[0]["device"] == "/dev/vda"
+    api.remove(server)
+
+
 def test_an_image_of_a_server_on_a_volume_boots_as_any_other(api: Api, running: Running, kept: str) -> None:
     server = boot(api, "pictured", root("volume", kept))
     path = f"{SERVERS}/{server}/action"

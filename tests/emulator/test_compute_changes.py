@@ -94,9 +94,10 @@ def test_a_resized_server_has_the_other_flavors_share_until_it_is_reverted(api: 
     act(api, id, "confirmResize", None, 409)
     act(api, id, "resize", {"flavorRef": "1"}, 400)
     act(api, id, "resize", {"flavorRef": "nope"}, 400)
-    act(api, id, "resize", {"flavorRef": "2"})
+    act(api, id, "resize", {"flavorRef": "2", "OS-DCF:diskConfig": "AUTO"})
     assert api.server(id)["status"] in ("RESIZE", "VERIFY_RESIZE")
-    assert api.until(id, "VERIFY_RESIZE")["flavor"]["id"] == "2"
+    shown = api.until(id, "VERIFY_RESIZE")
+    assert (shown["flavor"]["id"], shown["OS-DCF:diskConfig"]) == ("2", "AUTO")
     assert "CPU: 0.5 cores; memory: 1024 MB" in said()
     act(api, id, "os-stop", None, 409)
     act(api, id, "revertResize")

@@ -11,6 +11,11 @@ from ...results import Results
 
 IMAGE = "cirros-plain-disk"  # they boot one of a name like this
 PROCESSES = 5  # they wait more than they work: looks at a server's state are ten seconds apart
+SERVERS = "openstackclient.tests.functional.compute.v2.test_server.ServerTests."
+ALONE = (
+    f"{SERVERS}test_server_add_fixed_ip",  # takes an address that it has found free
+    f"{SERVERS}test_server_boot_from_volume",  # the first server of all has to be its own
+)
 PRELOADED = Path(__file__).with_name("preloaded.py")
 
 
@@ -32,7 +37,7 @@ def run(place: Place, results: Results) -> None:
         if server.stdout.readline() != "ready\n":
             raise OSError(f"The command openstack cannot be loaded: see {place.out / 'preloaded.txt'}.")
         path = {"PATH": f"{place.temporary}:{place.environment()['PATH']}"}
-        pythontests.side_by_side(place, results, "openstackclient/tests/functional", PROCESSES, path)
+        pythontests.side_by_side(place, results, "openstackclient/tests/functional", PROCESSES, ALONE, path)
 
 
 def figures(results: Results) -> dict[str, int]:

@@ -32,8 +32,7 @@ class Socket(NamedTuple):
     """A socket that some process has open."""
 
     inode: int
-    uid: int
-    """Whose it is."""
+    uid: int  # whose it is
 
 
 def peer_socket(peer: Address, local: Address) -> Socket | None:

@@ -19,8 +19,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-"""Nanoseconds a clock tick of /proc/PID/stat."""
+TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")  # nanoseconds a clock tick of /proc/PID/stat
 
 INSTANCE_VARIABLE = "FAAFO_LAB_INSTANCE"
 STATE_VARIABLE = "FAAFO_LAB_STATE"
@@ -39,8 +38,7 @@ class Stat(NamedTuple):
     cpu_ns: int
     children_ns: int
     threads: int
-    started: int
-    """When, in clock ticks since the machine's boot."""
+    started: int  # when, in clock ticks since the machine's boot
 
 
 def read(path: str, limit: int = 4096) -> bytes:

@@ -25,8 +25,7 @@ from faafo_lab.cloud.emulator.machinery.guest.systemctl import systemctl
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import Guest
 from faafo_lab.cloud.emulator.system import channel, tree
 
-POWER_OFF, REBOOT = 0, 64
-"""Exit statuses, see hypervisord."""
+POWER_OFF, REBOOT = 0, 64  # exit statuses, see hypervisord
 
 _KILL_LIMIT_SECONDS = 10.0
 _SHUTDOWN_SECONDS = 90.0

@@ -25,8 +25,8 @@ class Child:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         self.pid = process.pid
+        # Its exit code, -N where signal N ended it
         self.code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        """Its exit code, -N where signal N ended it."""
 
     def ended(self, code: int) -> None:
         """Note how it ended; it has been waited for already."""

@@ -40,8 +40,7 @@ _KEYS = ("ssh_authorized_keys", "ssh-authorized-keys")
 _TRUE = ("true", "1", "on", "yes")
 
 _RULE = re.compile(r"(\w+)\((.*?)\)")
-_Rules = Mapping[str, Sequence[str]]
-"""How to merge values of the types `dict`, `list` and `str`: the options of each."""
+_Rules = Mapping[str, Sequence[str]]  # how to merge values of the types `dict`, `list` and `str`: the options of each
 _REPLACE: _Rules = {"dict": ["replace"], "list": [], "str": []}
 
 
@@ -61,10 +60,8 @@ class File:
 class CloudInitConfig:
     """The steps, what the guest cannot do (`errors`), and what has no effect (`warnings`)."""
 
-    boot_commands: bytes | None = None
-    """A shell script."""
-    commands: bytes | None = None
-    """A shell script."""
+    boot_commands: bytes | None = None  # a shell script
+    commands: bytes | None = None  # a shell script
     files: list[File] = field(default_factory=list)
     hostname: str | None = None
     public_keys: list[str] = field(default_factory=list)

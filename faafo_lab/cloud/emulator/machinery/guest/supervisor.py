@@ -26,12 +26,11 @@ LOG_BYTES_MAX = 8 << 20
 _LOG_BYTES_KEPT = 1 << 20
 _LOG_CHECK_SECONDS = 10.0
 _LOG_END_BYTES = 16 * 1024
-_CONSOLE_LINES = 4
-"""How much of its log the console shows when a unit is given up."""
+_CONSOLE_LINES = 4  # how much of its log the console shows when a unit is given up
 _STRAGGLERS_POLL_SECONDS = 0.02
+# Between two looks at a frozen unit: a stop while the governor holds a process is one with the governor's to the
+# kernel, and ends with it
 _FREEZE_SECONDS = 0.05
-"""Between two looks at a frozen unit: a stop while the governor holds a process is one with the governor's to the
-kernel, and ends with it."""
 _INVOCATION = "INVOCATION_ID"
 _WANTS = "multi-user.target.wants"
 _CLEAN = (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGPIPE)
@@ -42,16 +41,13 @@ class SupervisedUnit:
     """A unit's present life."""
 
     unit: Unit
-    state: str = "inactive"
-    """inactive, active, activating (waits for its restart), deactivating or failed."""
+    state: str = "inactive"  # inactive, active, activating (waits for its restart), deactivating or failed
     child: Child | None = None
     invocation: str = ""
     since: float = field(default_factory=time.time)
     last_code: int | None = None
-    keeper: asyncio.Task[None] | None = None
-    """Awaits its end, and restarts it."""
-    freezer: asyncio.Task[None] | None = None
-    """Keeps its processes stopped, while it is frozen."""
+    keeper: asyncio.Task[None] | None = None  # awaits its end, and restarts it
+    freezer: asyncio.Task[None] | None = None  # keeps its processes stopped, while it is frozen
 
     def becomes(self, state: str) -> None:
         """Change state, and note when."""

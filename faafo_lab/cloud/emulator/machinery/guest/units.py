@@ -36,10 +36,9 @@ _SPAN_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "sec": 1.0, "": 1.0, "min": 6
 _PIECE = r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\\(?:x[0-9A-Fa-f]{2}|[0-7]{3}|.)|[^\s"'\\]"""
 _ESCAPE = re.compile(r"\\(?:([abfnrtvs\\\"'])|x([0-9A-Fa-f]{2})|([0-7]{3}))")
 _ESCAPED = dict(zip("abfnrtvs", "\a\b\f\n\r\t\v ", strict=True))
+# The one variable that a program's name may have here: an instance's own programs are below it
 _ROOT = "${INSTANCE_ROOT}"
-"""The one variable that a program's name may have here: an instance's own programs are below it."""
-_NOT_HERE = "aAbBdDgGmMoqwWyY"
-"""Specifiers of systemd's that tell nothing of an instance."""
+_NOT_HERE = "aAbBdDgGmMoqwWyY"  # specifiers of systemd's that tell nothing of an instance
 
 
 class UnitError(ValueError):
@@ -50,14 +49,11 @@ class UnitError(ValueError):
 class Unit:
     """A service, as its files say."""
 
-    name: str
-    """Without `.service`."""
+    name: str  # without `.service`
     path: Path
     command: tuple[str, ...]
-    literal: bool = False
-    """ExecStart=:…: dollar signs are nothing special."""
-    may_fail: bool = False
-    """ExecStart=-…: any exit status is one of success."""
+    literal: bool = False  # ExecStart=:…: dollar signs are nothing special
+    may_fail: bool = False  # ExecStart=-…: any exit status is one of success
     description: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     environment_files: tuple[str, ...] = ()
@@ -65,14 +61,12 @@ class Unit:
     restart: str = "no"
     restart_seconds: float = 0.1
     start_limit_burst: int = 5
-    start_limit_seconds: float = 10.0
-    """So many starts in so short a time are enough: it is not started again."""
+    start_limit_seconds: float = 10.0  # so many starts in so short a time are enough: it is not started again
     stop_seconds: float = 90.0
     kill_signal: int = signal.SIGTERM
     kill_mode: str = "control-group"
     wanted_by: tuple[str, ...] = ()
-    ignored: tuple[str, ...] = ()
-    """Settings that are not of this subset."""
+    ignored: tuple[str, ...] = ()  # settings that are not of this subset
 
     def argv(self, environment: Mapping[str, str]) -> list[str]:
         """The command: `${NAME}` replaced, `$NAME` by the words of its value, `$$` by a dollar sign."""

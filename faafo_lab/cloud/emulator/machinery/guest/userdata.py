@@ -27,13 +27,13 @@ import yaml
 BYTES_MAX = 16 << 20
 _PARTS_MAX = 1000
 _GZIP = b"\x1f\x8b"
+# What a message has so near its start, in capitals or not; a script that only names it is still one
 _MIME, _MIME_BYTES = b"mime-version:", 4096
-"""What a message has so near its start, in capitals or not; a script that only names it is still one."""
 
 SCRIPT, CONFIG, BOOTHOOK = "text/x-shellscript", "text/cloud-config", "text/cloud-boothook"
 EVERY_BOOT = "text/x-shellscript-per-boot"
+# In the order in which cloud-init runs them
 SCRIPTS = ("text/x-shellscript-per-once", EVERY_BOOT, "text/x-shellscript-per-instance", SCRIPT)
-"""In the order in which cloud-init runs them."""
 _ARCHIVE = "text/cloud-config-archive"
 _BY_START = (  # the longer of two goes first
     (b"#!", SCRIPT),
@@ -68,8 +68,7 @@ class Part:
     type: str
     name: str
     data: bytes
-    merging: str = ""
-    """How a #cloud-config joins those before it, where a header of its part says so."""
+    merging: str = ""  # how a #cloud-config joins those before it, where a header of its part says so
 
 
 @dataclass

@@ -33,8 +33,7 @@ from faafo_lab.cloud.emulator.system.channel import Channel, Message
 
 log = logging.getLogger(__name__)
 
-REBOOT_STATUS = 64
-"""An init that exits with this wants to be booted again."""
+REBOOT_STATUS = 64  # an init that exits with this wants to be booted again
 
 _KILL_BEAT_SECONDS = 0.002
 _IDLE_SECONDS = 0.1
@@ -50,15 +49,12 @@ class Instance:
     channel: Channel
     memory: Memory
     booted: bool = False
+    # Numbers of the questions that are answered when it has booted or ended
     waiting: list[int] = field(default_factory=list)
-    """Numbers of the questions that are answered when it has booted or ended."""
     ending: bool = False
-    status: int | None = None
-    """How its init ended, None while it lives."""
-    stop_by: float | None = None
-    """An orderly shutdown becomes a kill at this time."""
-    wanted: bool = False
-    """Somebody asked for this end: it is nobody's news."""
+    status: int | None = None  # how its init ended, None while it lives
+    stop_by: float | None = None  # an orderly shutdown becomes a kill at this time
+    wanted: bool = False  # somebody asked for this end: it is nobody's news
     empty_looks: int = 0
     error: str | None = None
 

@@ -16,8 +16,7 @@ from faafo_lab.cloud.emulator.system.tree import TICK_NS
 
 _WINDOWS_SECONDS = (60.0, 300.0, 900.0)
 _FILE_BYTES = 192
-_AGE_SECONDS_MIN = 5.0
-"""What an instance does in its first moments says little."""
+_AGE_SECONDS_MIN = 5.0  # what an instance does in its first moments says little
 
 
 class LoadAverages:

@@ -19,10 +19,9 @@ from collections.abc import Sequence
 
 from faafo_lab.cloud.emulator.system import tree
 
-BEAT_NS = 100_000_000
-"""How often an instance is looked at."""
+BEAT_NS = 100_000_000  # how often an instance is looked at
+# How often at least it is measured exactly while its sizes are beyond the limit: pages may cease to be shared
 _EXACT_BEAT_NS = 1_000_000_000
-"""How often at least it is measured exactly while its sizes are beyond the limit: pages may cease to be shared."""
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -31,8 +30,7 @@ class Memory:
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
-        self._shared_bytes = 0
-        """What of the sizes' sum did not count when it was last measured exactly."""
+        self._shared_bytes = 0  # what of the sizes' sum did not count when it was last measured exactly
         self._exact_ns = 0
 
     def victim(self, pids: Sequence[int], now_ns: int) -> tuple[int, str] | None:

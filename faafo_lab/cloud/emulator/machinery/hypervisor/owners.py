@@ -14,8 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from faafo_lab.cloud.emulator.system import tree
 
 NO_INSTANCE = ""
-_LOOKS = 3
-"""How often to look: a socket may change hands meanwhile."""
+_LOOKS = 3  # how often to look: a socket may change hands meanwhile
 _LATELY_MAX = 8
 
 

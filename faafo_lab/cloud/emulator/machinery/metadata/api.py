@@ -33,8 +33,7 @@ log = logging.getLogger(__name__)
 PORT = 80
 _BLOCK, _HOST = 169, 254
 _MAX_BODY_BYTES = 1 << 16
-_ASKED_AT_ONCE = 4
-"""Questions to the hypervisor about a connection's owner; its beat goes first."""
+_ASKED_AT_ONCE = 4  # questions to the hypervisor about a connection's owner; its beat goes first
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,7 @@ class Document:
     value: JSON
 
 
-Node = dict[str, Any] | Document | str | bytes
-"""A directory, or a document: an object, text, or bytes."""
+Node = dict[str, Any] | Document | str | bytes  # a directory, or a document: an object, text, or bytes
 
 
 class Metadata:

@@ -42,10 +42,8 @@ RELAYS_PER_INSTANCE_MAX = 1000
 PRIVILEGED_PORTS = 1024
 _WATCH_SECONDS = 0.1
 _RETRY_SECONDS = 2.0
-_UNSETTLED_SECONDS = 0.1
-"""A directory changed so lately may change again without its time of change showing it."""
-_FILES_KEPT = 128
-"""Open files that the emulator needs for other things than relays."""
+_UNSETTLED_SECONDS = 0.1  # a directory changed so lately may change again without its time of change showing it
+_FILES_KEPT = 128  # open files that the emulator needs for other things than relays
 _COMPLAIN_SECONDS = 60.0
 
 
@@ -54,18 +52,15 @@ class Outlet:
     """An instance at the switch: what it wants, and what is there."""
 
     plug: Plug
+    # By address and published port; with the port in the instance
     listeners: dict[tuple[str, int], tuple[int, Listening]] = field(default_factory=dict)
-    """By address and published port; with the port in the instance."""
     relays: set[End] = field(default_factory=set)
-    seen: int | None = None
-    """The ports directory's time of change when it was last listed; None: list it."""
-    ports: frozenset[int] = frozenset()
-    """The ports that have a socket."""
-    retry: float = 0.0
-    """When to try again what could not be opened."""
+    seen: int | None = None  # the ports directory's time of change when it was last listed; None: list it
+    ports: frozenset[int] = frozenset()  # the ports that have a socket
+    retry: float = 0.0  # when to try again what could not be opened
     complaints: dict[str, float] = field(default_factory=dict)
+    # For the load balancers, while something is wrong with the link
     doors: dict[Path, Listening] = field(default_factory=dict)
-    """For the load balancers, while something is wrong with the link."""
 
 
 class Switch:
@@ -393,8 +388,7 @@ class Front(End):
         self.outlet = outlet
         self.port = port
         self.back: Back | None = None
-        self.owner: str | None = None
-        """The instance that has connected, if a fault asks for it."""
+        self.owner: str | None = None  # the instance that has connected, if a fault asks for it
         self.owner_known = self.known = known
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

@@ -2,6 +2,7 @@
 
 api             the service and its words; versions: its microversions
 base            volumes and snapshots as tables: names, how they are found, listed and shown; query: lists
+stock           what all operations are given
 resources       what all kinds have alike: list, show, change, metadata
 quotas          what a project may have, and has
 volumes         and snapshots, which are copies that stay as they are: create and delete

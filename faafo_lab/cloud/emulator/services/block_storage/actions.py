@@ -5,45 +5,26 @@ from __future__ import annotations
 from faafo_lab.cloud.emulator.common.actions import Handlers, action, asked
 from faafo_lab.cloud.emulator.common.forwarding import ask
 from faafo_lab.cloud.emulator.common.numbers import whole
-from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.services.block_storage import versions
-from faafo_lab.cloud.emulator.services.block_storage.base import (
-    METADATA,
-    TYPE,
-    TYPE_ID,
-    AllSnapshots,
-    AllVolumes,
-    bounded,
-    form,
-)
-from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
+from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, TYPE, TYPE_ID, bounded, form
 from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
+from faafo_lab.cloud.emulator.services.block_storage.stock import Part, Stock
 from faafo_lab.cloud.emulator.services.block_storage.volumes import GIGABYTES_MAX, Volumes
 from faafo_lab.cloud.emulator.services.block_storage.words import check_available, check_own, forbidden, invalid, truth
-from faafo_lab.cloud.emulator.services.image.api import Image
 from faafo_lab.cloud.emulator.services.image.schemas import DISK_FORMATS
 
 ADMINISTRATORS = ("os-reset_status", "os-force_delete", "os-force_detach", "os-migrate_volume", "os-unmanage")
 SET_IMAGE_METADATA = form("os-set_image_metadata", {"metadata": {**METADATA, "type": "object"}}, "metadata")
 
 
-class VolumeActions:
+class VolumeActions(Part):
     """What a volume can be told to do."""
 
-    def __init__(
-        self,
-        volumes: AllVolumes,
-        snapshots: AllSnapshots,
-        made: Volumes,
-        life: VolumeLife,
-        quotas: Quotas,
-        images: Image,
-    ) -> None:
+    def __init__(self, stock: Stock, made: Volumes) -> None:
         """`made` knows what a volume from an image has to be."""
-        self._volumes, self._snapshots, self._made = volumes, snapshots, made
-        self._life, self._quotas, self._images = life, quotas, images
-        self._handlers = Handlers(self)
+        super().__init__(stock)
+        self._made, self._handlers = made, Handlers(self)
 
     @route("POST", "/v3/{project}/volumes/{id}/action")
     async def act(self, request: Request, id: str) -> Answer | JSON:
@@ -109,10 +90,7 @@ class VolumeActions:
         """Give a volume the content of an image: its own is gone."""
         reserved = truth(value.get("reimage_reserved"), "reimage_reserved")
         check_available(row, "error", *(["reserved"] if reserved else []))
-        content = self._made.from_image(request, str(value.get("image_id")), row["size"])
-        image = content.pop("image_id")
-        self._volumes.update(row["id"], **content)
-        self._life.renew(row["id"], "downloading", image_id=image)
+        self._made.reimage(request, row, str(value.get("image_id")))
 
     @action("os-detach")
     def _detach(self, request: Request, row: VolumeRow, value: JSON) -> None:

@@ -12,15 +12,14 @@ from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.common.versions import asked, shown
 from faafo_lab.cloud.emulator.services.block_storage import versions
 from faafo_lab.cloud.emulator.services.block_storage.actions import VolumeActions
-from faafo_lab.cloud.emulator.services.block_storage.archive import AllBackups
-from faafo_lab.cloud.emulator.services.block_storage.attachments import AllAttachments, Attachments
+from faafo_lab.cloud.emulator.services.block_storage.attachments import Attachments
 from faafo_lab.cloud.emulator.services.block_storage.backups import Backups
-from faafo_lab.cloud.emulator.services.block_storage.base import PREFIX, AllSnapshots, AllVolumes, Collection
-from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
+from faafo_lab.cloud.emulator.services.block_storage.base import PREFIX, Collection
 from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
 from faafo_lab.cloud.emulator.services.block_storage.quotas import QUOTAS, QuotaSets, refusal, used
 from faafo_lab.cloud.emulator.services.block_storage.resources import Resources
-from faafo_lab.cloud.emulator.services.block_storage.transfers import AllTransfers, Transfers
+from faafo_lab.cloud.emulator.services.block_storage.stock import Stock
+from faafo_lab.cloud.emulator.services.block_storage.transfers import Transfers
 from faafo_lab.cloud.emulator.services.block_storage.types import Types
 from faafo_lab.cloud.emulator.services.block_storage.volumes import Volumes
 from faafo_lab.cloud.emulator.services.image.api import Image
@@ -47,21 +46,15 @@ class Volume(Service):
         """`console` writes a line on an instance's console."""
         super().__init__(site, tokens)
         self.mounts = Mounts(site, console)
-        volumes, snapshots, backups = AllVolumes(site), AllSnapshots(site), AllBackups(site, store)
-        attachments, transfers = AllAttachments(site, volumes), AllTransfers(site)
-        self.volume = volumes.find  # what Nova asks for: the project's volume, or a 404 `Fault`
-        self.life = life = VolumeLife(volumes, snapshots, backups, images)
-        quotas = Quotas(site, QUOTAS, refusal, used(site.store))
-        self.volumes = made = Volumes(volumes, snapshots, backups, life, quotas, images)
-        self.discard = made.discard  # and what it asks for when a server takes a volume along
-        self.actions = VolumeActions(volumes, snapshots, made, life, quotas, images)
-        self.attachments, self.backups = (
-            Attachments(attachments, volumes),
-            Backups(backups, volumes, snapshots, made, life, quotas),
-        )
-        self.transfers = Transfers(transfers, volumes, snapshots, quotas)
-        self.resources = Resources(volumes, snapshots, backups, attachments, transfers)
-        self.types, self.quota_sets = Types(quotas), QuotaSets(quotas)
+        stock = Stock(site, Quotas(site, QUOTAS, refusal, used(site.store)), images, store)
+        self.life, self.volumes = stock.life, Volumes(stock)
+        self.volume = stock.volumes.find  # what Nova asks for: the project's volume, or a 404 `Fault`
+        self.discard = self.volumes.discard  # and what it asks for when a server takes a volume along
+        self.actions, self.backups = VolumeActions(stock, self.volumes), Backups(stock, self.volumes)
+        self.attachments, self.transfers = Attachments(stock), Transfers(stock)
+        kinds = (stock.volumes, stock.snapshots, stock.backups, self.attachments.all, self.transfers.all)
+        self.resources = Resources(*kinds)
+        self.types, self.quota_sets = Types(stock), QuotaSets(stock)
 
     def setup(self) -> None:
         """Make the places of volumes and snapshots."""

@@ -15,7 +15,6 @@ from faafo_lab.cloud.emulator.common.service import ALL_VERSIONS, JSON, Request,
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.block_storage import versions
 from faafo_lab.cloud.emulator.services.block_storage.base import ZONE, Collection
-from faafo_lab.cloud.emulator.services.block_storage.rows import BackupRow
 from faafo_lab.cloud.emulator.services.block_storage.words import invalid
 from faafo_lab.cloud.emulator.services.object_store.api import ObjectStore
 from faafo_lab.cloud.emulator.services.object_store.files import Piece
@@ -28,8 +27,8 @@ _SHOWN = (
 )
 
 
-class AllBackups(Collection[BackupRow]):
-    """All backups."""
+class AllBackups(Collection[Row]):
+    """All backups: what a volume's row has in common with others', and what `_SHOWN` says."""
 
     plural, kind = "backups", "volume_backup"
     paths: ClassVar[Mapping[str, Versions]] = {"backups": ALL_VERSIONS}
@@ -40,12 +39,12 @@ class AllBackups(Collection[BackupRow]):
         super().__init__(site)
         self._store = store
 
-    def view(self, request: Request, row: BackupRow, *, whole: bool = False) -> JSON:
+    def view(self, request: Request, row: Row, *, whole: bool = False) -> JSON:
         """A backup as Cinder shows it."""
         if not whole:
             return self.brief(request, row)
         return {
-            **{name: row[name] for name in _SHOWN},  # type: ignore[literal-required]
+            **{name: row[name] for name in _SHOWN},
             "availability_zone": ZONE,
             "links": self.links(request, row["id"]),
             "is_incremental": False,
@@ -86,10 +85,10 @@ class AllBackups(Collection[BackupRow]):
         for each in self._objects(self.table[id], ""):
             self._store.objects.discard(each)
 
-    def _objects(self, row: BackupRow, suffix: str) -> list[Row]:
+    def _objects(self, row: Row, suffix: str) -> list[Row]:
         return self._store.kept(row["project_id"], row["container"], _prefix(row) + suffix)
 
 
-def _prefix(row: BackupRow) -> str:
+def _prefix(row: Row) -> str:
     moment = "".join(each for each in row["created_at"][:19] if each.isdigit())
     return f"volume_{row['volume_id']}/{moment}/az_{ZONE}_backup_{row['id']}"

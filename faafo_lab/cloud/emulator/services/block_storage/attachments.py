@@ -16,9 +16,11 @@ from typing import Any, ClassVar
 from faafo_lab.cloud.emulator.common.actions import asked
 from faafo_lab.cloud.emulator.common.schema import UUID
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Versions, new_id, route
+from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.block_storage import versions
 from faafo_lab.cloud.emulator.services.block_storage.base import AllVolumes, Collection, form, moment
-from faafo_lab.cloud.emulator.services.block_storage.rows import Attachment, AttachmentRow, VolumeRow
+from faafo_lab.cloud.emulator.services.block_storage.rows import Attachment, VolumeRow
+from faafo_lab.cloud.emulator.services.block_storage.stock import Part, Stock
 from faafo_lab.cloud.emulator.services.block_storage.words import check_available, check_own, invalid
 from faafo_lab.cloud.emulator.site import Site
 
@@ -32,7 +34,7 @@ MODE: JSON = {"type": "string", "enum": ["rw", "ro"]}
 UPDATE = form("attachment", {"connector": {"type": "object", "minProperties": 1}}, "connector", strict=True)
 
 
-class AllAttachments(Collection[AttachmentRow]):
+class AllAttachments(Collection[Row]):
     """The attachments of all volumes."""
 
     plural, kind = "attachments", "volume"
@@ -45,19 +47,12 @@ class AllAttachments(Collection[AttachmentRow]):
         super().__init__(site)
         self._volumes = volumes
 
-    def rows(self, project: str) -> list[AttachmentRow]:
+    def rows(self, project: str) -> list[Row]:
         """All of a project's."""
         return [self._row(row, attachment) for row in self._volumes.rows(project) if (attachment := row["attachment"])]
 
-    def _row(self, volume: VolumeRow, attachment: Attachment) -> AttachmentRow:
-        status, mode = attachment.get("status", "attached"), attachment.get("mode", "rw")
-        place: JSON = {
-            "driver_volume_type": "local",
-            "device_path": str(self._volumes.place(volume["id"])),
-            "access_mode": mode,
-            "attachment_id": attachment["attachment_id"],
-            "encrypted": False,
-        }
+    def _row(self, volume: VolumeRow, attachment: Attachment) -> Row:
+        status = attachment.get("status", "attached")
         return {
             "id": attachment["attachment_id"],
             "project_id": volume["project_id"],
@@ -65,42 +60,45 @@ class AllAttachments(Collection[AttachmentRow]):
             "instance_id": attachment["server_id"],
             "status": status,
             "attach_status": status,
-            "attach_mode": mode,
-            "connection_info": {} if status == "reserved" else place,
-            "name": None,
-            "metadata": {},
+            "attach_mode": attachment.get("mode", "rw"),
             "created_at": attachment["attached_at"],
-            "updated_at": attachment["attached_at"],
         }
 
-    def find(self, request: Request, id: str | None) -> AttachmentRow:
+    def find(self, request: Request, id: str | None) -> Row:
         """The project's own. Raises a 404 `Fault`."""
         for row in self.rows(request.project):
             if row["id"] == id:
                 return row
         raise Fault(404, f"Volume attachment could not be found with filter: attachment_id = {id}.")
 
-    def brief(self, request: Request, row: AttachmentRow) -> JSON:
+    def brief(self, request: Request, row: Row) -> JSON:
         """An attachment in a list without details."""
-        shown = {name: row[name] for name in ("id", "status", "volume_id")}
-        return {**shown, "instance": row["instance_id"]}
+        return {**{name: row[name] for name in ("id", "status", "volume_id")}, "instance": row["instance_id"]}
 
-    def view(self, request: Request, row: AttachmentRow, *, whole: bool = False) -> JSON:
+    def view(self, request: Request, row: Row, *, whole: bool = False) -> JSON:
         """An attachment as Cinder shows it."""
+        place = {
+            "driver_volume_type": "local",
+            "device_path": str(self._volumes.place(row["volume_id"])),
+            "access_mode": row["attach_mode"],
+            "attachment_id": row["id"],
+            "encrypted": False,
+        }
         return {
             **self.brief(request, row),
             "attached_at": row["created_at"] if row["status"] == "attached" else "",
             "detached_at": "",
             "attach_mode": row["attach_mode"],
-            "connection_info": row["connection_info"],
+            "connection_info": {} if row["status"] == "reserved" else place,
         }
 
 
-class Attachments:
+class Attachments(Part):
     """Attachments come, change and go."""
 
-    def __init__(self, attachments: AllAttachments, volumes: AllVolumes) -> None:
-        self._attachments, self._volumes = attachments, volumes
+    def __init__(self, stock: Stock) -> None:
+        super().__init__(stock)
+        self.all = self._attachments = AllAttachments(stock.site, stock.volumes)
 
     def _set(self, request: Request, volume: str, becomes: str, **changes: Any) -> JSON:
         """Change a volume's attachment, and its status; what is shown of it."""
@@ -135,7 +133,7 @@ class Attachments:
         )
         return self._connect(request, volume["id"], wanted["connector"]) if wanted.get("connector") else made
 
-    def _own(self, request: Request, id: str) -> AttachmentRow:
+    def _own(self, request: Request, id: str) -> Row:
         """An attachment that is not Nova's. Raises a 409 `Fault` for one that is."""
         row = self._attachments.find(request, id)
         check_own(self._volumes.table[row["volume_id"]]["attachment"])
@@ -161,6 +159,6 @@ class Attachments:
 
     @route("DELETE", "/v3/{project}/attachments/{id}", versions=versions.ATTACHMENTS)
     def delete(self, request: Request, id: str) -> JSON:
-        """Give a volume free; Nova's attachments end in Nova."""
+        """Free a volume; Nova's attachments end in Nova."""
         self._volumes.update(self._own(request, id)["volume_id"], status="available", attachment=None)
         return {"attachments": []}

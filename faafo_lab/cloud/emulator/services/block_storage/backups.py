@@ -5,12 +5,10 @@ Source: https://docs.openstack.org/api-ref/block-storage/v3/#backups-backups
 
 from __future__ import annotations
 
-from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Request, route
 from faafo_lab.cloud.emulator.services.block_storage import versions
-from faafo_lab.cloud.emulator.services.block_storage.archive import AllBackups
-from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, NAMES, AllSnapshots, AllVolumes, form, moment
-from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
+from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, NAMES, form, moment
+from faafo_lab.cloud.emulator.services.block_storage.stock import Part, Stock
 from faafo_lab.cloud.emulator.services.block_storage.volumes import INHERITED, Volumes
 from faafo_lab.cloud.emulator.services.block_storage.words import check_available, forbidden, invalid, truth
 
@@ -27,21 +25,13 @@ CREATE: JSON = {
 RESTORE = form("restore", {"name": NAMES["name"], "volume_id": _ID}, strict=True)
 
 
-class Backups:
+class Backups(Part):
     """Backups come, go, and become volumes again."""
 
-    def __init__(
-        self,
-        backups: AllBackups,
-        volumes: AllVolumes,
-        snapshots: AllSnapshots,
-        made: Volumes,
-        life: VolumeLife,
-        quotas: Quotas,
-    ) -> None:
+    def __init__(self, stock: Stock, made: Volumes) -> None:
         """`made` makes the volumes of those that are restored to new ones."""
-        self._backups, self._volumes, self._snapshots = backups, volumes, snapshots
-        self._made, self._life, self._quotas = made, life, quotas
+        super().__init__(stock)
+        self._made = made
 
     @route("POST", "/v3/{project}/backups")
     def create(self, request: Request) -> Answer:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import logging
 import shutil
 import sqlite3
@@ -41,6 +40,7 @@ log = logging.getLogger(__name__)
 AT_ONCE = 2  # copies: more would only take the disk from one another
 CHUNK_BYTES = 1 << 18
 RETRY_SECONDS = 1.0
+RENEWING = ("restoring-backup", "reverting", "downloading")  # what a volume is until it has another content
 FAILED = {"deleting": "error_deleting", "restoring-backup": "error_restoring"}  # what becomes of these statuses
 
 Make = Callable[[Path, threading.Event], None]
@@ -156,7 +156,7 @@ class VolumeLife:
                 await self._make(self._volumes.place(id), content, anew=True)
         finally:
             await self._release(self._backups, backup, "restoring")
-        await self._settle(self._volumes, id, status="available", renewal=None)
+        await self._settle(self._volumes, id, status="in-use" if row["attachment"] else "available", renewal=None)
 
     def restore(self, backup: str, id: str) -> VolumeRow:
         """Give a volume the content of a backup."""
@@ -202,8 +202,7 @@ class VolumeLife:
         archive = kind.place(id).with_suffix(".archive")
         try:
             async with self._lock(id), self._places:
-                work = functools.partial(files.pack, kind.place(id), archive, self._stop, image=image)
-                await asyncio.to_thread(work)
+                await asyncio.to_thread(files.pack, kind.place(id), archive, self._stop, image=image)
             yield archive
         finally:
             archive.unlink(missing_ok=True)
@@ -225,7 +224,8 @@ class VolumeLife:
         row = self._backups.table[id]
         kind: Collection[Any] = self._snapshots if row["snapshot_id"] else self._volumes
         source = row["snapshot_id"] or row["volume_id"]
-        kind.update(source, status="backing-up")
+        if source in kind.table:  # else it was deleted before the cloud's end
+            kind.update(source, status="backing-up")
         self._begin(self._backups, id, self._back_up(id, kind, source))
 
     async def _back_up(self, id: str, kind: Collection[Any], source: str) -> None:
@@ -258,8 +258,8 @@ class VolumeLife:
             self._images.discard(row["uploading"])
             volumes.update(row["id"], status="available", uploading=None)
         for row in volumes.table:
-            if row.get("renewal") and row["status"] not in FAILED.values():
-                self.renew(row["id"], row["status"], **(row["renewal"] or {}))
+            if row["status"] in RENEWING and (source := row.get("renewal")):
+                self.renew(row["id"], row["status"], **source)
         for backup in self._backups.table.where(status="creating"):
             self.back_up(backup["id"])
         for kind in (snapshots, volumes, self._backups):

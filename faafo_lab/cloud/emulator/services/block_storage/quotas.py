@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from faafo_lab.cloud.emulator.common.quotas import Over, Quotas
+from faafo_lab.cloud.emulator.common.quotas import Over
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Store
+from faafo_lab.cloud.emulator.services.block_storage.stock import Part
 from faafo_lab.cloud.emulator.services.block_storage.words import forbidden, truth
 
 QUOTAS = {
@@ -58,11 +59,8 @@ def refusal(overs: Sequence[Over]) -> Fault:
     return Fault(413, why, headers={"Retry-After": "0"})
 
 
-class QuotaSets:
+class QuotaSets(Part):
     """What a project may have, and has."""
-
-    def __init__(self, quotas: Quotas) -> None:
-        self._quotas = quotas
 
     @route("GET", "/v3/{project}/limits")
     def limits(self, request: Request) -> JSON:

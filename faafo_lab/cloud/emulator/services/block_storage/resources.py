@@ -53,10 +53,8 @@ class Resources:
     @route("GET", "/v3/{project}/resource_filters", versions=versions.RESOURCE_FILTERS)
     def filters(self, request: Request) -> JSON:
         """By what the resources of each kind are filtered."""
-        kinds = {kind.singular: list(kind.filters) for kind in self._kinds.values() if kind.filters}
-        wanted = request.one("resource")
-        shown = {name: filters for name, filters in kinds.items() if wanted in (None, name)}
-        return {"resource_filters": [{"resource": name, "filters": filters} for name, filters in shown.items()]}
+        kinds = [kind for kind in self._kinds.values() if request.one("resource") in (None, kind.singular)]
+        return {"resource_filters": [{"resource": kind.singular, "filters": list(kind.filters)} for kind in kinds]}
 
     @route("GET", "/v3/{project}/{kind}/{id}")
     def show_one(self, request: Request, kind: str, id: str) -> JSON:

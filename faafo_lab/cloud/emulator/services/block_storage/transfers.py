@@ -10,11 +10,11 @@ import secrets
 from collections.abc import Mapping
 from typing import ClassVar
 
-from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import ALL_VERSIONS, JSON, Answer, Fault, Request, Versions, route
+from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.block_storage import versions
-from faafo_lab.cloud.emulator.services.block_storage.base import NAMES, AllSnapshots, AllVolumes, Collection, form
-from faafo_lab.cloud.emulator.services.block_storage.rows import TransferRow
+from faafo_lab.cloud.emulator.services.block_storage.base import NAMES, Collection, form
+from faafo_lab.cloud.emulator.services.block_storage.stock import Part, Stock
 from faafo_lab.cloud.emulator.services.block_storage.words import check_available, invalid, truth
 
 KEY_BYTES = 8
@@ -23,8 +23,8 @@ FLAG: JSON = {"type": ["boolean", "string", "integer"]}
 ACCEPT = form("accept", {"auth_key": {"type": ["string", "integer"]}}, "auth_key", strict=True)
 
 
-class AllTransfers(Collection[TransferRow]):
-    """All transfers that nobody has accepted yet."""
+class AllTransfers(Collection[Row]):
+    """All transfers that nobody has accepted yet: what every row has, volume_id, no_snapshots and key_hash."""
 
     plural, kind = "transfers", "volume_transfer"
     paths: ClassVar[Mapping[str, Versions]] = {
@@ -34,11 +34,11 @@ class AllTransfers(Collection[TransferRow]):
     filters: ClassVar[Mapping[str, Versions]] = dict.fromkeys(("name", "volume_id"), ALL_VERSIONS)
     changeable = versions.NEVER
 
-    def brief(self, request: Request, row: TransferRow) -> JSON:
+    def brief(self, request: Request, row: Row) -> JSON:
         """A transfer in a list without details."""
         return {**super().brief(request, row), "volume_id": row["volume_id"]}
 
-    def view(self, request: Request, row: TransferRow, *, whole: bool = False) -> JSON:
+    def view(self, request: Request, row: Row, *, whole: bool = False) -> JSON:
         """A transfer as Cinder shows it."""
         view = {**self.brief(request, row), "created_at": row["created_at"]}
         if request.version in versions.TRANSFERS:
@@ -48,11 +48,12 @@ class AllTransfers(Collection[TransferRow]):
         return view
 
 
-class Transfers:
+class Transfers(Part):
     """Volumes are offered, and accepted."""
 
-    def __init__(self, transfers: AllTransfers, volumes: AllVolumes, snapshots: AllSnapshots, quotas: Quotas) -> None:
-        self._transfers, self._volumes, self._snapshots, self._quotas = transfers, volumes, snapshots, quotas
+    def __init__(self, stock: Stock) -> None:
+        super().__init__(stock)
+        self.all = self._transfers = AllTransfers(stock.site)
 
     @route("POST", "/v3/{project}/os-volume-transfer")
     @route("POST", "/v3/{project}/volume-transfers", versions=versions.TRANSFERS)

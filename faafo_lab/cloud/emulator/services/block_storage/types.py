@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
 from faafo_lab.cloud.emulator.services.block_storage import versions
 from faafo_lab.cloud.emulator.services.block_storage.base import TYPE, TYPE_ID, ZONE
+from faafo_lab.cloud.emulator.services.block_storage.stock import Part
 from faafo_lab.cloud.emulator.services.block_storage.words import forbidden
 
 EXTENSIONS = {  # those that are here, by alias; hosts and services are an administrator's
@@ -24,11 +24,8 @@ EXTENSIONS = {  # those that are here, by alias; hosts and services are an admin
 }
 
 
-class Types:
+class Types(Part):
     """What volumes are made of."""
-
-    def __init__(self, quotas: Quotas) -> None:
-        self._quotas = quotas
 
     def _type(self) -> JSON:
         return {

@@ -5,25 +5,14 @@ A volume's size is a promise that quotas count: the directory that it is may hol
 
 from __future__ import annotations
 
-from faafo_lab.cloud.emulator.common.quotas import Quotas
+from typing import Any
+
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.services.block_storage import query, versions
-from faafo_lab.cloud.emulator.services.block_storage.archive import AllBackups
-from faafo_lab.cloud.emulator.services.block_storage.base import (
-    GONE,
-    METADATA,
-    NAMES,
-    TYPE,
-    TYPE_ID,
-    ZONE,
-    AllSnapshots,
-    AllVolumes,
-    form,
-)
-from faafo_lab.cloud.emulator.services.block_storage.life import VolumeLife
-from faafo_lab.cloud.emulator.services.block_storage.rows import BackupRow, SnapshotRow, VolumeRow
+from faafo_lab.cloud.emulator.services.block_storage.base import GONE, METADATA, NAMES, TYPE, TYPE_ID, ZONE, form
+from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
+from faafo_lab.cloud.emulator.services.block_storage.stock import Part
 from faafo_lab.cloud.emulator.services.block_storage.words import check_available, forbidden, invalid, truth
-from faafo_lab.cloud.emulator.services.image.api import Image
 
 GIGABYTES_MAX = 2**31 - 1
 INHERITED = ("size", "bootable", "image_metadata")  # what a copy has of its source
@@ -58,20 +47,8 @@ CREATE_SNAPSHOT = form(
 )
 
 
-class Volumes:
+class Volumes(Part):
     """Volumes and snapshots come and go."""
-
-    def __init__(
-        self,
-        volumes: AllVolumes,
-        snapshots: AllSnapshots,
-        backups: AllBackups,
-        life: VolumeLife,
-        quotas: Quotas,
-        images: Image,
-    ) -> None:
-        self._volumes, self._snapshots, self._backups = volumes, snapshots, backups
-        self._life, self._quotas, self._images = life, quotas, images
 
     @route("GET", "/v3/{project}/volumes/summary", versions=versions.SUMMARY)
     def summary(self, request: Request) -> JSON:
@@ -140,7 +117,7 @@ class Volumes:
             raise invalid(f"give one of {', '.join(sorted(sources))}.")
         if image:
             return self.from_image(request, str(image), size)
-        source: SnapshotRow | VolumeRow | BackupRow
+        source: Any
         if "snapshot_id" in sources:
             source, kind = self._snapshots.find(request, sources["snapshot_id"]), "snapshot"
         elif "source_volid" in sources:
@@ -154,7 +131,7 @@ class Volumes:
         if size is not None and size < source["size"]:
             why = f"Volume size '{size}'GB cannot be smaller than the {kind} size {source['size']}GB."
             raise invalid(f"{why} They must be >= original {kind} size.")
-        return {**{name: source[name] for name in INHERITED}, **sources}  # type: ignore[literal-required]
+        return {**{name: source[name] for name in INHERITED}, **sources}
 
     def from_image(self, request: Request, reference: str, size: int | None) -> JSON:
         """The fields of a volume of this size that an image fills. Raises a 400 `Fault`."""
@@ -175,6 +152,13 @@ class Volumes:
         metadata |= {"image_id": id, "image_name": image["name"] or ""}
         words = {name: str(value) for name, value in metadata.items()}
         return {"image_id": id, "bootable": "true", "image_metadata": words}
+
+    def reimage(self, request: Request, row: VolumeRow, reference: str) -> None:
+        """Begin to give a volume the content of an image. Raises a 400 `Fault`."""
+        content = self.from_image(request, reference, row["size"])
+        image = content.pop("image_id")
+        self._volumes.update(row["id"], **content)
+        self._life.renew(row["id"], "downloading", image_id=image)
 
     # Delete
 

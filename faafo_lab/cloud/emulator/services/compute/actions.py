@@ -16,7 +16,7 @@ from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.actions import Handlers, action, asked
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.services.compute import forms, states, versions
-from faafo_lab.cloud.emulator.services.compute.base import only
+from faafo_lab.cloud.emulator.services.compute.base import denied, only
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
 from faafo_lab.cloud.emulator.services.compute.quotas import claim_resize
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
@@ -167,8 +167,8 @@ class Rebuilding(Part):
         schema.check(value, forms.rebuild(request.version))
         wanted, id = value, row["id"]
         states.REBUILD.check(row)
-        if not row["image_id"]:
-            raise Fault(400, "Unable to rebuild a volume-backed server: its disk is a volume.")
+        if not row["image_id"] and request.version not in versions.REBUILT_VOLUME:
+            raise Fault(400, "Unable to rebuild a volume-backed server before microversion 2.93.")
         image = self._wanted.image(request, wanted, FLAVORS[row["flavor_id"]])
         self._wanted.check_metadata(wanted)
         self._wanted.check_certificates(wanted)
@@ -179,7 +179,12 @@ class Rebuilding(Part):
         if "key_name" in wanted:
             key = self._wanted.key(request, wanted)
             changes |= {"key_name": key["name"] if key else None, "public_key": key["public_key"] if key else None}
-        self._life.begin(request, id, states.REBUILD, booted=False, fault=None, image_id=image["id"], **changes)
+        if row["image_id"]:
+            changes["image_id"] = image["id"]
+        else:
+            root = self._volumes.volume(request, next(each["id"] for each in row["volumes"] if each["root"]))
+            self._volumes.volumes.reimage(request, root, image["id"])
+        self._life.begin(request, id, states.REBUILD, booted=False, fault=None, **changes)
         row = self._servers.table[id]
         view = self._servers.changed_view(request, row)
         view["adminPass"] = wanted.get("adminPass") or secrets.token_urlsafe(9)
@@ -201,8 +206,8 @@ class Rebuilding(Part):
         if image is not None and image["min_ram"] > flavor.ram_mb:
             raise Fault(400, "Flavor's memory is too small for requested image.")
         claim_resize(self._quotas, row, flavor)
-        id, state = row["id"], row["vm_state"]
-        self._life.begin(request, id, states.RESIZE, new_flavor_id=flavor.id, old_vm_state=state)
+        changes = {"new_flavor_id": flavor.id, "old_vm_state": row["vm_state"], **settable(value)}
+        self._life.begin(request, row["id"], states.RESIZE, **changes)
 
     @action("rescue")
     def rescue(self, request: Request, row: ServerRow, value: Any) -> JSON:
@@ -222,7 +227,7 @@ class Rebuilding(Part):
     def offload(self, request: Request, row: ServerRow, value: Any) -> None:
         """Take a shelved server off its host, which an administrator may; it is at once when it is shelved."""
         if not request.admin:
-            raise Fault(403, "Policy doesn't allow os_compute_api:os-shelve:shelve_offload to be performed.")
+            raise denied("os_compute_api:os-shelve:shelve_offload")
         self._life.do(request, row, states.OFFLOAD)
 
     @action("unshelve")
@@ -232,7 +237,7 @@ class Rebuilding(Part):
         states.UNSHELVE.check(row)
         wanted: JSON = value if value and request.version in versions.UNSHELVE_ZONE else {}
         if "host" in wanted:
-            raise Fault(403, "Policy doesn't allow os_compute_api:os-shelve:unshelve_to_host to be performed.")
+            raise denied("os_compute_api:os-shelve:unshelve_to_host")
         self._wanted.check_zone(wanted)
         self._life.begin(request, row["id"], states.UNSHELVE)
 

@@ -15,7 +15,7 @@ from faafo_lab.cloud.emulator.services.block_storage.api import Volume
 from faafo_lab.cloud.emulator.services.compute import states, versions
 from faafo_lab.cloud.emulator.services.compute.actions import Actions, InstanceActions, Rebuilding, SmallActions
 from faafo_lab.cloud.emulator.services.compute.attachments import Attachments
-from faafo_lab.cloud.emulator.services.compute.base import PREFIX, check_query
+from faafo_lab.cloud.emulator.services.compute.base import PREFIX, check_query, denied
 from faafo_lab.cloud.emulator.services.compute.flavors import Flavors
 from faafo_lab.cloud.emulator.services.compute.interfaces import Interfaces
 from faafo_lab.cloud.emulator.services.compute.keypairs import UserKeys
@@ -122,10 +122,8 @@ class Compute(Service):
             "links": [{"rel": "self", "href": f"{self.url}/v2.1/"}],
         }
 
-    @route("GET", "/", open=True)
-    def versions(self, request: Request) -> JSON:
-        """Which versions there are."""
-        old = {
+    def _old_version(self) -> JSON:
+        return {
             "id": "v2.0",
             "status": "SUPPORTED",
             "version": "",
@@ -133,13 +131,18 @@ class Compute(Service):
             "updated": "2011-01-21T11:33:21Z",
             "links": [{"rel": "self", "href": f"{self.url}/v2/"}],
         }
-        return {"versions": [old, self._version()]}
+
+    @route("GET", "/", open=True)
+    def versions(self, request: Request) -> JSON:
+        """Which versions there are."""
+        return {"versions": [self._old_version(), self._version()]}
 
     @route("GET", "/v2.1", open=True)
     def version(self, request: Request) -> JSON:
-        """The version that there is."""
-        media = [{"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}]
-        return {"version": {**self._version(), "media-types": media}}
+        """The version that the path names."""
+        found = self._old_version() if _is_old(request.path) else self._version()
+        kind = f"application/vnd.openstack.compute+json;version={found['id'][1:]}"
+        return {"version": {**found, "media-types": [{"base": "application/json", "type": kind}]}}
 
     # What the cloud is made of
 
@@ -153,16 +156,17 @@ class Compute(Service):
     @route("GET", "/v2.1/os-hypervisors")
     @route("GET", "/v2.1/os-hypervisors/detail")
     @route("GET", "/v2.1/os-services")
+    @route("GET", "/v2.1/os-migrations")
     @route("POST", "/v2.1/os-aggregates")
     @route("POST", "/v2.1/flavors")
     def machines(self, request: Request) -> JSON:
         """What the cloud is made of, which only an administrator may see and change."""
         kind, _, detail = request.path.split("/", 2)[2].partition("/")
-        rules = {"os-availability-zone": "detail", "os-aggregates": "index"}
+        rules = {"os-availability-zone": "detail", "os-aggregates": "index", "os-migrations": "index"}
         rule = rules.get(kind, "list-detail" if detail else "list")
         if request.method == "POST":
             kind, rule = kind.replace("flavors", "os-flavor-manage"), "create"
-        raise Fault(403, f"Policy doesn't allow os_compute_api:{kind}:{rule} to be performed.")
+        raise denied(f"os_compute_api:{kind}:{rule}")
 
     @route("GET", "/v2.1/extensions")
     def extensions(self, request: Request) -> JSON:

@@ -11,7 +11,7 @@ from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request
 from faafo_lab.cloud.emulator.services.block_storage.mounts import ROOT
 from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
 from faafo_lab.cloud.emulator.services.compute import forms, states, versions
-from faafo_lab.cloud.emulator.services.compute.base import form, is_true, only
+from faafo_lab.cloud.emulator.services.compute.base import denied, form, is_true, only
 from faafo_lab.cloud.emulator.services.compute.servers import Part
 
 ATTACH: JSON = {
@@ -98,7 +98,7 @@ class Attachments(Part):
         fields = {**ATTACH, **(CHANGE if change else {})}
         wanted = request.parse(form("volumeAttachment", only(fields, ["volumeId"])))["volumeAttachment"]
         if not change or wanted["volumeId"] != volume:
-            raise Fault(403, "Policy doesn't allow os_compute_api:os-volumes-attachments:swap to be performed.")
+            raise denied("os_compute_api:os-volumes-attachments:swap")
         is_now = {**attachment_view(volume, row["attachment"]), "tag": row["tag"]}
         for name in ("id", "serverId", "device", "tag"):
             if name in wanted and wanted[name] != is_now[name]:

@@ -48,6 +48,11 @@ def is_true(value: object) -> bool:
     return str(value).lower() in TRUE
 
 
+def denied(rule: str) -> Fault:
+    """The answer to who may not do something by this rule of the policy."""
+    return Fault(403, f"Policy doesn't allow {rule} to be performed.")
+
+
 def only(properties: JSON, required: Sequence[str] = (), **more: Any) -> JSON:
     """The form of an object that has these properties and no others."""
     return {"type": "object", "required": required, "additionalProperties": False, "properties": properties, **more}

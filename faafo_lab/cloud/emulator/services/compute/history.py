@@ -101,12 +101,8 @@ class History:
                     self._deleted.delete(row["id"])
                     self._actions.delete(row["id"])
 
-    def deleted(self, project: str) -> list[ServerRow]:
-        """The project's deleted servers, as far as they are remembered."""
-        return self._deleted.where(project_id=project)
-
-    def buried(self) -> list[ServerRow]:
-        """Every project's deleted servers."""
+    def deleted(self) -> list[ServerRow]:
+        """Deleted servers, as far as they are remembered."""
         return list(self._deleted)
 
     def was(self, server: str) -> ServerRow | None:

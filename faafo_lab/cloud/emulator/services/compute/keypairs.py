@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, now, route
 from faafo_lab.cloud.emulator.common.store import Table
 from faafo_lab.cloud.emulator.services.compute import versions
-from faafo_lab.cloud.emulator.services.compute.base import form, only
+from faafo_lab.cloud.emulator.services.compute.base import denied, form, only
 from faafo_lab.cloud.emulator.services.compute.rows import KeyRow
 from faafo_lab.cloud.emulator.services.compute.servers import Part
 
@@ -56,7 +56,7 @@ class UserKeys(Part):
 
     def _only_own(self, request: Request, user: str | None) -> None:
         if request.version in versions.KEY_USERS and user not in (None, request.token.user_id):
-            raise Fault(403, "Policy doesn't allow os_compute_api:os-keypairs to be performed.")
+            raise denied("os_compute_api:os-keypairs")
 
     @route("GET", "/v2.1/os-keypairs")
     def list_keys(self, request: Request) -> JSON:

@@ -187,16 +187,21 @@ class Lifecycle:
 
     async def _attach(self, row: ServerRow) -> None:
         """Attach the volumes that it boots with, as soon as they are filled. Raises a `Fault`."""
-        table: Table[VolumeRow] = self._site.store.table("volume")
         for each in row.get("volumes", []):
-            while (volume := table.get(each["id"])) and volume["status"] == "creating":
-                await asyncio.sleep(LOOK_SECONDS)
+            volume = await self._filled(each["id"])
             if volume and volume["attachment"] and volume["attachment"]["server_id"] == row["id"]:
                 continue  # a build that was cut short had it
             if not volume or volume["status"] != "available":
                 why = f"Volume {each['id']} is {volume['status'] if volume else 'gone'}."
                 raise Fault(500, f"Build of instance {row['id']} aborted: {why}")
             self._volumes.mounts.attach(each["id"], row["id"], tag=each["tag"], root=each["root"])
+
+    async def _filled(self, id: str) -> VolumeRow | None:
+        """A volume, as soon as it has its content."""
+        table: Table[VolumeRow] = self._site.store.table("volume")
+        while (volume := table.get(id)) and volume["status"] in ("creating", "downloading"):
+            await asyncio.sleep(LOOK_SECONDS)
+        return volume
 
     async def _clear(self, id: str) -> None:
         """Remove the disk, or what a build that was cut short left of it."""
@@ -233,8 +238,13 @@ class Lifecycle:
 
     async def _rebuild(self, id: str) -> Changes:
         """Begin again with a new disk; what was off stays off."""
-        off = self.servers[id]["vm_state"] == "stopped"
+        row = self.servers[id]
+        off = row["vm_state"] == "stopped"
         await self._clear(id)
+        for each in row.get("volumes", []):
+            volume = await self._filled(each["id"]) if each["root"] else None
+            if volume and volume["status"] != "in-use":
+                raise Fault(500, f"Rebuild of instance {id} aborted: volume {each['id']} is {volume['status']}.")
         return IS_OFF if off else await self._boot(id)
 
     async def _resize(self, id: str) -> Changes:

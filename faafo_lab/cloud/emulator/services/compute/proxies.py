@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 from urllib.parse import quote
 
 from faafo_lab.cloud.emulator.common.forwarding import ask
+from faafo_lab.cloud.emulator.common.schema import UUID
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, Versions, route
 from faafo_lab.cloud.emulator.services.compute import versions
 from faafo_lab.cloud.emulator.services.compute.attachments import attachment_view
 from faafo_lab.cloud.emulator.services.compute.base import form, number
-from faafo_lab.cloud.emulator.services.compute.forms import NAME
 from faafo_lab.cloud.emulator.services.compute.server_filters import moment_of
 from faafo_lab.cloud.emulator.services.compute.servers import Part, Servers
 from faafo_lab.cloud.emulator.services.image.schemas import BASE, READ_ONLY
@@ -32,12 +32,13 @@ PORT: JSON = {
         {"type": "null"},
     ]
 }
+NAME: JSON = {"type": "string", "maxLength": 255, "pattern": r"\S"}
 GROUP: JSON = {"type": "object", "required": ["name"], "properties": {"name": NAME, "description": TEXT}}
 RULE: JSON = {
     "type": "object",
     "required": ["parent_group_id"],
     "properties": {
-        "parent_group_id": {"type": "string"},
+        "parent_group_id": {"type": "string", "pattern": UUID},
         **dict.fromkeys(("ip_protocol", "cidr", "group_id"), TEXT),
         **dict.fromkeys(("from_port", "to_port"), PORT),
     },

@@ -18,7 +18,7 @@ from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
 from faafo_lab.cloud.emulator.services.block_storage.api import Volume
 from faafo_lab.cloud.emulator.services.compute import block_devices, forms, states, versions
-from faafo_lab.cloud.emulator.services.compute.base import FALSE, TRUE, Links, is_true
+from faafo_lab.cloud.emulator.services.compute.base import FALSE, TRUE, Links, denied, is_true
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
 from faafo_lab.cloud.emulator.services.compute.guests import hostname
 from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
@@ -200,8 +200,8 @@ class Servers:
             view["fault"] = row["fault"]
         if view["status"] in PROGRESSING:
             view["progress"] = 100 if row["vm_state"] == "active" else 0
-        if ports:
-            view["security_groups"] = [{"name": group["name"]} for group in self.groups_of(ports)]
+        if groups := self.groups_of(ports):
+            view["security_groups"] = [{"name": group["name"]} for group in groups]
         return {**view, **self._later(row, version)}
 
     def _later(self, row: ServerRow, version: tuple[int, int]) -> JSON:
@@ -249,8 +249,7 @@ class Servers:
     ) -> tuple[Sequence[ServerRow], JSON]:
         everybody = _all_tenants(request.one("all_tenants"))
         if everybody and not request.admin:
-            policy = f"os_compute_api:servers:{operation}:get_all_tenants"
-            raise Fault(403, f"Policy doesn't allow {policy} to be performed.")
+            raise denied(f"os_compute_api:servers:{operation}:get_all_tenants")
         fits = Filters(
             request,
             lambda row: [ip["ip_address"] for port in ports.get(row["id"], ()) for ip in port["fixed_ips"]],
@@ -258,7 +257,7 @@ class Servers:
         project = (request.one("project_id") or request.one("tenant_id")) if everybody else request.project
         rows = self.table.where(project_id=project) if project else list(self.table)
         if fits.during:
-            rows += self.life.history.deleted(request.project)
+            rows += [row for row in self.life.history.deleted() if project in (None, row["project_id"])]
         found = [row for row in rows if fits(row)]
         return self.links.page(request, in_order(found, request), lambda row: row["id"], "servers_links")
 

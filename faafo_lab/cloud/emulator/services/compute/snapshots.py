@@ -57,7 +57,6 @@ class Snapshots(Part):
         async def rotate() -> None:
             query = {**kind, "instance_uuid": row["id"], "sort": "created_at:desc", "limit": "1000"}
             backups = (await ask(self._images, request, "GET", "/v2/images", query=query))["images"]
-            backups.sort(key=lambda each: each["id"] != image)  # of those of one second, this one is the newest
             for each in backups[kept:]:
                 await ask(self._images, request, "DELETE", f"/v2/images/{each['id']}")
 

@@ -5,104 +5,88 @@ Source: https://docs.openstack.org/api-ref/compute/#usage-reports-os-simple-tena
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
 from faafo_lab.cloud.emulator.services.compute import versions
+from faafo_lab.cloud.emulator.services.compute.base import denied
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
+from faafo_lab.cloud.emulator.services.compute.server_filters import moment_of
 from faafo_lab.cloud.emulator.services.compute.servers import Part
 
 TOTALS = {"total_vcpus_usage": "vcpus", "total_memory_mb_usage": "memory_mb", "total_local_gb_usage": "local_gb"}
 
 
-class Span(NamedTuple):
-    """A time, in UTC."""
-
-    start: datetime
-    stop: datetime
-
-    @property
-    def seconds(self) -> float:
-        """Its length, or 0."""
-        return max((self.stop - self.start).total_seconds(), 0)
-
-
 class Usage(Part):
-    """Usage reports."""
+    """Usage reports. Moments are seconds since the epoch."""
 
     @route("GET", "/v2.1/os-simple-tenant-usage")
     def list_usage(self, request: Request) -> JSON:
         """What every project has used, which only an administrator may see."""
         if not request.admin:
-            raise Fault(403, "Policy doesn't allow os_compute_api:os-simple-tenant-usage:list to be performed.")
-        span, detailed = _asked(request), request.one("detailed") == "1"
-        rows, more = self._page(request, [*self._servers.table, *self._life.history.buried()], span)
-        projects = sorted({row["project_id"] for row in rows})
-        usages = [_usage([row for row in rows if row["project_id"] == each], span, detailed) for each in projects]
+            raise denied("os_compute_api:os-simple-tenant-usage:list")
+        start, stop = _asked(request)
+        rows, more = self._page(request, None, start, stop, "tenant_usages_links")
+        usages = []
+        for project in sorted({row["project_id"] for row in rows}):
+            usage = _usage([row for row in rows if row["project_id"] == project], start, stop)
+            if request.one("detailed") != "1":
+                del usage["server_usages"]
+            usages.append(usage)
         return {"tenant_usages": usages, **more}
 
     @route("GET", "/v2.1/os-simple-tenant-usage/{project}")
     def show_usage(self, request: Request, project: str) -> JSON:
         """What the project has used, with each of its servers, deleted ones too."""
         if project != request.project and not request.admin:
-            raise Fault(403, "Policy doesn't allow os_compute_api:os-simple-tenant-usage:show to be performed.")
-        span = _asked(request)
-        servers = [*self._servers.table.where(project_id=project), *self._life.history.deleted(project)]
-        rows, more = self._page(request, servers, span)
-        return {"tenant_usage": _usage(rows, span, True) if rows else {}, **more}
+            raise denied("os_compute_api:os-simple-tenant-usage:show")
+        start, stop = _asked(request)
+        rows, more = self._page(request, project, start, stop, "tenant_usage_links")
+        return {"tenant_usage": _usage(rows, start, stop) if rows else {}, **more}
 
-    def _page(self, request: Request, servers: list[ServerRow], span: Span) -> tuple[list[ServerRow], JSON]:
+    def _page(
+        self, request: Request, project: str | None, start: float, stop: float, links: str
+    ) -> tuple[list[ServerRow], JSON]:
         """The servers that ran in this time, and since 2.40 a page of them."""
-        rows = [row for row in servers if row["launched_at"] and _life(row, span).seconds > 0]
+        servers = [*self._servers.table, *self._life.history.deleted()]
+        rows = [row for row in servers if project in (None, row["project_id"]) and _hours(row, start, stop) > 0]
         rows.sort(key=lambda row: (row["created"], row["id"]))
         if request.version not in versions.USAGE_PAGES:
             return rows, {}
-        path = request.path.rsplit("/", 1)[-1]
-        name = "tenant_usages_links" if path == "os-simple-tenant-usage" else "tenant_usage_links"
-        page, more = self._links.page(request, rows, lambda row: row["id"], name)
+        page, more = self._links.page(request, rows, lambda row: row["id"], links)
         return list(page), more
 
 
-def _asked(request: Request) -> Span:
+def _asked(request: Request) -> tuple[float, float]:
     """The time of a report, which ends now at the latest. Raises a 400 `Fault`."""
-    span = Span(*(_moment(request.one(name)) for name in ("start", "end")))
-    if span.start >= span.stop:
+    start, stop = (moment_of(request.one(name), name) or time.time() for name in ("start", "end"))
+    if start >= stop:
         raise Fault(400, "Invalid start time. The start time cannot occur after the end time.")
-    return Span(span.start, min(span.stop, datetime.now(UTC)))
+    return start, min(stop, time.time())
 
 
-def _moment(text: str | None) -> datetime:
-    """A moment as Nova writes it; without a word, now. Raises a 400 `Fault`."""
-    try:
-        moment = datetime.fromisoformat(text) if text else datetime.now(UTC)
-    except ValueError:
-        raise Fault(400, "Datetime is in invalid format") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _hours(row: ServerRow, start: float, stop: float) -> float:
+    """How long a server was there in this time."""
+    launched, terminated = moment_of(row["launched_at"]), moment_of(row.get("terminated_at"))
+    return 0 if launched is None else max(min(terminated or stop, stop) - max(launched, start), 0) / 3600
 
 
-def _life(row: ServerRow, span: Span) -> Span:
-    """When a server was there in this time."""
-    end = row.get("terminated_at")
-    return Span(max(_moment(row["launched_at"]), span.start), min(_moment(end), span.stop) if end else span.stop)
-
-
-def _usage(rows: list[ServerRow], span: Span, detailed: bool) -> JSON:
+def _usage(rows: list[ServerRow], start: float, stop: float) -> JSON:
     """A project's report."""
-    servers = [_server(row, span) for row in rows]
-    start, stop = (moment.replace(tzinfo=None).isoformat(timespec="microseconds") for moment in span)
+    servers = [_server(row, start, stop) for row in rows]
+    moments = {name: datetime.fromtimestamp(moment, UTC) for name, moment in (("start", start), ("stop", stop))}
     return {
         "tenant_id": rows[0]["project_id"],
-        "start": start,
-        "stop": stop,
+        **{name: moment.strftime("%Y-%m-%dT%H:%M:%S.%f") for name, moment in moments.items()},
         "total_hours": sum(each["hours"] for each in servers),
         **{total: sum(each[part] * each["hours"] for each in servers) for total, part in TOTALS.items()},
-        **({"server_usages": servers} if detailed else {}),
+        "server_usages": servers,
     }
 
 
-def _server(row: ServerRow, span: Span) -> JSON:
+def _server(row: ServerRow, start: float, stop: float) -> JSON:
     """A server's part of a report."""
     flavor, end = FLAVORS[row["flavor_id"]], row.get("terminated_at")
     return {
@@ -113,9 +97,9 @@ def _server(row: ServerRow, span: Span) -> JSON:
         "vcpus": flavor.vcpus,
         "memory_mb": flavor.ram_mb,
         "local_gb": flavor.disk_gb,
-        "hours": _life(row, span).seconds / 3600,
+        "hours": _hours(row, start, stop),
         "started_at": row["launched_at"],
         "ended_at": end,
         "state": "terminated" if end else row["vm_state"],
-        "uptime": int(Span(_moment(row["launched_at"]), _moment(end)).seconds),
+        "uptime": int(_hours(row, 0, time.time()) * 3600),
     }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from faafo_lab.cloud.emulator.common.schema import UUID, matches
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
 from faafo_lab.cloud.emulator.common.store import Row, Store, Table
+from faafo_lab.cloud.emulator.services.compute.base import denied
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS, Flavor
 from faafo_lab.cloud.emulator.services.compute.rows import GroupRow, KeyRow, ServerRow
 from faafo_lab.cloud.emulator.services.image.api import Image
@@ -148,10 +149,10 @@ class Wanted:
     def check_zone(self, wanted: JSON) -> None:
         """The one zone, and no host of one's choice."""
         if "host" in wanted or "hypervisor_hostname" in wanted:
-            raise Fault(403, "Policy doesn't allow compute:servers:create:requested_destination to be performed.")
+            raise denied("compute:servers:create:requested_destination")
         zone, _, host = (wanted.get("availability_zone") or ZONE).partition(":")
         if host:
-            raise Fault(403, "Policy doesn't allow os_compute_api:servers:create:forced_host to be performed.")
+            raise denied("os_compute_api:servers:create:forced_host")
         if zone != ZONE:
             raise Fault(400, "The requested availability zone is not available")
 

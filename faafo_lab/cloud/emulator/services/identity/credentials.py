@@ -87,7 +87,7 @@ class Credentials:
 
     def rules_of(self, row: CredentialRow) -> list[JSON]:
         """A credential's access rules; none: it may make every request."""
-        return [self._rule_view(self._rules[id]) for id in row.get("access_rules", [])]
+        return [_plain(self._rules[id]) for id in row.get("access_rules", [])]
 
     def _check_owner(self, request: Request, user: str, action: str, *, manages: bool = False) -> None:
         """Check that a user asks for his own, and may manage them. Raises a 403 `Fault`."""
@@ -193,7 +193,7 @@ class Credentials:
     def _rule_view(self, row: AccessRuleRow) -> JSON:
         """A rule, as answers have it."""
         link = f"{self._directory.url}/v3/users/{row['user_id']}/access_rules/{row['id']}"
-        return {name: row[name] for name in ("id", *FIELDS)} | {"links": {"self": link}}  # type: ignore[literal-required]
+        return {**_plain(row), "links": {"self": link}}
 
     @route("GET", "/v3/users/{user}/access_rules")
     def list_rules(self, request: Request, user: str) -> JSON:
@@ -250,3 +250,8 @@ def _expiry(text: str | None) -> float | None:
     if seconds <= time.time():
         raise _invalid("expires_at must be in the future")
     return seconds
+
+
+def _plain(row: AccessRuleRow) -> JSON:
+    """A rule as its credential has it."""
+    return {name: row[name] for name in ("id", *FIELDS)}  # type: ignore[literal-required]

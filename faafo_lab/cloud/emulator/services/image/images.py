@@ -101,6 +101,12 @@ class Images:
         """Show an image."""
         return self.view(self.find(request, id))
 
+    @route("GET", "/v2/images/{id}/tasks")
+    def tasks(self, request: Request, id: str) -> JSON:
+        """What the service still has to do with an image: nothing."""
+        self.find(request, id)
+        return {"tasks": []}
+
     def _attributes(self, body: JSON) -> JSON:
         """A checked body as a row's fields. Raises a `Fault` for what a client may not set."""
         for name in body:

@@ -78,7 +78,7 @@ def _compares(moment: str, text: str) -> bool:
 
 def ordered(views: list[JSON], request: Request) -> list[JSON]:
     """Sorted by `sort=name:asc,…` or by `sort_key` and `sort_dir`; the newest first where nothing is said."""
-    views = sorted(views, key=lambda view: str(view["id"]))
+    views = views[::-1]  # the latest first, of those of one second too: a backup's rotation keeps the first ones
     if text := request.one("sort"):
         if "sort_key" in request.query or "sort_dir" in request.query:
             raise Fault(400, "Old and new sorting syntax cannot be combined")

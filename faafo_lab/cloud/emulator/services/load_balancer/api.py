@@ -16,8 +16,8 @@ from faafo_lab.cloud.emulator.services.load_balancer.parts import TOP, Parts
 from faafo_lab.cloud.emulator.services.network.api import Network
 from faafo_lab.cloud.emulator.site import Site
 
+# Those whose additions are all here: tags, HTTP/1.1 checks, additive batches, allowed CIDRs
 VERSIONS = ("v2.0", "v2.5", "v2.10", "v2.12")
-"""Those whose additions are all here: tags, HTTP/1.1 checks, additive batches, allowed CIDRs."""
 UPDATED = "2019-08-01T00:00:00Z"
 QUOTAS = {"load_balancer": 10, "listener": 50, "pool": 50, "member": 200, "health_monitor": 50}
 _OVER = "Quota has been met for resources: {}"

@@ -23,8 +23,7 @@ from faafo_lab.cloud.emulator.site import Site
 
 log = logging.getLogger(__name__)
 
-SETTLE_SECONDS = 0.2
-"""How long a change takes; on a real cloud it is a second, and a minute for a new load balancer."""
+SETTLE_SECONDS = 0.2  # how long a change takes; on a real cloud it is a second, and a minute for a new load balancer
 _TRY_AGAIN_SECONDS = 5.0
 
 

@@ -54,19 +54,13 @@ class Attribute:
 class Kind:
     """A kind of part."""
 
-    name: str
-    """load_balancer: as quotas and the state name it."""
-    key: str
-    """loadbalancer: as bodies name it; with an s, the paths."""
-    title: str
-    """Load Balancer: as errors name it."""
+    name: str  # load_balancer: as quotas and the state name it
+    key: str  # loadbalancer: as bodies name it; with an s, the paths
+    title: str  # Load Balancer: as errors name it
     attributes: Mapping[str, Attribute]
-    refused: tuple[str, ...] = ()
-    """What is known and not supported."""
-    nested: tuple[str, ...] = ()
-    """Parts that may be created along with it."""
-    empty: JSON = field(default_factory=dict)
-    """What it is shown with and has no use for here."""
+    refused: tuple[str, ...] = ()  # what is known and not supported
+    nested: tuple[str, ...] = ()  # parts that may be created along with it
+    empty: JSON = field(default_factory=dict)  # what it is shown with and has no use for here
 
     @property
     def plural(self) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _BARE = frozenset(("tags", "created_at", "updated_at", "revision_number"))
 OPERATORS = re.compile(
-    r"provider:.*|binding:(host_id|profile)|ha|distributed"
+    r"provider:.*|binding:(host_id|profile)|ha|distributed|is_default"
 )  # only those who run a cloud may set them
 STANDARD = ("id", "tenant_id", "project_id", *_BARE)
 

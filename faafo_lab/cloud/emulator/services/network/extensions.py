@@ -5,7 +5,9 @@ Source: https://docs.openstack.org/api-ref/network/v2/#extensions
 
 from __future__ import annotations
 
+from faafo_lab.cloud.emulator.common import pages
 from faafo_lab.cloud.emulator.common.service import JSON, Request, route
+from faafo_lab.cloud.emulator.services.network import query
 from faafo_lab.cloud.emulator.services.network.words import refused
 
 EXTENSIONS = {
@@ -75,10 +77,17 @@ class Extensions:
             ]
         }
 
+    @route("GET", "/v2.0/service-providers")
+    def providers(self, request: Request) -> JSON:
+        """The providers of routers: the four that Neutron brings along, none of them the default."""
+        names = ("dvrha", "dvr", "ha", "single_node")
+        views = [{"service_type": "L3_ROUTER_NAT", "name": name, "default": False} for name in names]
+        passes = query.filter_by(request, views[0])
+        return {"service_providers": [pages.fields(view, request) for view in filter(passes, views)]}
+
     @route("GET", "/v2.0/agents")
     @route("GET", "/v2.0/flavors")
     @route("GET", "/v2.0/network-ip-availabilities")
-    @route("GET", "/v2.0/service-providers")
     @route("GET", "/v2.0/service_profiles")
     def nothing(self, request: Request) -> JSON:
         """What an ordinary user is shown none of."""

@@ -146,8 +146,7 @@ class Routers(Collection):
                 raise _bad(f"Subnet for router interface must have a gateway IP: {subnet['id']}")
             if subnet["gateway_ip"] in self.network.taken(subnet["network_id"]):
                 raise refused("IpAddressInUse", subnet["network_id"], subnet["gateway_ip"])
-            row = self.port(router, INTERFACE, subnet["network_id"], [])
-            self.network.quotas.claim(row["project_id"], {"port": 1})
+            self.network.quotas.claim(router["project_id"], {"port": 1})
             return _interface(router, self.connect(router, subnet))
         if port["device_id"]:
             raise refused("PortInUse", port["id"], port["network_id"], port["device_id"])

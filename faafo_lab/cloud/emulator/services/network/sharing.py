@@ -113,23 +113,20 @@ class AddressGroups(Collection):
             raise refused("AddressGroupInUse", row["id"])
 
     @route("PUT", "/v2.0/address-groups/{id}/add_addresses")
-    def add_addresses(self, request: Request, id: str) -> JSON:
-        """Add blocks to an address group."""
-        row, blocks = self.own(request, id), self._blocks(request)
-        if there := [block for block in blocks if block in row["addresses"]]:
-            raise refused("AddressesAlreadyExist", there, id)
-        return {self.name: self.touch(id, addresses=[*row["addresses"], *blocks])}
-
     @route("PUT", "/v2.0/address-groups/{id}/remove_addresses")
-    def remove_addresses(self, request: Request, id: str) -> JSON:
-        """Remove blocks from an address group."""
-        row, blocks = self.own(request, id), self._blocks(request)
-        if missing := [block for block in blocks if block not in row["addresses"]]:
-            raise refused("AddressesNotFound", missing, id)
-        return {self.name: self.touch(id, addresses=[block for block in row["addresses"] if block not in blocks])}
-
-    def _blocks(self, request: Request) -> list[str]:
+    def change_addresses(self, request: Request, id: str) -> JSON:
+        """Add blocks to an address group, or remove some: none of them, or all, may be there. Raises a `Fault`."""
+        row = self.own(request, id)
         try:
-            return list(dict.fromkeys(checks.each(checks.cidr)(request.parse().get("addresses"))))
+            blocks = list(dict.fromkeys(checks.each(checks.cidr)(request.parse().get("addresses"))))
         except ValueError as error:
             raise invalid("addresses", str(error)) from None
+        there = [block for block in blocks if block in row["addresses"]]
+        missing = [block for block in blocks if block not in row["addresses"]]
+        adds = request.path.endswith("/add_addresses")
+        if adds and there:
+            raise refused("AddressesAlreadyExist", there, id)
+        if not adds and missing:
+            raise refused("AddressesNotFound", missing, id)
+        kept = row["addresses"] + blocks if adds else [each for each in row["addresses"] if each not in blocks]
+        return {self.name: self.touch(id, addresses=kept)}

@@ -26,6 +26,7 @@ class Topologies:
         self._table: Table[Row] = network.store.table(NAME)  # by project
 
     def _check_owner(self, request: Request, project: str) -> None:
+        """Raises a 403 `Fault` for another project."""
         if project not in (request.project, "None"):  # which clients write that name no project
             raise refused("PolicyNotAuthorized", f"rule:get_{NAME}")
 

@@ -29,8 +29,7 @@ MAX_MANIFEST_BYTES = 8 << 20
 MAX_DEPTH = 10  # of large objects in large objects
 MAX_PARTS = 10_000  # of a large object and of all in it
 
-May = Callable[[str], bool]
-"""Whether who asks may read a container's objects."""
+May = Callable[[str], bool]  # whether who asks may read a container's objects
 
 
 class Manifests:
