@@ -26,17 +26,15 @@ network's name say. So `node.private_ips` is empty here, and the guide's `scalin
 range. (On a cloud whose servers have private addresses alone, the sample stops one line earlier: `wait_until_running`
 waits 600 s for a public one.) `node.extra["addresses"]` has each address with its type, here as on any cloud; the
 guide's samples for shade and the lab's own `--backend libcloud` need no such line.
-"""
-TAIL = """\
-## What the tests of others ask for and do not find
 
-`make interop` lists each test that does not apply, with the reason, in `interop/suites/*/tests.txt`. What they miss:
+**What the tests of others ask for and do not find**: `make interop` lists each test that does not apply, with the
+reason, in `interop/suites/*/tests.txt`. What they miss:
 
 * An administrator: there is none. Users, projects, flavors, volume types, quotas and networks for everybody answer 403.
 * Glance's metadata definitions: their lists are empty, and there is nothing to make or describe.
 * Neutron's flavors, QoS, trunks, segments, port forwarding, agents, VPN, BGP, firewalls: no extension tells of them.
 * Cinder's incremental backups and volume groups; Keystone's EC2 credentials; Nova's old way to an image's metadata.
-* Swift's bulk operations by the account's name, forms, style sheets of static pages, and synchronized containers.
+* Swift's archives that are unpacked, forms, style sheets of static pages, and synchronized containers.
 * Graphical consoles, disks of random bytes that boot, and other services: DNS, Heat, Magnum, Manila, Barbican.
 * A root of its own for each instance: packer's scripts and files go to the home (`"remote_folder": "."`), which is on
   the image; what they write to other places below `/` changes this machine instead.
@@ -49,7 +47,7 @@ ORDER = ("GET", "HEAD", "POST", "PUT", "PATCH", "COPY", "DELETE", "OPTIONS")
 def page() -> str:
     """The page."""
     services = sorted(SERVICES, key=lambda service: service.type)
-    return "\n".join([HEAD, *(line for service in services for line in _section(service)), TAIL])
+    return "\n".join([HEAD, *(line for service in services for line in _section(service))])
 
 
 def _section(service: type[Service]) -> Iterator[str]:
