@@ -5,9 +5,8 @@ suite         which suites there are, and what one is
 place         where a suite runs: an environment, a cloud and a home of its own; how it starts processes
 results       what became of each test: passed, failed, or not applicable, with the reason
 scripts       suites whose tests are commands with what they print
-logins        ways to log in to a suite's cloud, as variables
 debian        programs out of Debian's packages
-clouds        what suites tell clients of the cloud
+clouds        what suites tell clients of the cloud: clouds.yaml, variables
 pythontests   suites that report in subunit, as OpenStack's own do; events turns that into lines of JSON
 __main__      run suites, one after another, and report
 """

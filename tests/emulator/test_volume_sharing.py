@@ -71,13 +71,16 @@ def test_novas_attachments_are_listed_and_end_in_nova(volumes: Volumes, api: Api
     answer = volumes("DELETE", f"/attachments/{listed['id']}", version="3.27")
     assert (answer.status_code, "using the Compute API" in answer.text) == (409, True)
     assert volumes("PUT", f"/attachments/{listed['id']}", {"attachment": {}}, version="3.27").status_code == 409
+    answer = volumes("POST", f"/volumes/{id}/action", {"os-detach": {}})
+    assert (answer.status_code, f"from instance {server} using the Compute API" in answer.text) == (409, True)
     volumes.detach(id, server)
     # A note of Cinder's own brings the volume to no server
     note = attach(volumes, volume_uuid=id, instance_uuid=server, connector=CONNECTOR)
     volumes("POST", f"/attachments/{note['id']}/action", {"os-complete": {}}, version="3.44")
     assert api.get(f"/compute/v2.1/servers/{server}/os-volume_attachments")["volumeAttachments"] == []
     api.remove(server)
-    assert volumes("DELETE", f"/attachments/{note['id']}", version="3.27").status_code == 200
+    assert volumes("POST", f"/volumes/{id}/action", {"os-detach": {}}).status_code == 202
+    assert volumes.status("volume", id, "available")["attachments"] == []
     assert volumes("GET", "/attachments", version="3.26").status_code == 404
 
 

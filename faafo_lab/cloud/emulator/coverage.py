@@ -36,6 +36,10 @@ reason, in `interop/suites/*/tests.txt`. What they miss:
 * Cinder's incremental backups and volume groups; Keystone's EC2 credentials; Nova's old way to an image's metadata.
 * Swift's archives that are unpacked, forms, style sheets of static pages, and synchronized containers.
 * Graphical consoles, disks of random bytes that boot, and other services: DNS, Heat, Magnum, Manila, Barbican.
+* A root of its own for each instance: packer's scripts and files go to the home (`"remote_folder": "."`), which is on
+  the image; what they write to other places below `/` changes this machine instead.
+* Cinder's detaching of what Nova has attached: 409 since CVE-2023-2088, at which packer 1.6 stops where it builds from
+  a volume (`use_blockstorage_volume`).
 """
 ORDER = ("GET", "HEAD", "POST", "PUT", "PATCH", "COPY", "DELETE", "OPTIONS")
 

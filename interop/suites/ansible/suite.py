@@ -6,7 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from ... import logins
+from ... import clouds
 from ...place import CommandFailed, Place
 from ...results import Results
 
@@ -89,7 +89,7 @@ def _reason(result: dict[str, object]) -> str:
 
 def _resources(place: Place) -> set[str]:
     """What the project has, by kind and name."""
-    with logins.connect(place.clouds_yaml) as cloud:
+    with clouds.connect(clouds.entries(place.clouds_yaml)["embedded"]) as cloud:
         kinds = {
             "server": cloud.compute.servers(),
             "key pair": cloud.compute.keypairs(),

@@ -6,9 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-import yaml
-
-from ... import logins, scripts
+from ... import clouds, scripts
 from ...debian import Package
 from ...place import Place
 from ...results import Results
@@ -20,7 +18,8 @@ COMMANDS = """
 validate() {{ packer validate -var image=none -var source=plain-linux "$@" {template}; }}
 build() {{
     packer build -color=false -var port={port} -var source=plain-linux "$@" {template} |
-        sed -nE "s/.*(openstack: An image was created).*/\\1/p; /^Build .* errored/p"
+        sed -nE -e 's/^--> (openstack: An image was created).*/\\1/p' \\
+            -e "/^Build 'openstack' errored/{{s/[^:]*: /failed: /; s/ when accessing.*,/,/; p}}"
 }}
 cloud() {{ {python} {cloud} "$@"; }}
 """
@@ -28,12 +27,12 @@ cloud() {{ {python} {cloud} "$@"; }}
 
 def run(place: Place, results: Results) -> None:
     """Run the tests that `results` wants. Raises `OSError`."""
-    entry = yaml.safe_load(place.clouds_yaml.read_text())["clouds"]["embedded"]
+    entry = clouds.entries(place.clouds_yaml)["embedded"]
     port = SSH_PORT + entry["faafo_lab"]["published_ports"]["offset"]
     paths = {"template": HERE / "server.json", "python": sys.executable, "cloud": HERE / "cloud.py"}
     commands = place.home / "commands.sh"
     commands.write_text(COMMANDS.format(port=port, **{name: shlex.quote(str(path)) for name, path in paths.items()}))
-    login = logins.variables(place.clouds_yaml)
+    login = clouds.variables(place.clouds_yaml)
     own = {"BASH_ENV": str(commands), "CHECKPOINT_DISABLE": "1", "PACKER_CONFIG_DIR": str(place.home)}
     place.run([sys.executable, HERE / "cloud.py", "group"], login)
     scripts.run(place, results, HERE / "tests.txt", PACKAGE.program, {**login, **own})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import configparser
 from pathlib import Path
 
-from ... import logins, scripts
+from ... import clouds, scripts
 from ...debian import Package
 from ...place import Place
 from ...results import Results
@@ -23,7 +23,7 @@ def run(place: Place, results: Results) -> None:
     """Run the tests that `results` wants. Raises `OSError`."""
     settings = place.home / "rclone.conf"
     parser = configparser.RawConfigParser()
-    parser.read_dict(_remotes(logins.variables(place.clouds_yaml)))
+    parser.read_dict(_remotes(clouds.variables(place.clouds_yaml)))
     with settings.open("w") as file:
         parser.write(file)
     scripts.run(place, results, TESTS, PACKAGE.program, {"RCLONE_CONFIG": str(settings), **SETTINGS})

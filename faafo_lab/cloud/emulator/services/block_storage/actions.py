@@ -11,7 +11,7 @@ from faafo_lab.cloud.emulator.services.block_storage.base import METADATA, TYPE,
 from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
 from faafo_lab.cloud.emulator.services.block_storage.stock import Part, Stock
 from faafo_lab.cloud.emulator.services.block_storage.volumes import GIGABYTES_MAX, Volumes
-from faafo_lab.cloud.emulator.services.block_storage.words import check_available, forbidden, invalid, truth
+from faafo_lab.cloud.emulator.services.block_storage.words import check_available, check_own, forbidden, invalid, truth
 from faafo_lab.cloud.emulator.services.image.schemas import DISK_FORMATS
 
 ADMINISTRATORS = ("os-reset_status", "os-force_delete", "os-force_detach", "os-migrate_volume", "os-unmanage")
@@ -91,6 +91,13 @@ class VolumeActions(Part):
         reserved = truth(value.get("reimage_reserved"), "reimage_reserved")
         check_available(row, "error", *(["reserved"] if reserved else []))
         self._made.reimage(request, row, str(value.get("image_id")))
+
+    @action("os-detach")
+    def _detach(self, request: Request, row: VolumeRow, value: JSON) -> None:
+        """Free a volume; Nova's attachments end in Nova."""
+        check_own(row["attachment"])
+        if row["attachment"]:
+            self._volumes.update(row["id"], status="available", attachment=None)
 
     @action("os-show_image_metadata")
     def _show_image_metadata(self, request: Request, row: VolumeRow, value: JSON) -> JSON:

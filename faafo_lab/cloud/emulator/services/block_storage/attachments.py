@@ -21,7 +21,7 @@ from faafo_lab.cloud.emulator.services.block_storage import versions
 from faafo_lab.cloud.emulator.services.block_storage.base import AllVolumes, Collection, form, moment
 from faafo_lab.cloud.emulator.services.block_storage.rows import Attachment, VolumeRow
 from faafo_lab.cloud.emulator.services.block_storage.stock import Part, Stock
-from faafo_lab.cloud.emulator.services.block_storage.words import check_available, invalid
+from faafo_lab.cloud.emulator.services.block_storage.words import check_available, check_own, invalid
 from faafo_lab.cloud.emulator.site import Site
 
 _ID: JSON = {"type": "string", "pattern": UUID}
@@ -136,9 +136,7 @@ class Attachments(Part):
     def _own(self, request: Request, id: str) -> Row:
         """An attachment that is not Nova's. Raises a 409 `Fault` for one that is."""
         row = self._attachments.find(request, id)
-        attachment = self._volumes.table[row["volume_id"]]["attachment"]
-        if attachment is None or "status" not in attachment:
-            raise Fault(409, f"Detach volume from instance {row['instance_id']} using the Compute API")
+        check_own(self._volumes.table[row["volume_id"]]["attachment"])
         return row
 
     @route("PUT", "/v3/{project}/attachments/{id}", versions=versions.ATTACHMENTS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from faafo_lab.cloud.emulator.common.service import Fault
-from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
+from faafo_lab.cloud.emulator.services.block_storage.rows import Attachment, VolumeRow
 
 
 def truth(value: object, name: str) -> bool:
@@ -27,6 +27,12 @@ def check_available(volume: VolumeRow, *others: str) -> None:
     if volume["status"] not in wanted:
         why = f"status must be {' or '.join(wanted)}, but current status is: {volume['status']}."
         raise invalid(f"Volume {volume['id']} {why}", "volume")
+
+
+def check_own(attachment: Attachment | None) -> None:
+    """Raises a 409 `Fault` for an attachment that is Nova's, as Cinder does since CVE-2023-2088."""
+    if attachment is not None and "status" not in attachment:
+        raise Fault(409, f"Detach volume from instance {attachment['server_id']} using the Compute API")
 
 
 def forbidden(action: str) -> Fault:
