@@ -7,7 +7,6 @@ BIN := $(VENV)/bin
 UV := $(BIN)/python -m uv
 STAMP := $(VENV)/.installed
 DEVELOP := $(VENV)/.develop
-TEMPEST := build/tempest/.installed
 # The lab's state (its embedded cloud, its key pair) is in the checkout, not in your home.
 export FAAFO_LAB_HOME ?= $(CURDIR)/.faafo-lab
 # In a container you may have no home, or one that you may not write to (docker run --user).
@@ -60,14 +59,8 @@ test: develop  ## every test (some: make test ARGS="tests/app -k worker")
 bench: develop  ## measure: a table, and build/bench.json (PARTS="scaling …": those parts alone)
 	@$(BIN)/python benchmarks/bench.py $(PARTS)
 
-interop: develop $(TEMPEST)  ## OpenStack's own tests on an embedded cloud, minutes long (some: ARGS="network", LIST=FILE)
-	@$(BIN)/python -m interop $(if $(LIST),--list $(LIST)) $(ARGS)
-
-$(TEMPEST): interop/requirements.txt | $(DEVELOP)
-	@echo "Setting up build/tempest …"
-	@$(UV) venv --quiet --clear --python $(BIN)/python build/tempest
-	@$(UV) pip install --quiet --python build/tempest/bin/python --require-hashes -r $<
-	@touch $@
+interop: develop  ## suites that others wrote, on an embedded cloud (SUITES="tempest rclone"; some tests: ARGS=text, LIST=FILE)
+	@$(BIN)/python -m interop $(addprefix --suite ,$(SUITES)) $(if $(LIST),--list $(LIST)) $(ARGS)
 
 coverage: install  ## write what the embedded cloud implements to its COVERAGE.md
 	@$(BIN)/python -m faafo_lab.cloud.emulator.coverage
@@ -82,7 +75,7 @@ lock: develop  ## update the locked versions (do not edit them by hand)
 	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --group dev pyproject.toml --output-file requirements.lock
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --constraint requirements.lock pyproject.toml --output-file binder/requirements.txt
 	@$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --no-annotate --constraint requirements.lock --group app --output-file faafo_lab/app/requirements.txt
-	@$(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header interop/requirements.in --output-file interop/requirements.txt
+	@for each in interop/suites/*/requirements.in; do $(UV) pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header "$$each" --output-file "$${each%.in}.txt" || exit; done
 
 clean:  ## stop the lab's embedded cloud and remove everything that make created, except your copies of the chapters
 	@if [ -e $(STAMP) ]; then $(BIN)/python -m faafo_lab.cli cloud stop || true; fi

@@ -17,7 +17,7 @@ from http_load import closed_loop, open_loop
 from measure import Figures
 from servers import Deployment, all_answered, deployed, fill, get_any, held, post, process_of, serve
 
-from faafo_lab.cloud.emulator.machinery.hypervisor.clocks import best_clock
+from faafo_lab.cloud.emulator.machinery.hypervisor.governor import best_clock
 
 CORES = 0.25
 ROUNDS = 3

@@ -1,7 +1,7 @@
-"""Run OpenStack's own tests against an embedded cloud that is started for them. `make interop` does this.
+"""Run suites that others wrote, each against an embedded cloud that is started for it. `make interop` does this.
 
-python -m interop                       all of required.txt; the figures go to build/interop.json
-python -m interop network test_keypairs some: those with one of these texts in their names
+python -m interop                             all suites; the figures go to build/interop.json
+python -m interop --suite tempest network     some: those tests of tempest with this text in their names
 """
 
 from __future__ import annotations
@@ -9,141 +9,134 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
-import re
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from faafo_lab.cloud.emulator import control
 from faafo_lab.cloud.emulator.errors import EmulatorError
 
-from . import config
-from .results import Results, required
+from . import results, suite
+from .place import BUILD, place
+from .results import Results
 
-HERE = Path(__file__).resolve().parent
-BUILD = HERE.parent / "build"
-TEMPEST = BUILD / "tempest" / "bin"  # the environment that make sets up
-OUT = BUILD / "interop"  # configuration and logs of the last run
-LIMIT_SECONDS = 3600
-GRACE_SECONDS = 20
-SHOWN_CHARACTERS = 200  # of a line that says why
-STESTR = "[DEFAULT]\ntest_path={tempest}/test_discover\ntop_dir={tempest}\ngroup_regex=([^\\.]*\\.)*\n"
+FIGURES = BUILD / "interop.json"
+LIMIT_SECONDS = 1800  # for one suite
+
+
+class OvertimeError(Exception):
+    """A suite has not ended within its limit."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run and report. Returns 0 where none failed, 1 where one did, 2 where they could not be run."""
-    parser = argparse.ArgumentParser(prog="python -m interop", description="OpenStack's tests, on an embedded cloud.")
-    parser.add_argument("--list", type=Path, default=HERE / "required.txt", help="a file of test names, one per line")
-    parser.add_argument("chosen", nargs="*", metavar="TEXT", help="run those with one of these texts in their names")
+    """Run and report. Returns 0 where none failed, 1 where one did, 2 where they could not all be run."""
+    parser = argparse.ArgumentParser(
+        prog="interop",
+        usage='make interop [SUITES="NAME …"] [LIST=FILE] [ARGS="TEXT …"]  (or python -m interop …)',
+        description=f"Tests that others wrote, on an embedded cloud. Suites: {', '.join(suite.suites())}.",
+    )
+    parser.add_argument(
+        "--suite", action="append", default=[], metavar="NAME", help="run this suite alone (repeatable)"
+    )
+    parser.add_argument("--list", type=Path, help="a file of test names, instead of the one suite's own (tempest's)")
+    parser.add_argument("texts", nargs="*", metavar="TEXT", help="run tests with one of these texts in their names")
     options = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # either way nothing is left running
+    started = time.monotonic()
     try:
-        results = Results(required(options.list, options.chosen))
-        with embedded_cloud() as clouds_yaml:
-            run(clouds_yaml, results)
-    except (EmulatorError, OSError, ValueError, TimeoutError) as error:
+        wanted = _wanted(options.suite, options.list, options.texts)
+    except (OSError, ValueError) as error:
         print(f"interop: {error}", file=sys.stderr)
         return 2
+    ended: dict[str, Results] = {}
+    figures: dict[str, int] = {}
+    code = 0
+    try:
+        for name, tests in wanted.items():
+            print(f"\n{name}", flush=True)
+            try:
+                ended[name] = _run(name, tests)
+            except (EmulatorError, OSError, OvertimeError) as error:
+                print(f"interop: {name}: {error}", file=sys.stderr)
+                code = 2
+            else:
+                if ended[name].ran:
+                    figures |= suite.load(name).figures(ended[name])
     except KeyboardInterrupt:
         print("interop: interrupted.", file=sys.stderr)
         return 130
-    print("", *results.table(), sep="\n")
-    for cls in results.leaks:
-        print(f"{cls} could not be torn down.")
-    if options.list == HERE / "required.txt" and not options.chosen:
-        results.write(BUILD / "interop.json")
-    return 1 if results.of("failed") else 0
+    _report(ended)
+    print(f"\nAll of it took {time.monotonic() - started:.0f} s.")
+    if not options.list and not options.texts:
+        _write(figures, {name: each.seconds for name, each in ended.items()})
+    return code or int(any(each.of("failed") for each in ended.values()))
+
+
+def _wanted(names: Sequence[str], path: Path | None, texts: Sequence[str]) -> dict[str, dict[str, str]]:
+    """The tests of each suite that are to run. Raises `OSError` and `ValueError`."""
+    if path:
+        names = names or ["tempest"]
+        if len(names) > 1:
+            raise ValueError("A list of tests is one suite's: name one suite alone.")
+    tests = {name: results.listed(path or suite.SUITES / name / "tests.txt") for name in suite.suites(names)}
+    for text in texts:
+        if not any(text in test for each in tests.values() for test in each):
+            raise ValueError(f"No test of {', '.join(tests)} has {text!r} in its name.")
+    chosen = {name: results.chosen(each, texts) for name, each in tests.items()}
+    return {name: each for name, each in chosen.items() if each}
+
+
+def _run(name: str, tests: Mapping[str, str]) -> Results:
+    """Run a suite. Raises `OSError`, `EmulatorError` and `OvertimeError`."""
+    found = Results(tests)
+    with place(name, suite.SUITES / name / "requirements.txt") as where:
+        started = time.monotonic()
+        try:
+            with _limit():
+                suite.load(name).run(where, found)
+        finally:
+            found.seconds = time.monotonic() - started
+            found.write(where.out / "results.json")
+    return found
 
 
 @contextlib.contextmanager
-def embedded_cloud() -> Iterator[Path]:
-    """An embedded cloud for one run: its clouds.yaml. Its log is kept beside tempest's."""
-    directory = Path(tempfile.mkdtemp(prefix="interop-"))  # short: Unix sockets are in it
-    try:
-        yield control.start(directory / "cloud").clouds_yaml
-    finally:
-        control.stop(directory / "cloud")
-        OUT.mkdir(parents=True, exist_ok=True)
-        log = directory / "cloud" / "emulator.log"
-        if log.exists():
-            shutil.copy(log, OUT / "emulator.log")
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def run(clouds_yaml: Path, results: Results) -> None:
-    """Run the tests that `results` wants and fill it. Raises `OSError` or `TimeoutError`."""
-    shutil.rmtree(OUT, ignore_errors=True)  # what a killed run left of locked accounts would keep this one waiting
-    OUT.mkdir(parents=True)
-    conf = config.write(OUT, clouds_yaml)
-    package = next((TEMPEST.parent / "lib").glob("python3*/site-packages/tempest"), None)
-    if package is None:
-        raise OSError(f"There is no tempest in {TEMPEST.parent}: make interop installs it.")
-    (OUT / ".stestr.conf").write_text(STESTR.format(tempest=package))
-    names = OUT / "tests.txt"
-    names.write_text("".join(rf"^{re.escape(name)}(\[|$)" + "\n" for name in results.wanted))
-    with (OUT / "tempest.err").open("w") as errors:
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("OS_")}
-        settings: dict[str, Any] = {"cwd": OUT, "stderr": errors, "env": environment, "start_new_session": True}
-        subprocess.run([TEMPEST / "stestr", "init"], check=True, stdout=errors, **settings)
-        command = [TEMPEST / "tempest", "run", "--config-file", conf, "--include-list", names]
-        tests = subprocess.Popen([*command, "--concurrency", "1", "--subunit"], stdout=subprocess.PIPE, **settings)
-        listener = subprocess.Popen(
-            [TEMPEST / "python", HERE / "events.py"], stdin=tests.stdout, stdout=subprocess.PIPE, text=True, **settings
-        )
-        try:
-            follow(listener, results)
-        finally:
-            _end(tests)
-            _end(listener)
-    if not results.ended:
-        raise OSError(f"tempest ran no test: see {OUT / 'tempest.err'}.")
-
-
-def follow(listener: subprocess.Popen[str], results: Results) -> None:
-    """Print the results as they come. Raises `TimeoutError` after LIMIT_SECONDS."""
-    assert listener.stdout is not None
-    started = time.monotonic()
+def _limit() -> Iterator[None]:
+    """A block that raises `OvertimeError` after LIMIT_SECONDS."""
 
     def too_long(*_: object) -> None:
-        raise TimeoutError(f"tempest has not ended within {LIMIT_SECONDS} s.")
+        raise OvertimeError(f"has not ended within {LIMIT_SECONDS} s.")
 
     before = signal.signal(signal.SIGALRM, too_long)
     signal.alarm(LIMIT_SECONDS)
     try:
-        for line in listener.stdout:
-            _show(json.loads(line), results)
+        yield
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, before)
-    print(f"{len(results.ended)} of {len(results.wanted)} tests in {time.monotonic() - started:.0f} s")
 
 
-def _show(event: Mapping[str, Any], results: Results) -> None:
-    noted = results.add(event)
-    if noted is None:
-        return
-    name, kind = noted
-    print(f"{len(results.ended):4} {kind:<8}{name.removeprefix('tempest.api.')} ({event['seconds']:.1f} s)", flush=True)
-    if kind != "passed":
-        print(
-            *(f"             {line[:SHOWN_CHARACTERS]}" for line in event["reason"].splitlines()), sep="\n", flush=True
-        )
+def _report(ended: Mapping[str, Results]) -> None:
+    """A line for each suite; below it, what is not applicable and why, and which tests were slowest."""
+    width = max(map(len, ended), default=0)
+    print(f"\n{'':{width}}{results.heading()}")
+    for name, each in ended.items():
+        print(f"{name:{width}}{each.row()}")
+    for name, each in ended.items():
+        print(f"\n{name}", *each.reasons(), *each.slowest(), sep="\n")
+        for test in each.of("failed"):
+            print(f"failed: {test}")
+        for cls in each.leaks:
+            print(f"{cls} could not be torn down.")
 
 
-def _end(process: subprocess.Popen[Any]) -> None:
-    """End a process that leads a group, and its children."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_SECONDS)
+def _write(figures: Mapping[str, int], seconds: Mapping[str, float]) -> None:
+    """Keep the figures of the suites that ran beside those that ran before."""
+    before = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    now = {name: {"value": value, "unit": "tests"} for name, value in figures.items()}
+    now |= {f"{name}_seconds": {"value": round(value), "unit": "s"} for name, value in seconds.items()}
+    FIGURES.write_text(json.dumps({**before, **now}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

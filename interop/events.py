@@ -1,8 +1,8 @@
-"""Read tempest's results (subunit v2) from stdin, and print each at once as a line of JSON.
+"""Read a suite's results (subunit v2) from stdin, and print each at once as a line of JSON.
 
-    {"test": "tempest.api.….test_x[id-…]", "status": "fail", "reason": "…the traceback's last lines…", "seconds": 1.5}
+    {"test": "tempest.api.….test_x[id-…]", "status": "fail", "reason": "…the last lines…", "trace": "…", "seconds": 1.5}
 
-Runs in tempest's environment, which has subunit and testtools; the rest of the project has not.
+Runs in a suite's environment, which has subunit and testtools; the rest of the project has not.
 """
 
 import json
@@ -34,9 +34,10 @@ class Events(testtools.StreamResult):  # type: ignore[misc]
         elif test_status not in (None, "exists"):
             begun = self.begun.pop(test_id, None)
             seconds = (timestamp - begun).total_seconds() if begun and timestamp else 0.0
-            reason = self.reason(self.attached.pop(test_id, {})) if test_status != "success" else ""
-            event = {"test": test_id, "status": test_status, "reason": reason, "seconds": round(seconds, 2)}
-            print(json.dumps(event), flush=True)
+            files = self.attached.pop(test_id, {}) if test_status != "success" else {}
+            trace = "\n".join(text.decode(errors="replace") for name, text in files.items() if name != "reason")
+            result = {"status": test_status, "reason": self.reason(files), "trace": trace}
+            print(json.dumps({"test": test_id, **result, "seconds": round(seconds, 2)}), flush=True)
 
     def reason(self, files: dict[str, bytes]) -> str:
         """Why a test was skipped, or the end of its traceback."""

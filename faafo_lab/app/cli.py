@@ -183,9 +183,13 @@ def main() -> None:
         sys.stderr.close()
         raise SystemExit(1) from None
     except ApiRefused as error:
+        if options.debug:
+            raise
         hint = " Set FAAFO_SECRET." if error.status == 401 else ""
         _fail(f"{error}{hint}")
     except (AppError, OSError) as error:
+        if options.debug:
+            raise
         _fail(str(error))
     except KeyboardInterrupt:
         _fail("Interrupted.")
@@ -201,6 +205,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--wait", type=float, default=0.0, metavar="SECONDS", help="wait this long for the API to be healthy"
     )
+    parser.add_argument("-d", "--debug", action="store_true", help="show where in the program a failure is")
     commands = parser.add_subparsers(
         required=True, metavar="create|list|show|get|retry|delete|move-images|backup|restore"
     )

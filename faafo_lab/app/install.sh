@@ -107,9 +107,11 @@ for endpoint in ${endpoints[@]+"${endpoints[@]}"}; do address -e "$endpoint"; do
 case $waiting_max in
     0* | *[!0-9]* | ??????????*) wrong "-w $waiting_max (FAAFO_WAITING_MAX): it is a whole number from 1 to 999999999" ;;
 esac
+queue_url=${queue_url/#rabbit:/amqp:} # as the original's own lines have it
 case $queue_url in '' | redis://?* | rediss://?* | redis+socket://?* | amqp://?* | amqps://?*) ;;
     *) wrong '-m (FAAFO_QUEUE_URL): it must begin with redis:// or amqp://' ;; esac
-case $database_url in '' | postgresql://?* | mysql://?* | mariadb://?*) ;;
+case $database_url in
+    '' | postgresql://?* | postgresql+psycopg://?* | mysql://?* | mysql+pymysql://?* | mariadb://?* | mariadb+pymysql://?*) ;;
     *) wrong '-d (FAAFO_DATABASE_URL): it must begin with postgresql:// or mysql://' ;; esac
 
 case $images_url in '' | database | file:///?* | swift://?* | swift+http://?* | s3://?* | s3+http://?* | local:///?*) ;;

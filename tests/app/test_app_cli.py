@@ -157,6 +157,15 @@ def test_the_endpoint_comes_from_the_instances_configuration(services: Deploymen
     assert bare.run("cli", "delete", created.stdout.splitlines()[1]).returncode == 0
 
 
+def test_the_guides_own_line_creates_and_debug_shows_where_a_failure_is(services: Deployment) -> None:
+    done = services.run("cli", "--endpoint-url", f"unix:{services.ports / '80'}", "--debug", "create", "--tasks", "1")
+    assert (done.returncode, done.stderr) == (0, "")
+    failed = services.run("cli", "--endpoint-url", f"unix:{services.ports / 'none'}", "--debug", "list")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("Traceback")
+    assert "faafo_lab.app.errors.ApiAway: " in failed.stderr
+
+
 def test_wait_waits_for_a_healthy_api(bare: Deployment) -> None:
     waited = bare.run("cli", "--wait", "0.1", "list")
     assert (waited.returncode, waited.stderr.startswith("faafo: Waited 0.1 s")) == (1, True)

@@ -4,6 +4,7 @@
 """
 
 import configparser
+import contextlib
 import os
 import re
 import shlex
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from faafo_lab.app import tasks
+from faafo_lab.app.database import connect
 from tests.app.deployment import SECRET, Deployment, done
 from tests.waiting import LIMIT_SECONDS, wait_for
 
@@ -113,6 +116,19 @@ def test_again_changes_nothing_and_a_change_restarts_what_it_concerns(machine: M
     assert machine.calls() == ["daemon-reload", "enable --now faafo-api faafo-worker"]
     assert machine.install(*first, "-d", "postgresql://faafo:s@10.0.0.5:5432/faafo").returncode == 0
     assert machine.calls() == ["daemon-reload", "enable --now faafo-api faafo-worker", "restart faafo-api"]
+
+
+def test_the_guides_own_urls_are_taken(machine: Machine) -> None:
+    database = "mysql+pymysql://faafo:s@10.0.0.5:3306/faafo"
+    words = ["-i", "faafo", "-r", "api", "-r", "worker", "-m", "rabbit://guest:s@10.0.0.4:5672/", "-d", database]
+    done = machine.install(*words, "-s", "s")
+    assert done.returncode == 0, done.stderr
+    assert machine.variables("faafo-api")["FAAFO_DATABASE_URL"] == database
+    for name in ("faafo-api", "faafo-worker"):
+        assert machine.variables(name)["FAAFO_QUEUE_URL"] == "amqp://guest:s@10.0.0.4:5672/"
+    with contextlib.closing(tasks.connection("amqp://guest:s@10.0.0.4:5672/")) as connection:
+        assert connection.virtual_host == "/"
+    connect(database, 1).dispose()
 
 
 def test_the_split_topology(machine: Machine) -> None:

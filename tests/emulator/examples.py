@@ -47,6 +47,20 @@ EXAMPLES: dict[str, list[Any]] = {
             }
         }
     ],
+    "rbac-policies": [
+        {
+            "rbac_policy": {
+                "object_type": "network",
+                "object_id": "<networks>",
+                "action": "access_as_shared",
+                "target_tenant": "fuzz",
+            }
+        }
+    ],
+    "address-scopes": [{"address_scope": {"name": "fuzz", "ip_version": 4}}],
+    "address-groups": [{"address_group": {"name": "fuzz", "addresses": ["10.0.0.0/24"]}}],
+    "add_addresses": [{"addresses": ["10.1.0.0/24"]}],
+    "remove_addresses": [{"addresses": ["10.0.0.0/24"]}],
     "routers": [{"router": {"name": "fuzz", "external_gateway_info": {"network_id": "<public>"}}}],
     "add_router_interface": [{"subnet_id": "<subnets>"}, {"port_id": "<ports>"}],
     "remove_router_interface": [{"subnet_id": "<subnets>"}, {"port_id": "<ports>"}],
@@ -163,7 +177,11 @@ EXAMPLES: dict[str, list[Any]] = {
         {"suspend": None},
         {"resume": None},
         {"shelve": None},
-        {"unshelve": None},
+        {"shelveOffload": None},
+        {"unshelve": {"availability_zone": "nova"}},
+        {"rescue": {"adminPass": "secret", "rescue_image_ref": "<plain-linux>"}},
+        {"unrescue": None},
+        {"createBackup": {"name": "backup", "backup_type": "daily", "rotation": 1, "metadata": {"a": "b"}}},
         {"createImage": {"name": "snapshot", "metadata": {"a": "b"}}},
         {"changePassword": {"adminPass": "secret"}},
         {"addSecurityGroup": {"name": "default"}},
@@ -176,6 +194,10 @@ EXAMPLES: dict[str, list[Any]] = {
         {"os-detach": {"attachment_id": None}},
         {"os-extend": {"new_size": 2}},
         {"os-reserve": None},
+        {"os-complete": {}},
+        {"os-retype": {"new_type": "__DEFAULT__", "migration_policy": "never"}},
+        {"os-reimage": {"image_id": "<plain-linux>"}},
+        {"revert": {"snapshot_id": "<snapshots>"}},
         {"os-set_bootable": {"bootable": True}},
         {"os-update_readonly_flag": {"readonly": True}},
         {"os-volume_upload_image": {"image_name": "fuzz", "container_format": "bare", "disk_format": "raw"}},
@@ -188,6 +210,9 @@ EXAMPLES: dict[str, list[Any]] = {
     "snapshots": [{"snapshot": {"name": "fuzz", "volume_id": "<volumes>", "force": True, "metadata": {"a": "b"}}}],
     "attachments": [{"attachment": {"instance_uuid": "<servers>", "volume_uuid": "<volumes>", "connector": {}}}],
     "backups": [{"backup": {"name": "fuzz", "volume_id": "<volumes>"}}],
+    "restore": [{"restore": {"volume_id": "<volumes>"}}],
+    "os-volume-transfer": [{"transfer": {"name": "fuzz", "volume_id": "<volumes>"}}],
+    "accept": [{"accept": {"auth_key": "fuzz"}}],
     "loadbalancers": [{"loadbalancer": {"name": "fuzz", "vip_subnet_id": "<private-subnet>"}}],
     "listeners": [
         {"listener": {"name": "fuzz", "protocol": "HTTP", "protocol_port": 80, "loadbalancer_id": "<loadbalancers>"}}

@@ -91,8 +91,17 @@ def test_user_data_writes_to_the_console_log(api: Api, server: str) -> None:
 
     wait_for("the user data's output", lambda: "this is the user data" in output(None))
     whole = wait_for("the end of the boot", lambda: output(None) if "Startup finished" in output(None) else "")
-    assert output(1) == output("1") == whole.splitlines(keepends=True)[-1]
+    for count in (1, 3):  # what follows the last line end counts as a line, as in Nova
+        assert output(count) == output(str(count)) == "\n".join(whole.split("\n")[-count:])
+    assert output(-1) == whole
     assert output(0) == ""
+
+
+def test_a_server_has_no_password_of_its_own(api: Api, alt: Api, server: str) -> None:
+    path = f"/compute/v2.1/servers/{server}/os-server-password"
+    assert api.get(path) == {"password": ""}
+    assert api("DELETE", path).status_code == 204
+    assert alt("GET", path).status_code == 404
 
 
 def test_metadata_is_read_changed_and_removed(api: Api, server: str) -> None:
@@ -212,18 +221,39 @@ def test_networks_ports_and_fixed_addresses_are_honoured(api: Api) -> None:
     api("DELETE", f"/networking/v2.0/ports/{port['id']}")
 
 
+def test_a_network_that_is_named_twice_gives_two_ports(api: Api) -> None:
+    network = api.network()["id"]
+    id = api.boot("twice", networks=[{"uuid": network}] * 2)
+    assert len(api.server(id)["addresses"]["private"]) == 2
+    assert len(api.get(f"/networking/v2.0/ports?device_id={id}")["ports"]) == 2
+    api.remove(id)
+
+
 def test_security_groups_are_put_on_a_server_and_taken_off(api: Api) -> None:
     group = api.make("/networking/v2.0/security-groups", {"security_group": {"name": "extra"}})["security_group"]
     id = api.boot("grouped", security_groups=[{"name": "default"}, {"name": "extra"}])
     assert api.server(id)["security_groups"] == [{"name": "default"}, {"name": "extra"}]
+    named = {"name": "x", "imageRef": api.image(), "flavorRef": "1", "security_groups": [{"name": group["id"]}]}
+    created = api.make("/compute/v2.1/servers", {"server": named})["server"]
+    assert created["security_groups"] == [{"name": group["id"]}]  # as Nova does: what was sent
+    api.remove(created["id"])
     path = f"/compute/v2.1/servers/{id}/action"
     assert api("POST", path, {"removeSecurityGroup": {"name": "extra"}}).status_code == 202
     assert api.server(id)["security_groups"] == [{"name": "default"}]
     assert api("POST", path, {"removeSecurityGroup": {"name": "extra"}}).status_code == 409
     assert api("POST", path, {"addSecurityGroup": {"name": group["id"]}}).status_code == 202
     assert api("POST", path, {"addSecurityGroup": {"name": "nope"}}).status_code == 404
+    for name in ("default", "extra"):
+        assert api("POST", path, {"removeSecurityGroup": {"name": name}}).status_code == 202
+    assert "security_groups" not in api.server(id)  # as Nova does where there are none
+    for name in ("default", "extra"):
+        assert api("POST", path, {"addSecurityGroup": {"name": name}}).status_code == 202
     shown = api.get(f"/compute/v2.1/servers/{id}/os-security-groups")["security_groups"]
     assert [set(each) for each in shown] == [{"id", "description", "name", "tenant_id", "rules"}] * 2
+    for each in shown:
+        assert api("POST", path, {"removeSecurityGroup": {"name": each["name"]}}).status_code == 202
+    assert "security_groups" not in api.server(id)
+    assert api("POST", path, {"addSecurityGroup": {"name": group["id"]}}).status_code == 202
     assert api("DELETE", f"/networking/v2.0/security-groups/{group['id']}").status_code == 409
     api.remove(id)
     assert api("DELETE", f"/networking/v2.0/security-groups/{group['id']}").status_code == 204
@@ -248,8 +278,17 @@ WRONG = [
     ({"metadata": {str(i): "" for i in range(129)}}, 403, "Quota exceeded, too many metadata items in request."),
     ({"min_count": 2, "max_count": 1}, 400, "min_count must be <= max_count"),
     ({"surprise": 1}, 400, "Additional properties are not allowed ('surprise' was unexpected)"),
-    ({"block_device_mapping_v2": [{"source_type": "volume"}]}, 400, "Block Device Mapping is Invalid"),
+    ({"networks": [{"port": "00000000-0000-0000-0000-000000000000"}] * 2}, 400, "Each port may be named once."),
 ]
+
+
+def test_user_data_in_lines_as_base64_prints_it_runs(api: Api) -> None:
+    script = b"#!/bin/sh\n# " + b"x" * 100 + b"\necho from several lines\n"
+    id = api.boot("in-lines", user_data=base64.encodebytes(script).decode())
+    path = f"/compute/v2.1/servers/{id}/action"
+    ask = {"os-getConsoleOutput": {}}
+    wait_for("its output", lambda: "\nfrom several lines\n" in api.make(path, ask)["output"])
+    api.remove(id)
 
 
 @pytest.mark.parametrize(("wanted", "status", "words"), WRONG)
@@ -292,6 +331,7 @@ def test_unknown_paths_and_methods_get_novas_errors(api: Api) -> None:
         ("DELETE", "/servers/nope", 404, "itemNotFound"),
         ("GET", "/nope", 404, "itemNotFound"),
         ("PATCH", "/servers", 405, "badMethod"),
+        ("DELETE", "/servers/", 404, "itemNotFound"),
         ("GET", "/flavors/99", 404, "itemNotFound"),
     ):
         answer = api(method, f"/compute/v2.1{path}")
@@ -303,9 +343,13 @@ def test_unknown_paths_and_methods_get_novas_errors(api: Api) -> None:
 def test_only_the_microversions_that_exist_are_advertised_and_answered(api: Api) -> None:
     old, version = api.get("/compute")["versions"]
     assert (old["id"], old["version"], old["status"]) == ("v2.0", "", "SUPPORTED")
-    assert (version["min_version"], version["version"], version["status"]) == ("2.1", "2.60", "CURRENT")
+    assert (version["min_version"], version["version"], version["status"]) == ("2.1", "2.93", "CURRENT")
+    for path, found in (("/compute/v2/", old), ("/compute/v2.1/", version)):
+        shown = api.get(path)["version"]
+        assert [kind["base"] for kind in shown.pop("media-types")] == ["application/json"]
+        assert shown == found
     for header, asked in (("OpenStack-API-Version", "compute {}"), ("X-OpenStack-Nova-API-Version", "{}")):
-        for number, found in (("2.1", "2.1"), ("2.26", "2.26"), ("latest", "2.60")):
+        for number, found in (("2.1", "2.1"), ("2.26", "2.26"), ("latest", "2.93")):
             answer = api("GET", "/compute/v2.1/servers", headers={header: asked.format(number)})
             assert answer.headers["OpenStack-API-Version"] == f"compute {found}"
             for method, path, status in (("GET", "nothing", 404), ("PATCH", "servers", 405)):
@@ -313,7 +357,7 @@ def test_only_the_microversions_that_exist_are_advertised_and_answered(api: Api)
                 assert (answer.status_code, answer.headers["X-OpenStack-Nova-API-Version"]) == (status, found)
         refusal = api("GET", "/compute/v2.1/servers", headers={header: asked.format("2.99")})
         assert refusal.status_code == 406
-        message = "Version 2.99 is not supported by the API. Minimum is 2.1 and maximum is 2.60."
+        message = "Version 2.99 is not supported by the API. Minimum is 2.1 and maximum is 2.93."
         assert refusal.json()["computeFault"]["message"] == message
         assert api("GET", "/compute/v2.1/servers", headers={header: asked.format("two")}).status_code == 400
 
@@ -326,6 +370,9 @@ def test_flavors_state_their_cpu_share(api: Api) -> None:
     assert [int(each["quota:cpu_quota"]) for each in shares] == [25000, 50000, 100000, 100000]
     assert {each["quota:cpu_period"] for each in shares} == {"100000"}
     assert [each["id"] for each in api.get("/compute/v2.1/flavors?minRam=2000")["flavors"]] == ["3", "4"]
+    turned = api.get("/compute/v2.1/flavors?sort_key=memory_mb&sort_dir=desc")["flavors"]
+    assert [each["id"] for each in turned] == ["4", "3", "2", "1"]
+    assert api("GET", "/compute/v2.1/flavors?sort_key=colour").status_code == 400
 
 
 def test_key_pairs_are_imported_made_shown_and_deleted(api: Api) -> None:
@@ -384,15 +431,18 @@ def test_one_project_cannot_see_or_touch_anothers(api: Api, alt: Api, server: st
 
 
 @pytest.mark.parametrize(
-    ("path", "rule"),
+    ("method", "path", "rule"),
     [
-        ("os-services", "os-services:list"),
-        ("os-hypervisors", "os-hypervisors:list"),
-        ("os-hypervisors/detail", "os-hypervisors:list-detail"),
-        ("os-aggregates", "os-aggregates:index"),
+        ("GET", "os-services", "os-services:list"),
+        ("GET", "os-hypervisors", "os-hypervisors:list"),
+        ("GET", "os-hypervisors/detail", "os-hypervisors:list-detail"),
+        ("GET", "os-aggregates", "os-aggregates:index"),
+        ("GET", "os-migrations", "os-migrations:index"),
+        ("POST", "os-aggregates", "os-aggregates:create"),
+        ("POST", "flavors", "os-flavor-manage:create"),
     ],
 )
-def test_what_the_cloud_is_made_of_is_an_administrators_to_see(api: Api, path: str, rule: str) -> None:
-    answer = api("GET", f"/compute/v2.1/{path}")
+def test_what_the_cloud_is_made_of_is_an_administrators(api: Api, method: str, path: str, rule: str) -> None:
+    answer = api(method, f"/compute/v2.1/{path}", {} if method == "POST" else None)
     assert answer.status_code == 403
     assert answer.json()["forbidden"]["message"] == f"Policy doesn't allow os_compute_api:{rule} to be performed."

@@ -152,6 +152,13 @@ def test_a_credential_and_its_tokens_expire_together(api: Api, path: str) -> Non
     assert datetime.now(UTC) >= soon
 
 
+def test_an_expiry_stays_as_it_was_sent(api: Api, path: str) -> None:
+    sent = (datetime.now(UTC) + timedelta(hours=1)).replace(tzinfo=None, microsecond=123456).isoformat()
+    made = create(api, path, expires_at=sent)
+    assert made["expires_at"] == sent
+    assert api.get(f"{path}/{made['id']}")["application_credential"]["expires_at"] == sent
+
+
 def test_access_rules_are_all_that_a_credential_may_do_in_every_service(api: Api, path: str) -> None:
     """As in keystonemiddleware, which answers as if the token were invalid."""
     store = f"/v1/AUTH_{api.project}"
@@ -199,6 +206,7 @@ def test_access_rules_are_all_that_a_credential_may_do_in_every_service(api: Api
 def test_a_token_says_which_requests_it_opens_and_shows_itself(api: Api, path: str) -> None:
     made = create(api, path, access_rules=[SERVERS])
     [rule] = made["access_rules"]
+    assert rule == {**SERVERS, "id": rule["id"]}
     assert {name: rule[name] for name in SERVERS} == SERVERS
     answer = login(api, id=made["id"], secret=made["secret"])
     assert answer.json()["token"]["application_credential"]["access_rules"] == [rule]
@@ -218,7 +226,8 @@ def test_a_token_says_which_requests_it_opens_and_shows_itself(api: Api, path: s
 def test_credentials_share_access_rules_which_outlive_them(api: Api, alt: Api, path: str) -> None:
     networks = {"service": "network", "method": "GET", "path": "/v2.0/networks"}
     made = create(api, path, access_rules=[SERVERS, SERVERS, networks])
-    first, second = made["access_rules"]
+    links = f"{api.root}{rules_path(api)}"
+    first, second = ({**each, "links": {"self": f"{links}/{each['id']}"}} for each in made["access_rules"])
     another = create(api, path, name="another", access_rules=[SERVERS, {"id": second["id"]}])
     assert another["access_rules"] == made["access_rules"]
     rules = rules_path(api)

@@ -127,7 +127,7 @@ def test_a_revoked_token_opens_nothing_any_more(api: Api) -> None:
 def test_a_token_expires(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     identity = Identity(Site(tmp_path, Store(tmp_path / "state.sqlite"), {}, 9, 5000, 0), tuple)
     identity.setup()
-    user = identity.user(id_of("user", "demo"))
+    user = identity.directory.users[id_of("user", "demo")]
     claim = {"user": {"id": user["id"], "password": user["password"]}}
     request = Request("POST", "/v3/auth/tokens", {}, {})
     request.json = lambda: {"auth": {"identity": {"methods": ["password"], "password": claim}}}  # type: ignore[method-assign]
@@ -156,3 +156,37 @@ def test_a_login_that_makes_no_sense_gets_a_400_that_repeats_no_password(api: Ap
     assert answer.json()["error"]["title"] == "Bad Request"
     secret = api.credentials(password=["s3cret"])
     assert "s3cret" not in api.login(secret).text
+
+
+def test_the_region_and_the_domain_are_shown(api: Api) -> None:
+    (region,) = api.get("/identity/v3/regions")["regions"]
+    assert (region["id"], region["parent_region_id"]) == ("RegionOne", None)
+    assert api.get("/identity/v3/regions/RegionOne") == {"region": region}
+    assert api.get("/identity/v3/regions?parent_region_id=nope")["regions"] == []
+    assert api.get("/identity/v3/domains/default")["domain"]["name"] == "Default"
+    admin = Api(api.running, "embedded-admin")
+    assert [each["id"] for each in admin.get("/identity/v3/domains")["domains"]] == ["default"]
+    assert [each["name"] for each in admin.get("/identity/v3/projects?name=alt&enabled=1")["projects"]] == ["alt"]
+    assert admin.get("/identity/v3/projects?enabled=False")["projects"] == []
+    for method, path in (
+        *(("GET", "domains"), ("POST", "regions"), ("PATCH", "regions/RegionOne"), ("DELETE", "domains/default")),
+        *(("GET", "roles"), ("GET", "roles/x"), ("GET", "role_assignments"), ("POST", "projects")),
+    ):
+        assert api(method, f"/identity/v3/{path}", {}).status_code == 403, path
+    assert [api("GET", f"/identity/v3/{path}").status_code for path in ("regions/nope", "x", "x/y")] == [404] * 3
+
+
+def test_what_a_user_may_list_and_has_none_of_is_an_empty_list(api: Api, alt: Api) -> None:
+    own, project = f"users/{api.user}", f"projects/{api.project}"
+    for path, key in (
+        *((each, each) for each in ("credentials", "limits", "registered_limits")),
+        *((f"{own}/groups", "groups"), (f"{own}/credentials/OS-EC2", "credentials"), (f"{project}/tags", "tags")),
+        *(
+            (f"{own}/OS-OAUTH1/access_tokens", "access_tokens"),
+            ("OS-TRUST/trusts", "trusts"),
+            ("auth/system", "system"),
+        ),
+    ):
+        assert api.get(f"/identity/v3/{path}")[key] == [], path
+        if "/" in path and path not in ("OS-TRUST/trusts", "auth/system"):
+            assert alt("GET", f"/identity/v3/{path}").status_code == 403

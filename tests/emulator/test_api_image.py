@@ -21,6 +21,7 @@ KEYS = {  # as Glance 25 answered
     *("protected", "min_ram", "min_disk", "owner", "os_hidden", "os_hash_algo", "os_hash_value", "id", "created_at"),
     *("updated_at", "tags", "self", "file", "schema", "stores"),
 }
+JSON = {"Accept": "application/json"}
 PATCH = {"Content-Type": "application/openstack-images-v2.1-json-patch"}
 
 
@@ -130,13 +131,16 @@ def test_lists_are_filtered_sorted_and_paged(api: Api, mine: str) -> None:
     assert names("status=queued") == ["mine"]
     page = api.get(f"{G}?limit=2&sort=name:asc")
     assert [each["name"] for each in api.get("/image" + page["next"])["images"]] == ["plain-linux"]
-    for query in ("limit=x", "marker=nope", "sort=nope:asc", "visibility=odd", "size_min=x"):
+    for query in (
+        *("limit=x", "marker=nope", "sort=nope:asc", "visibility=odd", "size_min=x", "os_hidden=perhaps"),
+        *("sort=name:asc&sort_key=id", "sort_key=name&sort_dir=asc&sort_dir=desc"),
+    ):
         assert api("GET", f"{G}?{query}").status_code == 400, query
     api("DELETE", f"{G}/{mine}")
 
 
 def test_errors_have_glances_form(api: Api) -> None:
-    answer = api("GET", f"{G}/nope")
+    answer = api("GET", f"{G}/nope", headers=JSON)
     assert answer.status_code == 404
     assert answer.json()["code"] == "404 Not Found"
     assert "No image found with ID nope" in answer.json()["message"]
@@ -151,3 +155,62 @@ def test_one_project_cannot_see_anothers_image_and_nobody_deletes_the_base_ones(
         assert alt(method, f"{G}/{mine}{path}").status_code == 404
     assert api("DELETE", f"{G}/{api.image()}").status_code == 403
     api("DELETE", f"{G}/{mine}")
+
+
+def test_an_error_has_the_form_that_a_client_asks_for(api: Api) -> None:
+    """As WebOb writes it: glanceclient asks for anything, gets HTML, and would stumble over this JSON."""
+    for accept, kind, start in (
+        ("*/*", "text/html; charset=UTF-8", "<html>\n <head>\n  <title>404 Not Found</title>"),
+        ("", "text/plain; charset=UTF-8", "404 Not Found\n\nNo image found with ID nope"),
+        ("application/json", "application/json", '{"message": "No image found with ID nope<br'),
+    ):
+        answer = api("GET", f"{G}/nope", headers={"Accept": accept})
+        assert answer.status_code == 404
+        assert answer.headers["Content-Type"].startswith(kind), accept
+        assert answer.text.startswith(start), answer.text
+    assert "&lt;b&gt;" in api("GET", f"{G}?visibility=<b>").text
+
+
+def test_a_hidden_image_is_only_in_the_list_of_hidden_ones(api: Api, mine: str) -> None:
+    def names(query: str) -> list[str]:
+        return [each["name"] for each in api.get(f"{G}?{query}")["images"]]
+
+    hide = [{"op": "replace", "path": "/os_hidden", "value": True}]
+    assert api("PATCH", f"{G}/{mine}", hide, headers=PATCH).json()["os_hidden"] is True
+    assert "mine" not in names("") + names("os_hidden=false")
+    assert names("os_hidden=true") == ["mine"]
+    assert api.get(f"{G}/{mine}")["name"] == "mine"
+    api("DELETE", f"{G}/{mine}")
+
+
+def test_a_deactivated_image_gives_its_data_to_nobody_until_it_is_active_again(api: Api, mine: str, alt: Api) -> None:
+    def told(action: str, who: Api = api) -> int:
+        return int(who("POST", f"{G}/{mine}/actions/{action}").status_code)
+
+    assert told("deactivate") == 400  # it has no data yet
+    api("PUT", f"{G}/{mine}/file", content=b"data")
+    assert (told("deactivate", alt), told("deactivate"), told("deactivate")) == (404, 204, 204)
+    assert api.get(f"{G}/{mine}")["status"] == "deactivated"
+    assert api("GET", f"{G}/{mine}/file").status_code == 403
+    server = {"name": "x", "imageRef": mine, "flavorRef": "1", "networks": "none"}
+    assert api("POST", "/compute/v2.1/servers", {"server": server}).status_code == 400
+    assert told("reactivate") == 204
+    assert api("GET", f"{G}/{mine}/file").content == b"data"
+    api("DELETE", f"{G}/{mine}")
+
+
+def test_glances_own_properties_are_not_a_clients(api: Api, mine: str) -> None:
+    assert api("POST", G, {"name": "x", "os_glance_import_task": "y"}).status_code == 403
+    add = [{"op": "add", "path": "/os_glance_failed_import", "value": "y"}]
+    assert api("PATCH", f"{G}/{mine}", add, headers=PATCH).status_code == 403
+    api("DELETE", f"{G}/{mine}")
+
+
+def test_what_there_is_none_of_is_an_empty_list(api: Api) -> None:
+    assert api.get("/image/v2/metadefs/namespaces")["namespaces"] == []
+    assert api.get("/image/v2/metadefs/resource_types") == {"resource_types": []}
+    assert api.get("/image/v2/info/import")["import-methods"]["value"] == []
+    assert api.get(f"/image/v2/images/{api.image()}/tasks") == {"tasks": []}
+    assert api("GET", "/image/v2/tasks").status_code == 403
+    assert api.get(f"/image/v2/images/{api.image()}/tasks") == {"tasks": []}
+    assert api("GET", "/image/v2/info/stores").status_code == 404  # as on a real cloud with one store

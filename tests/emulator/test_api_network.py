@@ -287,8 +287,9 @@ def test_networks_subnets_and_routers_are_made_joined_and_removed(api: Api) -> N
     assert api("PUT", leave, {"subnet_id": subnet["id"]}).status_code == 200
     assert api("DELETE", f"{Q}/networks/{network}").status_code == 204
     assert api("GET", f"{Q}/subnets/{subnet['id']}").status_code == 404
-    public = {"network": {"name": "mine", "router:external": True}}
-    assert words(api("POST", f"{Q}/networks", public)) == (403, "PolicyNotAuthorized")
+    for name, value in (("router:external", True), ("provider:network_type", "flat"), ("is_default", True)):
+        operators = {"network": {"name": "mine", name: value}}
+        assert words(api("POST", f"{Q}/networks", operators)) == (403, "PolicyNotAuthorized")
 
 
 def test_quotas_have_all_that_libcloud_wants(api: Api) -> None:

@@ -78,6 +78,8 @@ def test_a_volume_is_in_its_server_while_it_is_attached(volumes: Volumes, api: A
     assert volumes.get(f"/volumes/{volume}")["volume"]["attachments"] == []
     assert api.get(path) == {"volumeAttachments": []}
     assert api("DELETE", f"{path}/{volume}").status_code == 404
+    record = [row["action"] for row in api.get(f"{N}/{server}/os-instance-actions")["instanceActions"]]
+    assert record == ["detach_volume", "attach_volume", "create"]
 
 
 def test_what_was_written_comes_along_to_the_next_server(volumes: Volumes, api: Api) -> None:
@@ -154,6 +156,8 @@ def test_novas_old_proxies_answer_in_their_own_form(volumes: Volumes, api: Api) 
     shown = api.get(f"/compute/v2.1/os-volumes/{volume['id']}")["volume"]
     assert (shown["displayName"], shown["status"], shown["attachments"]) == ("old", "available", [{}])
     assert api.get("/compute/v2.1/os-volumes")["volumes"] == [shown]
+    assert api.get("/compute/v2.1/os-volumes/detail?limit=0")["volumes"] == []
+    assert api.get("/compute/v2.1/os-volumes?offset=1")["volumes"] == []
     body = {"snapshot": {"volume_id": volume["id"], "display_name": "s", "force": True}}
     snapshot = api.make("/compute/v2.1/os-snapshots", body)["snapshot"]
     volumes.status("snapshot", snapshot["id"], "available")

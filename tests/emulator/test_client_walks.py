@@ -91,15 +91,14 @@ def test_openstacksdk_walks_the_tutorials_path_with_the_newest_microversion(api:
         auth=api.auth,
         region_name="RegionOne",
         app_name="test",
-        compute_default_microversion="2.60",
+        compute_default_microversion="2.93",
     )
-    key = cloud.compute.create_keypair(name="sdk")
-    assert key.private_key
+    cloud.compute.create_keypair(name="sdk", public_key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA==")
     assert cloud.compute.get_keypair("sdk").type == "ssh"
     group = cloud.network.create_security_group(name="web")
     rule = {"direction": "ingress", "protocol": "tcp", "port_range_min": 80, "port_range_max": 80}
     cloud.network.create_security_group_rule(security_group_id=group.id, **rule)
-    together = cloud.compute.create_server_group(name="together", policies=["soft-affinity"])
+    together = cloud.compute.create_server_group(name="together", policy="soft-affinity")
     server = cloud.compute.create_server(
         name="sdk-1",
         description="one of the newest",
@@ -110,10 +109,12 @@ def test_openstacksdk_walks_the_tutorials_path_with_the_newest_microversion(api:
         security_groups=[{"name": "web"}],
         user_data=base64.b64encode(web().encode()).decode(),
         tags=["app"],
+        hostname="sdk-host",
         scheduler_hints={"group": together.id},
     )
     server = cloud.compute.wait_for_server(server, interval=0.1, wait=LIMIT_SECONDS)
     assert (server.description, server.tags, server.is_locked) == ("one of the newest", ["app"], False)
+    assert server.hostname == "sdk-host"
     assert server.flavor.extra_specs["quota:cpu_quota"] == "25000"
     assert cloud.compute.get_server_group(together.id).member_ids == [server.id]
     assert [each.id for each in cloud.compute.servers(tags="app")] == [server.id]
@@ -121,17 +122,37 @@ def test_openstacksdk_walks_the_tutorials_path_with_the_newest_microversion(api:
     public = cloud.network.find_network("public")
     port = next(iter(cloud.network.ports(device_id=server.id)))
     floating = cloud.network.create_ip(floating_network_id=public.id, port_id=port.id)
-    wait_for("the page", lambda: page(floating.floating_ip_address, api) == "sdk-1")
+    wait_for("the page", lambda: page(floating.floating_ip_address, api) == "sdk-host")
     image = cloud.compute.create_server_image(server, "sdk-snapshot", wait=True, timeout=LIMIT_SECONDS)
     assert cloud.image.get_image(image.id).status == "active"
     api.until(server.id, "ACTIVE")
-    cloud.compute.lock_server(server)
-    assert cloud.compute.get_server(server.id).is_locked is True
+    cloud.compute.lock_server(server, locked_reason="in use")
+    locked = cloud.compute.get_server(server.id)
+    assert (locked.is_locked, locked.locked_reason) == (True, "in use")
     cloud.compute.unlock_server(server)
     cloud.compute.add_tag_to_server(server, "more")
     assert cloud.compute.get_server(server.id).tags == ["app", "more"]
     assert [each.action for each in cloud.compute.server_actions(server)][-1] == "create"
+    compute, ways = cloud.compute, {"interval": 0.1, "wait": LIMIT_SECONDS}
+    for change, status in (
+        *((compute.shelve_server, "SHELVED_OFFLOADED"), (compute.unshelve_server, "ACTIVE")),
+        *((compute.rescue_server, "RESCUE"), (compute.unrescue_server, "ACTIVE")),
+    ):
+        change(server)
+        server = compute.wait_for_server(server, status=status, failures=["ERROR"], **ways)
+    compute.backup_server(server, "sdk-backup", "daily", 1)
+    api.until(server.id, "ACTIVE")
+    backup = cloud.image.find_image("sdk-backup", ignore_missing=False)
+    assert compute.get_usage(cloud.current_project_id).server_usages[-1].instance_id == server.id
+    volume = cloud.block_storage.create_volume(size=1)
+    volume = cloud.block_storage.wait_for_status(volume, status="available", **ways)
+    attachment = compute.create_volume_attachment(server, volume, delete_on_termination=False, tag="data")
+    assert (attachment.tag, attachment.delete_on_termination) == ("data", False)
+    compute.update_volume_attachment(server, volume, delete_on_termination=True)
+    [attachment] = compute.volume_attachments(server)
+    assert (attachment.delete_on_termination, attachment.bdm_id is None) == (True, False)
     cloud.network.delete_ip(floating)
+    cloud.image.delete_image(backup)
     cloud.compute.delete_server(server)
     cloud.compute.wait_for_delete(server, interval=0.1, wait=LIMIT_SECONDS)
     cloud.compute.delete_server_group(together)

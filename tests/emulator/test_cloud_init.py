@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from faafo_lab.cloud.emulator.machinery.guest import cloudconfig, userdata
 from faafo_lab.cloud.emulator.machinery.guest.userdata import BOOTHOOK, CONFIG, SCRIPT, Part
-from tests.emulator import machine_room
+from tests.emulator import machine_room, test_guest_ssh
 from tests.emulator.machine_room import Room
 from tests.emulator.test_guest import in_instance
 from tests.waiting import wait_for
@@ -69,7 +69,11 @@ def encoded(data: bytes) -> str:
 
 
 def config(text: str) -> cloudconfig.CloudInitConfig:
-    return cloudconfig.read([text.encode()])
+    return merged(text)
+
+
+def merged(*texts: str) -> cloudconfig.CloudInitConfig:
+    return cloudconfig.read([Part(CONFIG, "", text.encode()) for text in texts])
 
 
 def test_a_cloud_config_makes_the_instance_what_it_says(room: Room) -> None:
@@ -192,7 +196,7 @@ def test_user_data_that_cannot_be_read_is_one_sentence(data: bytes) -> None:
         ("packages: [nginx, git]", "packages: nginx, git cannot be installed"),
         ("runcmd: echo", "runcmd: it must be a list of commands."),
         ("runcmd: [echo, {a: 1}]", "runcmd: command 2 must be a text or a list of words."),
-        ("bootcmd: [[]]", "bootcmd: command 1 must be a text or a list of words."),
+        ("bootcmd: [7]", "bootcmd: command 1 must be a text or a list of words."),
         ("write_files: [{path: x}]", "write_files: file 1: it needs a path that starts with /."),
         ('write_files: [{path: "/x\\0y"}]', "file 1: its path has a character that no path can have."),
         ("write_files: [{path: /x, content: [1]}]", "file 1: its content must be a text."),
@@ -214,8 +218,169 @@ def test_a_wrong_cloud_config_is_one_clear_sentence(text: str, sentence: str) ->
 def test_permissions_may_be_a_number_or_a_text_and_later_parts_replace_earlier_ones() -> None:
     files = config("write_files: [{path: /a, permissions: 0755}, {path: /b, permissions: '600'}, {path: /c}]").files
     assert [file.permissions for file in files] == [0o755, 0o600, 0o644]
-    both = cloudconfig.read([b"runcmd: [a]\nhostname: one", b"runcmd: [b]"])
+    both = merged("runcmd: [a]\nhostname: one", "runcmd: [b]")
     assert (both.commands, both.hostname) == (b"#!/bin/sh\nb\n", "one")
+
+
+APPEND = "merge_how: list(append)+dict(no_replace,recurse_list)+str()\n"
+AS_A_LIST = "merge_how:\n - {name: list, settings: [append]}\n - {name: dict, settings: [no_replace, recurse_array]}\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "commands", "hostname"),
+    [
+        ("", "", "c d", "two"),
+        ("", APPEND, "a b c d", "one"),
+        ("", AS_A_LIST, "a b c d", "one"),
+        (APPEND, "", "c d", "two"),
+        ("", "merge_type: 'list(prepend) + dict(recurse_list) + str()'\n", "c d a b", "one"),
+        ("", "merge_how: dict(recurse_list)+list()\n", "c d", "one"),
+        ("", "merge_how: dict(recurse_list,recurse_str)+list(no_replace)+str(append)\n", "a b", "onetwo"),
+        ("", "merge_how: dict()\n", "a b", "one"),
+    ],
+)
+def test_a_part_joins_those_before_it_as_its_rule_says(first: str, second: str, commands: str, hostname: str) -> None:
+    found = merged(f"{first}runcmd: [a, b]\nhostname: one\n", f"{second}runcmd: [c, d]\nhostname: two\n")
+    assert found.commands == b"#!/bin/sh\n" + "".join(f"{each}\n" for each in commands.split()).encode()
+    assert (found.hostname, found.errors, found.warnings) == (hostname, [], [])
+
+
+@pytest.mark.parametrize("rule", ["list(append)", "dict(replace)+set()", "append", "7", "[[]]", "[{name: dict}]"])
+def test_a_rule_of_merging_that_is_none_is_told(rule: str) -> None:
+    found = merged("runcmd: [a]", f"merge_how: {rule}\nruncmd: [b]")
+    assert found.commands == b"#!/bin/sh\na\n"
+    (error,) = found.errors
+    assert error.startswith("The #cloud-config is not used: it asks for merging as ")
+
+
+def test_a_messages_header_is_a_rule_of_merging(room: Room) -> None:
+    parts = [MIMEText(f"#cloud-config\nruncmd: [echo {word} >> order]\n", "cloud-config") for word in ("one", "two")]
+    parts[1]["X-Merge-Type"] = "list(append)+dict(recurse_list)+str()"
+    room.boot(user_data=multipart(*parts))
+    room.finished()
+    assert (room.disk() / "home/ubuntu/order").read_text() == "one\ntwo\n"
+
+
+def test_the_documentations_users_are_told_and_their_keys_open_the_instance() -> None:
+    found = config(
+        "users:\n  - default\n"
+        "  - {name: foobar, gecos: Foo Bar, primary_group: foobar, groups: users, passwd: $6$x, lock_passwd: false}\n"
+        "  - {name: barfoo, sudo: 'ALL=(ALL) NOPASSWD:ALL', ssh_import_id: [x], ssh_authorized_keys: [ssh-rsa A a]}\n"
+        "  - {name: old, ssh-authorized-keys: [ssh-rsa B b, ssh-rsa C c]}\n  - bob\n"
+        "ssh_authorized_keys: [ssh-rsa D d]\nuser: {name: admin, shell: /bin/zsh, ssh_authorized_keys: [ssh-rsa E e]}\n"
+    )
+    assert sorted(found.public_keys) == [f"ssh-rsa {key} {key.lower()}" for key in "ABCDE"]
+    assert found.errors == []
+    told = "is not created: an instance has one account, ubuntu, for every name; its keys open that"
+    assert found.warnings == [
+        f"users: foobar {told}, and gecos, groups, lock_passwd, passwd, primary_group has no effect.",
+        f"users: barfoo {told}, and ssh_import_id, sudo has no effect.",
+        f"users: old {told}.",
+        f"users: bob {told}.",
+        f"users: admin {told}, and shell has no effect.",
+    ]
+
+
+def test_a_key_of_a_user_logs_in(room: Room) -> None:
+    key = test_guest_ssh.KEY.export_public_key().decode().strip()
+    room.boot(user_data=f"#cloud-config\nusers:\n - name: eve\n   ssh_authorized_keys: ['{key}']\n")
+    room.finished()
+    assert test_guest_ssh.on(room, lambda made: made.run("echo in"), user="eve").stdout == "in\n"
+
+
+def test_an_empty_command_is_none_and_words_may_be_of_any_plain_type() -> None:
+    found = config("runcmd:\n  - echo a\n  -\n  # - echo b\n  - []\n  - [echo, 3, true, 'it''s']\n")
+    assert found.errors == []
+    assert found.commands == b"#!/bin/sh\necho a\n\necho 3 True 'it'\"'\"'s'\n"
+
+
+def test_a_file_is_appended_to_where_the_text_says_yes() -> None:
+    files = config("write_files: [{path: /a, append: 'false'}, {path: /b, append: 'True', defer: 'no'}]").files
+    assert [(file.append, file.defer) for file in files] == [(False, False), (True, False)]
+
+
+def test_a_host_name_is_the_first_part_of_a_qualified_one() -> None:
+    assert config("hostname: web.example.com").hostname == "web"
+    assert config("fqdn: web.example.com").hostname == "web"
+
+
+@pytest.mark.parametrize("start", ["", "Content-Type: text/x-shellscript\r\nMIME-Version: 1.0\r\n\r\n"])
+def test_a_script_from_windows_runs(room: Room, start: str) -> None:
+    room.boot(user_data=f"{start}#!/bin/sh\r\nfor each in a b; do\r\n  echo $each >> order\r\ndone\r\n")
+    room.finished()
+    assert (room.disk() / "home/ubuntu/order").read_text() == "a\nb\n"
+
+
+def test_scripts_run_by_how_often_and_then_by_name(room: Room) -> None:
+    script = "#!/bin/sh\necho {} >> order\n"
+    kinds = {
+        "d": "x-shellscript",
+        "a": "x-shellscript",
+        "c": "x-shellscript-per-instance",
+        "b": "x-shellscript-per-boot",
+    }
+    text = multipart(*(named(MIMEText(script.format(name), kind), name) for name, kind in kinds.items()))
+    room.boot(user_data=text)
+    room.finished()
+    room.kill()
+    room.boot(first_boot=False, user_data=text)
+    wait_for("the second boot", lambda: room.console().count("Startup finished") == 2)
+    assert (room.disk() / "home/ubuntu/order").read_text() == "b\nc\na\nd\nb\n"
+
+
+def test_cloud_init_per_runs_a_command_once_an_instance_or_always(room: Room) -> None:
+    text = (
+        "#cloud-config\nbootcmd:\n"
+        "  - [cloud-init-per, once, first-time, sh, -c, 'echo once >> $HOME/order']\n"
+        "  - cloud-init-per instance mine sh -c 'echo instance >> $HOME/order; exit 3'\n"
+        "  - cloud-init-per always each sh -c 'echo always >> $HOME/order'\n"
+    )
+    room.boot(user_data=text)
+    room.finished()
+    room.kill()
+    room.boot(first_boot=False, user_data=text)
+    wait_for("the second boot", lambda: room.console().count("Startup finished") == 2)
+    assert (room.disk() / "home/ubuntu/order").read_text() == "once\ninstance\nalways\nalways\n"
+    state = room.disk() / "var/lib/cloud"
+    assert (state / "sem/bootper.first_time.once").read_text().startswith("0\t")
+    assert (state / "instance/sem/bootper.mine.instance").read_text().startswith("3\t")
+    refused = in_instance(room, "cloud-init-per daily x true")
+    assert (refused.returncode, refused.stderr) == (1, "cloud-init-per: daily is none of once, instance, always\n")
+
+
+def test_what_only_names_a_message_is_the_script_that_it_looks_like() -> None:
+    script = b"#!/bin/sh\nprintf 'MIME-Version: 1.0\\n\\nhello' | sendmail x\n"
+    assert [part.data for part in userdata.parts(encoded(script)).found] == [script]
+    for data in (
+        multipart(MIMEText("#cloud-config\nruncmd: [a]\n", "x-shellscript")),
+        b"#Cloud-Config\n",
+        b"#cloud-config-archive\n- 'runcmd: [a]'\n",
+    ):
+        assert [part.type for part in userdata.parts(encoded(data)).found] == [CONFIG]
+
+
+def test_a_kubernetes_nodes_cloud_config_does_what_it_can_and_tells_the_rest(room: Room) -> None:
+    """What node bootstrappers write: files, packages, kernel modules, a swap that is off, and kubeadm at the end."""
+    room.boot(
+        user_data="#cloud-config\nwrite_files:\n"
+        "- path: /etc/modules-load.d/k8s.conf\n  content: |\n    overlay\n    br_netfilter\n"
+        "- path: /run/kubeadm/kubeadm.yaml\n  owner: root:root\n  permissions: '0640'\n  content: |\n"
+        "    ---\n    apiVersion: kubeadm.k8s.io/v1beta3\n    kind: JoinConfiguration\n"
+        "swap: {filename: /swap, size: 0}\n"
+        "apt: {sources: {docker.list: {source: 'deb https://download.docker.com/linux/ubuntu jammy stable'}}}\n"
+        "packages: [docker-ce, [kubelet, 1.28.2-00], kubeadm]\n"
+        "ntp: {enabled: true}\n"
+        "runcmd:\n- 'grep -c . $INSTANCE_ROOT/etc/modules-load.d/k8s.conf'\n-\n"
+        "- [sh, -c, \"echo $(hostname) ': joined'\"]\n"
+        "power_state: {mode: reboot, timeout: 30}\n"
+    )
+    console = room.finished()
+    assert "\n2\nvm-one : joined\n" in console
+    assert (room.disk() / "run/kubeadm/kubeadm.yaml").stat().st_mode & 0o777 == 0o640
+    assert "packages: docker-ce, ['kubelet', '1.28.2-00'], kubeadm cannot be installed" in console
+    for name in ("swap", "apt", "ntp", "power_state"):
+        assert f"{name} is not known to this cloud: it is ignored." in console
+    assert in_instance(room, "cloud-init status --wait").stdout == "status: error\n"
 
 
 NAMES = ("path", "content", "encoding", "permissions", "owner", "append", "name")
@@ -226,20 +391,33 @@ VALUES = st.recursive(
     ),
     max_leaves=12,
 )
-MODULES = ("bootcmd", "fqdn", "hostname", "packages", "runcmd", "ssh_authorized_keys", "users", "write_files", "other")
+MODULES = (
+    "bootcmd",
+    "fqdn",
+    "hostname",
+    "merge_how",
+    "packages",
+    "runcmd",
+    "ssh_authorized_keys",
+    "users",
+    "write_files",
+    "other",
+)
+MESSAGE = b"MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n--x\n"
 STARTS = (
     *(b"#!", b"#cloud-config\n", b"#cloud-config-archive\n", b"\x1f\x8b", b"MIME-Version: 1.0\n", b""),
-    b"Content-Type: multipart/mixed; boundary=x\n\n--x\n",
-    b"Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Disposition: attachment; filename*=utf-9''%ff\n\n",
+    MESSAGE,
+    MESSAGE + b"Content-Disposition: attachment; filename*=utf-9''%ff\n\n",
 )
 
 
 @settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(MODULES), VALUES, max_size=6))
 def test_any_cloud_config_is_read_or_refused_in_words(values: dict[str, object]) -> None:
-    found = cloudconfig.read([yaml.safe_dump(values).encode()])
+    found = config(yaml.safe_dump(values))
     assert all(isinstance(each, str) and each for each in (*found.errors, *found.warnings))
-    assert ("other" in values) == any("other is not known" in each for each in found.warnings)
+    if not any("asks for merging" in error for error in found.errors):
+        assert ("other" in values) == any("other is not known" in each for each in found.warnings)
 
 
 @settings(deadline=None)
@@ -247,4 +425,4 @@ def test_any_cloud_config_is_read_or_refused_in_words(values: dict[str, object])
 def test_any_user_data_are_read_or_refused_in_words(start: bytes, rest: bytes) -> None:
     with contextlib.suppress(userdata.UserDataError):
         found = userdata.parts(encoded(start + rest))
-        assert all(part.type in (SCRIPT, CONFIG, BOOTHOOK, userdata.EVERY_BOOT) for part in found.found)
+        assert all(part.type in (*userdata.SCRIPTS, CONFIG, BOOTHOOK) for part in found.found)

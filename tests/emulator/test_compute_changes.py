@@ -28,6 +28,15 @@ def act(api: Api, id: str, action: str, value: Any = None, status: int = 202) ->
     return answer
 
 
+def events(api: Api, id: str) -> list[tuple[str, str, str]]:
+    """What a server's record has, the newest first: actions, their events and results."""
+    path, late = f"{SERVERS}/{id}/os-instance-actions", {"headers": {"OpenStack-API-Version": "compute 2.51"}}
+    rows = [
+        api.get(f"{path}/{row['request_id']}", **late)["instanceAction"] for row in api.get(path)["instanceActions"]
+    ]
+    return [(row["action"], event["event"], event["result"]) for row in rows for event in row["events"]]
+
+
 def disk(running: Running, id: str) -> Path:
     return running.state_dir / "instances" / id / "disk"
 
@@ -85,9 +94,10 @@ def test_a_resized_server_has_the_other_flavors_share_until_it_is_reverted(api: 
     act(api, id, "confirmResize", None, 409)
     act(api, id, "resize", {"flavorRef": "1"}, 400)
     act(api, id, "resize", {"flavorRef": "nope"}, 400)
-    act(api, id, "resize", {"flavorRef": "2"})
+    act(api, id, "resize", {"flavorRef": "2", "OS-DCF:diskConfig": "AUTO"})
     assert api.server(id)["status"] in ("RESIZE", "VERIFY_RESIZE")
-    assert api.until(id, "VERIFY_RESIZE")["flavor"]["id"] == "2"
+    shown = api.until(id, "VERIFY_RESIZE")
+    assert (shown["flavor"]["id"], shown["OS-DCF:diskConfig"]) == ("2", "AUTO")
     assert "CPU: 0.5 cores; memory: 1024 MB" in said()
     act(api, id, "os-stop", None, 409)
     act(api, id, "revertResize")
@@ -219,6 +229,8 @@ def test_an_attached_port_is_another_way_in_until_it_is_detached(api: Api, runni
         assert api("GET", f"/networking/v2.0/ports/{port}").status_code == left
     assert [each["port_id"] for each in api.get(path)["interfaceAttachments"]] == [first["port_id"]]
     assert api("DELETE", f"{path}/{own}").status_code == 404
+    assert events(api, id)[:2] == [("detach_interface", "compute_detach_interface", "Success")] * 2
+    assert events(api, id)[3][:2] == ("attach_interface", "compute_attach_interface")
     api.remove(id)
     api("DELETE", f"/networking/v2.0/ports/{own}")
 

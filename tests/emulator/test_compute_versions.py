@@ -42,6 +42,7 @@ def test_a_servers_description_and_addresses_are_changed(api: Api, server: str) 
     changed = api("PUT", path, body, **at("2.19")).json()["server"]
     assert (changed["description"], changed["accessIPv6"]) == ("mine", "::babe:dc0c:1602")
     assert "key_name" not in changed
+    assert api("PUT", path, {"server": {}}).json()["server"]["name"] == changed["name"]
     for wrong in ({"accessIPv4": "1.2.3"}, {"accessIPv6": "1.2.3.4"}, {"name": ""}):
         assert api("PUT", path, {"server": wrong}).status_code == 400
 
@@ -151,12 +152,34 @@ def test_the_proxies_are_there_until_2_35_and_the_quotas_forget_them(api: Api, s
     for path in ("os-security-groups", "os-floating-ips", "os-floating-ip-pools", "os-networks", "images/detail"):
         assert api("GET", f"{N}/{path}").status_code == 200, path
         assert api("GET", f"{N}/{path}", **at("2.36")).status_code == 404, path
+    group = api.make(f"{N}/os-security-groups", {"security_group": {"name": " a b ", "description": ""}})[
+        "security_group"
+    ]
+    assert group["name"] == " a b "
+    rule = {"ip_protocol": "tcp", "from_port": 22, "to_port": 22}
+    for id, status in (("a b", 400), (group["id"], 200)):
+        body = {"security_group_rule": {**rule, "parent_group_id": id}}
+        assert api("POST", f"{N}/os-security-group-rules", body).status_code == status
+    assert api("DELETE", f"{N}/os-security-groups/{group['id']}").status_code == 202
     old = api.get(f"{N}/os-quota-sets/{api.project}")["quota_set"]
     new = api.get(f"{N}/os-quota-sets/{api.project}", **at("2.57"))["quota_set"]
     assert {"floating_ips", "security_groups", "injected_files"} <= set(old) - set(new)
     for version, status in (("2.43", 404), ("2.44", 404), ("2.1", 404)):
         answer = api("POST", f"{N}/servers/{server}/action", {"addFloatingIp": {"address": "10.0.0.1"}}, **at(version))
         assert answer.status_code == status
+
+
+def test_an_old_security_group_may_have_blanks_around_its_name_and_a_rule_needs_its_id(api: Api) -> None:
+    path, rules = f"{N}/os-security-groups", f"{N}/os-security-group-rules"
+    group = api.make(path, {"security_group": {"name": " with blanks ", "description": "x"}})["security_group"]
+    assert group["name"] == " with blanks "
+    for name in ("", "  ", "x" * 256):
+        assert api("POST", path, {"security_group": {"name": name, "description": "x"}}).status_code == 400
+    rule = {"ip_protocol": "tcp", "from_port": 22, "to_port": 22, "cidr": "0.0.0.0/0"}
+    for parent, status in ((group["id"], 200), ("nope", 400), ("00000000-0000-4000-8000-000000000000", 404)):
+        body = {"security_group_rule": {**rule, "parent_group_id": parent}}
+        assert api("POST", rules, body).status_code == status, parent
+    assert api("DELETE", f"{path}/{group['id']}").status_code == 202
 
 
 def test_an_image_is_named_in_the_body_from_2_45_on(api: Api, server: str) -> None:
@@ -166,6 +189,13 @@ def test_an_image_is_named_in_the_body_from_2_45_on(api: Api, server: str) -> No
     wait_for("the image", lambda: api.get(f"/image/v2/images/{image}")["status"] == "active")
     api.until(server, "ACTIVE")
     assert api.get(f"{N}/images/{image}")["image"]["server"]["id"] == server
+    for query, found in (
+        *((f"server={server}", True), ("server=other", False), ("type=snapshot", True), ("type=base", False)),
+        *((f"property-instance_uuid={server}", True), ("minRam=1", False), ("changes-since=2999-01-01", False)),
+    ):
+        there = [each["id"] for each in api.get(f"{N}/images?{query}")["images"]]
+        assert (image in there) == found, query
+    assert len(api.get(f"{N}/images?limit=1")["images"]) == 1
     assert api("DELETE", f"{N}/images/{image}").status_code == 204
     assert api("GET", f"{N}/images/{image}").status_code == 404
 

@@ -22,7 +22,7 @@ from faafo_lab.cloud.emulator.addresses import Claim, numbers
 from faafo_lab.cloud.emulator.common.store import SCHEMA_VERSION, Store
 from faafo_lab.cloud.emulator.control import Running
 from faafo_lab.cloud.emulator.errors import AddressError, EmulatorError, StateError, VersionError
-from faafo_lab.cloud.emulator.system import tree
+from faafo_lab.cloud.emulator.system import sockets, tree
 from tests.waiting import wait_for
 
 from .conftest import Api
@@ -325,6 +325,18 @@ def test_a_state_directory_that_cannot_be_one_is_named(tmp_path: Path) -> None:
     assert control.status(tmp_path / "missing") is None
     assert not control.stop(tmp_path / "missing")
     assert not (tmp_path / "missing").exists()
+
+
+def test_a_sockets_directory_of_somebody_else_stops_the_start_in_one_sentence(tmp_path: Path) -> None:
+    place = sockets.sockets_dir(tmp_path / "cloud")
+    place.rmdir()
+    place.symlink_to(tmp_path)
+    try:
+        with pytest.raises(StateError, match="belongs to somebody else") as error:
+            control.start(tmp_path / "cloud")
+        one_sentence(error.value)
+    finally:
+        place.unlink()
 
 
 def test_sigterm_is_a_clean_stop_and_a_removed_state_directory_too(start: Start, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from faafo_lab.cloud.emulator.machinery.hypervisor import clocks, governor
+from faafo_lab.cloud.emulator.machinery.hypervisor import governor
 from faafo_lab.cloud.emulator.machinery.hypervisor.load import LoadAverages
 from faafo_lab.cloud.emulator.system import tree
 from tests.emulator import machine_room
@@ -31,7 +31,7 @@ def used_seconds(room: Room, id: str) -> float:
     total = 0
     for pid in room.pids(id):
         try:
-            total += clocks.posix_clock(pid)
+            total += governor.posix_clock(pid)
         except OSError:
             continue
         if seen := tree.stat(pid):
@@ -115,9 +115,9 @@ def test_a_process_that_somebody_has_stopped_stays_stopped(room: Room) -> None:
 
     def stopped_for_good() -> bool:
         os.kill(pid, signal.SIGSTOP)
-        before = clocks.posix_clock(pid)
+        before = governor.posix_clock(pid)
         time.sleep(0.5)
-        return clocks.posix_clock(pid) == before
+        return governor.posix_clock(pid) == before
 
     # Where the governor holds it at this very moment, the two stops are one to the kernel: again, then.
     wait_for("a stop that the governor leaves alone", stopped_for_good)
@@ -148,8 +148,8 @@ def test_an_instance_that_shuts_down_is_not_held(room: Room) -> None:
     assert "Stopped a.service" in room.console()
 
 
-@pytest.mark.parametrize("clock", [clocks.posix_clock, clocks.schedstat_clock, clocks.tick_clock])
-def test_every_clock_sees_the_same_time(clock: clocks.Clock) -> None:
+@pytest.mark.parametrize("clock", [governor.posix_clock, governor.tick_clock])
+def test_every_clock_sees_the_same_time(clock: governor.Clock) -> None:
     begun, before = time.process_time(), clock(os.getpid())
     while time.process_time() < begun + 0.3:
         pass

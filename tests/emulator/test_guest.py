@@ -16,7 +16,7 @@ import pytest
 
 from faafo_lab.cloud.emulator.machinery.guest.console import KEPT_BYTES, Console
 from faafo_lab.cloud.emulator.machinery.guest.units import UnitError, read_unit
-from faafo_lab.cloud.emulator.machinery.hypervisor import clocks
+from faafo_lab.cloud.emulator.machinery.hypervisor import governor
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
 from tests.emulator import machine_room
 from tests.emulator.machine_room import Room, alive
@@ -250,9 +250,9 @@ def test_a_unit_is_signalled_frozen_and_thawed_with_its_children_though_the_gove
     children = room.pids()[1:]
 
     def runs() -> bool:
-        before = [clocks.posix_clock(pid) for pid in children]
+        before = [governor.posix_clock(pid) for pid in children]
         time.sleep(0.5)
-        return before != [clocks.posix_clock(pid) for pid in children]
+        return before != [governor.posix_clock(pid) for pid in children]
 
     wait_for("work", runs)
     assert in_instance(room, "systemctl freeze busy").returncode == 0
@@ -351,14 +351,21 @@ def test_poweroff_is_news_and_reboot_boots_again(room: Room) -> None:
     ("text", "sentence"),
     [
         ("[Service]\n", "exactly one ExecStart= is needed, not 0"),
-        ("[Service]\nExecStart=/bin/a 'b\n", "No closing quotation"),
+        ("[Service]\nExecStart=/bin/a 'b\n", "ExecStart=/bin/a 'b has an open quotation mark"),
         ("[Service]\nExecStart=/bin/a\nRestart=sometimes\n", "Restart=sometimes is not supported"),
         ("[Service]\nExecStart=/bin/a\nRestartSec=soon\n", "RestartSec=soon is no time span"),
         ("[Unit]\nStartLimitBurst=few\n[Service]\nExecStart=/bin/a\n", "StartLimitBurst=few is no number"),
         ("[Service]\nExecStart=/bin/a\nKillSignal=SIGNOT\n", "KillSignal=SIGNOT is no signal"),
-        ("[Service]\nExecStart=/bin/a\nEnvironment=novalue\n", "'novalue' is not of the form NAME=value"),
+        ("[Service]\nExecStart=/bin/a\nEnvironment=novalue\n", "'novalue', which is not of the form NAME=value"),
         ("[Service]\nnonsense\n", "line 2: 'nonsense'"),
         ("[Service]\nExecStart=/bin/a\nType=forking\n", "Type=forking is not supported"),
+        ("[Service]\nExecStart=/bin/a ; /bin/b\n", "has more than one command"),
+        ("[Service]\nExecStart=/bin/a\nExecStart=/bin/b\n", "has more than one command"),
+        ("[Service]\nExecStart=@/bin/a b\n", "has the prefix @, which is not supported"),
+        ("[Service]\nExecStart=$PROGRAM -x\n", "must begin with a program"),
+        ("[Service]\nExecStart=/bin/date +%Y\n", "has %Y, which is not supported here: write %%"),
+        ("[Service]\nExecStart=/bin/a '\\000'\n", r"has \\000, which is no character"),
+        ("[Service]\nExecStart=/bin/a\nWorkingDirectory=here\n", "WorkingDirectory=here is no absolute path"),
     ],
 )
 def test_a_wrong_unit_file_is_one_clear_sentence(tmp_path: Path, text: str, sentence: str) -> None:
@@ -383,6 +390,102 @@ def test_a_unit_file_is_read_as_systemd_reads_it(tmp_path: Path) -> None:
     assert (unit.restart, unit.restart_seconds, unit.stop_seconds) == ("always", 60.5, 5.0)
     assert unit.kill_signal == signal.SIGINT
     assert unit.ignored == ("Nice",)
+
+
+UNIT_ENVIRONMENT = {"INSTANCE_ROOT": "/disk", "HOME": "/disk/home", "HOSTNAME": "vm.example", "USER": "ubuntu"}
+
+
+@pytest.mark.parametrize(
+    ("command", "argv"),
+    [
+        ("$ONE $TWO ${TWO} $NONE ${NONE}", ["one", "two", "words", "two words", ""]),
+        ("x${TWO}y x$ONE ${ONE}$$ $$ONE $$", ["xtwo wordsy", "x$ONE", "one$", "$ONE", "$"]),
+        ("$QUOTED", ["a b", "c"]),
+        ("sh -c 'echo $ONE; ${ONE}'", ["sh", "-c", "echo $ONE; one"]),
+        ("a\\x20b\\tc \\; d\\.e 'it\\'s'", ["a b\tc", ";", "d\\.e", "it's"]),
+        ("%n %p %i %I", ["x@a-b.service", "x", "a-b", "a/b"]),
+        ("%H %l %u %h 100%% %S %x", ["vm.example", "vm", "ubuntu", "/disk/home", "100%", "/disk/var/lib", "%x"]),
+    ],
+    ids=["words", "dollars", "quotes", "a shell's", "escapes", "names", "specifiers"],
+)
+def test_a_units_command_has_what_systemd_gives_it(tmp_path: Path, command: str, argv: list[str]) -> None:
+    (tmp_path / "x@.service").write_text(
+        f'[Service]\nEnvironment=ONE=one "TWO=two words" \'QUOTED="a b" c\'\nExecStart=/bin/echo {command}\n'
+    )
+    unit = read_unit(tmp_path / "x@a-b.service", UNIT_ENVIRONMENT)
+    assert unit.argv({**UNIT_ENVIRONMENT, **unit.variables()}) == ["/bin/echo", *argv]
+
+
+def test_a_prefix_of_a_command_is_obeyed(tmp_path: Path) -> None:
+    path = tmp_path / "x.service"
+    path.write_text("[Service]\nExecStart=-:/bin/echo ${HOME} $$\n")
+    unit = read_unit(path, UNIT_ENVIRONMENT)
+    assert unit.argv(UNIT_ENVIRONMENT) == ["/bin/echo", "${HOME}", "$$"]
+    assert unit.may_fail
+    path.write_text("[Service]\nExecStart=+${INSTANCE_ROOT}/bin/echo\n")
+    assert read_unit(path, UNIT_ENVIRONMENT).argv(UNIT_ENVIRONMENT) == ["/disk/bin/echo"]
+
+
+def test_kubeadms_unit_and_its_drop_in_are_one(tmp_path: Path) -> None:
+    """The kubelet's unit gives no arguments; kubeadm's drop-in replaces its command, from files that may be missing."""
+    path = tmp_path / "kubelet.service"
+    path.write_text(
+        "[Unit]\nDescription=kubelet\nDocumentation=https://kubernetes.io/docs/\nWants=network-online.target\n"
+        "After=network-online.target\n[Service]\nExecStart=/usr/bin/kubelet\nRestart=always\nStartLimitInterval=0\n"
+        "RestartSec=10\n[Install]\nWantedBy=multi-user.target\n"
+    )
+    (tmp_path / "kubelet.service.d").mkdir()
+    (tmp_path / "kubeadm-flags.env").write_text(
+        'KUBELET_KUBEADM_ARGS="--pod-infra=pause:3.9 --cgroup-driver=systemd"\n'
+    )
+    (tmp_path / "kubelet.service.d/10-kubeadm.conf").write_text(
+        '[Service]\nEnvironment="KUBELET_KUBECONFIG_ARGS=--bootstrap=/etc/a.conf --kubeconfig=/etc/b.conf"\n'
+        'Environment="KUBELET_CONFIG_ARGS=--config=/var/lib/config.yaml"\n'
+        f"EnvironmentFile=-{tmp_path}/kubeadm-flags.env\nEnvironmentFile=-{tmp_path}/default\nExecStart=\n"
+        "ExecStart=/usr/bin/kubelet $KUBELET_KUBECONFIG_ARGS $KUBELET_CONFIG_ARGS $KUBELET_KUBEADM_ARGS $KUBELET_MORE\n"
+    )
+    unit = read_unit(path, {})
+    assert unit.argv(unit.variables()) == [
+        "/usr/bin/kubelet",
+        *("--bootstrap=/etc/a.conf", "--kubeconfig=/etc/b.conf", "--config=/var/lib/config.yaml"),
+        *("--pod-infra=pause:3.9", "--cgroup-driver=systemd"),
+    ]
+    assert (unit.start_limit_seconds, unit.restart_seconds, unit.ignored) == (0, 10, ())
+
+
+def test_dockers_unit_is_refused_for_its_type_and_its_other_settings_are_told(tmp_path: Path) -> None:
+    text = (
+        "[Unit]\nAfter=network-online.target containerd.service\nWants=network-online.target\nRequires=docker.socket\n"
+        "ConditionPathExists=/run\n[Service]\nType=notify\nExecStart=/usr/bin/dockerd -H fd://\n"
+        "ExecReload=/bin/kill -s HUP $MAINPID\nTimeoutStartSec=0\nRestart=always\nStartLimitBurst=3\nDelegate=yes\n"
+        "StartLimitInterval=60s\nKillMode=process\n[Install]\nWantedBy=multi-user.target\nAlso=docker.socket\n"
+    )
+    path = tmp_path / "docker.service"
+    path.write_text(text)
+    with pytest.raises(UnitError, match="Type=notify is not supported"):
+        read_unit(path)
+    path.write_text(text.replace("=notify", "=exec"))
+    unit = read_unit(path)
+    told = ("After", "Requires", "ConditionPathExists", "ExecReload", "TimeoutStartSec", "Delegate", "Also")
+    assert (unit.ignored, unit.start_limit_burst, unit.start_limit_seconds) == (told, 3, 60.0)
+
+
+def test_a_template_and_a_drop_in_run_and_a_failure_that_may_be_is_none(room: Room) -> None:
+    template = write_unit(
+        "web@",
+        "[Service]\nExecStart=/bin/sh -c 'echo $$0 ${WORD}; exec sleep 1000' %i\n[Install]\nWantedBy=multi-user.target",
+    )
+    place = "$INSTANCE_ROOT/etc/systemd/system/web@.service.d"
+    drop_in = f"mkdir -p {place}; printf '[Service]\\nEnvironment=WORD=in\\n' > {place}/a.conf\n"
+    brief = write_unit("brief", "[Service]\nExecStart=-/bin/sh -c 'exit 3'\nRestart=on-failure")
+    room.boot(
+        user_data=f"#!/bin/bash\n{template}{drop_in}{brief}systemctl enable --now web@blue\nsystemctl start brief\n"
+    )
+    room.finished()
+    wait_for("its output", lambda: in_instance(room, "journalctl -u web@blue").stdout == "blue in\n")
+    assert in_instance(room, "systemctl is-enabled web@blue").stdout == "enabled\n"
+    wait_for("its end", lambda: "brief.service: ended, exit status 3" in room.console())
+    assert in_instance(room, "systemctl is-active brief").stdout == "inactive\n"
 
 
 def test_uptime_shows_the_instances_own_load(room: Room) -> None:

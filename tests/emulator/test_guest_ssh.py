@@ -73,6 +73,15 @@ def test_a_command_reads_its_input_to_the_end(booted: Room) -> None:
     assert run(booted, "cat", input=text).stdout == text
 
 
+def test_a_command_that_stops_reading_or_ends_one_output_is_heard_to_its_end(booted: Room) -> None:
+    text = "0123456789abcdef" * 400_000
+    done = run(booted, "head -c 4; echo; echo enough >&2; exit 3", input=text)
+    assert (done.stdout, done.stderr, done.exit_status) == ("0123\n", "enough\n", 3)
+    done = run(booted, "exec >&-; cat >/dev/null; seq 100000 >&2", input=text)
+    assert (done.stdout, done.exit_status) == ("", 0)
+    assert str(done.stderr).endswith("99999\n100000\n")
+
+
 def test_a_killed_command_tells_its_signal(booted: Room) -> None:
     assert run(booted, "kill -9 $$").exit_signal[0] == "KILL"  # type: ignore[index]
 

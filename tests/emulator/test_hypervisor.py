@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from faafo_lab.cloud.emulator.errors import StateError
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
 from faafo_lab.cloud.emulator.system import channel, sockets, tree
 from faafo_lab.cloud.emulator.system.peers import Socket
@@ -348,7 +349,7 @@ def test_a_sockets_directory_of_somebody_else_is_refused(tmp_path: Path, monkeyp
     place.rmdir()
     place.symlink_to(tmp_path)
     try:
-        with pytest.raises(sockets.SocketsDirError, match="belongs to somebody else"):
+        with pytest.raises(StateError, match="belongs to somebody else"):
             sockets.sockets_dir(tmp_path)
     finally:
         place.unlink()

@@ -258,7 +258,7 @@ def test_a_fault_is_made_listed_and_ended(admin: httpx.Client, api: Api) -> None
     ("body", "words"),
     [
         ("{", "is not JSON"),
-        ("[]", "is not of type 'object'"),
+        ("[]", "not a JSON object"),
         ({}, "'type' is a required property"),
         ({"type": "fire", "target": "x"}, "'fire' is not one of"),
         ({"type": "latency", "target": "x"}, "There is no server 'x'"),

@@ -51,11 +51,16 @@ while True:
 class Instance:
     """A server that asks what it is told to ask."""
 
-    def __init__(self, api: Api, state_dir: Path, name: str, **wanted: Any) -> None:
-        script = base64.b64encode(ASK.encode()).decode()
-        self.id = api.boot(name, user_data=script, **wanted)
-        self.directory = state_dir / "instances" / self.id
+    def __init__(self, state_dir: Path, id: str) -> None:
+        self.id = id
+        self.directory = state_dir / "instances" / id
         self.home = self.directory / "disk/home/ubuntu"
+
+    @classmethod
+    def boot(cls, api: Api, state_dir: Path, name: str, **wanted: Any) -> Instance:
+        """A new one."""
+        script = base64.b64encode(ASK.encode()).decode()
+        return cls(state_dir, api.boot(name, user_data=script, **wanted))
 
     def ask(self, path: str) -> tuple[int, str, str]:
         """Status, content type and text of what this instance is answered."""
@@ -87,14 +92,14 @@ def key(api: Api) -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def one(api: Api, state_dir: Path, key: dict[str, str]) -> Iterator[Instance]:
-    instance = Instance(api, state_dir, "One", key_name="the-key", metadata={"role": "api"})
+    instance = Instance.boot(api, state_dir, "One", key_name="the-key", metadata={"role": "api"})
     yield instance
     api.remove(instance.id)
 
 
 @pytest.fixture(scope="module")
 def two(alt: Api, state_dir: Path) -> Iterator[Instance]:
-    instance = Instance(alt, state_dir, "two")
+    instance = Instance.boot(alt, state_dir, "two")
     yield instance
     alt.remove(instance.id)
 
@@ -195,5 +200,5 @@ def test_a_taken_port_only_means_another_address(start: Callable[..., Running]) 
             taken.listen()
         running = start()
         api = Api(running)
-        instance = Instance(api, running.clouds_yaml.parent, "moved")
+        instance = Instance.boot(api, running.clouds_yaml.parent, "moved")
         assert json.loads(instance.text("/openstack/latest/meta_data.json"))["uuid"] == instance.id

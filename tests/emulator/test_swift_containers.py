@@ -22,6 +22,26 @@ def test_the_store_says_what_it_can_do(api: Api) -> None:
     assert api("GET", "/healthcheck", headers={"X-Auth-Token": ""}).text == "OK"
 
 
+def test_what_the_store_has_not_is_refused_and_not_promised(api: Api, box: Container) -> None:
+    assert "strict_cors_mode" not in api.get("/info")["swift"]
+    for header in ("X-Container-Sync-To", "X-Versions-Enabled"):
+        assert box("POST", headers={header: "true"}).status_code == 400, header
+    assert box("PUT", "link", headers={"X-Symlink-Target": "a/b"}, content=b"").status_code == 400
+    assert box("PUT", query="extract-archive=tar", content=b"").status_code == 400
+    assert box("GET", "link").status_code == 404
+
+
+def test_a_containers_sync_key_is_kept_for_its_owner(api: Api, alt: Api, box: Container) -> None:
+    assert (
+        box("POST", headers={"X-Container-Sync-Key": "secret", "X-Container-Read": ".r:*,.rlistings"}).status_code
+        == 204
+    )
+    assert box("HEAD").headers["X-Container-Sync-Key"] == "secret"
+    assert "X-Container-Sync-Key" not in alt("HEAD", box.path).headers
+    box("POST", headers={"X-Remove-Container-Sync-Key": "x"})
+    assert "X-Container-Sync-Key" not in box("HEAD").headers
+
+
 def test_an_account_counts_what_is_in_it(api: Api, box: Container) -> None:
     before = api("HEAD", box.account).headers
     box.put("a", b"12345")

@@ -1,6 +1,7 @@
 """Block storage through clients that know nothing of the embedded cloud: shade, libcloud, openstackclient, the SDK."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from libcloud.compute.types import StorageVolumeState
@@ -10,6 +11,7 @@ from tests.waiting import LIMIT_SECONDS, wait_for
 
 from .clients import libcloud, openstack
 from .conftest import Api
+from .odd import NOWHERE
 from .volumes_room import Volumes
 
 pytestmark = [  # openstacksdk warns of its own doings
@@ -108,6 +110,13 @@ volume type list -f value -c Name
 volume type show __DEFAULT__ -f value -c is_public
 limits show --absolute -f value
 quota show -f value
+volume summary -f value
+volume backup create --name nightly data2 -f value -c name
+volume backup list -f value -c Name -c Size
+volume attachment list
+volume group list
+volume transfer request create --name gift data2 -f value -c name
+volume transfer request list -f value -c Name
 volume snapshot delete snap
 availability zone list --volume -f value
 volume create --image plain-linux --size 1 boot -f value -c status
@@ -118,38 +127,93 @@ volume show nope
 def test_openstackclient_walks_the_path_of_a_volume(running: Running, api: Api, server: str, volumes: Volumes) -> None:
     client = openstack(running, OPENSTACKCLIENT)
     said = client.stdout
-    for expected in ("data 1\n", "'c': 'd'", "data2 in-use\n", "/dev/vdb\n", "snap 2\n", "'e': 'f'", "__DEFAULT__\n"):
+    for expected in (
+        "data 1\n",
+        "'c': 'd'",
+        "data2 in-use\n",
+        "/dev/vdb\n",
+        "snap 2\n",
+        "'e': 'f'",
+        "nightly 2\n",
+        "gift\n",
+    ):
         assert expected in said, said + client.stderr
     assert len(client.stderr.strip().splitlines()) == 1, client.stderr
     assert "No volume with a name or ID of 'nope' exists" in client.stderr or "nope" in client.stderr, client.stderr
     volumes.clear()
 
 
-def test_openstacksdk_makes_attaches_and_uploads_a_volume(api: Api, server: str, volumes: Volumes) -> None:
+def connect(api: Api) -> Any:
+    """Openstacksdk's connection. The version is named since shade, in the same process, makes 2 its default."""
     import openstack
 
-    # The version is named since shade, in the same process, makes 2 its default
-    connection = openstack.connect(
+    return openstack.connect(
         load_yaml_config=False, load_envvars=False, auth=api.auth, region_name="RegionOne", volume_api_version="3"
     )
-    try:
-        storage = connection.block_storage
-        volume = storage.create_volume(name="sdk", size=1)
-        storage.wait_for_status(volume, "available", interval=0.1, wait=LIMIT_SECONDS)
-        connection.compute.create_volume_attachment(server, volume_id=volume.id)
-        assert [each.device for each in connection.compute.volume_attachments(server)] == ["/dev/vdb"]
-        connection.compute.delete_volume_attachment(server, volume.id)
-        storage.extend_volume(volume, 2)
-        assert storage.get_volume(volume).size == 2
-        image = storage.upload_volume_to_image(volume, "packed", disk_format="raw", container_format="bare")
-        wait_for("the image", lambda: api.get(f"/image/v2/images/{image['image_id']}")["status"] == "active")
-        connection.image.delete_image(image["image_id"])
-        snapshot = storage.create_snapshot(volume_id=volume.id, name="s")
-        storage.wait_for_status(snapshot, "available", interval=0.1, wait=LIMIT_SECONDS)
-        assert storage.get_limits().absolute.total_snapshots_used == 1
-        storage.delete_snapshot(snapshot)
-        storage.wait_for_delete(snapshot, interval=0.1, wait=LIMIT_SECONDS)
-        storage.delete_volume(volume)
-        storage.wait_for_delete(volume, interval=0.1, wait=LIMIT_SECONDS)
-    finally:
-        connection.close()
+
+
+@pytest.fixture
+def connection(api: Api) -> Iterator[Any]:
+    with connect(api) as connection:
+        yield connection
+
+
+def test_openstacksdk_makes_attaches_and_uploads_a_volume(
+    api: Api, server: str, volumes: Volumes, connection: Any
+) -> None:
+    storage = connection.block_storage
+    volume = storage.create_volume(name="sdk", size=1)
+    storage.wait_for_status(volume, "available", interval=0.1, wait=LIMIT_SECONDS)
+    connection.compute.create_volume_attachment(server, volume_id=volume.id)
+    assert [each.device for each in connection.compute.volume_attachments(server)] == ["/dev/vdb"]
+    connection.compute.delete_volume_attachment(server, volume.id)
+    storage.extend_volume(volume, 2)
+    assert storage.get_volume(volume).size == 2
+    image = storage.upload_volume_to_image(volume, "packed", disk_format="raw", container_format="bare")
+    wait_for("the image", lambda: api.get(f"/image/v2/images/{image['image_id']}")["status"] == "active")
+    connection.image.delete_image(image["image_id"])
+    snapshot = storage.create_snapshot(volume_id=volume.id, name="s")
+    storage.wait_for_status(snapshot, "available", interval=0.1, wait=LIMIT_SECONDS)
+    assert storage.get_limits().absolute.total_snapshots_used == 1
+    storage.delete_snapshot(snapshot)
+    storage.wait_for_delete(snapshot, interval=0.1, wait=LIMIT_SECONDS)
+    storage.delete_volume(volume)
+    storage.wait_for_delete(volume, interval=0.1, wait=LIMIT_SECONDS)
+
+
+def test_openstacksdk_backs_up_reserves_and_offers_a_volume(api: Api, volumes: Volumes, connection: Any) -> None:
+    storage = connection.block_storage
+    volume = storage.create_volume(name="sdk", size=1)
+    storage.wait_for_status(volume, "available", interval=0.1, wait=LIMIT_SECONDS)
+    backup = storage.create_backup(volume_id=volume.id, name="nightly", metadata={"a": "b"})
+    storage.wait_for_status(backup, "available", interval=0.1, wait=LIMIT_SECONDS)
+    assert [each.name for each in storage.backups()] == ["nightly"]
+    assert storage.get_backup(backup).metadata == {"a": "b"}
+    restored = storage.restore_backup(backup, name="restored")
+    storage.wait_for_status(storage.get_volume(restored.volume_id), "available", interval=0.1, wait=LIMIT_SECONDS)
+    attachment = storage.create_attachment(volume, instance=NOWHERE)
+    assert [each.id for each in storage.attachments()] == [attachment.id]
+    storage.update_attachment(attachment, connector={"host": "here", "mountpoint": "/dev/vdb"})
+    storage.complete_attachment(attachment)
+    assert storage.get_volume(volume).status == "in-use"
+    storage.delete_attachment(attachment)
+    transfer = storage.create_transfer(volume_id=volume.id, name="gift")
+    assert [each.name for each in storage.transfers()] == ["gift"]
+    storage.delete_transfer(transfer)
+    assert storage.summary(all_projects=False).total_count == 2
+    volumes.clear()
+    network = connection.network
+    assert network.validate_auto_allocated_topology().id == "dry-run=pass"
+    assert network.get_auto_allocated_topology().id == network.get_auto_allocated_topology().id
+    network.delete_auto_allocated_topology()
+
+
+def test_openstacksdk_cleans_a_project_of_volumes_and_their_backups(start: Callable[..., Running]) -> None:
+    volumes = Volumes(Api(start()))
+    volume = volumes.make(name="data")
+    volumes.snap(volume)
+    volumes.back_up(volume)
+    with connect(volumes.api) as connection:
+        connection.project_cleanup(dry_run=False, wait_timeout=LIMIT_SECONDS)
+    assert volumes.get("/volumes")["volumes"] == volumes.get("/backups")["backups"] == []
+    assert volumes.get("/snapshots")["snapshots"] == []

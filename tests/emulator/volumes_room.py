@@ -19,11 +19,16 @@ class Volumes:
         self.api = api
         self.path = f"/volume/v3/{api.project}"
 
-    def __call__(self, method: str, path: str, body: Any = None, **more: Any) -> Any:
-        return self.api(method, self.path + path, body, **more)
+    def __call__(self, method: str, path: str, body: Any = None, version: str = "", **more: Any) -> Any:
+        """A request, of this microversion where one is named."""
+        headers = {"headers": {"OpenStack-API-Version": f"volume {version}"}} if version else {}
+        return self.api(method, self.path + path, body, **headers, **more)
 
-    def get(self, path: str) -> Any:
-        return self.api.get(self.path + path)
+    def get(self, path: str, version: str = "") -> Any:
+        """The JSON that a GET answers, which must succeed."""
+        answer = self("GET", path, version=version)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
 
     def status(self, kind: str, id: str, status: str) -> dict[str, Any]:
         """Await a status of a volume or snapshot; fails at once where it is in error instead."""
@@ -52,12 +57,24 @@ class Volumes:
         self.status("snapshot", id, "available")
         return id
 
+    def back_up(self, volume: str, version: str = "", **wanted: Any) -> str:
+        """Back a volume up and await it; its id."""
+        answer = self("POST", "/backups", {"backup": {"volume_id": volume, **wanted}}, version=version)
+        assert answer.status_code == 202, answer.text
+        id = str(answer.json()["backup"]["id"])
+        self.status("backup", id, "available")
+        return id
+
     def remove(self, kind: str, id: str) -> None:
         """Delete a volume or snapshot, and wait until it is gone."""
         assert self("DELETE", f"/{kind}s/{id}").status_code == 202
         wait_for(f"{kind} {id} gone", lambda: self("GET", f"/{kind}s/{id}").status_code == 404)
 
     def clear(self) -> None:
+        for each in self.get("/os-volume-transfer")["transfers"]:
+            assert self("DELETE", f"/os-volume-transfer/{each['id']}").status_code == 202
+        for each in self.get("/backups")["backups"]:
+            self.remove("backup", each["id"])
         for each in self.get("/snapshots")["snapshots"]:
             self.remove("snapshot", each["id"])
         for each in self.get("/volumes")["volumes"]:

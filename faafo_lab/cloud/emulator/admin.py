@@ -15,20 +15,17 @@ clouds.yaml, anew at each start. A fault ends with the deletion of either of its
 from __future__ import annotations
 
 import hmac
-import json
-import os
 import secrets
-import uuid
 from collections.abc import Callable
-from pathlib import Path
-
-from tornado.web import RequestHandler
 
 from faafo_lab.cloud.emulator.common import schema
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, keystone_error, new_id, route
+from faafo_lab.cloud.emulator.common.token import Tokens
 from faafo_lab.cloud.emulator.machinery.switch.faults import ATTRIBUTES, LinkFault
 from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
+from faafo_lab.cloud.emulator.site import Site
+from faafo_lab.cloud.emulator.system import durable
 
-ROUTE = r"/admin/faults(?:/([^/]+))?"
 TOKEN_FILE = "admin.token"  # noqa: S105  its name
 VALUE_MAX = 1 << 40
 FAULT: schema.Schema = {
@@ -46,85 +43,69 @@ FAULT: schema.Schema = {
 VALUE: schema.Schema = {"type": "integer", "minimum": 0, "maximum": VALUE_MAX}
 
 
-def write_token(directory: Path) -> str:
-    """Write a new token into the state directory, for its user alone. Returns it."""
-    token = secrets.token_urlsafe(32)
-    path = directory / TOKEN_FILE
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        file.write(token)
-    return token
-
-
-class Admin(RequestHandler):
+class Admin(Service):
     """The one resource: faults."""
 
-    def initialize(self, token: str, switch: Switch, exists: Callable[[str], bool]) -> None:
-        """Called by Tornado for each request. `exists`: whether there is a server of this id."""
-        self._token, self._switch, self._exists = token, switch, exists
+    prefix, type, name = "/admin", "admin", "faafo-lab"
 
-    def prepare(self) -> None:
-        """Let in who has the token."""
-        given = self.request.headers.get("Authorization", "")
+    def __init__(self, site: Site, tokens: Tokens, switch: Switch, exists: Callable[[str], bool]) -> None:
+        """Write a new token into the state directory. `exists`: whether there is a server of this id."""
+        super().__init__(site, tokens)
+        self._token, self._switch, self._exists = secrets.token_urlsafe(32), switch, exists
+        durable.write_private(site.directory / TOKEN_FILE, self._token)
+
+    def error(self, fault: Fault) -> JSON:
+        """In Keystone's form."""
+        return keystone_error(fault)
+
+    def invalid(self, error: schema.Invalid) -> Fault:
+        """Which part of the body does not fit, and why."""
+        return Fault(400, f"{error.path or 'The body'}: {error.reason}.")
+
+    def authenticate(self, request: Request) -> None:
+        """Let in who has the token; by then the faults of servers that are gone have ended."""
+        given = request.headers.get("Authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
-            self._refuse(401, f"The admin API needs the token of the file {TOKEN_FILE} beside clouds.yaml.")
-            return
+            raise Fault(401, f"The admin API needs the token of the file {TOKEN_FILE} beside clouds.yaml.")
         for fault in self._switch.faults:
             if not all(map(self._exists, filter(None, (fault.target, fault.source)))):
                 self._switch.end_fault(fault.id)
 
-    def get(self, id: str | None) -> None:
+    @route("GET", "/faults")
+    def index(self, request: Request) -> JSON:
         """All faults."""
-        if id is None:
-            self.finish({"faults": [fault.shown() for fault in self._switch.faults]})
-        else:
-            self._refuse(405, "Faults are listed all together: GET /admin/faults.")
+        return {"faults": [fault.shown() for fault in self._switch.faults]}
 
-    def post(self, id: str | None) -> None:
+    @route("POST", "/faults")
+    def create(self, request: Request) -> Answer:
         """One more fault."""
-        if id is not None:
-            self._refuse(405, "A fault's id is the cloud's to choose: POST /admin/faults.")
-            return
         try:
-            fault = self._wanted()
+            body = request.json()
         except ValueError as error:
-            self._refuse(400, str(error))
-            return
+            raise Fault(400, f"The body is not JSON: {error}.") from None
+        schema.check(body, FAULT)
+        attributes = body.get("attributes", {})
+        known = ATTRIBUTES[body["type"]]
+        for name, value in attributes.items():
+            if name not in known:
+                message = f"{body['type']} has no attribute {schema.shown(name)}, but {', '.join(known)}."
+                raise Fault(400, message)
+            schema.check(value, VALUE, f"attributes.{name}")
+        for id in filter(None, (body["target"], body.get("source"))):
+            if not self._exists(id):
+                raise Fault(400, f"There is no server {schema.shown(id)}.")
+        where = body["target"], body.get("source"), body.get("port")
+        fault = LinkFault(new_id(), body["type"], *where, attributes)
         self._switch.begin_fault(fault)
-        self.set_status(201)
-        self.finish(fault.shown())
+        return Answer(201, fault.shown())
 
-    def delete(self, id: str | None) -> None:
+    @route("DELETE", "/faults")
+    @route("DELETE", "/faults/{id}")
+    def delete(self, request: Request, id: str | None = None) -> Answer:
         """The end of one fault, or of all."""
         there = [fault.id for fault in self._switch.faults]
         if id is not None and id not in there:
-            self._refuse(404, f"There is no fault {id}.")
-            return
+            raise Fault(404, f"There is no fault {id}.")
         for each in there if id is None else [id]:
             self._switch.end_fault(each)
-        self.set_status(204)
-
-    def _wanted(self) -> LinkFault:
-        """The fault that the body asks for. Raises ValueError with what is wrong with it."""
-        try:
-            body = json.loads(self.request.body)
-            schema.check(body, FAULT)
-            attributes = body.get("attributes", {})
-            known = ATTRIBUTES[body["type"]]
-            for name, value in attributes.items():
-                if name not in known:
-                    raise ValueError(f"{body['type']} has no attribute {schema.shown(name)}, but {', '.join(known)}.")
-                schema.check(value, VALUE, f"attributes.{name}")
-        except schema.Invalid as error:
-            raise ValueError(f"{error.path or 'The body'}: {error.reason}.") from None
-        except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(f"The body is not JSON: {error}.") from None
-        for id in filter(None, (body["target"], body.get("source"))):
-            if not self._exists(id):
-                raise ValueError(f"There is no server {schema.shown(id)}.")
-        where = body["target"], body.get("source"), body.get("port")
-        return LinkFault(str(uuid.uuid4()), body["type"], *where, attributes)
-
-    def _refuse(self, status: int, message: str) -> None:
-        self.set_status(status)
-        self.finish({"error": {"code": status, "message": message}})
+        return Answer(204)

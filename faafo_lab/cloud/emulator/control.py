@@ -15,6 +15,7 @@ import fcntl
 import json
 import math
 import os
+import re
 import select
 import signal
 import subprocess
@@ -25,6 +26,7 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.errors import (
@@ -110,11 +112,11 @@ def status(state_dir: Path) -> Running | None:
     if not _locked(directory):
         return None
     try:
-        pid = int((directory / "emulator.pid").read_text(encoding="utf-8"))
-        running = Running(pid, _auth_url(directory), directory / "clouds.yaml", directory)
+        [url, *_] = re.findall("auth_url: (.+)", (directory / "clouds.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return running if _answers(running.auth_url) else None
+    pid = _pid(directory)
+    return Running(pid, url, directory / "clouds.yaml", directory) if pid and _answers(url) else None
 
 
 def start(
@@ -177,7 +179,7 @@ def _sweep(directory: Path) -> None:
             return  # there is none, or another one runs already
         if left := tree.end_leftovers(directory, KILL_SECONDS):
             raise StopError(f"Processes {left} of the instances in {directory} do not end: kill them yourself.")
-        with contextlib.suppress(sockets.SocketsDirError, OSError):
+        with contextlib.suppress(StateError, OSError):
             sockets.remove(sockets.sockets_dir(directory))
 
 
@@ -245,38 +247,26 @@ def _pid(directory: Path) -> int:
         return 0
 
 
-def _auth_url(directory: Path) -> str:
-    for line in (directory / "clouds.yaml").read_text(encoding="utf-8").splitlines():
-        if line.strip().startswith("auth_url: "):
-            return line.split(": ", 1)[1].strip()
-    raise ValueError("no auth_url")
-
-
 def _answers(auth_url: str) -> bool:
     try:
-        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
-            f"{auth_url}/v3", timeout=ANSWER_SECONDS
-        ):
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with direct.open(f"{auth_url}/v3", timeout=ANSWER_SECONDS):
             return True
     except (OSError, ValueError):
         return False
 
 
-@contextlib.contextmanager
-def _log(directory: Path):  # type: ignore[no-untyped-def]
+def _log(directory: Path) -> BinaryIO:
     path = directory / "emulator.log"
     if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
         path.replace(path.with_suffix(".log.old"))
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as file:
-        yield file
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab")
 
 
 def _log_end(directory: Path) -> str:
     """The end of the log, as a message's last part."""
     try:
-        lines = (
-            (directory / "emulator.log").read_text(errors="replace", encoding="utf-8").splitlines()[-LOG_LINES_SHOWN:]
-        )
+        text = (directory / "emulator.log").read_text(errors="replace", encoding="utf-8")
     except OSError:
         return ""
-    return f" The end of {directory / 'emulator.log'}:\n" + "\n".join(lines)
+    return f" The end of {directory / 'emulator.log'}:\n" + "\n".join(text.splitlines()[-LOG_LINES_SHOWN:])

@@ -6,7 +6,8 @@ EmulatorError
 ├── AlreadyRunning      another emulator runs on this state directory
 ├── AddressError        no free address or port on this machine
 ├── StartError          the emulator did not start
-└── StopError           it did not stop
+├── StopError           it did not stop
+└── HypervisorError     its instances could not be run (see `machinery.hypervisor.client`)
 """
 
 

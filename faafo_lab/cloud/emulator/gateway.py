@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from http import HTTPStatus
-from pathlib import Path
 from urllib.parse import parse_qs
 
 from tornado.http1connection import HTTP1Connection
@@ -17,7 +14,6 @@ from tornado.web import RequestHandler, stream_request_body
 from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.service import MAX_JSON_BYTES, Answer, Fault, Request, Service, unquoted
 
-CHUNK_BYTES = 1 << 18
 MAX_UPLOAD_BYTES = 1 << 40
 
 
@@ -98,20 +94,14 @@ class Gateway(RequestHandler):
             answer = await self.service.handle(self.asked, self.found)
         self._send(answer)
         with contextlib.suppress(StreamClosedError):
-            if isinstance(answer.body, Path):
-                await self._send_file(answer.body)
-            elif isinstance(answer.body, AsyncGenerator):
+            if isinstance(answer.body, AsyncGenerator):
                 self.sending = asyncio.ensure_future(self._send_pieces(answer.body))
                 await asyncio.wait([self.sending])
                 if not self.sending.cancelled():
                     self.sending.result()
 
     def _send(self, answer: Answer) -> None:
-        try:
-            phrase = HTTPStatus(answer.status).phrase
-        except ValueError:
-            phrase = "Unknown"
-        self.set_status(answer.status, phrase)
+        self.set_status(answer.status)
         if isinstance(answer.body, dict):
             self.set_header("Content-Type", "application/json")
         for name, value in answer.headers.items():
@@ -120,13 +110,6 @@ class Gateway(RequestHandler):
             self.write(answer.body)
         elif answer.status in (204, 304) and "Content-Type" in answer.headers:
             self.flush()  # Tornado would take the type away
-
-    async def _send_file(self, path: Path) -> None:
-        with path.open("rb") as file:
-            self.set_header("Content-Length", str(os.fstat(file.fileno()).st_size))
-            while chunk := file.read(CHUNK_BYTES):
-                self.write(chunk)
-                await self.flush()
 
     async def _send_pieces(self, pieces: AsyncGenerator[bytes]) -> None:
         async with contextlib.aclosing(pieces):

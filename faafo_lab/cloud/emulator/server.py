@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import socket
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from faafo_lab.cloud.emulator.addresses import Claim, port_offset
-from faafo_lab.cloud.emulator.admin import ROUTE, TOKEN_FILE, Admin, write_token
+from faafo_lab.cloud.emulator.admin import TOKEN_FILE, Admin
 from faafo_lab.cloud.emulator.common.names import ADMIN, DOMAIN, PROJECTS, REGION, id_of
 from faafo_lab.cloud.emulator.common.service import MAX_JSON_BYTES, Service
 from faafo_lab.cloud.emulator.common.store import Row, Store
@@ -33,6 +32,7 @@ from faafo_lab.cloud.emulator.services.load_balancer.api import LoadBalancing
 from faafo_lab.cloud.emulator.services.network.api import Network
 from faafo_lab.cloud.emulator.services.object_store.api import ObjectStore
 from faafo_lab.cloud.emulator.site import Site
+from faafo_lab.cloud.emulator.system import durable
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +65,11 @@ class Emulator:
         self.identity = tokens = Identity(site, lambda: self.services)
         self.image = Image(site, tokens)
         self.network = Network(site, tokens, lambda server: self.compute.sockets(server))
-        self.volume = Volume(site, tokens, self.image, self.hypervisor.console)
-        self.compute = Compute(site, tokens, self.network, self.image, self.volume, self.hypervisor)
         self.object_store = ObjectStore(site, tokens)
+        self.volume = Volume(site, tokens, self.image, self.object_store, self.hypervisor.console)
+        self.compute = Compute(site, tokens, self.network, self.image, self.volume, self.hypervisor)
         self.balancing = LoadBalancing(site, tokens, self.network)
-        self.metadata = Metadata(site, self.hypervisor, self.compute)
+        self.metadata = Metadata(site, self.hypervisor, self.compute.told)
         self.services: tuple[Service, ...] = (  # in the order in which they are set up
             self.identity,
             self.image,
@@ -89,8 +89,8 @@ class Emulator:
         with self.site.store.transaction():
             for service in self.services:
                 service.setup()
-        own = {"token": write_token(self.site.directory), "switch": self._switch, "exists": self.compute.exists}
-        routes: list[Any] = [(ROUTE, Admin, own), (r"/.*", Gateway, {"services": self.services})]
+        admin = Admin(self.site, self.identity, self._switch, self.compute.exists)
+        routes: list[Any] = [(r"/.*", Gateway, {"services": (*self.services, admin)})]
         application = Application(routes, log_function=lambda handler: None, compress_response=False)
         self._server = HTTPServer(application, max_buffer_size=4 << 20, max_body_size=MAX_JSON_BYTES)
         self._server.add_sockets(self._sockets)
@@ -124,9 +124,10 @@ class Emulator:
     def _write_clouds(self) -> None:
         """Write clouds.yaml: a cloud for each user; the first is the one that everybody means."""
         clouds = {}
+        directory = self.identity.directory
         for number, who in enumerate((*PROJECTS, ADMIN)):
-            user = self.identity.user(id_of("user", who))
-            project = self.identity.directory.projects[user["project_id"]]["name"]
+            user = directory.users[id_of("user", who)]
+            project = directory.projects[user["project_id"]]["name"]
             clouds[f"embedded-{who}" if number else "embedded"] = {
                 "auth": {
                     "auth_url": f"{self.site.url}/identity",
@@ -143,15 +144,10 @@ class Emulator:
                     "admin_token": str(self.site.directory / TOKEN_FILE),
                 },
             }
-        path, partial = self.site.directory / "clouds.yaml", self.site.directory / "clouds.yaml.partial"
-        partial.unlink(missing_ok=True)
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(
-                "# Written by faafo-lab's embedded cloud at each start. Keep it private: it contains passwords.\n"
-            )
-            client = {"force_ipv4": True}  # otherwise shade asks netifaces2, and does not understand its answer
-            yaml.safe_dump({"client": client, "clouds": clouds}, file, sort_keys=False)
-        partial.replace(path)
+        head = "# Written by faafo-lab's embedded cloud at each start. Keep it private: it contains passwords.\n"
+        client = {"force_ipv4": True}  # otherwise shade asks netifaces2, and does not understand its answer
+        text = yaml.safe_dump({"client": client, "clouds": clouds}, sort_keys=False)
+        durable.write_private(self.site.directory / "clouds.yaml", head + text)
 
 
 def _claim_addresses(before: Row, wanted: int | None) -> tuple[Claim, list[socket.socket]]:
@@ -167,7 +163,9 @@ def _claim_addresses(before: Row, wanted: int | None) -> tuple[Claim, list[socke
         except OSError as error:
             if error.errno not in (errno.EADDRINUSE, errno.EACCES) or port == ports[-1]:
                 claim.close()
-                raise AddressError(_cannot_listen(host, port, error)) from error
+                refused = f"Port {port} may not be used by this user: choose one above 1023."
+                taken = f"Port {port} on {host} is taken: choose another one, or let the embedded cloud choose."
+                raise AddressError(refused if error.errno == errno.EACCES else taken) from error
     raise AssertionError("the last port has been bound, or has raised")
 
 
@@ -192,12 +190,6 @@ def check_quotas(quotas: Mapping[str, int]) -> None:
             raise EmulatorError(f"There is no quota {name!r}: the names are {', '.join(sorted(names))}.")
         if value < -1:
             raise EmulatorError(f"The quota {name} cannot be {value}: give 0 or more, or -1 for no limit.")
-
-
-def _cannot_listen(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EACCES:
-        return f"Port {port} may not be used by this user: choose one above 1023."
-    return f"Port {port} on {host} is taken: choose another one, or let the embedded cloud choose."
 
 
 def _replaced(value: object, old: str, new: str) -> object:

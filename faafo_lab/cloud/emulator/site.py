@@ -15,19 +15,13 @@ class Site:
 
     directory: Path
     store: Store
-    quotas: Mapping[str, int]
-    """The limits that differ from OpenStack's own."""
-    number: int
-    """Its loopback network: the N of 127.N.0.0/16."""
-    port: int
-    """The APIs' port."""
-    port_offset: int
-    """How much higher a port below 1024 is published."""
-    address_lag_seconds: float = 0.0
-    """How long Nova takes to list a floating IP that Neutron has put on a server."""
+    quotas: Mapping[str, int]  # the limits that differ from OpenStack's own
+    number: int  # its loopback network: the N of 127.N.0.0/16
+    port: int  # the APIs' port
+    port_offset: int  # how much higher a port below 1024 is published
+    address_lag_seconds: float = 0.0  # how long Nova takes to list a floating IP that Neutron has put on a server
     running: bool = False
-    metadata_url: str = ""
-    """Where the metadata service answers, without a slash at the end; known once it listens."""
+    metadata_url: str = ""  # where the metadata service answers, without a slash at the end; known once it listens
 
     @property
     def name(self) -> str:

@@ -50,26 +50,20 @@ def nothing_first(value: Any) -> Any:
 class Pager:
     """The limits and the words of one service's lists."""
 
+    # The answer to a limit or offset, by its name, with this value, which is shown as in Python
     bad_number: Callable[[str, str], Fault]
-    """The answer to a limit or offset, by its name, with this value, which is shown as in Python."""
-    no_marker: Callable[[str], Fault]
-    """The answer to a marker that is none of the rows."""
+    no_marker: Callable[[str], Fault]  # the answer to a marker that is none of the rows
+    # The answer to a key and a direction by which rows are not sorted
     bad_sort: Callable[[str, str], Fault] = lambda key, direction: Fault(
         400, f"Nothing is sorted by {key}:{direction}."
     )
-    """The answer to a key and a direction by which rows are not sorted."""
-    most: int | None = None
-    """The rows of a page; None: any number, and a limit of 0 is none."""
-    usual: int | None = None
-    """The rows of a page where the query has no limit; None: `most`."""
-    keys: Sequence[str] | None = None
-    """What rows may be sorted by; None: any field."""
+    most: int | None = None  # the rows of a page; None: any number, and a limit of 0 is none
+    usual: int | None = None  # the rows of a page where the query has no limit; None: `most`
+    keys: Sequence[str] | None = None  # what rows may be sorted by; None: any field
+    # What a value is compared by; it raises TypeError for one that has no order
     rank: Callable[[Any], Any] = nothing_first
-    """What a value is compared by; it raises TypeError for one that has no order."""
-    reversible: bool = False
-    """Whether `page_reverse` turns a list round."""
-    full: bool = False
-    """Whether a full page names a following one, even if that is empty."""
+    reversible: bool = False  # whether `page_reverse` turns a list round
+    full: bool = False  # whether a full page names a following one, even if that is empty
 
     def sort(self, rows: Iterable[R], by: Sequence[tuple[str, str]]) -> list[R]:
         """The rows sorted by these keys, the first one above all; a direction is asc or desc. Raises `bad_sort`."""

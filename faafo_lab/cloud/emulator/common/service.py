@@ -32,7 +32,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, NoReturn, TypeAlias, TypeVar
 from urllib.parse import unquote_to_bytes
 
@@ -89,10 +88,10 @@ class Fault(Exception):
 
 @dataclass
 class Answer:
-    """What goes back: a JSON object, text, a file's content, pieces (with a Content-Length), or nothing."""
+    """What goes back: a JSON object, text, pieces (with a Content-Length), or nothing."""
 
     status: int = 200
-    body: JSON | bytes | Path | AsyncGenerator[bytes] | None = None
+    body: JSON | bytes | AsyncGenerator[bytes] | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
 

@@ -21,17 +21,12 @@ def encode(message: Message) -> bytes:
     return json.dumps(message, separators=(",", ":")).encode() + b"\n"
 
 
-def decode(line: bytes) -> Message:
-    message: Message = json.loads(line)
-    return message
-
-
 async def messages(reader: asyncio.StreamReader) -> AsyncIterator[Message]:
     """The messages that arrive, until the other side is gone, in whatever way: what it has left unread or half said
     is an end, too."""
     with contextlib.suppress(OSError):
         while (line := await reader.readline()).endswith(b"\n"):
-            yield decode(line)
+            yield json.loads(line)
 
 
 class Channel:
@@ -83,8 +78,7 @@ class Channel:
                 break
             self._received += data
         *lines, self._received = self._received.split(b"\n")
-        for line in lines:
-            yield decode(line)
+        yield from map(json.loads, lines)
 
     def close(self) -> None:
         self.closed = True

@@ -32,8 +32,7 @@ class Socket(NamedTuple):
     """A socket that some process has open."""
 
     inode: int
-    uid: int
-    """Whose it is."""
+    uid: int  # whose it is
 
 
 def peer_socket(peer: Address, local: Address) -> Socket | None:
@@ -48,7 +47,8 @@ def peer_socket(peer: Address, local: Address) -> Socket | None:
 def ask_kernel(peer: Address, local: Address) -> Socket | None:
     """The same from sock_diag, mapped IPv6 addresses too. Raises OSError where it does not answer."""
     head = _REQUEST_HEAD.pack(socket.AF_INET, socket.IPPROTO_TCP, 0, 0, _ANY)
-    ends = _SOCKET_ID.pack(*_network(peer, local), 0, _ANY, _ANY)
+    places = peer[1].to_bytes(2), local[1].to_bytes(2), socket.inet_aton(peer[0]), socket.inet_aton(local[0])
+    ends = _SOCKET_ID.pack(*places, 0, _ANY, _ANY)
     request = _HEADER.pack(_HEADER.size + len(head) + len(ends), _BY_FAMILY, _REQUEST, 1, 0) + head + ends
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_SOCK_DIAG) as kernel:
         kernel.settimeout(_ANSWER_LIMIT_SECONDS)
@@ -62,15 +62,6 @@ def ask_kernel(peer: Address, local: Address) -> Socket | None:
         raise OSError(-number, "sock_diag")
     uid, inode = struct.unpack_from("=II", answer, _USER_AT)
     return Socket(inode, uid) if inode else None
-
-
-def _network(peer: Address, local: Address) -> tuple[bytes, bytes, bytes, bytes]:
-    return (
-        struct.pack("!H", peer[1]),
-        struct.pack("!H", local[1]),
-        socket.inet_aton(peer[0]),
-        socket.inet_aton(local[0]),
-    )
 
 
 def search_tables(peer: Address, local: Address) -> Socket | None:

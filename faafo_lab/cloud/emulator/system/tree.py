@@ -14,12 +14,12 @@ import os
 import resource
 import signal
 import time
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-"""Nanoseconds a clock tick of /proc/PID/stat."""
+TICK_NS = 1_000_000_000 // os.sysconf("SC_CLK_TCK")  # nanoseconds a clock tick of /proc/PID/stat
 
 INSTANCE_VARIABLE = "FAAFO_LAB_INSTANCE"
 STATE_VARIABLE = "FAAFO_LAB_STATE"
@@ -38,8 +38,7 @@ class Stat(NamedTuple):
     cpu_ns: int
     children_ns: int
     threads: int
-    started: int
-    """When, in clock ticks since the machine's boot."""
+    started: int  # when, in clock ticks since the machine's boot
 
 
 def read(path: str, limit: int = 4096) -> bytes:
@@ -74,6 +73,12 @@ def stat(pid: int) -> Stat | None:
     )
 
 
+def runs(pid: int) -> bool:
+    """Whether a process is neither stopped nor at its end."""
+    seen = stat(pid)
+    return seen is not None and seen.state not in "TtZX"
+
+
 def children(pid: int) -> list[int]:
     """The children of all of a process' threads, zombies included."""
     try:
@@ -85,27 +90,17 @@ def children(pid: int) -> list[int]:
 
 def descendants(pid: int) -> list[int]:
     """All processes below `pid`, parents before their children."""
-    if not _CHILDREN_FILES:
-        return _descendants_by_parent(pid)
+    below: Callable[[int], list[int]] = children
+    if not _CHILDREN_FILES:  # a kernel without /proc/PID/task/TID/children: one pass over all processes
+        known: dict[int, list[int]] = defaultdict(list)
+        for entry in os.listdir("/proc"):
+            if entry.isdigit() and (seen := stat(int(entry))):
+                known[seen.parent].append(int(entry))
+        below = known.__getitem__
     found: list[int] = []
     waiting = [pid]
     while waiting:
-        below = children(waiting.pop())
-        found += below
-        waiting += below
-    return found
-
-
-def _descendants_by_parent(pid: int) -> list[int]:
-    """The same for a kernel without /proc/PID/task/TID/children."""
-    below: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and (seen := stat(int(entry))):
-            below.setdefault(seen.parent, []).append(int(entry))
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        here = below.get(waiting.pop(), [])
+        here = below(waiting.pop())
         found += here
         waiting += here
     return found

@@ -15,6 +15,7 @@ import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from faafo_lab.cloud.emulator.machinery.balancing import proxy
 from faafo_lab.cloud.emulator.machinery.balancing.dial import Dialer
@@ -23,8 +24,9 @@ from faafo_lab.cloud.emulator.machinery.balancing.listeners import Frontend, Lis
 from faafo_lab.cloud.emulator.machinery.balancing.pools import Backend, NobodyThere, Pool
 from faafo_lab.cloud.emulator.machinery.balancing.tunnel import tunnel
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
+from faafo_lab.cloud.emulator.machinery.switch.plug import in_any
 from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
-from faafo_lab.cloud.emulator.system.sockets import listening
+from faafo_lab.cloud.emulator.system.sockets import Listening
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +66,6 @@ class Balancer:
                 self._deafen(front, set())
             front.listener = listener
             self._deafen(front, set(listener.addresses))
-            front.vacancy.set()
         self._dialer.let_go()
         self._listen()
 
@@ -72,7 +73,6 @@ class Balancer:
         if self._retry is not None:
             self._retry.cancel()
         tasks = [task for front in self.frontends.values() for task in front.serving]
-        tasks += [task for front in self.frontends.values() for _, task in front.accepting.values()]
         for front in self.frontends.values():
             self._drop(front)
         self.frontends.clear()
@@ -96,51 +96,41 @@ class Balancer:
                     continue
                 place = (address, self.switch.published(front.listener.port))
                 try:
-                    sock = listening(place)
+                    front.accepting[address] = Listening(place, partial(self._take, front))
                 except OSError as error:
                     front.trouble = f"{address}:{place[1]}: {error.strerror}"
                     log.warning("listener %s cannot listen at %s", id, front.trouble)
-                    continue
-                task = asyncio.get_running_loop().create_task(self._accept(front, sock))
-                front.accepting[address] = (sock, task)
+            self._regulate(front)
         if any(front.trouble for front in self.frontends.values()):
             self._retry = asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._listen)
 
     def _deafen(self, front: Frontend, keep: set[str]) -> None:
         """Listen at these addresses only."""
         for address in [address for address in front.accepting if address not in keep]:
-            sock, task = front.accepting.pop(address)
-            task.cancel()
-            asyncio.get_running_loop().remove_reader(sock)
-            sock.close()
+            front.accepting.pop(address).close()
 
     def _drop(self, front: Frontend) -> None:
         self._deafen(front, set())
         for task in front.serving:
             task.cancel()
 
-    async def _accept(self, front: Frontend, sock: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            while front.full:
-                front.vacancy.clear()
-                await front.vacancy.wait()
-            try:
-                connection, _ = await loop.sock_accept(sock)
-            except OSError as error:
-                log.warning("a load balancer could not take a connection: %s", error)
-                await asyncio.sleep(_RETRY_SECONDS)
-                continue
-            task = loop.create_task(self._serve(front, connection))
-            front.serving.add(task)
-            front.stats.active_connections += 1
-            front.stats.total_connections += 1
-            task.add_done_callback(lambda task: self._left(front, task))
+    def _regulate(self, front: Frontend) -> None:
+        """Let whoever connects wait while there are as many connections as there may be."""
+        for each in front.accepting.values():
+            each.pause() if front.full else each.resume()
+
+    def _take(self, front: Frontend, connection: socket.socket) -> None:
+        task = asyncio.get_running_loop().create_task(self._serve(front, connection))
+        front.serving.add(task)
+        front.stats.active_connections += 1
+        front.stats.total_connections += 1
+        task.add_done_callback(partial(self._left, front))
+        self._regulate(front)
 
     def _left(self, front: Frontend, task: asyncio.Task[None]) -> None:
         front.serving.discard(task)
         front.stats.active_connections -= 1
-        front.vacancy.set()
+        self._regulate(front)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a connection through a load balancer failed", exc_info=error)
 
@@ -172,7 +162,7 @@ class Balancer:
             return str(peer[0])
         owner, address = await self.switch.client(peer, local)
         shut_out = fixed and owner in listener.outsiders
-        if shut_out or (listener.allowed and not _in_any(address, listener.allowed)):
+        if shut_out or (listener.allowed and not in_any(ipaddress.ip_network(address), listener.allowed)):
             raise PermissionError(errno.EACCES, f"{address} may not come in")
         return address
 
@@ -187,8 +177,3 @@ class Balancer:
             await tunnel(front, connection, way.sock)
         finally:
             self._dialer.leave(way, clean=False)
-
-
-def _in_any(address: str, blocks: tuple[str, ...]) -> bool:
-    number = ipaddress.ip_address(address)
-    return any(number in ipaddress.ip_network(block, strict=False) for block in blocks)

@@ -19,13 +19,10 @@ from faafo_lab.cloud.emulator.machinery.balancing.health import Door
 from faafo_lab.cloud.emulator.machinery.balancing.listeners import Frontend
 from faafo_lab.cloud.emulator.machinery.balancing.pools import Backend, Member, NobodyThere
 
-_FULL_SECONDS = 0.01
-"""How long until members whose queues are full are asked again."""
-_KEPT_MAX = 16
-"""Kept connections of a member."""
+_FULL_SECONDS = 0.01  # how long until members whose queues are full are asked again
+_KEPT_MAX = 16  # kept connections of a member
 _KEPT_SECONDS = 2.0
-_LAST_SECONDS = 3.0
-"""So long a member that is gone may still begin an answer."""
+_LAST_SECONDS = 3.0  # so long a member that is gone may still begin an answer
 
 
 @dataclass(eq=False, slots=True)
@@ -36,12 +33,9 @@ class Way:
     sock: socket.socket
     backend: Backend
     member: Member
-    kept: bool = False
-    """Whether it has served before."""
-    since: float = 0.0
-    """When it was last kept."""
-    heard: bool = False
-    """Whether the member has begun its answer, or need not."""
+    kept: bool = False  # whether it has served before
+    since: float = 0.0  # when it was last kept
+    heard: bool = False  # whether the member has begun its answer, or need not
     _heed: Callable[[], None] | None = field(default=None, repr=False)
 
     @property

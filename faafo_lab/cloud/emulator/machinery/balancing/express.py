@@ -23,8 +23,7 @@ from faafo_lab.cloud.emulator.machinery.balancing.listeners import Frontend
 from faafo_lab.cloud.emulator.machinery.balancing.pools import NobodyThere
 
 _READ_BYTES = 1 << 16
-_HEAD_BYTES = 1 << 12
-"""A longer head is odd."""
+_HEAD_BYTES = 1 << 12  # a longer head is odd
 _REQUEST = re.compile(rb"(GET|HEAD|OPTIONS|POST|PUT|PATCH|DELETE) /[!-~]* HTTP/1\.1")
 _ANSWER = re.compile(rb"HTTP/1\.1 ([2-5]\d\d) [\t -~]*")
 _FIELD = re.compile(rb"[!#-'*+.^_`|~0-9A-Za-z-]+: [!-~](?:[\t -~]*[!-~])?")
@@ -33,24 +32,19 @@ _SPECIAL = re.compile(
     rb"|(?:host|content-length|connection|proxy-connection|te|trailer|transfer-encoding|upgrade|expect"
     rb"|x-forwarded-.*): .*"
 )
+# Kinds of fields: two that say something, those that stay behind, those that make a head odd, and all others
 _PLAIN, _HOST, _LENGTH, _HOP, _ODD = range(5)
-"""Kinds of fields: two that say something, those that stay behind, those that make a head odd, and all others."""
-SAFE = (b"GET", b"HEAD", b"OPTIONS")
-"""What may be sent again, where it has no body."""
+SAFE = (b"GET", b"HEAD", b"OPTIONS")  # what may be sent again, where it has no body
 
 
 @dataclass
 class Odd:
     """Where something odd begins."""
 
-    asked: bytes = b""
-    """A request as far as it has come, and what has come behind it."""
-    way: Way | None = None
-    """The member that has it already, all of it."""
-    said: bytes = b""
-    """The beginning of that one's answer."""
-    status: int | None = None
-    """What the client is told in the member's place."""
+    asked: bytes = b""  # a request as far as it has come, and what has come behind it
+    way: Way | None = None  # the member that has it already, all of it
+    said: bytes = b""  # the beginning of that one's answer
+    status: int | None = None  # what the client is told in the member's place
 
 
 class Express:

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from dataclasses import dataclass, field
 
-CONNECTIONS_MAX = 2000
-"""Open connections of a listener without a limit of its own; more wait until one ends."""
+from faafo_lab.cloud.emulator.system.sockets import Listening
+
+CONNECTIONS_MAX = 2000  # open connections of a listener without a limit of its own; more wait until one ends
 
 
 @dataclass(frozen=True)
 class Listener:
     """What a listener should be."""
 
-    addresses: tuple[str, ...]
-    """The VIP, then its floating IPs."""
+    addresses: tuple[str, ...]  # the VIP, then its floating IPs
     port: int
     http: bool
     pool: str | None
-    connection_limit: int
-    """-1: none."""
+    connection_limit: int  # -1: none
     client_seconds: float
-    member_seconds: float
-    """So long either side may be silent."""
+    member_seconds: float  # so long either side may be silent
     connect_seconds: float
     insert_headers: tuple[str, ...] = ()
-    allowed: tuple[str, ...] = ()
-    """CIDRs; none: anybody."""
-    outsiders: frozenset[str] = frozenset()
-    """Instances that have no way to the VIP itself."""
+    allowed: tuple[str, ...] = ()  # CIDRs; none: anybody
+    outsiders: frozenset[str] = frozenset()  # instances that have no way to the VIP itself
 
     def forwarded(self, client: str) -> list[tuple[bytes, bytes]]:
         """The fields that are added to a request from this address."""
@@ -54,12 +49,9 @@ class Frontend:
 
     listener: Listener
     stats: Stats = field(default_factory=Stats)
-    accepting: dict[str, tuple[socket.socket, asyncio.Task[None]]] = field(default_factory=dict)
-    """By address."""
+    accepting: dict[str, Listening] = field(default_factory=dict)  # by address
     serving: set[asyncio.Task[None]] = field(default_factory=set)
-    vacancy: asyncio.Event = field(default_factory=asyncio.Event)
-    trouble: str = ""
-    """Why it cannot listen."""
+    trouble: str = ""  # why it cannot listen
 
     @property
     def full(self) -> bool:

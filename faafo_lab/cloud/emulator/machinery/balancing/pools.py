@@ -10,8 +10,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-_STICKY_MAX = 10_000
-"""Clients whose member is remembered; beyond it, who has not been here for longest is forgotten."""
+_STICKY_MAX = 10_000  # clients whose member is remembered; beyond it, who has not been here for longest is forgotten
 
 
 class NobodyThere(Exception):
@@ -25,13 +24,10 @@ class Member:
     id: str
     address: str
     port: int
-    weight: int
-    """Its share; 0: only those that are bound to it already."""
+    weight: int  # its share; 0: only those that are bound to it already
     backup: bool
-    source: str
-    """Where the load balancer comes from, as the member's security groups see it (CIDR)."""
-    reachable: bool
-    """Whether there is a way from the load balancer's networks to the member's."""
+    source: str  # where the load balancer comes from, as the member's security groups see it (CIDR)
+    reachable: bool  # whether there is a way from the load balancer's networks to the member's
     check_address: str
     check_port: int
 
@@ -40,15 +36,11 @@ class Member:
 class Monitor:
     """How a pool's members are examined."""
 
-    http: bool
-    """By a request, or by a connection alone."""
-    delay: float
-    """Seconds from one check to the next."""
+    http: bool  # by a request, or by a connection alone
+    delay: float  # seconds from one check to the next
     timeout: float
-    rise: int
-    """So many good checks bring a member back."""
-    fall: int
-    """So many bad ones take it out."""
+    rise: int  # so many good checks bring a member back
+    fall: int  # so many bad ones take it out
     method: str = "GET"
     path: str = "/"
     codes: frozenset[int] = frozenset((200,))
@@ -60,14 +52,10 @@ class Monitor:
 class Pool:
     """What a pool should be."""
 
-    algorithm: str
-    """ROUND_ROBIN, LEAST_CONNECTIONS or SOURCE_IP."""
-    members: tuple[Member, ...]
-    """Those that are enabled."""
-    persistence: str | None = None
-    """What binds a client to its member: SOURCE_IP, HTTP_COOKIE, APP_COOKIE or None."""
-    cookie: str = "SRV"
-    """The cookie's name."""
+    algorithm: str  # ROUND_ROBIN, LEAST_CONNECTIONS or SOURCE_IP
+    members: tuple[Member, ...]  # those that are enabled
+    persistence: str | None = None  # what binds a client to its member: SOURCE_IP, HTTP_COOKIE, APP_COOKIE or None
+    cookie: str = "SRV"  # the cookie's name
     monitor: Monitor | None = None
 
 
@@ -76,10 +64,9 @@ class Backend:
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
-        self.active: Counter[str] = Counter()
-        """Open connections, or requests under way, by member."""
+        self.active: Counter[str] = Counter()  # open connections, or requests under way, by member
+        # What the monitor has found, by member; a member that it has not come to counts as well
         self.health: dict[str, bool] = {}
-        """What the monitor has found, by member; a member that it has not come to counts as well."""
         self._turns: dict[str, int] = {}
         self._sticky: OrderedDict[str, str] = OrderedDict()
 
@@ -104,7 +91,7 @@ class Backend:
         """The members to try, the best first, each once. `sticky` is the key that the client's cookie gives, or, with
         SOURCE_IP, its address."""
         up = [member for member in self.pool.members if member.reachable and self.health.get(member.id, True)]
-        bound = self._bound(sticky)
+        bound = sticky if self.pool.persistence == "HTTP_COOKIE" else self._sticky.get(sticky or "")
         yield from (member for member in up if member.id == bound)
         for backup in (False, True):
             left = [member for member in up if member.backup is backup and member.weight and member.id != bound]
@@ -132,13 +119,6 @@ class Backend:
                 best = member
         turns[best.id] -= paid
         return best
-
-    # Persistence
-
-    def _bound(self, key: str | None) -> str | None:
-        if key is None:
-            return None
-        return key if self.pool.persistence == "HTTP_COOKIE" else self._sticky.get(key)
 
     def bind(self, key: str | None, member: Member) -> None:
         """Remember that who has this key (an address, or an application's cookie) is served by this member."""

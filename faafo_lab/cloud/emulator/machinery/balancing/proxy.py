@@ -25,22 +25,20 @@ from faafo_lab.cloud.emulator.machinery.balancing.pools import NobodyThere
 from faafo_lab.cloud.emulator.machinery.balancing.tunnel import tunnel
 
 _READ_BYTES = 1 << 16
-_HEAD_BYTES = 1 << 16
-"""A longer request line is refused, and so are longer header fields."""
+_HEAD_BYTES = 1 << 16  # a longer request line is refused, and so are longer header fields
+# So long what a client still sends is read after the last answer: unread, it would cost the client that answer
 _LINGER_SECONDS = 2.0
-"""So long what a client still sends is read after the last answer: unread, it would cost the client that answer."""
-_STEPS = 64
-"""After so many parts of a body, other tasks of the event loop have their turn."""
+_STEPS = 64  # after so many parts of a body, other tasks of the event loop have their turn
 _REQUEST_LINE = re.compile(rb"([!#-'*+.^_`|~0-9A-Za-z-]+) ([!-~\x80-\xff]+) HTTP/(\d)\.(\d)\r?")
 _ABSOLUTE = re.compile(rb"(?i:https?)://([^/?#]+)(.*)")
 _HOST = re.compile(rb"[!$&-.0-;=A-Z_a-z~%\[\]]*")
 
 _HOP_BY_HOP = {b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade"}
+# What `Connection` cannot take away, whoever sends it: only fields that HTTP does not know are a hop's own
 _END_TO_END = re.compile(
     rb"(host|content-.+|cookie|set-cookie|authorization|cache-control|pragma|accept.*|if-.+|range|expect|date|origin"
     rb"|referer|user-agent|via|forwarded|x-forwarded-.+|location|etag|vary|www-authenticate)"
 )
-"""What `Connection` cannot take away, whoever sends it: only fields that HTTP does not know are a hop's own."""
 _WORDS = {
     400: "This request is malformed.",
     408: "This request was not complete in time.",
@@ -52,8 +50,7 @@ _WORDS = {
     504: "The server didn't respond in time.",
     505: "Only HTTP/1.0 and HTTP/1.1 are spoken here.",
 }
-_MEMBERS = (502, 503, 504)
-"""Those that are not the client's fault."""
+_MEMBERS = (502, 503, 504)  # those that are not the client's fault
 
 Fields = list[tuple[bytes, bytes]]
 

@@ -2,11 +2,11 @@
 
 agent        boots the instance and keeps it: the order of things
 disk         unpacks the image, lays out directories, writes keys and commands, makes the environment
+packing      makes an image of the disk
 relocation   lets a snapshot's disk be at another place than the original's
 hostname     the instance's own host name
 console      the console log
 cloudinit    makes of the instance what its user data say: userdata (their parts), cloudconfig
-programs     runs a program whose output goes to the console
 children     starts processes, reaps whoever ends below
 units        reads systemd's unit files
 supervisor   starts, stops and restarts units

@@ -12,7 +12,6 @@ import os
 import platform
 import signal
 import socket
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,7 @@ from faafo_lab.cloud.emulator.machinery.guest.systemctl import systemctl
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import Guest
 from faafo_lab.cloud.emulator.system import channel, tree
 
-POWER_OFF, REBOOT = 0, 64
-"""Exit statuses, see hypervisord."""
+POWER_OFF, REBOOT = 0, 64  # exit statuses, see hypervisord
 
 _KILL_LIMIT_SECONDS = 10.0
 _SHUTDOWN_SECONDS = 90.0
@@ -39,7 +37,7 @@ def run(guest: Guest, lifeline: socket.socket) -> int:
     """Be the init of `guest`; returns its exit status when the instance has ended and nothing of it is left."""
     # Handlers, not SIG_IGN: what is ignored here would be ignored by every program of the instance.
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
-        signal.signal(number, _nothing)
+        signal.signal(number, lambda *_: None)
     state_dir = os.environ.get(tree.STATE_VARIABLE, "")
     os.setsid()
     os.umask(0o022)
@@ -57,15 +55,8 @@ def run(guest: Guest, lifeline: socket.socket) -> int:
     os.environ.clear()
     os.environ.update(disk.environment(guest, root, state_dir))
     os.chdir(os.environ["HOME"])
-
-    async def live() -> int:
-        return await Agent(guest, root, dict(os.environ), console).run(lifeline, own_hostname)
-
-    return asyncio.run(live())
-
-
-def _nothing(number: int, frame: Any) -> None:
-    """A signal that an init takes no notice of."""
+    agent = Agent(guest, root, dict(os.environ), console, own_hostname)
+    return asyncio.run(agent.run(lifeline))
 
 
 def _end_now(number: int, frame: Any) -> None:
@@ -77,28 +68,29 @@ def _end_now(number: int, frame: Any) -> None:
 class Agent:
     """The init, once its loop runs."""
 
-    def __init__(self, guest: Guest, root: Path, environment: dict[str, str], console: Console) -> None:
+    def __init__(
+        self, guest: Guest, root: Path, environment: dict[str, str], console: Console, own_hostname: bool
+    ) -> None:
         self._guest = guest
         self._root = root
         self._environment = environment
         self._console = console
         self._children = Children()
         self._supervisor = Supervisor(root, environment, self._children, console)
-        self._ssh = ssh.SSHServer(root, environment, self._children, console)
-        self._end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._ssh = ssh.SSHServer(root, environment, self._children, console, self._start)
         self._cloud_init = CloudInit(root, environment, self._children, console, self._rename)
-        self._own_hostname = False
+        self._own_hostname = own_hostname
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def run(self, lifeline: socket.socket, own_hostname: bool) -> int:
+    async def run(self, lifeline: socket.socket) -> int:
         """Boot, and keep the instance until it ends; returns the exit status."""
+        self._end: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._children.watch()
         reader, writer = await asyncio.open_connection(sock=lifeline)
         self._start(self._hear(reader))
-        self._own_hostname = own_hostname
-        self._greet(own_hostname)
+        self._greet()
         await initsocket.listen(Path(self._guest.ports), self._answer)
-        await self._ssh.listen(Path(self._guest.ports))
+        self._ssh.listen(Path(self._guest.ports))
         writer.write(channel.encode({"ready": True}))
         self._start(self._come_up())
         status = await self._end
@@ -110,24 +102,18 @@ class Agent:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _greet(self, own_hostname: bool) -> None:
+    def _greet(self) -> None:
         guest, say = self._guest, self._console.line
         cores = "all cores" if guest.cores is None else f"{guest.cores:g} cores"
         say(f"Linux version {platform.release()} ({platform.machine()}), a process tree of its own")
         say(f"Instance: {guest.name} ({guest.id})")
         say(f"CPU: {cores}; memory: {guest.memory_mb} MB (what is beyond it ends the largest process)")
-        how = "" if own_hostname else " (in HOSTNAME only: this system allows no namespaces)"
+        how = "" if self._own_hostname else " (in HOSTNAME only: this system allows no namespaces)"
         say(f"systemd[1]: Hostname set to <{guest.name}>{how}.")
-        for address in self._addresses():
+        for address in guest.metadata.get("addresses", ()):
             say(f"ci-info: {address}")
         for volume in guest.metadata.get("devices", ()):
             say(f"virtio_blk: {Path(volume['path']).name}: volume {volume['serial']} is {volume['path']}")
-
-    def _addresses(self) -> list[str]:
-        addresses = self._guest.metadata.get("addresses", {})
-        if isinstance(addresses, dict):
-            return [f"{network}: {value}" for network, value in addresses.items()]
-        return [str(address) for address in addresses]
 
     async def _hear(self, reader: asyncio.StreamReader) -> None:
         """Messages of the hypervisor; when there are no more, it is gone."""
@@ -194,7 +180,3 @@ class Agent:
         if self._own_hostname:
             change_hostname(name)
         self._console.line(f"systemd[1]: Hostname set to <{name}>.")
-
-
-if __name__ == "__main__":
-    sys.exit("The guest agent is forked by the hypervisor; it is not started by hand.")

@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import fcntl
+import os
 import signal
 import subprocess
 import termios
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 from faafo_lab.cloud.emulator.system import tree
 
 File = int | IO[Any] | None
+_READ_BYTES = 1 << 16
 
 
 class Child:
@@ -23,8 +25,8 @@ class Child:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         self.pid = process.pid
+        # Its exit code, -N where signal N ended it
         self.code: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        """Its exit code, -N where signal N ended it."""
 
     def ended(self, code: int) -> None:
         """Note how it ended; it has been waited for already."""
@@ -68,20 +70,51 @@ class Children:
             stderr=stderr,
             start_new_session=True,
             # One thread here, and one system call there.
-            preexec_fn=_take_terminal if terminal else None,
+            preexec_fn=(lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0)) if terminal else None,
         )
         child = Child(process)
         self._children[child.pid] = child
         return child
 
+    async def run(
+        self, argv: Sequence[str], environment: Mapping[str, str], directory: Path, write: Callable[[bytes], None]
+    ) -> int:
+        """Run a program to its end; its exit code, -N where signal N ended it. `write` gets its output, and that of
+        what it leaves behind. Raises OSError where it cannot be started."""
+        ours, theirs = os.pipe()
+        try:
+            child = self.spawn(argv, environment, directory, stdout=theirs)
+        except OSError:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+        os.set_blocking(ours, False)
+        loop = asyncio.get_running_loop()
+        ended = False
+
+        def copy() -> None:
+            """Copy what has been written so far; close at the end of it all."""
+            nonlocal ended
+            try:
+                while data := os.read(ours, _READ_BYTES):
+                    write(data)
+            except BlockingIOError:
+                return
+            ended = True
+            loop.remove_reader(ours)
+            os.close(ours)
+
+        loop.add_reader(ours, copy)
+        code = await child.code
+        if not ended:
+            copy()
+        return code
+
     def _reap(self) -> None:
         for pid, code in tree.reap().items():
             if child := self._children.pop(pid, None):
                 child.ended(code)
-
-
-def _take_terminal() -> None:
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 class _SignalAction(ctypes.Structure):

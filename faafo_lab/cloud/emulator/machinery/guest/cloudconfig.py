@@ -4,13 +4,14 @@
     write_files           path, content, encoding, permissions, owner, append, defer; below the instance's own disk
     runcmd                commands, at first boot, among the scripts
     hostname, fqdn        the instance's name
-    ssh_authorized_keys   more keys that open the instance
+    ssh_authorized_keys   more keys that open the instance; also those of `user` and of each of `users`
     final_message         the last line on the console
+    merge_how             how a part joins those before it; else its keys replace theirs
 
 `packages` is refused: an instance uses the programs of the machine it runs on. There is one account, so `users` makes
-none. Keys of a later part replace those of an earlier one.
+none.
 
-Source: https://docs.cloud-init.io/en/latest/reference/modules.html
+Source: https://docs.cloud-init.io/en/latest/reference/modules.html, …/merging.html
 """
 
 from __future__ import annotations
@@ -19,27 +20,28 @@ import base64
 import binascii
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from faafo_lab.cloud.emulator.machinery.guest.userdata import UserDataError, gunzip, load_yaml
+from faafo_lab.cloud.emulator.machinery.guest.userdata import Part, UserDataError, gunzip, load_yaml
 
 _PERMISSIONS = 0o644
 _HOSTNAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9-]{1,63})*")
 _WITHOUT_EFFECT = {
-    "chpasswd": "passwords open nothing here, only the key pair does",
-    "disable_root": "there is one account, ubuntu",
-    "groups": "there is one account, ubuntu",
+    **dict.fromkeys(("chpasswd", "password", "ssh_pwauth"), "passwords open nothing here, only the key pair does"),
+    **dict.fromkeys(("disable_root", "groups"), "there is one account, ubuntu"),
+    **dict.fromkeys(("package_reboot_if_required", "package_update", "package_upgrade"), "no package manager is here"),
     "manage_etc_hosts": "names are the host's",
-    "package_reboot_if_required": "there is no package manager",
-    "package_update": "there is no package manager",
-    "package_upgrade": "there is no package manager",
-    "password": "passwords open nothing here, only the key pair does",
     "preserve_hostname": "the name is the server's, or the one in hostname",
-    "ssh_pwauth": "passwords open nothing here, only the key pair does",
 }
 _FILE_KEYS = {"path", "content", "encoding", "permissions", "owner", "append", "defer"}
+_KEYS = ("ssh_authorized_keys", "ssh-authorized-keys")
+_TRUE = ("true", "1", "on", "yes")
+
+_RULE = re.compile(r"(\w+)\((.*?)\)")
+_Rules = Mapping[str, Sequence[str]]  # how to merge values of the types `dict`, `list` and `str`: the options of each
+_REPLACE: _Rules = {"dict": ["replace"], "list": [], "str": []}
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,8 @@ class File:
 class CloudInitConfig:
     """The steps, what the guest cannot do (`errors`), and what has no effect (`warnings`)."""
 
-    boot_commands: bytes | None = None
-    """A shell script."""
-    commands: bytes | None = None
-    """A shell script."""
+    boot_commands: bytes | None = None  # a shell script
+    commands: bytes | None = None  # a shell script
     files: list[File] = field(default_factory=list)
     hostname: str | None = None
     public_keys: list[str] = field(default_factory=list)
@@ -70,55 +70,102 @@ class CloudInitConfig:
     warnings: list[str] = field(default_factory=list)
 
 
-def read(parts: list[bytes]) -> CloudInitConfig:
+def read(parts: Iterable[Part]) -> CloudInitConfig:
     """The sum of these parts; one that cannot be read is among the errors."""
     found = CloudInitConfig()
     values: dict[str, Any] = {}
     for part in parts:
         try:
-            value = load_yaml(part, "The #cloud-config")
-            if value is not None and not isinstance(value, dict):
+            value = load_yaml(part.data, "The #cloud-config")
+            if value is None:
+                continue
+            if not isinstance(value, dict):
                 raise UserDataError("The #cloud-config must be a mapping of names, such as runcmd, to what they want.")
-            values |= {str(name): each for name, each in (value or {}).items()}
+            value = {str(name): each for name, each in value.items()}
+            how = next((value.pop(name) for name in ("merge_how", "merge_type") if value.get(name)), part.merging)
+            values = _merged(_rules(how) if how else _REPLACE, values, value)
         except UserDataError as error:
             found.errors.append(str(error))
+    if values.get("hostname") is not None:
+        values.pop("fqdn", None)
     for name, value in values.items():
-        if name in _MODULES:
-            try:
+        try:
+            if name in _SETTINGS:
+                attribute, parse = _SETTINGS[name]
+                if value is not None:
+                    setattr(found, attribute, parse(value))
+            elif name in _MODULES:
                 _MODULES[name](found, value)
-            except UserDataError as error:
-                found.errors.append(f"{name}: {error}")
-        elif name in _WITHOUT_EFFECT:
-            if value:
+            elif name not in _WITHOUT_EFFECT:
+                found.warnings.append(f"{name} is not known to this cloud: it is ignored.")
+            elif value:
                 found.warnings.append(f"{name} has no effect: {_WITHOUT_EFFECT[name]}.")
-        else:
-            found.warnings.append(f"{name} is not known to this cloud: it is ignored.")
+        except UserDataError as error:
+            found.errors.append(f"{name}: {error}")
     return found
 
 
-def _commands(value: Any) -> bytes | None:
+def _rules(how: Any) -> _Rules:
+    """Rules of merging: a text such as `list(append)+dict(recurse_list)`, or a list of names with their settings."""
+    try:
+        if isinstance(how, str):
+            how = [(name, *options.split(",")) for name, options in _RULE.findall(re.sub(r"\s", "", how.lower()))]
+        pairs = [(each["name"], each["settings"]) if isinstance(each, dict) else (each[0], each[1:]) for each in how]
+        rules = {name: [str(option).replace("array", "list") for option in options] for name, options in pairs}
+    except (LookupError, TypeError):
+        rules = {}
+    if "dict" not in rules or not set(rules) <= set(_REPLACE):
+        raise UserDataError(
+            f"The #cloud-config is not used: it asks for merging as {how!r}, which must name dict, and may name list "
+            "and str, such as list(append)+dict(recurse_list)."
+        )
+    return rules
+
+
+def _merged(rules: _Rules, old: Any, new: Any) -> Any:
+    """What becomes of a value when that of a later part joins it; one of a type without a rule stays."""
+    options = rules.get(type(old).__name__, ())
+    if type(old).__name__ not in rules or type(old) is not type(new):
+        return old
+
+    def deeper(before: Any, after: Any, otherwise: Any) -> Any:
+        return _merged(rules, before, after) if f"recurse_{type(after).__name__}" in options else otherwise
+
+    if isinstance(old, dict):
+        found = dict(old)
+        options = ["recurse_dict", *options]  # always, as cloud-init has it
+        for name, value in new.items():
+            if name in old and value is None and "allow_delete" in options:
+                del found[name]
+            elif name in old and "replace" not in options:
+                found[name] = deeper(old[name], value, old[name])
+            else:
+                found[name] = value
+        return found
+    if "append" in options:
+        return old + new
+    if isinstance(old, str):
+        return new
+    if "prepend" in options:
+        return new + old
+    if "no_replace" in options:
+        return old
+    return [deeper(before, after, after) for before, after in zip(old, new, strict=False)] + old[len(new) :]
+
+
+def _commands(value: Any) -> bytes:
     """Commands as a script: texts are lines of the shell, lists are the words of one command."""
-    if value is None:
-        return None
     if not isinstance(value, list):
         raise UserDataError("it must be a list of commands.")
     lines = ["#!/bin/sh"]
     for number, each in enumerate(value, 1):
         if isinstance(each, str):
             lines.append(each)
-        elif isinstance(each, list) and each and all(isinstance(word, str | int | float) for word in each):
+        elif isinstance(each, list) and not any(isinstance(word, list | dict) for word in each):
             lines.append(shlex.join(str(word) for word in each))
-        else:
+        elif each is not None:  # an item may be empty, or a comment
             raise UserDataError(f"command {number} must be a text or a list of words.")
     return "".join(f"{line}\n" for line in lines).encode()
-
-
-def _bootcmd(config: CloudInitConfig, value: Any) -> None:
-    config.boot_commands = _commands(value)
-
-
-def _runcmd(config: CloudInitConfig, value: Any) -> None:
-    config.commands = _commands(value)
 
 
 def _write_files(config: CloudInitConfig, value: Any) -> None:
@@ -146,8 +193,8 @@ def _file(value: Any) -> File:
         content=_decoded(content.encode() if isinstance(content, str) else content, value.get("encoding")),
         permissions=_permissions(value.get("permissions")),
         owner=None if value.get("owner") is None else str(value["owner"]),
-        append=bool(value.get("append")),
-        defer=bool(value.get("defer")),
+        append=str(value.get("append")).lower() in _TRUE,
+        defer=str(value.get("defer")).lower() in _TRUE,
     )
 
 
@@ -173,36 +220,23 @@ def _permissions(value: Any) -> int:
     """`0644`, which YAML reads as a number, or `'0644'`."""
     if value is None:
         return _PERMISSIONS
-    if isinstance(value, int) and not isinstance(value, bool):
-        mode = value
-    elif isinstance(value, str) and re.fullmatch(r"(0o?)?[0-7]{1,4}", value):
-        mode = int(value.removeprefix("0o"), 8)
-    else:
+    text = oct(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if not re.fullmatch(r"(0o?)?[0-7]{1,4}", text):
         raise UserDataError(f"permissions {value!r} are none: write them as '0644'.")
-    if not 0 <= mode <= 0o7777:
-        raise UserDataError(f"permissions {value!r} are none: write them as '0644'.")
-    return mode
+    return int(text.removeprefix("0o"), 8)
 
 
-def _hostname(config: CloudInitConfig, value: Any) -> None:
-    if not isinstance(value, str) or len(value) > 63 or not _HOSTNAME.fullmatch(value):
+def _hostname(value: Any) -> str:
+    """Of a qualified name the first part."""
+    if not isinstance(value, str) or not _HOSTNAME.fullmatch(value):
         raise UserDataError(f"{value!r} is no host name.")
-    config.hostname = value
-
-
-def _fqdn(config: CloudInitConfig, value: Any) -> None:
-    if config.hostname is None and isinstance(value, str):
-        _hostname(config, value.split(".")[0])
+    return value.partition(".")[0]
 
 
 def _ssh_authorized_keys(config: CloudInitConfig, value: Any) -> None:
     if not isinstance(value, list) or not all(isinstance(key, str) and "\n" not in key.strip() for key in value):
         raise UserDataError("it must be a list of public keys, each a line.")
-    config.public_keys = [key.strip() for key in value]
-
-
-def _final_message(config: CloudInitConfig, value: Any) -> None:
-    config.final_message = str(value)
+    config.public_keys += [key.strip() for key in value]
 
 
 def _packages(config: CloudInitConfig, value: Any) -> None:
@@ -215,22 +249,36 @@ def _packages(config: CloudInitConfig, value: Any) -> None:
 
 
 def _users(config: CloudInitConfig, value: Any) -> None:
-    names = [each.get("name") if isinstance(each, dict) else each for each in value] if isinstance(value, list) else []
-    for name in names:
-        if name not in ("default", "ubuntu"):
+    """The keys of all users open the one account; what else is wanted of them is told."""
+    if isinstance(value, dict):
+        value = [each if isinstance(each, dict) else {"name": name} for name, each in value.items()]
+    users = value.split(",") if isinstance(value, str) else value or []
+    if not isinstance(users, list):
+        raise UserDataError("it must be a list of users.")
+    for each in users:
+        user = each if isinstance(each, dict) else {"name": str(each).strip()}
+        for name in _KEYS:
+            if user.get(name):
+                _ssh_authorized_keys(config, user[name])
+        told = ", ".join(sorted(str(name) for name in user if name not in ("name", *_KEYS)))
+        if user.get("name") not in ("default", "ubuntu") or told:
             config.warnings.append(
-                f"users: {name} is not created: an instance has one account, ubuntu, for every name."
+                f"users: {user.get('name')} is not created: an instance has one account, ubuntu, for every name; its "
+                f"keys open that{told and f', and {told} has no effect'}."
             )
 
 
+_SETTINGS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "bootcmd": ("boot_commands", _commands),
+    "final_message": ("final_message", str),
+    "fqdn": ("hostname", _hostname),
+    "hostname": ("hostname", _hostname),
+    "runcmd": ("commands", _commands),
+}
 _MODULES: dict[str, Callable[[CloudInitConfig, Any], None]] = {
-    "bootcmd": _bootcmd,
-    "final_message": _final_message,
-    "fqdn": _fqdn,
-    "hostname": _hostname,
     "packages": _packages,
-    "runcmd": _runcmd,
     "ssh_authorized_keys": _ssh_authorized_keys,
+    "user": lambda config, value: _users(config, [value]),
     "users": _users,
     "write_files": _write_files,
 }

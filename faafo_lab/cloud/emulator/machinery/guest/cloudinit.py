@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from faafo_lab.cloud.emulator.machinery.guest import cloudconfig, programs, userdata
+from faafo_lab.cloud.emulator.machinery.guest import cloudconfig, userdata
 from faafo_lab.cloud.emulator.machinery.guest.children import Children, shutdown_code
 from faafo_lab.cloud.emulator.machinery.guest.cloudconfig import CloudInitConfig, File
 from faafo_lab.cloud.emulator.machinery.guest.console import Console
 from faafo_lab.cloud.emulator.machinery.guest.initsocket import Reply
-from faafo_lab.cloud.emulator.machinery.guest.userdata import BOOTHOOK, CONFIG, EVERY_BOOT, SCRIPT, Parts
+from faafo_lab.cloud.emulator.machinery.guest.userdata import BOOTHOOK, CONFIG, EVERY_BOOT, SCRIPT, SCRIPTS, Parts
 
 VERSION = "faafo-lab"
 DATASOURCE = "DataSourceOpenStack"
@@ -87,12 +87,13 @@ class CloudInit:
         if self._first:
             self._stage("modules:final")
             self._write_files(defer=True)
-        scripts = {part.name: part.data for part in self._parts.of(*((SCRIPT,) if self._first else ()), EVERY_BOOT)}
-        if self._first and self._config.commands is not None:
-            scripts["runcmd"] = self._config.commands
-        for name in sorted(scripts):
-            what = "The user data" if len(scripts) == 1 and name != "runcmd" else name
-            await self._run("cc_scripts_user.py", f"scripts-user ({name})", f"scripts/{name}", scripts[name], what)
+        for type in SCRIPTS if self._first else (EVERY_BOOT,):
+            scripts = {part.name: part.data for part in self._parts.of(type)}
+            if type == SCRIPT and self._config.commands is not None:
+                scripts["runcmd"] = self._config.commands
+            for name in sorted(scripts):
+                what = "The user data" if len(self._parts.found) == 1 and name != "runcmd" else name
+                await self._run("cc_scripts_user.py", f"scripts-user ({name})", f"scripts/{name}", scripts[name], what)
         if self._first:
             self._say_finished()
         try:
@@ -115,7 +116,7 @@ class CloudInit:
         except (userdata.UserDataError, LookupError, ValueError, RecursionError) as error:
             self._fail("user_data.py", str(error))
             return
-        self._config = cloudconfig.read([part.data for part in self._parts.of(CONFIG)])
+        self._config = cloudconfig.read(self._parts.of(CONFIG))
         for problem in (*self._parts.problems, *self._config.errors):
             self._fail("user_data.py", problem)
         for warning in self._config.warnings:
@@ -160,9 +161,8 @@ class CloudInit:
         try:
             _write(path, script, _PRIVATE)
             environment = {**self._environment, "INSTANCE_ID": self._state.resolve().name}
-            code = await programs.run(
-                [str(path)], environment, Path(self._environment["HOME"]), self._children, self._console
-            )
+            home = Path(self._environment["HOME"])
+            code = await self._children.run([str(path)], environment, home, self._console.raw)
             if code == 0:
                 return
             why = f"{what} failed: {shutdown_code(code)}."

@@ -37,7 +37,7 @@ _DIRECTORIES = (
     "var/lib/cloud",
     "var/log",
 )
-_SHELL_COMMANDS = ("hostname", "journalctl", "sudo", "uptime")
+_SHELL_COMMANDS = ("cloud-init-per", "hostname", "journalctl", "sudo", "uptime")
 _INIT_COMMANDS = ("cloud-init", "poweroff", "reboot", "shutdown", "systemctl")
 _IMAGE_BYTES_MAX = 4 << 30
 _HOST_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -53,7 +53,7 @@ def prepare(guest: Guest) -> Path:
 
     Raises DiskError.
     """
-    disk = Path(guest.directory) / "disk"
+    disk = (Path(guest.directory) / "disk").resolve()  # where it is a volume, programs know it by the volume's place
     try:
         if not disk.is_dir() or not any(disk.iterdir()):
             unpack(Path(guest.image_path), disk)

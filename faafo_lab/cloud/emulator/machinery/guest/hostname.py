@@ -1,15 +1,15 @@
 """The instance's own host name, in a UTS namespace of its own, where the kernel lets us.
 
 Root needs no more than that namespace. Everybody else needs a user namespace around it, in which they stay
-themselves. Some systems allow the user namespace and refuse everything in it; as there is no way back from one,
-`may_unshare` tries it all in a child first.
+themselves. Some systems allow the user namespace and refuse everything in it; as there is no way back from one, a
+child tries it all first.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-from functools import cache
+import socket
 from pathlib import Path
 
 _NEW_UTS, _NEW_USER = 0x04000000, 0x10000000
@@ -20,26 +20,16 @@ def set_hostname(name: str) -> bool:
 
     Then HOSTNAME and the instance's `hostname` command have to do.
     """
-    if not may_unshare():
+    if not (child := os.fork()):
+        try:
+            _unshare(name)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    if os.waitpid(child, 0)[1]:
         return False
     _unshare(name)
     return True
-
-
-@cache
-def may_unshare() -> bool:
-    """Whether a process of ours may have its own host name. Tried once, in a child, by the hypervisor."""
-    pid = os.fork()
-    if not pid:
-        status = 1
-        try:
-            _unshare("probe")
-            status = 0
-        except OSError:
-            pass
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def _unshare(name: str) -> None:
@@ -57,7 +47,4 @@ def _unshare(name: str) -> None:
 
 def change_hostname(name: str) -> None:
     """Change the host name of a process that has a namespace of its own. Raises OSError."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    encoded = name.encode()[:63]
-    if libc.sethostname(encoded, len(encoded)):
-        raise OSError(ctypes.get_errno(), "sethostname")
+    socket.sethostname(os.fsdecode(name.encode()[:63]))

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+# Where a snapshot has its list: {"place": …, "files": […], "links": {name: target}}
 LIST = "var/lib/cloud/relocate.json"
-"""Where a snapshot has its list: {"place": …, "files": […], "links": {name: target}}."""
 TEXT_BYTES_MAX = 1 << 20
 
 

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
+import select
 import signal
 import socket
-import struct
-import termios
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +21,11 @@ import asyncssh
 from faafo_lab.cloud.emulator.machinery.guest.children import Child, Children
 from faafo_lab.cloud.emulator.machinery.guest.console import Console
 from faafo_lab.cloud.emulator.system import tree
+from faafo_lab.cloud.emulator.system.sockets import Listening
 
 PORT = 22
 LOGIN_LIMIT_SECONDS = 60.0
 _HANGUP_SECONDS = 0.5
-_COPY_BYTES = 1 << 16
 _SENT_BY_CLIENT = ("LANG", "LC_", "TERM")
 
 asyncssh.set_log_level(logging.ERROR)
@@ -43,7 +41,15 @@ def warm_up() -> None:
 class SSHServer:
     """Listens on the instance's `ports/22`."""
 
-    def __init__(self, disk: Path, environment: Mapping[str, str], children: Children, console: Console) -> None:
+    def __init__(
+        self,
+        disk: Path,
+        environment: Mapping[str, str],
+        children: Children,
+        console: Console,
+        start: Callable[[Coroutine[Any, Any, None]], None],
+    ) -> None:
+        """`start` starts a task."""
         self._home = Path(environment["HOME"])
         self._motd = disk / "etc/motd"
         self._key_path = disk / "etc/ssh/ssh_host_ed25519_key"
@@ -51,16 +57,12 @@ class SSHServer:
         self._children = children
         self._console = console
         self._options: asyncssh.SSHServerConnectionOptions | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._start = start
 
-    async def listen(self, ports: Path) -> None:
+    def listen(self, ports: Path) -> None:
         """Serve until the loop ends."""
         self._console.line(f"sshd[1]: host key {self._host_key().get_fingerprint()} (ED25519)")
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        listener.setblocking(False)
-        listener.bind(str(ports / str(PORT)))
-        listener.listen(64)
-        self._start(self._accept(listener))
+        Listening(ports / str(PORT), lambda connection: self._start(self._serve(connection)))
 
     def _host_key(self) -> asyncssh.SSHKey:
         """Made at first boot, kept on the instance's disk."""
@@ -73,17 +75,6 @@ class SSHServer:
             new.rename(self._key_path)
             self._key_path.with_suffix(".pub").write_bytes(key.export_public_key())
         return asyncssh.read_private_key(str(self._key_path))
-
-    def _start(self, work: Any) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _accept(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            connection, _ = await loop.sock_accept(listener)
-            self._start(self._serve(connection))
 
     async def _construct(self) -> asyncssh.SSHServerConnectionOptions:
         """What all connections share; made for the first, as most instances never have one (2.5 MB)."""
@@ -114,76 +105,57 @@ class SSHServer:
             await served.wait_closed()
 
     async def _run(self, process: asyncssh.SSHServerProcess[bytes]) -> None:
-        """Run a command, or a shell where there is none, and be its terminal or its pipes."""
-        environment = {**self._environment, **_accepted(process.env)}
+        """Run a command, or a shell where there is none, on a terminal or three pipes."""
+        sent = {name: value for name, value in process.env.items() if name.startswith(_SENT_BY_CLIENT)}
+        environment = {**self._environment, **sent}
         shell = environment["SHELL"]
-        command = process.command
+        argv = [shell, "-c", process.command] if process.command else [shell]
+        terminal = bool(process.term_type)
+        to: int | asyncio.StreamWriter
+        of_err: int | None = None
+        if terminal:
+            environment["TERM"] = str(process.term_type)
+            if not process.command:
+                argv.append("-i")
+                if self._motd.exists():
+                    process.stdout.write(self._motd.read_bytes().replace(b"\n", b"\r\n"))
+            of_out, stdin = os.openpty()
+            to, stdout, stderr = of_out, stdin, stdin
+        else:
+            (stdin, fd), (of_out, stdout), (of_err, stderr) = os.pipe(), os.pipe(), os.pipe()
+            to = await _Input.to(fd)
         try:
-            if process.term_type:
-                environment["TERM"] = process.term_type
-                await self._on_terminal(process, [shell, "-c", command] if command else [shell, "-i"], environment)
-            else:
-                await self._on_pipes(process, [shell, "-c", command] if command else [shell], environment)
+            # The end of one output is not yet that of the other, and a terminal outlasts its input.
+            await process.redirect(to, of_out, of_err, send_eof=False, recv_eof=not terminal)
+            child = self._children.spawn(
+                argv, environment, self._home, stdin=stdin, stdout=stdout, stderr=stderr, terminal=terminal
+            )
         except OSError as error:
             process.stderr.write(f"{error}\n".encode())
             process.exit(127)
-
-    async def _on_pipes(
-        self, process: asyncssh.SSHServerProcess[bytes], argv: list[str], environment: Mapping[str, str]
-    ) -> None:
-        # Socket pairs rather than pipes would change what programs see; pipes it is, three of them.
-        (stdin, to), (of_out, stdout), (of_err, stderr) = os.pipe(), os.pipe(), os.pipe()
-        try:
-            child = self._children.spawn(argv, environment, self._home, stdin=stdin, stdout=stdout, stderr=stderr)
-        except OSError:
-            for fd in (to, of_out, of_err):
+            return
+        finally:
+            for fd in {stdin, stdout, stderr}:
                 os.close(fd)
-            raise
-        finally:
-            for fd in (stdin, stdout, stderr):
-                os.close(fd)
-        self._start(_feed(process, to))
-        outputs = asyncio.gather(_drain(of_out, process.stdout), _drain(of_err, process.stderr))
-        try:
-            await self._attend(process, child, outputs)
-        finally:
-            outputs.cancel()
+        await self._attend(process, child, [of_out] if of_err is None else [of_out, of_err])
 
-    async def _on_terminal(
-        self, process: asyncssh.SSHServerProcess[bytes], argv: list[str], environment: Mapping[str, str]
-    ) -> None:
-        ours, theirs = os.openpty()
-        try:
-            _resize(theirs, process.term_size)
-            if process.command is None and self._motd.exists():
-                process.stdout.write(self._motd.read_bytes().replace(b"\n", b"\r\n"))
-            child = self._children.spawn(
-                argv, environment, self._home, stdin=theirs, stdout=theirs, stderr=theirs, terminal=True
-            )
-        except OSError:
-            os.close(ours)
-            raise
-        finally:
-            os.close(theirs)
-        self._start(_feed(process, os.dup(ours), ours))
-        outputs = asyncio.gather(_drain(ours, process.stdout))
-        try:
-            await self._attend(process, child, outputs)
-        finally:
-            outputs.cancel()
-
-    async def _attend(
-        self, process: asyncssh.SSHServerProcess[bytes], child: Child, outputs: asyncio.Future[Any]
-    ) -> None:
+    async def _attend(self, process: asyncssh.SSHServerProcess[bytes], child: Child, sources: list[int]) -> None:
         """Await the child's end or the channel's, whichever is first, and end the other."""
         hangup: asyncio.Future[Any] = asyncio.ensure_future(process.channel.wait_closed())
+        outputs: asyncio.Future[Any] = asyncio.gather(process.stdout.drain(), process.stderr.drain())
         try:
             await asyncio.wait({hangup, child.code}, return_when=asyncio.FIRST_COMPLETED)
             if not child.code.done():
                 await _hang_up(child)
                 return
             # What the child has written is still to be sent; what its own children write later is not awaited.
-            await asyncio.wait({hangup, outputs}, return_when=asyncio.FIRST_COMPLETED, timeout=_HANGUP_SECONDS)
+            unread = select.poll()
+            for fd in sources:
+                unread.register(fd, select.POLLIN)
+            while True:
+                await asyncio.wait({hangup, outputs}, return_when=asyncio.FIRST_COMPLETED, timeout=_HANGUP_SECONDS)
+                if hangup.done() or outputs.done() or not any(seen & select.POLLIN for _, seen in unread.poll(0)):
+                    break
             code = child.code.result()
             if code < 0 and -code in signal.Signals._value2member_map_:
                 process.exit_with_signal(signal.Signals(-code).name.removeprefix("SIG"))
@@ -191,6 +163,7 @@ class SSHServer:
                 process.exit(code if code >= 0 else 128 - code)
         finally:
             hangup.cancel()
+            outputs.cancel()
 
 
 class _Login(asyncssh.SSHServer):
@@ -222,14 +195,18 @@ class _SFTP(asyncssh.SFTPServer):
         self.channel.exit(0)
 
 
-def _accepted(sent: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in sent.items() if name.startswith(_SENT_BY_CLIENT)}
+class _Input(asyncio.StreamWriter):
+    """A command's input. (A bare transport loses its buffer where the end comes while it resumes its protocol.)"""
 
+    async def drain(self) -> None:
+        with contextlib.suppress(OSError):  # the command need not read it all
+            await super().drain()
 
-def _resize(terminal: int, size: tuple[int, int, int, int]) -> None:
-    columns, rows, width, height = size
-    with contextlib.suppress(OSError):
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, width, height))
+    @classmethod
+    async def to(cls, fd: int) -> _Input:
+        loop = asyncio.get_running_loop()
+        made = await loop.connect_write_pipe(asyncio.streams.FlowControlMixin, os.fdopen(fd, "wb", buffering=0))
+        return cls(*made, None, loop)
 
 
 async def _hang_up(child: Child) -> None:
@@ -241,72 +218,3 @@ async def _hang_up(child: Child) -> None:
     await asyncio.wait([child.code], timeout=_HANGUP_SECONDS)
     if not child.code.done():
         tree.kill([child.pid])
-
-
-async def _readable(fd: int) -> None:
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_reader(fd, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(fd)
-
-
-async def _writable(fd: int) -> None:
-    loop = asyncio.get_running_loop()
-    ready = asyncio.Event()
-    loop.add_writer(fd, ready.set)
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_writer(fd)
-
-
-async def _drain(fd: int, writer: asyncssh.SSHWriter[bytes]) -> None:
-    """From a child's file to the channel, until its end."""
-    os.set_blocking(fd, False)
-    try:
-        while True:
-            try:
-                data = os.read(fd, _COPY_BYTES)
-            except BlockingIOError:
-                await _readable(fd)
-                continue
-            if not data:
-                return
-            writer.write(data)
-            await writer.drain()
-    except (OSError, asyncssh.Error):
-        return  # a terminal ends with EIO, a channel with its connection
-    finally:
-        os.close(fd)
-
-
-async def _feed(process: asyncssh.SSHServerProcess[bytes], fd: int, terminal: int | None = None) -> None:
-    """From the channel to a child's stdin, window changes included, until its end."""
-    os.set_blocking(fd, False)
-    try:
-        while True:
-            try:
-                data = await process.stdin.read(_COPY_BYTES)
-            except asyncssh.TerminalSizeChanged as change:
-                _resize(fd, change.term_size)
-                continue
-            except (asyncssh.BreakReceived, asyncssh.SignalReceived):
-                data = b"\x03" if terminal is not None else b""
-                if not data:
-                    continue
-            if not data:
-                if terminal is not None:
-                    os.write(fd, b"\x04")
-                return
-            while data:
-                try:
-                    data = data[os.write(fd, data) :]
-                except BlockingIOError:
-                    await _writable(fd)
-    except (OSError, asyncssh.Error):
-        return
-    finally:
-        os.close(fd)

@@ -26,14 +26,14 @@ LOG_BYTES_MAX = 8 << 20
 _LOG_BYTES_KEPT = 1 << 20
 _LOG_CHECK_SECONDS = 10.0
 _LOG_END_BYTES = 16 * 1024
-_CONSOLE_LINES = 4
-"""How much of its log the console shows when a unit is given up."""
+_CONSOLE_LINES = 4  # how much of its log the console shows when a unit is given up
 _STRAGGLERS_POLL_SECONDS = 0.02
+# Between two looks at a frozen unit: a stop while the governor holds a process is one with the governor's to the
+# kernel, and ends with it
 _FREEZE_SECONDS = 0.05
-"""Between two looks at a frozen unit: a stop while the governor holds a process is one with the governor's to the
-kernel, and ends with it."""
 _INVOCATION = "INVOCATION_ID"
 _WANTS = "multi-user.target.wants"
+_CLEAN = (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGPIPE)
 
 
 @dataclass
@@ -41,16 +41,13 @@ class SupervisedUnit:
     """A unit's present life."""
 
     unit: Unit
-    state: str = "inactive"
-    """inactive, active, activating (waits for its restart), deactivating or failed."""
+    state: str = "inactive"  # inactive, active, activating (waits for its restart), deactivating or failed
     child: Child | None = None
     invocation: str = ""
     since: float = field(default_factory=time.time)
     last_code: int | None = None
-    keeper: asyncio.Task[None] | None = None
-    """Awaits its end, and restarts it."""
-    freezer: asyncio.Task[None] | None = None
-    """Keeps its processes stopped, while it is frozen."""
+    keeper: asyncio.Task[None] | None = None  # awaits its end, and restarts it
+    freezer: asyncio.Task[None] | None = None  # keeps its processes stopped, while it is frozen
 
     def becomes(self, state: str) -> None:
         """Change state, and note when."""
@@ -78,7 +75,7 @@ class Supervisor:
 
     def unit(self, name: str) -> Unit:
         """A unit as its file says now. Raises UnitError."""
-        return read_unit(self._directory / f"{unit_name(name)}.service")
+        return read_unit(self._directory / f"{unit_name(name)}.service", self._environment)
 
     def service(self, name: str) -> SupervisedUnit:
         """A unit's present life. Raises UnitError for one without a file and a life."""
@@ -112,7 +109,7 @@ class Supervisor:
         link = self._directory / _WANTS / f"{unit.name}.service"
         link.parent.mkdir(exist_ok=True)
         if not link.is_symlink():
-            link.symlink_to(f"../{unit.name}.service")
+            link.symlink_to(f"../{unit.path.name}")
 
     def disable(self, name: str) -> None:
         (self._directory / _WANTS / f"{unit_name(name)}.service").unlink(missing_ok=True)
@@ -157,7 +154,7 @@ class Supervisor:
         service = self._running(name)
         if service.freezer is None:
             service.freezer = asyncio.create_task(self._keep_frozen(service))
-        while service.freezer and any(_runs(pid) for pid in self._processes(service)):
+        while service.freezer and any(tree.runs(pid) for pid in self._processes(service)):
             await asyncio.sleep(_STRAGGLERS_POLL_SECONDS)
 
     def thaw(self, name: str) -> None:
@@ -196,29 +193,22 @@ class Supervisor:
         self._services[name] = service = SupervisedUnit(unit)
         for key in unit.ignored:
             self._console.line(f"systemd[1]: {unit.name}.service: {key}= is not supported here: ignored.")
-        try:
-            self._launch(service)
-        except (OSError, UnitError) as error:
-            self._give_up(service, str(error))
-            raise UnitError(f"Failed to start {unit.name}.service: {error}") from error
-        self._say("  OK  ", f"Started {unit.name}.service - {unit.description}.")
+        self._launch(service)
+        self._console.line(f"[  OK  ] Started {unit.name}.service - {unit.description}.")
         service.keeper = asyncio.create_task(self._keep(service))
 
     def _launch(self, service: SupervisedUnit) -> None:
+        """Start a unit's process. Raises UnitError where that fails; then it is given up."""
         unit = service.unit
         service.invocation = uuid.uuid4().hex
-        environment = {**self._environment, **unit.variables(), _INVOCATION: service.invocation}
-        path = self.log_path(unit.name)
-        log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         try:
-            service.child = self._children.spawn(
-                unit.argv(environment),
-                environment,
-                Path(unit.directory or environment["HOME"]),
-                stdout=log,
-            )
-        finally:
-            os.close(log)
+            environment = {**self._environment, **unit.variables(), _INVOCATION: service.invocation}
+            argv, directory = unit.argv(environment), Path(unit.directory or environment["HOME"])
+            with self.log_path(unit.name).open("ab") as log:
+                service.child = self._children.spawn(argv, environment, directory, stdout=log)
+        except (OSError, ValueError) as error:
+            self._give_up(service, str(error))
+            raise UnitError(f"Failed to start {unit.name}.service: {error}") from error
         service.becomes("active")
 
     async def _keep(self, service: SupervisedUnit) -> None:
@@ -230,9 +220,10 @@ class Supervisor:
             code = await self._end_of(service, service.child)
             service.becomes("deactivating")
             self._thaw(service)
-            clean = code in (0, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP, -signal.SIGPIPE)
+            clean = code in _CLEAN or unit.may_fail
             await self._kill_rest(service)
-            if unit.restart == "no" or (unit.restart == "on-failure" and clean):
+            wanted = {"always", "on-success"} if clean else {"always", "on-failure"}
+            if unit.restart not in wanted | ({"on-abnormal", "on-abort"} if code < 0 and not clean else set()):
                 service.becomes("inactive" if clean else "failed")
                 self._console.line(f"systemd[1]: {unit.name}.service: ended, {shutdown_code(code)}.")
                 return
@@ -247,8 +238,7 @@ class Supervisor:
             await asyncio.sleep(unit.restart_seconds)
             try:
                 self._launch(service)
-            except (OSError, UnitError) as error:
-                self._give_up(service, str(error))
+            except UnitError:
                 return
             self._console.line(f"systemd[1]: {unit.name}.service: started again.")
 
@@ -257,7 +247,7 @@ class Supervisor:
         service.becomes("failed")
         for line in self.log_end(unit.name, _CONSOLE_LINES):
             self._console.line(f"{unit.name}: {line}")
-        self._say("FAILED", f"Failed to start {unit.name}.service - {unit.description}: {why}")
+        self._console.line(f"[FAILED] Failed to start {unit.name}.service - {unit.description}: {why}")
 
     async def _end_of(self, service: SupervisedUnit, child: Child) -> int:
         while True:
@@ -290,15 +280,13 @@ class Supervisor:
         service.becomes("deactivating")
         self._thaw(service)
         child = service.child
-        deadline = time.monotonic() + service.unit.stop_seconds
-        everyone = self._processes(service)
-        for pid in everyone if service.unit.kill_mode == "control-group" else [child.pid]:
+        for pid in self._processes(service) if service.unit.kill_mode == "control-group" else [child.pid]:
             tree.send(pid, service.unit.kill_signal)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(service.unit.stop_seconds):
                 await asyncio.shield(child.code)
                 if service.unit.kill_mode == "control-group":
-                    while self._processes(service) and time.monotonic() < deadline:
+                    while self._processes(service):
                         await asyncio.sleep(_STRAGGLERS_POLL_SECONDS)
         if not child.code.done():
             self._console.line(
@@ -307,7 +295,7 @@ class Supervisor:
         await self._kill_rest(service)
         service.last_code = await child.code
         service.becomes("inactive")
-        self._say("  OK  ", f"Stopped {name}.service - {service.unit.description}.")
+        self._console.line(f"[  OK  ] Stopped {name}.service - {service.unit.description}.")
 
     async def _kill_rest(self, service: SupervisedUnit) -> None:
         """Kill what is left of a unit's processes (unless it asked not to)."""
@@ -326,11 +314,3 @@ class Supervisor:
             if pid not in found and mark in tree.read(f"/proc/{pid}/environ", 1 << 17).split(b"\0"):
                 found[pid] = None
         return [pid for pid in found if (seen := tree.stat(pid)) and seen.state not in "ZX"]
-
-    def _say(self, mark: str, text: str) -> None:
-        self._console.line(f"[{mark}] {text}")
-
-
-def _runs(pid: int) -> bool:
-    seen = tree.stat(pid)
-    return seen is not None and seen.state not in "TtZX"

@@ -18,54 +18,50 @@ from faafo_lab.cloud.emulator.machinery.guest.units import UnitError, unit_name
 _LOG_LINES = 10
 _SIGNAL = "--signal="
 _NOT_ACTIVE, _NO_SUCH_UNIT, _NOT_INSTALLED = 3, 4, 5
-_QUIETLY_ACCEPTED = {
-    "--no-pager",
-    "--no-block",
-    "--quiet",
-    "-q",
-    "--system",
-    "--force",
-    "-f",
-    "--full",
-    "-l",
-    "--all",
-    "-a",
-}
+_ACCEPTED = {"--no-pager", "--no-block", "--quiet", "-q", "--system", "--force", "-f", "--full", "-l", "--all", "-a"}
 
 
 async def systemctl(supervisor: Supervisor, words: Sequence[str]) -> Reply:
     options = [word for word in words if word.startswith("-")]
     arguments = [word for word in words if not word.startswith("-")]
     signals = [word for word in options if word.startswith(_SIGNAL)]
-    if unknown := set(options) - _QUIETLY_ACCEPTED - {"--now", *signals}:
+    if unknown := set(options) - _ACCEPTED - {"--now", *signals}:
         return Reply(1, error=f"systemctl: option {sorted(unknown)[0]} is not supported here.\n")
     verb, names = (arguments[0], arguments[1:]) if arguments else ("list-units", [])
-    one_by_one: dict[str, Callable[[Supervisor, str], Awaitable[Reply]]] = {
-        "start": _start,
-        "stop": _stop,
-        "restart": _restart,
-        "enable": _enable,
-        "disable": _disable,
-        "status": _status,
-        "is-active": _is_active,
-        "is-enabled": _is_enabled,
-        "kill": partial(_kill, signal_name=(signals or [_SIGNAL + "SIGTERM"])[-1].removeprefix(_SIGNAL)),
-        "freeze": _freeze,
-        "thaw": _thaw,
+    do: dict[str, Callable[[str], Awaitable[None] | None]] = {
+        "start": supervisor.start,
+        "stop": supervisor.stop,
+        "restart": supervisor.restart,
+        "enable": supervisor.enable,
+        "disable": supervisor.disable,
+        "freeze": supervisor.freeze,
+        "thaw": supervisor.thaw,
+        "kill": partial(_kill, supervisor, (signals or [_SIGNAL + "SIGTERM"])[-1].removeprefix(_SIGNAL)),
     }
+    tell = {"status": _status, "is-active": _is_active, "is-enabled": _is_enabled}
     if verb == "daemon-reload":  # files are read when they are needed
         return Reply(0)
     if verb == "list-units":
         return _list_units(supervisor)
-    if verb not in one_by_one:
-        return Reply(1, error=f"Unknown command verb '{verb}': use {', '.join([*one_by_one, 'list-units'])}.\n")
+    if verb not in do and verb not in tell:
+        return Reply(1, error=f"Unknown command verb '{verb}': use {', '.join([*do, *tell, 'list-units'])}.\n")
     if not names:
         return Reply(1, error=f"systemctl: {verb} needs the name of a unit.\n")
+    verbs = [verb]
+    if "--now" in options and verb in ("enable", "disable"):
+        verbs.append("start" if verb == "enable" else "stop")
     replies = []
     for name in names:
-        replies.append(await one_by_one[verb](supervisor, name))
-        if "--now" in options and verb in ("enable", "disable") and replies[-1].code == 0:
-            replies.append(await (_start if verb == "enable" else _stop)(supervisor, name))
+        if verb in tell:
+            replies.append(tell[verb](supervisor, name))
+            continue
+        for each in verbs:
+            try:
+                if (work := do[each](name)) is not None:
+                    await work
+            except UnitError as error:
+                replies.append(Reply(_NOT_INSTALLED if "not found" in str(error) else 1, error=f"{error}\n"))
+                break
     return Reply(
         next((reply.code for reply in replies if reply.code), 0),
         "".join(reply.output for reply in replies),
@@ -73,72 +69,14 @@ async def systemctl(supervisor: Supervisor, words: Sequence[str]) -> Reply:
     )
 
 
-async def _start(supervisor: Supervisor, name: str) -> Reply:
-    try:
-        await supervisor.start(name)
-    except UnitError as error:
-        return Reply(_NOT_INSTALLED if "not found" in str(error) else 1, error=f"{error}\n")
-    return Reply(0)
-
-
-async def _stop(supervisor: Supervisor, name: str) -> Reply:
-    try:
-        await supervisor.stop(name)
-    except UnitError as error:
-        return Reply(_NOT_INSTALLED, error=f"{error}\n")
-    return Reply(0)
-
-
-async def _restart(supervisor: Supervisor, name: str) -> Reply:
-    try:
-        await supervisor.restart(name)
-    except UnitError as error:
-        return Reply(_NOT_INSTALLED if "not found" in str(error) else 1, error=f"{error}\n")
-    return Reply(0)
-
-
-async def _kill(supervisor: Supervisor, name: str, signal_name: str) -> Reply:
+def _kill(supervisor: Supervisor, signal_name: str, name: str) -> None:
     number = getattr(signal, f"SIG{signal_name.removeprefix('SIG')}", None)
     if not isinstance(number, signal.Signals):
-        return Reply(1, error=f"Failed to parse signal string {signal_name}.\n")
-    try:
-        supervisor.kill(name, number)
-    except UnitError as error:
-        return Reply(1, error=f"Failed to kill unit {unit_name(name)}.service: {error}\n")
-    return Reply(0)
+        raise UnitError(f"Failed to parse signal string {signal_name}.")
+    supervisor.kill(name, number)
 
 
-async def _freeze(supervisor: Supervisor, name: str) -> Reply:
-    try:
-        await supervisor.freeze(name)
-    except UnitError as error:
-        return Reply(1, error=f"Failed to freeze unit {unit_name(name)}.service: {error}\n")
-    return Reply(0)
-
-
-async def _thaw(supervisor: Supervisor, name: str) -> Reply:
-    try:
-        supervisor.thaw(name)
-    except UnitError as error:
-        return Reply(1, error=f"Failed to thaw unit {unit_name(name)}.service: {error}\n")
-    return Reply(0)
-
-
-async def _enable(supervisor: Supervisor, name: str) -> Reply:
-    try:
-        if not supervisor.is_enabled(name):
-            supervisor.enable(name)
-    except UnitError as error:
-        return Reply(1, error=f"{error}\n")
-    return Reply(0)
-
-
-async def _disable(supervisor: Supervisor, name: str) -> Reply:
-    supervisor.disable(name)
-    return Reply(0)
-
-
-async def _is_active(supervisor: Supervisor, name: str) -> Reply:
+def _is_active(supervisor: Supervisor, name: str) -> Reply:
     try:
         state = supervisor.service(name).state
     except UnitError:
@@ -146,7 +84,7 @@ async def _is_active(supervisor: Supervisor, name: str) -> Reply:
     return Reply(0 if state == "active" else _NOT_ACTIVE, f"{state}\n")
 
 
-async def _is_enabled(supervisor: Supervisor, name: str) -> Reply:
+def _is_enabled(supervisor: Supervisor, name: str) -> Reply:
     try:
         supervisor.unit(name)
     except UnitError as error:
@@ -164,7 +102,7 @@ _WORDS = {
 }
 
 
-async def _status(supervisor: Supervisor, name: str) -> Reply:
+def _status(supervisor: Supervisor, name: str) -> Reply:
     try:
         service = supervisor.service(name)
     except UnitError as error:

@@ -27,10 +27,13 @@ import yaml
 BYTES_MAX = 16 << 20
 _PARTS_MAX = 1000
 _GZIP = b"\x1f\x8b"
-_MIME = re.compile(rb"\s*(content-type|mime-version|content-transfer-encoding):|From ", re.IGNORECASE)
+# What a message has so near its start, in capitals or not; a script that only names it is still one
+_MIME, _MIME_BYTES = b"mime-version:", 4096
 
 SCRIPT, CONFIG, BOOTHOOK = "text/x-shellscript", "text/cloud-config", "text/cloud-boothook"
 EVERY_BOOT = "text/x-shellscript-per-boot"
+# In the order in which cloud-init runs them
+SCRIPTS = ("text/x-shellscript-per-once", EVERY_BOOT, "text/x-shellscript-per-instance", SCRIPT)
 _ARCHIVE = "text/cloud-config-archive"
 _BY_START = (  # the longer of two goes first
     (b"#!", SCRIPT),
@@ -44,13 +47,9 @@ _BY_START = (  # the longer of two goes first
     (b"## template: jinja", "text/jinja2"),
 )
 _SAYS_NOTHING = ("text/plain", "text/x-not-multipart", "application/octet-stream")
-_SAME_AS = {
-    "text/x-shellscript-per-once": SCRIPT,
-    "text/x-shellscript-per-instance": SCRIPT,
-    "text/x-include-once-url": "text/x-include-url",
-}
 _REFUSED = {
     "text/x-include-url": "an #include fetches user data from the network",
+    "text/x-include-once-url": "an #include fetches user data from the network",
     "text/part-handler": "a part handler is a program of cloud-init's own",
     "text/jinja2": "a template needs cloud-init's own variables",
     "text/cloud-config-jsonp": "a JSON patch changes another part",
@@ -69,6 +68,7 @@ class Part:
     type: str
     name: str
     data: bytes
+    merging: str = ""  # how a #cloud-config joins those before it, where a header of its part says so
 
 
 @dataclass
@@ -82,22 +82,29 @@ class Parts:
         """The parts of these types."""
         return (part for part in self.found if part.type in types)
 
-    def _add(self, data: bytes, type: str, name: str | None) -> None:
-        """Add what is in this data, unpacked as often as need be. Raises UserDataError."""
+    def _add(self, data: bytes, type: str, name: str | None, merging: str = "", otherwise: str = "") -> None:
+        """Add what is in this data, unpacked as often as need be; `otherwise` is its type where nothing tells of one.
+
+        Raises UserDataError.
+        """
         data = gunzip(data)
         number = len(self.found) + len(self.problems) + 1
         if number > _PARTS_MAX:
             raise UserDataError(f"The user data has more than {_PARTS_MAX} parts: it is not run.")
-        if type in _SAYS_NOTHING or type.endswith("gzip"):
-            if _MIME.match(data):
-                self._add_message(BytesParser().parsebytes(data))
+        if type in (*_SAYS_NOTHING, SCRIPT) or type.endswith("gzip"):
+            message = BytesParser().parsebytes(data) if _MIME in data[:_MIME_BYTES].lower() else None
+            if message is not None and "mime-version" in message:
+                self._add_message(message)
                 return
-            type = next((each for start, each in _BY_START if data.lstrip().startswith(start)), "")
-        type = _SAME_AS.get(type, type)
+            start = data.lstrip()[:40].lower()
+            otherwise = SCRIPT if type == SCRIPT else otherwise
+            type = next((each for known, each in _BY_START if start.startswith(known)), otherwise)
         if type == _ARCHIVE:
             self._add_archive(data)
-        elif type in (SCRIPT, CONFIG, BOOTHOOK, EVERY_BOOT):
-            self.found.append(Part(type, self._name(name, number), data))
+        elif type in (*SCRIPTS, CONFIG, BOOTHOOK):
+            if data.partition(b"\n")[0].endswith(b"\r"):  # from Windows: no kernel would find the interpreter
+                data = data.replace(b"\r\n", b"\n")
+            self.found.append(Part(type, self._name(name, number), data, merging))
         elif type in _REFUSED:
             self.problems.append(f"Part {number} ({type}) is not used: {_REFUSED[type]}, which this cloud does not do.")
         else:
@@ -113,7 +120,8 @@ class Parts:
             if each.is_multipart():
                 continue
             data = each.get_payload(decode=True)
-            self._add(data if isinstance(data, bytes) else b"", each.get_content_type(), each.get_filename())
+            merging = str(each.get("Merge-Type") or each.get("X-Merge-Type") or "")
+            self._add(data if isinstance(data, bytes) else b"", each.get_content_type(), each.get_filename(), merging)
 
     def _add_archive(self, data: bytes) -> None:
         items = load_yaml(data, "The #cloud-config-archive")
@@ -125,7 +133,8 @@ class Parts:
             if not isinstance(content, str | bytes):
                 raise UserDataError("Each part of the #cloud-config-archive needs a text as its content.")
             encoded = content.encode() if isinstance(content, str) else content
-            self._add(encoded, str(part.get("type", _SAYS_NOTHING[0])), part.get("filename"))
+            merging = str(part.get("Merge-Type") or part.get("X-Merge-Type") or "")
+            self._add(encoded, str(part.get("type") or _SAYS_NOTHING[0]), part.get("filename"), merging, CONFIG)
 
     def _name(self, wanted: object, number: int) -> str:
         """A file name for a part: the one that it brings, made harmless, or part-001, part-002 …"""

@@ -2,7 +2,7 @@
 
 client          how the emulator starts, stops and asks after instances
 daemon          the process that is the parent of all of them
-governor        holds them to their share of the CPU; clocks: what they have used
+governor        holds them to their share of the CPU
 memory          holds them to their memory
 freezer         paused ones
 owners          whose process holds a socket

@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from faafo_lab.cloud.emulator.errors import EmulatorError
 from faafo_lab.cloud.emulator.system import channel, sockets, tree
 from faafo_lab.cloud.emulator.system.peers import Socket
 
@@ -34,7 +35,7 @@ ANSWER_LIMIT_SECONDS = 10.0
 _LINE_BYTES_MAX = 1 << 24
 
 
-class HypervisorError(Exception):
+class HypervisorError(EmulatorError):
     """What went wrong with an instance, in one clear sentence."""
 
 
@@ -44,24 +45,18 @@ class Guest:
 
     id: str
     name: str
+    # `instances/ID`: holds disk/, volumes/, console.log, procfs/. Exists; disk/ is unpacked where there is none.
     directory: str
-    """`instances/ID`: holds disk/, volumes/, console.log, procfs/. Exists; disk/ is unpacked where there is none."""
-    ports: str
-    """Its INSTANCE_PORTS directory, see `Hypervisor.ports_dir`."""
-    image_path: str
-    """The tar.gz of the initial disk."""
-    cores: float | None
-    """The CPU cap in cores, None: none."""
+    ports: str  # its INSTANCE_PORTS directory, see `Hypervisor.ports_dir`
+    image_path: str  # the tar.gz of the initial disk
+    cores: float | None  # the CPU cap in cores, None: none
     memory_mb: int
     public_keys: tuple[str, ...] = ()
-    user_data: str | None = None
-    """Base64, as given to Nova."""
-    metadata: dict[str, Any] = field(default_factory=dict)
-    """meta_data.json, for the programs in the instance."""
-    metadata_url: str = ""
-    """Where the metadata service answers the instance."""
+    user_data: str | None = None  # Base64, as given to Nova
+    metadata: dict[str, Any] = field(default_factory=dict)  # meta_data.json, for the programs in the instance
+    metadata_url: str = ""  # where the metadata service answers the instance
+    # Run the user data. A first boot that was cut short is made good at the next, whatever this says.
     first_boot: bool = True
-    """Run the user data. A first boot that was cut short is made good at the next, whatever this says."""
 
 
 class Hypervisor:

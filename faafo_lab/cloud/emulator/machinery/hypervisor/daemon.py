@@ -33,8 +33,7 @@ from faafo_lab.cloud.emulator.system.channel import Channel, Message
 
 log = logging.getLogger(__name__)
 
-REBOOT_STATUS = 64
-"""An init that exits with this wants to be booted again."""
+REBOOT_STATUS = 64  # an init that exits with this wants to be booted again
 
 _KILL_BEAT_SECONDS = 0.002
 _IDLE_SECONDS = 0.1
@@ -50,15 +49,12 @@ class Instance:
     channel: Channel
     memory: Memory
     booted: bool = False
+    # Numbers of the questions that are answered when it has booted or ended
     waiting: list[int] = field(default_factory=list)
-    """Numbers of the questions that are answered when it has booted or ended."""
     ending: bool = False
-    status: int | None = None
-    """How its init ended, None while it lives."""
-    stop_by: float | None = None
-    """An orderly shutdown becomes a kill at this time."""
-    wanted: bool = False
-    """Somebody asked for this end: it is nobody's news."""
+    status: int | None = None  # how its init ended, None while it lives
+    stop_by: float | None = None  # an orderly shutdown becomes a kill at this time
+    wanted: bool = False  # somebody asked for this end: it is nobody's news
     empty_looks: int = 0
     error: str | None = None
 
@@ -231,8 +227,8 @@ class HypervisorProcess:
         for id, pids in self._governor.known([id for id, one in self._instances.items() if not one.ending]):
             instance = self._instances[id]
             if victim := instance.memory.victim([pid for pid in pids if pid != instance.pid], now_ns):
-                self._tell_console(id, f"Out of memory (the flavor has {instance.guest.memory_mb} MB): {victim}")
-                tree.send(victim.pid, signal.SIGKILL)
+                self._tell_console(id, f"Out of memory (the flavor has {instance.guest.memory_mb} MB): {victim[1]}")
+                tree.send(victim[0], signal.SIGKILL)
 
     def _end(self, message: Message, number: int) -> None:
         instance = self._instances.get(message["id"])
@@ -250,7 +246,7 @@ class HypervisorProcess:
         if message["verb"] == "shutdown" and not instance.ending and not instance.channel.closed:
             if instance.stop_by is None:
                 instance.stop_by = time.monotonic() + message["grace_seconds"]
-                self._governor.lift(instance.guest.id)
+                self._governor.cap(instance.guest.id, None)  # it is about to stop
                 instance.channel.send({"verb": "shutdown", "grace_seconds": message["grace_seconds"]})
             return
         self._kill(instance)
@@ -259,7 +255,7 @@ class HypervisorProcess:
         instance = self._instances.get(message["id"])
         if instance is None or instance.ending or instance.stop_by is not None:
             raise ValueError("it does not run")
-        self._governor.lift(instance.guest.id)  # whoever stops them now also continues them
+        self._governor.cap(instance.guest.id, None)  # whoever stops them now also continues them
         self._freezer.freeze(instance.guest.id, instance.pid)
         return True
 
@@ -279,14 +275,10 @@ class HypervisorProcess:
 
     def _reap(self) -> None:
         ended = tree.reap()
-        if not ended:
-            return
-        for instance in self._instances.values():
+        for instance in self._instances.values() if ended else ():
             if instance.pid in ended:
                 instance.status = ended[instance.pid]
-                instance.ending = True
-                self._freezer.forget(instance.guest.id)
-                self._governor.remove(instance.guest.id)
+                self._kill(instance)
 
     def _end_instances(self) -> None:
         """Go on with every end: kill orphans, until there are none; then tell those who wait."""
@@ -329,9 +321,8 @@ class HypervisorProcess:
 def main() -> None:
     """Run the hypervisor; its arguments: the number of the inherited socket to the emulator, the state directory."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    for number in (signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_IGN)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     tree.adopt_orphans()
     tree.mark_me(Path(sys.argv[2]))
     process = HypervisorProcess(Channel(socket.socket(fileno=int(sys.argv[1]))))

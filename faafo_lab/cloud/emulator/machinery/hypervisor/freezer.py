@@ -31,7 +31,7 @@ class Freezer:
     def sweep(self) -> None:
         """Stop what has been started in a frozen instance since."""
         for root, held in self._held.values():
-            while new := [pid for pid in tree.descendants(root) if pid not in held and _runs(pid)]:
+            while new := [pid for pid in tree.descendants(root) if pid not in held and tree.runs(pid)]:
                 for pid in new:
                     held[pid] = None
                     tree.send(pid, signal.SIGSTOP)
@@ -44,8 +44,3 @@ class Freezer:
 
     def forget(self, id: str) -> None:
         self._held.pop(id, None)
-
-
-def _runs(pid: int) -> bool:
-    seen = tree.stat(pid)
-    return seen is not None and seen.state not in "TtZX"

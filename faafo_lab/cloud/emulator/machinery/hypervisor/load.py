@@ -16,8 +16,7 @@ from faafo_lab.cloud.emulator.system.tree import TICK_NS
 
 _WINDOWS_SECONDS = (60.0, 300.0, 900.0)
 _FILE_BYTES = 192
-_AGE_SECONDS_MIN = 5.0
-"""What an instance does in its first moments says little."""
+_AGE_SECONDS_MIN = 5.0  # what an instance does in its first moments says little
 
 
 class LoadAverages:
@@ -31,7 +30,8 @@ class LoadAverages:
         self._wanting = 0
         self._threads = 0
         directory.mkdir(parents=True, exist_ok=True)
-        self._files = {name: _open(directory / name) for name in ("loadavg", "stat", "uptime")}
+        flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC
+        self._files = {name: os.open(directory / name, flags, 0o644) for name in ("loadavg", "stat", "uptime")}
 
     def sample(self, now_ns: int, wanting: int, threads: int) -> None:
         """Note how many threads run or want to, of how many."""
@@ -74,7 +74,3 @@ class LoadAverages:
         for fd in self._files.values():
             os.close(fd)
         self._files.clear()
-
-
-def _open(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)

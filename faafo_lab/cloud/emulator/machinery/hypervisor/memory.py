@@ -16,31 +16,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from faafo_lab.cloud.emulator.system import tree
 
-BEAT_NS = 100_000_000
-"""How often an instance is looked at."""
+BEAT_NS = 100_000_000  # how often an instance is looked at
+# How often at least it is measured exactly while its sizes are beyond the limit: pages may cease to be shared
 _EXACT_BEAT_NS = 1_000_000_000
-"""How often at least it is measured exactly while its sizes are beyond the limit: pages may cease to be shared."""
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-
-
-@dataclass(frozen=True)
-class Victim:
-    """The process to kill."""
-
-    pid: int
-    name: str
-    total_bytes: int
-    """Its address space."""
-    used_bytes: int
-    """What counts of it."""
-
-    def __str__(self) -> str:
-        total, used = self.total_bytes >> 10, self.used_bytes >> 10
-        return f"Killed process {self.pid} ({self.name}) total-vm:{total}kB, anon-rss:{used}kB"
 
 
 class Memory:
@@ -48,12 +30,12 @@ class Memory:
 
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
-        self._shared_bytes = 0
-        """What of the sizes' sum did not count when it was last measured exactly."""
+        self._shared_bytes = 0  # what of the sizes' sum did not count when it was last measured exactly
         self._exact_ns = 0
 
-    def victim(self, pids: Sequence[int], now_ns: int) -> Victim | None:
-        """Which of the instance's processes (without its init) has to go; None while they keep to the limit."""
+    def victim(self, pids: Sequence[int], now_ns: int) -> tuple[int, str] | None:
+        """Which of the instance's processes (without its init) has to go, and a kernel's words for that; None while
+        they keep to the limit."""
         resident = sum(_statm(pid)[1] for pid in pids)
         if resident <= self.limit_bytes:
             return None
@@ -66,7 +48,8 @@ class Memory:
             return None
         largest = max(used, key=lambda pid: used[pid])
         name = tree.read(f"/proc/{largest}/comm").decode(errors="replace").strip()
-        return Victim(largest, name, _statm(largest)[0], used[largest])
+        sizes = f"total-vm:{_statm(largest)[0] >> 10}kB, anon-rss:{used[largest] >> 10}kB"
+        return largest, f"Killed process {largest} ({name}) {sizes}"
 
 
 def counted_bytes(pid: int) -> int:

@@ -14,8 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from faafo_lab.cloud.emulator.system import tree
 
 NO_INSTANCE = ""
-_LOOKS = 3
-"""How often to look: a socket may change hands meanwhile."""
+_LOOKS = 3  # how often to look: a socket may change hands meanwhile
 _LATELY_MAX = 8
 
 
@@ -37,7 +36,7 @@ class Owners:
         for _ in range(_LOOKS):
             for pid in itertools.chain(self._lately, likely, _below(inits) if foreign else _everybody()):
                 if _holds(pid, wanted):
-                    self._remember(pid)
+                    self._lately = dict.fromkeys([pid, *self._lately][:_LATELY_MAX])
                     try:
                         return _instance(pid, inits)
                     except LookupError:
@@ -46,9 +45,6 @@ class Owners:
                 if foreign:
                     return NO_INSTANCE
         return None
-
-    def _remember(self, pid: int) -> None:
-        self._lately = dict.fromkeys([pid, *self._lately][:_LATELY_MAX])
 
 
 def _everybody() -> Iterator[int]:

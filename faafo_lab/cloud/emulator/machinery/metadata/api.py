@@ -14,8 +14,9 @@ import errno
 import json
 import logging
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
@@ -32,8 +33,7 @@ log = logging.getLogger(__name__)
 PORT = 80
 _BLOCK, _HOST = 169, 254
 _MAX_BODY_BYTES = 1 << 16
-_ASKED_AT_ONCE = 4
-"""Questions to the hypervisor about a connection's owner; its beat goes first."""
+_ASKED_AT_ONCE = 4  # questions to the hypervisor about a connection's owner; its beat goes first
 
 
 @dataclass(frozen=True)
@@ -43,24 +43,17 @@ class Document:
     value: JSON
 
 
-Node = dict[str, Any] | Document | str | bytes
-"""A directory, or a document: an object, text, or bytes."""
-
-
-class Instances(Protocol):
-    """Who knows the instances: the compute service."""
-
-    def told(self, id: str) -> Node | None:
-        """All that an instance is told; None where it is not there any more."""
+Node = dict[str, Any] | Document | str | bytes  # a directory, or a document: an object, text, or bytes
 
 
 class Metadata:
     """The service, from `start` to `stop`."""
 
-    def __init__(self, site: Site, hypervisor: Hypervisor, instances: Instances) -> None:
+    def __init__(self, site: Site, hypervisor: Hypervisor, told: Callable[[str], Node | None]) -> None:
+        """`told` says all that an instance is told, by its id; None where it is not there any more."""
         self._site = site
         self._hypervisor = hypervisor
-        self._instances = instances
+        self._told = told
         self._server: HTTPServer | None = None
         self._asking = asyncio.Semaphore(_ASKED_AT_ONCE)
 
@@ -92,7 +85,7 @@ class Metadata:
             return None
         async with self._asking:
             owner = await self._hypervisor.owner(found)
-        return None if owner is None else self._instances.told(owner)
+        return None if owner is None else self._told(owner)
 
 
 def _bind(host: str, port: int) -> list[socket.socket]:

@@ -19,13 +19,11 @@ from typing import Any
 from faafo_lab.cloud.emulator.machinery.switch.relay import End, reset
 
 SPARED_PORT = 22
-_KEPT_BYTES = 1 << 18
-"""How much of the answers waits here before the service has to."""
-_PIECE_SECONDS = 0.02
-"""A narrow link takes so much at a time."""
-_FULL_SECONDS = 0.02
-"""How long until a client that reads slowly is looked at again."""
+_KEPT_BYTES = 1 << 18  # how much of the answers waits here before the service has to
+_PIECE_SECONDS = 0.02  # a narrow link takes so much at a time
+_FULL_SECONDS = 0.02  # how long until a client that reads slowly is looked at again
 
+# The kinds of fault, with their attributes: whole numbers, 0 where they are not given
 ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "latency": ("latency", "jitter"),  # milliseconds that each piece takes longer, give or take
     "bandwidth": ("rate",),  # kilobytes a second
@@ -34,7 +32,6 @@ ATTRIBUTES: Mapping[str, tuple[str, ...]] = {
     "reset_peer": ("timeout",),  # after so many milliseconds the connection is reset
     "limit_data": ("bytes",),  # after so many bytes the connection ends
 }
-"""The kinds of fault, with their attributes: whole numbers, 0 where they are not given."""
 
 
 @dataclass(frozen=True)
@@ -43,15 +40,11 @@ class LinkFault:
 
     id: str
     type: str
-    target: str
-    """The instance that is connected to."""
-    source: str | None = None
-    """The instance that connects; None: anybody."""
-    port: int | None = None
-    """None: all ports."""
+    target: str  # the instance that is connected to
+    source: str | None = None  # the instance that connects; None: anybody
+    port: int | None = None  # None: all ports
     attributes: Mapping[str, int] = field(default_factory=dict)
-    since: float = 0.0
-    """By the loop's clock."""
+    since: float = 0.0  # by the loop's clock
 
     def concerns(self, target: str, port: int) -> bool:
         return self.target == target and port != SPARED_PORT and self.port in (None, port)

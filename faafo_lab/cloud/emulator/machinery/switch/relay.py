@@ -24,8 +24,7 @@ class End(asyncio.Protocol):
         self._ended = False
         self._early = bytearray()
         self._joined = False
-        self.full = False
-        """Whether its peer reads more slowly than the other end says something."""
+        self.full = False  # whether its peer reads more slowly than the other end says something
         self.transport: asyncio.Transport | None = None
         self.other: End | None = None
 

@@ -21,16 +21,18 @@ import resource
 import socket
 import stat
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from faafo_lab.cloud.emulator.machinery.hypervisor.client import HypervisorError
 from faafo_lab.cloud.emulator.machinery.switch.faults import Back, Faults, Line, LinkFault
-from faafo_lab.cloud.emulator.machinery.switch.plug import Plug
+from faafo_lab.cloud.emulator.machinery.switch.plug import Plug, in_any
 from faafo_lab.cloud.emulator.machinery.switch.relay import CONNECT_LIMIT_SECONDS, End, reset
 from faafo_lab.cloud.emulator.system.peers import Socket, peer_socket
-from faafo_lab.cloud.emulator.system.sockets import BACKLOG, listening
+from faafo_lab.cloud.emulator.system.sockets import Listening
 
 log = logging.getLogger(__name__)
 
@@ -40,20 +42,9 @@ RELAYS_PER_INSTANCE_MAX = 1000
 PRIVILEGED_PORTS = 1024
 _WATCH_SECONDS = 0.1
 _RETRY_SECONDS = 2.0
-_UNSETTLED_SECONDS = 0.1
-"""A directory changed so lately may change again without its time of change showing it."""
-_FILES_KEPT = 128
-"""Open files that the emulator needs for other things than relays."""
+_UNSETTLED_SECONDS = 0.1  # a directory changed so lately may change again without its time of change showing it
+_FILES_KEPT = 128  # open files that the emulator needs for other things than relays
 _COMPLAIN_SECONDS = 60.0
-
-
-@dataclass
-class OpenPort:
-    """An open address and port."""
-
-    port: int
-    """The instance's, not the published one."""
-    server: asyncio.Server
 
 
 @dataclass
@@ -61,18 +52,15 @@ class Outlet:
     """An instance at the switch: what it wants, and what is there."""
 
     plug: Plug
-    listeners: dict[tuple[str, int], OpenPort] = field(default_factory=dict)
-    """By address and published port."""
+    # By address and published port; with the port in the instance
+    listeners: dict[tuple[str, int], tuple[int, Listening]] = field(default_factory=dict)
     relays: set[End] = field(default_factory=set)
-    seen: int | None = None
-    """The ports directory's time of change when it was last listed; None: list it."""
-    ports: frozenset[int] = frozenset()
-    """The ports that have a socket."""
-    retry: float = 0.0
-    """When to try again what could not be opened."""
+    seen: int | None = None  # the ports directory's time of change when it was last listed; None: list it
+    ports: frozenset[int] = frozenset()  # the ports that have a socket
+    retry: float = 0.0  # when to try again what could not be opened
     complaints: dict[str, float] = field(default_factory=dict)
-    doors: dict[Path, asyncio.Task[None]] = field(default_factory=dict)
-    """For the load balancers, while something is wrong with the link."""
+    # For the load balancers, while something is wrong with the link
+    doors: dict[Path, Listening] = field(default_factory=dict)
 
 
 class Switch:
@@ -86,7 +74,6 @@ class Switch:
         self._console = console
         self._outlets: dict[str, Outlet] = {}
         self._doors: dict[tuple[str, int, str], Path] = {}
-        self._opening: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._watcher: asyncio.Task[None] | None = None
         self._faults: dict[str, LinkFault] = {}
@@ -119,10 +106,9 @@ class Switch:
             self._watcher = None
         for id in list(self._outlets):
             self._unplug(id)
-        tasks = [*self._tasks, *self._opening.values()]
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def published(self, port: int) -> int:
         """Where an instance's port is reached."""
@@ -142,10 +128,10 @@ class Switch:
         """Close what is open and not wanted, then open what is wanted and missing: an address may have moved."""
         wanted = {id: self._wanted(id, outlet) for id, outlet in self._outlets.items()}
         for id, outlet in self._outlets.items():
-            for key, listener in list(outlet.listeners.items()):
-                if wanted[id].get(key) != listener.port:
+            for key, (port, listening) in list(outlet.listeners.items()):
+                if wanted[id].get(key) != port:
                     del outlet.listeners[key]
-                    listener.server.close()
+                    listening.close()
         for id, outlet in self._outlets.items():
             missing = {key: port for key, port in wanted[id].items() if key not in outlet.listeners}
             if missing and time.monotonic() >= outlet.retry:
@@ -187,41 +173,16 @@ class Switch:
         outlet.seen = changed if settled else None
 
     def _open(self, id: str, outlet: Outlet, key: tuple[str, int], port: int) -> None:
-        """Listen, now: binding does not block. Only the serving begins a moment later."""
-        if key in self._opening:
-            return
         try:
-            sock = listening(key)
+            outlet.listeners[key] = port, Listening(key, partial(self._take, id, outlet, port))
         except OSError as error:
             outlet.retry = time.monotonic() + _RETRY_SECONDS
             self._complain(id, outlet, _why_not(key, port, error))
-            return
-        task = asyncio.get_running_loop().create_task(self._serve(id, outlet, key, port, sock))
-        self._opening[key] = task
-        task.add_done_callback(lambda _: self._opening.pop(key, None))
-
-    async def _serve(self, id: str, outlet: Outlet, key: tuple[str, int], port: int, sock: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        try:
-            server = await loop.create_server(
-                lambda: Front(self, id, outlet, port), sock=sock, backlog=BACKLOG, start_serving=False
-            )
-        except BaseException:
-            sock.close()
-            raise
-        if self._outlets.get(id) is not outlet:
-            server.close()
-            return
-        outlet.listeners[key] = OpenPort(port, server)
-        await server.start_serving()
 
     def _unplug(self, id: str) -> None:
         outlet = self._outlets.pop(id)
-        for listener in outlet.listeners.values():
-            listener.server.close()
-        outlet.listeners.clear()
-        for door in outlet.doors.values():
-            door.cancel()
+        for listening in (*(each for _, each in outlet.listeners.values()), *outlet.doors.values()):
+            listening.close()
         for end in list(outlet.relays):
             if end.transport is not None:
                 reset(end.transport)
@@ -235,6 +196,10 @@ class Switch:
             self._console(id, line)
 
     # Connections
+
+    def _take(self, id: str, outlet: Outlet, port: int, connection: socket.socket, *, known: bool = False) -> None:
+        make = partial(Front, self, id, outlet, port, known=known)
+        self._begin(asyncio.get_running_loop().connect_accepted_socket(make, connection))
 
     def admit(self, front: Front) -> None:
         """A connection has been made: count it, and see to it."""
@@ -250,7 +215,10 @@ class Switch:
             )
             front.refuse()
             return
-        task = asyncio.get_running_loop().create_task(self._connect(front))
+        self._begin(self._connect(front))
+
+    def _begin(self, work: Coroutine[Any, Any, Any]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -266,15 +234,13 @@ class Switch:
             place = str(front.outlet.plug.ports / str(front.port))
             async with asyncio.timeout(CONNECT_LIMIT_SECONDS):
                 _, back = await asyncio.get_running_loop().create_unix_connection(Back, place)
-        except (OSError, TimeoutError):
-            front.refuse()
-            return
-        except HypervisorError:
-            self._complain(front.id, front.outlet, f"switch: port {front.port}: who connects is not known: refused.")
-            front.refuse()
-            return
-        except Exception:
-            log.exception("A connection to port %d of instance %s could not be judged", front.port, front.id)
+        except Exception as error:
+            if isinstance(error, HypervisorError):
+                self._complain(
+                    front.id, front.outlet, f"switch: port {front.port}: who connects is not known: refused."
+                )
+            elif not isinstance(error, OSError):  # a TimeoutError is one
+                log.exception("A connection to port %d of instance %s could not be judged", front.port, front.id)
             front.refuse()
             return
         if front.transport is None or self._outlets.get(front.id) is not front.outlet:
@@ -291,7 +257,9 @@ class Switch:
         rules = front.outlet.plug.rules_for(front.port)
         if not rules or front.transport is None:
             return False
-        peer: tuple[str, int] = front.transport.get_extra_info("peername")
+        peer: tuple[str, int] | None = front.transport.get_extra_info("peername")
+        if peer is None:
+            return False  # it has hung up already
         local: tuple[str, int] = front.transport.get_extra_info("sockname")
         anybody = any(rule.for_anybody for rule in rules)
         outsiders = front.outlet.plug.outsiders.get(local[0])
@@ -303,7 +271,7 @@ class Switch:
         if anybody or any(owner in rule.remote_instances for rule in rules if rule.remote_instances):
             return True
         by_prefix = [rule.remote_prefix for rule in rules if rule.remote_prefix]
-        return bool(by_prefix) and _in_any(ipaddress.ip_network(self._address(owner, peer)), by_prefix)
+        return bool(by_prefix) and in_any(ipaddress.ip_network(self._address(owner, peer)), by_prefix)
 
     async def _instance(self, peer: tuple[str, int], local: tuple[str, int]) -> str | None:
         """The instance whose process has connected, None for another process.
@@ -352,9 +320,7 @@ class Switch:
         self._doors.clear()
         for front in self._outlets[id].relays if id in self._outlets else ():
             if isinstance(front, Front) and front.back is not None:
-                task = asyncio.get_running_loop().create_task(self._concern(front))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._begin(self._concern(front))
 
     async def _concern(self, front: Front) -> None:
         """Have a connection go through what is wrong with its link."""
@@ -383,13 +349,13 @@ class Switch:
         block = ipaddress.ip_network(source)
         for id, outlet in self._outlets.items():
             if address in outlet.plug.addresses and any(
-                rule.for_anybody or (rule.remote_prefix and _in_any(block, [rule.remote_prefix]))
+                rule.for_anybody or (rule.remote_prefix and in_any(block, [rule.remote_prefix]))
                 for rule in outlet.plug.rules_for(port)
             ):
                 broken = any(fault.source is None and fault.concerns(id, port) for fault in self._faults.values())
                 place = self._broken_door(id, outlet, port) if broken else outlet.plug.ports / str(port)
                 self._doors[address, port, source] = place
-                return self._doors[address, port, source]
+                return place
         raise ConnectionRefusedError(errno.ECONNREFUSED, f"nobody at {address}:{port} lets {source} in")
 
     def _broken_door(self, id: str, outlet: Outlet, port: int) -> Path:
@@ -397,24 +363,9 @@ class Switch:
         place = outlet.plug.ports / f"{port}.broken"
         if place not in outlet.doors or not place.exists():  # a boot empties the directory
             if place in outlet.doors:
-                outlet.doors.pop(place).cancel()
-            sock = socket.socket(socket.AF_UNIX)
-            try:
-                sock.setblocking(False)
-                sock.bind(str(place))
-                sock.listen(BACKLOG)
-            except BaseException:
-                sock.close()
-                raise
-            outlet.doors[place] = asyncio.get_running_loop().create_task(self._serve_door(id, outlet, port, sock))
+                outlet.doors.pop(place).close()
+            outlet.doors[place] = Listening(place, partial(self._take, id, outlet, port, known=True))
         return place
-
-    async def _serve_door(self, id: str, outlet: Outlet, port: int, sock: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        with sock:
-            server = await loop.create_unix_server(lambda: Front(self, id, outlet, port, known=True), sock=sock)
-            async with server:
-                await server.serve_forever()
 
     async def client(self, peer: tuple[str, int], local: tuple[str, int]) -> tuple[str | None, str]:
         """Who has connected: the instance whose process it is, if any, and the address that it goes by.
@@ -437,8 +388,7 @@ class Front(End):
         self.outlet = outlet
         self.port = port
         self.back: Back | None = None
-        self.owner: str | None = None
-        """The instance that has connected, if a fault asks for it."""
+        self.owner: str | None = None  # the instance that has connected, if a fault asks for it
         self.owner_known = self.known = known
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -449,11 +399,6 @@ class Front(End):
     def refuse(self) -> None:
         if self.transport is not None:
             reset(self.transport)
-
-
-def _in_any(block: ipaddress.IPv4Network | ipaddress.IPv6Network, prefixes: Iterable[str]) -> bool:
-    others = [ipaddress.ip_network(prefix, strict=False) for prefix in prefixes]
-    return any(block.version == other.version and block.subnet_of(other) for other in others)  # type: ignore[arg-type]
 
 
 def _why_not(key: tuple[str, int], port: int, error: OSError) -> str:

@@ -1,7 +1,7 @@
 """Volumes on disk: directories that are copied, packed, unpacked and removed; all of it in threads.
 
-A copy is cheap where the file system shares blocks (Btrfs, XFS: one `FICLONE` a file), else the kernel copies. What is
-no file, directory or symbolic link (a database's socket) is left out, and so is a file that vanishes meanwhile.
+A copy is cheap where the file system shares blocks (Btrfs, XFS: one `FICLONE` a file). What is no file, directory or
+symbolic link (a database's socket) is left out, and so is a file that vanishes meanwhile.
 
 Stopped      the cloud ends; the work is done again at its next start
 """
@@ -17,8 +17,11 @@ import tarfile
 import threading
 from pathlib import Path
 
+if not hasattr(tarfile, "tar_filter"):  # Python before 3.11.4, such as Debian 12's
+    from backports import tarfile  # type: ignore[no-redef]
+
 _FICLONE = 0x40049409  # ioctl_ficlone(2)
-_PIECE_BYTES = 1 << 24
+_PIECE_BYTES = 1 << 20
 _PRIVATE = 0o700
 
 
@@ -33,36 +36,19 @@ def empty(place: Path) -> None:
 
 def copy(source: Path, place: Path, stop: threading.Event) -> None:
     """Copy a directory with all that is in it. Raises OSError, Stopped."""
-    empty(place)
-    todo = [(source, place)]
-    directories = []
-    while todo:
-        from_, to = todo.pop()
-        directories.append((from_, to))
-        for entry in _entries(from_):
-            if stop.is_set():
-                raise Stopped
-            target = to / entry.name
-            with contextlib.suppress(FileNotFoundError):
-                kind = entry.stat(follow_symlinks=False).st_mode
-                if stat.S_ISDIR(kind):
-                    target.mkdir(mode=_PRIVATE)
-                    todo.append((Path(entry.path), target))
-                elif stat.S_ISLNK(kind):
-                    target.symlink_to(os.readlink(entry.path))
-                elif stat.S_ISREG(kind):
-                    _copy_file(Path(entry.path), target, stop)
-    for from_, to in reversed(directories):  # a directory that may not be written to gets its mode last
+
+    def copy_file(from_: str, to: str) -> None:
+        if stop.is_set():
+            raise Stopped
         with contextlib.suppress(FileNotFoundError):
-            shutil.copystat(from_, to)
+            if stat.S_ISREG(os.lstat(from_).st_mode):
+                _copy_file(Path(from_), Path(to), stop)
 
-
-def _entries(directory: Path) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(directory) as entries:
-            return list(entries)
-    except FileNotFoundError:
-        return []
+        shutil.copytree(source, place, symlinks=True, copy_function=copy_file)
+    except shutil.Error as error:
+        if any(os.path.lexists(from_) for from_, _, _ in error.args[0]):  # else it has vanished meanwhile
+            raise
 
 
 def _copy_file(source: Path, target: Path, stop: threading.Event) -> None:
@@ -70,38 +56,23 @@ def _copy_file(source: Path, target: Path, stop: threading.Event) -> None:
         try:
             fcntl.ioctl(to, _FICLONE, from_.fileno())
         except OSError:
-            _copy_data(from_.fileno(), to.fileno(), stop)
+            while piece := from_.read(_PIECE_BYTES):
+                if stop.is_set():
+                    raise Stopped from None
+                to.write(piece)
     shutil.copystat(source, target)
 
 
-def _copy_data(from_: int, to: int, stop: threading.Event) -> None:
-    in_kernel = True
-    while not stop.is_set():
-        if in_kernel:
-            try:
-                if not os.copy_file_range(from_, to, _PIECE_BYTES):
-                    return
-                continue
-            except OSError:  # another file system, or one that cannot: it has copied nothing of this piece
-                in_kernel = False
-        piece = os.read(from_, _PIECE_BYTES)
-        if not piece:
-            return
-        while piece:
-            piece = piece[os.write(to, piece) :]
-    raise Stopped
+def pack(source: Path, archive: Path, stop: threading.Event, *, image: bool = True) -> None:
+    """Pack a directory's content: a tar.gz. Raises OSError, Stopped.
 
-
-def pack(source: Path, archive: Path, stop: threading.Event) -> None:
-    """Pack a directory's content as an image: a tar.gz. Raises OSError, Stopped.
-
-    Symbolic links that leave the directory are left out: no image may have them.
+    Of an `image`, symbolic links that leave the directory are left out: none may have them.
     """
 
     def fit(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
         if stop.is_set():
             raise Stopped
-        if member.issym() and _leaves(member.name, member.linkname):
+        if image and member.issym() and _leaves(member.name, member.linkname):
             return None
         return member if member.isreg() or member.isdir() or member.issym() or member.islnk() else None
 
@@ -112,6 +83,17 @@ def pack(source: Path, archive: Path, stop: threading.Event) -> None:
 
 def _leaves(name: str, target: str) -> bool:
     return os.path.isabs(target) or os.path.normpath(os.path.join(os.path.dirname(name), target)).startswith("..")
+
+
+def unpack(archive: Path, place: Path) -> None:
+    """Unpack what `pack` has packed, as it was, and nothing beside the place. Raises OSError, tarfile.TarError."""
+
+    def inside(member: tarfile.TarInfo, path: str) -> tarfile.TarInfo:
+        return tarfile.tar_filter(member, path).replace(mode=member.mode & 0o777, deep=False)
+
+    empty(place)
+    with tarfile.open(archive, "r:gz") as tar:
+        tar.extractall(place, filter=inside)
 
 
 def remove(place: Path) -> None:

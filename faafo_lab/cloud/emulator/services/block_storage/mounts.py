@@ -8,8 +8,10 @@ is attached; the links follow the rows, at each boot too.
 from __future__ import annotations
 
 import contextlib
+import os
 import string
 from collections.abc import Callable
+from operator import itemgetter
 from pathlib import Path
 
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, new_id
@@ -18,7 +20,9 @@ from faafo_lab.cloud.emulator.services.block_storage.base import moment
 from faafo_lab.cloud.emulator.services.block_storage.rows import Attachment, VolumeRow
 from faafo_lab.cloud.emulator.site import Site
 
-DEVICES = tuple(f"/dev/vd{letter}" for letter in string.ascii_lowercase[1:])  # vda is the instance's own disk
+DEVICES = tuple(f"/dev/vd{letter}" for letter in string.ascii_lowercase[1:])
+ROOT = "/dev/vda"  # the instance's disk: its own, or a volume, which has no link then
+RESCUED = "rescued"  # the name of its disk while it is rescued with another one
 
 
 class Mounts:
@@ -26,29 +30,23 @@ class Mounts:
 
     def __init__(self, site: Site, console: Callable[[str, str], None]) -> None:
         """`console` writes a line on an instance's console."""
-        self._site = site
-        self._console = console
-
-    @property
-    def volumes(self) -> Table[VolumeRow]:
-        """The volumes' rows."""
-        return self._site.store.table("volume")
+        self._site, self._tell = site, console
+        self._volumes: Table[VolumeRow] = site.store.table("volume")
 
     def of(self, server: str) -> list[VolumeRow]:
         """A server's volumes, by device."""
-        return [row for _, row in self._attached(server)]
+        return list(self._attached(server).values())
 
-    def _attached(self, server: str) -> list[tuple[str, VolumeRow]]:
-        """The devices of a server, sorted, each with its volume."""
-        found = [(row["attachment"], row) for row in self.volumes if row["attachment"]]
-        return sorted(
-            ((each["device"], row) for each, row in found if each["server_id"] == server), key=lambda pair: pair[0]
-        )
+    def _attached(self, server: str) -> dict[str, VolumeRow]:
+        """A server's volumes by device, in order."""
+        found = ((each, row) for row in self._volumes if (each := row["attachment"]) and each["server_id"] == server)
+        own = ((each["device"] or "", row) for each, row in found if "status" not in each)  # those of Nova's
+        return dict(sorted(own, key=itemgetter(0)))
 
-    def attach(self, id: str, server: str, *, tag: str | None = None) -> VolumeRow:
-        """Attach a volume that is available to a server, at the first free device. Raises a `Fault`."""
-        taken = {device for device, _ in self._attached(server)}
-        device = next((each for each in DEVICES if each not in taken), None)
+    def attach(self, id: str, server: str, *, tag: str | None = None, root: bool = False) -> VolumeRow:
+        """Attach a volume that is available to a server: as its disk, or at the first free device. Raises a `Fault`."""
+        taken = self._attached(server)
+        device = ROOT if root else next((each for each in DEVICES if each not in taken), None)
         if device is None:
             raise Fault(403, f"The maximum allowed number of volumes ({len(DEVICES)}) of server {server} is reached.")
         attachment: Attachment = {
@@ -60,7 +58,7 @@ class Mounts:
         }
         try:
             with self._site.store.transaction():
-                row = self.volumes.update(id, status="in-use", attachment=attachment, tag=tag, updated_at=moment())
+                row = self._volumes.update(id, status="in-use", attachment=attachment, tag=tag, updated_at=moment())
                 self.plug(server)
         except OSError as error:
             raise Fault(500, f"The volume cannot be put into the instance's directory: {error}.") from error
@@ -69,16 +67,18 @@ class Mounts:
 
     def detach(self, id: str) -> None:
         """Detach a volume: it is gone from the instance at once; files that are open there stay open."""
-        attachment = self.volumes[id]["attachment"]
+        attachment = self._volumes[id]["attachment"]
         assert attachment is not None
-        self.volumes.update(id, status="available", attachment=None, updated_at=moment())
+        assert attachment["server_id"] is not None
+        assert attachment["device"] is not None
+        self._volumes.update(id, status="available", attachment=None, updated_at=moment())
         self.plug(attachment["server_id"])
         self._tell(attachment["server_id"], f"virtio_blk: {attachment['device'][5:]} is detached")
 
     def release(self, server: str) -> None:
         """A server is deleted: its volumes are available again, whole as they were."""
         for row in self.of(server):
-            self.volumes.update(row["id"], status="available", attachment=None, updated_at=moment())
+            self._volumes.update(row["id"], status="available", attachment=None, updated_at=moment())
 
     def plug(self, server: str) -> None:
         """Make the links in an instance's directory what its attachments are. Raises OSError."""
@@ -86,7 +86,10 @@ class Mounts:
         if not place.parent.is_dir():
             return  # it will boot first
         place.mkdir(mode=0o700, exist_ok=True)
-        wanted = {device[5:]: f"../../../volumes/{row['id']}" for device, row in self._attached(server)}
+        wanted = {device[5:]: f"../../../volumes/{row['id']}" for device, row in self._attached(server).items()}
+        wanted.pop(ROOT[5:], None)
+        if os.path.lexists(place.with_name(RESCUED)):
+            wanted[RESCUED] = f"../{RESCUED}"
         for link in place.iterdir():
             if link.is_symlink() and (link.name not in wanted or str(link.readlink()) != wanted[link.name]):
                 link.unlink()
@@ -104,7 +107,7 @@ class Mounts:
                 "path": str(self._path(server, device)),
                 "tags": [row["tag"]] if row["tag"] else [],
             }
-            for device, row in self._attached(server)
+            for device, row in self._attached(server).items()
         ]
 
     def _place(self, server: str) -> Path:
@@ -112,6 +115,3 @@ class Mounts:
 
     def _path(self, server: str, device: str) -> Path:
         return self._place(server) / device.removeprefix("/dev/")
-
-    def _tell(self, server: str, line: str) -> None:
-        self._console(server, line)

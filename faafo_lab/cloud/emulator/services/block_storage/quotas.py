@@ -5,30 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from faafo_lab.cloud.emulator.common.quotas import Over, Quotas
+from faafo_lab.cloud.emulator.common.quotas import Over
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Store
-from faafo_lab.cloud.emulator.services.block_storage.base import forbidden, truth
+from faafo_lab.cloud.emulator.services.block_storage.stock import Part
+from faafo_lab.cloud.emulator.services.block_storage.words import forbidden, truth
 
 QUOTAS = {
     "volumes": 10,
     "snapshots": 10,
     "gigabytes": 1000,  # of volumes and snapshots together
     "per_volume_gigabytes": -1,
-    "backups": 0,  # there are none of these two
-    "backup_gigabytes": 0,
-    "groups": 0,
+    "backups": 10,
+    "backup_gigabytes": 1000,
+    "groups": 0,  # there are none
 }
 
 
 def used(store: Store) -> Callable[[str, str], int]:
     """Says how much a project has of what a quota names."""
-    volumes, snapshots = store.table("volume"), store.table("volume_snapshot")
+    volumes, snapshots, backups = (store.table(kind) for kind in ("volume", "volume_snapshot", "volume_backup"))
+    counted = {
+        "volumes": (volumes,),
+        "snapshots": (snapshots,),
+        "gigabytes": (volumes, snapshots),
+        **dict.fromkeys(("backups", "backup_gigabytes"), (backups,)),
+    }
 
     def count(project: str, name: str) -> int:
-        tables = {"volumes": (volumes,), "snapshots": (snapshots,), "gigabytes": (volumes, snapshots)}.get(name, ())
-        rows = [row for table in tables for row in table.where(project_id=project)]
-        return sum(row["size"] for row in rows) if name == "gigabytes" else len(rows)
+        rows = [row for table in counted.get(name, ()) for row in table.where(project_id=project)]
+        return sum(row["size"] for row in rows) if name.endswith("gigabytes") else len(rows)
 
     return count
 
@@ -36,12 +42,12 @@ def used(store: Store) -> Callable[[str, str], int]:
 def refusal(overs: Sequence[Over]) -> Fault:
     """The answer to a claim, by the first limit that it exceeds."""
     over = overs[0]
+    consumed = f"quota. Requested {over.wanted}G, quota is {over.limit}G and {over.used}G has been consumed."
     match over.name:
         case "gigabytes":
-            why = (
-                "VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes quota. "
-                f"Requested {over.wanted}G, quota is {over.limit}G and {over.used}G has been consumed."
-            )
+            why = f"VolumeSizeExceedsAvailableQuota: Requested volume or snapshot exceeds allowed gigabytes {consumed}"
+        case "backup_gigabytes":
+            why = f"VolumeBackupSizeExceedsAvailableQuota: Requested backup exceeds allowed Backup gigabytes {consumed}"
         case "per_volume_gigabytes":
             why = (
                 f"VolumeSizeExceedsLimit: Requested volume size {over.wanted}G is larger than maximum allowed limit "
@@ -53,11 +59,8 @@ def refusal(overs: Sequence[Over]) -> Fault:
     return Fault(413, why, headers={"Retry-After": "0"})
 
 
-class QuotaSets:
+class QuotaSets(Part):
     """What a project may have, and has."""
-
-    def __init__(self, quotas: Quotas) -> None:
-        self._quotas = quotas
 
     @route("GET", "/v3/{project}/limits")
     def limits(self, request: Request) -> JSON:
@@ -78,7 +81,7 @@ class QuotaSets:
         if id != request.project:
             raise forbidden("volume_extension:quotas:show")
         limits: dict[str, Any] = self._quotas.limits()
-        if request.one("usage") is not None and truth(request.one("usage"), "usage"):
+        if truth(request.one("usage"), "usage"):
             limits = self._quotas.usage(id, "in_use")
         return {"quota_set": {"id": id, **limits}}
 

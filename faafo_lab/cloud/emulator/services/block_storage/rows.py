@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 
 class Attachment(TypedDict):
     """Where a volume is."""
 
     attachment_id: str
-    server_id: str
-    host_name: None
-    device: str
+    server_id: str | None
+    host_name: str | None
+    device: str | None
     attached_at: str
+    status: NotRequired[str]  # reserved, attaching or attached, of one that Cinder's own API made; Nova's have none
+    mode: NotRequired[str]  # rw, ro or null
 
 
 class SnapshotRow(TypedDict):
@@ -20,6 +22,7 @@ class SnapshotRow(TypedDict):
 
     id: str
     project_id: str
+    user_id: NotRequired[str]
     volume_id: str
     name: str | None
     description: str | None
@@ -53,5 +56,6 @@ class VolumeRow(TypedDict):
     attachment: Attachment | None
     tag: str | None
     uploading: str | None  # the image that it becomes
+    renewal: NotRequired[dict[str, str] | None]  # what its content is replaced by: {"snapshot_id": …}
     created_at: str
     updated_at: str

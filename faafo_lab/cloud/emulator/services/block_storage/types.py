@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
-
-from faafo_lab.cloud.emulator.common.names import id_of
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
-from faafo_lab.cloud.emulator.services.block_storage.base import ZONE, forbidden
+from faafo_lab.cloud.emulator.services.block_storage import versions
+from faafo_lab.cloud.emulator.services.block_storage.base import TYPE, TYPE_ID, ZONE
+from faafo_lab.cloud.emulator.services.block_storage.stock import Part
+from faafo_lab.cloud.emulator.services.block_storage.words import forbidden
 
-TYPE = "__DEFAULT__"  # as Cinder calls it where nobody has made another
-TYPE_ID = str(uuid.UUID(id_of("volume_type", TYPE)))
 EXTENSIONS = {  # those that are here, by alias; hosts and services are an administrator's
+    "backups": "Backups",
     "os-availability-zone": "AvailabilityZones",
     "os-hosts": "Hosts",
     "os-quota-sets": "Quotas",
@@ -19,12 +18,13 @@ EXTENSIONS = {  # those that are here, by alias; hosts and services are an admin
     "os-used-limits": "UsedLimits",
     "os-vol-tenant-attr": "VolumeTenantAttribute",
     "os-volume-actions": "VolumeActions",
+    "os-volume-transfer": "VolumeTransfer",
     "os-extended-snapshot-attributes": "ExtendedSnapshotAttributes",
     "os-vol-image-meta": "VolumeImageMetadata",
 }
 
 
-class Types:
+class Types(Part):
     """What volumes are made of."""
 
     def _type(self) -> JSON:
@@ -63,9 +63,30 @@ class Types:
         ]
         return {"extensions": views}
 
+    @route("GET", "/v3/{project}/types/{id}/extra_specs")
+    def extra_specs(self, request: Request, id: str) -> JSON:
+        """What an ordinary user may see of the volume type's extra specs."""
+        return {"extra_specs": self.type_(request, id)["volume_type"]["extra_specs"]}
+
+    @route("POST", "/v3/{project}/groups", versions=versions.GROUPS)
+    @route("POST", "/v3/{project}/group_snapshots", versions=versions.GROUP_SNAPSHOTS)
+    def create_group(self, request: Request) -> JSON:
+        """There are no groups of volumes: a project may have 0 of them."""
+        self._quotas.claim(request.project, {"groups": 1})
+        raise forbidden("group:create")
+
     @route("POST", "/v3/{project}/types")
+    @route("POST", "/v3/{project}/consistencygroups")
+    @route("GET", "/v3/{project}/qos-specs")
+    @route("GET", "/v3/{project}/scheduler-stats/get_pools")
     @route("GET", "/v3/{project}/os-hosts")
     @route("GET", "/v3/{project}/os-services")
-    def infrastructure(self, request: Request) -> JSON:
-        """What only an administrator may see or make."""
+    @route("GET", "/v3/{project}/clusters")
+    @route("GET", "/v3/{project}/manageable_volumes")
+    @route("GET", "/v3/{project}/manageable_snapshots")
+    @route("POST", "/v3/{project}/group_types", versions=versions.GROUP_TYPES)
+    @route("GET", "/v3/{project}/default-types", versions=versions.DEFAULT_TYPES)
+    @route("PUT", "/v3/{project}/default-types/{id}", versions=versions.DEFAULT_TYPES)
+    def infrastructure(self, request: Request, id: str = "") -> JSON:
+        """What only an administrator may see or make, and groups, which nobody may."""
         raise forbidden("volume_extension:" + request.path.rsplit("/", 1)[-1])

@@ -1,10 +1,10 @@
-"""Compute (Nova 2.1 to 2.60): the service, which puts its parts together; its words, zones and extensions."""
+"""Compute (Nova 2.1 to 2.93): the service, which puts its parts together; its words, zones and extensions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Found, Request, Service, nova_error, route
@@ -13,23 +13,19 @@ from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
 from faafo_lab.cloud.emulator.machinery.metadata.api import Node
 from faafo_lab.cloud.emulator.services.block_storage.api import Volume
 from faafo_lab.cloud.emulator.services.compute import states, versions
-from faafo_lab.cloud.emulator.services.compute.actions import Actions, SmallActions
+from faafo_lab.cloud.emulator.services.compute.actions import Actions, InstanceActions, Rebuilding, SmallActions
 from faafo_lab.cloud.emulator.services.compute.attachments import Attachments
-from faafo_lab.cloud.emulator.services.compute.base import PREFIX, Links
+from faafo_lab.cloud.emulator.services.compute.base import PREFIX, check_query, denied
 from faafo_lab.cloud.emulator.services.compute.flavors import Flavors
-from faafo_lab.cloud.emulator.services.compute.image_proxies import ImageProxies
-from faafo_lab.cloud.emulator.services.compute.instance_actions import InstanceActions
 from faafo_lab.cloud.emulator.services.compute.interfaces import Interfaces
-from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
-from faafo_lab.cloud.emulator.services.compute.network_proxies import NetworkProxies
+from faafo_lab.cloud.emulator.services.compute.keypairs import UserKeys
+from faafo_lab.cloud.emulator.services.compute.proxies import Proxies
 from faafo_lab.cloud.emulator.services.compute.quotas import QUOTAS, QuotaSets, refusal, used
-from faafo_lab.cloud.emulator.services.compute.rebuilding import Rebuilding
-from faafo_lab.cloud.emulator.services.compute.server_groups import ServerGroups, ServerTags
-from faafo_lab.cloud.emulator.services.compute.server_metadata import ServerMetadata
+from faafo_lab.cloud.emulator.services.compute.server_groups import ServerGroups
+from faafo_lab.cloud.emulator.services.compute.server_metadata import ServerMetadata, ServerTags
 from faafo_lab.cloud.emulator.services.compute.servers import Servers
 from faafo_lab.cloud.emulator.services.compute.snapshots import Snapshots
-from faafo_lab.cloud.emulator.services.compute.user_keys import UserKeys
-from faafo_lab.cloud.emulator.services.compute.wanted import Wanted
+from faafo_lab.cloud.emulator.services.compute.usage import Usage
 from faafo_lab.cloud.emulator.services.image.api import Image
 from faafo_lab.cloud.emulator.services.network.api import Network
 from faafo_lab.cloud.emulator.site import Site
@@ -41,7 +37,7 @@ class Compute(Service):
     prefix, type, name, endpoint = PREFIX, "compute", "nova", "/v2.1"
     PARTS = (
         *(Servers, ServerMetadata, ServerTags, Actions, SmallActions, Interfaces, Attachments, InstanceActions),
-        *(Flavors, UserKeys, ServerGroups, QuotaSets, NetworkProxies, ImageProxies),
+        *(Flavors, UserKeys, ServerGroups, QuotaSets, Usage, Proxies),
     )
     QUOTAS = QUOTAS
     ADDRESSES: ClassVar[Mapping[str, tuple[str, ...]]] = {"server": ("networks", "access_ipv4")}
@@ -50,26 +46,15 @@ class Compute(Service):
         self, site: Site, tokens: Tokens, network: Network, images: Image, volumes: Volume, hypervisor: Hypervisor
     ) -> None:
         super().__init__(site, tokens)
-        self.life = life = Lifecycle(site, network, images, volumes.mounts, hypervisor)
-        self._hypervisor = hypervisor
         quotas = Quotas(site, QUOTAS, refusal, used(site.store))
-        links, wanted = Links(site), Wanted(site.store, network, images, quotas.limit)
-        self.quota_sets = QuotaSets(quotas)
-        self.servers = servers = Servers(site, links, life, network, volumes.mounts, wanted, quotas)
-        self.metadata = ServerMetadata(servers, quotas.limit)
-        self.tags = ServerTags(links, servers)
-        self.small = SmallActions(servers, life)
-        self.interfaces = Interfaces(servers, life, network, wanted)
-        rebuilding = Rebuilding(links, servers, life, images, wanted, quotas)
-        snapshots = Snapshots(life, images, hypervisor, wanted)
-        self.actions = Actions(servers, life, self.small, self.interfaces, rebuilding, snapshots)
-        self.attachments = Attachments(links, servers, volumes)
-        self.instance_actions = InstanceActions(links, life)
-        self.flavors = Flavors(links)
-        self.keys = UserKeys(site.store, links, quotas.limit)
-        self.groups = ServerGroups(site.store, quotas.limit)
-        self.network_proxies = NetworkProxies(servers, network)
-        self.image_proxies = ImageProxies(links, images, volumes)
+        self.servers = servers = Servers(site, network, images, volumes, hypervisor, quotas)
+        self.life = servers.life
+        self.quota_sets, self.flavors = QuotaSets(quotas), Flavors(servers.links)
+        self.small, self.interfaces, self.attachments = SmallActions(servers), Interfaces(servers), Attachments(servers)
+        self.actions = Actions(servers, self.small, self.interfaces, Rebuilding(servers), Snapshots(servers))
+        self.metadata, self.tags, self.groups = ServerMetadata(servers), ServerTags(servers), ServerGroups(servers)
+        self.instance_actions, self.keys, self.proxies = InstanceActions(servers), UserKeys(servers), Proxies(servers)
+        self.usage = Usage(servers)
         self.store.watch({"server"}, network.changed)
 
     def setup(self) -> None:
@@ -90,7 +75,7 @@ class Compute(Service):
     def sockets(self, id: str) -> Path | None:
         """Where the ports of an instance are; None where there is nothing to connect to."""
         row = self.life.servers.get(id)
-        return self._hypervisor.ports_dir(id) if row is not None and row["vm_state"] in states.CONNECTED else None
+        return self.life.hypervisor.ports_dir(id) if row is not None and row["vm_state"] in states.CONNECTED else None
 
     # Words and versions
 
@@ -109,11 +94,19 @@ class Compute(Service):
             "X-Compute-Request-Id": request.id,
         }
 
+    def no_method(self, request: Request) -> NoReturn:
+        """A collection is not deleted: as in Nova, an id is missing."""
+        if request.method == "DELETE":
+            self.no_resource(request)
+        super().no_method(request)
+
     def negotiate(self, request: Request) -> None:
         """The microversion that the headers ask for. Raises a 400 or 406 `Fault`."""
         request.version = versions.OLDEST
         if not _is_old(request.path):
             request.version = versions.asked(request.headers)
+        if request.version in versions.STRICT and request.method == "GET":
+            check_query(request)
 
     def find(self, method: str, path: str) -> Found:
         """Nova's old v2 has the same operations, without microversions."""
@@ -129,10 +122,8 @@ class Compute(Service):
             "links": [{"rel": "self", "href": f"{self.url}/v2.1/"}],
         }
 
-    @route("GET", "/", open=True)
-    def versions(self, request: Request) -> JSON:
-        """Which versions there are."""
-        old = {
+    def _old_version(self) -> JSON:
+        return {
             "id": "v2.0",
             "status": "SUPPORTED",
             "version": "",
@@ -140,13 +131,18 @@ class Compute(Service):
             "updated": "2011-01-21T11:33:21Z",
             "links": [{"rel": "self", "href": f"{self.url}/v2/"}],
         }
-        return {"versions": [old, self._version()]}
+
+    @route("GET", "/", open=True)
+    def versions(self, request: Request) -> JSON:
+        """Which versions there are."""
+        return {"versions": [self._old_version(), self._version()]}
 
     @route("GET", "/v2.1", open=True)
     def version(self, request: Request) -> JSON:
-        """The version that there is."""
-        media = [{"base": "application/json", "type": "application/vnd.openstack.compute+json;version=2.1"}]
-        return {"version": {**self._version(), "media-types": media}}
+        """The version that the path names."""
+        found = self._old_version() if _is_old(request.path) else self._version()
+        kind = f"application/vnd.openstack.compute+json;version={found['id'][1:]}"
+        return {"version": {**found, "media-types": [{"base": "application/json", "type": kind}]}}
 
     # What the cloud is made of
 
@@ -156,19 +152,21 @@ class Compute(Service):
         return {"availabilityZoneInfo": [{"zoneName": "nova", "zoneState": {"available": True}, "hosts": None}]}
 
     @route("GET", "/v2.1/os-availability-zone/detail")
-    def zones_detail(self, request: Request) -> JSON:
-        """The zone's hosts, which only an administrator may see."""
-        raise Fault(403, "Policy doesn't allow os_compute_api:os-availability-zone:detail to be performed.")
-
     @route("GET", "/v2.1/os-aggregates")
     @route("GET", "/v2.1/os-hypervisors")
     @route("GET", "/v2.1/os-hypervisors/detail")
     @route("GET", "/v2.1/os-services")
+    @route("GET", "/v2.1/os-migrations")
+    @route("POST", "/v2.1/os-aggregates")
+    @route("POST", "/v2.1/flavors")
     def machines(self, request: Request) -> JSON:
-        """What the cloud is made of, which only an administrator may see."""
+        """What the cloud is made of, which only an administrator may see and change."""
         kind, _, detail = request.path.split("/", 2)[2].partition("/")
-        rule = "index" if kind == "os-aggregates" else "list-detail" if detail else "list"
-        raise Fault(403, f"Policy doesn't allow os_compute_api:{kind}:{rule} to be performed.")
+        rules = {"os-availability-zone": "detail", "os-aggregates": "index", "os-migrations": "index"}
+        rule = rules.get(kind, "list-detail" if detail else "list")
+        if request.method == "POST":
+            kind, rule = kind.replace("flavors", "os-flavor-manage"), "create"
+        raise denied(f"os_compute_api:{kind}:{rule}")
 
     @route("GET", "/v2.1/extensions")
     def extensions(self, request: Request) -> JSON:
@@ -181,6 +179,8 @@ class Compute(Service):
             "FloatingIpPools": "os-floating-ip-pools",
             "ServerGroups": "os-server-groups",
             "InstanceActions": "os-instance-actions",
+            "SimpleTenantUsage": "os-simple-tenant-usage",
+            "ImageSize": "image-size",
         }
         return {
             "extensions": [

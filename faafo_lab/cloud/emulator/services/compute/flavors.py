@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
 from faafo_lab.cloud.emulator.services.compute import versions
@@ -44,6 +44,15 @@ FLAVORS = {
     )
 }
 
+SORT_KEYS = {
+    "flavorid": "id",
+    "name": "name",
+    "memory_mb": "ram_mb",
+    "root_gb": "disk_gb",
+    "vcpus": "vcpus",
+    "id": "id",
+}
+
 
 class Flavors:
     """The operations on flavors."""
@@ -57,7 +66,7 @@ class Flavors:
             "name": flavor.name,
             "ram": flavor.ram_mb,
             "disk": flavor.disk_gb,
-            "swap": "",
+            "swap": 0 if request.version in versions.STRICT else "",
             "OS-FLV-EXT-DATA:ephemeral": 0,
             "OS-FLV-DISABLED:disabled": False,
             "vcpus": flavor.vcpus,
@@ -65,25 +74,24 @@ class Flavors:
             "rxtx_factor": 1.0,
             "links": self._links.of("flavors", flavor.id),
         }
-        return {**view, "description": None} if request.version in versions.FLAVOR_DESCRIPTION else view
-
-    def _flavors(self, request: Request) -> tuple[Sequence[Flavor], JSON]:
-        ram, disk = number(request, "minRam") or 0, number(request, "minDisk") or 0
-        found = [each for each in FLAVORS.values() if each.ram_mb >= ram and each.disk_gb >= disk]
-        return self._links.page(request, found, lambda each: each.id, "flavors_links")
+        view |= {"description": None} if request.version in versions.FLAVOR_DESCRIPTION else {}
+        return {**view, "extra_specs": flavor.extra_specs} if request.version in versions.FLAVOR_SPECS else view
 
     @route("GET", "/v2.1/flavors")
-    def flavors(self, request: Request) -> JSON:
-        """List flavors."""
-        page, more = self._flavors(request)
-        views = [{"id": each.id, "name": each.name, "links": self._links.of("flavors", each.id)} for each in page]
-        return {"flavors": views, **more}
-
     @route("GET", "/v2.1/flavors/detail")
-    def flavors_detail(self, request: Request) -> JSON:
-        """List flavors, with everything."""
-        page, more = self._flavors(request)
-        return {"flavors": [self._flavor_view(request, each) for each in page], **more}
+    def flavors(self, request: Request) -> JSON:
+        """List flavors: their names, or (detail) with everything."""
+        ram, disk = number(request, "minRam") or 0, number(request, "minDisk") or 0
+        found = [each for each in FLAVORS.values() if each.ram_mb >= ram and each.disk_gb >= disk]
+        key, direction = request.one("sort_key") or "flavorid", request.one("sort_dir") or "asc"
+        if key not in SORT_KEYS or direction not in ("asc", "desc"):
+            raise Fault(400, f"Flavors are not sorted by {key} {direction}.")
+        found.sort(key=attrgetter(SORT_KEYS[key]), reverse=direction == "desc")
+        page, more = self._links.page(request, found, lambda each: each.id, "flavors_links")
+        views = [self._flavor_view(request, each) for each in page]
+        if not request.path.endswith("/detail"):
+            views = [{name: view[name] for name in ("id", "name", "links")} for view in views]
+        return {"flavors": views, **more}
 
     def _flavor(self, id: str) -> Flavor:
         if id not in FLAVORS:

@@ -49,6 +49,12 @@ class History:
         }
         self._actions.put({"id": server, "actions": [*self.of(server), record][-ACTIONS_MAX:]})
 
+    def done(self, request: Request, server: str, action: Action) -> None:
+        """Keep that a client has asked for this, and that it is done."""
+        with self._store.transaction():
+            self.begin(request, server, action)
+            self.end(server, request.id, "Success")
+
     def open(self, server: str) -> str | None:
         """The newest action's request id, where its event has not ended: that action runs next."""
         last = next(reversed(self.of(server)), None)
@@ -95,9 +101,9 @@ class History:
                     self._deleted.delete(row["id"])
                     self._actions.delete(row["id"])
 
-    def deleted(self, project: str) -> list[ServerRow]:
-        """The project's deleted servers, as far as they are remembered."""
-        return self._deleted.where(project_id=project)
+    def deleted(self) -> list[ServerRow]:
+        """Deleted servers, as far as they are remembered."""
+        return list(self._deleted)
 
     def was(self, server: str) -> ServerRow | None:
         """A deleted server's row."""

@@ -7,67 +7,56 @@ from __future__ import annotations
 
 from typing import Any
 
+from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.actions import action
 from faafo_lab.cloud.emulator.common.schema import UUID
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, now, route
 from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.compute import states, versions
+from faafo_lab.cloud.emulator.services.compute import forms, states, versions
 from faafo_lab.cloud.emulator.services.compute.base import form, only
-from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
-from faafo_lab.cloud.emulator.services.compute.servers import Servers
-from faafo_lab.cloud.emulator.services.compute.wanted import Wanted
-from faafo_lab.cloud.emulator.services.network.api import Network
+from faafo_lab.cloud.emulator.services.compute.servers import Part
 
 FIXED_IP = only({"ip_address": {"type": "string", "pattern": r"^[0-9.]{7,15}$"}}, ["ip_address"])
-ATTACH = form(
-    "interfaceAttachment",
-    only(
-        {
-            "net_id": {"type": "string", "pattern": UUID},
-            "port_id": {"type": "string", "pattern": UUID},
-            "fixed_ips": {"type": "array", "minItems": 1, "maxItems": 1, "items": FIXED_IP},
-        }
-    ),
-)
+ATTACH: JSON = {
+    "net_id": {"type": "string", "pattern": UUID},
+    "port_id": {"type": "string", "pattern": UUID},
+    "fixed_ips": {"type": "array", "minItems": 1, "maxItems": 1, "items": FIXED_IP},
+}
+GROUP = only({"name": forms.TEXT}, ["name"])
+FLOATING = only({"address": forms.IPV4, "fixed_address": forms.IPV4}, ["address"])
 
 
-class Interfaces:
+class Interfaces(Part):
     """A server's ports, with their security groups and floating IPs."""
-
-    def __init__(self, servers: Servers, life: Lifecycle, network: Network, wanted: Wanted) -> None:
-        self._servers, self._life, self._network, self._wanted = servers, life, network, wanted
 
     @route("GET", "/v2.1/servers/{id}/os-interface")
     def interfaces(self, request: Request, id: str) -> JSON:
         """A server's ports."""
         self._servers.find(request, id)
-        return {"interfaceAttachments": [_view(port) for port in self._network.ports_of(id)]}
+        return {"interfaceAttachments": [_view(request, port) for port in self._network.ports_of(id)]}
 
     @route("GET", "/v2.1/servers/{id}/os-interface/{port}")
     def interface(self, request: Request, id: str, port: str) -> JSON:
         """One of a server's ports."""
         self._servers.find(request, id)
-        return {"interfaceAttachment": _view(self._port(id, port))}
+        return {"interfaceAttachment": _view(request, self._port(id, port))}
 
     @route("POST", "/v2.1/servers/{id}/os-interface")
     def attach_interface(self, request: Request, id: str) -> JSON:
         """Give a server a port: one that is there, or a new one on a network."""
         row = self._servers.find(request, id)
-        wanted = request.parse(ATTACH)["interfaceAttachment"]
+        tag = {"tag": forms.TAG} if request.version in versions.ATTACHED_TAGS else {}
+        wanted = request.parse(form("interfaceAttachment", only({**ATTACH, **tag})))["interfaceAttachment"]
         if "net_id" in wanted and "port_id" in wanted:
             raise Fault(400, "Must not input both network_id and port_id")
         if "fixed_ips" in wanted and "net_id" not in wanted:
             raise Fault(400, "Must input network_id when request IP address")
         states.ATTACH_PORT.check(row)
-        if "port_id" in wanted:
-            asked = {"port": wanted["port_id"]}
-        elif "net_id" in wanted:
-            asked = {"uuid": wanted["net_id"]}
-            if "fixed_ips" in wanted:
-                asked["fixed_ip"] = wanted["fixed_ips"][0]["ip_address"]
-        else:
-            asked = {}
+        names = {"port": "port_id", "uuid": "net_id", "tag": "tag"}
+        asked = {theirs: wanted[ours] for theirs, ours in names.items() if ours in wanted}
+        if "fixed_ips" in wanted:
+            asked["fixed_ip"] = wanted["fixed_ips"][0]["ip_address"]
         networks = self._wanted.networks(request, {"networks": [asked] if asked else []}, 1)
         if not networks:
             raise Fault(400, "No network to attach to: the project has none with a subnet.")
@@ -76,10 +65,10 @@ class Interfaces:
                 port = self._life.connect(row, networks[0])
                 brought = networks if "port" in networks[0] else []
                 self._servers.table.update(id, networks=[*row["networks"], *brought], updated=now())
-                self._life.history.begin(request, id, states.ATTACH_PORT)
+                self._life.history.done(request, id, states.ATTACH_PORT)
         except Fault as fault:
             raise Fault(403 if fault.type == "OverQuota" else 400, fault.message) from None
-        return {"interfaceAttachment": _view(port)}
+        return {"interfaceAttachment": _view(request, port)}
 
     @route("DELETE", "/v2.1/servers/{id}/os-interface/{port}")
     def detach_interface(self, request: Request, id: str, port: str) -> Answer:
@@ -91,7 +80,7 @@ class Interfaces:
             self._life.disconnect(row, found)
             kept = [each for each in row["networks"] if each.get("port") != port]
             self._servers.table.update(id, networks=kept, updated=now())
-            self._life.history.begin(request, id, states.DETACH_PORT)
+            self._life.history.done(request, id, states.DETACH_PORT)
         return Answer(202)
 
     def _port(self, server: str, id: str) -> Row:
@@ -103,12 +92,10 @@ class Interfaces:
     # Security groups
 
     def _named_group(self, request: Request, value: Any) -> Row:
-        name = value.get("name") if isinstance(value, dict) else None
-        if not isinstance(name, str) or not name.strip():
-            raise Fault(400, "Missing parameter dict: the security group's name is required.")
-        group = self._wanted.group(request.project, name)
+        schema.check(value, GROUP)
+        group = self._wanted.group(request.project, value["name"])
         if group is None:
-            raise Fault(404, f"Security group {name} not found for project {request.project}.")
+            raise Fault(404, f"Security group {value['name']} not found for project {request.project}.")
         return group
 
     @action("addSecurityGroup")
@@ -135,11 +122,9 @@ class Interfaces:
     # Floating IPs, until 2.43
 
     def _floating(self, request: Request, value: Any) -> Row:
-        address = value.get("address") if isinstance(value, dict) else None
-        if not isinstance(address, str):
-            raise Fault(400, "Invalid input for field/attribute address: an IPv4 address is required.")
+        schema.check(value, FLOATING)
         table = self._network.floating_ips.table
-        found = table.where(project_id=request.project, floating_ip_address=address)
+        found = table.where(project_id=request.project, floating_ip_address=value["address"])
         if not found:
             raise Fault(404, "floating IP not found")
         return found[0]
@@ -177,8 +162,10 @@ class Interfaces:
             raise Fault(fault.status if fault.status in (403, 404) else 400, fault.message) from None
 
 
-def _view(port: Row) -> JSON:
+def _view(request: Request, port: Row) -> JSON:
+    tag = {"tag": port.get("device_tag")} if request.version in versions.SHOWN_TAGS else {}
     return {
+        **tag,
         "net_id": port["network_id"],
         "port_id": port["id"],
         "mac_addr": port["mac_address"],

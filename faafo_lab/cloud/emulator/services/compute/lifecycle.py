@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import shutil
-import time
+import os
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -14,8 +13,10 @@ from typing import Any
 
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, now
 from faafo_lab.cloud.emulator.common.store import Row, Table
-from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor
-from faafo_lab.cloud.emulator.services.block_storage.mounts import Mounts
+from faafo_lab.cloud.emulator.machinery.hypervisor.client import Hypervisor, HypervisorError
+from faafo_lab.cloud.emulator.services.block_storage import files
+from faafo_lab.cloud.emulator.services.block_storage.api import Volume
+from faafo_lab.cloud.emulator.services.block_storage.rows import VolumeRow
 from faafo_lab.cloud.emulator.services.compute import states
 from faafo_lab.cloud.emulator.services.compute.guests import Guests
 from faafo_lab.cloud.emulator.services.compute.history import History
@@ -29,6 +30,7 @@ from faafo_lab.cloud.emulator.site import Site
 log = logging.getLogger(__name__)
 
 BOOTS_AT_ONCE = 8
+LOOK_SECONDS = 0.05  # between two looks whether a volume is filled
 STOP_GRACE_SECONDS = 10.0  # a service's time to end by itself at a stop or a soft reboot
 CLOSE_GRACE_SECONDS = 3.0  # the same, when the whole cloud stops
 Changes = dict[str, Any]  # of a server's row
@@ -38,13 +40,13 @@ IS_OFF: Changes = {"vm_state": states.OFF.vm_state, "power_state": states.OFF.po
 class Lifecycle:
     """All servers' lives."""
 
-    def __init__(self, site: Site, network: Network, images: Image, mounts: Mounts, hypervisor: Hypervisor) -> None:
+    def __init__(self, site: Site, network: Network, images: Image, volumes: Volume, hypervisor: Hypervisor) -> None:
         self.servers: Table[ServerRow] = site.store.table("server")
         self.history = History(site.store)
         self.tasks = Tasks(self.history, self._fail)
-        self.guests = Guests(site, network, images, mounts, hypervisor)
-        self._site, self._network, self._images, self._mounts = site, network, images, mounts
-        self._hypervisor = hypervisor
+        self.guests = Guests(site, network, images, volumes.mounts, hypervisor)
+        self._site, self._network, self._images, self._volumes = site, network, images, volumes
+        self.hypervisor = hypervisor
         self._boots = asyncio.Semaphore(BOOTS_AT_ONCE)
         self._steps: dict[Action, Callable[[str], Awaitable[Changes | None]]] = {
             states.CREATE: self._build,
@@ -62,6 +64,11 @@ class Lifecycle:
             states.RESIZE: self._resize,
             states.FINISH_RESIZE: self._finish_resize,
             states.REVERT: self._revert,
+            states.RESCUE: self._rescue,
+            states.UNRESCUE: self._unrescue,
+            states.SHELVE: self._shelve,
+            states.OFFLOAD: self._clear,
+            states.UNSHELVE: self._unshelve,
         }
 
     # What a client asks for
@@ -75,25 +82,24 @@ class Lifecycle:
         """Note that a client has asked for an action that is allowed, change the row, and begin the `work` or steps."""
         self.history.begin(request, id, action)
         self._set(id, task_state=action.task, **changes)
-        self.tasks.begin(id, work or self._do(id, action))
+        self.tasks.begin(id, work or self.take(id, action))
 
     def build(self, id: str) -> None:
         """Build a new server."""
-        self.tasks.begin(id, self._do(id, states.CREATE))
+        self.tasks.begin(id, self.take(id, states.CREATE))
 
     def confirm(self, request: Request, row: ServerRow) -> None:
         """Forget the old flavor of a server that was resized. Raises a 409 `Fault`."""
         states.CONFIRM.check(row)
-        self.history.begin(request, row["id"], states.CONFIRM)
+        self.history.done(request, row["id"], states.CONFIRM)
         state = "active" if row["power_state"] == RUNNING else "stopped"
         self._set(row["id"], vm_state=state, old_flavor_id=None, old_vm_state=None)
-        self.history.end(row["id"], request.id, "Success")
 
     def delete(self, id: str) -> None:
         """Kill it and remove all that it had, whatever is being done with it; a snapshot that is being taken, too."""
         if self.servers[id]["task_state"] != states.DELETE.task:
             self._set(id, task_state=states.DELETE.task)
-            self.tasks.begin(id, self._do(id, states.DELETE), now=True)
+            self.tasks.begin(id, self.take(id, states.DELETE), now=True)
         self.forget_snapshot(id)
 
     def forget_snapshot(self, id: str) -> None:
@@ -103,15 +109,17 @@ class Lifecycle:
             return
         with self._site.store.transaction():
             self._images.discard(image)
-            task = None if row["task_state"] == states.SNAPSHOT.task else row["task_state"]
-            self.servers.update(id, task_state=task, snapshot_id=None)
+            off = IS_OFF if row["task_state"] == states.SHELVE.task else {}
+            task = None if row["task_state"] in states.PICTURES else row["task_state"]
+            self.servers.update(id, **off, task_state=task, snapshot_id=None)
 
     # A server's ports
 
     def connect(self, row: ServerRow, wanted: JSON) -> Row:
         """Give the server a port: one that it brings, or a new one. Raises a `Fault`."""
         network = self._network
-        owned = {"device_id": row["id"], "device_owner": "compute:nova", "status": "ACTIVE"}
+        owned = {"device_id": row["id"], "device_owner": "compute:nova", "status": "ACTIVE", "device_tag": None}
+        owned |= {"device_tag": wanted["tag"]} if "tag" in wanted else {}
         if port := network.ports.table.get(wanted.get("port")):
             return network.ports.touch(port["id"], **owned)
         if "port" in wanted:
@@ -125,7 +133,7 @@ class Lifecycle:
         """Take a port off the server: one that its owner made stays."""
         ports = self._network.ports
         if any(wanted.get("port") == port["id"] for wanted in row["networks"]):
-            ports.touch(port["id"], device_id="", device_owner="", status="DOWN")
+            ports.touch(port["id"], device_id="", device_owner="", device_tag=None, status="DOWN")
         else:
             ports.remove(port["id"])
 
@@ -134,7 +142,7 @@ class Lifecycle:
     def _set(self, id: str, **changes: Any) -> None:
         self.servers.update(id, **changes, updated=now())
 
-    async def _do(self, id: str, action: Action) -> None:
+    async def take(self, id: str, action: Action) -> None:
         """Take an action's steps; then the server is what the table says, but for what they say."""
         changes = await self._steps[action](id) or {}
         if id in self.servers:
@@ -154,41 +162,65 @@ class Lifecycle:
             self._find_host(row)
             self._set(id, task_state="networking")
             with self._site.store.transaction():
-                for wanted in row["networks"]:
+                for wanted in () if self._network.ports_of(id) else row["networks"]:  # it has all of them, or none
                     if "uuid" in wanted and self._network.networks.table[wanted["uuid"]]["router:external"]:
                         why = "Failed to allocate the network(s), not rescheduling."  # Nova's words: Neutron refuses
                         raise Fault(500, f"Build of instance {id} aborted: {why}")
-                    had = {port["network_id"] for port in self._network.ports_of(id)}
-                    if wanted.get("port", "") in self._network.ports.table or wanted.get("uuid") not in had:
-                        self.connect(row, wanted)
+                    self.connect(row, wanted)
+            self._set(id, task_state="block_device_mapping")
+            await self._attach(row)
             self._set(id, task_state="spawning")
             await self._clear(id)
             return await self._boot(id)
 
     def _find_host(self, row: ServerRow) -> None:
-        """There is one host: of a group that wants different ones it takes one server. Raises a `Fault`."""
+        """There is one host: of a group that wants different ones it takes one server, or what a rule says."""
         groups: Table[GroupRow] = self._site.store.table("server_group")
         group = groups.get(row.get("server_group_id"))
         if group is None or group["policy"] != "anti-affinity":
             return
-        for other in self.servers.where(server_group_id=group["id"]):
-            there = other["launched_at"] or other["task_state"] in ("networking", "spawning")
-            if there and other["id"] != row["id"]:
-                raise Fault(500, "No valid host was found. There are not enough hosts available.")
+        on_host = ("networking", "block_device_mapping", "spawning")
+        others = [each for each in self.servers.where(server_group_id=group["id"]) if each["id"] != row["id"]]
+        there = [each for each in others if each["launched_at"] or each["task_state"] in on_host]
+        if len(there) >= group.get("rules", {}).get("max_server_per_host", 1):
+            raise Fault(500, "No valid host was found. There are not enough hosts available.")
+
+    async def _attach(self, row: ServerRow) -> None:
+        """Attach the volumes that it boots with, as soon as they are filled. Raises a `Fault`."""
+        for each in row.get("volumes", []):
+            volume = await self._filled(each["id"])
+            if volume and volume["attachment"] and volume["attachment"]["server_id"] == row["id"]:
+                continue  # a build that was cut short had it
+            if not volume or volume["status"] != "available":
+                why = f"Volume {each['id']} is {volume['status'] if volume else 'gone'}."
+                raise Fault(500, f"Build of instance {row['id']} aborted: {why}")
+            self._volumes.mounts.attach(each["id"], row["id"], tag=each["tag"], root=each["root"])
+
+    async def _filled(self, id: str) -> VolumeRow | None:
+        """A volume, as soon as it has its content."""
+        table: Table[VolumeRow] = self._site.store.table("volume")
+        while (volume := table.get(id)) and volume["status"] in ("creating", "downloading"):
+            await asyncio.sleep(LOOK_SECONDS)
+        return volume
 
     async def _clear(self, id: str) -> None:
         """Remove the disk, or what a build that was cut short left of it."""
         directory = self.guests.directory(id)
         if directory.exists():
-            await self._hypervisor.kill(id)
-            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+            await self.hypervisor.kill(id)
+            await asyncio.to_thread(files.clear, directory)
 
     async def _boot(self, id: str) -> Changes:
         """Boot the server, new or not."""
         guest = self.guests.guest(self.servers[id])
         Path(guest.directory).mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._mounts.plug(id)
-        await self._hypervisor.boot(guest)
+        saved = os.path.lexists(self.guests.saved(id))  # then another disk is in its place
+        for each in self.servers[id].get("volumes", []):
+            if each["root"] and not saved:
+                with contextlib.suppress(FileExistsError):
+                    Path(guest.directory, "disk").symlink_to(f"../../volumes/{each['id']}")
+        self._volumes.mounts.plug(id)
+        await self.hypervisor.boot(guest)
         launched = self.servers[id]["launched_at"] or now()[:-1] + ".000000"
         return {"booted": True, "fault": None, "launched_at": launched}
 
@@ -198,7 +230,7 @@ class Lifecycle:
 
     async def _shutdown(self, id: str) -> None:
         """Its services get time to end."""
-        await self._hypervisor.shutdown(id, STOP_GRACE_SECONDS)
+        await self.hypervisor.shutdown(id, STOP_GRACE_SECONDS)
 
     async def _reboot(self, end: Callable[[str], Awaitable[None]], id: str) -> Changes:
         await end(id)
@@ -206,8 +238,13 @@ class Lifecycle:
 
     async def _rebuild(self, id: str) -> Changes:
         """Begin again with a new disk; what was off stays off."""
-        off = self.servers[id]["vm_state"] == "stopped"
+        row = self.servers[id]
+        off = row["vm_state"] == "stopped"
         await self._clear(id)
+        for each in row.get("volumes", []):
+            volume = await self._filled(each["id"]) if each["root"] else None
+            if volume and volume["status"] != "in-use":
+                raise Fault(500, f"Rebuild of instance {id} aborted: volume {each['id']} is {volume['status']}.")
         return IS_OFF if off else await self._boot(id)
 
     async def _resize(self, id: str) -> Changes:
@@ -232,11 +269,64 @@ class Lifecycle:
         was_active = row.get("old_vm_state") == "active"
         return {**(await self._boot(id) if was_active else IS_OFF), "old_vm_state": None}
 
-    async def _delete(self, id: str) -> None:
-        await self._hypervisor.kill(id)
-        await asyncio.to_thread(_remove, self.guests.directory(id))
-        self._mounts.release(id)
+    async def _rescue(self, id: str) -> Changes:
+        """Boot it from another image, with its own disk among its volumes."""
+        await self._shutdown(id)
+        saved = self.guests.saved(id)
+        if not os.path.lexists(saved):
+            (self.guests.directory(id) / "disk").rename(saved)
+        try:
+            changes = await self._boot(id)
+        except HypervisorError:
+            await self._restore_disk(id)
+            raise
+        self.hypervisor.console(id, "rescue: the server's own disk is $INSTANCE_VOLUMES/rescued")
+        return changes
+
+    async def _unrescue(self, id: str) -> Changes:
+        """Boot it from its own disk again."""
+        await self._shutdown(id)
+        await self._restore_disk(id)
+        return await self._boot(id)
+
+    async def _restore_disk(self, id: str) -> None:
+        """Put its own disk in place of the one that it is rescued with, which goes."""
+        disk, saved = self.guests.directory(id) / "disk", self.guests.saved(id)
+        if os.path.lexists(saved):
+            await asyncio.to_thread(files.clear, disk)
+            saved.rename(disk)
+        self._set(id, rescue_image_id=None)
+
+    async def halt(self, row: ServerRow) -> None:
+        """Shut it down before its disk becomes the image of a shelved server."""
+        if row["vm_state"] in ("paused", "suspended"):
+            await self.hypervisor.thaw(row["id"])
+        await self._shutdown(row["id"])
+        self._set(row["id"], power_state=SHUT_DOWN)
+
+    async def _shelve(self, id: str) -> None:
+        """Remove what it has on its host; an image has its disk by then, unless that is a volume."""
         row = self.servers[id]
+        await self.halt(row)
+        image = row.get("snapshot_id")
+        self._set(id, vm_state="shelved", task_state=states.OFFLOAD.task, shelved_image_id=image)
+        await self._clear(id)
+
+    async def _unshelve(self, id: str) -> Changes:
+        """Boot it from the image that has its disk, which goes then."""
+        changes = await self._again(id)
+        self._images.drop(self.servers[id].get("shelved_image_id"))
+        return {**changes, "shelved_image_id": None}
+
+    async def _delete(self, id: str) -> None:
+        await self.hypervisor.kill(id)
+        await asyncio.to_thread(files.remove, self.guests.directory(id))
+        row = self.servers[id]
+        self._images.drop(row.get("shelved_image_id"))
+        self._volumes.mounts.release(id)
+        for each in row.get("volumes", []):
+            if each["delete"]:
+                self._volumes.discard(each["id"])
         with self._site.store.transaction():
             for port in self._network.ports_of(id):
                 self.disconnect(row, port)
@@ -253,7 +343,7 @@ class Lifecycle:
         state = self.servers[id]["vm_state"] if id in self.servers else None
         if state in ("active", "paused", "suspended"):
             self._set(id, **IS_OFF)
-        elif state == "resized":
+        elif state in ("resized", "rescued"):
             self._set(id, power_state=SHUT_DOWN)
 
     # The cloud's own start and stop
@@ -266,7 +356,7 @@ class Lifecycle:
         """At the emulator's start: boot what was active, finish what was begun, remove what nobody has."""
         for directory in self.guests.directories.iterdir():
             if directory.name not in self.servers:
-                shutil.rmtree(directory, ignore_errors=True)
+                files.clear(directory)
         for id in [row["id"] for row in sorted(self.servers, key=lambda row: row["created"])]:
             self.forget_snapshot(id)
             action = states.at_start(self.servers[id])
@@ -274,23 +364,12 @@ class Lifecycle:
                 self._set(id, **IS_OFF, task_state=None)
             elif action is not None:
                 self._set(id, task_state=action.task, power_state=NO_STATE)
-                self.tasks.begin(id, self._do(id, action))
+                self.tasks.begin(id, self.take(id, action))
 
     async def close(self) -> None:
         """At the emulator's end: stop what is being done, and give the servers' services a little time."""
         await self.tasks.close()
         active = [row["id"] for row in self.servers if row["power_state"] == RUNNING]
         if active:
-            stops = (self._hypervisor.shutdown(id, CLOSE_GRACE_SECONDS) for id in active)
+            stops = (self.hypervisor.shutdown(id, CLOSE_GRACE_SECONDS) for id in active)
             await asyncio.gather(*stops, return_exceptions=True)
-
-
-def _remove(directory: Path) -> None:
-    """Remove a directory at once: moved out of the way first, so that a half-removed one is never used again.
-
-    It may not be there yet, or, where a build was to be begun anew, just be removed.
-    """
-    grave = directory.with_name(f"{directory.name}.deleted-{time.monotonic_ns()}")
-    with contextlib.suppress(FileNotFoundError):
-        directory.rename(grave)
-    shutil.rmtree(grave, ignore_errors=True)

@@ -8,6 +8,7 @@ from faafo_lab.cloud.emulator.common.quotas import Over, Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Store, Table
 from faafo_lab.cloud.emulator.services.compute import versions
+from faafo_lab.cloud.emulator.services.compute.base import denied
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS, Flavor
 from faafo_lab.cloud.emulator.services.compute.rows import GroupRow, ServerRow
 
@@ -118,7 +119,7 @@ class QuotaSets:
 
     def _own(self, request: Request, project: str) -> None:
         if project != request.project and not request.admin:
-            raise Fault(403, "Policy doesn't allow os_compute_api:os-quota-sets:show to be performed.")
+            raise denied("os_compute_api:os-quota-sets:show")
 
     @route("GET", "/v2.1/os-quota-sets/{project}")
     def quota(self, request: Request, project: str) -> JSON:

@@ -15,7 +15,8 @@ class ServerRow(TypedDict):
     user_id: str
     name: str
     description: NotRequired[str | None]
-    image_id: str
+    hostname: NotRequired[str]
+    image_id: str  # "" where it boots from a volume
     flavor_id: str
     key_name: str | None
     public_key: str | None
@@ -23,13 +24,14 @@ class ServerRow(TypedDict):
     metadata: dict[str, str]
     tags: NotRequired[list[str]]
     groups: list[str]  # the ids of the security groups that new ports have
-    networks: list[JSON]  # what it wants ports on: {"port"} or {"uuid", "fixed_ip"}
+    networks: list[JSON]  # what it wants ports on: {"port"} or {"uuid", "fixed_ip"}, and {"tag"}
     access_ipv4: str
     access_ipv6: str
     disk_config: str
     config_drive: bool
     server_group_id: NotRequired[str | None]
     locked: NotRequired[bool]
+    locked_reason: NotRequired[str | None]
     launch_index: int
     reservation_id: str
     created: str
@@ -41,8 +43,11 @@ class ServerRow(TypedDict):
     power_state: int
     booted: bool  # from its disk, before
     fault: JSON | None
+    volumes: NotRequired[list[JSON]]  # {"id", "root", "delete", "tag"} of those that it boots with or deletes
     hostless: NotRequired[bool]  # no host took it: it failed before it was on one
     snapshot_id: NotRequired[str | None]  # the image that its disk becomes now
+    shelved_image_id: NotRequired[str | None]  # the image that keeps its disk
+    rescue_image_id: NotRequired[str | None]  # the image of the disk that it is rescued with
     new_flavor_id: NotRequired[str | None]  # the flavor to come
     old_flavor_id: NotRequired[str | None]  # what a resize that is reverted brings back
     old_vm_state: NotRequired[str | None]
@@ -67,6 +72,7 @@ class GroupRow(TypedDict):
     id: str
     name: str
     policy: str
+    rules: NotRequired[JSON]
     project_id: str
     user_id: str
 

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain, repeat
 
+from faafo_lab.cloud.emulator.common.pages import TAG_FILTERS, tagged
 from faafo_lab.cloud.emulator.common.service import Fault, Request
 from faafo_lab.cloud.emulator.services.compute import states, versions
+from faafo_lab.cloud.emulator.services.compute.base import PAGER, is_true
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
+from faafo_lab.cloud.emulator.services.compute.wanted import ZONE
 
 STATUSES = frozenset(
     (
@@ -35,23 +40,42 @@ SORT_KEYS = {  # Nova's name: the row's
     name: name
     for name in (
         *("config_drive", "key_name", "launch_index", "launched_at", "power_state", "project_id", "task_state"),
-        *("terminated_at", "user_id", "vm_state"),
+        *("hostname", "locked", "terminated_at", "user_id", "vm_state"),
     )
 }
+FIELDS = {  # the filters that 2.83 has besides, and what they are in a row
+    **{name: name for name in ("config_drive", "launched_at", "power_state", "task_state", "user_id", "vm_state")},
+    "created_at": "created",
+}
+ORDER = replace(PAGER, keys=tuple(SORT_KEYS.values()), rank=str)
 
 
 def in_order(rows: list[ServerRow], request: Request) -> list[ServerRow]:
     """The servers by the query's sort_key and sort_dir, or the newest first. Raises a 400 `Fault`."""
     keys, directions = request.query.get("sort_key", ["created_at"]), request.query.get("sort_dir", [])
-    for name, values, allowed in (("sort_key", keys, SORT_KEYS), ("sort_dir", directions, ("asc", "desc"))):
-        if wrong := [value for value in values if value not in allowed]:
-            raise Fault(400, f"Invalid input for query parameters {name}. Value: {wrong[0]}.")
+    by = zip(keys, chain(directions, repeat("desc")), strict=False)
     rows = sorted(rows, key=lambda row: (row["created"], row["launch_index"], row["id"]))
-    for number, key in reversed(list(enumerate(keys))):
-        field = SORT_KEYS[key]
-        reverse = (directions[number] if number < len(directions) else "desc") == "desc"
-        rows.sort(key=lambda row, field=field: str(row.get(field)), reverse=reverse)  # type: ignore[misc]
-    return rows
+    return ORDER.sort(rows, [(SORT_KEYS.get(key, repr(key)), direction) for key, direction in by])
+
+
+class Period:
+    """The time of the last change that a query asks for: changes-since, and since 2.66 changes-before."""
+
+    def __init__(self, request: Request) -> None:
+        """Raises a 400 `Fault`."""
+        self._since = moment_of(request.one("changes-since"))
+        late = request.version in versions.CHANGES_BEFORE
+        self._before = moment_of(request.one("changes-before"), "changes-before") if late else None
+        if self._since is not None and self._before is not None and self._since > self._before:
+            raise Fault(400, "The value of changes-since must be less than or equal to changes-before.")
+
+    def __bool__(self) -> bool:
+        return (self._since, self._before) != (None, None)
+
+    def __call__(self, moment: str) -> bool:
+        """Whether a change at this moment is meant."""
+        changed = moment_of(moment) or 0
+        return (self._since is None or changed >= self._since) and (self._before is None or changed <= self._before)
 
 
 class Filters:
@@ -62,8 +86,8 @@ class Filters:
         self._query = request.query
         self._fixed = fixed
         self._version = request.version
-        self.since = moment_of(request.one("changes-since"))
-        """Seconds since the epoch: only servers that changed since, deleted ones too; None: all that are there."""
+        self.during = Period(request)
+        """The time of a server's last change: with one, deleted servers are meant, too."""
         self._statuses = {each.upper() for each in request.query.get("status", ())}
         if "DELETED" in self._statuses:
             raise Fault(403, "Only administrators may list deleted instances")
@@ -75,38 +99,44 @@ class Filters:
 
     def __call__(self, row: ServerRow) -> bool:
         """Whether a server fits; as in Nova, names and addresses are regular expressions."""
-        equal = {
+        equal: dict[str, object] = {
             "image": row["image_id"],
             "flavor": row["flavor_id"],
             "key_name": row["key_name"],
             "reservation_id": row["reservation_id"],
             "uuid": row["id"],
         }
-        if any(name in self._query and value not in self._query[name] for name, value in equal.items()):
+        if self._version in versions.LOCK_REASON:
+            equal["locked"] = row.get("locked", False)
+        if self._version in versions.MORE_FILTERS:
+            equal |= {name: row[field] for name, field in FIELDS.items()}  # type: ignore[literal-required]
+            equal |= {"availability_zone": ZONE, "terminated_at": row.get("terminated_at")}
+            equal["progress"] = 100 if row["vm_state"] == "active" else 0
+        if any(name in self._query and not _has(self._query[name], value) for name, value in equal.items()):
             return False
         if self._statuses and states.status(row) not in self._statuses:
             return False
-        if self.since is not None and datetime.fromisoformat(row["updated"]).timestamp() < self.since:
+        if not self.during(row["updated"]):
             return False
         if "name" in self._query and not _search(self._query["name"][-1], row["name"]):
             return False
-        if "ip" in self._query and not any(_search(self._query["ip"][-1], each) for each in self._fixed(row)):
-            return False
-        if "ip6" in self._query and self._version in versions.ADDRESS6_FILTER:
-            return False  # no server has an IPv6 address
-        return self._version not in versions.TAGS or self._tagged(row.get("tags", []))
-
-    def _tagged(self, tags: list[str]) -> bool:
-        for name in ("tags", "tags-any", "not-tags", "not-tags-any"):
-            if name in self._query:
-                wanted = set(self._query[name][-1].split(","))
-                fits = bool(wanted & set(tags)) if name.endswith("-any") else wanted <= set(tags)
-                if fits == name.startswith("not-"):
-                    return False
-        return True
+        for name in ("ip", "ip6") if self._version in versions.ADDRESS6_FILTER else ("ip",):
+            there = [each for each in self._fixed(row) if (":" in each) == (name == "ip6")]
+            if name in self._query and not any(_search(self._query[name][-1], each) for each in there):
+                return False
+        if self._version not in versions.TAGS:
+            return True
+        return all(tagged(row.get("tags", []), name, self._query[name]) for name in TAG_FILTERS if name in self._query)
 
 
-def moment_of(text: str | None) -> float | None:
+def _has(texts: list[str], value: object) -> bool:
+    """Whether a query asks for this value, which may be a truth."""
+    if isinstance(value, bool):
+        return any(is_true(text) == value for text in texts)
+    return str(value) in texts
+
+
+def moment_of(text: str | None, name: str = "changes-since") -> float | None:
     """An ISO date as seconds since the epoch; without a zone it is UTC. Raises a 400 `Fault`."""
     if text is None:
         return None
@@ -114,7 +144,7 @@ def moment_of(text: str | None) -> float | None:
         moment = datetime.fromisoformat(text)
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
-        raise Fault(400, f"Invalid input for query parameters changes-since. Value: {text}.") from None
+        raise Fault(400, f"Invalid input for query parameters {name}. Value: {text}.") from None
 
 
 def _search(pattern: str, text: str) -> bool:

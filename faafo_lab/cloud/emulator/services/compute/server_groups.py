@@ -1,45 +1,36 @@
-"""Server groups and server tags: what servers have to do with one another, and what they are called.
+"""Server groups. The embedded cloud is one host: any two servers are on the same one.
 
-The embedded cloud is one host: any two servers are on the same one. Source:
-https://docs.openstack.org/api-ref/compute/#server-groups-os-server-groups and #server-tags-servers-tags
+Source: https://docs.openstack.org/api-ref/compute/#server-groups-os-server-groups
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from urllib.parse import quote
-
-from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, route
-from faafo_lab.cloud.emulator.common.store import Store, Table
-from faafo_lab.cloud.emulator.services.compute import versions
-from faafo_lab.cloud.emulator.services.compute.base import Links, form, number, only
-from faafo_lab.cloud.emulator.services.compute.rows import GroupRow, ServerRow
-from faafo_lab.cloud.emulator.services.compute.servers import Servers
-from faafo_lab.cloud.emulator.services.compute.wanted import NAME, TAG, TAGS
+from faafo_lab.cloud.emulator.common.store import Table
+from faafo_lab.cloud.emulator.services.compute import forms, versions
+from faafo_lab.cloud.emulator.services.compute.base import PAGER, form, number, only
+from faafo_lab.cloud.emulator.services.compute.rows import GroupRow
+from faafo_lab.cloud.emulator.services.compute.servers import Part
 
 POLICIES = ["anti-affinity", "affinity"]
 SOFT = ["soft-anti-affinity", "soft-affinity"]  # since 2.15
+RULES = only({"max_server_per_host": forms.COUNT})
 
 
-class ServerGroups:
+class ServerGroups(Part):
     """Server groups."""
 
-    def __init__(self, store: Store, limit: Callable[[str], int]) -> None:
-        """`limit` says a quota by its name."""
-        self._servers: Table[ServerRow] = store.table("server")
-        self._groups: Table[GroupRow] = store.table("server_group")
-        self._limit = limit
+    @property
+    def _groups(self) -> Table[GroupRow]:
+        return self._store.table("server_group")
 
     def _view(self, row: GroupRow, version: tuple[int, int]) -> JSON:
-        members = [each["id"] for each in self._servers.where(server_group_id=row["id"])]
-        view = {
-            "id": row["id"],
-            "name": row["name"],
-            "policies": [row["policy"]],
-            "members": sorted(members),
-            "metadata": {},
-        }
+        members = [each["id"] for each in self._servers.table.where(server_group_id=row["id"])]
+        view: JSON = {"id": row["id"], "name": row["name"], "members": sorted(members)}
+        if version in versions.GROUP_POLICY:
+            view |= {"policy": row["policy"], "rules": row.get("rules", {})}
+        else:
+            view |= {"policies": [row["policy"]], "metadata": {}}
         if version in versions.GROUP_OWNERS:
             view |= {"project_id": row["project_id"], "user_id": row["user_id"]}
         return view
@@ -56,24 +47,30 @@ class ServerGroups:
     @route("GET", "/v2.1/os-server-groups")
     def server_groups(self, request: Request) -> JSON:
         """List server groups."""
-        rows = self._own(request)
-        start, limit = number(request, "offset") or 0, number(request, "limit")
-        page = rows[start:] if limit is None else rows[start : start + limit]
+        page, _ = PAGER.cut(self._own(request), request, number(request, "offset") or 0)
         return {"server_groups": [self._view(row, request.version) for row in page]}
 
     @route("POST", "/v2.1/os-server-groups")
     def create_server_group(self, request: Request) -> JSON:
         """Make a server group."""
-        policies = POLICIES + (SOFT if request.version in versions.SOFT_POLICIES else [])
-        one = {"type": "array", "minItems": 1, "maxItems": 1, "items": {"enum": policies}}
-        definition = form("server_group", only({"name": NAME, "policies": one}, ["name", "policies"]))
-        wanted = request.parse(definition)["server_group"]
-        if 0 <= self._limit("server_groups") <= len(self._own(request)):
+        policy = {"enum": POLICIES + (SOFT if request.version in versions.SOFT_POLICIES else [])}
+        if request.version in versions.GROUP_POLICY:
+            fields, required = {"name": forms.NAME, "policy": policy, "rules": RULES}, ["name", "policy"]
+        else:
+            one = {"type": "array", "minItems": 1, "maxItems": 1, "items": policy}
+            fields, required = {"name": forms.NAME, "policies": one}, ["name", "policies"]
+        wanted = request.parse(form("server_group", only(fields, required)))["server_group"]
+        chosen = wanted["policy"] if "policy" in wanted else wanted["policies"][0]
+        rules = {name: int(value) for name, value in wanted.get("rules", {}).items()}
+        if rules and chosen != "anti-affinity":
+            raise Fault(400, "Only anti-affinity policy supports rules.")
+        if 0 <= self._quotas.limit("server_groups") <= len(self._own(request)):
             raise Fault(403, "Quota exceeded, too many server groups.")
         row: GroupRow = {
             "id": new_id(),
             "name": wanted["name"],
-            "policy": wanted["policies"][0],
+            "policy": chosen,
+            "rules": rules,
             "project_id": request.project,
             "user_id": request.token.user_id,
         }
@@ -88,64 +85,4 @@ class ServerGroups:
     def delete_server_group(self, request: Request, id: str) -> Answer:
         """Delete a server group; its servers stay."""
         self._groups.delete(self._find(request, id)["id"])
-        return Answer(204)
-
-
-class ServerTags:
-    """Servers' tags."""
-
-    def __init__(self, links: Links, servers: Servers) -> None:
-        self._links, self._servers = links, servers
-
-    def _tagged(self, request: Request, id: str) -> list[str]:
-        return self._servers.find(request, id).get("tags", [])
-
-    def _tag(self, request: Request, id: str, tag: str) -> list[str]:
-        tags = self._tagged(request, id)
-        if tag not in tags:
-            raise Fault(404, f"Server {id} has no tag '{tag}'")
-        return tags
-
-    @route("GET", "/v2.1/servers/{id}/tags", versions=versions.TAGS)
-    def tags(self, request: Request, id: str) -> JSON:
-        """A server's tags."""
-        return {"tags": self._tagged(request, id)}
-
-    @route("PUT", "/v2.1/servers/{id}/tags", versions=versions.TAGS)
-    def replace_tags(self, request: Request, id: str) -> JSON:
-        """Give a server these tags in place of the ones it has."""
-        self._tagged(request, id)
-        wanted = list(dict.fromkeys(request.parse(only({"tags": TAGS}, ["tags"]))["tags"]))
-        self._servers.table.update(id, tags=wanted)
-        return {"tags": wanted}
-
-    @route("DELETE", "/v2.1/servers/{id}/tags", versions=versions.TAGS)
-    def remove_tags(self, request: Request, id: str) -> Answer:
-        """Take all tags off a server."""
-        self._tagged(request, id)
-        self._servers.table.update(id, tags=[])
-        return Answer(204)
-
-    @route("GET", "/v2.1/servers/{id}/tags/{tag}", versions=versions.TAGS)
-    def has_tag(self, request: Request, id: str, tag: str) -> Answer:
-        """Whether a server has a tag: 204 or 404."""
-        self._tag(request, id, tag)
-        return Answer(204)
-
-    @route("PUT", "/v2.1/servers/{id}/tags/{tag}", versions=versions.TAGS)
-    def add_tag(self, request: Request, id: str, tag: str) -> Answer:
-        """Tag a server."""
-        tags = self._tagged(request, id)
-        if tag in tags:
-            return Answer(204)
-        schema.check({"tags": [*tags, tag]}, {"type": "object", "properties": {"tags": TAGS}})
-        schema.check(tag, TAG)
-        self._servers.table.update(id, tags=[*tags, tag])
-        return Answer(201, None, {"Location": f"{self._links.root}/v2.1/servers/{id}/tags/{quote(tag)}"})
-
-    @route("DELETE", "/v2.1/servers/{id}/tags/{tag}", versions=versions.TAGS)
-    def remove_tag(self, request: Request, id: str, tag: str) -> Answer:
-        """Take a tag off a server."""
-        tags = self._tag(request, id, tag)
-        self._servers.table.update(id, tags=[each for each in tags if each != tag])
         return Answer(204)

@@ -1,26 +1,26 @@
-"""A server's metadata, item by item. Source: https://docs.openstack.org/api-ref/compute/#server-metadata"""
+"""A server's metadata, item by item, and its tags.
+
+Source: https://docs.openstack.org/api-ref/compute/#server-metadata and #server-tags-servers-tags
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from urllib.parse import quote
 
+from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, now, route
-from faafo_lab.cloud.emulator.services.compute.base import form
+from faafo_lab.cloud.emulator.services.compute import forms, versions
+from faafo_lab.cloud.emulator.services.compute.base import form, only
 from faafo_lab.cloud.emulator.services.compute.rows import ServerRow
-from faafo_lab.cloud.emulator.services.compute.servers import Servers
-from faafo_lab.cloud.emulator.services.compute.wanted import METADATA
+from faafo_lab.cloud.emulator.services.compute.servers import Part
 
 
-class ServerMetadata:
+class ServerMetadata(Part):
     """What clients keep with a server."""
 
-    def __init__(self, servers: Servers, limit: Callable[[str], int]) -> None:
-        """`limit` says a quota by its name."""
-        self._servers, self._limit = servers, limit
-
     def _keep_metadata(self, id: str, metadata: JSON) -> JSON:
-        if len(metadata) > self._limit("metadata_items"):
-            raise Fault(403, f"Maximum number of metadata items exceeds {self._limit('metadata_items')}")
+        if len(metadata) > self._quotas.limit("metadata_items"):
+            raise Fault(403, f"Maximum number of metadata items exceeds {self._quotas.limit('metadata_items')}")
         self._servers.table.update(id, metadata=metadata, updated=now())
         return metadata
 
@@ -34,7 +34,7 @@ class ServerMetadata:
     def set_metadata(self, request: Request, id: str) -> JSON:
         """Add to a server's metadata (POST), or replace all of it (PUT)."""
         row = self._servers.find_unlocked(request, id)
-        wanted = request.parse(form("metadata", METADATA))["metadata"]
+        wanted = request.parse(form("metadata", forms.METADATA))["metadata"]
         kept = {**row["metadata"], **wanted} if request.method == "POST" else wanted
         return {"metadata": self._keep_metadata(id, kept)}
 
@@ -52,7 +52,7 @@ class ServerMetadata:
     def set_metadata_item(self, request: Request, id: str, key: str) -> JSON:
         """Set one item of a server's metadata."""
         row = self._servers.find_unlocked(request, id)
-        one = {**METADATA, "minProperties": 1, "maxProperties": 1}
+        one = {**forms.METADATA, "minProperties": 1, "maxProperties": 1}
         wanted = request.parse(form("meta", one))["meta"]
         if key not in wanted:
             raise Fault(400, "Request body and URI mismatch")
@@ -65,4 +65,61 @@ class ServerMetadata:
         row = self._servers.find_unlocked(request, id)
         gone = self._item(row, key)
         self._keep_metadata(id, {name: value for name, value in row["metadata"].items() if name not in gone})
+        return Answer(204)
+
+
+class ServerTags(Part):
+    """Servers' tags."""
+
+    def _tagged(self, request: Request, id: str) -> list[str]:
+        return self._servers.find(request, id).get("tags", [])
+
+    def _tag(self, request: Request, id: str, tag: str) -> list[str]:
+        tags = self._tagged(request, id)
+        if tag not in tags:
+            raise Fault(404, f"Server {id} has no tag '{tag}'")
+        return tags
+
+    @route("GET", "/v2.1/servers/{id}/tags", versions=versions.TAGS)
+    def tags(self, request: Request, id: str) -> JSON:
+        """A server's tags."""
+        return {"tags": self._tagged(request, id)}
+
+    @route("PUT", "/v2.1/servers/{id}/tags", versions=versions.TAGS)
+    def replace_tags(self, request: Request, id: str) -> JSON:
+        """Give a server these tags in place of the ones it has."""
+        self._tagged(request, id)
+        wanted = list(dict.fromkeys(request.parse(only({"tags": forms.TAGS}, ["tags"]))["tags"]))
+        self._servers.table.update(id, tags=wanted)
+        return {"tags": wanted}
+
+    @route("DELETE", "/v2.1/servers/{id}/tags", versions=versions.TAGS)
+    def remove_tags(self, request: Request, id: str) -> Answer:
+        """Take all tags off a server."""
+        self._tagged(request, id)
+        self._servers.table.update(id, tags=[])
+        return Answer(204)
+
+    @route("GET", "/v2.1/servers/{id}/tags/{tag}", versions=versions.TAGS)
+    def has_tag(self, request: Request, id: str, tag: str) -> Answer:
+        """Whether a server has a tag: 204 or 404."""
+        self._tag(request, id, tag)
+        return Answer(204)
+
+    @route("PUT", "/v2.1/servers/{id}/tags/{tag}", versions=versions.TAGS)
+    def add_tag(self, request: Request, id: str, tag: str) -> Answer:
+        """Tag a server."""
+        tags = self._tagged(request, id)
+        if tag in tags:
+            return Answer(204)
+        schema.check({"tags": [*tags, tag]}, {"type": "object", "properties": {"tags": forms.TAGS}})
+        schema.check(tag, forms.TAG)
+        self._servers.table.update(id, tags=[*tags, tag])
+        return Answer(201, None, {"Location": f"{self._links.root}/v2.1/servers/{id}/tags/{quote(tag)}"})
+
+    @route("DELETE", "/v2.1/servers/{id}/tags/{tag}", versions=versions.TAGS)
+    def remove_tag(self, request: Request, id: str, tag: str) -> Answer:
+        """Take a tag off a server."""
+        tags = self._tag(request, id, tag)
+        self._servers.table.update(id, tags=[each for each in tags if each != tag])
         return Answer(204)

@@ -8,6 +8,8 @@ both kept, so that an emulator that was killed takes up at its next start what i
     active ──pause──► paused ──unpause──► active        active ──suspend──► suspended ──resume──► active
     active/stopped ──resize──► resized ──confirm/revert──► active/stopped
     active/stopped/error ──rebuild──► active/stopped, with a new disk
+    active/stopped/error ──rescue──► rescued ──unrescue──► active
+    active/stopped/paused/suspended ──shelve──► shelved, at once offloaded ──unshelve──► active
 
 Here a suspended server is what a paused one is: its processes are stopped, and keep their memory. They do not outlive
 the emulator; such a server is shut off then, as after a power cut.
@@ -55,7 +57,9 @@ def unlocked(row: ServerRow) -> None:
         raise Fault(409, f"Instance {row['id']} is locked")
 
 
-PORTS, VOLUMES = "active paused stopped", "active paused suspended stopped resized"
+_WAYS = ("attach", "detach")
+PORTS, WHOLE = "active paused stopped", "active paused suspended stopped"
+VOLUMES = f"{WHOLE} resized shelved shelved_offloaded"
 
 # fmt: off
 # Without a client: what ended by itself or with the emulator; the emulator's start; a resize's second half
@@ -83,10 +87,18 @@ RESIZE = Action("resize",    "active stopped", "resize_migrating", "resized", RU
 REVERT = Action("revertResize", "resized",    "resize_reverting", "active", RUNNING, "REVERT_RESIZE", "revert_resize",
                 True)
 CONFIRM = Action("confirmResize", "resized", event="confirm_resize")
-SNAPSHOT = Action("createImage", "active stopped paused suspended", "image_snapshot", event="snapshot_instance")
+RESCUE = Action("rescue", "active stopped error", "rescuing", "rescued", RUNNING, "", "rescue_instance", True)
+UNRESCUE = Action("unrescue", "rescued", "unrescuing", "active", RUNNING, "", "unrescue_instance", True)
+SHELVE = Action("shelve", WHOLE, "shelving", "shelved_offloaded", SHUT_DOWN, "", "shelve_instance", OFF)
+OFFLOAD = Action("shelveOffload", "shelved", "shelving_offloading", "shelved_offloaded", SHUT_DOWN, "",
+                 "shelve_offload_instance", True)
+UNSHELVE = Action("unshelve", "shelved shelved_offloaded", "unshelving", "active", RUNNING, "", "unshelve_instance",
+                  True)
+SNAPSHOT = Action("createImage", WHOLE, "image_snapshot", event="snapshot_instance")
+BACKUP = Action("createBackup", WHOLE, "image_backup", event="backup_instance")
 LOCK, UNLOCK = Action("lock"), Action("unlock")
-ATTACH_PORT, DETACH_PORT = Action("attach_interface", PORTS), Action("detach_interface", PORTS)
-ATTACH_VOLUME, DETACH_VOLUME = Action("attach_volume", VOLUMES), Action("detach_volume", VOLUMES)
+ATTACH_PORT, DETACH_PORT = (Action(f"{name}_interface", PORTS, event=f"{name}_interface") for name in _WAYS)
+ATTACH_VOLUME, DETACH_VOLUME = (Action(f"{name}_volume", VOLUMES, event=f"{name}_volume") for name in _WAYS)
 # fmt: on
 
 
@@ -106,11 +118,18 @@ STATES = {
     "paused": State("PAUSED", OFF),
     "suspended": State("SUSPENDED", OFF),
     "resized": State("VERIFY_RESIZE", FINISH_RESIZE, hides=("RESIZE",)),
+    "rescued": State("RESCUE", RESCUE),
+    "shelved": State("SHELVED"),
+    "shelved_offloaded": State("SHELVED_OFFLOADED"),
     "error": State("ERROR"),
     "deleted": State("DELETED"),
 }
-CONNECTED = ("building", "active", "resized", "paused", "suspended")  # states with something to connect to
-_ACTIONS = (DELETE, START, STOP, REBOOT, HARD_REBOOT, REBUILD, RESIZE, FINISH_RESIZE, REVERT)
+CONNECTED = ("building", "active", "resized", "rescued", "paused", "suspended")  # with something to connect to
+PICTURES = tuple(each.task for each in (SNAPSHOT, BACKUP, SHELVE))  # tasks in which a disk becomes an image
+_ACTIONS = (
+    *(DELETE, START, STOP, REBOOT, HARD_REBOOT, REBUILD, RESIZE, FINISH_RESIZE, REVERT),
+    *(RESCUE, UNRESCUE, SHELVE, OFFLOAD, UNSHELVE),
+)
 _DOING = {each.task: each for each in _ACTIONS}
 
 
@@ -125,6 +144,6 @@ def at_start(row: ServerRow) -> Action | None:
     doing = _DOING.get(row["task_state"])
     if doing is not None and doing.restart:
         return doing.restart if isinstance(doing.restart, Action) else doing
-    if row["vm_state"] == "resized" and row["power_state"] != RUNNING:
+    if row["vm_state"] in ("resized", "rescued") and row["power_state"] != RUNNING:
         return None  # it was off
     return STATES[row["vm_state"]].restart

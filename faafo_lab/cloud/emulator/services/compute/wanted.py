@@ -1,118 +1,20 @@
-"""What a request for servers wants: its form, and whether its image, flavor, key, groups and networks are there."""
+"""What a request for servers wants: whether its image, flavor, key, groups and networks are there."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import ipaddress
 from collections.abc import Callable
 
 from faafo_lab.cloud.emulator.common.schema import UUID, matches
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
 from faafo_lab.cloud.emulator.common.store import Row, Store, Table
-from faafo_lab.cloud.emulator.services.compute import versions
-from faafo_lab.cloud.emulator.services.compute.base import only
+from faafo_lab.cloud.emulator.services.compute.base import denied
 from faafo_lab.cloud.emulator.services.compute.flavors import FLAVORS, Flavor
 from faafo_lab.cloud.emulator.services.compute.rows import GroupRow, KeyRow, ServerRow
 from faafo_lab.cloud.emulator.services.image.api import Image
 from faafo_lab.cloud.emulator.services.image.rows import ImageRow
 from faafo_lab.cloud.emulator.services.network.api import Network
 
-USER_DATA_CHARACTERS_MAX = 65_535
 ZONE = "nova"
-
-
-def _is_base64(value: str) -> bool:
-    try:
-        base64.b64decode(value.encode(), validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    return True
-
-
-def _address(version: int) -> tuple[str, Callable[[str], bool]]:
-    def fits(value: str) -> bool:
-        try:
-            return ipaddress.ip_address(value).version == version
-        except ValueError:
-            return False
-
-    return f"ipv{version}", fits
-
-
-NAME = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": 255,
-    "pattern": r"^(?! )[^\x00-\x1f\x7f]+(?<! )$",
-    "wanted": "printable characters. Can not start or end with whitespace.",
-}
-METADATA: JSON = {
-    "type": "object",
-    "keys": {"type": "string", "pattern": r"^[a-zA-Z0-9-_:. ]{1,255}$"},
-    "additionalProperties": {"type": "string", "maxLength": 255},
-}
-DESCRIPTION = {"type": ["string", "null"], "maxLength": 255}
-IPV4: JSON = {"type": "string", "format": _address(4)}
-IPV6: JSON = {"type": "string", "format": _address(6)}
-TAG: JSON = {"type": "string", "minLength": 1, "maxLength": 60, "pattern": r"^[^,/]*$"}
-TAGS: JSON = {"type": "array", "items": TAG, "maxItems": 50}
-USER_DATA: JSON = {
-    "type": ["string", "null"],
-    "maxLength": USER_DATA_CHARACTERS_MAX,
-    "format": ("base64", _is_base64),
-}
-HINTS: JSON = {"type": "object", "properties": {"group": {"type": "string", "pattern": UUID}}}
-COUNT = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "pattern": r"^[1-9][0-9]{0,8}$"}]}
-SERVER: JSON = {
-    "name": NAME,
-    "flavorRef": {"type": ["string", "integer"], "minLength": 1},
-    "imageRef": {"type": "string"},
-    "key_name": {"type": ["string", "null"]},
-    "user_data": USER_DATA,
-    "security_groups": {
-        "type": "array",
-        "items": only({"name": {"type": "string", "minLength": 1, "maxLength": 255}}),
-    },
-    "networks": {
-        "type": "array",
-        "items": only(
-            {
-                "uuid": {"type": "string", "pattern": UUID},
-                "port": {"type": ["string", "null"], "pattern": UUID},
-                "fixed_ip": {"type": "string", "pattern": r"^[0-9.]{7,15}$"},
-            }
-        ),
-    },
-    "metadata": METADATA,
-    "min_count": COUNT,
-    "max_count": COUNT,
-    "config_drive": {"type": ["boolean", "string", "null"]},
-    "adminPass": {"type": "string"},
-    "accessIPv4": IPV4,
-    "accessIPv6": IPV6,
-    "availability_zone": {"type": ["string", "null"]},
-    "return_reservation_id": {"type": ["boolean", "string"]},
-    "OS-DCF:diskConfig": {"type": "string", "enum": ["AUTO", "MANUAL"]},
-    "block_device_mapping": {"type": "array"},
-    "block_device_mapping_v2": {"type": "array"},
-}
-
-
-def create_schema(version: tuple[int, int]) -> JSON:
-    """The form of a request for servers, by microversion."""
-    required, properties = ["name", "flavorRef"], dict(SERVER)
-    if version in versions.DESCRIPTION:
-        properties["description"] = DESCRIPTION
-    if version in versions.NETWORKS_NEEDED:
-        properties["networks"] = {"anyOf": [properties["networks"], {"type": "string", "enum": ["auto", "none"]}]}
-        required.append("networks")
-    if version in versions.TAGS_AT_CREATE:
-        properties["tags"] = TAGS
-    if version in versions.FILES:
-        properties["personality"] = {"type": "array", "maxItems": 0}
-    hints = {"os:scheduler_hints": HINTS, "OS-SCH-HNT:scheduler_hints": HINTS}
-    return only({"server": only(properties, required), **hints}, ["server"])
 
 
 class Wanted:
@@ -134,9 +36,7 @@ class Wanted:
 
     def image(self, request: Request, wanted: JSON, flavor: Flavor) -> ImageRow:
         """The image, which has to fit the flavor."""
-        if wanted.get("block_device_mapping") or not _boots_from_image(wanted):
-            raise Fault(400, "Block Device Mapping is Invalid: this cloud boots servers from images.")
-        if "imageRef" not in wanted:
+        if not wanted.get("imageRef"):
             raise Fault(400, "Missing imageRef attribute")
         id = wanted["imageRef"].rstrip("/").rsplit("/", 1)[-1]
         image = self._images.get(id)
@@ -196,13 +96,21 @@ class Wanted:
             return []
         if not items or items == "auto":
             own = network.networks.table.where(project_id=request.project)
+            if items == "auto" and not own:
+                return [{"uuid": network.topologies.ensure(request)}]
             if len(own) > 1:
                 raise Fault(409, "Multiple possible networks found, use a Network ID to be more specific.")
             return [{"uuid": row["id"]} for row in own if network.subnets.table.where(network_id=row["id"])]
         found: list[JSON] = []
+        given = [item["port"] for item in items if item.get("port")]
+        if len(given) > len(set(given)):
+            raise Fault(400, "Each port may be named once.")
+        if count > 1 and any(item.get("fixed_ip") for item in items):
+            raise Fault(400, "Invalid launch args: max_count must be 1 if a fixed IP is requested.")
         for item in items:
             if item.get("port"):
-                found.append({"port": self._port(request, item["port"], count)["id"]})
+                port = self._port(request, item["port"], count)["id"]
+                found.append({"port": port, **({"tag": item["tag"]} if "tag" in item else {})})
                 continue
             row = network.networks.table.get(item.get("uuid"))
             if row is None or not network.networks.visible(row, request.project):
@@ -211,7 +119,7 @@ class Wanted:
                 raise Fault(400, f"Network {row['id']} requires a subnet in order to boot instances on.")
             if item.get("fixed_ip") in network.taken():
                 raise Fault(400, f"Fixed IP address {item['fixed_ip']} is already in use on instance.")
-            found.append({name: item[name] for name in ("uuid", "fixed_ip") if name in item})
+            found.append({name: item[name] for name in ("uuid", "fixed_ip", "tag") if name in item})
         return found
 
     def server_group(self, request: Request, body: JSON) -> GroupRow | None:
@@ -233,11 +141,18 @@ class Wanted:
         if 0 <= self._limit("metadata_items") < len(wanted.get("metadata", {})):
             raise Fault(403, "Quota exceeded, too many metadata items in request.")
 
+    def check_certificates(self, wanted: JSON) -> None:
+        """Nothing here verifies an image's signature."""
+        if wanted.get("trusted_image_certificates"):
+            raise Fault(400, "This cloud verifies no image signatures: leave trusted_image_certificates out.")
+
     def check_zone(self, wanted: JSON) -> None:
-        """The one zone."""
+        """The one zone, and no host of one's choice."""
+        if "host" in wanted or "hypervisor_hostname" in wanted:
+            raise denied("compute:servers:create:requested_destination")
         zone, _, host = (wanted.get("availability_zone") or ZONE).partition(":")
         if host:
-            raise Fault(403, "Policy doesn't allow os_compute_api:servers:create:forced_host to be performed.")
+            raise denied("os_compute_api:servers:create:forced_host")
         if zone != ZONE:
             raise Fault(400, "The requested availability zone is not available")
 
@@ -250,15 +165,3 @@ class Wanted:
         if count > 1:
             raise Fault(400, "Unable to launch multiple instances with a single configured port ID.")
         return port
-
-
-def _boots_from_image(wanted: JSON) -> bool:
-    """Whether the block devices, if any are named, only say that the server boots from its image."""
-    plain = {"uuid": wanted.get("imageRef"), "source_type": "image", "destination_type": "local"}
-    devices = wanted.get("block_device_mapping_v2", [])
-    return len(devices) <= 1 and all(
-        isinstance(device, dict)
-        and str(device.get("boot_index")) == "0"
-        and all(device.get(name) == value for name, value in plain.items())
-        for device in devices
-    )

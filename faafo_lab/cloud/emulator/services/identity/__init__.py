@@ -1,8 +1,8 @@
 """Identity (Keystone v3): who asks, and for which project. Source: https://docs.openstack.org/api-ref/identity/v3/
 
 api             the service, its words and versions
-base            what its resources share: users and projects by name
-projects        and users, as an ordinary user may see them
+base            what its resources share: the rows, and words
+directory       users and projects, by name and as an ordinary user may see them; the region and the domain
 tokens          issued, shown and revoked
-credentials     application credentials; access_rules: what bounds them; rows: what the store keeps of each
+credentials     application credentials, and the access rules that bound them
 """

@@ -13,11 +13,9 @@ from faafo_lab.cloud.emulator.common.names import ADMIN, PROJECTS, ROLES, id_of
 from faafo_lab.cloud.emulator.common.schema import Invalid
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, keystone_error, route
 from faafo_lab.cloud.emulator.common.token import Token
-from faafo_lab.cloud.emulator.services.identity.access_rules import AccessRules
-from faafo_lab.cloud.emulator.services.identity.base import PREFIX, Directory
+from faafo_lab.cloud.emulator.services.identity.base import PREFIX, UserRow
 from faafo_lab.cloud.emulator.services.identity.credentials import Credentials
-from faafo_lab.cloud.emulator.services.identity.projects import Projects
-from faafo_lab.cloud.emulator.services.identity.rows import UserRow
+from faafo_lab.cloud.emulator.services.identity.directory import Directory
 from faafo_lab.cloud.emulator.services.identity.tokens import Authentication
 from faafo_lab.cloud.emulator.site import Site
 
@@ -26,7 +24,7 @@ class Identity(Service):
     """The identity service, which knows all tokens."""
 
     prefix, type, name = PREFIX, "identity", "keystone"
-    PARTS = (Authentication, Credentials, AccessRules, Projects)
+    PARTS = (Authentication, Credentials, Directory)
     needs_project = False
     malformed = (
         "Expecting to find valid JSON in request body. The server could not comply with the request since it is"
@@ -38,17 +36,8 @@ class Identity(Service):
         super().__init__(site, self)
         self.directory = Directory(site)
         self.credentials = Credentials(site, self.directory)
-        self.access_rules = self.credentials.rules
         self.authentication = Authentication(site, self.directory, self.credentials, services)
-        self.projects = Projects(self.directory)
-
-    def find_token(self, text: str | None) -> Token | None:
-        """The valid token with this text."""
-        return self.authentication.find_token(text)
-
-    def user(self, id: str) -> UserRow:
-        """A user, with the password. Raises KeyError."""
-        return self.directory.users[id]
+        self.find_token = self.authentication.find_token
 
     def setup(self) -> None:
         """Make the projects and their users, where the state is new."""

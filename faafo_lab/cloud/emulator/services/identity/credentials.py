@@ -3,7 +3,10 @@
     POST /v3/users/USER/application_credentials  {"application_credential": {"name": "ci", …}}
 
 The secret is shown once; a hash of it is kept. One with the role reader alone changes nothing, and only one that is
-unrestricted manages others. Access rules (`access_rules`) bound it to single requests.
+unrestricted manages others. Access rules bound it to single requests, each a service, a method and a path:
+
+    {"service": "object-store", "method": "GET", "path": "/v1/AUTH_*/pictures/**"}
+
 Source: https://docs.openstack.org/api-ref/identity/v3/#application-credentials
 """
 
@@ -20,35 +23,45 @@ from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.names import ROLES, id_of
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Table
-from faafo_lab.cloud.emulator.services.identity.access_rules import RULES, AccessRules
-from faafo_lab.cloud.emulator.services.identity.base import Directory, forbidden, moment
-from faafo_lab.cloud.emulator.services.identity.rows import CredentialRow
+from faafo_lab.cloud.emulator.services.identity.base import AccessRuleRow, CredentialRow, forbidden, form
+from faafo_lab.cloud.emulator.services.identity.directory import Directory, named
 from faafo_lab.cloud.emulator.site import Site
 
+FIELDS = ("service", "method", "path")
+_ID = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": r"^[a-zA-Z0-9-]+$"}
+RULES: schema.Schema = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {
+            "id": _ID,
+            "service": _ID,
+            "method": {"type": "string", "enum": ["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"]},
+            "path": {"type": "string", "maxLength": 225, "pattern": "^/"},
+        },
+    },
+}
 MAX_CREDENTIALS = 100  # of a user
 _NAME = {"type": "string", "minLength": 1, "maxLength": 255}
-CREDENTIAL: schema.Schema = {
-    "type": "object",
-    "required": ["application_credential"],
-    "properties": {
-        "application_credential": {
-            "type": "object",
-            "required": ["name"],
-            "properties": {
+CREDENTIAL = form(
+    {
+        "application_credential": form(
+            {
                 "name": _NAME,
-                "secret": {"type": ["null", "string"], "minLength": 1, "maxLength": 255},
+                "secret": {**_NAME, "type": ["null", "string"]},
                 "description": {"type": ["null", "string"], "maxLength": 65535},
                 "expires_at": {"type": ["null", "string"]},
                 "unrestricted": {"type": ["null", "boolean"]},
                 "access_rules": RULES,
-                "roles": {  # none, as `openstack` sends them, are all that the token has
-                    "type": "array",
-                    "items": {"type": "object", "properties": {"id": _NAME, "name": _NAME}},
-                },
+                # no roles, as `openstack` sends them, are all that the token has
+                "roles": {"type": "array", "items": form({"id": _NAME, "name": _NAME})},
             },
-        }
+            "name",
+        )
     },
-}
+    "application_credential",
+)
 
 
 class Credentials:
@@ -58,14 +71,14 @@ class Credentials:
         self._store = site.store
         self.table: Table[CredentialRow] = site.store.table("application_credential")
         self._directory = directory
-        self.rules = AccessRules(site, directory, self._has_rule, self._check_owner)
+        self._rules: Table[AccessRuleRow] = site.store.table("access_rule")
 
     def proven(self, claim: JSON) -> CredentialRow | None:
         """The credential that a login has the secret of, if it has not expired."""
         if "id" in claim:
             row = self.table.get(claim["id"])
         else:
-            user = self._directory.user(claim.get("user", {}))
+            user = named(self._directory.users, claim.get("user", {}))
             found = self.table.where(user_id=user["id"], name=claim.get("name")) if user else []
             row = found[0] if found else None
         if row is None or (row["expires_at"] is not None and row["expires_at"] <= time.time()):
@@ -74,10 +87,7 @@ class Credentials:
 
     def rules_of(self, row: CredentialRow) -> list[JSON]:
         """A credential's access rules; none: it may make every request."""
-        return [self.rules.view(self.rules.table[id]) for id in row.get("access_rules", [])]
-
-    def _has_rule(self, id: str) -> bool:
-        return any(id in row.get("access_rules", []) for row in self.table)
+        return [_plain(self._rules[id]) for id in row.get("access_rules", [])]
 
     def _check_owner(self, request: Request, user: str, action: str, *, manages: bool = False) -> None:
         """Check that a user asks for his own, and may manage them. Raises a 403 `Fault`."""
@@ -98,6 +108,7 @@ class Credentials:
         return row
 
     def _view(self, row: CredentialRow) -> JSON:
+        expires = row["expires_at"]
         return {
             "id": row["id"],
             "name": row["name"],
@@ -106,7 +117,7 @@ class Credentials:
             "project_id": row["project_id"],
             "system": None,
             "roles": [{"id": id_of("role", name), "name": name, "domain_id": None} for name in row["roles"]],
-            "expires_at": None if row["expires_at"] is None else moment(row["expires_at"]),
+            "expires_at": expires and datetime.fromtimestamp(expires, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f"),
             "unrestricted": row["unrestricted"],
             "links": {"self": f"{self._directory.url}/v3/users/{row['user_id']}/application_credentials/{row['id']}"},
             **({"access_rules": rules} if (rules := self.rules_of(row)) else {}),
@@ -138,8 +149,8 @@ class Credentials:
             "hash": _hashed(secret, salt),
         }
         with self._store.transaction():
-            if rules := self.rules.ids(user, wanted.get("access_rules", [])):
-                row["access_rules"] = rules
+            if rules := [self._rule(user, rule) for rule in wanted.get("access_rules", [])]:
+                row["access_rules"] = list(dict.fromkeys(rules))
             self.table.put(row)
         return Answer(201, {"application_credential": {**self._view(row), "secret": secret}})
 
@@ -147,10 +158,8 @@ class Credentials:
     def index(self, request: Request, user: str) -> JSON:
         """The user's application credentials; `name` chooses one."""
         self._check_owner(request, user, "list_application_credentials")
-        name = request.one("name")
-        rows = [row for row in self.table.where(user_id=user) if name in (None, row["name"])]
-        path = f"/v3/users/{user}/application_credentials"
-        return {"application_credentials": [self._view(row) for row in rows], "links": self._directory.links(path)}
+        rows = self.table.where(user_id=user)
+        return self._directory.listed(request, "application_credentials", map(self._view, rows))
 
     @route("GET", "/v3/users/{user}/application_credentials/{id}")
     def show(self, request: Request, user: str, id: str) -> JSON:
@@ -161,6 +170,51 @@ class Credentials:
     def delete(self, request: Request, user: str, id: str) -> Answer:
         """Delete an application credential; tokens that were issued for it open nothing any more."""
         self.table.delete(self._own(request, user, id, "delete", manages=True)["id"])
+        return Answer(204)
+
+    # Access rules, which come with a credential, shared with the user's others, and outlive it
+
+    def _rule(self, user: str, wanted: JSON) -> str:
+        """The id of a new credential's rule, which is made where the user has none like it. Raises a `Fault`."""
+        if "id" in wanted:
+            return self._own_rule(user, wanted["id"])["id"]
+        if missing := [name for name in FIELDS if name not in wanted]:
+            raise Fault(400, f"Invalid access rule: '{missing[0]}' is a required property.")
+        found = self._rules.where(user_id=user, **wanted)
+        row: AccessRuleRow = {"id": uuid.uuid4().hex, "user_id": user, **wanted}  # type: ignore[typeddict-item]
+        return (found[0] if found else self._rules.put(row))["id"]
+
+    def _own_rule(self, user: str, id: str) -> AccessRuleRow:
+        row = self._rules.get(id)
+        if row is None or row["user_id"] != user:
+            raise Fault(404, f"Could not find Access Rule: {id}.")
+        return row
+
+    def _rule_view(self, row: AccessRuleRow) -> JSON:
+        """A rule, as answers have it."""
+        link = f"{self._directory.url}/v3/users/{row['user_id']}/access_rules/{row['id']}"
+        return {**_plain(row), "links": {"self": link}}
+
+    @route("GET", "/v3/users/{user}/access_rules")
+    def list_rules(self, request: Request, user: str) -> JSON:
+        """The user's access rules; `service`, `method` and `path` choose some."""
+        self._check_owner(request, user, "list_access_rules")
+        return self._directory.listed(request, "access_rules", map(self._rule_view, self._rules.where(user_id=user)))
+
+    @route("GET", "/v3/users/{user}/access_rules/{id}")
+    def show_rule(self, request: Request, user: str, id: str) -> JSON:
+        """One access rule."""
+        self._check_owner(request, user, "get_access_rule")
+        return {"access_rule": self._rule_view(self._own_rule(user, id))}
+
+    @route("DELETE", "/v3/users/{user}/access_rules/{id}")
+    def delete_rule(self, request: Request, user: str, id: str) -> Answer:
+        """Delete an access rule that no application credential has."""
+        self._check_owner(request, user, "delete_access_rule", manages=True)
+        self._own_rule(user, id)
+        if any(id in row.get("access_rules", []) for row in self.table):
+            raise Fault(403, "May not delete access rule in use")
+        self._rules.delete(id)
         return Answer(204)
 
 
@@ -196,3 +250,8 @@ def _expiry(text: str | None) -> float | None:
     if seconds <= time.time():
         raise _invalid("expires_at must be in the future")
     return seconds
+
+
+def _plain(row: AccessRuleRow) -> JSON:
+    """A rule as its credential has it."""
+    return {name: row[name] for name in ("id", *FIELDS)}  # type: ignore[literal-required]

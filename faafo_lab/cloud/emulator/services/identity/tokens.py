@@ -15,80 +15,34 @@ from faafo_lab.cloud.emulator.common.names import DOMAIN, REGION, ROLES, id_of
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
 from faafo_lab.cloud.emulator.common.store import Table
 from faafo_lab.cloud.emulator.common.token import Token
-from faafo_lab.cloud.emulator.services.identity.base import Directory, forbidden, moment
+from faafo_lab.cloud.emulator.services.identity.base import (
+    CredentialRow,
+    ProjectRow,
+    TokenRow,
+    UserRow,
+    forbidden,
+    form,
+    moment,
+)
 from faafo_lab.cloud.emulator.services.identity.credentials import Credentials
-from faafo_lab.cloud.emulator.services.identity.rows import CredentialRow, ProjectRow, TokenRow, UserRow
+from faafo_lab.cloud.emulator.services.identity.directory import Directory, named
 from faafo_lab.cloud.emulator.site import Site
 
 TOKEN_SECONDS = 3600
 UNAUTHORIZED = "The request you have made requires authentication."
 
-_REFERENCE = {  # a user, project or domain, by id or by name
-    "type": "object",
-    "properties": {
-        "id": {"type": "string"},
-        "name": {"type": "string"},
-        "domain": {
-            "type": "object",
-            "properties": {"id": {"type": "string"}, "name": {"type": "string"}},
-        },
-    },
+_TEXT = {"type": "string"}
+_NAMED: JSON = {"id": _TEXT, "name": _TEXT}
+_DOMAINED: JSON = {**_NAMED, "domain": form(_NAMED)}  # a user or project, by id or by name
+IDENTITY: JSON = {
+    "methods": {"type": "array", "items": _TEXT, "minItems": 1},
+    "password": form({"user": form({**_DOMAINED, "password": _TEXT})}, "user"),
+    "application_credential": form({**_NAMED, "secret": _TEXT, "user": form(_DOMAINED)}, "secret"),
+    "token": form({"id": _TEXT}, "id"),
 }
-AUTH = {
-    "type": "object",
-    "required": ["auth"],
-    "properties": {
-        "auth": {
-            "type": "object",
-            "required": ["identity"],
-            "properties": {
-                "identity": {
-                    "type": "object",
-                    "required": ["methods"],
-                    "properties": {
-                        "methods": {"type": "array", "items": {"type": "string"}, "minItems": 1},
-                        "password": {
-                            "type": "object",
-                            "required": ["user"],
-                            "properties": {
-                                "user": {
-                                    **_REFERENCE,
-                                    "properties": {**_REFERENCE["properties"], "password": {"type": "string"}},  # type: ignore[dict-item]
-                                }
-                            },
-                        },
-                        "application_credential": {
-                            "type": "object",
-                            "required": ["secret"],
-                            "properties": {
-                                **{name: {"type": "string"} for name in ("id", "name", "secret")},
-                                "user": _REFERENCE,
-                            },
-                        },
-                        "token": {
-                            "type": "object",
-                            "required": ["id"],
-                            "properties": {"id": {"type": "string"}},
-                        },
-                    },
-                },
-                "scope": {
-                    "anyOf": [
-                        {"type": "string", "enum": ["unscoped"]},
-                        {
-                            "type": "object",
-                            "properties": {
-                                "project": _REFERENCE,
-                                "domain": _REFERENCE,
-                                "system": {"type": "object"},
-                            },
-                        },
-                    ]
-                },
-            },
-        }
-    },
-}
+SCOPE = form({"project": form(_DOMAINED), "domain": form(_NAMED), "system": form({})})
+SCOPES = {"anyOf": [{"type": "string", "enum": ["unscoped"]}, SCOPE]}
+AUTH = form({"auth": form({"identity": form(IDENTITY, "methods"), "scope": SCOPES}, "identity")}, "auth")
 
 
 class Authentication:
@@ -137,7 +91,7 @@ class Authentication:
         for method in identity["methods"]:
             if method == "password":
                 claim = identity.get("password", {}).get("user", {})
-                user = self._directory.user(claim)
+                user = named(self._directory.users, claim)
                 given, right = claim.get("password", ""), user["password"] if user else ""
                 if not hmac.compare_digest(given.encode(), right.encode()) or user is None:
                     raise Fault(401, UNAUTHORIZED)
@@ -165,7 +119,7 @@ class Authentication:
             return self._directory.projects.get(user["project_id"])
         if "project" not in scope:
             raise Fault(401, UNAUTHORIZED)
-        project = self._directory.project(scope["project"])
+        project = named(self._directory.projects, scope["project"])
         if project is None or project["id"] != user["project_id"]:
             raise Fault(401, UNAUTHORIZED)
         return project
@@ -261,36 +215,32 @@ class Authentication:
 
     def catalog(self, token: Token) -> list[JSON]:
         """Every service, with its three interfaces on the one URL."""
-        entries = []
         named = [(each, *name) for each in self._services() for name in ((each.type, each.name), *each.aliases)]
-        for service, type_, name in named:
-            url = service.url + service.endpoint.format(project=token.project_id)
-            endpoints = [
-                {
-                    "id": id_of("endpoint", f"{type_}/{interface}"),
-                    "interface": interface,
-                    "region_id": REGION,
-                    "region": REGION,
-                    "url": url,
-                }
-                for interface in ("public", "internal", "admin")
-            ]
-            entries.append(
-                {
-                    "id": id_of("service", type_),
-                    "type": type_,
-                    "name": name,
-                    "endpoints": endpoints,
-                }
-            )
-        return entries
+        return [
+            {
+                "id": id_of("service", type_),
+                "type": type_,
+                "name": name,
+                "endpoints": [
+                    {
+                        "id": id_of("endpoint", f"{type_}/{interface}"),
+                        "interface": interface,
+                        "region_id": REGION,
+                        "region": REGION,
+                        "url": service.url + service.endpoint.format(project=token.project_id),
+                    }
+                    for interface in ("public", "internal", "admin")
+                ],
+            }
+            for service, type_, name in named
+        ]
 
     @route("GET", "/v3/auth/catalog")
     def show_catalog(self, request: Request) -> JSON:
         """The catalogue of the token's project."""
         if request.token.project_id is None:
             raise forbidden("get_auth_catalog")
-        return {"catalog": self.catalog(request.token), "links": self._directory.links("/v3/auth/catalog")}
+        return self._directory.listed(request, "catalog", self.catalog(request.token))
 
 
 def _hash(text: str) -> str:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import uuid
+from html import escape
 from http import HTTPStatus
-from pathlib import Path
 
 from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.names import id_of
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Found, Request, Service, route
 from faafo_lab.cloud.emulator.common.token import Tokens
-from faafo_lab.cloud.emulator.services.image.base import Collection, new
 from faafo_lab.cloud.emulator.services.image.base_images import BASE_IMAGES, pack
-from faafo_lab.cloud.emulator.services.image.data import Data
 from faafo_lab.cloud.emulator.services.image.images import Images
 from faafo_lab.cloud.emulator.services.image.members import Members
-from faafo_lab.cloud.emulator.services.image.rows import ImageRow
+from faafo_lab.cloud.emulator.services.image.rows import new
 from faafo_lab.cloud.emulator.services.image.schemas import Schemas
 from faafo_lab.cloud.emulator.site import Site
 from faafo_lab.cloud.emulator.system import durable
@@ -29,27 +26,28 @@ class Image(Service):
     """The image service."""
 
     prefix, type, name = "/image", "image", "glance"
-    PARTS = (Images, Data, Members, Schemas)
+    PARTS = (Images, Members, Schemas)
 
     def __init__(self, site: Site, tokens: Tokens) -> None:
         super().__init__(site, tokens)
-        self._images = Collection(site)
-        self.members = Members(self._images)
-        self.images = Images(site, self.url, self._images, self.members)
-        self.data = Data(self._images)
+        self.images = images = Images(site, self.url)
+        # What other services ask: an image, whether a project may see it, where its data is; and have it removed
+        self.get, self.visible, self.file, self.drop = images.table.get, images.visible, images.file, images.drop
+        self.members = Members(images)
         self.schemas = Schemas()
 
     def setup(self) -> None:
         """Make the images that every embedded cloud has, and remove what cut-short uploads left."""
-        folder = self._images.directory
+        folder = self.images.directory
         folder.mkdir(mode=0o700, exist_ok=True)
         for base in BASE_IMAGES:
             id = str(uuid.UUID(id_of("image", base.name)))
-            if id in self._images.table and self._images.file(id).exists():
+            if id in self.images.table and self.images.file(id).exists():
                 continue
             data = pack(base)
-            _write(self._images.file(id), data)
-            self._images.table.put(
+            with durable.writing(self.images.file(id)) as file:
+                file.write(data)
+            self.images.table.put(
                 {
                     **new(id, base.name, id_of("project", "service")),
                     "status": "active",
@@ -67,30 +65,16 @@ class Image(Service):
                 }
             )
         for path in folder.iterdir():
-            if path.name not in self._images.table:
+            if path.name not in self.images.table:
                 path.unlink()
-        for row in self._images.table.where(status="saving"):
-            self._images.table.update(row["id"], status="queued")
-
-    # What other services ask
-
-    def get(self, id: str | None) -> ImageRow | None:
-        """An image, whoever may see it."""
-        return self._images.table.get(id)
-
-    def visible(self, row: ImageRow, project: str) -> bool:
-        """Whether a project may see an image."""
-        return self._images.visible(row, project)
-
-    def file(self, id: str) -> Path:
-        """Where an image's data is, or will be."""
-        return self._images.file(id)
+        for row in self.images.table.where(status="saving"):
+            self.images.table.update(row["id"], status="queued")
 
     def discard(self, id: str | None) -> None:
         """Remove an image that got no data, if it is there."""
         row = self.get(id)
         if row is not None and row["status"] != "active":
-            self._images.table.delete(row["id"])
+            self.images.table.delete(row["id"])
 
     # Words
 
@@ -98,6 +82,22 @@ class Image(Service):
         """Glance's form: {"message", "code", "title"}."""
         title = HTTPStatus(fault.status).phrase
         return {"message": f"{fault.message}<br /><br />\n\n\n", "code": f"{fault.status} {title}", "title": title}
+
+    async def handle(self, request: Request, found: Found | None = None) -> Answer:
+        """Answer a request; an error in HTML or text where the client asks for no JSON. Other services get JSON."""
+        answer = await super().handle(request, found)
+        if found is None or answer.status < 400 or not isinstance(answer.body, dict) or "code" not in answer.body:
+            return answer
+        kinds = {part.partition(";")[0].strip() for part in request.headers.get("Accept", "").split(",")}
+        code, message = answer.body["code"], answer.body["message"].partition("<br />")[0]
+        text, kind = f"{code}\n\n{message}\n\n   ", "text/plain"
+        if kinds & {"*/*", "text/*", "text/html"}:
+            head, inner = f" <head>\n  <title>{code}</title>\n </head>", f"{escape(message)}<br /><br />\n\n\n"
+            text = f"<html>\n{head}\n <body>\n  <h1>{code}</h1>\n  {inner}\n </body>\n</html>"
+            kind = "text/html"
+        elif kinds & {"application/json", "application/*"}:
+            return answer
+        return Answer(answer.status, text.encode(), {**answer.headers, "Content-Type": f"{kind}; charset=UTF-8"})
 
     def invalid(self, error: schema.Invalid) -> Fault:
         """Glance says which attribute does not fit."""
@@ -111,6 +111,7 @@ class Image(Service):
     # Versions
 
     @route("GET", "/", open=True)
+    @route("GET", "/versions", open=True)
     def versions(self, request: Request) -> Answer:
         """Which versions there are."""
         link = [{"rel": "self", "href": f"{self.url}/v2/"}]
@@ -118,18 +119,4 @@ class Image(Service):
             {"id": version, "status": "SUPPORTED" if number else "CURRENT", "links": link}
             for number, version in enumerate(VERSIONS)
         ]
-        return Answer(300, {"versions": found})
-
-    @route("GET", "/versions", open=True)
-    def versions_again(self, request: Request) -> Answer:
-        """The same, with status 200."""
-        return Answer(200, self.versions(request).body)
-
-
-def _write(path: Path, data: bytes) -> None:
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    durable.move(partial, path)
+        return Answer(300 if request.path == "/" else 200, {"versions": found})

@@ -7,9 +7,9 @@ Source: https://docs.openstack.org/api-ref/image/v2/#sharing
 from __future__ import annotations
 
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, now, route
-from faafo_lab.cloud.emulator.services.image.attributes import STATUSES
-from faafo_lab.cloud.emulator.services.image.base import Collection
+from faafo_lab.cloud.emulator.services.image.images import Images
 from faafo_lab.cloud.emulator.services.image.rows import ImageRow, MemberRow
+from faafo_lab.cloud.emulator.services.image.schemas import STATUSES
 
 MAX_MEMBERS = 128
 
@@ -17,23 +17,11 @@ MAX_MEMBERS = 128
 class Members:
     """An image's members."""
 
-    def __init__(self, images: Collection) -> None:
+    def __init__(self, images: Images) -> None:
         self._images = images
-
-    def forget(self, image: str) -> None:
-        """Remove the members of an image that goes."""
-        for row in self._images.members.where(image_id=image):
-            self._images.members.delete(row["id"])
 
     def _view(self, row: MemberRow) -> JSON:
         return {**{name: value for name, value in row.items() if name != "id"}, "schema": "/v2/schemas/member"}
-
-    def _shared(self, request: Request, id: str, action: str) -> ImageRow:
-        """The project's own image, which is for sharing. Raises a `Fault`."""
-        row = self._images.own(request, id, action)
-        if row["visibility"] != "shared":
-            raise Fault(403, "Only shared images have members.")
-        return row
 
     def _member(self, request: Request, id: str, project: str) -> MemberRow:
         """An image's member, as its owner and the member itself may see it. Raises a 404 `Fault`."""
@@ -45,9 +33,7 @@ class Members:
     @route("GET", "/v2/images/{id}/members")
     def index(self, request: Request, id: str) -> JSON:
         """The projects that an image is shared with."""
-        image = self._images.find(request, id)
-        if image["visibility"] != "shared":
-            raise Fault(403, "Only shared images have members.")
+        image = _shared(self._images.find(request, id))
         rows = self._images.members.where(image_id=id)
         seen = [row for row in rows if request.project in (image["owner"], row["member_id"])]
         return {"members": [self._view(row) for row in seen], "schema": "/v2/schemas/members"}
@@ -55,7 +41,7 @@ class Members:
     @route("POST", "/v2/images/{id}/members")
     def create(self, request: Request, id: str) -> JSON:
         """Share an image with a project."""
-        self._shared(request, id, "add_member")
+        _shared(self._images.own(request, id, "add_member"))
         project = request.parse().get("member")
         if not isinstance(project, str) or not project or len(project) > 255:
             raise Fault(400, "Member can't be empty: the body must have 'member', the id of a project.")
@@ -93,6 +79,13 @@ class Members:
     @route("DELETE", "/v2/images/{id}/members/{project}")
     def delete(self, request: Request, id: str, project: str) -> Answer:
         """Stop sharing an image with a project."""
-        self._shared(request, id, "delete_member")
+        _shared(self._images.own(request, id, "delete_member"))
         self._images.members.delete(self._member(request, id, project)["id"])
         return Answer(204)
+
+
+def _shared(image: ImageRow) -> ImageRow:
+    """An image that is for sharing. Raises a 403 `Fault`."""
+    if image["visibility"] != "shared":
+        raise Fault(403, "Only shared images have members.")
+    return image

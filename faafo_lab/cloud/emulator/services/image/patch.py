@@ -12,7 +12,7 @@ import re
 
 from faafo_lab.cloud.emulator.common import schema
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
-from faafo_lab.cloud.emulator.services.image.attributes import BASE, READ_ONLY
+from faafo_lab.cloud.emulator.services.image.schemas import BASE, READ_ONLY
 
 OPERATIONS = ("add", "replace", "remove")
 _TYPE = re.compile(r"application/openstack-images-v2\.([01])-json-patch")
@@ -75,6 +75,4 @@ def apply_patch(view: JSON, changes: list[JSON]) -> None:
                 raise Fault(403, f"Property {name} may not be removed.")
             del view[name]
         else:
-            if name == "visibility" and change["value"] == "public":
-                raise Fault(403, "You are not authorized to complete publicize_image action.")
             view[name] = change["value"]

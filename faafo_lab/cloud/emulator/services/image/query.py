@@ -31,7 +31,7 @@ _OPERATORS: dict[str, Callable[[datetime, datetime], bool]] = {
 
 def matches(view: JSON, request: Request) -> bool:
     """Whether an image fits the query: attributes, properties, tags, and bounds of its size."""
-    for name, values in request.query.items():
+    for name, values in {"os_hidden": ["false"], **request.query}.items():
         text = values[-1]
         if name in _PAGING:
             continue
@@ -78,9 +78,13 @@ def _compares(moment: str, text: str) -> bool:
 
 def ordered(views: list[JSON], request: Request) -> list[JSON]:
     """Sorted by `sort=name:asc,…` or by `sort_key` and `sort_dir`; the newest first where nothing is said."""
-    views = sorted(views, key=lambda view: str(view["id"]))
+    views = views[::-1]  # the latest first, of those of one second too: a backup's rotation keeps the first ones
     if text := request.one("sort"):
+        if "sort_key" in request.query or "sort_dir" in request.query:
+            raise Fault(400, "Old and new sorting syntax cannot be combined")
         return PAGER.sort(views, pages.pairs(text, "desc"))
     keys = request.query.get("sort_key", ["created_at"])
     directions = request.query.get("sort_dir", ["desc"])
+    if len(directions) not in (1, len(keys)):
+        raise Fault(400, "Number of sort dirs does not match the number of sort keys")
     return PAGER.sort(views, list(zip(keys, directions + directions[-1:] * len(keys), strict=False)))

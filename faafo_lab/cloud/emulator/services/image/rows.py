@@ -1,8 +1,10 @@
-"""The fields of the image service's rows."""
+"""The fields of the image service's rows, and what a new image has."""
 
 from __future__ import annotations
 
 from typing import TypedDict
+
+from faafo_lab.cloud.emulator.common.service import now
 
 
 class ImageRow(TypedDict):
@@ -28,6 +30,33 @@ class ImageRow(TypedDict):
     updated_at: str
     tags: list[str]
     properties: dict[str, str | None]
+
+
+def new(id: str, name: str | None, owner: str) -> ImageRow:
+    """A row with Glance's defaults."""
+    moment = now()
+    return {
+        "id": id,
+        "name": name,
+        "status": "queued",
+        "visibility": "shared",
+        "protected": False,
+        "os_hidden": False,
+        "owner": owner,
+        "container_format": None,
+        "disk_format": None,
+        "min_ram": 0,
+        "min_disk": 0,
+        "checksum": None,
+        "os_hash_algo": "sha512",
+        "os_hash_value": None,
+        "size": None,
+        "virtual_size": None,
+        "created_at": moment,
+        "updated_at": moment,
+        "tags": [],
+        "properties": {},
+    }
 
 
 class MemberRow(TypedDict):

@@ -9,19 +9,19 @@ from typing import ClassVar, NoReturn
 from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, Service, route
 from faafo_lab.cloud.emulator.common.token import Tokens
-from faafo_lab.cloud.emulator.machinery.switch.switch import Switch
 from faafo_lab.cloud.emulator.services.load_balancer.base import PREFIX, Collection
 from faafo_lab.cloud.emulator.services.load_balancer.changes import Changes
-from faafo_lab.cloud.emulator.services.load_balancer.kinds import PROVIDER
-from faafo_lab.cloud.emulator.services.load_balancer.members import Members
-from faafo_lab.cloud.emulator.services.load_balancer.parts import BY_PLURAL, Parts
-from faafo_lab.cloud.emulator.services.load_balancer.quotas import QUOTAS, QuotaSets, refusal
+from faafo_lab.cloud.emulator.services.load_balancer.kinds import KINDS, PROVIDER
+from faafo_lab.cloud.emulator.services.load_balancer.parts import TOP, Parts
 from faafo_lab.cloud.emulator.services.network.api import Network
 from faafo_lab.cloud.emulator.site import Site
 
+# Those whose additions are all here: tags, HTTP/1.1 checks, additive batches, allowed CIDRs
 VERSIONS = ("v2.0", "v2.5", "v2.10", "v2.12")
-"""Those whose additions are all here: tags, HTTP/1.1 checks, additive batches, allowed CIDRs."""
 UPDATED = "2019-08-01T00:00:00Z"
+QUOTAS = {"load_balancer": 10, "listener": 50, "pool": 50, "member": 200, "health_monitor": 50}
+_OVER = "Quota has been met for resources: {}"
+_TITLES = {kind.name: kind.title for kind in KINDS}
 
 
 class LoadBalancing(Service):
@@ -29,8 +29,8 @@ class LoadBalancing(Service):
 
     prefix, type, name = PREFIX, "load-balancer", "octavia"
     malformed = "Invalid input: the body is not a JSON object."
-    PARTS = (Parts, Members, QuotaSets)
-    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"plural": tuple(BY_PLURAL)}
+    PARTS = (Parts,)
+    choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"plural": TOP}
     QUOTAS = QUOTAS
     ADDRESSES: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "load_balancer": ("vip_address",),
@@ -40,24 +40,15 @@ class LoadBalancing(Service):
 
     def __init__(self, site: Site, tokens: Tokens, network: Network) -> None:
         super().__init__(site, tokens)
-        quotas = Quotas(site, QUOTAS, refusal)
-        collection = Collection(site, quotas)
+        self._quotas = Quotas(site, QUOTAS, lambda overs: Fault(403, _OVER.format(_TITLES[overs[0].name])))
+        collection = Collection(site, self._quotas)
         self._changes = changes = Changes(site, collection, network)
+        self.begin, self.close = changes.begin, changes.close
         self.parts = Parts(collection, changes)
-        self.members = Members(collection, changes)
-        self.quota_sets = QuotaSets(quotas)
 
     def setup(self) -> None:
         """Finish what was going on when the emulator ended."""
         self._changes.setup()
-
-    def begin(self, switch: Switch) -> None:
-        """Balance from now on."""
-        self._changes.begin(switch)
-
-    async def close(self) -> None:
-        """Close every listener and connection."""
-        await self._changes.close()
 
     def error(self, fault: Fault) -> JSON:
         """Octavia's form: {"faultcode", "faultstring", "debuginfo"}."""
@@ -98,7 +89,15 @@ class LoadBalancing(Service):
     @route("POST", "/v2/lbaas/l7policies")
     def no_policies(self, request: Request) -> NoReturn:
         """Policies of layer 7 are not there: every project's quota of them is 0."""
-        raise Fault(403, "Quota has been met for resources: L7policy (the embedded cloud has none)")
+        raise Fault(403, _OVER.format("L7policy (the embedded cloud has none)"))
+
+    @route("GET", "/v2/lbaas/quotas/{id}")
+    @route("GET", "/v2/lbaas/quotas/{id}/default")
+    def quota(self, request: Request, id: str) -> JSON:
+        """How much a project may have."""
+        if id not in (request.project, "defaults"):
+            self.for_administrators(request)
+        return {"quota": {**self._quotas.limits(), "l7policy": 0, "l7rule": 0}}
 
     @route("PUT", "/v2/lbaas/quotas/{id}")
     @route("DELETE", "/v2/lbaas/quotas/{id}")

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from faafo_lab.cloud.emulator.common import schema
@@ -27,21 +28,17 @@ _MILLISECONDS: JSON = {"type": "integer", "minimum": 0, "maximum": 86_400_000}
 _CODE = "[1-5][0-9]{2}"  # of HTTP
 
 
-def _is_address(value: str) -> bool:
-    try:
-        return ipaddress.ip_address(value).version == 4
-    except ValueError:
-        return False
+def _ipv4(name: str, parse: Callable[[str], Any]) -> JSON:
+    def check(value: str) -> bool:
+        try:
+            return bool(parse(value).version == 4)
+        except ValueError:
+            return False
+
+    return {"type": "string", "format": (name, check)}
 
 
-def _is_block(value: str) -> bool:
-    try:
-        return ipaddress.ip_network(value, strict=False).version == 4
-    except ValueError:
-        return False
-
-
-_ADDRESS: JSON = {"type": "string", "format": ("ipv4", _is_address)}
+_ADDRESS, _BLOCK = _ipv4("ipv4", ipaddress.ip_address), _ipv4("cidr", partial(ipaddress.ip_network, strict=False))
 
 
 @dataclass(frozen=True)
@@ -57,19 +54,13 @@ class Attribute:
 class Kind:
     """A kind of part."""
 
-    name: str
-    """load_balancer: as quotas and the state name it."""
-    key: str
-    """loadbalancer: as bodies name it; with an s, the paths."""
-    title: str
-    """Load Balancer: as errors name it."""
+    name: str  # load_balancer: as quotas and the state name it
+    key: str  # loadbalancer: as bodies name it; with an s, the paths
+    title: str  # Load Balancer: as errors name it
     attributes: Mapping[str, Attribute]
-    refused: tuple[str, ...] = ()
-    """What is known and not supported."""
-    nested: tuple[str, ...] = ()
-    """Parts that may be created along with it."""
-    empty: JSON = field(default_factory=dict)
-    """What it is shown with and has no use for here."""
+    refused: tuple[str, ...] = ()  # what is known and not supported
+    nested: tuple[str, ...] = ()  # parts that may be created along with it
+    empty: JSON = field(default_factory=dict)  # what it is shown with and has no use for here
 
     @property
     def plural(self) -> str:
@@ -195,7 +186,7 @@ LISTENER = Kind(
         "timeout_client_data": Attribute(_MILLISECONDS, 50_000),
         "timeout_member_connect": Attribute(_MILLISECONDS, 5_000),
         "timeout_member_data": Attribute(_MILLISECONDS, 50_000),
-        "allowed_cidrs": Attribute({"type": "array", "items": {"type": "string", "format": ("cidr", _is_block)}}),
+        "allowed_cidrs": Attribute({"type": "array", "items": _BLOCK}),
     },
     refused=(*_LISTENER_TLS, "l7policies"),
     nested=("default_pool",),

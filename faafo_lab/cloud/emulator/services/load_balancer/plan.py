@@ -8,15 +8,8 @@ import math
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.machinery.balancing.listeners import Listener
 from faafo_lab.cloud.emulator.machinery.balancing.pools import Member, Monitor, Pool
+from faafo_lab.cloud.emulator.services.load_balancer import kinds
 from faafo_lab.cloud.emulator.services.load_balancer.base import Collection
-from faafo_lab.cloud.emulator.services.load_balancer.kinds import (
-    INSERT_HEADERS,
-    LISTENER,
-    LOAD_BALANCER,
-    MEMBER,
-    POOL,
-    codes,
-)
 from faafo_lab.cloud.emulator.services.network.api import Network
 from faafo_lab.cloud.emulator.services.network.plugs import segments
 
@@ -34,8 +27,8 @@ class Plan:
         self._floating = network.floating_ips.addresses()
         self.listeners: dict[str, Listener] = {}
         self.pools: dict[str, Pool] = {}
-        for row in parts.table(LISTENER):
-            balancer = parts.table(LOAD_BALANCER)[row["loadbalancer_id"]]
+        for row in parts.table(kinds.LISTENER):
+            balancer = parts.table(kinds.LOAD_BALANCER)[row["loadbalancer_id"]]
             if row["admin_state_up"] and balancer["admin_state_up"] and row["provisioning_status"] != _GOING:
                 self._listener(row, balancer)
 
@@ -46,7 +39,7 @@ class Plan:
         floating = [each["floating_ip_address"] for each in self._network.floating_ips.of_port(port["id"])]
         own = ipaddress.ip_network(self._network.site.cidr)
         here = [each for each in (balancer["vip_address"], *floating) if ipaddress.ip_address(each) in own]
-        pool = self._parts.table(POOL).get(row["default_pool_id"])
+        pool = self._parts.table(kinds.POOL).get(row["default_pool_id"])
         if pool is not None and (not pool["admin_state_up"] or pool["provisioning_status"] == _GOING):
             pool = None
         if pool is not None:
@@ -61,7 +54,7 @@ class Plan:
             client_seconds=row["timeout_client_data"] / 1000 or math.inf,
             member_seconds=row["timeout_member_data"] / 1000 or math.inf,
             connect_seconds=row["timeout_member_connect"] / 1000 or math.inf,
-            insert_headers=tuple(name for name in INSERT_HEADERS if str(asked.get(name)).lower() == "true"),
+            insert_headers=tuple(name for name in kinds.INSERT_HEADERS if str(asked.get(name)).lower() == "true"),
             allowed=tuple(row["allowed_cidrs"] or ()),
             outsiders=self._outsiders(port),
         )
@@ -78,7 +71,7 @@ class Plan:
     def _pool(self, row: Row, balancer: Row, port: Row) -> Pool:
         members = [
             self._member(each, balancer, port)
-            for each in self._parts.of(MEMBER, pool_id=row["id"])
+            for each in self._parts.of(kinds.MEMBER, pool_id=row["id"])
             if each["admin_state_up"] and each["provisioning_status"] != _GOING
         ]
         bound = row["session_persistence"] or {}
@@ -120,20 +113,15 @@ class Plan:
 def _monitor(row: Row) -> Monitor | None:
     if not row["admin_state_up"] or row["provisioning_status"] == _GOING:
         return None
-    timing = {
-        "delay": row["delay"],
-        "timeout": row["timeout"],
-        "rise": row["max_retries"],
-        "fall": row["max_retries_down"],
-    }
-    if row["type"] == "TCP":
-        return Monitor(http=False, **timing)
     return Monitor(
-        http=True,
-        **timing,
+        http=row["type"] == "HTTP",  # else there are none of those from the method on
+        delay=row["delay"],
+        timeout=row["timeout"],
+        rise=row["max_retries"],
+        fall=row["max_retries_down"],
         method=row["http_method"],
         path=row["url_path"],
-        codes=codes(row["expected_codes"]),
+        codes=kinds.codes(row["expected_codes"] or ""),
         version=row["http_version"] or 1.0,
         domain=row["domain_name"],
     )

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from faafo_lab.cloud.emulator.common.quotas import Quotas
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, Service, route
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.common.token import Tokens
@@ -25,25 +24,27 @@ from faafo_lab.cloud.emulator.services.network.floating import FloatingIps
 from faafo_lab.cloud.emulator.services.network.networks import Networks
 from faafo_lab.cloud.emulator.services.network.plugs import plugs
 from faafo_lab.cloud.emulator.services.network.ports import Ports
-from faafo_lab.cloud.emulator.services.network.quotas import QUOTAS, QuotaSets, refusal
+from faafo_lab.cloud.emulator.services.network.quotas import QUOTAS, QuotaSets
 from faafo_lab.cloud.emulator.services.network.routers import Routers
 from faafo_lab.cloud.emulator.services.network.security import SecurityGroupRules, SecurityGroups
+from faafo_lab.cloud.emulator.services.network.sharing import AddressGroups, AddressScopes, RbacPolicies
 from faafo_lab.cloud.emulator.services.network.subnetpools import SubnetPools
 from faafo_lab.cloud.emulator.services.network.subnets import Subnets
 from faafo_lab.cloud.emulator.services.network.tags import Tags
+from faafo_lab.cloud.emulator.services.network.topologies import Topologies
+from faafo_lab.cloud.emulator.services.network.words import refused
 from faafo_lab.cloud.emulator.site import Site
 
 APPLY_REST = 9  # times as long as it took, before the switch is told again: many changes cost no more than their number
 
-
-KINDS = (Networks, Subnets, SubnetPools, Ports, Routers, SecurityGroups, SecurityGroupRules, FloatingIps)
+KINDS = tuple(Collection.__subclasses__())  # every kind that is imported above
 
 
 class Network(Service):
     """The network service."""
 
     prefix, type, name = "/networking", "network", "neutron"
-    PARTS = (*KINDS, Tags, Extensions, QuotaSets)
+    PARTS = (*KINDS, Tags, Topologies, Extensions, QuotaSets)
     choices: ClassVar[Mapping[str, tuple[str, ...]]] = {"kind": tuple(kind.path() for kind in KINDS)}
     QUOTAS = QUOTAS
     ADDRESSES: ClassVar[Mapping[str, tuple[str, ...]]] = {kind.name: kind.addressed for kind in KINDS}
@@ -57,7 +58,7 @@ class Network(Service):
         super().__init__(site, tokens)
         self.sockets = sockets
         self._switch: Switch | None = None
-        self.quotas = Quotas(site, QUOTAS, refusal)
+        self.quotas = QuotaSets(site)
         self.networks = Networks(self)
         self.subnets = Subnets(self)
         self.subnet_pools = SubnetPools(self)
@@ -66,14 +67,17 @@ class Network(Service):
         self.groups = SecurityGroups(self)
         self.rules = SecurityGroupRules(self)
         self.floating_ips = FloatingIps(self)
+        self.policies = RbacPolicies(self)
+        self.address_scopes = AddressScopes(self)
+        self.address_groups = AddressGroups(self)
         kinds = [each for each in vars(self).values() if isinstance(each, Collection)]
         self.collections = {kind.path(): kind for kind in kinds}
         self.tags = Tags(self.collection)
-        self.extensions = Extensions()
-        self.quota_sets = QuotaSets(self.quotas)
+        self.topologies, self.extensions = Topologies(self), Extensions()
         self._applying: asyncio.Handle | None = None
         self._apply_at = 0.0  # by the loop's clock
-        self.store.watch({"port", "floatingip", "security_group", "security_group_rule"}, self.changed)
+        watched = {"port", "floatingip", "security_group", "security_group_rule", "address_group"}
+        self.store.watch(watched, self.changed)
 
     def setup(self) -> None:
         """Make what every embedded cloud has, where the state is new."""
@@ -188,7 +192,7 @@ class Network(Service):
     def collection(self, kind: str) -> Collection:
         """The resources of a kind, by the word that paths have for it. Raises a 404 `Fault`."""
         if kind not in self.collections:
-            raise Fault(404, "The resource could not be found.", type="HTTPNotFound")
+            raise refused("HTTPNotFound", "The resource could not be found.")
         return self.collections[kind]
 
     @route("GET", "/v2.0/{kind}")

@@ -6,17 +6,26 @@ Everything else is here once. Source: https://docs.openstack.org/api-ref/network
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from faafo_lab.cloud.emulator.common import pages
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, new_id, now
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Request, new_id, now
 from faafo_lab.cloud.emulator.common.store import Row, Table
 from faafo_lab.cloud.emulator.services.network import query
-from faafo_lab.cloud.emulator.services.network.attributes import REQUIRED, Attribute
+from faafo_lab.cloud.emulator.services.network.checks import REQUIRED, Attribute
+from faafo_lab.cloud.emulator.services.network.quotas import QUOTAS
+from faafo_lab.cloud.emulator.services.network.words import invalid, refused
 
 if TYPE_CHECKING:
     from faafo_lab.cloud.emulator.services.network.api import Network
+
+_BARE = frozenset(("tags", "created_at", "updated_at", "revision_number"))
+OPERATORS = re.compile(
+    r"provider:.*|binding:(host_id|profile)|ha|distributed|is_default"
+)  # only those who run a cloud may set them
+STANDARD = ("id", "tenant_id", "project_id", *_BARE)
 
 
 class Collection:
@@ -28,8 +37,8 @@ class Collection:
     attributes: ClassVar[Mapping[str, Attribute]]
     passing: ClassVar[frozenset[str]] = frozenset()  # attributes of a create that are not kept
     addressed: ClassVar[tuple[str, ...]] = ()  # the attributes that have addresses
-    quota: ClassVar[bool] = True
-    quota_of: ClassVar[Callable[[Row], bool] | None] = None  # which rows count
+    also: ClassVar[tuple[str, ...]] = ()  # what a list is filtered by beside the attributes
+    bare: ClassVar[bool] = False  # shows neither tags nor a revision, and no dates
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -48,7 +57,11 @@ class Collection:
 
     def visible(self, row: Row, project: str) -> bool:
         """Whether a project may see this one."""
-        return bool(row["project_id"] == project)
+        return row["project_id"] == project or self.shared(row, project)
+
+    def shared(self, row: Row, project: str) -> bool:
+        """Whether this one is everybody's, or somebody shares it with the project."""
+        return bool(row.get("shared")) or self.network.policies.share(row["id"], project)
 
     def creating(self, request: Request, row: Row) -> Row:
         """Complete and check a new row before it is kept. Raises a `Fault`."""
@@ -70,10 +83,6 @@ class Collection:
 
     # The operations
 
-    def missing(self, id: str) -> Fault:
-        """The answer for an id that is not there."""
-        return Fault(404, f"{self.title} {id} could not be found.", type=f"{self.title}NotFound")
-
     def get(self, id: str | None) -> Row | None:
         """The row with this id, whoever may see it; or None."""
         return self.table.get(id)
@@ -82,18 +91,14 @@ class Collection:
         """The row that who asks may see. Raises a 404 `Fault`."""
         row = self.table.get(id)
         if row is None or not (request.admin or self.visible(row, request.project)):
-            raise self.missing(id)
+            raise refused(f"{self.title}NotFound", id)
         return row
 
     def own(self, request: Request, id: str) -> Row:
         """The row that who asks may change. Raises a 404 `Fault`, as Neutron does for others' resources."""
         row = self.find(request, id)
         if row["project_id"] != request.project and not request.admin:
-            raise Fault(
-                403,
-                f"(rule:update_{self.name} and rule:delete_{self.name}) is disallowed by policy",
-                type="PolicyNotAuthorized",
-            )
+            raise refused("PolicyNotAuthorized", f"(rule:update_{self.name} and rule:delete_{self.name})")
         return row
 
     def index(self, request: Request) -> JSON:
@@ -101,15 +106,22 @@ class Collection:
 
         As Neutron does, an administrator's list has every project's.
         """
-        views = [self.view(row) for row in self.table if request.admin or self.visible(row, request.project)]
-        views = [view for view in views if query.matches(view, request)]
-        views = query.in_order(views, request)
+        passes = query.filter_by(request, {*self.attributes, *self.also, *STANDARD})
+        rows = sorted(self.table, key=lambda row: (row["created_at"], row["id"]))
+        views = [self._shown(row, request) for row in rows if request.admin or self.visible(row, request.project)]
+        views = query.in_order(filter(passes, views), request)
         page, links = query.PAGER.page(views, request, self.network.url, self.plural)
         return {self.plural: [pages.fields(view, request) for view in page], **links}
 
     def show(self, request: Request, id: str) -> JSON:
         """Show one."""
-        return {self.name: pages.fields(self.view(self.find(request, id)), request)}
+        return {self.name: pages.fields(self._shown(self.find(request, id), request), request)}
+
+    def _shown(self, row: Row, request: Request) -> JSON:
+        """The resource as who asks is shown it."""
+        view = self.view(row)
+        view = {**view, "shared": self.shared(row, request.project)} if "shared" in view else view
+        return {name: value for name, value in view.items() if name not in _BARE} if self.bare else view
 
     def create(self, request: Request) -> Answer:
         """Create one, or, where the body has the plural, several: all or none."""
@@ -118,24 +130,25 @@ class Collection:
         wanted = body.get(self.plural if several else self.name)
         items = wanted if several else [wanted]
         if not isinstance(items, list) or not items or not all(isinstance(item, dict) for item in items):
-            raise Fault(400, f"Resource body required: it must have {self.name!r}.", type="HTTPBadRequest")
+            raise refused("HTTPBadRequest", f"Resource body required: it must have {self.name!r}.")
         with self.network.store.transaction():
-            rows = [self._create(request, item) for item in items]
-        views = [self.view(row) for row in rows]
+            rows = [self.make(request, item) for item in items]
+        views = [self._shown(row, request) for row in rows]
         return Answer(201, {self.plural: views} if several else {self.name: views[0]})
 
-    def _create(self, request: Request, item: JSON) -> Row:
+    def make(self, request: Request, item: JSON) -> Row:
+        """Create one of the project's. In a transaction; raises a `Fault`."""
         values = self._checked(item, request, new=True)
         for name, attribute in self.attributes.items():
             if name not in values:
                 if attribute.default is REQUIRED:
                     reason = f"Failed to parse request. Required attribute '{name}' not specified"
-                    raise Fault(400, reason, type="HTTPBadRequest")
+                    raise refused("HTTPBadRequest", reason)
                 values[name] = attribute.default
         row = self.creating(request, self.new(request.project, values))
-        if self.quota:
+        if self.name in QUOTAS:
             self.network.quotas.claim(request.project, {self.name: 1})
-        self.table.put(row)
+        self.table.put({name: value for name, value in row.items() if name not in self.passing})
         self.created(row)
         return self.table[row["id"]]
 
@@ -162,11 +175,11 @@ class Collection:
         row = self.own(request, id)
         item = request.parse().get(self.name)
         if not isinstance(item, dict):
-            raise Fault(400, f"Resource body required: it must have {self.name!r}.", type="HTTPBadRequest")
+            raise refused("HTTPBadRequest", f"Resource body required: it must have {self.name!r}.")
         with self.network.store.transaction():
             changes = self.updating(request, row, self._checked(item, request, new=False))
             row = self.touch(id, **changes)
-        return {self.name: self.view(row)}
+        return {self.name: self._shown(row, request)}
 
     def touch(self, id: str, **changes: Any) -> Row:
         """Change a row's fields, its revision and its date."""
@@ -177,6 +190,7 @@ class Collection:
         row = self.own(request, id)
         with self.network.store.transaction():
             self.deleting(row)
+            self.network.policies.forget(id)
             self.table.delete(id)
         return Answer(204)
 
@@ -186,23 +200,19 @@ class Collection:
         for name, value in item.items():
             if name in ("tenant_id", "project_id") and new:
                 if value != request.project:
-                    raise Fault(
-                        403, f"rule:create_{self.name}:tenant_id is disallowed by policy", type="PolicyNotAuthorized"
-                    )
+                    raise refused("PolicyNotAuthorized", f"rule:create_{self.name}:tenant_id")
                 continue
             attribute = self.attributes.get(name)
+            if attribute is None and OPERATORS.fullmatch(name):
+                raise refused("PolicyNotAuthorized", f"rule:{'create' if new else 'update'}_{self.name}:{name}")
             if attribute is None:
-                raise Fault(400, f"Unrecognized attribute(s) '{name}'", type="HTTPBadRequest")
+                raise refused("HTTPBadRequest", f"Unrecognized attribute(s) '{name}'")
             if not (attribute.post if new else attribute.put):
-                verb = "POST" if new else "PUT"
-                raise Fault(400, f"Attribute '{name}' not allowed in {verb}", type="HTTPBadRequest")
+                raise refused("HTTPBadRequest", f"Attribute '{name}' not allowed in {'POST' if new else 'PUT'}")
             try:
                 values[name] = attribute.check(value)
             except ValueError as error:
                 raise invalid(name, str(error)) from None
+            if attribute.operators and values[name]:
+                raise refused("PolicyNotAuthorized", f"rule:create_{self.name}:{name}")
         return values
-
-
-def invalid(name: str, reason: str) -> Fault:
-    """The answer for an attribute whose value does not fit."""
-    return Fault(400, f"Invalid input for {name}. Reason: {reason}", type="HTTPBadRequest")

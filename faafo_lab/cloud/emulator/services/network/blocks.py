@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from typing import Any
 
-from faafo_lab.cloud.emulator.common.service import JSON, Fault
+from faafo_lab.cloud.emulator.common.service import JSON
+from faafo_lab.cloud.emulator.services.network.words import refused
 
 Block = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -20,20 +20,24 @@ def hosts(block: Block) -> tuple[int, int]:
 
 
 def check_gateway(block: Block, gateway: str | None) -> None:
-    """Check that a gateway is a host's address of the block. Raises a 400 `Fault`."""
+    """Check that a gateway is neither the network nor the broadcast address; outside the block it may be any.
+
+    Raises a 400 `Fault`.
+    """
     if gateway is None:
         return
     address, (first, last) = ipaddress.ip_address(gateway), hosts(block)
-    if address.version != block.version or not first <= int(address) <= last:
-        reason = f"Invalid input for operation: Gateway is not valid on subnet {block}."
-        raise Fault(400, reason, type="InvalidInput")
+    if address.version != block.version:
+        raise refused("InvalidInput", f"gateway_ip '{gateway}' does not match the ip_version '{block.version}'")
+    if address in block and block.version == 4 and not first <= int(address) <= last:
+        raise refused("InvalidInput", "Gateway is not valid on subnet")
 
 
 def all_but(block: Block, gateway: str | None) -> list[JSON]:
     """The pools of a subnet that was given none: all hosts' addresses but the gateway."""
     first, last = hosts(block)
     middle = int(ipaddress.ip_address(gateway)) if gateway else first - 1
-    ranges = [(first, last)] if middle < first else [(first, middle - 1), (middle + 1, last)]
+    ranges = [(first, middle - 1), (middle + 1, last)] if first <= middle <= last else [(first, last)]
     return [{"start": _text(block, start), "end": _text(block, end)} for start, end in ranges if start <= end]
 
 
@@ -48,16 +52,14 @@ def check_pools(block: Block, gateway: str | None, pools: Iterable[JSON]) -> lis
         except (KeyError, ValueError, TypeError):
             fits = False
         if not fits or set(pool) != {"start", "end"}:
-            reason = f"The allocation pool {pool} is not valid on subnet {block}."
-            raise Fault(400, reason, type="InvalidAllocationPool")
+            raise refused("InvalidAllocationPool", pool, block)
         for other in found:
             if int(start) <= other[1] and other[0] <= int(end):
-                reason = f"Found overlapping allocation pools: {_pool(block, other)} {start}-{end} for subnet {block}."
-                raise Fault(409, reason, type="OverlappingAllocationPools")
+                had = "-".join(_text(block, number) for number in other)
+                raise refused("OverlappingAllocationPools", had, f"{start}-{end}", block)
         found.append((int(start), int(end)))
         if gateway is not None and int(start) <= int(ipaddress.ip_address(gateway)) <= int(end):
-            reason = f"Gateway ip {gateway} conflicts with allocation pool {start}-{end}."
-            raise Fault(409, reason, type="GatewayConflictWithAllocationPools")
+            raise refused("GatewayConflictWithAllocationPools", gateway, f"{start}-{end}")
     return [{"start": _text(block, start), "end": _text(block, end)} for start, end in found]
 
 
@@ -87,7 +89,3 @@ def free_block(prefixes: Iterable[str], taken: Iterable[Block], length: int) -> 
 
 def _text(block: Block, number: int) -> str:
     return str(block[0] + (number - int(block[0])))
-
-
-def _pool(block: Block, pool: tuple[Any, Any]) -> str:
-    return f"{_text(block, pool[0])}-{_text(block, pool[1])}"

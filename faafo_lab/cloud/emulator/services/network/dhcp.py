@@ -10,8 +10,9 @@ import re
 from typing import Any
 
 from faafo_lab.cloud.emulator.common.schema import shown
-from faafo_lab.cloud.emulator.common.service import JSON, Fault
-from faafo_lab.cloud.emulator.services.network.attributes import address, cidr, mapping
+from faafo_lab.cloud.emulator.common.service import JSON
+from faafo_lab.cloud.emulator.services.network.checks import address, cidr, mapping
+from faafo_lab.cloud.emulator.services.network.words import refused
 
 MAX_PAIRS = 10
 _KEYS = frozenset(("opt_name", "opt_value", "ip_version"))
@@ -45,8 +46,7 @@ def merged(before: list[JSON], changes: list[JSON]) -> list[JSON]:
 def pair(value: Any) -> JSON:
     """An address, or a block of them, with the MAC address that sends from it."""
     if not set(mapping(value)) <= {"ip_address", "mac_address"} or "ip_address" not in value:
-        reason = "AllowedAddressPair must contain ip_address"
-        raise Fault(400, reason, type="AllowedAddressPairsMissingIP")
+        raise refused("AllowedAddressPairsMissingIP")
     ip = value["ip_address"]
     ip = cidr(ip) if isinstance(ip, str) and "/" in ip else address(ip)
     return {"ip_address": ip, **({"mac_address": mac(value["mac_address"])} if value.get("mac_address") else {})}
@@ -57,9 +57,7 @@ def pairs_of(port_mac: str, pairs: list[JSON]) -> list[JSON]:
     found = [{"mac_address": port_mac, **each} for each in pairs]
     keys = [(each["ip_address"], each["mac_address"]) for each in found]
     if len(set(keys)) != len(keys):
-        reason = "Request contains duplicate address pair."
-        raise Fault(400, reason, type="DuplicateAddressPairInRequest")
+        raise refused("DuplicateAddressPairInRequest")
     if len(keys) > MAX_PAIRS:
-        reason = f"Exceeded maximum amount of allowed address pair {MAX_PAIRS}."
-        raise Fault(400, reason, type="AllowedAddressPairExhausted")
+        raise refused("AllowedAddressPairExhausted", MAX_PAIRS)
     return found

@@ -5,7 +5,10 @@ Source: https://docs.openstack.org/api-ref/network/v2/#extensions
 
 from __future__ import annotations
 
-from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
+from faafo_lab.cloud.emulator.common import pages
+from faafo_lab.cloud.emulator.common.service import JSON, Request, route
+from faafo_lab.cloud.emulator.services.network import query
+from faafo_lab.cloud.emulator.services.network.words import refused
 
 EXTENSIONS = {
     "security-group": "security-group",
@@ -30,9 +33,23 @@ EXTENSIONS = {
     "default-subnetpools": "Default Subnetpools",
     "net-mtu": "Network MTU",
     "net-mtu-writable": "Network MTU (writable)",
+    "auto-allocated-topology": "Auto Allocated Topology Services",
     "availability_zone": "Availability Zone",
     "network_availability_zone": "Network Availability Zone",
     "router_availability_zone": "Router Availability Zone",
+    "filter-validation": "Filter parameters validation",
+    "ip-substring-filtering": "IP address substring filtering",
+    "service-type": "Neutron Service Type Management",
+    "subnet-service-types": "Subnet service types",
+    "rbac-policies": "RBAC Policies",
+    "rbac-address-group": "Add address_group type to RBAC",
+    "rbac-address-scope": "Add address_scope type to RBAC",
+    "rbac-security-groups": "Add security_group type to network RBAC",
+    "rbac-subnetpool": "Add subnetpool type to RBAC",
+    "address-group": "Address group",
+    "address-scope": "Address scope",
+    "security-groups-normalized-cidr": "Normalized CIDR field for security group rules",
+    "security-groups-remote-address-group": "Remote address group id field for security group rules",
 }
 
 
@@ -48,7 +65,7 @@ class Extensions:
     def extension(self, request: Request, alias: str) -> JSON:
         """One extension."""
         if alias not in EXTENSIONS:
-            raise Fault(404, f"Extension with alias {alias} does not exist", type="HTTPNotFound")
+            raise refused("HTTPNotFound", f"Extension with alias {alias} does not exist")
         return {"extension": _extension(alias)}
 
     @route("GET", "/v2.0/availability_zones")
@@ -60,10 +77,21 @@ class Extensions:
             ]
         }
 
+    @route("GET", "/v2.0/service-providers")
+    def providers(self, request: Request) -> JSON:
+        """The providers of routers: the four that Neutron brings along, none of them the default."""
+        names = ("dvrha", "dvr", "ha", "single_node")
+        views = [{"service_type": "L3_ROUTER_NAT", "name": name, "default": False} for name in names]
+        passes = query.filter_by(request, views[0])
+        return {"service_providers": [pages.fields(view, request) for view in filter(passes, views)]}
+
     @route("GET", "/v2.0/agents")
-    def agents(self, request: Request) -> JSON:
-        """An ordinary user sees no agents."""
-        return {"agents": []}
+    @route("GET", "/v2.0/flavors")
+    @route("GET", "/v2.0/network-ip-availabilities")
+    @route("GET", "/v2.0/service_profiles")
+    def nothing(self, request: Request) -> JSON:
+        """What an ordinary user is shown none of."""
+        return {request.path.rsplit("/", 1)[1].replace("-", "_"): []}
 
 
 def _extension(alias: str) -> JSON:

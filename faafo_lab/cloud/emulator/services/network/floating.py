@@ -9,10 +9,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
-from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
+from faafo_lab.cloud.emulator.common.service import JSON, Request
 from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.network.attributes import Attribute, address, optional, text, uuid
+from faafo_lab.cloud.emulator.services.network import checks
 from faafo_lab.cloud.emulator.services.network.base import Collection
+from faafo_lab.cloud.emulator.services.network.checks import Attribute
+from faafo_lab.cloud.emulator.services.network.words import refused
+
+_OFF: JSON = {"port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
+_PORT_DETAILS = ("name", "network_id", "mac_address", "admin_state_up", "status", "device_id", "device_owner")
 
 
 class FloatingIps(Collection):
@@ -20,18 +25,16 @@ class FloatingIps(Collection):
 
     name, plural, title = "floatingip", "floatingips", "FloatingIP"
     addressed = ("floating_ip_address", "fixed_ip_address")
+    also = ("status", "router_id")
+    passing = frozenset(("subnet_id",))
     attributes: ClassVar[Mapping[str, Attribute]] = {
-        "floating_network_id": Attribute(uuid, put=False),
-        "floating_ip_address": Attribute(optional(address), None, put=False),
-        "subnet_id": Attribute(optional(uuid), None, put=False),
-        "port_id": Attribute(optional(uuid), None),
-        "fixed_ip_address": Attribute(optional(address), None),
-        "description": Attribute(text(), ""),
+        "floating_network_id": Attribute(checks.uuid, put=False),
+        "floating_ip_address": Attribute(checks.optional(checks.address), None, put=False),
+        "subnet_id": Attribute(checks.optional(checks.uuid), None, put=False),
+        "port_id": Attribute(checks.optional(checks.uuid), None),
+        "fixed_ip_address": Attribute(checks.optional(checks.address), None),
+        "description": Attribute(checks.text(), ""),
     }
-
-    def missing(self, id: str) -> Fault:
-        """The answer for an id that is not there."""
-        return Fault(404, f"Floating IP {id} could not be found", type="FloatingIPNotFound")
 
     def of_port(self, port: str) -> list[Row]:
         """The floating IPs of a port."""
@@ -50,29 +53,14 @@ class FloatingIps(Collection):
         """Take the address asked for, or the first free one."""
         network = self.network.networks.find(request, row["floating_network_id"])
         if not network["router:external"]:
-            raise Fault(
-                400,
-                f"Bad floatingip request: Network {network['id']} is not a valid external network.",
-                type="BadRequest",
-            )
-        subnet = self.network.subnets.table.where(network_id=network["id"])[0]
-        row.pop("subnet_id")
-        free = self.network.subnets.free(subnet)
+            raise refused("BadRequest", "floatingip", f"Network {network['id']} is not a valid external network")
+        free = self.network.subnets.free(self.network.subnets.table.where(network_id=network["id"])[0])
         wanted = row["floating_ip_address"]
         if wanted is not None and wanted not in free:
-            raise Fault(
-                409,
-                f"Unable to complete operation for network {network['id']}. The IP address {wanted} is in use"
-                " or not in its allocation pool.",
-                type="IpAddressInUse",
-            )
+            raise refused("IpAddressInUse", network["id"], wanted)
         found = wanted or next(free, None)
         if found is None:
-            raise Fault(
-                409,
-                f"No more IP addresses available on network {network['id']}.",
-                type="IpAddressGenerationFailure",
-            )
+            raise refused("IpAddressGenerationFailure", network["id"])
         row = {**row, "floating_ip_address": found, "router_id": None, "status": "DOWN"}
         return {**row, **self._association(request, row, row)} if row["port_id"] else row
 
@@ -81,44 +69,23 @@ class FloatingIps(Collection):
         if "port_id" not in changes and "fixed_ip_address" not in changes:
             return changes
         port = changes.get("port_id", row["port_id"])
-        if port is None:
-            return {**changes, "port_id": None, "fixed_ip_address": None, "router_id": None, "status": "DOWN"}
-        return {**changes, **self._association(request, row, {**changes, "port_id": port})}
+        return {**changes, **(_OFF if port is None else self._association(request, row, {**changes, "port_id": port}))}
 
     def _association(self, request: Request, row: Row, values: JSON) -> JSON:
         """The fields of a floating IP that is on a port. Raises a `Fault`."""
-        port = self.network.ports.own(request, values["port_id"])
+        port, external = self.network.ports.own(request, values["port_id"]), row["floating_network_id"]
         if not port["fixed_ips"]:
-            raise Fault(
-                400,
-                f"Bad floatingip request: Port {port['id']} does not have fixed IP addresses.",
-                type="BadRequest",
-            )
+            raise refused("BadRequest", "floatingip", f"Port {port['id']} does not have fixed IP addresses")
         fixed = values.get("fixed_ip_address") or port["fixed_ips"][0]["ip_address"]
         subnet = next((ip["subnet_id"] for ip in port["fixed_ips"] if ip["ip_address"] == fixed), None)
         if subnet is None:
-            raise Fault(
-                400,
-                f"Bad floatingip request: Port {port['id']} does not have fixed ip {fixed}.",
-                type="BadRequest",
-            )
-        for other in self.of_port(port["id"]):
-            if other["id"] != row["id"] and other["fixed_ip_address"] == fixed:
-                raise Fault(
-                    409,
-                    f"Cannot associate floating IP {row['floating_ip_address']} ({row['id']}) with port {port['id']}"
-                    f" using fixed IP {fixed}, as that fixed IP already has a floating IP on external network"
-                    f" {row['floating_network_id']}.",
-                    type="FloatingIPPortAlreadyAssociated",
-                )
-        router = self._router(subnet, row["floating_network_id"])
+            raise refused("BadRequest", "floatingip", f"Port {port['id']} does not have fixed ip {fixed}")
+        if any(other["id"] != row["id"] for other in self.table.where(port_id=port["id"], fixed_ip_address=fixed)):
+            own = row["floating_ip_address"], row["id"]
+            raise refused("FloatingIPPortAlreadyAssociated", *own, port["id"], fixed, external)
+        router = self._router(subnet, external)
         if router is None:
-            raise Fault(
-                404,
-                f"External network {row['floating_network_id']} is not reachable from subnet {subnet}. "
-                f" Therefore, cannot associate Port {port['id']} with a Floating IP.",
-                type="ExternalGatewayForFloatingIPNotFound",
-            )
+            raise refused("ExternalGatewayForFloatingIPNotFound", external, subnet, port["id"])
         return {"port_id": port["id"], "fixed_ip_address": fixed, "router_id": router["id"], "status": "ACTIVE"}
 
     def _router(self, subnet: str, external: str) -> Row | None:
@@ -130,20 +97,12 @@ class FloatingIps(Collection):
                     return router
         return None
 
-    def disassociate(self, row: Row) -> Row:
-        """Take it off its port."""
-        return self.touch(row["id"], port_id=None, fixed_ip_address=None, router_id=None, status="DOWN")
+    def release(self, port: str) -> None:
+        """Take those of a port off it."""
+        for row in self.of_port(port):
+            self.touch(row["id"], **_OFF)
 
     def view(self, row: Row) -> JSON:
         """With a few words about its port."""
         port = self.network.ports.table.get(row["port_id"])
-        names = (
-            "name",
-            "network_id",
-            "mac_address",
-            "admin_state_up",
-            "status",
-            "device_id",
-            "device_owner",
-        )
-        return {**row, "port_details": {name: port[name] for name in names} if port else None}
+        return {**row, "port_details": {name: port[name] for name in _PORT_DETAILS} if port else None}

@@ -23,13 +23,10 @@ def plugs(network: Network) -> dict[str, Plug]:
         for port in rows:
             for group in port["security_groups"]:
                 members.setdefault(group, set()).add(server)
-    rules: dict[str, tuple[Rule, ...]] = {}
+    rules: dict[str, list[Rule]] = {}
     for row in network.rules.table:
         if row["direction"] == "ingress" and row["ethertype"] == "IPv4" and row["protocol"] in TCP:
-            rules[row["security_group_id"]] = (
-                *rules.get(row["security_group_id"], ()),
-                _rule(row, members),
-            )
+            rules.setdefault(row["security_group_id"], []).extend(_rules(network, row, members))
     around = segments(network)
     inside: dict[str, set[str]] = {}  # segment: servers
     for server, rows in ports.items():
@@ -71,17 +68,22 @@ def segments(network: Network) -> dict[str, str]:
     return found
 
 
-def _rule(row: Row, members: dict[str, set[str]]) -> Rule:
-    group, prefix = row["remote_group_id"], row["normalized_cidr"]
-    return Rule(
-        port_min=row["port_range_min"] or 1,
-        port_max=row["port_range_max"] or 65535,
-        remote_prefix=None if prefix == "0.0.0.0/0" else prefix,
-        remote_instances=None if group is None else frozenset(members.get(group, ())),
-    )
+def _rules(network: Network, row: Row, members: dict[str, set[str]]) -> Iterator[Rule]:
+    """What a rule lets in: of an address group, each of its blocks."""
+    group, prefixes = row["remote_group_id"], [row["normalized_cidr"]]
+    if row["remote_address_group_id"] is not None:
+        blocks = network.address_groups.table[row["remote_address_group_id"]]["addresses"]
+        prefixes = [block for block in blocks if ":" not in block]
+    for prefix in prefixes:
+        yield Rule(
+            port_min=row["port_range_min"] or 1,
+            port_max=row["port_range_max"] or 65535,
+            remote_prefix=None if prefix == "0.0.0.0/0" else prefix,
+            remote_instances=None if group is None else frozenset(members.get(group, ())),
+        )
 
 
-def _of_port(port: Row, rules: dict[str, tuple[Rule, ...]]) -> Iterator[Rule]:
+def _of_port(port: Row, rules: dict[str, list[Rule]]) -> Iterator[Rule]:
     """A port's rules; without port security, all comers."""
     if not port["port_security_enabled"]:
         yield Rule(1, 65535, None, None)

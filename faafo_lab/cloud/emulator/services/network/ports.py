@@ -8,23 +8,14 @@ import secrets
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
+from faafo_lab.cloud.emulator.common.service import JSON, Request
 from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.network.attributes import (
-    REQUIRED,
-    Attribute,
-    address,
-    boolean,
-    choice,
-    each,
-    mapping,
-    optional,
-    text,
-    uuid,
-)
-from faafo_lab.cloud.emulator.services.network.base import Collection, invalid
+from faafo_lab.cloud.emulator.services.network import checks
+from faafo_lab.cloud.emulator.services.network.base import Collection
 from faafo_lab.cloud.emulator.services.network.blocks import eui64
+from faafo_lab.cloud.emulator.services.network.checks import NAMED, REQUIRED, Attribute
 from faafo_lab.cloud.emulator.services.network.dhcp import mac, merged, option, pair, pairs_of
+from faafo_lab.cloud.emulator.services.network.words import invalid, refused
 
 
 class Ports(Collection):
@@ -32,20 +23,20 @@ class Ports(Collection):
 
     name, plural, title = "port", "ports", "Port"
     addressed = ("fixed_ips", "allowed_address_pairs", "extra_dhcp_opts")
+    also = ("status",)
     attributes: ClassVar[Mapping[str, Attribute]] = {
-        "name": Attribute(text(), ""),
-        "description": Attribute(text(), ""),
-        "network_id": Attribute(uuid, put=False),
-        "admin_state_up": Attribute(boolean, True),
-        "mac_address": Attribute(optional(mac), None, put=False),
-        "fixed_ips": Attribute(optional(each(mapping)), None),
-        "device_id": Attribute(text(), ""),
-        "device_owner": Attribute(text(), ""),
-        "security_groups": Attribute(optional(each(uuid)), REQUIRED),
-        "allowed_address_pairs": Attribute(optional(each(pair)), []),
-        "extra_dhcp_opts": Attribute(optional(each(option)), []),
-        "binding:vnic_type": Attribute(choice("normal"), "normal"),
-        "port_security_enabled": Attribute(boolean, True),
+        **NAMED,
+        "network_id": Attribute(checks.uuid, put=False),
+        "admin_state_up": Attribute(checks.boolean, True),
+        "mac_address": Attribute(checks.optional(mac), None, put=False),
+        "fixed_ips": Attribute(checks.optional(checks.each(checks.mapping)), None),
+        "device_id": Attribute(checks.text(), ""),
+        "device_owner": Attribute(checks.text(), ""),
+        "security_groups": Attribute(checks.optional(checks.each(checks.uuid)), REQUIRED),
+        "allowed_address_pairs": Attribute(checks.optional(checks.each(pair)), []),
+        "extra_dhcp_opts": Attribute(checks.optional(checks.each(option)), []),
+        "binding:vnic_type": Attribute(checks.choice("normal"), "normal"),
+        "port_security_enabled": Attribute(checks.boolean, True),
     }
 
     def _checked(self, item: JSON, request: Request, *, new: bool) -> JSON:
@@ -62,25 +53,17 @@ class Ports(Collection):
         """Give it addresses and a MAC address."""
         network = self.network.networks.find(request, row["network_id"])
         if network["router:external"] and network["project_id"] != request.project:
-            raise Fault(
-                403,
-                f"Tenant {request.project} not allowed to create port on this network",
-                type="NotAuthorized",
-            )
+            raise refused("NotAuthorized", request.project)
         return self.complete(network, row)
 
     def complete(self, network: Row, row: Row) -> Row:
         """A new port with what it was not given: addresses and a MAC address. Raises a `Fault`."""
         own = row["mac_address"] or new_mac()
         if self.table.where(network_id=network["id"], mac_address=own):
-            raise Fault(
-                409,
-                f"Unable to complete operation for network {network['id']}. The mac address {own} is in use.",
-                type="MacAddressInUse",
-            )
+            raise refused("MacAddressInUse", network["id"], own)
         return {
             **row,
-            "fixed_ips": self.addresses(network, row["fixed_ips"], own),
+            "fixed_ips": self.addresses(network, row["fixed_ips"], own, owner=row["device_owner"]),
             "mac_address": own,
             "allowed_address_pairs": pairs_of(own, row["allowed_address_pairs"] or []),
             "extra_dhcp_opts": merged([], row["extra_dhcp_opts"] or []),
@@ -88,14 +71,17 @@ class Ports(Collection):
         }
 
     def addresses(
-        self, network: Row, wanted: list[JSON] | None, mac: str, keep: frozenset[str] = frozenset()
+        self, network: Row, wanted: list[JSON] | None, mac: str, keep: frozenset[str] = frozenset(), owner: str = ""
     ) -> list[JSON]:
-        """The fixed addresses asked for, or the network's first free ones. Raises a `Fault`.
+        """The fixed addresses asked for, or the network's first free ones for ports of this owner. Raises a `Fault`.
 
         Those in `keep` are the port's already.
         """
         subnets = sorted(self.network.subnets.table.where(network_id=network["id"]), key=lambda row: row["created_at"])
-        groups = [subnets] * len(wanted) if wanted is not None else self._one_of_each(subnets)
+        meant = [subnet for subnet in subnets if owner in (subnet["service_types"] or [owner])]
+        if wanted is None and subnets and not meant:
+            raise refused("IpAddressGenerationFailureNoMatchingSubnet")
+        groups = [subnets] * len(wanted) if wanted is not None else self._one_of_each(meant)
         found: list[JSON] = []
         for item, group in zip([{}] * len(groups) if wanted is None else wanted, groups, strict=True):
             subnet_id, ip = item.get("subnet_id"), item.get("ip_address")
@@ -103,7 +89,7 @@ class Ports(Collection):
                 raise invalid("fixed_ips", f"{sorted(item)} do not match the valid keys: subnet_id, ip_address.")
             here = [subnet for subnet in group if subnet_id in (None, subnet["id"])]
             if not here:
-                raise Fault(404, f"Subnet {subnet_id} could not be found.", type="SubnetNotFound")
+                raise refused("SubnetNotFound", subnet_id)
             taken = frozenset(each["ip_address"] for each in found)
             if ip is None:
                 subnet, ip = self._free(network, here, mac, taken, keep)
@@ -131,30 +117,22 @@ class Ports(Collection):
             for ip in itertools.chain(kept, self.network.subnets.free(subnet)):
                 if ip not in taken:
                     return subnet, ip
-        raise Fault(
-            409,
-            f"No more IP addresses available on network {network['id']}.",
-            type="IpAddressGenerationFailure",
-        )
+        raise refused("IpAddressGenerationFailure", network["id"])
 
     def _fixed(
         self, network: Row, subnets: list[Row], ip: Any, taken: frozenset[str], keep: frozenset[str]
     ) -> tuple[Row, str]:
         """The address that was asked for, where it can be had."""
         try:
-            ip = address(ip)
+            ip = checks.address(ip)
         except ValueError as error:
             raise invalid("fixed_ips", str(error)) from None
         number = ipaddress.ip_address(ip)
         fits = [subnet for subnet in subnets if number in ipaddress.ip_network(subnet["cidr"])]
         if not fits:
-            raise Fault(400, f"IP address {ip} is not a valid IP for the specified subnet.", type="InvalidIpForSubnet")
+            raise refused("InvalidIpForSubnet", ip)
         if ip in taken or (ip in self.network.taken(network["id"]) and ip not in keep):
-            raise Fault(
-                409,
-                f"Unable to complete operation for network {network['id']}. The IP address {ip} is in use.",
-                type="IpAddressInUse",
-            )
+            raise refused("IpAddressInUse", network["id"], ip)
         return fits[0], ip
 
     def updating(self, request: Request, row: Row, changes: JSON) -> JSON:
@@ -172,17 +150,12 @@ class Ports(Collection):
     def deleting(self, row: Row) -> None:
         """A router's own ports go with the router; a floating IP is free again."""
         if row["device_owner"].startswith("network:router"):
-            raise Fault(
-                409,
-                f"Port {row['id']} cannot be deleted directly via the port API: has device owner "
-                f"{row['device_owner']}.",
-                type="ServicePortInUse",
-            )
-        self.release(row["id"])
+            raise refused("ServicePortInUse", row["id"], row["device_owner"])
+        self.network.floating_ips.release(row["id"])
 
     def plug(self, project: str, values: JSON, owned: JSON) -> Row:
         """Make an instance's port: `owned` says whose it is. Raises a `Fault`."""
-        row = self.complete(self.network.networks.table[values["network_id"]], self.new(project, values))
+        row = self.complete(self.network.networks.table[values["network_id"]], self.new(project, {**values, **owned}))
         self.network.quotas.claim(project, {self.name: 1})
         return self.table.put({**row, **owned})
 
@@ -190,15 +163,10 @@ class Ports(Collection):
         """The network of each fixed address."""
         return {ip["ip_address"]: port["network_id"] for port in self.table for ip in port["fixed_ips"]}
 
-    def release(self, id: str) -> None:
-        """Take a floating IP off this port."""
-        for row in self.network.floating_ips.table.where(port_id=id):
-            self.network.floating_ips.disassociate(row)
-
     def remove(self, id: str) -> None:
         """Delete a port that belongs to an instance or a router."""
         with self.network.store.transaction():
-            self.release(id)
+            self.network.floating_ips.release(id)
             self.table.delete(id)
 
 

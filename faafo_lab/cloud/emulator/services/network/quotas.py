@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NoReturn
 
-from faafo_lab.cloud.emulator.common.quotas import Over, Quotas
-from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
+from faafo_lab.cloud.emulator.common.quotas import Quotas
+from faafo_lab.cloud.emulator.common.service import JSON, Request, route
+from faafo_lab.cloud.emulator.services.network.words import refused
+from faafo_lab.cloud.emulator.site import Site
 
 QUOTAS = {
     "network": 100,
@@ -21,36 +22,32 @@ QUOTAS = {
 }
 
 
-def refusal(overs: Sequence[Over]) -> Fault:
-    """The answer to a claim that exceeds a limit."""
-    return Fault(409, f"Quota exceeded for resources: {[over.name for over in overs]}.", type="OverQuota")
-
-
-class QuotaSets:
+class QuotaSets(Quotas):
     """What a project may have, and has."""
 
-    def __init__(self, quotas: Quotas) -> None:
-        self._quotas = quotas
+    def __init__(self, site: Site) -> None:
+        super().__init__(site, QUOTAS, lambda overs: refused("OverQuota", [over.name for over in overs]))
 
     def _check_owner(self, request: Request, project: str) -> None:
         if project != request.project and not request.admin:
-            raise Fault(404, "The resource could not be found.", type="HTTPNotFound")
+            raise refused("HTTPNotFound", "The resource could not be found.")
 
     @route("GET", "/v2.0/quotas/{project}")
     @route("GET", "/v2.0/quotas/{project}/default")
     def show(self, request: Request, project: str) -> JSON:
         """The project's limits."""
         self._check_owner(request, project)
-        return {"quota": self._quotas.limits()}
+        return {"quota": self.limits()}
 
+    @route("GET", "/v2.0/quotas")
     @route("PUT", "/v2.0/quotas/{project}")
     @route("DELETE", "/v2.0/quotas/{project}")
-    def change(self, request: Request, project: str) -> NoReturn:
+    def change(self, request: Request, project: str = "") -> NoReturn:
         """Limits are an administrator's."""
-        raise Fault(403, "rule:update_quota is disallowed by policy", type="PolicyNotAuthorized")
+        raise refused("PolicyNotAuthorized", f"rule:{'get' if request.method == 'GET' else 'update'}_quota")
 
     @route("GET", "/v2.0/quotas/{project}/details")
-    def usage(self, request: Request, project: str) -> JSON:
+    def details(self, request: Request, project: str) -> JSON:
         """The project's limits and what it uses of them."""
         self._check_owner(request, project)
-        return {"quota": self._quotas.usage(project, "used")}
+        return {"quota": self.usage(project, "used")}

@@ -1,6 +1,6 @@
 """Routers: between a project's networks and the external one.
 
-A router's gateway is a port of nobody's on the external network; `router_interfaces` connects it to the project's.
+A router's gateway is a port of nobody's on the external network; its interfaces are its ports on the project's.
 Source: https://docs.openstack.org/api-ref/network/v2/#routers-routers
 """
 
@@ -12,27 +12,30 @@ from typing import ClassVar
 
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.network.attributes import Attribute, boolean, each, mapping, optional, text
-from faafo_lab.cloud.emulator.services.network.base import invalid
+from faafo_lab.cloud.emulator.services.network import checks
+from faafo_lab.cloud.emulator.services.network.base import Collection
+from faafo_lab.cloud.emulator.services.network.checks import NAMED, Attribute
 from faafo_lab.cloud.emulator.services.network.ports import new_mac
-from faafo_lab.cloud.emulator.services.network.router_interfaces import Interfaces
-from faafo_lab.cloud.emulator.services.network.subnets import routes
+from faafo_lab.cloud.emulator.services.network.subnets import route as static_route
+from faafo_lab.cloud.emulator.services.network.subnets import several
+from faafo_lab.cloud.emulator.services.network.words import invalid, refused
 
-GATEWAY = "network:router_gateway"  # the owner of its port there
+GATEWAY, INTERFACE = "network:router_gateway", "network:router_interface"  # the owners of its ports
 MAX_ROUTES = 30
 
 
-class Routers(Interfaces):
+class Routers(Collection):
     """Routers: between a project's networks and the external one."""
 
+    name, plural, title = "router", "routers", "Router"
+    also = ("status", "flavor_id")
     addressed = ("external_gateway_info", "routes")
     attributes: ClassVar[Mapping[str, Attribute]] = {
-        "name": Attribute(text(), ""),
-        "description": Attribute(text(), ""),
-        "admin_state_up": Attribute(boolean, True),
-        "external_gateway_info": Attribute(optional(mapping), None),
-        "routes": Attribute(routes(MAX_ROUTES), [], post=False),
-        "availability_zone_hints": Attribute(each(text()), [], put=False),
+        **NAMED,
+        "admin_state_up": Attribute(checks.boolean, True),
+        "external_gateway_info": Attribute(checks.optional(checks.mapping), None),
+        "routes": Attribute(several(static_route, MAX_ROUTES), [], post=False),
+        "availability_zone_hints": Attribute(checks.each(checks.text()), [], put=False),
     }
 
     def creating(self, request: Request, row: Row) -> Row:
@@ -57,8 +60,34 @@ class Routers(Interfaces):
     def deleting(self, row: Row) -> None:
         """Only a router without interfaces; its gateway goes with it."""
         if self.interfaces(row["id"]):
-            raise Fault(409, f"Router {row['id']} still has ports", type="RouterInUse")
+            raise refused("RouterInUse", row["id"])
         self._unplug(row)
+
+    # Its ports
+
+    def port(self, router: Row, owner: str, network: str, fixed: list[JSON]) -> Row:
+        """A new port of the router's."""
+        ports = self.network.ports
+        return {
+            **ports.new(router["project_id"], ports.defaults()),
+            "network_id": network,
+            "mac_address": new_mac(),
+            "fixed_ips": fixed,
+            "device_id": router["id"],
+            "device_owner": owner,
+            "security_groups": [],
+            "port_security_enabled": False,
+            "status": "ACTIVE",
+        }
+
+    def interfaces(self, id: str) -> list[Row]:
+        """The router's ports on the project's networks."""
+        return self.network.ports.table.where(device_id=id, device_owner=INTERFACE)
+
+    def connect(self, router: Row, subnet: Row) -> Row:
+        """Give the router the subnet's gateway address."""
+        fixed = [{"subnet_id": subnet["id"], "ip_address": subnet["gateway_ip"]}]
+        return self.network.ports.table.put(self.port(router, INTERFACE, subnet["network_id"], fixed))
 
     # The gateway
 
@@ -71,17 +100,12 @@ class Routers(Interfaces):
         for name in set(info) - {"network_id", "enable_snat", "external_fixed_ips"}:
             raise invalid("external_gateway_info", f"'{name}' is not one of its keys.")
         if info.get("enable_snat") is False:
-            reason = "rule:update_router:external_gateway_info:enable_snat is disallowed by policy"
-            raise Fault(403, reason, type="PolicyNotAuthorized")
+            raise refused("PolicyNotAuthorized", "rule:update_router:external_gateway_info:enable_snat")
         network = self.network.networks.find(request, str(info.get("network_id")))
         if not network["router:external"]:
-            raise Fault(
-                400,
-                f"Bad router request: Network {network['id']} is not an external network.",
-                type="BadRequest",
-            )
+            raise _bad(f"Network {network['id']} is not an external network")
         try:
-            wanted = optional(each(mapping))(info.get("external_fixed_ips"))
+            wanted = checks.optional(checks.each(checks.mapping))(info.get("external_fixed_ips"))
         except ValueError as error:
             raise invalid("external_gateway_info", str(error)) from None
         before = router["external_gateway_info"] or {}
@@ -105,27 +129,100 @@ class Routers(Interfaces):
         for port in self._gateway_ports(router):
             self.network.ports.table.delete(port["id"])
 
+    # Interfaces
+
+    @route("PUT", "/v2.0/routers/{id}/add_router_interface")
+    def add_interface(self, request: Request, id: str) -> JSON:
+        """Connect a router to a subnet.
+
+        At its gateway address, or by a port at the port's. Raises a `Fault`.
+        """
+        router = self.own(request, id)
+        subnet, port = self._meant(request)
+        if port is None:
+            assert subnet is not None
+            self._check_subnets(router, [subnet])
+            if subnet["gateway_ip"] is None:
+                raise _bad(f"Subnet for router interface must have a gateway IP: {subnet['id']}")
+            if subnet["gateway_ip"] in self.network.taken(subnet["network_id"]):
+                raise refused("IpAddressInUse", subnet["network_id"], subnet["gateway_ip"])
+            self.network.quotas.claim(router["project_id"], {"port": 1})
+            return _interface(router, self.connect(router, subnet))
+        if port["device_id"]:
+            raise refused("PortInUse", port["id"], port["network_id"], port["device_id"])
+        if not port["fixed_ips"]:
+            raise _bad("Router port must have at least one fixed IP")
+        subnets = self.network.subnets.table
+        self._check_subnets(router, [subnets[ip["subnet_id"]] for ip in port["fixed_ips"]])
+        owned = {"device_id": id, "device_owner": INTERFACE, "security_groups": [], "status": "ACTIVE"}
+        return _interface(router, self.network.ports.touch(port["id"], **owned))
+
+    @route("PUT", "/v2.0/routers/{id}/remove_router_interface")
+    def remove_interface(self, request: Request, id: str) -> JSON:
+        """Take a router off a subnet.
+
+        The port that connected it goes. Raises a `Fault`.
+        """
+        router = self.own(request, id)
+        subnet, port = self._meant(request)
+        if port is not None and port["device_id"] != id:
+            raise refused("RouterInterfaceNotFound", id, port["id"])
+        if subnet is not None:
+            mine = [each for each in self.interfaces(id) if subnet["id"] in _subnets(each)]
+            if port is not None and port not in mine:
+                raise refused("SubnetMismatchForPort", port["id"], subnet["id"])
+            if not mine:
+                raise refused("RouterInterfaceNotFoundForSubnet", id, subnet["id"])
+            port = port or mine[0]
+        assert port is not None
+        self.disconnect(router, port)
+        return _interface(router, port)
+
+    def disconnect(self, router: Row, port: Row) -> None:
+        """Remove an interface. Raises a 409 `Fault` where something needs it."""
+        for subnet_id in _subnets(port):
+            self.unused(router, self.network.subnets.table[subnet_id])
+        self.network.ports.remove(port["id"])
+
+    def _meant(self, request: Request) -> tuple[Row | None, Row | None]:
+        """The subnet and the port that a request names: one of them at least. Raises a `Fault`."""
+        body = request.parse()
+        subnet_id, port_id = body.get("subnet_id"), body.get("port_id")
+        for name, value in body.items():
+            if not isinstance(value, str):
+                raise invalid(name, f"'{value}' is not a valid UUID.")
+        if subnet_id is None and port_id is None:
+            raise _bad("Either subnet_id or port_id must be specified")
+        if subnet_id is not None and port_id is not None and request.path.endswith("add_router_interface"):
+            raise _bad("Cannot specify both subnet-id and port-id")
+        subnet = None if subnet_id is None else self.network.subnets.find(request, subnet_id)
+        port = None if port_id is None else self.network.ports.own(request, port_id)
+        return subnet, port
+
+    def _check_subnets(self, router: Row, wanted: list[Row]) -> None:
+        """Check that the router has no interface to these subnets, nor to one that overlaps. Raises a 400 `Fault`."""
+        subnets = self.network.subnets.table
+        for other in (subnets[id] for port in self.interfaces(router["id"]) for id in _subnets(port)):
+            for subnet in wanted:
+                if subnet["id"] == other["id"]:
+                    raise _bad(f"Router already has a port on subnet {subnet['id']}")
+                if ipaddress.ip_network(subnet["cidr"]).overlaps(ipaddress.ip_network(other["cidr"])):
+                    one, two = (f"cidr {each['cidr']} of subnet {each['id']}" for each in (subnet, other))
+                    raise _bad(f"C{one[1:]} overlaps with {two}")
+
     # Routes, one by one
 
     @route("PUT", "/v2.0/routers/{id}/add_extraroutes")
-    def add_routes(self, request: Request, id: str) -> JSON:
-        """Add routes to a router."""
-        return self._change_routes(request, id, add=True)
-
     @route("PUT", "/v2.0/routers/{id}/remove_extraroutes")
-    def remove_routes(self, request: Request, id: str) -> JSON:
-        """Remove routes from a router."""
-        return self._change_routes(request, id, add=False)
-
-    def _change_routes(self, request: Request, id: str, *, add: bool) -> JSON:
-        """Add routes to those that there are, or remove some: either way it may be done already. Raises a `Fault`."""
+    def change_routes(self, request: Request, id: str) -> JSON:
+        """Add routes to a router, or remove some: either way it may be done already. Raises a `Fault`."""
         row = self.own(request, id)
         item = request.parse().get("router")
         changed = self._checked(item if isinstance(item, dict) else {}, request, new=False).get("routes")
         if changed is None:
-            raise Fault(400, "Resource body required: it must have 'router' with 'routes'.", type="HTTPBadRequest")
+            raise refused("HTTPBadRequest", "Resource body required: it must have 'router' with 'routes'.")
         kept = [had for had in row["routes"] if had not in changed]
-        if add:
+        if request.path.endswith("/add_extraroutes"):
             kept += changed
             for one in changed:
                 self._check_route(row, one)
@@ -154,29 +251,38 @@ class Routers(Interfaces):
         elif any(route["nexthop"] == own for _, own in blocks):
             reason = "the nexthop is used by router"
         if reason:
-            raise Fault(400, f"Invalid format for routes: {route}, {reason}", type="InvalidRoutes")
+            raise refused("InvalidRoutes", route, reason)
 
     def unused(self, router: Row, subnet: Row | None = None) -> None:
         """Check that nothing needs the router's gateway, or its interface to a subnet. Raises a 409 `Fault`."""
-        block = ipaddress.ip_network(subnet["cidr"]) if subnet else None
-        for row in self.network.floating_ips.table.where(router_id=router["id"]):
-            if block is None:
-                raise Fault(
-                    409,
-                    f"Gateway cannot be updated for router {router['id']}, since a gateway to external network is "
-                    "required by one or more floating IPs.",
-                    type="RouterExternalGatewayInUseByFloatingIp",
-                )
-            if ipaddress.ip_address(row["fixed_ip_address"]) in block:
-                raise self._needed(router, subnet, "floating IPs", "RouterInterfaceInUseByFloatingIP")
-        for each_route in router["routes"]:
-            if block is not None and ipaddress.ip_address(each_route["nexthop"]) in block:
-                raise self._needed(router, subnet, "routes", "RouterInterfaceInUseByRoute")
+        floating = self.network.floating_ips.table.where(router_id=router["id"])
+        if subnet is None:
+            if floating:
+                raise refused("RouterExternalGatewayInUseByFloatingIp", router["id"])
+            return
+        block, here = ipaddress.ip_network(subnet["cidr"]), (subnet["id"], router["id"])
+        if any(ipaddress.ip_address(row["fixed_ip_address"]) in block for row in floating):
+            raise refused("RouterInterfaceInUseByFloatingIP", *here, "floating IPs")
+        if any(ipaddress.ip_address(each["nexthop"]) in block for each in router["routes"]):
+            raise refused("RouterInterfaceInUseByRoute", *here, "routes")
 
-    def _needed(self, router: Row, subnet: Row | None, what: str, type: str) -> Fault:
-        return Fault(
-            409,
-            f"Router interface for subnet {subnet and subnet['id']} on router {router['id']} cannot be "
-            f"deleted, as it is required by one or more {what}.",
-            type=type,
-        )
+
+def _bad(reason: str) -> Fault:
+    return refused("BadRequest", "router", reason)
+
+
+def _subnets(port: Row) -> list[str]:
+    return [ip["subnet_id"] for ip in port["fixed_ips"]]
+
+
+def _interface(router: Row, port: Row) -> JSON:
+    """What an interface's coming or going answers."""
+    return {
+        "id": router["id"],
+        "tenant_id": router["project_id"],
+        "project_id": router["project_id"],
+        "port_id": port["id"],
+        "network_id": port["network_id"],
+        "subnet_id": _subnets(port)[0],
+        "subnet_ids": _subnets(port),
+    }

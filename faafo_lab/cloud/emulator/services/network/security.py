@@ -11,19 +11,14 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from faafo_lab.cloud.emulator.common.numbers import whole
-from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
+from faafo_lab.cloud.emulator.common.service import JSON, Request
 from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.network.attributes import (
-    Attribute,
-    boolean,
-    choice,
-    integer,
-    optional,
-    text,
-    uuid,
-)
+from faafo_lab.cloud.emulator.services.network import checks
 from faafo_lab.cloud.emulator.services.network.base import Collection
+from faafo_lab.cloud.emulator.services.network.checks import NAMED, Attribute
+from faafo_lab.cloud.emulator.services.network.words import refused
 
+DEFAULT = "default"  # the group that a project's ports have where they name none
 PROTOCOLS = {  # the names that Neutron knows, and their numbers
     "ah": 51,
     "dccp": 33,
@@ -54,19 +49,15 @@ PROTOCOLS = {  # the names that Neutron knows, and their numbers
 ICMP, IPV6_ICMP = 1, 58
 WITH_PORTS = ("dccp", "sctp", "tcp", "udp", "udplite")
 ANYWHERE = (None, "0.0.0.0/0", "::/0")
-_SAME = ("direction", "ethertype", "port_range_min", "port_range_max", "remote_group_id")
+_REMOTES = ("remote_ip_prefix", "remote_group_id", "remote_address_group_id")
+_SAME = ("direction", "ethertype", "port_range_min", "port_range_max", *_REMOTES[1:])
 
 
 def protocol(value: Any) -> str:
     """A protocol's name in small letters, or its number. Raises Neutron's own 400 `Fault`."""
     name = str(value).lower()
     if isinstance(value, bool) or not isinstance(value, str | int) or number_of(name) is None:
-        raise Fault(
-            400,
-            f"Security group rule protocol {value} not supported. Only protocol values "
-            f"{[None, *PROTOCOLS]} and integer representations [0 to 255] are supported.",
-            type="SecurityGroupRuleInvalidProtocol",
-        )
+        raise refused("SecurityGroupRuleInvalidProtocol", value, [None, *PROTOCOLS])
     return name
 
 
@@ -79,7 +70,7 @@ def number_of(protocol: str) -> int | None:
 def ethertype(value: Any) -> str:
     """IPv4 or IPv6, in whatever letters."""
     names = {"ipv4": "IPv4", "ipv6": "IPv6"}
-    return str(choice(*names.values())(names.get(str(value).lower(), value)))
+    return str(checks.choice(*names.values())(names.get(str(value).lower(), value)))
 
 
 def prefix(value: Any) -> str | None:
@@ -92,15 +83,15 @@ def prefix(value: Any) -> str | None:
     try:
         return ipaddress.ip_interface(value if isinstance(value, str) else "").with_prefixlen
     except ValueError:
-        raise Fault(400, f"Invalid CIDR {value} given as IP prefix.", type="InvalidCIDR") from None
+        raise refused("InvalidCIDR", value) from None
 
 
 def port(value: Any) -> int:
     """A port, or an ICMP type or code. Raises Neutron's own 400 `Fault` for what is none."""
     try:
-        number: int = integer(0, 65535)(value)
+        number: int = checks.integer(0, 65535)(value)
     except ValueError:
-        raise Fault(400, f"Invalid value for port {value}", type="SecurityGroupInvalidPortValue") from None
+        raise refused("SecurityGroupInvalidPortValue", value) from None
     return number
 
 
@@ -108,22 +99,15 @@ class SecurityGroups(Collection):
     """Security groups."""
 
     name, plural, title = "security_group", "security_groups", "SecurityGroup"
-    attributes: ClassVar[Mapping[str, Attribute]] = {
-        "name": Attribute(text(), ""),
-        "stateful": Attribute(boolean, True),
-        "description": Attribute(text(), ""),
-    }
-
-    def missing(self, id: str) -> Fault:
-        """The answer for an id that is not there."""
-        return Fault(404, f"Security group {id} does not exist", type="SecurityGroupNotFound")
+    also = ("shared",)
+    attributes: ClassVar[Mapping[str, Attribute]] = {**NAMED, "stateful": Attribute(checks.boolean, True)}
 
     def default(self, project: str) -> Row:
         """The project's group `default`; it is made where it is missing."""
-        found = self.table.where(project_id=project, name="default")
+        found = self.table.where(project_id=project, name=DEFAULT)
         if found:
             return found[0]
-        values = {"name": "default", "stateful": True, "description": "Default security group"}
+        values = {"name": DEFAULT, "stateful": True, "description": "Default security group"}
         with self.network.store.transaction():
             row = self.table.put({**self.new(project, values), "shared": False})
             self.created(row)
@@ -133,8 +117,8 @@ class SecurityGroups(Collection):
 
     def creating(self, request: Request, row: Row) -> Row:
         """There is only one `default`."""
-        if row["name"] == "default":
-            raise Fault(409, "Default security group already exists.", type="SecurityGroupDefaultAlreadyExists")
+        if row["name"] == DEFAULT:
+            raise refused("SecurityGroupDefaultAlreadyExists")
         return {**row, "shared": False, "revision_number": 1}
 
     def created(self, row: Row) -> None:
@@ -143,21 +127,19 @@ class SecurityGroups(Collection):
             self.network.rules.add(row, direction="egress", ethertype=ethertype)
 
     def updating(self, request: Request, row: Row, changes: JSON) -> JSON:
-        """The group `default` keeps its name."""
-        if row["name"] == "default" and changes.get("name", "default") != "default":
-            raise Fault(409, "Updating default security group not allowed.", type="SecurityGroupCannotUpdateDefault")
+        """The group `default` keeps its name, and no other one takes it."""
+        if "name" in changes and row["name"] == DEFAULT != changes["name"]:
+            raise refused("SecurityGroupCannotUpdateDefault")
+        if changes.get("name") == DEFAULT != row["name"]:
+            raise refused("SecurityGroupDefaultAlreadyExists")
         return changes
 
     def deleting(self, row: Row) -> None:
         """Only a group that no port has; the rules of other groups that name it go with it."""
-        if row["name"] == "default":
-            raise Fault(
-                409,
-                "Insufficient rights for removing default security group.",
-                type="SecurityGroupCannotRemoveDefault",
-            )
+        if row["name"] == DEFAULT:
+            raise refused("SecurityGroupCannotRemoveDefault")
         if any(row["id"] in port["security_groups"] for port in self.network.ports.table):
-            raise Fault(409, f"Security Group {row['id']} in use.", type="SecurityGroupInUse")
+            raise refused("SecurityGroupInUse", row["id"])
         rules = self.network.rules.table
         for rule in rules:
             if row["id"] in (rule["security_group_id"], rule["remote_group_id"]):
@@ -174,56 +156,45 @@ class SecurityGroupRules(Collection):
 
     name, plural, title = "security_group_rule", "security_group_rules", "SecurityGroupRule"
     addressed = ("remote_ip_prefix", "normalized_cidr")
+    also = ("normalized_cidr",)
     attributes: ClassVar[Mapping[str, Attribute]] = {
-        "security_group_id": Attribute(text(), put=False),
+        "security_group_id": Attribute(checks.text(), put=False),
         "ethertype": Attribute(ethertype, "IPv4", put=False),
-        "direction": Attribute(choice("ingress", "egress"), put=False),
-        "protocol": Attribute(optional(protocol), None, put=False),
-        "port_range_min": Attribute(optional(port), None, put=False),
-        "port_range_max": Attribute(optional(port), None, put=False),
-        "remote_ip_prefix": Attribute(optional(prefix), None, put=False),
-        "remote_address_group_id": Attribute(optional(uuid), None, put=False),
-        "remote_group_id": Attribute(optional(text()), None, put=False),
-        "description": Attribute(text(), ""),
+        "direction": Attribute(checks.choice("ingress", "egress"), put=False),
+        "protocol": Attribute(checks.optional(protocol), None, put=False),
+        "port_range_min": Attribute(checks.optional(port), None, put=False),
+        "port_range_max": Attribute(checks.optional(port), None, put=False),
+        "remote_ip_prefix": Attribute(checks.optional(prefix), None, put=False),
+        "remote_address_group_id": Attribute(checks.optional(checks.uuid), None, put=False),
+        "remote_group_id": Attribute(checks.optional(checks.text()), None, put=False),
+        "description": Attribute(checks.text(), ""),
     }
-
-    def missing(self, id: str) -> Fault:
-        """The answer for an id that is not there."""
-        return Fault(404, f"Security group rule {id} does not exist", type="SecurityGroupRuleNotFound")
 
     def add(self, group: Row, **values: Any) -> Row:
         """A rule that a group has by itself."""
         fields = {**dict.fromkeys(self.attributes), **values, "security_group_id": group["id"]}
-        return self.table.put(self._complete(self.new(group["project_id"], fields)))
-
-    def _complete(self, row: Row) -> Row:
-        written = row["remote_ip_prefix"]
-        block = None if written is None else str(ipaddress.ip_network(written, strict=False))
-        return {**row, "normalized_cidr": block}
+        return self.table.put({**self.new(group["project_id"], fields), "normalized_cidr": None})
 
     def creating(self, request: Request, row: Row) -> Row:
         """Check that the rule makes sense, and that the group has none like it."""
         group = self.network.groups.own(request, row["security_group_id"])
+        if sum(row[name] is not None for name in _REMOTES) > 1:
+            raise refused("SecurityGroupMultipleRemoteEntites")
         if row["remote_group_id"] is not None:
             self.network.groups.find(request, row["remote_group_id"])
-            if row["remote_ip_prefix"] is not None:
-                raise Fault(
-                    400,
-                    "Only one of remote_ip_prefix or remote_group_id or remote_address_group_id may be provided.",
-                    type="SecurityGroupMultipleRemoteEntites",
-                )
+        if row["remote_address_group_id"] is not None:
+            self.network.address_groups.find(request, row["remote_address_group_id"])
         if row["ethertype"] == "IPv6" and row["protocol"] == "icmp":
             row = {**row, "protocol": "ipv6-icmp"}
         _check_ports(row)
-        _check_prefix(row)
+        written = row["remote_ip_prefix"]
+        block = None if written is None else ipaddress.ip_network(written, strict=False)
+        if block is not None and f"IPv{block.version}" != row["ethertype"]:
+            raise refused("SecurityGroupRuleParameterConflict", row["ethertype"], written)
         for other in self.table.where(security_group_id=group["id"]):
             if _meaning(other) == _meaning(row):
-                raise Fault(
-                    409,
-                    f"Security group rule already exists. Rule id is {other['id']}.",
-                    type="SecurityGroupRuleExists",
-                )
-        return self._complete(row)
+                raise refused("SecurityGroupRuleExists", other["id"])
+        return {**row, "normalized_cidr": None if block is None else str(block)}
 
 
 def _meaning(row: Row) -> tuple[Any, ...]:
@@ -240,47 +211,17 @@ def _check_ports(row: Row) -> None:
     number = None if name is None else number_of(name)
     if number in (ICMP, IPV6_ICMP):
         if low is None:
-            raise Fault(
-                400,
-                f"ICMP code (port-range-max) {high} is provided but ICMP type (port-range-min) is missing.",
-                type="SecurityGroupMissingIcmpType",
-            )
+            raise refused("SecurityGroupMissingIcmpType", high)
         for field, end, value in (("type", "min", low), ("code", "max", high)):
             if value is not None and value > 255:
-                raise Fault(
-                    400,
-                    f"Invalid value for ICMP {field} (port_range_{end}) {value}. It must be 0 to 255.",
-                    type="SecurityGroupInvalidIcmpValue",
-                )
+                raise refused("SecurityGroupInvalidIcmpValue", field, end, value)
         return
     if name is None:
-        raise Fault(
-            400,
-            "Must also specify protocol if port range is given.",
-            type="SecurityGroupProtocolRequiredWithPorts",
-        )
+        raise refused("SecurityGroupProtocolRequiredWithPorts")
     if number not in [PROTOCOLS[each] for each in WITH_PORTS]:
-        raise Fault(
-            400,
-            f"Ports cannot be specified for protocol {number}. Ports are only supported for "
-            f"{', '.join(each.upper() for each in WITH_PORTS)}.",
-            type="SecurityGroupInvalidProtocolForPort",
-        )
+        allowed = ", ".join(each.upper() for each in WITH_PORTS)
+        raise refused("SecurityGroupInvalidProtocolForPort", number, allowed)
     if 0 in (low, high):
-        raise Fault(400, "Invalid value for port 0", type="SecurityGroupInvalidPortValue")
+        raise refused("SecurityGroupInvalidPortValue", 0)
     if low is None or high is None or low > high:
-        raise Fault(
-            400,
-            "For TCP/UDP protocols, port_range_min must be <= port_range_max",
-            type="SecurityGroupInvalidPortRange",
-        )
-
-
-def _check_prefix(row: Row) -> None:
-    prefix = row["remote_ip_prefix"]
-    if prefix is not None and f"IPv{ipaddress.ip_interface(prefix).version}" != row["ethertype"]:
-        raise Fault(
-            400,
-            f"Conflicting value ethertype {row['ethertype']} for CIDR {prefix}",
-            type="SecurityGroupRuleParameterConflict",
-        )
+        raise refused("SecurityGroupInvalidPortRange")

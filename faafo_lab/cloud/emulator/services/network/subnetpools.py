@@ -10,32 +10,25 @@ import ipaddress
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request
+from faafo_lab.cloud.emulator.common.service import JSON, Request
 from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.network.attributes import (
-    Attribute,
-    boolean,
-    cidr,
-    each,
-    integer,
-    optional,
-    text,
-    uuid,
-)
+from faafo_lab.cloud.emulator.services.network import checks
 from faafo_lab.cloud.emulator.services.network.base import Collection
 from faafo_lab.cloud.emulator.services.network.blocks import Block, free_block
+from faafo_lab.cloud.emulator.services.network.checks import Attribute
+from faafo_lab.cloud.emulator.services.network.words import refused
 
-_LENGTH = optional(integer(0, 128))
+_LENGTH = checks.optional(checks.integer(0, 128))
 _BOUNDS = {4: (8, 32), 6: (64, 128)}  # the smallest and the largest prefix length of a pool that says nothing
 
 
 def prefixes(value: Any) -> list[str]:
     """Blocks, at least one, joined where they are neighbours."""
-    found = [ipaddress.ip_network(text) for text in each(cidr)(value)]
+    found = [ipaddress.ip_network(text) for text in checks.each(checks.cidr)(value)]
     if not found:
         raise ValueError("Subnet pools must have at least one prefix.")
     if len({block.version for block in found}) > 1:
-        raise Fault(400, "Cannot mix IPv4 and IPv6 prefixes in a subnet pool.", type="PrefixVersionMismatch")
+        raise refused("PrefixVersionMismatch")
     return [str(block) for block in ipaddress.collapse_addresses(found)]  # type: ignore[type-var]
 
 
@@ -44,69 +37,59 @@ class SubnetPools(Collection):
 
     name, plural, title = "subnetpool", "subnetpools", "SubnetPool"
     addressed = ("prefixes",)
+    also = ("ip_version",)
     attributes: ClassVar[Mapping[str, Attribute]] = {
-        "name": Attribute(text()),
-        "description": Attribute(text(), ""),
+        "name": Attribute(checks.text()),
+        "description": Attribute(checks.text(), ""),
         "prefixes": Attribute(prefixes),
         "default_prefixlen": Attribute(_LENGTH, None),
         "min_prefixlen": Attribute(_LENGTH, None),
         "max_prefixlen": Attribute(_LENGTH, None),
-        "default_quota": Attribute(optional(integer(0)), None),
-        "address_scope_id": Attribute(optional(uuid), None),
-        "shared": Attribute(boolean, False, put=False),
-        "is_default": Attribute(boolean, False),
+        "default_quota": Attribute(checks.optional(checks.integer(0)), None),
+        "address_scope_id": Attribute(checks.optional(checks.uuid), None),
+        "shared": Attribute(checks.boolean, False, put=False, operators=True),
+        "is_default": Attribute(checks.boolean, False, operators=True),
     }
 
-    def missing(self, id: str) -> Fault:
-        """The answer for an id that is not there."""
-        return Fault(404, f"Subnet pool {id} could not be found.", type="SubnetPoolNotFound")
-
-    def visible(self, row: Row, project: str) -> bool:
-        """Its owner's, and everybody's where it is shared."""
-        return bool(row["project_id"] == project or row["shared"])
-
     def creating(self, request: Request, row: Row) -> Row:
-        """Shared pools and the default one are an administrator's."""
-        self._admin_only(row)
-        return self.bounded(row)
+        """Its lengths fit each other, and its address scope."""
+        return self.bounded(self._in_scope(request, row))
 
     def updating(self, request: Request, row: Row, changes: JSON) -> JSON:
         """Prefixes may only grow."""
-        self._admin_only(changes)
         if "prefixes" in changes:
             new = [ipaddress.ip_network(text) for text in changes["prefixes"]]
             for text in row["prefixes"]:
                 old: Any = ipaddress.ip_network(text)
                 if not any(old.version == block.version and old.subnet_of(block) for block in new):
-                    raise Fault(
-                        400,
-                        "Illegal update to prefixes: Existing prefixes must be a subset of the new prefixes.",
-                        type="IllegalSubnetPoolPrefixUpdate",
-                    )
+                    raise refused("IllegalSubnetPoolPrefixUpdate")
         names = ("prefixes", "default_prefixlen", "min_prefixlen", "max_prefixlen")
-        return {**changes, **{name: self.bounded({**row, **changes})[name] for name in names}}
+        whole = self.bounded(self._in_scope(request, {**row, **changes}))
+        return {**changes, **{name: whole[name] for name in names}}
 
     def deleting(self, row: Row) -> None:
         """Only a pool that no subnet is from."""
         if self.network.subnets.table.where(subnetpool_id=row["id"]):
-            raise Fault(
-                400,
-                "Unable to delete subnet pool: Subnet pool has existing allocations.",
-                type="SubnetPoolDeleteError",
-            )
+            raise refused("SubnetPoolDeleteError")
 
     def view(self, row: Row) -> JSON:
         """As Neutron shows it: lengths are texts."""
         lengths = {name: str(row[name]) for name in ("default_prefixlen", "min_prefixlen", "max_prefixlen")}
         return {**row, **lengths}
 
-    def _admin_only(self, values: JSON) -> None:
-        if values.get("address_scope_id") is not None:
-            reason = f"Address scope {values['address_scope_id']} could not be found."
-            raise Fault(404, reason, type="AddressScopeNotFound")
-        for name in ("shared", "is_default"):
-            if values.get(name):
-                raise Fault(403, f"rule:create_subnetpool:{name} is disallowed by policy", type="PolicyNotAuthorized")
+    def _in_scope(self, request: Request, row: Row) -> Row:
+        """The row, whose address scope has room for it. Raises a `Fault`."""
+        scope = row["address_scope_id"] and self.network.address_scopes.find(request, row["address_scope_id"])
+        blocks: list[Any] = [ipaddress.ip_network(text) for text in row["prefixes"]]
+        if scope and scope["ip_version"] != blocks[0].version:
+            type = "IllegalSubnetPoolIpVersionAssociationToAddressScope"
+            raise refused(type, row["id"], scope["id"], scope["ip_version"])
+        for other in self.table.where(address_scope_id=scope["id"]) if scope else ():
+            if other["id"] != row["id"] and any(
+                block.overlaps(ipaddress.ip_network(text)) for block in blocks for text in other["prefixes"]
+            ):
+                raise refused("AddressScopePrefixConflict")
+        return row
 
     def bounded(self, row: Row) -> Row:
         """A row with its IP version and all its lengths. Raises a 400 `Fault`."""
@@ -122,11 +105,7 @@ class SubnetPools(Collection):
             (("max_prefixlen", high), ("address_length", 32 if version == 4 else 128)),
         ):
             if value > bound:
-                raise Fault(
-                    400,
-                    f"Illegal prefix bounds: {name}={value}, {other}={bound}.",
-                    type="IllegalSubnetPoolPrefixBounds",
-                )
+                raise refused("IllegalSubnetPoolPrefixBounds", name, value, other, bound)
         lengths = {"min_prefixlen": low, "max_prefixlen": high, "default_prefixlen": length}
         return {**row, **lengths, "ip_version": version}
 
@@ -137,14 +116,14 @@ class SubnetPools(Collection):
         if id is None and default:
             found = self.table.where(is_default=True, ip_version=version)
             if not found:
-                raise Fault(404, f"No default subnetpool found for IPv{version}", type="NoDefaultSubnetpoolFound")
+                raise refused("NoDefaultSubnetpoolFound", version)
             return found[0]
         if id is None:
             return None
         pool = self.find(request, id)
         if pool["ip_version"] != version:
-            reason = "Bad subnets request: Cannot allocate IPv{} subnet from IPv{} subnet pool."
-            raise Fault(400, reason.format(version, pool["ip_version"]), type="BadRequest")
+            reason = f"Cannot allocate IPv{version} subnet from IPv{pool['ip_version']} subnet pool"
+            raise refused("BadRequest", "subnets", reason)
         return pool
 
     def allocate(self, request: Request, pool: Row, cidr: str | None, length: int | None) -> Block:
@@ -153,17 +132,10 @@ class SubnetPools(Collection):
         taken = [ipaddress.ip_network(subnet["cidr"]) for subnet in used]
         length = ipaddress.ip_network(cidr).prefixlen if cidr else length
         length = pool["default_prefixlen"] if length is None else length
-        for name, kind, wrong in (
-            ("Min", "minimum", length < pool["min_prefixlen"]),
-            ("Max", "maximum", length > pool["max_prefixlen"]),
-        ):
-            if wrong:
-                raise Fault(
-                    400,
-                    f"Unable to allocate subnet with prefix length {length}, {kind} allowed prefix is "
-                    f"{pool[f'{name.lower()}_prefixlen']}.",
-                    type=f"{name}PrefixSubnetAllocationError",
-                )
+        if length < pool["min_prefixlen"]:
+            raise refused("MinPrefixSubnetAllocationError", length, "minimum", pool["min_prefixlen"])
+        if length > pool["max_prefixlen"]:
+            raise refused("MaxPrefixSubnetAllocationError", length, "maximum", pool["max_prefixlen"])
         if cidr is None:
             block = free_block(pool["prefixes"], taken, length)
             reason = f"Insufficient prefix space to allocate subnet size /{length}"
@@ -174,10 +146,10 @@ class SubnetPools(Collection):
             block = wanted if inside and not any(wanted.overlaps(other) for other in taken) else None
             reason = "Cannot allocate requested subnet from the available set of prefixes"
         if block is None:
-            raise Fault(409, f"Failed to allocate subnet: {reason}.", type="SubnetAllocationError")
+            raise refused("SubnetAllocationError", reason)
         mine = [ipaddress.ip_network(row["cidr"]) for row in used if row["project_id"] == request.project]
         if pool["default_quota"] is not None:
             addresses = sum(each.num_addresses for each in [*mine, block])
             if addresses > pool["default_quota"]:
-                raise Fault(409, "Per-tenant subnet pool prefix quota exceeded.", type="SubnetPoolQuotaExceeded")
+                raise refused("SubnetPoolQuotaExceeded")
         return block

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
-from faafo_lab.cloud.emulator.common.store import Row
-from faafo_lab.cloud.emulator.services.network.attributes import each, text
-from faafo_lab.cloud.emulator.services.network.base import Collection, invalid
+from faafo_lab.cloud.emulator.common.service import JSON, Answer, Request, route
+from faafo_lab.cloud.emulator.services.network.base import Collection
+from faafo_lab.cloud.emulator.services.network.checks import each, text
+from faafo_lab.cloud.emulator.services.network.words import invalid, refused
 
 TAG_CHARACTERS = 255
 MAX_TAGS = 50
@@ -20,66 +20,59 @@ class Tags:
         """`kind` finds the collection by its path's name. Raises a 404 `Fault`."""
         self._kind = kind
 
-    def _tagged(self, request: Request, kind: str, id: str, *, own: bool = False) -> tuple[Collection, Row]:
-        """The resource that is meant; `own`: that the project may change. Raises a 404 or 403 `Fault`."""
-        found = self._kind(kind)
-        return found, (found.own if own else found.find)(request, id)
+    def _of(self, request: Request, kind: str, id: str, tag: str | None = None) -> list[str]:
+        """A resource's tags. Raises a 404 `Fault` where there is no such, or no such tag."""
+        tags: list[str] = self._kind(kind).find(request, id)["tags"]
+        if tag is not None and tag not in tags:
+            raise refused("TagNotFound", tag)
+        return tags
 
-    def _set(self, kind: Collection, row: Row, tags: list[str]) -> list[str]:
+    def _set(self, request: Request, kind: str, id: str, tags: list[str]) -> list[str]:
+        """Change them. Raises a `Fault`: 403 where the project may not, 400 for what are no tags."""
+        collection = self._kind(kind)
+        collection.own(request, id)
         try:
             tags = sorted(set(each(text(TAG_CHARACTERS))(tags)))
         except ValueError as error:
             raise invalid("tags", str(error)) from None
         if len(tags) > MAX_TAGS:
             raise invalid("tags", f"The number of tags exceed the per-resource limit of {MAX_TAGS}")
-        kind.touch(row["id"], tags=tags)
+        collection.touch(id, tags=tags)
         return tags
-
-    def _one(self, row: Row, tag: str) -> str:
-        if tag not in row["tags"]:
-            raise Fault(404, f"Tag {tag} could not be found.", type="TagNotFound")
-        return tag
 
     @route("GET", "/v2.0/{kind}/{id}/tags")
     def list_tags(self, request: Request, kind: str, id: str) -> JSON:
         """A resource's tags."""
-        _, row = self._tagged(request, kind, id)
-        return {"tags": row["tags"]}
+        return {"tags": self._of(request, kind, id)}
 
     @route("PUT", "/v2.0/{kind}/{id}/tags")
     def replace_tags(self, request: Request, kind: str, id: str) -> JSON:
         """Replace all of a resource's tags."""
-        found, row = self._tagged(request, kind, id, own=True)
         body = request.parse()
         if "tags" not in body:
-            raise Fault(400, "Invalid tags body: it must have 'tags'.", type="HTTPBadRequest")
-        return {"tags": self._set(found, row, body["tags"])}
+            raise refused("HTTPBadRequest", "Invalid tags body: it must have 'tags'.")
+        return {"tags": self._set(request, kind, id, body["tags"])}
 
     @route("DELETE", "/v2.0/{kind}/{id}/tags")
     def remove_tags(self, request: Request, kind: str, id: str) -> Answer:
         """Remove all of a resource's tags."""
-        found, row = self._tagged(request, kind, id, own=True)
-        self._set(found, row, [])
+        self._set(request, kind, id, [])
         return Answer(204)
 
     @route("GET", "/v2.0/{kind}/{id}/tags/{tag}")
     def show_tag(self, request: Request, kind: str, id: str, tag: str) -> Answer:
         """Whether a resource has a tag."""
-        _, row = self._tagged(request, kind, id)
-        self._one(row, tag)
+        self._of(request, kind, id, tag)
         return Answer(204)
 
     @route("PUT", "/v2.0/{kind}/{id}/tags/{tag}")
     def add_tag(self, request: Request, kind: str, id: str, tag: str) -> Answer:
         """Add a tag to a resource."""
-        found, row = self._tagged(request, kind, id, own=True)
-        self._set(found, row, [*row["tags"], tag])
+        self._set(request, kind, id, [*self._of(request, kind, id), tag])
         return Answer(201)
 
     @route("DELETE", "/v2.0/{kind}/{id}/tags/{tag}")
     def remove_tag(self, request: Request, kind: str, id: str, tag: str) -> Answer:
         """Remove a tag from a resource."""
-        found, row = self._tagged(request, kind, id, own=True)
-        tag = self._one(row, tag)
-        self._set(found, row, [name for name in row["tags"] if name != tag])
+        self._set(request, kind, id, [name for name in self._of(request, kind, id, tag) if name != tag])
         return Answer(204)

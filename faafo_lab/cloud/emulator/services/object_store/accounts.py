@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.services.object_store import bulk, listing, manifests, metadata, tempurl
@@ -17,7 +16,6 @@ BATCH = 50  # deletions between two looks at other requests
 INFO: JSON = {
     "swift": {
         "version": "2.30.0",
-        "strict_cors_mode": True,
         "policies": [{"name": POLICY, "default": True, "aliases": POLICY}],
         "allow_account_management": False,
         "account_autocreate": True,
@@ -68,8 +66,8 @@ class Accounts:
         return INFO
 
     def _account_headers(self, request: Request, account: str) -> dict[str, str]:
-        row, containers = self._all.records.account(account), len(self._all.records.shelf(account).names)
-        objects, size = self._all.records.totals(account)
+        row, containers = self._all.account(account), len(self._all.shelf(account).names)
+        objects, size = self._all.totals(account)
         headers = {**row["meta"], "X-Timestamp": row["timestamp"]}
         for infix in ("", f"Storage-Policy-{POLICY}-"):
             headers |= {
@@ -82,52 +80,36 @@ class Accounts:
         return {**headers, "Accept-Ranges": "bytes"}
 
     @route("GET", "/{account}")
-    @route("GET", "/{account}/")
     @route("HEAD", "/{account}")
-    @route("HEAD", "/{account}/")
     def list_containers(self, request: Request, account: str) -> Answer:
         """An account's metadata, and its containers."""
         headers = self._account_headers(request, account)
-        names = self._all.records.shelf(account).names if request.method == "GET" else []
-        entries: list[Any] = []
-        for name, is_subdir in listing.select(names, listing.wanted(request)):
-            if is_subdir:
-                entries.append({"subdir": name})
-                continue
-            row, shelf = self._all.container(account, name), self._all.records.shelf(f"{account}/{name}")
-            entries.append(
-                {
-                    "name": name,
-                    "count": len(shelf.names),
-                    "bytes": shelf.bytes,
-                    "last_modified": listing.iso(row["timestamp"]),
-                }
-            )
-        return listing.answer(request, headers, entries, of="account", name=account, item="container")
+
+        def view(name: str) -> JSON:
+            row, shelf = self._all.container(account, name), self._all.shelf(f"{account}/{name}")
+            moment = listing.iso(row["timestamp"])
+            return {"name": name, "count": len(shelf.names), "bytes": shelf.bytes, "last_modified": moment}
+
+        names = self._all.shelf(account).names
+        return listing.answer(request, headers, names, view, of="account", name=account, item="container")
 
     @route("POST", "/{account}", stream=True)
-    @route("POST", "/{account}/", stream=True)
+    @route("DELETE", "/{account}", stream=True)
     async def change_account(self, request: Request, account: str) -> Answer:
-        """Change an account's metadata, or delete many objects."""
+        """Change an account's metadata, or delete many objects; the account itself is the project's."""
         if "bulk-delete" in request.query:
             return await self._delete_many(request, account)
+        if request.method == "DELETE":
+            raise Fault(403, "Access was denied to this resource.")
         if any(name.startswith(("X-Account-Meta-Quota-", "X-Remove-Account-Meta-Quota-")) for name in request.headers):
             raise Fault(403, "Only a reseller may change an account's quota.")
-        row = self._all.records.account(account)
-        self._all.records.put_account({**row, "meta": metadata.merged("Account", request.headers, row["meta"])})
+        row = self._all.account(account)
+        self._all.accounts.put({**row, "meta": metadata.merged("Account", request.headers, row["meta"])})
         return Answer(204)
-
-    @route("DELETE", "/{account}", stream=True)
-    @route("DELETE", "/{account}/", stream=True)
-    async def delete_account(self, request: Request, account: str) -> Answer:
-        """Delete many objects; the account itself is the project's."""
-        if "bulk-delete" in request.query:
-            return await self._delete_many(request, account)
-        raise Fault(403, "Access was denied to this resource.")
 
     async def _delete_many(self, request: Request, account: str) -> Answer:
         """Delete the objects, and the empty containers, that the body names, in its order."""
-        deleted, missing, errors = 0, 0, []
+        outcomes = []
         for number, path in enumerate(bulk.paths(await text(request.chunks, bulk.MAX_BODY_BYTES))):
             if number % BATCH == BATCH - 1:
                 await asyncio.sleep(0)
@@ -137,10 +119,7 @@ class Accounts:
                     self._objects.discard(self._all.object(account, container, name))
                 else:
                     self._containers.delete(request, account, container)
-                deleted += 1
+                outcomes.append((path, 204))
             except Fault as fault:
-                if fault.status == 404:
-                    missing += 1
-                else:
-                    errors.append((path, fault.status))
-        return bulk.answer(request, deleted, missing, errors)
+                outcomes.append((path, fault.status))
+        return bulk.answer(request, outcomes, "" if outcomes else "Invalid bulk delete.")

@@ -6,6 +6,8 @@ Source: https://docs.openstack.org/swift/latest/middleware.html#bulk-delete
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Sequence
 from http import HTTPStatus
 from urllib.parse import quote
 
@@ -29,17 +31,17 @@ def paths(body: bytes) -> list[str]:
     return found
 
 
-def answer(request: Request, deleted: int, missing: int, errors: list[tuple[str, int]], body: str = "") -> Answer:
-    """What has become of it: the status is always 200, what went wrong is in the body."""
-    status = 400 if errors else 200 if deleted or missing else 400
-    if not deleted and not missing and not errors:
-        body = body or "Invalid bulk delete."
+def answer(request: Request, outcomes: Sequence[tuple[str, int]], problem: str = "") -> Answer:
+    """What has become of each path, as a status; the answer's own is always 200, what went wrong is in the body."""
+    codes = Counter(code for _, code in outcomes)
+    errors = [(path, code) for path, code in outcomes if code not in (204, 404)]
+    status = 400 if errors or problem else 200
     named = [[quote(path), f"{code} {HTTPStatus(code).phrase}"] for path, code in errors]
     result = {
-        "Number Deleted": deleted,
-        "Number Not Found": missing,
+        "Number Deleted": codes[204],
+        "Number Not Found": codes[404],
         "Response Status": f"{status} {HTTPStatus(status).phrase}",
-        "Response Body": body,
+        "Response Body": problem,
         "Errors": named,
     }
     if listing.form(request) == "json":

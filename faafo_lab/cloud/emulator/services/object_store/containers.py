@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from urllib.parse import quote
 
 from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request, route
@@ -10,7 +10,7 @@ from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.object_store import acl, listing, metadata
 from faafo_lab.cloud.emulator.services.object_store.base import POLICY, Collection
 
-OWNERS_ONLY = ("X-Container-Read", "X-Container-Write", "X-Container-Meta-Temp-Url-Key")
+OWNERS_ONLY = (*("X-Container-Read", "X-Container-Write", "X-Container-Sync-Key", "X-Container-Meta-Temp-Url-Key"),)
 VERSIONS = ("X-Versions-Location", "X-History-Location")
 
 
@@ -38,54 +38,43 @@ class Containers:
             location = metadata.meant(meta[name])
             if "/" in location.strip("/"):
                 raise Fault(400, f"{name} must name a container")
-            meta[name] = metadata.written(location.strip("/"))
+            meta[name] = quote(location.strip("/"))
             meta.pop(VERSIONS[1 - VERSIONS.index(name)], None)
         return meta
 
     @route("PUT", "/{account}/{container}")
-    @route("PUT", "/{account}/{container}/")
     def create(self, request: Request, account: str, container: str) -> Answer:
         """Create a container (201), or change the metadata of one that is there (202)."""
         metadata.check_names(container)
         if request.headers.get("X-Storage-Policy", POLICY) != POLICY:
             raise Fault(400, "Invalid X-Storage-Policy: " + request.headers["X-Storage-Policy"])
-        row = self._all.records.container(account, container)
+        row = self._all.get_container(account, container)
         meta = self._changed(request, row["meta"] if row else {})
-        new = {
-            "id": f"{account}/{container}",
-            "account": account,
-            "name": container,
-            "timestamp": self._all.records.moment(),
-        }
-        self._all.records.put_container({**(row or new), "meta": meta})
+        self._all.put_container({**(row or self._all.new_container(account, container)), "meta": meta})
         return Answer(202 if row else 201)
 
     @route("POST", "/{account}/{container}")
-    @route("POST", "/{account}/{container}/")
     def change(self, request: Request, account: str, container: str) -> Answer:
         """Change a container's metadata."""
         row = self._all.container(account, container)
-        self._all.records.put_container({**row, "meta": self._changed(request, row["meta"])})
+        self._all.put_container({**row, "meta": self._changed(request, row["meta"])})
         return Answer(204)
 
     @route("DELETE", "/{account}/{container}")
-    @route("DELETE", "/{account}/{container}/")
     def delete(self, request: Request, account: str, container: str) -> Answer:
         """Delete an empty container."""
         row = self._all.container(account, container)
-        if self._all.records.shelf(row["id"]).names:
+        if self._all.shelf(row["id"]).names:
             raise Fault(409, "There was a conflict when trying to complete your request.")
-        self._all.records.delete_container(row)
+        self._all.delete_container(row)
         return Answer(204)
 
     @route("GET", "/{account}/{container}")
-    @route("GET", "/{account}/{container}/")
     @route("HEAD", "/{account}/{container}")
-    @route("HEAD", "/{account}/{container}/")
     def index(self, request: Request, account: str, container: str) -> Answer:
         """A container's metadata, and its objects."""
         row = self._all.container(account, container)
-        shelf = self._all.records.shelf(row["id"])
+        shelf = self._all.shelf(row["id"])
         meta = dict(row["meta"])
         if not self._all.owns(request, account):
             meta = {name: value for name, value in meta.items() if not name.startswith(OWNERS_ONLY)}
@@ -97,14 +86,12 @@ class Containers:
             "X-Storage-Policy": POLICY,
             "Accept-Ranges": "bytes",
         }
-        names = shelf.names if request.method == "GET" else []
-        entries: list[Any] = []
-        for name, is_subdir in listing.select(names, listing.wanted(request)):
-            if is_subdir:
-                entries.append({"subdir": name})
-            elif found := self._all.records.object(account, container, name):
-                entries.append(_view(found))
-        return listing.answer(request, headers, entries, of="container", name=container, item="object")
+
+        def view(name: str) -> JSON | None:
+            found = self._all.get_object(account, container, name)
+            return found and _view(found)
+
+        return listing.answer(request, headers, shelf.names, view, of="container", name=container, item="object")
 
 
 def _view(row: Row) -> JSON:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from xml.sax.saxutils import escape, quoteattr
 
 from faafo_lab.cloud.emulator.common.numbers import whole
 from faafo_lab.cloud.emulator.common.service import JSON, Answer, Fault, Request
+from faafo_lab.cloud.emulator.services.object_store.metadata import is_true
 
 MAX = 10_000
 FORMS = {
@@ -50,7 +51,7 @@ def wanted(request: Request) -> Wanted:
         request.one("marker") or "",
         request.one("end_marker") or "",
         limit,
-        (request.one("reverse") or "").lower() in ("true", "1", "yes", "on", "t", "y"),
+        is_true(request.one("reverse")),
         path is not None,
     )
 
@@ -118,20 +119,27 @@ def iso(timestamp: str) -> str:
     return datetime.fromtimestamp(float(timestamp), UTC).isoformat(timespec="microseconds").removesuffix("+00:00")
 
 
-def answer(request: Request, headers: dict[str, str], entries: list[JSON], *, of: str, name: str, item: str) -> Answer:
-    """A list: entries are JSON objects with a `name`, or {"subdir": …}.
+def answer(
+    request: Request, headers: dict[str, str], names: Sequence[str], view: Callable[[str], JSON | None], **xml: str
+) -> Answer:
+    """A list of those `names` that are wanted, each as its `view`, a JSON object with the `name`, or {"subdir": …}.
 
     In XML, the whole is an `of` with a `name`, and each entry an `item`. A 204 for an empty one, as text.
     """
     shape = form(request)
     headers = {**headers, "Content-Type": FORMS[shape]}
+    want = wanted(request)
     if request.method == "HEAD":
         return Answer(204, None, headers)
+    found = ({"subdir": name} if is_subdir else view(name) for name, is_subdir in select(names, want))
+    entries = [entry for entry in found if entry is not None]
     if shape == "json":
         return Answer(200, json.dumps(entries).encode(), headers)
     if shape == "xml":
-        inner = "".join(_xml(entry, item) for entry in entries)
-        text = f'<?xml version="1.0" encoding="UTF-8"?>\n<{of} name={quoteattr(name)}>{inner}</{of}>'
+        inner = "".join(_xml(entry, xml["item"]) for entry in entries)
+        text = (
+            f'<?xml version="1.0" encoding="UTF-8"?>\n<{xml["of"]} name={quoteattr(xml["name"])}>{inner}</{xml["of"]}>'
+        )
         return Answer(200, text.encode(), headers)
     if not entries:
         return Answer(204, None, headers)

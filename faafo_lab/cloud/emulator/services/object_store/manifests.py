@@ -29,8 +29,7 @@ MAX_MANIFEST_BYTES = 8 << 20
 MAX_DEPTH = 10  # of large objects in large objects
 MAX_PARTS = 10_000  # of a large object and of all in it
 
-May = Callable[[str], bool]
-"""Whether who asks may read a container's objects."""
+May = Callable[[str], bool]  # whether who asks may read a container's objects
 
 
 class Manifests:
@@ -38,7 +37,6 @@ class Manifests:
 
     def __init__(self, collection: Collection) -> None:
         self._all = collection
-        self._records = collection.records
 
     def content(self, request: Request, row: Row) -> Content:
         """An object's bytes. Raises a 409 `Fault` where a static large object's segments are not what they were."""
@@ -67,9 +65,9 @@ class Manifests:
             raise Fault(403, "Access was denied to the segments.")
         parts: list[Piece | bytes] = []
         tags = hashlib.md5(usedforsecurity=False)
-        names = self._records.shelf(f"{account}/{container}").names
+        names = self._all.shelf(f"{account}/{container}").names
         for name, _ in listing.select(names, listing.Wanted(prefix=prefix)):
-            if row := self._records.object(account, container, name):
+            if row := self._all.get_object(account, container, name):
                 # a manifest among its own segments stands for its own bytes
                 found = self._content(row, may) if row["slo"] else self.plain(row)
                 parts += found.parts
@@ -86,7 +84,7 @@ class Manifests:
         if "data" in segment:
             return [base64.b64decode(segment["data"])]
         container, name = _place(segment["path"])
-        row = self._records.object(account, container, name)
+        row = self._all.get_object(account, container, name)
         if row is None or not may(container) or etag_of(row) != segment["etag"]:
             raise Fault(409, f"The segment {segment['path']} is not what the manifest says.")
         parts = self._content(row, may).parts if row["slo"] else self.plain(row).parts
@@ -139,7 +137,7 @@ class Manifests:
         if not isinstance(path, str) or not all(_place(path)):
             raise _Wrong("", "path must be /container/object")
         container, name = _place(path)
-        row = self._records.object(account, container, name)
+        row = self._all.get_object(account, container, name)
         if not self._all.may(request, "read", account, container):
             raise _Wrong(path, "403 Forbidden")
         if row is None:
@@ -194,7 +192,7 @@ class Manifests:
             for segment in self.segments(row):
                 if "path" in segment:
                     container, name = _place(segment["path"])
-                    inner = self._records.object(row["account"], container, name)
+                    inner = self._all.get_object(row["account"], container, name)
                     if inner and inner["slo"] and etag_of(inner) == segment["etag"]:
                         walk(inner)
                     found.append((container, name))

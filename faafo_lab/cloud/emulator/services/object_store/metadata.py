@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 from faafo_lab.cloud.emulator.common.service import Fault
 
@@ -22,7 +22,10 @@ META_COUNT = 90
 META_BYTES = 4096
 MAX_FILE_BYTES = 5 * (1 << 30) + 2
 
-CONTAINER_SETTINGS = ("X-Container-Read", "X-Container-Write", "X-Versions-Location", "X-History-Location")
+CONTAINER_SETTINGS = (
+    *("X-Container-Read", "X-Container-Write", "X-Versions-Location", "X-History-Location"),
+    "X-Container-Sync-Key",
+)
 OBJECT_SETTINGS = (
     *("Content-Disposition", "Content-Encoding", "Content-Language", "Cache-Control", "Expires", "X-Robots-Tag"),
     "X-Object-Manifest",
@@ -44,9 +47,9 @@ def meant(value: str) -> str:
     return text
 
 
-def written(name: str) -> str:
-    """A name as a header has it."""
-    return quote(name)
+def is_true(text: str | None) -> bool:
+    """Whether a header or a parameter says yes, in one of Swift's ways."""
+    return (text or "").lower() in ("true", "1", "yes", "on", "t", "y")
 
 
 def checked(name: str, value: str) -> str:
@@ -141,6 +144,6 @@ def delete_at(headers: Mapping[str, str]) -> int | None:
 def content_type(headers: Mapping[str, str], name: str) -> str:
     """An object's type: as the request says, or else guessed from its name."""
     given = headers.get("Content-Type", "").strip()
-    if given and headers.get("X-Detect-Content-Type", "").lower() not in ("true", "1", "yes", "on", "t", "y"):
+    if given and not is_true(headers.get("X-Detect-Content-Type")):
         return checked("Content-Type", given)
     return mimetypes.guess_type(name, strict=False)[0] or "application/octet-stream"

@@ -1,8 +1,9 @@
-"""Objects: upload, download, metadata, delete."""
+"""Objects: upload, download, copy, metadata, delete."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from urllib.parse import quote
 
 from faafo_lab.cloud.emulator.common.service import Answer, Fault, Request, route
 from faafo_lab.cloud.emulator.common.store import Row
@@ -45,7 +46,22 @@ class Objects:
 
     # Writing
 
-    async def upload(self, request: Request, account: str, container: str, object: str) -> Answer:
+    @route("PUT", "/{account}/{container}/{object*}", stream=True)
+    async def write(self, request: Request, account: str, container: str, object: str) -> Answer:
+        """Upload an object, or copy the one that X-Copy-From names."""
+        if "X-Copy-From" not in request.headers:
+            return await self._upload(request, account, container, object)
+        not_signed(request, "X-Copy-From")
+        metadata.check_names(container, object)
+        if request.headers.get("Content-Length", "0") != "0" or "Transfer-Encoding" in request.headers:
+            raise Fault(400, "Copy requests require a zero byte body")
+        from_account = metadata.meant(request.headers.get("X-Copy-From-Account", account))
+        from_container, from_name = _place(request, "X-Copy-From")
+        self._all.authorize(request, "read", from_account, from_container)
+        source = self._all.object(from_account, from_container, from_name)
+        return await self._copy(request, source, account, container, object)
+
+    async def _upload(self, request: Request, account: str, container: str, object: str) -> Answer:
         """Upload an object, or a manifest."""
         not_signed(request, "X-Object-Manifest")
         metadata.check_names(container, object)
@@ -76,7 +92,7 @@ class Objects:
             return False
         if condition.strip() != "*":
             raise Fault(400, "If-None-Match only supports *")
-        if self._all.records.object(row["account"], row["container"], row["name"]):
+        if self._all.get_object(row["account"], row["container"], row["name"]):
             raise Fault(412, "The object is there already.")
         return True
 
@@ -107,27 +123,26 @@ class Objects:
                 raise Fault(422, "The ETag is not that of the data.")
             if got.length > self._room(row):  # others have written, too
                 raise Fault(413, OVER_QUOTA)
-            if new and self._all.records.object(row["account"], row["container"], row["name"]):
+            if new and self._all.get_object(row["account"], row["container"], row["name"]):
                 raise Fault(412, "The object is there already.")
-            data = {"file": got.file, "bytes": got.length, "etag": got.md5, "timestamp": self._all.records.moment()}
+            data = {"file": got.file, "bytes": got.length, "etag": got.md5, "timestamp": self._all.moment()}
             row = {**row, **data}
-            old = versions.kept(self._all.records, self._all.container(row["account"], row["container"]), row["name"])
-            gone = self._all.records.change([row, *old])
-        self._all.files.remove(gone)
+            old = versions.kept(self._all, self._all.container(row["account"], row["container"]), row["name"])
+            self._all.change([row, *old])
         self._expirer.watch(row)
         return row
 
     def _room(self, row: Row) -> int:
         """How many bytes an object may have. Raises a 404 `Fault`, and a 413 one where there may be no more objects."""
         container = self._all.container(row["account"], row["container"])
-        shelf, meta = self._all.records.shelf(container["id"]), container["meta"]
+        shelf, meta = self._all.shelf(container["id"]), container["meta"]
         if len(shelf.names) + 1 > int(meta.get("X-Container-Meta-Quota-Count", len(shelf.names) + 1)):
             raise Fault(413, OVER_QUOTA)
         room = metadata.MAX_FILE_BYTES
         if (quota := meta.get("X-Container-Meta-Quota-Bytes")) is not None:
             room = min(room, max(0, int(quota) - shelf.bytes))
         if self._quota >= 0:
-            room = min(room, max(0, self._quota - self._all.records.totals(row["account"])[1]))
+            room = min(room, max(0, self._quota - self._all.totals(row["account"])[1]))
         return room
 
     @route("POST", "/{account}/{container}/{object*}")
@@ -138,10 +153,45 @@ class Objects:
         fields = self.new(request.headers, account, container, object)
         if "Content-Type" not in request.headers:
             fields["type"] = row["type"]
-        changed = {**row, **fields, "slo": row["slo"], "timestamp": self._all.records.moment()}
-        self._all.records.change([changed])
+        changed = {**row, **fields, "slo": row["slo"], "timestamp": self._all.moment()}
+        self._all.change([changed])
         self._expirer.watch(changed)
         return Answer(202)
+
+    # Copying: a large object's copy has its bytes, not its segments
+
+    @route("COPY", "/{account}/{container}/{object*}")
+    async def copy_to(self, request: Request, account: str, container: str, object: str) -> Answer:
+        """Copy an object to the Destination."""
+        source = self._all.object(account, container, object)
+        to_account = metadata.meant(request.headers.get("Destination-Account", account))
+        to_container, to_name = _place(request, "Destination")
+        self._all.authorize(request, "write", to_account, to_container)
+        metadata.check_names(to_container, to_name)
+        return await self._copy(request, source, to_account, to_container, to_name)
+
+    async def _copy(self, request: Request, source: Row, account: str, container: str, name: str) -> Answer:
+        self._all.container(account, container)
+        as_manifest = request.one("multipart-manifest") == "get"
+        found = self._manifests.plain(source) if as_manifest else self._manifests.content(request, source)
+        row = self.new(request.headers, account, container, name)
+        if "Content-Type" not in request.headers:
+            row["type"] = source["type"]
+        if not metadata.is_true(request.headers.get("X-Fresh-Metadata")):
+            kept = {key: value for key, value in source["meta"].items() if key != "X-Object-Manifest" or as_manifest}
+            row["meta"] = {**kept, **row["meta"]}
+            row["delete_at"] = row["delete_at"] or source["delete_at"]
+        if as_manifest:
+            row["slo"] = source["slo"]
+        row = await self.keep(row, stream(found.parts), length=found.bytes)
+        copied = {
+            "X-Copied-From": quote(f"{source['container']}/{source['name']}"),
+            "X-Copied-From-Account": source["account"],
+            "X-Copied-From-Last-Modified": content.http_date(source["timestamp"]),
+        }
+        kept_headers = object_headers(row)
+        kept_headers.pop("Content-Type")
+        return Answer(201, None, {**kept_headers, **written_headers(row), **copied})
 
     # Deleting
 
@@ -155,28 +205,26 @@ class Objects:
 
     def discard(self, row: Row) -> None:
         """Delete an object; what becomes of it, its container says (see `versions`)."""
-        put, remove = versions.deleted(self._all.records, self._all.container(row["account"], row["container"]), row)
-        self._all.files.remove(self._all.records.change(put, remove))
+        put, remove = versions.deleted(self._all, self._all.container(row["account"], row["container"]), row)
+        self._all.change(put, remove)
         for each in put:
             self._expirer.watch(each)
 
     def _delete_segments(self, request: Request, account: str, container: str, name: str) -> Answer:
-        row = self._all.records.object(account, container, name)
+        row = self._all.get_object(account, container, name)
         if row is None:
-            return bulk.answer(request, 0, 1, [])
+            return bulk.answer(request, [(name, 404)])
         if not row["slo"]:
-            return bulk.answer(request, 0, 0, [], "Not an SLO manifest")
-        deleted, missing, errors = 0, 0, []
+            return bulk.answer(request, [], "Not an SLO manifest")
+        outcomes = []
         for segment_container, segment in self._manifests.all_of(row):
-            found = self._all.records.object(account, segment_container, segment)
-            if not self._all.may(request, "write", account, segment_container):
-                errors.append((f"/{segment_container}/{segment}", 403))
-            elif found is None:
-                missing += 1
-            else:
+            found = self._all.get_object(account, segment_container, segment)
+            may = self._all.may(request, "write", account, segment_container)
+            if may and found is not None:
                 self.discard(found)
-                deleted += 1
-        return bulk.answer(request, deleted, missing, errors)
+            code = 403 if not may else 404 if found is None else 204
+            outcomes.append((f"/{segment_container}/{segment}", code))
+        return bulk.answer(request, outcomes)
 
 
 def not_signed(request: Request, header: str) -> None:
@@ -199,3 +247,11 @@ def written_headers(row: Row) -> dict[str, str]:
     """What an answer says of an object that has been written."""
     etag = f'"{row["slo"]["etag"]}"' if row["slo"] else row["etag"]
     return {"Etag": etag, "Last-Modified": content.http_date(row["timestamp"])}
+
+
+def _place(request: Request, header: str) -> tuple[str, str]:
+    """The container and the object that a header names. Raises a 412 `Fault`."""
+    container, _, name = metadata.meant(request.headers.get(header, "")).removeprefix("/").partition("/")
+    if not container or not name:
+        raise Fault(412, f"{header} header must be of the form <container name>/<object name>")
+    return container, name

@@ -22,11 +22,6 @@ KEYS = ("Temp-Url-Key", "Temp-Url-Key-2")
 _SIGNED_FOR = {"HEAD": ("HEAD", "GET", "POST", "PUT")}  # who may do one of these may look, too
 
 
-def is_signed(query: Mapping[str, list[str]]) -> bool:
-    """Whether a request claims to have such a URL."""
-    return bool(query.keys() & {"temp_url_sig", "temp_url_expires"})
-
-
 def keys(meta: Mapping[str, str], kind: str) -> list[str]:
     """The keys of an account or a container."""
     return [meta[name] for name in (f"X-{kind}-Meta-{key}" for key in KEYS) if name in meta]
@@ -48,12 +43,9 @@ def valid(method: str, path: str, query: Mapping[str, list[str]], keys: Iterable
         if not name.startswith(prefix):
             return False
         signed = f"prefix:/v1/{account}/{container}/{prefix}"
-    for key in keys:
-        for wanted in _SIGNED_FOR.get(method, (method,)):
-            text = f"{wanted}\n{expires}\n{signed}".encode()
-            if hmac.compare_digest(hmac.new(key.encode("latin-1"), text, digest).digest(), given):
-                return True
-    return False
+    texts = [f"{wanted}\n{expires}\n{signed}".encode() for wanted in _SIGNED_FOR.get(method, (method,))]
+    right = (hmac.digest(key.encode("latin-1"), text, digest) for key in keys for text in texts)
+    return any(hmac.compare_digest(each, given) for each in right)
 
 
 def disposition(query: Mapping[str, list[str]], name: str, kept: str | None) -> str:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from faafo_lab.cloud.emulator.common.service import Fault
 from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.object_store import listing
+from faafo_lab.cloud.emulator.services.object_store.base import Collection, moved
 from faafo_lab.cloud.emulator.services.object_store.metadata import OBJECT_NAME_BYTES, meant
-from faafo_lab.cloud.emulator.services.object_store.records import Records, moved
 
 DELETED = "application/x-deleted;swift_versions_deleted=1"
 EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"
@@ -20,21 +20,21 @@ def _prefix(name: str) -> str:
     return f"{len(name.encode()):03x}{name}/"
 
 
-def _place(records: Records, container: Row) -> str | None:
+def _place(records: Collection, container: Row) -> str | None:
     """The name of the container for old versions. Raises a 412 `Fault` where it is not there."""
     location = container["meta"].get("X-Versions-Location") or container["meta"].get("X-History-Location")
     if location is None:
         return None
     place = meant(location)
-    if records.container(container["account"], place) is None:
+    if records.get_container(container["account"], place) is None:
         raise Fault(412, f"The container {place} for old versions does not exist.")
     return place
 
 
-def kept(records: Records, container: Row, name: str) -> list[Row]:
+def kept(records: Collection, container: Row, name: str) -> list[Row]:
     """The rows that keep the present object, if any, as an old version. Raises a 412 `Fault`."""
     place = _place(records, container)
-    row = records.object(container["account"], container["name"], name)
+    row = records.get_object(container["account"], container["name"], name)
     if place is None or row is None or "X-Object-Manifest" in row["meta"]:
         return []
     old = moved(row, row["account"], place, _prefix(name) + row["timestamp"])
@@ -43,7 +43,7 @@ def kept(records: Records, container: Row, name: str) -> list[Row]:
     return [old]
 
 
-def deleted(records: Records, container: Row, row: Row) -> tuple[list[Row], list[Row]]:
+def deleted(records: Collection, container: Row, row: Row) -> tuple[list[Row], list[Row]]:
     """The rows to keep and to remove where an object is deleted. Raises a 412 `Fault`."""
     place = _place(records, container)
     if place is None:
@@ -57,7 +57,7 @@ def deleted(records: Records, container: Row, row: Row) -> tuple[list[Row], list
     removed = [row]
     names = records.shelf(f"{account}/{place}").names
     for old_name, _ in listing.select(names, listing.Wanted(prefix=_prefix(name), reverse=True)):
-        old = records.object(account, place, old_name)
+        old = records.get_object(account, place, old_name)
         if old is None:
             continue
         removed.append(old)

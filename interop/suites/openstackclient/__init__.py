@@ -1,0 +1,1 @@
+"""python-openstackclient's functional tests, of the services that the embedded cloud has."""

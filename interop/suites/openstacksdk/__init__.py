@@ -1,0 +1,1 @@
+"""openstacksdk's functional tests, of the services that the embedded cloud has."""

@@ -1,0 +1,1 @@
+"""packer's OpenStack builder: images made of servers, over SSH, and servers made of these images."""

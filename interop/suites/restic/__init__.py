@@ -1,0 +1,1 @@
+"""restic on Swift: backups, what they share, restored, checked, forgotten."""

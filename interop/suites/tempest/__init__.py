@@ -1,0 +1,1 @@
+"""OpenStack's integration tests (tempest): those that the interoperability guideline requires."""
