@@ -44,6 +44,7 @@ class Lab:
         }
         self.apis = {kind: self._api(HOSTS[kind], 110 + n, self.urls[kind]) for n, kind in enumerate(KINDS)}
         self.other_disk = self._api("other-disk", 120, "file:///other")
+        self._asking = machine.client(110)  # of its own: a client that two threads use may close a connection in use
 
     def _api(self, name: str, port: int, url: str) -> httpx.Client:
         return self.machine.api(name, port, FAAFO_IMAGES_URL=url)
@@ -83,7 +84,7 @@ class Lab:
 
     def at(self) -> dict[str, int]:
         """How many images are where, as the API says."""
-        listed = self.apis["database"].get("/v1/fractal?results_per_page=-1").json()["objects"]
+        listed = self._asking.get("/v1/fractal?results_per_page=-1").json()["objects"]
         places = [one["image_at"] for one in listed if one["checksum"]]
         return {place: places.count(place) for place in places}
 
