@@ -12,6 +12,7 @@ from faafo_lab.cloud.emulator.services.compute.lifecycle import Lifecycle
 from faafo_lab.cloud.emulator.services.identity.api import Identity
 from faafo_lab.cloud.emulator.services.image.api import Image
 from faafo_lab.cloud.emulator.services.network.api import Network
+from faafo_lab.cloud.emulator.services.object_store.api import ObjectStore
 from faafo_lab.cloud.emulator.site import Site
 from tests.waiting import LIMIT_SECONDS
 
@@ -26,7 +27,8 @@ def deleted_amid(directory: Path, *works: Callable[[Lifecycle, asyncio.Event], W
         site = Site(directory, Store(directory / "state.sqlite"), {}, 9, 5000, 0)
         hypervisor, tokens = Hypervisor(directory, lambda id: None), Identity(site, tuple)
         network, images = Network(site, tokens, lambda id: None), Image(site, tokens)
-        life = Lifecycle(site, network, images, Volume(site, tokens, images, hypervisor.console), hypervisor)
+        volumes = Volume(site, tokens, images, ObjectStore(site, tokens), hypervisor.console)
+        life = Lifecycle(site, network, images, volumes, hypervisor)
         table = life.servers
         try:
             table.put({"id": "one", "vm_state": "building", "task_state": "spawning", "networks": []})

@@ -124,8 +124,8 @@ def _sections(directory: Path, cloud: Any, entry: Section) -> dict[str, Section]
             **build,
         },
         "volume-feature-enabled": {
-            **dict.fromkeys(("api_v3", "snapshot", "clone"), True),
-            **dict.fromkeys(("backup", "manage_volume", "manage_snapshot"), False),
+            **dict.fromkeys(("api_v3", "snapshot", "clone", "backup"), True),
+            **dict.fromkeys(("manage_volume", "manage_snapshot"), False),
             "api_extensions": "all",
         },
         "object-storage": {"catalog_type": "object-store", "operator_role": "member", **region},
