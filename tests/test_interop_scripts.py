@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from interop import scripts, suite
+from interop import clouds, scripts, suite
+from interop import place as places
 from interop.debian import Package
 from interop.place import Place
 from interop.results import Results, listed
@@ -76,6 +77,18 @@ def test_without_debian_a_program_is_not_to_be_had_and_no_test_is_applicable(
     assert found.of("not applicable") == ["one", "four"]
     assert "no apt-get" in found.result("one").reason
     assert not found.ran
+
+
+def test_a_suites_cloud_is_reached_past_a_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(places, "OUT", tmp_path)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "mirror.example")
+    monkeypatch.setenv("no_proxy", "")
+    with places.place("some", tmp_path / "no requirements") as where:
+        login = clouds.variables(where.clouds_yaml)
+        assert login["STORE_URL"].startswith("http://127.")
+        assert {"OS_AUTH_URL", "OS_PASSWORD", "CREDENTIAL_SECRET", "STORE_TOKEN"} <= set(login)
+        assert where.environment()["no_proxy"].startswith("mirror.example,")
 
 
 @pytest.mark.parametrize("name", ["rclone", "restic", "packer"])
