@@ -358,7 +358,13 @@ def gameday_survive(options: argparse.Namespace) -> None:
     policy = autoscale.POLICIES[options.policy]() if options.policy else None
     waves = gameday.waves(options.seed, options.waves, options.seconds)
     result = gameday.survive(
-        app, load.calibrate(app), seed=options.seed, waves=waves, policy=policy, maximum=options.max
+        app,
+        load.calibrate(app),
+        seed=options.seed,
+        waves=waves,
+        policy=policy,
+        maximum=options.max,
+        say=functools.partial(print, flush=True),
     )
     print(gameday.post_mortem(result))
 

@@ -70,8 +70,9 @@ class Entry:
 class Journal:
     """What happened, in order. Others may `note` something, too: it is safe to use from several threads."""
 
-    def __init__(self, title: str, started: float | None = None) -> None:
-        self.title = title
+    def __init__(self, title: str, started: float | None = None, say: Callable[[str], None] | None = None) -> None:
+        """`say` gets each line as it is noted."""
+        self.title, self._say = title, say
         self.started = time.time() if started is None else started
         self._entries: list[Entry] = []
         self._lock = threading.Lock()
@@ -98,7 +99,13 @@ class Journal:
         """Add a line, of now or of another time (seconds since 1970); `ends`: the words of an earlier line, whose end
         it tells."""
         with self._lock:
-            self._entries.append(Entry(time.time() if at is None else at, words, ends))
+            entry = Entry(time.time() if at is None else at, words, ends)
+            self._entries.append(entry)
+        if self._say:
+            self._say(self._line(entry))
+
+    def _line(self, entry: Entry) -> str:
+        return f"{entry.at - self.started:7.1f} s  {entry.words}"
 
     def save(self, path: str) -> None:
         """Write it as JSON."""
@@ -116,7 +123,7 @@ class Journal:
         return journal
 
     def __str__(self) -> str:
-        return "\n".join([self.title, *(f"{e.at - self.started:7.1f} s  {e.words}" for e in self.entries)])
+        return "\n".join([self.title, *map(self._line, self.entries)])
 
     __repr__ = __str__
 

@@ -11,10 +11,11 @@ from faafo_lab.check.chapter_3 import scaled_well
 from faafo_lab.check.questions import failed, no_function, unwritten, working
 from faafo_lab.check.verdict import Hint, exercise
 from faafo_lab.cloud.base import Cloud
-from faafo_lab.cloud.errors import CloudError
+from faafo_lab.cloud.errors import CloudError, TimedOut
 from faafo_lab.cloud.model import Server
 from faafo_lab.topology import Topology, discover
 from faafo_lab.topology.api import Fractal
+from faafo_lab.topology.errors import first_line
 
 MOST = 8  # workers
 TASK_SECONDS_SIMULATED, BOOT_SECONDS_SIMULATED = 0.25, 10.0
@@ -121,6 +122,13 @@ def exercise_6_3(cloud: Cloud, repair: Callable[..., Any] | None = None) -> Hint
         app.cloud.wait_until(lambda: not working(app) - {healthy.name}, "the application has noticed")
         try:
             repair(WORKERS)
+        except TimedOut as error:
+            return Hint(
+                f"repair({WORKERS}) did not end: {first_line(error)}",
+                f"{frozen.name} is ACTIVE and silent, and `scale` waits until every server serves. Delete silent ones "
+                "before.",
+                "cloud.delete_servers(silent), then app.refresh().scale(worker=wanted)",
+            )
         except Exception as error:  # the learner's own
             return failed(f"repair({WORKERS})", error)
         return _repaired(app.refresh(), healthy)
@@ -165,7 +173,10 @@ def exercise_6_4(cloud: Cloud, guard: Callable[..., Any] | None = None) -> Hint 
     poison, accident = tasks[0]["uuid"], tasks[1]["uuid"]
     load.create(app.endpoints, tasks, progress=False)
     drill = _Poison(app, {task["uuid"] for task in tasks}, poison, accident)
-    found = drill.run(guard)
+    try:
+        found = drill.run(guard)
+    finally:
+        drill.close()
     app.wait_serving()
     return found
 
@@ -177,6 +188,7 @@ class _Poison:
         self.app, self.uuids, self.poison, self.accident = app, uuids, poison, accident
         self.killed: list[tuple[str, str | None]] = []  # whose program, in which attempt of the poison
         self.spared = False
+        self._faults: list[chaos.Fault] = []
 
     def run(self, guard: Callable[..., Any]) -> Hint | str:
         """Until all others are made and the poison is given up, or something went wrong."""
@@ -184,6 +196,11 @@ class _Poison:
         while time.monotonic() < end:
             fractals = [each for each in self.app.fractals() if each["uuid"] in self.uuids]
             self._kill(fractals)
+            if any(each["uuid"] == self.poison and each["completed_at"] for each in fractals):
+                return Hint(
+                    "The poison was made before its worker could be killed: this machine is busier now than when its "
+                    "speed was measured. Your guard was not tried: run the check again.",
+                )
             open_ones = [each for each in fractals if not each["completed_at"] and not each["failed_at"]]
             try:
                 given_up = guard(open_ones)
@@ -196,8 +213,8 @@ class _Poison:
                 return failed("guard(fractals)", error)
             if wrong := sorted(set(given_up) & self.uuids - {self.poison}):
                 return Hint(
-                    f"The guard gave up {wrong[0]}, which is no poison: it was lost "
-                    f"{max((len(each['lost']) for each in fractals if each['uuid'] == wrong[0]), default=0)} times.",
+                    f"The guard gave up {wrong[0]}, which is no poison. Attempts of it that were lost: "
+                    f"{max((len(each['lost']) for each in fractals if each['uuid'] == wrong[0]), default=0)}.",
                     "A worker may die for any reason, and its task is innocent. Twice in a row is a suspicion.",
                     'len(fractal["lost"]) >= 2',
                 )
@@ -213,7 +230,17 @@ class _Poison:
             if self.poison not in self.uuids and not open_ones:
                 return f"The poison was given up after it had killed {len(self.killed)} times; all others are made."
             time.sleep(0.2)
-        return Hint(f"After {DRILL_SECONDS:.0f} s not all tasks were made.")
+        return Hint(
+            f"After {DRILL_SECONDS:.0f} s {len(open_ones)} tasks are neither made nor given up, and the poison has "
+            f"killed {len(self.killed)} times. Where that is less than twice, this machine is too busy to try your "
+            "guard: run the check again."
+        )
+
+    def close(self) -> None:
+        """Undo what was done."""
+        for fault in self._faults:
+            with suppress(CloudError):  # its server may be gone
+                fault.undo()
 
     def _kill(self, fractals: Sequence[Fractal]) -> None:
         for each in fractals:
@@ -221,8 +248,8 @@ class _Poison:
             if each["completed_at"] or not worker or not started:
                 continue
             if each["uuid"] == self.poison and (worker, started) not in self.killed:
-                chaos.kill(self.app, worker, service="faafo-worker")
+                self._faults.append(chaos.kill(self.app, worker, service="faafo-worker"))
                 self.killed.append((worker, started))
             elif each["uuid"] == self.accident and not self.spared:
-                chaos.kill(self.app, worker, service="faafo-worker")
+                self._faults.append(chaos.kill(self.app, worker, service="faafo-worker"))
                 self.spared = True

@@ -59,7 +59,7 @@ class Prediction:
         if guess is None:
             return NO_PREDICTION
         words = f"you predicted {self._number(guess)}"
-        if not math.isfinite(value) or (value == 0 and self.unit != "%"):
+        if not math.isfinite(value) or (0 in (guess, value) and self.unit != "%"):  # no percentage of it says anything
             return words
         if self.unit != "%" and guess / value >= MANY_TIMES:
             return f"{words}: {guess / value:.0f} times as much"

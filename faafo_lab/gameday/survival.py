@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -109,16 +109,17 @@ def survive(
     objective: Objective | None = None,
     policy: Policy | None = None,
     maximum: int = WORKERS_MAX,
+    say: Callable[[str], None] | None = None,
 ) -> Survival:
     """Let these waves come: orders that keep a worker busy for TASK_SECONDS each, and faults, each undone at its time.
 
     A wave lasts until its last fault is undone, which may be longer than planned: so `waves` may be an iterator that
     ends by the clock. With a policy, an autoscaler (of at most so many workers) runs meanwhile, and the journal has
-    what it does. Returns when every order that was taken is done, or SETTLE_SECONDS after the last wave. Whatever
-    happens, no fault of it is active at the end. Raises LoadError if there is no API to begin with, and what the
-    policy raises.
+    what it does. `say` gets each of the journal's lines as it comes. Returns when every order that was taken is done,
+    or SETTLE_SECONDS after the last wave. Whatever happens, no fault of it is active at the end. Raises LoadError if
+    there is no API to begin with, and what the policy raises.
     """
-    objective, journal = objective or Objective(), Journal(f"survival, seed {seed}")
+    objective, journal = objective or Objective(), Journal(f"survival, seed {seed}", say=say)
     rows: list[load.Request] = []
     with recording(app, timeout_seconds=SETTLE_SECONDS) as record:
         with _scaled(app, policy, maximum, journal), _counted(app) as counted:

@@ -73,7 +73,7 @@ def autoscaling(run: Run, title: str = "") -> Picture:
     for axis in (orders, workers, ages, tasks):
         axis.set_ylim(bottom=0)
     if run.samples:
-        workers.legend(loc="upper left", frameon=False, fontsize=9, ncols=3)
+        workers.legend(loc="lower left", bbox_to_anchor=(0, 1), borderpad=0, frameon=False, fontsize=9, ncols=3)
         score = f"worst wait {human(run.worst_wait)}, {run.server_minutes:.2f} server-minutes"
         figure.suptitle(f"{title}: {score}" if title else score, fontsize=11)
     else:

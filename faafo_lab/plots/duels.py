@@ -30,7 +30,7 @@ def duel(duel: Duel, title: str = "") -> Picture:
         )
     axis.set_xscale("symlog", linthresh=LINEAR_SECONDS)
     axis.xaxis.set_major_formatter("{x:g}")
-    axis.set_xlabel("p95 of the oldest task's wait (seconds)")
+    axis.set_xlabel(f"p95 of the oldest task's wait (seconds; logarithmic from {LINEAR_SECONDS:g} s on)")
     axis.set_ylabel("server-minutes a trace")
     axis.set_xlim(left=0)
     axis.set_ylim(0, 1.05 * max(score.cost for score in (*duel.scores.values(), *duel.oracles)))

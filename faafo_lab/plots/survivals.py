@@ -53,11 +53,10 @@ def survival(result: Survival, title: str = "") -> Picture:
     for points, marker, colour, name in ((good, "o", BLUE, "in time"), (late, "X", RED, "late, or never")):
         if points:
             orders.plot(*zip(*points, strict=True), marker, color=colour, markersize=5, label=name, clip_on=False)
-    orders.axhline(objective.seconds, color=GREY, linestyle="--", linewidth=1.4)
+    orders.axhline(objective.seconds, color=GREY, linestyle="--", linewidth=1.4, label="objective")
     orders.set_ylim(0, highest)
     orders.set_ylabel("seconds until\nit was done")
-    if good or late:
-        orders.legend(loc="upper left", frameon=False, fontsize=9, ncols=2)
+    orders.legend(loc="upper left", frameon=False, fontsize=9, ncols=3)
 
     if left:
         when, percents = zip(*left, (last, left[-1][1]), strict=True)
