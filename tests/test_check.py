@@ -422,6 +422,7 @@ def scaled(seconds: int, wait: float, workers: int) -> autoscale.Run:
         (autoscale.Run((), 1, 6, "decide is not written yet"), "Nothing was run: decide is not written yet"),
         (scaled(8, 1, 3), "lasted 8 s"),
         (scaled(60, 28, 1), "waited for 28 s (workers at most: 1); the limit is 15 s"),
+        (scaled(60, 5, 1), "One worker was enough for all of the run"),
         (scaled(60, 1, 6), "took 6.0 server-minutes; 4 all the time would have taken 4.0"),
     ],
 )
@@ -535,6 +536,7 @@ def test_a_prediction_stands_beside_what_was_measured() -> None:
     assert "you predicted 2: 36 % too low" in repr(check.prediction(2, 3.14, "times", ""))
     assert "you predicted 60 s: 80 times as much" in repr(check.prediction(60, 0.75, "until ACTIVE", "s"))
     assert "right on" in repr(check.prediction(3.1, 3.14, "times", "s"))
+    assert repr(check.prediction(0, 0.116, "wait", "s")) == "wait: measured 0.116 s, you predicted 0 s"
     assert "you predicted 100 %: 50 points too high" in repr(check.prediction(100, 50.0, "answered", "%"))
     assert "you predicted 0 %: right on" in repr(check.prediction(0, 0.0, "answered", "%"))
     several = check.prediction({1: 1.0, 3: ...}, {1: 1.0, 3: 2.5, 5: 3.0}, "workers")

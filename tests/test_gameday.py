@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from faafo_lab import chaos, cli, gameday, load
+from faafo_lab import chaos, check, cli, gameday, load
 from faafo_lab.chaos import Journal
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.gameday import MISSIONS, Alert, Objective, Order, Survival, alerts, complaints
@@ -114,6 +114,12 @@ def work(app: Topology) -> load.Work:
     return load.calibrate(app)
 
 
+def test_a_mission_without_an_application_says_what_is_missing(cloud: Cloud) -> None:
+    nothing = Topology(cloud)  # before the first test that builds one
+    with pytest.raises(chaos.ChaosError, match="There is no application yet: build one"):
+        MISSIONS[0].start(nothing)
+
+
 REPAIRS: list[Any] = [
     lambda cloud, app: cloud.run("app-worker-1", "sudo systemctl thaw faafo-worker", check=True),
     lambda cloud, app: cloud.run("app-services", "sudo systemctl start faafo-messaging", check=True),
@@ -142,6 +148,13 @@ def test_a_mission_is_found_by_its_number() -> None:
     for wrong in (0, len(MISSIONS) + 1, "2"):
         with pytest.raises(chaos.ChaosError, match=f"no mission {wrong!r}: give a number from 1 to 4"):
             gameday.mission(wrong)  # type: ignore[arg-type]
+
+
+def test_a_drill_with_a_poison_leaves_no_fault(cloud: Cloud, app: Topology) -> None:
+    found = check.exercise_6_4(lambda fractals: None if chaos.active() else [], cloud=cloud)  # once somebody was killed
+    assert "guard(fractals) returned None" in repr(found)
+    assert chaos.active() == []
+    app.refresh().wait_serving()
 
 
 def test_a_mission_that_nobody_solves_is_undone(app: Topology) -> None:
@@ -206,4 +219,6 @@ def test_the_command_line_lists_missions_plays_one_and_survives(
     assert "There is no mission 9" in capsys.readouterr().err
     app.wait_serving()
     assert cli.main(["gameday", "survive", "--seed", "2", "--waves", "1", "--seconds", "3", "--policy", "dask"]) == 0
-    assert "# Post-mortem: survival, seed 2" in capsys.readouterr().out
+    told, _, page = capsys.readouterr().out.partition("# Post-mortem: survival, seed 2")
+    assert " s  wave 1 is over\n" in told
+    assert "| wave 1 is over |" in page

@@ -1,5 +1,6 @@
 """Policies as tables against their published formulas; limits and changes as properties. All of it is pure."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -156,6 +157,13 @@ def test_queue_age_asks_at_once_for_what_the_arrivals_and_the_backlog_need() -> 
     assert wanted(policy, *steady(orders=20, waiting=7, age=1.9, seconds=5)) == 1  # nobody waits for too long, or will
     booting = [replace(each, requested=6, wanted=6) for each in steady(20, 20, 2.5, 5)]
     assert wanted(policy, *booting) == 6  # what is on its way counts
+
+
+def test_queue_age_works_without_a_cooldown_and_refuses_what_is_no_time() -> None:
+    assert wanted(QueueAge(2, 0), *steady(orders=20, waiting=20, age=1.0, seconds=5)) == 10  # 20/4, and 20/4 in 1 s
+    for wrong in ({"target_seconds": -1}, {"cooldown_seconds": math.nan}):
+        with pytest.raises(LoadError, match="give a number of seconds, 0 or more"):
+            QueueAge(**wrong)
 
 
 def test_queue_age_keeps_what_was_busy_within_its_cooldown() -> None:

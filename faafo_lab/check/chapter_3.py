@@ -204,12 +204,6 @@ def scaled_well(run: autoscale.Run | None, call: str) -> Hint | str:
             "The load rises after a third of the run and falls after two: let it go on to its end.",
             "autoscale.run(app, decide, work, seconds=60)",
         )
-    if run.most_workers < 2:
-        return Hint(
-            "One worker was enough for all of the run: that tried nothing.",
-            "Let the load be more than one worker can do, by work of this moment: load.calibrate(app), then run again.",
-            "work = load.calibrate(app)",
-        )
     limit = seconds / WAIT_PART
     if run.worst_wait > limit:
         return Hint(
@@ -225,6 +219,12 @@ def scaled_well(run: autoscale.Run | None, call: str) -> Hint | str:
             f"{peak_minutes:.1f}.",
             "Ask for fewer workers when nothing waits any more.",
             "samples[-1].waiting == 0",
+        )
+    if run.most_workers < 2:
+        return Hint(
+            "One worker was enough for all of the run: that tried nothing.",
+            "Let the load be more than one worker can do, by work of this moment: load.calibrate(app), then run again.",
+            "work = load.calibrate(app)",
         )
     return (
         f"The oldest task waited for {run.worst_wait:.1f} s (limit: {limit:.0f} s), and the workers took "
