@@ -60,7 +60,7 @@ class Images:
 
     def view(self, row: ImageRow) -> JSON:
         """An image as Glance shows it: properties stand beside the attributes."""
-        attributes = {name: value for name, value in row.items() if name != "properties"}
+        attributes = {name: value for name, value in row.items() if name not in ("properties", "born")}
         path = f"/v2/images/{row['id']}"
         return {
             **row["properties"],
@@ -88,7 +88,8 @@ class Images:
     @route("GET", "/v2/images")
     def index(self, request: Request) -> JSON:
         """List images, filtered, sorted, a page at a time."""
-        views = [self.view(row) for row in self.table if self._listed(row, request)]
+        rows = sorted(self.table, key=lambda row: row.get("born", 0))
+        views = [self.view(row) for row in rows if self._listed(row, request)]
         views = [view for view in views if matches(view, request)]
         views = ordered(views, request)
         page, following = PAGER.cut(views, request)

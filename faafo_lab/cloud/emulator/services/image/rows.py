@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+import time
+from typing import NotRequired, TypedDict
 
 from faafo_lab.cloud.emulator.common.service import now
 
@@ -28,6 +29,7 @@ class ImageRow(TypedDict):
     virtual_size: int | None
     created_at: str
     updated_at: str
+    born: NotRequired[int]  # ns since 1970: which one of those of a second is the latest
     tags: list[str]
     properties: dict[str, str | None]
 
@@ -54,6 +56,7 @@ def new(id: str, name: str | None, owner: str) -> ImageRow:
         "virtual_size": None,
         "created_at": moment,
         "updated_at": moment,
+        "born": time.time_ns(),
         "tags": [],
         "properties": {},
     }
