@@ -42,7 +42,6 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--list", type=Path, help="a file of test names, instead of the one suite's own (tempest's)")
     parser.add_argument("texts", nargs="*", metavar="TEXT", help="run tests with one of these texts in their names")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either way nothing is left running
     started = time.monotonic()
     try:
         wanted = _wanted(options.suite, options.list, options.texts)
@@ -140,4 +139,5 @@ def _write(figures: Mapping[str, int], seconds: Mapping[str, float]) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # either way nothing is left running
     sys.exit(main(sys.argv[1:]))
