@@ -277,7 +277,9 @@ def test_what_cannot_be_is_said_in_cinders_words(volumes: Volumes, api: Api) -> 
         assert volumes(method, "/volumes/", {}).status_code == 404
         assert volumes(method, "/volumes/nope", {"volume": {}}).status_code == 404
     assert volumes("POST", "/volumes", content=b"{").status_code == 400
-    assert api("GET", "/volume/v3/nope/volumes").json()["badRequest"]["message"] == "Malformed request url"
+    others = f"/volume/v3/{'0' * 32}/volumes"
+    assert api("GET", others).json()["badRequest"]["message"] == "Malformed request url"
+    assert api("GET", "/volume/v3/nope/volumes").status_code == 404
     assert volumes("GET", "/volumes", headers={"X-Auth-Token": ""}).status_code == 401
 
 

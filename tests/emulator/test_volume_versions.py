@@ -207,6 +207,6 @@ def test_the_project_may_be_left_out_of_the_path(volumes: Volumes, api: Api) -> 
         return api("GET", f"/volume/v3{path}", headers={"OpenStack-API-Version": f"volume {version}"}).status_code
 
     for path in ("/volumes", "/volumes/detail", f"/volumes/{id}", f"/volumes/{id}/metadata", "/types", "/limits"):
-        assert (status(path, "3.67"), status(path, "3.66")) == (200, 400), path
+        assert (status(path, "3.67"), status(path, "3.0")) == (200, 200), path  # as Zed: no version is asked for it
     other = f"/{'0' * 32}/volumes"
     assert status(other, "3.67") == 400

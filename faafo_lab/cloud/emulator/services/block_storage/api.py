@@ -80,11 +80,10 @@ class Volume(Service):
         return found
 
     def authenticate(self, request: Request) -> None:
-        """The path's project must be the token's."""
+        """The path's project must be the token's, where it has one; 3.67 says so, and every version has it."""
         super().authenticate(request)
         project = request.path.split("/")[2]
-        missing = not PROJECT.fullmatch(project) and request.version in versions.NO_PROJECT
-        if project != request.project and not missing:
+        if PROJECT.fullmatch(project) and project != request.project:
             raise Fault(400, "Malformed request url")
 
     def answer_headers(self, request: Request) -> dict[str, str]:

@@ -48,5 +48,4 @@ DEFAULT_TYPES = _since(62)
 TYPE_ID = _since(63)
 CONSUMES_QUOTA = _since(65)
 SNAPSHOT_IN_USE = _since(66)
-NO_PROJECT = _since(67)  # in the path
 REIMAGE = _since(68)
