@@ -1,6 +1,7 @@
 """A server's console log in readable form.
 
-readable(log)              without terminal codes
+readable(log)              without terminal codes; readable(log, 12): its last lines
+length(12)                 what Nova is asked for, to get so many lines
 tail(log, 12)              its last lines, without every boot's usual ones
 tail(log, 12, match.end()) those up to a place in it
 """
@@ -16,10 +17,20 @@ HOST_KEYS = re.compile(r"^[^\n]*-BEGIN SSH HOST KEY (\w+)-.*?-END SSH HOST KEY \
 NOISE = re.compile(r"\bci-info:|#{20,}$|^\[ *OK *\]| login: *$|^(?:<\d+>.* cloud-init:)?\s*$")
 
 
-def readable(log: str) -> str:
-    """The log without escape codes and other control characters; an overwritten line has its last form."""
-    lines = (line.rstrip("\r").rpartition("\r")[2] for line in ESCAPE.sub("", log).split("\n"))
-    return "\n".join(CONTROL.sub("", line) for line in lines)
+def length(lines: int | None) -> int | None:
+    """What Nova is asked for, to get so many lines: for it, what follows the last line's end is one, too."""
+    return None if lines is None else lines + 1
+
+
+def readable(log: str, lines: int | None = None) -> str:
+    """The log, or its last `lines` lines, without escape codes and other control characters; an overwritten line has
+    its last form."""
+    whole = (line.rstrip("\r").rpartition("\r")[2] for line in ESCAPE.sub("", log).split("\n"))
+    text = "\n".join(CONTROL.sub("", line) for line in whole)
+    if lines is None:
+        return text
+    ended = text.endswith("\n")
+    return "\n".join(text.removesuffix("\n").split("\n")[-lines:] if lines else []) + "\n" * (ended and lines > 0)
 
 
 def tail(log: str, lines: int, end: int | None = None) -> str:

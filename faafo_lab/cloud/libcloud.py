@@ -251,7 +251,10 @@ class LibcloudCloud(Cloud):
 
     @verb
     def console(self, server: Server | str, lines: int | None = None) -> str:
-        return console_log.readable(self._driver.ex_get_console_output(self._server(server), length=lines)["output"])
+        length = console_log.length(lines)
+        return console_log.readable(
+            self._driver.ex_get_console_output(self._server(server), length=length)["output"], lines
+        )
 
     # ---- networks and floating IPs ----
 

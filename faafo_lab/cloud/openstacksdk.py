@@ -161,8 +161,9 @@ class OpenstacksdkCloud(Cloud):
 
     @verb
     def console(self, server: Server | str, lines: int | None = None) -> str:
-        output = self._sdk.compute.get_server_console_output(self._server(server).id, length=lines)["output"]
-        return console_log.readable(output)
+        length = console_log.length(lines)
+        output = self._sdk.compute.get_server_console_output(self._server(server).id, length=length)["output"]
+        return console_log.readable(output, lines)
 
     # ---- networks and floating IPs ----
 

@@ -172,7 +172,8 @@ class ShadeCloud(Cloud):
 
     @verb
     def console(self, server: Server | str, lines: int | None = None) -> str:
-        return console_log.readable(self._shade.get_server_console({"id": self._server(server).id}, length=lines))
+        length = console_log.length(lines)
+        return console_log.readable(self._shade.get_server_console({"id": self._server(server).id}, length), lines)
 
     # ---- networks and floating IPs ----
 

@@ -63,3 +63,11 @@ printf '\033[0;1;31mFAILED\033[0m \033]0;a title\007at 10 %%\rat 100 %%\r\n\033(
     log = cloud.console(server)
     assert "\nat 100 %\nthe \tend\n" in log
     assert all(character.isprintable() or character in "\n\t" for character in log)
+
+
+def test_the_last_lines_are_as_many_as_asked_whether_or_not_the_last_one_has_ended() -> None:
+    assert console_log.readable("a\nb\nc\n", 2) == "b\nc\n"
+    assert console_log.readable("a\nb\nc", 2) == "b\nc"
+    assert console_log.readable("c\n", 2) == "c\n"
+    assert console_log.readable("a\n", 0) == ""
+    assert (console_log.length(None), console_log.length(2)) == (None, 3)
