@@ -92,6 +92,8 @@ def test_openstacksdk_walks_the_tutorials_path_with_the_newest_microversion(api:
         region_name="RegionOne",
         app_name="test",
         compute_default_microversion="2.93",
+        volume_api_version="3",  # shade's configuration, in this process too, has older ones as defaults for all
+        identity_api_version="3",
     )
     cloud.compute.create_keypair(name="sdk", public_key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA==")
     assert cloud.compute.get_keypair("sdk").type == "ssh"

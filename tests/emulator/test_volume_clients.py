@@ -144,11 +144,16 @@ def test_openstackclient_walks_the_path_of_a_volume(running: Running, api: Api, 
 
 
 def connect(api: Api) -> Any:
-    """Openstacksdk's connection. The version is named since shade, in the same process, makes 2 its default."""
+    """Openstacksdk's connection. The versions are named since shade, in the same process, makes 2 their default."""
     import openstack
 
     return openstack.connect(
-        load_yaml_config=False, load_envvars=False, auth=api.auth, region_name="RegionOne", volume_api_version="3"
+        load_yaml_config=False,
+        load_envvars=False,
+        auth=api.auth,
+        region_name="RegionOne",
+        volume_api_version="3",
+        identity_api_version="3",
     )
 
 
