@@ -171,6 +171,7 @@ def test_waves_are_survived_and_written_up(
     seed = SEEDS[number]
     with capsys.disabled():
         print(f"\nFAAFO_SURVIVAL_SEED={seed}")
+    print(f"FAAFO_SURVIVAL_SEED={seed}")  # and where a failure is shown
     waves = gameday.waves(seed, len(LADDER), WAVE_SECONDS)
     result = gameday.survive(app, work, seed=seed, waves=waves)
     print(result.journal)

@@ -366,6 +366,7 @@ def test_whatever_breaks_each_accepted_fractal_is_made_once(
     seed = SEEDS[number]
     with capsys.disabled():
         print(f"\nFAAFO_CHAOS_SEED={seed}")
+    print(f"FAAFO_CHAOS_SEED={seed}")  # and where a failure is shown
     bare.database()
     bare.messaging()
     clients = Clients(bare, seed)
