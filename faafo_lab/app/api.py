@@ -6,6 +6,7 @@ It listens at once, answers 503 until the database is there, and recovers from a
 import argparse
 import asyncio
 import logging
+import os
 import signal
 import socket
 import time
@@ -25,6 +26,7 @@ from faafo_lab.app.transfer import REFUSED_MAX_BYTES, StreamedHandler, TooLongHa
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 10.0  # for requests in flight when the API stops
+CLOSE_SECONDS = 5.0  # and then for what still waits for the database or the broker, either of which may hang
 IDLE_SECONDS = 120.0  # a connection without a request is closed
 BODY_SECONDS = 600.0  # for all of a body to come
 LISTEN_BACKLOG = 1024
@@ -137,11 +139,21 @@ async def serve(backend: Backend, address: str) -> None:
     served.settings["stopping"] = True  # from now on a connection ends with its answer
     deadline = time.monotonic() + DRAIN_SECONDS
     await _idle(backend, deadline)
-    await server.close_all_connections()
-    await _idle(backend, deadline)  # what came on a kept connection meanwhile
     for task in keeping:
         task.cancel()
-    await loop.run_in_executor(None, backend.close)
+    closing = asyncio.create_task(_close(server, backend, deadline))
+    await asyncio.wait([closing], timeout=max(0.0, deadline - time.monotonic()) + CLOSE_SECONDS)
+    if not closing.done():
+        log.warning("what still waits for the database or the broker is given up: other APIs go on with it")
+        logging.shutdown()
+        os._exit(0)  # Python would wait for its threads
+    closing.result()
+
+
+async def _close(server: HTTPServer, backend: Backend, deadline: float) -> None:
+    await server.close_all_connections()
+    await _idle(backend, deadline)  # what came on a kept connection meanwhile
+    await asyncio.get_running_loop().run_in_executor(None, backend.close)
 
 
 async def _idle(backend: Backend, deadline: float) -> None:

@@ -173,6 +173,19 @@ def test_while_its_database_hangs_the_api_says_503_to_everybody_and_recovers(dep
     assert "Traceback" not in deployment.log("api")
 
 
+@every_pair
+def test_an_api_stops_while_its_database_hangs(deployment: Deployment) -> None:
+    deployment.api().close()
+    try:
+        deployment.signal("database", signal.SIGSTOP)
+        with deployment.client() as client:
+            assert client.get("/v1/fractal").status_code == 503  # a thread of the API's waits for the database
+        assert deployment.stop("api", signal.SIGTERM) == 0
+    finally:
+        deployment.signal("database", signal.SIGCONT)
+    assert "Traceback" not in deployment.log("api")
+
+
 def test_a_worker_outlasts_its_api_and_loses_nothing(deployment: Deployment) -> None:
     client = deployment.api()
     deployment.worker("worker")
