@@ -56,7 +56,7 @@ def survival(result: Survival, title: str = "") -> Picture:
     orders.axhline(objective.seconds, color=GREY, linestyle="--", linewidth=1.4, label="objective")
     orders.set_ylim(0, highest)
     orders.set_ylabel("seconds until\nit was done")
-    orders.legend(loc="upper left", frameon=False, fontsize=9, ncols=3)
+    orders.legend(loc="lower left", bbox_to_anchor=(0, 1), borderpad=0, frameon=False, fontsize=9, ncols=3)
 
     if left:
         when, percents = zip(*left, (last, left[-1][1]), strict=True)
