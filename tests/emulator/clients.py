@@ -5,6 +5,7 @@ import subprocess
 import sys
 from typing import Any
 
+import openstack as openstacksdk
 from libcloud.compute.providers import get_driver
 from libcloud.compute.types import Provider
 
@@ -33,6 +34,12 @@ def openstack(running: Running, script: str) -> subprocess.CompletedProcess[str]
     )
     done.stdout = done.stdout.replace("(openstack) ", "")
     return done
+
+
+def sdk(api: Api, **more: Any) -> Any:
+    """Openstacksdk's connection. The versions are named since shade, in the same process, makes 2 their default."""
+    wanted = {"auth": api.auth, "region_name": "RegionOne", "identity_api_version": "3", "volume_api_version": "3"}
+    return openstacksdk.connect(load_yaml_config=False, load_envvars=False, **{**wanted, **more})
 
 
 def libcloud(api: Api, **more: Any) -> Any:

@@ -126,6 +126,12 @@ class Room:
         self.do(self.hypervisor.boot(guest))
         return guest
 
+    def boot_again(self, user_data: str) -> None:
+        """Kill the first instance, which has booted, and boot it a second time; returns when it has."""
+        self.kill()
+        self.boot(first_boot=False, user_data=user_data)
+        wait_for("the second boot", lambda: self.console().count("Startup finished") == 2)
+
     def kill(self, id: str = "one") -> None:
         self.do(self.hypervisor.kill(id))
 

@@ -13,7 +13,7 @@ from libcloud.compute.base import NodeState
 from faafo_lab.cloud.emulator.control import Running
 from tests.waiting import LIMIT_SECONDS, wait_for
 
-from .clients import libcloud, openstack
+from .clients import libcloud, openstack, sdk
 from .conftest import Api
 
 pytestmark = [  # openstacksdk warns of its own doings
@@ -218,11 +218,7 @@ def test_openstackclient_walks_the_tutorials_path(running: Running, api: Api, tm
 
 
 def test_openstacksdk_finds_the_services_and_builds_a_server(running: Running, api: Api) -> None:
-    import openstack
-
-    connection = openstack.connect(
-        load_yaml_config=False, load_envvars=False, auth=api.auth, region_name="RegionOne", app_name="test"
-    )
+    connection = sdk(api)
     image = connection.image.find_image("plain-linux")
     network = connection.network.find_network("private")
     user_data = base64.b64encode(b"#!/bin/sh\n").decode()

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
-import openstack
 import pytest
 
 from faafo_lab.cloud.emulator.common.names import id_of
@@ -13,6 +12,7 @@ from faafo_lab.cloud.emulator.control import Running
 from tests.waiting import wait_for
 
 from .clients import openstack as openstackclient
+from .clients import sdk
 from .conftest import Api
 
 NETWORKS = "/networking/v2.0/networks"
@@ -73,13 +73,7 @@ def test_openstacksdk_logs_in_with_one(api: Api, path: str) -> None:
         "application_credential_id": made["id"],
         "application_credential_secret": made["secret"],
     }
-    with openstack.connect(
-        load_yaml_config=False,
-        load_envvars=False,
-        auth_type="v3applicationcredential",
-        auth=auth,
-        region_name="RegionOne",
-    ) as cloud:
+    with sdk(api, auth_type="v3applicationcredential", auth=auth) as cloud:
         assert cloud.current_project_id == api.project
         assert "private" in [each.name for each in cloud.network.networks()]
 

@@ -11,7 +11,7 @@ import pytest
 from faafo_lab.cloud.emulator.control import Running
 from tests.waiting import LIMIT_SECONDS, wait_for
 
-from .clients import OPENSTACK, environment, libcloud
+from .clients import OPENSTACK, environment, libcloud, sdk
 from .conftest import Api
 from .test_api_clients import clean, page, web
 
@@ -83,18 +83,7 @@ def test_libclouds_default_driver_walks_the_tutorials_path(old_driver: Any, api:
 
 
 def test_openstacksdk_walks_the_tutorials_path_with_the_newest_microversion(api: Api) -> None:
-    import openstack
-
-    cloud = openstack.connect(
-        load_yaml_config=False,
-        load_envvars=False,
-        auth=api.auth,
-        region_name="RegionOne",
-        app_name="test",
-        compute_default_microversion="2.93",
-        volume_api_version="3",  # shade's configuration, in this process too, has older ones as defaults for all
-        identity_api_version="3",
-    )
+    cloud = sdk(api, compute_default_microversion="2.93")
     cloud.compute.create_keypair(name="sdk", public_key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA==")
     assert cloud.compute.get_keypair("sdk").type == "ssh"
     group = cloud.network.create_security_group(name="web")

@@ -20,7 +20,6 @@ from faafo_lab.cloud.emulator.machinery.guest.userdata import BOOTHOOK, CONFIG, 
 from tests.emulator import machine_room, test_guest_ssh
 from tests.emulator.machine_room import Room
 from tests.emulator.test_guest import in_instance
-from tests.waiting import wait_for
 
 machine, room = machine_room.machine, machine_room.room
 
@@ -100,9 +99,7 @@ def test_boot_commands_run_at_every_boot_and_the_rest_at_the_first(room: Room) -
     text = CLOUD_CONFIG.format(packed=encoded(gzip.compress(b"")))
     room.boot(user_data=text)
     room.finished()
-    room.kill()
-    room.boot(first_boot=False, user_data=text)
-    wait_for("the second boot", lambda: room.console().count("Startup finished") == 2)
+    room.boot_again(text)
     order = room.disk() / "home/ubuntu/order"
     assert order.read_text() == "boot as one\ndeferred\nrun\nboot as one\n"
     assert room.console().count("Hostname set to <renamed>") == 2
@@ -322,9 +319,7 @@ def test_scripts_run_by_how_often_and_then_by_name(room: Room) -> None:
     text = multipart(*(named(MIMEText(script.format(name), kind), name) for name, kind in kinds.items()))
     room.boot(user_data=text)
     room.finished()
-    room.kill()
-    room.boot(first_boot=False, user_data=text)
-    wait_for("the second boot", lambda: room.console().count("Startup finished") == 2)
+    room.boot_again(text)
     assert (room.disk() / "home/ubuntu/order").read_text() == "b\nc\na\nd\nb\n"
 
 
@@ -337,9 +332,7 @@ def test_cloud_init_per_runs_a_command_once_an_instance_or_always(room: Room) ->
     )
     room.boot(user_data=text)
     room.finished()
-    room.kill()
-    room.boot(first_boot=False, user_data=text)
-    wait_for("the second boot", lambda: room.console().count("Startup finished") == 2)
+    room.boot_again(text)
     assert (room.disk() / "home/ubuntu/order").read_text() == "once\ninstance\nalways\nalways\n"
     state = room.disk() / "var/lib/cloud"
     assert (state / "sem/bootper.first_time.once").read_text().startswith("0\t")

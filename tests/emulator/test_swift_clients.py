@@ -24,7 +24,7 @@ from faafo_lab.cloud.emulator.control import Running
 from tests.programs import need
 from tests.waiting import LIMIT_SECONDS
 
-from .clients import openstack
+from .clients import openstack, sdk
 from .conftest import Api
 
 pytestmark = [  # openstacksdk warns of its own doings
@@ -106,13 +106,7 @@ def test_libcloud_walks_the_tutorials_path(api: Api, data: Path) -> None:
 
 @pytest.fixture
 def connection(api: Api) -> Iterator[Any]:
-    import openstack
-
-    with contextlib.closing(
-        openstack.connect(
-            load_yaml_config=False, load_envvars=False, auth=api.auth, region_name="RegionOne", app_name="test"
-        )
-    ) as connection:
+    with contextlib.closing(sdk(api)) as connection:
         yield connection
 
 

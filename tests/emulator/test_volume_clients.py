@@ -9,7 +9,7 @@ from libcloud.compute.types import StorageVolumeState
 from faafo_lab.cloud.emulator.control import Running
 from tests.waiting import LIMIT_SECONDS, wait_for
 
-from .clients import libcloud, openstack
+from .clients import libcloud, openstack, sdk
 from .conftest import Api
 from .odd import NOWHERE
 from .volumes_room import Volumes
@@ -143,23 +143,9 @@ def test_openstackclient_walks_the_path_of_a_volume(running: Running, api: Api, 
     volumes.clear()
 
 
-def connect(api: Api) -> Any:
-    """Openstacksdk's connection. The versions are named since shade, in the same process, makes 2 their default."""
-    import openstack
-
-    return openstack.connect(
-        load_yaml_config=False,
-        load_envvars=False,
-        auth=api.auth,
-        region_name="RegionOne",
-        volume_api_version="3",
-        identity_api_version="3",
-    )
-
-
 @pytest.fixture
 def connection(api: Api) -> Iterator[Any]:
-    with connect(api) as connection:
+    with sdk(api) as connection:
         yield connection
 
 
@@ -218,7 +204,7 @@ def test_openstacksdk_cleans_a_project_of_volumes_and_their_backups(start: Calla
     volume = volumes.make(name="data")
     volumes.snap(volume)
     volumes.back_up(volume)
-    with connect(volumes.api) as connection:
+    with sdk(volumes.api) as connection:
         connection.project_cleanup(dry_run=False, wait_timeout=LIMIT_SECONDS)
     assert volumes.get("/volumes")["volumes"] == volumes.get("/backups")["backups"] == []
     assert volumes.get("/snapshots")["snapshots"] == []

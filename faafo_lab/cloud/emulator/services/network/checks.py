@@ -107,6 +107,20 @@ def each(check: Check) -> Check:
     return check_all
 
 
+def several(check: Check, most: int) -> Check:
+    """A list of at most so many different values."""
+
+    def check_all(value: Any) -> list[Any]:
+        found: list[Any] = each(check)(value or [])
+        if any(one in found[:number] for number, one in enumerate(found)):
+            raise ValueError(f"Duplicate items in the list: {schema.shown(value)}.")
+        if len(found) > most:
+            raise ValueError(f"At most {most} are allowed.")
+        return found
+
+    return check_all
+
+
 def optional(check: Check) -> Check:
     """Null, or what passes a check."""
     return lambda value: None if value is None else check(value)
@@ -117,6 +131,13 @@ def mapping(value: Any) -> JSON:
     if not isinstance(value, dict):
         raise ValueError(f"{schema.shown(value)} is not a dictionary.")
     return value
+
+
+def static_route(value: Any) -> JSON:
+    """A static route: where to, and by which neighbour."""
+    if set(mapping(value)) != {"destination", "nexthop"}:
+        raise ValueError(f"{sorted(value)} do not match the valid keys: destination, nexthop.")
+    return {"destination": cidr(value["destination"]), "nexthop": address(value["nexthop"])}
 
 
 @dataclass(frozen=True)

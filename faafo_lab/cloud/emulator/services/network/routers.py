@@ -16,8 +16,6 @@ from faafo_lab.cloud.emulator.services.network import checks
 from faafo_lab.cloud.emulator.services.network.base import Collection
 from faafo_lab.cloud.emulator.services.network.checks import NAMED, Attribute
 from faafo_lab.cloud.emulator.services.network.ports import new_mac
-from faafo_lab.cloud.emulator.services.network.subnets import route as static_route
-from faafo_lab.cloud.emulator.services.network.subnets import several
 from faafo_lab.cloud.emulator.services.network.words import invalid, refused
 
 GATEWAY, INTERFACE = "network:router_gateway", "network:router_interface"  # the owners of its ports
@@ -34,7 +32,7 @@ class Routers(Collection):
         **NAMED,
         "admin_state_up": Attribute(checks.boolean, True),
         "external_gateway_info": Attribute(checks.optional(checks.mapping), None),
-        "routes": Attribute(several(static_route, MAX_ROUTES), [], post=False),
+        "routes": Attribute(checks.several(checks.static_route, MAX_ROUTES), [], post=False),
         "availability_zone_hints": Attribute(checks.each(checks.text()), [], put=False),
     }
 

@@ -16,34 +16,13 @@ from faafo_lab.cloud.emulator.common.store import Row
 from faafo_lab.cloud.emulator.services.network import checks
 from faafo_lab.cloud.emulator.services.network.base import Collection
 from faafo_lab.cloud.emulator.services.network.blocks import Block, all_but, check_gateway, check_pools
-from faafo_lab.cloud.emulator.services.network.checks import NAMED, Attribute, Check
+from faafo_lab.cloud.emulator.services.network.checks import NAMED, Attribute
 from faafo_lab.cloud.emulator.services.network.words import invalid, refused
 
 AUTOMATIC = ("slaac", "dhcpv6-stateless")  # modes in which hosts give themselves addresses
 MODES = ("dhcpv6-stateful", *AUTOMATIC)
 MAX_NAMESERVERS = 5
 MAX_HOST_ROUTES = 20
-
-
-def several(check: Check, most: int) -> Check:
-    """A list of at most so many different values."""
-
-    def check_all(value: Any) -> list[Any]:
-        found: list[Any] = checks.each(check)(value or [])
-        if any(one in found[:number] for number, one in enumerate(found)):
-            raise ValueError(f"Duplicate items in the list: {shown(value)}.")
-        if len(found) > most:
-            raise ValueError(f"At most {most} are allowed.")
-        return found
-
-    return check_all
-
-
-def route(value: Any) -> JSON:
-    """A static route: where to, and by which neighbour."""
-    if set(checks.mapping(value)) != {"destination", "nexthop"}:
-        raise ValueError(f"{sorted(value)} do not match the valid keys: destination, nexthop.")
-    return {"destination": checks.cidr(value["destination"]), "nexthop": checks.address(value["nexthop"])}
 
 
 def service_type(value: Any) -> str:
@@ -67,8 +46,8 @@ class Subnets(Collection):
         "gateway_ip": Attribute(checks.optional(checks.address), ""),
         "allocation_pools": Attribute(checks.optional(checks.each(checks.mapping)), None),
         "enable_dhcp": Attribute(checks.boolean, True),
-        "dns_nameservers": Attribute(several(checks.address, MAX_NAMESERVERS), []),
-        "host_routes": Attribute(several(route, MAX_HOST_ROUTES), []),
+        "dns_nameservers": Attribute(checks.several(checks.address, MAX_NAMESERVERS), []),
+        "host_routes": Attribute(checks.several(checks.static_route, MAX_HOST_ROUTES), []),
         "ipv6_ra_mode": Attribute(checks.optional(checks.choice(*MODES)), None, put=False),
         "ipv6_address_mode": Attribute(checks.optional(checks.choice(*MODES)), None, put=False),
         "subnetpool_id": Attribute(checks.optional(checks.uuid), None, put=False),
