@@ -24,9 +24,15 @@ def entries(clouds_yaml: Path) -> dict[str, Any]:
 
 
 def connect(entry: dict[str, Any]) -> Any:
-    """A connection to a cloud that reads nothing else of the user's."""
+    """A connection to a cloud that reads nothing else of the user's. The versions are named since shade, where it is
+    in the same process, makes 2 their default."""
     return openstack.connect(
-        load_yaml_config=False, load_envvars=False, region_name=entry["region_name"], auth=entry["auth"]
+        load_yaml_config=False,
+        load_envvars=False,
+        region_name=entry["region_name"],
+        auth=entry["auth"],
+        identity_api_version="3",
+        volume_api_version="3",
     )
 
 

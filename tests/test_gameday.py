@@ -131,6 +131,7 @@ REPAIRS: list[Any] = [
 @pytest.mark.parametrize("number", range(len(MISSIONS)))
 def test_a_mission_is_solved_by_the_repair_that_its_last_hint_names(cloud: Cloud, app: Topology, number: int) -> None:
     mission = MISSIONS[number]
+    wait_for("an application that is well", lambda: not complaints(app))
     with mission.start(app) as incident:
         assert incident.check().startswith("Not yet: ")
         assert incident.points == 0
@@ -158,6 +159,7 @@ def test_a_drill_with_a_poison_leaves_no_fault(cloud: Cloud, app: Topology) -> N
 
 
 def test_a_mission_that_nobody_solves_is_undone(app: Topology) -> None:
+    wait_for("an application that is well", lambda: not complaints(app))
     with MISSIONS[0].start(app), pytest.raises(chaos.ChaosError, match="not well before the mission"):
         MISSIONS[1].start(app)
     app.wait_serving()
