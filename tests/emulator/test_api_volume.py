@@ -256,8 +256,29 @@ def test_a_snapshot_is_changed_and_outlives_nothing_that_is_its_own(volumes: Vol
     assert volumes("POST", f"/snapshots/{snapshot}/action", {"os-reset_status": {}}).status_code == 403
     assert volumes("POST", "/snapshots", {"snapshot": {"volume_id": "nope"}}).status_code == 404
     assert volumes("POST", "/snapshots", {"snapshot": {"name": "x"}}).status_code == 400
+    assert volumes("PUT", f"/snapshots/{snapshot}", {"snapshot": {}}).status_code == 400
     volumes.remove("snapshot", snapshot)
     assert not list(volumes.place("", "snapshot").iterdir())
+
+
+def test_fields_that_cinder_does_not_know_are_refused(volumes: Volumes) -> None:
+    """What a client misspells would have no effect; and shade's old word for a description fails on a real cloud."""
+    volume = volumes.make()
+    snapshot = volumes.snap(volume)
+    bodies = [
+        ("POST", "/snapshots", {"snapshot": {"volume_id": volume, "force": True, "display_description": "d"}}),
+        ("POST", "/snapshots", {"snapshot": {"volume_id": volume}, "other": 1}),
+        ("PUT", f"/snapshots/{snapshot}", {"snapshot": {"name": "n", "metadata": {}}}),
+        ("PUT", f"/volumes/{volume}", {"volume": {"name": "n", "size": 5}}),
+        ("POST", f"/volumes/{volume}/action", {"os-extend": {"new_size": 2, "size": 3}}),
+        ("POST", f"/volumes/{volume}/action", {"os-set_bootable": {"bootable": True, "boot": 1}}),
+    ]
+    for method, path, body in bodies:
+        answer = volumes(method, path, body)
+        assert answer.status_code == 400, body
+        assert "Additional properties are not allowed" in answer.json()["badRequest"]["message"]
+    hinted = {"volume": {"size": 1}, "OS-SCH-HNT:scheduler_hints": {}}
+    assert volumes("POST", "/volumes", hinted).status_code == 202
 
 
 def test_what_cannot_be_is_said_in_cinders_words(volumes: Volumes, api: Api) -> None:

@@ -15,6 +15,15 @@ from faafo_lab.cloud.emulator.services.block_storage.words import check_availabl
 from faafo_lab.cloud.emulator.services.image.schemas import DISK_FORMATS
 
 ADMINISTRATORS = ("os-reset_status", "os-force_delete", "os-force_detach", "os-migrate_volume", "os-unmanage")
+FIELDS = {  # of the actions whose bodies may have no other fields
+    "os-extend": {"new_size"},
+    "os-update_readonly_flag": {"readonly"},
+    "os-set_bootable": {"bootable"},
+    "os-retype": {"new_type", "migration_policy"},
+    "os-reimage": {"image_id", "reimage_reserved"},
+    "os-detach": {"attachment_id"},
+    "os-volume_upload_image": {"image_name", "force", "disk_format", "container_format", "visibility", "protected"},
+}
 SET_IMAGE_METADATA = form("os-set_image_metadata", {"metadata": {**METADATA, "type": "object"}}, "metadata")
 
 
@@ -33,7 +42,10 @@ class VolumeActions(Part):
         name, value = asked(request)
         if name in ADMINISTRATORS:
             raise forbidden(f"volume_extension:volume_admin_actions:{name.removeprefix('os-')}")
-        return await self._handlers.do(request, row, name, value if isinstance(value, dict) else {})
+        value = value if isinstance(value, dict) else {}
+        if strange := sorted(value.keys() - FIELDS.get(name, value.keys())):
+            raise Fault(400, f"Additional properties are not allowed ('{strange[0][:40]}' was unexpected)")
+        return await self._handlers.do(request, row, name, value)
 
     @action("os-extend")
     def _extend(self, request: Request, row: VolumeRow, value: JSON) -> None:

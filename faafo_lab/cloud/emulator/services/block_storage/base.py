@@ -38,7 +38,7 @@ METADATA: JSON = {
 def form(name: str, fields: JSON, *required: str, strict: bool = False) -> JSON:
     """What a body with one key, an object with these fields, looks like; `strict`: with no others."""
     inner = {"type": "object", "required": required, "properties": fields, "additionalProperties": not strict}
-    return {"type": "object", "required": [name], "properties": {name: inner}}
+    return {"type": "object", "required": [name], "properties": {name: inner}, "additionalProperties": not strict}
 
 
 def moment() -> str:

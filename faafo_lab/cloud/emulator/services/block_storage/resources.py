@@ -19,6 +19,11 @@ NONE: dict[str, tuple[str, Versions]] = {  # kinds of which there are none, and 
     "groups": ("groups", versions.GROUPS),
     "messages": ("messages", versions.MESSAGES),
 }
+CHANGES: dict[str, JSON] = {  # what of a resource can be changed
+    "volumes": {**NAMES, "metadata": METADATA},
+    "snapshots": NAMES,
+    "backups": {"name": NAMES["name"], "description": NAMES["description"], "metadata": METADATA},
+}
 
 
 class Resources:
@@ -69,11 +74,11 @@ class Resources:
         if request.version not in found.changeable:
             raise Fault(404, "The resource could not be found.")
         found.find(request, id)
-        wanted = request.parse(form(found.singular, {**NAMES, "metadata": METADATA}))[found.singular]
+        wanted = request.parse(form(found.singular, CHANGES[kind], strict=True))[found.singular]
         changes = named(wanted)
         if wanted.get("metadata") is not None:
             changes["metadata"] = bounded(wanted["metadata"])
-        if request.version in versions.STRICT_FORMS and not changes:
+        if not changes and (kind == "snapshots" or request.version in versions.STRICT_FORMS):
             raise Fault(400, f"{wanted} is not valid under any of the given schemas")
         return {found.singular: found.view(request, found.update(id, **changes))}
 

@@ -38,12 +38,13 @@ CREATE: JSON = {
 CREATE_SNAPSHOT = form(
     "snapshot",
     {
-        **NAMES,
+        **{name: NAMES[name] for name in ("name", "display_name", "description")},
         "volume_id": {"type": ["string", "null"], "maxLength": 255},
         "metadata": METADATA,
         "force": {"type": ["boolean", "string", "integer", "null"]},
     },
     "volume_id",
+    strict=True,
 )
 
 
@@ -67,7 +68,9 @@ class Volumes(Part):
     def create(self, request: Request) -> Answer:
         """Create a volume; it is filled in the background."""
         fields = {**CREATE, "backup_id": _ID if request.version in versions.FROM_BACKUP else NULL}
-        wanted = request.parse(form("volume", fields, strict=request.version in versions.STRICT_FORMS))["volume"]
+        wanted_form = form("volume", fields, strict=request.version in versions.STRICT_FORMS)
+        wanted_form["properties"]["OS-SCH-HNT:scheduler_hints"] = {"type": ["object", "null"]}
+        wanted = request.parse({**wanted_form, "additionalProperties": False})["volume"]
         row = self.make(request, wanted)
         return Answer(202, {"volume": self._volumes.view(request, row)})
 
