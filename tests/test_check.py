@@ -1,6 +1,7 @@
 """Each check against wrong states: one hint that says what is missing, and never "passed"."""
 
 import itertools
+import os
 import re
 import subprocess
 import sys
@@ -96,6 +97,31 @@ def test_setup_raises_nothing_whatever_fails(cloud: Cloud, tmp_path: Path, monke
     for setup in (check.setup(cloud), check.setup()):
         assert not setup.passed
         assert len(setup.findings) > 2
+
+
+def test_setup_says_where_the_servers_shares_do_not_fit_and_what_it_offers_makes_them_fit() -> None:
+    def said(cores: int) -> str:
+        """The line on the CPU, of a process that may use so many cores."""
+        script = (
+            "import os, faafo_lab.check\n"
+            f"os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:{cores}])\n"
+            "setup = faafo_lab.check.setup()\n"
+            "assert setup.passed, setup\n"
+            "print(setup)"
+        )
+        run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert run.returncode == 0, run.stderr
+        return next(line for line in run.stdout.splitlines() if " CPU " in line)
+
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with own_home(FAAFO_LAB_CLOUD="embedded", PATH=programs):
+        if len(os.sched_getaffinity(0)) > 1:
+            assert re.fullmatch(r"✔ CPU +2 cores: 6 servers of m1.tiny may use 1.5 cores together", said(2))
+        short = said(1)
+        assert re.match(r"! CPU +1 core for the lab, and 6 servers of m1.tiny may use 1.5 cores together: ", short)
+        [command] = re.findall("run `!(.+)` in a cell", short)
+        subprocess.run(["sh", "-c", command], check=True, stdout=subprocess.DEVNULL)
+        assert re.fullmatch(r"✔ CPU +1 core: 6 servers of m1.tiny may use 0.75 cores together", said(1))
 
 
 def test_what_only_the_embedded_cloud_shows_is_skipped_elsewhere_with_a_word(
