@@ -32,9 +32,7 @@ def test_the_description_has_the_named_keys_with_values_of_their_kind() -> None:
     assert DESCRIPTION["image"] == f"mcr.microsoft.com/devcontainers/python:{binder_python()}"
     assert DESCRIPTION["hostRequirements"] == {"cpus": 2, "memory": "8gb"}
     assert DESCRIPTION["waitFor"] == "postCreateCommand", "nobody attaches before the packages are there"
-    assert DESCRIPTION["otherPortsAttributes"] == {"onAutoForward": "ignore"}, (
-        "servers are reached through JupyterLab"
-    )
+    assert DESCRIPTION["otherPortsAttributes"] == {"onAutoForward": "ignore"}, "servers are reached through JupyterLab"
     assert all(re.fullmatch(r"[\w-]+\.[\w-]+", name) for name in DESCRIPTION["customizations"]["vscode"]["extensions"])
 
 
