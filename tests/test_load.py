@@ -624,8 +624,8 @@ def test_the_hosts_idle_cpu_heeds_the_limits_of_control_groups(tmp_path: Path) -
         (1.5, 1.0, False, 0.5),
         (1.0, 1.0, False, 0.5),
         (1.0, 0.5, True, None),
-        (0.6, 0.5, False, 0.25),
-        (0.5, 1.0, False, None),
+        (0.9, 0.5, False, None),
+        (0.9, 1.0, False, None),
     ],
 )
 def test_shares_fit_where_all_six_servers_may_be_busy_beside_the_lab(

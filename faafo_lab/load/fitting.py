@@ -17,7 +17,7 @@ from faafo_lab.topology.roles import ROLES
 
 SCALED_OUT = Layout.scaled_out(api=2, worker=3)  # what chapter 03 measures
 LAB_CORES = 0.2  # measured meanwhile, on one core: the embedded cloud uses 0.09, the kernel of the notebook 0.09
-SMALLER = (0.5, 0.25)  # the shares on offer
+SMALLER = 0.5  # the shares on offer: with a quarter, what a task costs besides its pixels hides what they cost
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Fit:
 
     @property
     def offer(self) -> float | None:
-        """The largest smaller shares that fit; None where the present ones do, or none does."""
-        return None if self.fits else next((shares for shares in SMALLER if self._wanted(shares) <= self.cores), None)
+        """Smaller shares that fit; None where the present ones do, or these don't either."""
+        return None if self.fits or self._wanted(SMALLER) > self.cores else SMALLER
 
     def _wanted(self, shares: float) -> float:
         return self.servers * self.each * shares / self.shares + LAB_CORES
@@ -50,7 +50,7 @@ class Fit:
             return f"{given}: {together}"
         words = f"{given} for the lab, and {together}: when all are busy they get less, and measurements show it."
         if self.offer is None:
-            return f"{words} No smaller shares fit here: give the lab more cores."
+            return f"{words} Smaller shares don't help here: give the lab more cores."
         command = f"!faafo-lab cloud stop && faafo-lab cloud start --shares {self.offer:g}"
         return f"{words} Smaller shares fit: run `{command}` in a cell, then this notebook from its first cell."
 
