@@ -4,7 +4,7 @@ binder_image_mb         what the lab adds to the image: packages with their byte
 binder_start_seconds    from binder/start until the first cell of chapter 00 has run, median of RUNS; JupyterLab answers
                         on the way
 binder_connect_seconds  from there until the cell that connects to the cloud has run, too
-binder_start_cpu        CPU time until JupyterLab answers, without the embedded cloud's: other processes hardly disturb it
+binder_start_cpu        CPU time until JupyterLab answers, without the embedded cloud's: others hardly disturb it
 """
 
 import json
@@ -48,8 +48,8 @@ def figures() -> Figures:
 
 
 def launch(place: Place) -> tuple[float, float, float, float]:
-    """Start as Binder does: seconds until JupyterLab answers, of the wall clock and of CPU; seconds until the first cell
-    has run, and until the cloud is connected."""
+    """Start as Binder does: seconds until JupyterLab answers, of the wall clock and of CPU, until the first cell has run,
+    and until the cloud is connected."""
     token, port, log = uuid4().hex, free_port(), place.base / "jupyter.log"
     headers, url = {"Authorization": f"token {token}"}, f"127.0.0.1:{port}"
     options = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", f"--IdentityProvider.token={token}"]
