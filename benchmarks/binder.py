@@ -48,8 +48,8 @@ def figures() -> Figures:
 
 
 def launch(place: Place) -> tuple[float, float, float, float]:
-    """Start as Binder does: seconds until JupyterLab answers, of the wall clock and of CPU, until the first cell has run,
-    and until the cloud is connected."""
+    """Start as Binder does: seconds until JupyterLab answers, of the wall clock and of CPU; until the first cell has
+    run; until the cloud is connected."""
     token, port, log = uuid4().hex, free_port(), place.base / "jupyter.log"
     headers, url = {"Authorization": f"token {token}"}, f"127.0.0.1:{port}"
     options = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", f"--IdentityProvider.token={token}"]
