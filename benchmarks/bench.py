@@ -12,6 +12,7 @@ from measure import keep
 PARTS = (
     "kernel",
     "install",
+    "binder",
     "scaling",
     "api",
     "growth",

@@ -17,5 +17,5 @@ c.ServerApp.root_dir = str(chapters.folder())
 c.ServerApp.default_url = c.LabApp.default_url = "/lab/tree/00_start_here.ipynb"
 # Where the kernels find what `faafo_lab.restarts` installed.
 os.environ["IPYTHONDIR"] = settings_in(home())["IPYTHONDIR"]
-# Looking for language servers, which the workbook does not need, runs programs such as npm.
-c.LanguageServerManager.autodetect = False
+# The workbook needs no language servers, and looking for them runs programs such as npm.
+c.ServerApp.jpserver_extensions = {"jupyter_lsp": False}

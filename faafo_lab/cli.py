@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from faafo_lab import chapters
 from faafo_lab.cloud import BACKENDS
-from faafo_lab.cloud.emulator.control import quota, seconds
+from faafo_lab.cloud.emulator.control import quota, seconds, shares
 from faafo_lab.interpreter import start_again
 from faafo_lab.paths import embedded_state_dir
 
@@ -79,6 +79,16 @@ def parser() -> argparse.ArgumentParser:
                 default=0.0,
                 metavar="SECONDS",
                 help="seconds until Nova lists a new floating IP, as real clouds need some (default: 0)",
+            )
+            verb.add_argument(
+                "--shares",
+                type=shares,
+                default=None,
+                metavar="FACTOR",
+                help=(
+                    "multiply every flavor's CPU share, such as 0.5 where the machine has few cores; kept for the next "
+                    "starts (default: as last time, at first 1)"
+                ),
             )
         verb.set_defaults(run=run)
 
@@ -241,12 +251,16 @@ def positive(kind: Callable[[str], T]) -> Callable[[str], T]:
 def cloud_start(options: argparse.Namespace) -> None:
     """Start the embedded cloud, and print its addresses and how to use it."""
     from faafo_lab.cloud.emulator import control
+    from faafo_lab.cloud.emulator.errors import AlreadyRunning
 
+    if options.shares is not None and control.status(state_dir(options)):
+        raise AlreadyRunning("The embedded cloud runs, with its shares: run `faafo-lab cloud stop`, then this again.")
     running = control.start(
         state_dir(options),
         port=options.port,
         quotas=dict(options.quota),
         address_lag_seconds=options.address_lag,
+        shares=options.shares,
     )
     print(f"auth URL:     {running.auth_url}\nclouds.yaml:  {running.clouds_yaml}  (the cloud is named embedded)")
     settings = f"OS_CLIENT_CONFIG_FILE={shlex.quote(str(running.clouds_yaml))}"

@@ -202,26 +202,29 @@ def make_copies() -> None:
 
     Their kernels have ended: of each widget the static form remains, which pages without a kernel show.
     """
-    import nbformat
-    from nbformat.sign import NotebookNotary
-
     for line in chapters.update():
         print(line, flush=True)
     restarts.install(Path(settings_in(make_home())["IPYTHONDIR"]))
-    notary: Any = NotebookNotary()  # type: ignore[no-untyped-call]
     for path in sorted(chapters.folder().rglob("*.ipynb")):
-        text = path.read_text(encoding="utf-8", errors="replace")
-        if WIDGET_VIEW not in text:
-            continue
-        try:
-            notebook = nbformat.reads(text, as_version=4)  # type: ignore[no-untyped-call]
-        except ValueError:
-            continue  # JupyterLab says what is wrong with it
-        trusted = notary.check_signature(notebook)
-        if forget_widgets(notebook):
-            nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
-            if trusted:
-                notary.sign(notebook)
+        if WIDGET_VIEW in path.read_text(encoding="utf-8", errors="replace"):
+            _keep_static_forms(path)
+
+
+def _keep_static_forms(path: Path) -> None:
+    """Remove the widgets with a static form from a notebook whose kernel has ended; one that was trusted stays so."""
+    import nbformat  # half a second, which no new copy needs
+    from nbformat.sign import NotebookNotary
+
+    notary: Any = NotebookNotary()  # type: ignore[no-untyped-call]
+    try:
+        notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    except ValueError:
+        return  # JupyterLab says what is wrong with it
+    trusted = notary.check_signature(notebook)
+    if forget_widgets(notebook):
+        nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
+        if trusted:
+            notary.sign(notebook)
 
 
 def lab() -> int:

@@ -7,14 +7,9 @@ long one (about a minute); all tests that need it share it.
 
 import ast
 import os
-import pwd
 import re
-import shutil
-import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,14 +23,12 @@ import requests
 
 from faafo_lab.links import link
 from faafo_lab.workbook import ROOT
+from tests.clean import STEP_SECONDS, clean_environment, end, free_port
 from tests.waiting import wait_for
 
 BINDER = ROOT / "binder"
 FIRST_NOTEBOOK = "00_start_here.ipynb"  # the learner's copy
 PREFIX = "/user/ada/"  # where a hub puts her Jupyter
-ORDINARY_USER = "nobody"  # whom the steps run as, where the tests run as root
-PASSED_ON = re.compile(r"(PIP|UV)_\w+|\w+_proxy|\w+_PROXY|SSL_CERT_\w+|REQUESTS_CA_BUNDLE")  # how packages are reached
-STEP_SECONDS = 300
 REQUEST_SECONDS = 30
 
 
@@ -131,105 +124,22 @@ class Launch:
 
 @pytest.fixture(scope="module")
 def launch() -> Iterator[Launch]:
-    base = Path(tempfile.mkdtemp(prefix="faafo-binder-"))
-    as_user, server, command = ordinary_user(), None, None
-    try:
-        home, venv = base / "home", base / "venv"
-        copy_checkout(home)  # on Binder, too, the checkout is the home
-        python = reachable_python(as_user)
-        run([str(python), "-m", "venv", str(venv)], {}, base)
-        uv = str(Path(sys.executable).parent / "uv")
-        install = [uv, "pip", "install", "--quiet", "--link-mode=copy", "--require-hashes", "--python", str(venv)]
-        run([*install, "-r", str(home / "binder" / "requirements.txt")], dict(os.environ), base)
-        if as_user:
-            base.chmod(0o755)
-            run(["chown", "-R", f"{ORDINARY_USER}:", str(home), str(venv)], dict(os.environ), base)
-        environment = {
-            **{name: value for name, value in os.environ.items() if PASSED_ON.fullmatch(name)},
-            "PATH": f"{venv / 'bin'}:/usr/local/bin:/usr/bin:/bin",
-            "HOME": str(home),
-            "LANG": "C.UTF-8",
-            "JUPYTERHUB_SERVICE_PREFIX": PREFIX,
-        }
-        one_core = ["taskset", "--cpu-list", str(min(os.sched_getaffinity(0)))]
-
-        def command(*words: str) -> str:
-            return run([*as_user, *one_core, *words], environment, home)
-
-        command("binder/postBuild")
-        token, port, log = uuid4().hex, free_port(), base / "jupyter.log"
+    with clean_environment(JUPYTERHUB_SERVICE_PREFIX=PREFIX) as place:
+        place.run("binder/postBuild")
+        token, port, log = uuid4().hex, free_port(), place.base / "jupyter.log"
         options = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", "--ServerApp.port_retries=0"]
         options += [f"--IdentityProvider.token={token}", f"--ServerApp.base_url={PREFIX}"]
         with log.open("wb") as output:
-            server = subprocess.Popen(
-                [*as_user, *one_core, "binder/start", "jupyter", "lab", *options],
-                cwd=home,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        origin = f"http://127.0.0.1:{port}"
-        started = Launch(origin + PREFIX, origin, token, command)
-        wait_for("JupyterLab", lambda: server.poll() is not None or started.answers(started.url + "api/status"))
-        assert server.poll() is None, "JupyterLab has ended"
-        yield started
-    finally:
-        if server:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                if server.poll() is None:
-                    os.killpg(server.pid, number)
-                    try:
-                        server.wait(REQUEST_SECONDS)
-                    except subprocess.TimeoutExpired:
-                        continue
+            server = place.start("binder/start", "jupyter", "lab", *options, output=output)
+        try:
+            origin = f"http://127.0.0.1:{port}"
+            started = Launch(origin + PREFIX, origin, token, place.run)
+            wait_for("JupyterLab", lambda: server.poll() is not None or started.answers(started.url + "api/status"))
+            assert server.poll() is None, "JupyterLab has ended"
+            yield started
+        finally:
+            end(server)
             print(f"--- the end of JupyterLab's log\n{log.read_text(errors='replace')[-4000:]}")  # shown of a failure
-        if command and (base / "venv" / "bin" / "faafo-lab").exists():
-            command("faafo-lab", "cloud", "stop")
-        shutil.rmtree(base)
-
-
-def ordinary_user() -> list[str]:
-    """The words before a command that make it run as an ordinary user; none where this is one."""
-    if os.geteuid() != 0:
-        return []
-    group = str(pwd.getpwnam(ORDINARY_USER).pw_gid)
-    return ["setpriv", f"--reuid={ORDINARY_USER}", f"--regid={group}", "--clear-groups"]
-
-
-def reachable_python(as_user: list[str]) -> Path:
-    """A Python that the ordinary user can run: this one's base, else the system's; the test is skipped without one."""
-    own = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
-    for python in (own, *(Path(folder) / own.name for folder in ("/usr/local/bin", "/usr/bin"))):
-        tries = (["test", "-x", str(python)], [str(python), "-c", "import ensurepip"])
-        if all(subprocess.run([*as_user, *words], check=False, cwd="/").returncode == 0 for words in tries):
-            return python
-    pytest.skip(f"other users than root cannot run {own}, and the system has no {own.name} with venv")
-
-
-def copy_checkout(target: Path) -> None:
-    """The files that a clone would have, as they are now."""
-    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    for name in filter(None, run(listing, dict(os.environ), ROOT).split("\0")):
-        if (ROOT / name).is_file():
-            (target / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, target / name)
-
-
-def run(words: list[str], environment: dict[str, str], folder: Path) -> str:
-    """A program's output; where it fails, so does the test, with all that it said."""
-    done = subprocess.run(
-        words, env=environment, cwd=folder, capture_output=True, text=True, timeout=STEP_SECONDS, check=False
-    )
-    assert done.returncode == 0, f"{words} ended with {done.returncode}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"
-    return done.stdout
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.mark.timeout(2 * STEP_SECONDS)

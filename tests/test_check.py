@@ -1,6 +1,7 @@
 """Each check against wrong states: one hint that says what is missing, and never "passed"."""
 
 import itertools
+import os
 import re
 import subprocess
 import sys
@@ -96,6 +97,60 @@ def test_setup_raises_nothing_whatever_fails(cloud: Cloud, tmp_path: Path, monke
     for setup in (check.setup(cloud), check.setup()):
         assert not setup.passed
         assert len(setup.findings) > 2
+
+
+def cpu_line(before: str) -> str:
+    """What `setup` says of the CPU in a process that runs this code before."""
+    setup = "from faafo_lab import check\nsetup = check.setup()\nassert setup.passed, setup\nprint(setup)"
+    script = f"import os\n{before}\n{setup}"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return next(line for line in run.stdout.splitlines() if " CPU " in line)
+
+
+def test_setup_says_where_the_servers_shares_do_not_fit_and_what_it_offers_makes_them_fit() -> None:
+    pinned = "os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:{}])"
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    with own_home(FAAFO_LAB_CLOUD="embedded", PATH=programs):
+        if len(os.sched_getaffinity(0)) > 1:
+            enough = cpu_line(pinned.format(2))
+            assert re.fullmatch(r"✔ CPU +2 cores: 6 servers of m1.tiny may use 1.5 cores together", enough)
+        short = cpu_line(pinned.format(1))
+        assert re.match(r"! CPU +1 core for the lab, and 6 servers of m1.tiny may use 1.5 cores together: ", short)
+        [command] = re.findall("run `!(.+)` in a cell", short)
+        subprocess.run(["sh", "-c", command], check=True, stdout=subprocess.DEVNULL)
+        fits = cpu_line(pinned.format(1))
+        assert re.fullmatch(r"✔ CPU +1 core: 6 servers of m1.tiny may use 0.75 cores together", fits)
+
+
+@pytest.fixture
+def group_of_one_core() -> Iterator[list[Path]]:
+    """A control group that may use one core, as a container's: its directories. Skips where none can be made."""
+    root = Path("/sys/fs/cgroup")
+    split, name = (root / "cpu").is_dir(), f"faafo-lab-{uuid.uuid4().hex}"  # split: version 1
+    made = [root / "cpu" / name, root / "cpuacct" / name] if split else [root / name]
+    settings = {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "100000"} if split else {"cpu.max": "100000 100000"}
+    try:
+        for path in made:
+            path.mkdir()
+        for file, value in settings.items():
+            (made[0] / file).write_text(value)
+    except OSError as error:
+        pytest.skip(f"no control group can be made here: {error}")
+    else:
+        yield made
+    finally:
+        for path in made:
+            if path.exists():
+                path.rmdir()
+
+
+def test_setup_heeds_the_limit_of_the_control_group_that_it_runs_in(group_of_one_core: list[Path]) -> None:
+    procs = [str(path / "cgroup.procs") for path in group_of_one_core]
+    with own_home(FAAFO_LAB_CLOUD="embedded"):
+        faafo_lab.connect()  # outside of the group, which can be removed once it is empty
+        line = cpu_line(f"for path in {procs}: open(path, 'w').write(str(os.getpid()))")
+    assert re.match(r"! CPU +1 core for the lab, and 6 servers of m1.tiny may use 1.5 cores together: ", line)
 
 
 def test_what_only_the_embedded_cloud_shows_is_skipped_elsewhere_with_a_word(

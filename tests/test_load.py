@@ -26,6 +26,7 @@ import tornado.web
 import faafo_lab
 from faafo_lab import history, load, paths, plots
 from faafo_lab.app import julia
+from faafo_lab.load import work
 from faafo_lab.load.choosing import CLIENTS, Chooser
 from faafo_lab.load.host import limits
 from faafo_lab.load.retrying import TRIES_MAX
@@ -615,6 +616,27 @@ def test_the_hosts_idle_cpu_heeds_the_limits_of_control_groups(tmp_path: Path) -
     assert limits(tmp_path / "absent", tmp_path / "groups") == []
 
 
+@pytest.mark.parametrize(
+    ("cores", "shares", "fits", "offer"),
+    [
+        (2.0, 1.0, True, None),
+        (1.7, 1.0, True, None),
+        (1.5, 1.0, False, 0.5),
+        (1.0, 1.0, False, 0.5),
+        (1.0, 0.5, True, None),
+        (0.9, 0.5, False, None),
+        (0.9, 1.0, False, None),
+    ],
+)
+def test_shares_fit_where_all_six_servers_may_be_busy_beside_the_lab(
+    cores: float, shares: float, fits: bool, offer: float | None
+) -> None:
+    found = load.Fit("m1.tiny", 6, 0.25 * shares, shares, cores)
+    assert (found.fits, found.offer) == (fits, offer)
+    assert ("give the lab more cores" in str(found)) is (not fits and offer is None)
+    assert (f"--shares {offer}" in str(found)) is (offer is not None)
+
+
 def test_a_busy_core_is_not_idle() -> None:
     idle, end = load.IdleCpu(), time.process_time() + 0.3
     while time.process_time() < end:
@@ -676,6 +698,36 @@ def test_a_calibration_is_remembered_and_leaves_no_fractal(app: Topology) -> Non
     assert 1 / 4 < load.calibrate(app).steps_per_second / work.steps_per_second < 4
     assert len(said) >= 2
     assert app.stats()["done"] == before
+
+
+def test_a_calibration_says_that_the_shares_do_not_fit_a_container_and_that_the_host_is_busy(
+    app: Topology, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    app.say = said.append
+    load.calibrate(app)
+    fits = len(os.sched_getaffinity(0)) > 1
+    assert [line for line in said if "cores together" in line] == [] or not fits
+    said.clear()
+
+    group = tmp_path / "groups" / "busy"
+    group.mkdir(parents=True)
+    (tmp_path / "own").write_text("0::/busy\n", encoding="ascii")
+    (group / "cpu.max").write_text("100000 100000\n", encoding="ascii")
+    (group / "cpu.stat").write_text("usage_usec 1000000\n", encoding="ascii")
+    limited = limits(tmp_path / "own", tmp_path / "groups")
+    monkeypatch.setattr("faafo_lab.load.host.limits", lambda: limited)
+    finish = work.finish
+
+    def finish_meanwhile(*arguments: Any) -> Any:
+        """What the group uses meanwhile: more than it may."""
+        (group / "cpu.stat").write_text("usage_usec 900000000\n", encoding="ascii")
+        return finish(*arguments)
+
+    monkeypatch.setattr("faafo_lab.load.work.finish", finish_meanwhile)
+    load.calibrate(app)
+    assert "1 core for the lab, and 6 servers of m1.tiny may use 1.5 cores together" in said[0]
+    assert said[-1].startswith("The host was short of CPU meanwhile (0.00 of 1 cores idle)")
 
 
 def test_without_a_worker_that_takes_tasks_nothing_is_measured_and_it_is_told_at_once(app: Topology) -> None:

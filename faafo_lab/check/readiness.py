@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from faafo_lab import connect
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CloudError, NotReady
+from faafo_lab.load import fit
 from faafo_lab.tables import scrolling
 from faafo_lab.topology import Layout, Topology
 
@@ -19,11 +20,20 @@ API_SERVERS, WORKERS = 2, 5  # what the largest chapter has at once, beside the 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that the workbook needs: whether it is there, and what was found or is to do."""
+    """One thing that the workbook needs: whether it is there, and what was found or is to do.
+
+    `short`: it is there, but less of it than the chapters' measurements need.
+    """
 
     what: str
     ready: bool
     words: str
+    short: bool = False
+
+    @property
+    def mark(self) -> str:
+        """✔, ✘, or ! where it is short."""
+        return "✘" if not self.ready else "!" if self.short else "✔"
 
 
 @dataclass(frozen=True)
@@ -39,12 +49,12 @@ class Setup:
 
     def __repr__(self) -> str:
         width = max(len(finding.what) for finding in self.findings)
-        return "\n".join(f"{'✔' if f.ready else '✘'} {f.what:<{width}}  {f.words}" for f in self.findings)
+        return "\n".join(f"{f.mark} {f.what:<{width}}  {f.words}" for f in self.findings)
 
     def _repr_html_(self) -> str:
         left = 'style="text-align:left;vertical-align:top"'
         rows = "".join(
-            f"<tr><td {left}>{'✔' if finding.ready else '<b>✘</b>'}</td><th {left}>{html.escape(finding.what)}</th>"
+            f"<tr><td {left}><b>{finding.mark}</b></td><th {left}>{html.escape(finding.what)}</th>"
             f"<td {left}>{html.escape(finding.words)}</td></tr>"
             for finding in self.findings
         )
@@ -52,7 +62,8 @@ class Setup:
 
 
 def setup(cloud: Cloud | None = None) -> Setup:
-    """Look at Python, the libraries, the cloud, its image and flavor, and the room in its quota. Raises nothing."""
+    """Look at Python, the libraries, the cloud, its image and flavor, the room in its quota and, where the cloud is on
+    this machine, at the CPU. Raises nothing."""
     here = sys.version_info[:2]
     new_enough = here >= PYTHON_NEEDED
     python = f"{here[0]}.{here[1]}" + ("" if new_enough else ": the lab needs 3.11 or newer")
@@ -76,6 +87,9 @@ def _of_cloud(cloud: Cloud | None) -> Iterator[Finding]:
         if ready:
             what = "room"
             yield _room(app)
+            what = "CPU"
+            if room := fit(app):
+                yield Finding(what, True, str(room), short=not room.fits)
     except NotReady as error:
         yield Finding(what, False, " ".join(error.missing))
     except (CloudError, OSError) as error:

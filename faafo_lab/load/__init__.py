@@ -29,7 +29,7 @@ connections were busy and the request went out late. `service_time` counts from 
 Its rooms:
 
     tasks      the fractals to order; work: tasks of a given number of seconds
-    measuring  equal batches, several times; host: this machine's idle CPU
+    measuring  equal batches, several times; host: this machine's idle CPU; fitting: whether the servers' shares fit it
     drilling   the learner's own client while something dies; network: loses answers on the way
     losing     pictures while something dies
     sending    what to send and when: Load, run, start, create, read
@@ -43,6 +43,7 @@ Its rooms:
 
 from faafo_lab.load.drilling import Drill, drill
 from faafo_lab.load.errors import LoadError
+from faafo_lab.load.fitting import Fit, fit
 from faafo_lab.load.host import IdleCpu
 from faafo_lab.load.losing import Loss, located, loss
 from faafo_lab.load.measuring import Measured, measure
@@ -62,6 +63,7 @@ __all__ = [
     "Done",
     "Drill",
     "Failure",
+    "Fit",
     "IdleCpu",
     "Load",
     "LoadError",
@@ -84,6 +86,7 @@ __all__ = [
     "completions",
     "create",
     "drill",
+    "fit",
     "located",
     "loss",
     "measure",

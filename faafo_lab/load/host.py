@@ -9,6 +9,7 @@ from pathlib import Path
 STAT = Path("/proc/stat")
 OWN_GROUPS, GROUPS = Path("/proc/self/cgroup"), Path("/sys/fs/cgroup")
 IDLE_FIELDS = (3, 4)  # of a CPU's line, after its name: idle, and waiting for a disk
+SHORT_OF = 0.08  # of all cores: if fewer are idle, workers wait for the host
 
 
 class IdleCpu:

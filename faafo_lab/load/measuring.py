@@ -11,13 +11,11 @@ from statistics import fmean
 
 from faafo_lab.cloud.config import EMBEDDED
 from faafo_lab.load.errors import LoadError
-from faafo_lab.load.host import IdleCpu
+from faafo_lab.load.host import SHORT_OF, IdleCpu
 from faafo_lab.load.runner import Endpoints
 from faafo_lab.load.timeline import finish
 from faafo_lab.load.work import Work, number_of_workers
 from faafo_lab.topology import Topology
-
-SHORT_OF = 0.08  # of all cores: if fewer are idle, workers wait for the host
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ from faafo_lab.app import julia
 from faafo_lab.cloud.config import EMBEDDED
 from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.load.errors import LoadError
+from faafo_lab.load.fitting import fit
+from faafo_lab.load.host import SHORT_OF, IdleCpu
 from faafo_lab.load.tasks import BOX, ITERATIONS, SEED, Task
 from faafo_lab.load.timeline import Done, finish
 from faafo_lab.paths import make_home, write_whole
@@ -93,11 +95,29 @@ class Work:
 def calibrate(app: Topology, *, again: bool = False) -> Work:
     """Measure what one worker of this application computes in a second; say so in a line.
 
+    On an embedded cloud it also says, in a sentence each, where the servers' shares do not fit this machine (`fit`),
+    and where the host was short of CPU meanwhile, so that the value is too low.
+
     The value is remembered in the lab's home for this cloud, flavor and (of an embedded cloud) processor: then a few
     fractals confirm and refine it, and it is measured anew only where they take a very different time, or with
     `again`. The fractals that measure are deleted. Raises LoadError where no worker takes tasks, and as `load.watch`
     does.
     """
+    if (found := fit(app)) and not found.fits:
+        app.say(str(found))
+    idle = IdleCpu()
+    work, words = _calibrated(app, again)
+    app.say(f"calibrated: {work}{words}")
+    if app.cloud.name == EMBEDDED and (left := idle.cores()) < SHORT_OF * idle.total:
+        app.say(
+            f"The host was short of CPU meanwhile ({left:.2f} of {idle.total:g} cores idle): end what else runs here, "
+            f"then load.calibrate(app, again=True)."
+        )
+    return work
+
+
+def _calibrated(app: Topology, again: bool) -> tuple[Work, str]:
+    """What a worker computes, and words about where that is known from."""
     workers, key, values = number_of_workers(app), _key(app), _remembered()
     known = values.get(key)
     if known and not again:
@@ -105,8 +125,7 @@ def calibrate(app: Topology, *, again: bool = False) -> Work:
         if 1 / OFF < took / PROBE_SECONDS < OFF:  # the mean of both: a busy moment then does not stay in the value
             work = Work(math.sqrt(known * Work(known).corrected(took).steps_per_second))
             _remember({**values, key: work.steps_per_second})
-            app.say(f"calibrated: {work} (measured before, and confirmed)")
-            return work
+            return work, " (measured before, and confirmed)"
         app.say(f"a fractal took {took:.2f} s instead of {PROBE_SECONDS} s: calibrating again")
     work, took = Work(known or FIRST_GUESS), 0.0
     for _ in range(ROUNDS_MAX):  # a task far too short can't be measured well: approach step by step
@@ -116,8 +135,7 @@ def calibrate(app: Topology, *, again: bool = False) -> Work:
         work = work.corrected(took)
     work = work.corrected(_seconds_each(app, work.tasks(MEASURING * workers, PROBE_SECONDS)))
     _remember({**values, key: work.steps_per_second})
-    app.say(f"calibrated: {work}")
-    return work
+    return work, ""
 
 
 def number_of_workers(app: Topology) -> int:
@@ -165,8 +183,9 @@ def _steps_per_pixel(task: Task) -> float:
 
 
 def _key(app: Topology) -> str:
-    """A calibration's key: a cloud, a flavor and, if the cloud is on this machine, the processor."""
-    return " | ".join((app.cloud.name, app.flavor.name, _processor() if app.cloud.name == EMBEDDED else ""))
+    """A calibration's key: a cloud, a flavor with its share and, if the cloud is on this machine, the processor."""
+    flavor = app.flavor.name + ("" if app.flavor.cores is None else f" {app.flavor.cores:g}")
+    return " | ".join((app.cloud.name, flavor, _processor() if app.cloud.name == EMBEDDED else ""))
 
 
 def _processor() -> str:

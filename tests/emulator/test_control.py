@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -267,6 +268,51 @@ def test_nova_may_list_a_floating_address_late_as_on_a_real_cloud(start: Start) 
     assert listed() == []
     assert floating["status"] == "ACTIVE"
     wait_for("Nova to list it", lambda: listed() == [floating["floating_ip_address"]])
+
+
+def test_shares_scale_every_flavor_from_the_next_start_on_and_are_kept(start: Start) -> None:
+    def quotas(api: Api) -> list[str]:
+        flavors = api.get("/compute/v2.1/flavors/detail", headers={"X-OpenStack-Nova-API-Version": "2.61"})["flavors"]
+        return [each["extra_specs"]["quota:cpu_quota"] for each in flavors]
+
+    def cap(api: Api) -> str:
+        output = api("POST", f"/compute/v2.1/servers/{id}/action", {"os-getConsoleOutput": {}}).json()["output"]
+        return re.findall(r"CPU: (\S+) cores", output)[-1]
+
+    whole = start()
+    api = Api(whole)
+    id = api.boot("capped")
+    assert (quotas(api), cap(api)) == (["25000", "50000", "100000", "100000"], "0.25")
+    control.stop(whole.state_dir)
+
+    def half(**options: float) -> None:
+        running = start(**options)
+        api = Api(running)
+        api.until(id, "ACTIVE")
+        assert quotas(api) == ["12500", "25000", "50000", "50000"]
+        wait_for("the boot with the smaller share", lambda: cap(api) == "0.125")
+        inside = api.get(f"/compute/v2.1/servers/{id}", headers={"X-OpenStack-Nova-API-Version": "2.61"})["server"]
+        assert inside["flavor"]["extra_specs"]["quota:cpu_quota"] == "12500"
+        control.stop(running.state_dir)
+
+    half(shares=0.5)
+    half()
+    assert quotas(Api(start(shares=1)))[0] == "25000"
+
+
+def test_shares_of_a_cloud_that_runs_are_not_changed_but_how_to_is_said(
+    start: Start, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running = start()
+    assert cli.main(["cloud", "start", f"--state-dir={running.state_dir}", "--shares=0.5"]) == 1
+    assert "run `faafo-lab cloud stop`, then this again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("factor", ["0", "-1", "half", "nan", "inf", "0.05"])
+def test_shares_that_are_none_are_refused(factor: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.parser().parse_args(["cloud", "start", f"--shares={factor}"])
+    assert "is not a factor from 0.1 to 4" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("seconds", ["-1", "soon", "nan", "inf"])

@@ -14,7 +14,7 @@ import sqlite3
 import sys
 from pathlib import Path
 
-from faafo_lab.cloud.emulator.control import LOCK, LOCK_SECONDS, open_state_dir, quota, seconds
+from faafo_lab.cloud.emulator.control import LOCK, LOCK_SECONDS, open_state_dir, quota, seconds, shares
 from faafo_lab.cloud.emulator.errors import AlreadyRunning, EmulatorError, StateError
 
 WATCH_SECONDS = 2.0
@@ -27,6 +27,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, help="the APIs' port (default: 5000, or a free one)")
     parser.add_argument("--quota", type=quota, action="append", default=[], metavar="NAME=N")
     parser.add_argument("--address-lag", type=seconds, default=0.0, metavar="SECONDS")
+    parser.add_argument("--shares", type=shares, metavar="FACTOR")
     parser.add_argument(
         "--report", type=int, metavar="FD", help="run in the background, and report the start on this file descriptor"
     )
@@ -63,7 +64,13 @@ async def _run(options: argparse.Namespace, report: int | None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         try:
-            cloud = Emulator(directory, port=options.port, quotas=quotas, address_lag_seconds=options.address_lag)
+            cloud = Emulator(
+                directory,
+                port=options.port,
+                quotas=quotas,
+                address_lag_seconds=options.address_lag,
+                shares=options.shares,
+            )
             try:
                 await cloud.start()
                 (directory / "emulator.pid").write_text(f"{os.getpid()}\n", encoding="utf-8")

@@ -50,6 +50,7 @@ LOCK_SECONDS = 2
 ANSWER_SECONDS = 5
 LOG_BYTES_MAX = 1 << 20
 LOG_LINES_SHOWN = 10
+SHARES_MIN, SHARES_MAX = 0.1, 4.0
 
 _ERRORS = {each.__name__: each for each in (EmulatorError, StateError, VersionError, AlreadyRunning, AddressError)}
 
@@ -81,6 +82,17 @@ def seconds(text: str) -> float:
     if not 0 <= number < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, such as 2.5")
     return number
+
+
+def shares(text: str) -> float:
+    """A factor for the flavors' CPU shares, as an option's value. Raises `argparse.ArgumentTypeError`."""
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = math.nan
+    if not SHARES_MIN <= factor <= SHARES_MAX:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a factor from {SHARES_MIN:g} to {SHARES_MAX:g}, such as 0.5")
+    return factor
 
 
 def open_state_dir(state_dir: Path) -> Path:
@@ -125,13 +137,15 @@ def start(
     port: int | None = None,
     quotas: Mapping[str, int] | None = None,
     address_lag_seconds: float = 0.0,
+    shares: float | None = None,
 ) -> Running:
     """Start the embedded cloud of a state directory; returns when its APIs answer.
 
     Where it runs already, it stays as it is. `port` is the APIs' port (default: the one of last time, 5000, or a free
     one), `quotas` the limits that differ from OpenStack's own, by name (`{"instances": 6}`),
-    `address_lag_seconds` how long a server's listing takes to show a floating IP (on a real cloud, some seconds).
-    Raises `EmulatorError`.
+    `address_lag_seconds` how long a server's listing takes to show a floating IP (on a real cloud, some seconds),
+    `shares` the factor by which every flavor's CPU share is multiplied, kept for the next starts (default: that of last
+    time, 1 at first). Raises `EmulatorError`.
     """
     directory = open_state_dir(state_dir)
     deadline = time.monotonic() + START_SECONDS
@@ -140,7 +154,7 @@ def start(
             return running
         if not _locked(directory):
             try:
-                return _launch(directory, port, quotas or {}, address_lag_seconds, deadline)
+                return _launch(directory, port, quotas or {}, address_lag_seconds, shares, deadline)
             except AlreadyRunning:
                 pass  # somebody else's start was first: that one is as good
         time.sleep(0.05)
@@ -184,13 +198,19 @@ def _sweep(directory: Path) -> None:
 
 
 def _launch(
-    directory: Path, port: int | None, quotas: Mapping[str, int], address_lag_seconds: float, deadline: float
+    directory: Path,
+    port: int | None,
+    quotas: Mapping[str, int],
+    address_lag_seconds: float,
+    shares: float | None,
+    deadline: float,
 ) -> Running:
     """Start the process, and wait for its word."""
     options = ["--state-dir", str(directory)]
     options += [] if port is None else ["--port", str(port)]
     options += [f"--quota={name}={value}" for name, value in quotas.items()]
     options += [f"--address-lag={address_lag_seconds}"]
+    options += [] if shares is None else [f"--shares={shares}"]
     ours, theirs = os.pipe()
     try:
         with _log(directory) as log:

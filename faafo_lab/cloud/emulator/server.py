@@ -50,17 +50,24 @@ class Emulator:
         port: int | None = None,
         quotas: Mapping[str, int] | None = None,
         address_lag_seconds: float = 0.0,
+        shares: float | None = None,
     ) -> None:
-        """Read the state in `directory`, which is locked by the caller (see `control`). Raises `EmulatorError`."""
+        """Read the state in `directory`, which is locked by the caller (see `control`). Raises `EmulatorError`.
+
+        `shares` None: those of last time.
+        """
         store = Store(directory / "state.sqlite")
-        before = store.table("setting").get("address") or {}
+        settings = store.table("setting")
+        before = settings.get("address") or {}
+        shares = shares or float((settings.get("shares") or {}).get("factor", 1.0))
         self._claim, self._sockets = _claim_addresses(before, port)
         used = self._sockets[0].getsockname()[1]
         self.site = site = Site(
-            directory, store, dict(quotas or {}), self._claim.number, used, port_offset(), address_lag_seconds
+            directory, store, dict(quotas or {}), self._claim.number, used, port_offset(), address_lag_seconds, shares
         )
         _move(store, before.get("number"), site.number)
-        store.table("setting").put({"id": "address", "number": site.number, "port": site.port})
+        settings.put({"id": "address", "number": site.number, "port": site.port})
+        settings.put({"id": "shares", "factor": shares})
         self.hypervisor = Hypervisor(directory, lambda server: self.compute.life.exited(server))
         self.identity = tokens = Identity(site, lambda: self.services)
         self.image = Image(site, tokens)

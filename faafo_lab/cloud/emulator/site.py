@@ -20,6 +20,7 @@ class Site:
     port: int  # the APIs' port
     port_offset: int  # how much higher a port below 1024 is published
     address_lag_seconds: float = 0.0  # how long Nova takes to list a floating IP that Neutron has put on a server
+    shares: float = 1.0  # by which every flavor's CPU cap is multiplied
     running: bool = False
     metadata_url: str = ""  # where the metadata service answers, without a slash at the end; known once it listens
 

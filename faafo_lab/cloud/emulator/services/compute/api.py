@@ -49,7 +49,7 @@ class Compute(Service):
         quotas = Quotas(site, QUOTAS, refusal, used(site.store))
         self.servers = servers = Servers(site, network, images, volumes, hypervisor, quotas)
         self.life = servers.life
-        self.quota_sets, self.flavors = QuotaSets(quotas), Flavors(servers.links)
+        self.quota_sets, self.flavors = QuotaSets(quotas), Flavors(servers.links, site.shares)
         self.small, self.interfaces, self.attachments = SmallActions(servers), Interfaces(servers), Attachments(servers)
         self.actions = Actions(servers, self.small, self.interfaces, Rebuilding(servers), Snapshots(servers))
         self.metadata, self.tags, self.groups = ServerMetadata(servers), ServerTags(servers), ServerGroups(servers)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from faafo_lab.cloud.emulator.common.service import JSON, Fault, Request, route
@@ -10,6 +10,7 @@ from faafo_lab.cloud.emulator.services.compute import versions
 from faafo_lab.cloud.emulator.services.compute.base import Links, number
 
 CPU_PERIOD_MICROSECONDS = 100_000
+CPU_QUOTA_MIN_MICROSECONDS = 1_000  # as the Linux kernel has it
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class Flavor:
         """The CPU cap of the whole instance, in cores."""
         return self.vcpus * self.cpu_quota / CPU_PERIOD_MICROSECONDS
 
+    def scaled(self, shares: float) -> Flavor:
+        """The same flavor with so many times the CPU cap."""
+        return replace(self, cpu_quota=max(CPU_QUOTA_MIN_MICROSECONDS, round(self.cpu_quota * shares)))
+
 
 FLAVORS = {
     flavor.id: flavor
@@ -54,11 +59,16 @@ SORT_KEYS = {
 }
 
 
+def offered(shares: float) -> dict[str, Flavor]:
+    """The flavors of a cloud with such `shares` of the CPU, by id."""
+    return {id: flavor.scaled(shares) for id, flavor in FLAVORS.items()}
+
+
 class Flavors:
     """The operations on flavors."""
 
-    def __init__(self, links: Links) -> None:
-        self._links = links
+    def __init__(self, links: Links, shares: float) -> None:
+        self._links, self._all = links, offered(shares)
 
     def _flavor_view(self, request: Request, flavor: Flavor) -> JSON:
         view = {
@@ -82,7 +92,7 @@ class Flavors:
     def flavors(self, request: Request) -> JSON:
         """List flavors: their names, or (detail) with everything."""
         ram, disk = number(request, "minRam") or 0, number(request, "minDisk") or 0
-        found = [each for each in FLAVORS.values() if each.ram_mb >= ram and each.disk_gb >= disk]
+        found = [each for each in self._all.values() if each.ram_mb >= ram and each.disk_gb >= disk]
         key, direction = request.one("sort_key") or "flavorid", request.one("sort_dir") or "asc"
         if key not in SORT_KEYS or direction not in ("asc", "desc"):
             raise Fault(400, f"Flavors are not sorted by {key} {direction}.")
@@ -94,9 +104,9 @@ class Flavors:
         return {"flavors": views, **more}
 
     def _flavor(self, id: str) -> Flavor:
-        if id not in FLAVORS:
+        if id not in self._all:
             raise Fault(404, f"Flavor {id} could not be found.")
-        return FLAVORS[id]
+        return self._all[id]
 
     @route("GET", "/v2.1/flavors/{id}")
     def flavor(self, request: Request, id: str) -> JSON:

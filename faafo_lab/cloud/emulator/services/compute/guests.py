@@ -83,7 +83,7 @@ class Guests:
             directory=str(self.directory(row["id"])),
             ports=str(self._hypervisor.ports_dir(row["id"])),
             image_path=str(self._images.file(image)),
-            cores=flavor.cores,
+            cores=flavor.scaled(self._site.shares).cores,
             memory_mb=flavor.ram_mb,
             public_keys=(row["public_key"],) if row["public_key"] else (),
             user_data=row["user_data"],

@@ -210,7 +210,7 @@ class Servers:
         if version in versions.HOSTNAME:
             more["OS-EXT-SRV-ATTR:hostname"] = row.get("hostname") or hostname(row["name"])
         if version in versions.FLAVOR_INSIDE:
-            flavor = FLAVORS[row["flavor_id"]]
+            flavor = FLAVORS[row["flavor_id"]].scaled(self.site.shares)
             more["flavor"] = {
                 "original_name": flavor.name,
                 "vcpus": flavor.vcpus,
