@@ -6,6 +6,7 @@
 Its rooms:
 
     events     the kinds of events, and the scene that they change
+    moments    what is so at one moment: tasks at work, throughput
     still      one moment, as SVG and in words
     page       recordings as one self-contained page, or as a part of an exported notebook
     living.js, living.css      the picture that moves
