@@ -103,20 +103,20 @@ class Moving(anywidget.AnyWidget):
                 self._stop_listening()
                 self._starts += 1
                 self._listener = partial(self._tell, self._starts)
-                self._send("start", self._stream.listen(self._listener))
+                self._post("start", self._stream.listen(self._listener))
             elif self._last is not None:
-                self._send("start", self._last)
+                self._post("start", self._last)
                 self.send({"type": "closed"})
 
     def _tell(self, start: int, events: Sequence[Event]) -> None:
         with self._sending:
             if start == self._starts and self._stream is not None:  # what comes late, a later start has told already
-                self._send("events", events)
+                self._post("events", events)
 
     def _stop_listening(self) -> None:
         if self._stream is not None and self._listener is not None:
             self._stream.unlisten(self._listener)
             self._listener = None
 
-    def _send(self, kind: str, events: Sequence[Event]) -> None:
+    def _post(self, kind: str, events: Sequence[Event]) -> None:
         self.send({"type": kind, "now": time.time(), "events": events})
