@@ -154,8 +154,8 @@ class Panel(ABC):
             if thread is not threading.current_thread():
                 thread.join(max(0.0, end - time.monotonic()))
         if self.view is not None:
-            for end in self._ends:
-                end()
+            for also in self._ends:
+                also()
             for widget in controls(self.view):
                 widget.disabled = True
             self._close_button.description = "Closed"

@@ -57,5 +57,5 @@ class Replay:
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         if self._moving is None:
             self._moving = Moving(panes=self._panes, label=self.label)
-        live = self._moving._repr_mimebundle_() or {}
-        return {**(live[0] if isinstance(live, tuple) else live), "text/html": self.html(), "text/plain": str(self)}
+        live: Any = self._moving._repr_mimebundle_()
+        return {**live[0], "text/html": self.html(), "text/plain": str(self)}

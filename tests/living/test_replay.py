@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import faafo_lab
+from faafo_lab.living import page
 from faafo_lab.living.recording import NoRecording, Recording, RecordingError
 from faafo_lab.widgets.moving import Moving
 from faafo_lab.widgets.replay import Replay
@@ -55,9 +56,11 @@ def test_without_titles_the_recordings_own_ones_are_shown(tmp_path: Path) -> Non
     assert faafo_lab.replay(recording("")).label == "A recording of the application"
 
 
-def test_a_recording_that_is_too_long_for_a_page_plays_with_a_kernel_and_is_words_without() -> None:
-    events = synthetic.crowd(300, 60)
-    bundle = faafo_lab.replay(Recording(events, start=synthetic.START, title="<Crowd>"))._repr_mimebundle_()
+def test_a_recording_that_is_too_long_for_a_page_plays_with_a_kernel_and_is_words_without(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(page, "MOST_BYTES", 10_000)
+    bundle = faafo_lab.replay(recording("<Crowd>"))._repr_mimebundle_()
     assert WIDGET_VIEW in bundle
     assert "recording.cut(start, end)" in bundle["text/html"]
     assert "&lt;Crowd&gt;" in bundle["text/html"]
