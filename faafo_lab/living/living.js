@@ -296,7 +296,7 @@ export class Story {
     const start = Math.max(t, free);
     const lag = start - t;
     hop.start = start;
-    hop.end = start + this.travel / (1 + lag / this.travel);
+    hop.end = start + (this.travel * (SHARES[hop.way] ?? 1)) / (1 + lag / this.travel);
     let ring = state.rings.get(hop.way);
     if (!ring) {
       ring = {at: 0, times: new Float64Array(FLOW_PER_SECOND).fill(-Infinity)};
@@ -390,6 +390,7 @@ export class Story {
   }
 }
 
+const SHARES = {store: 0.7, queue: 0.8, lease: 0.8}; // of a way's time: these are short
 const PLACES = {database: "waiting", queue: "waiting", worker: "working", dead: "failed", done: "done"};
 
 /** The key of a gate that is shut on the way to this server ("": to any), or "". */
@@ -426,7 +427,8 @@ const LANES = {
 const GAP = 12, PAD = 10, TITLE = 26, YOU = 62, BUS = 20;
 const BOX = 94, SMALL_BOX = 62; // heights
 const DATABASE = 44, QUEUE = 104, TEXT = 78; // of a box that has them
-const STEPS = 36; // of a way
+const STEP_PX = 6; // of a way
+const CORNER_PX = 10;
 const ONE_FOR_ALL = ["all-in-one", "controller"];
 
 const inOrder = (a, b) => a.localeCompare(b, "en", {numeric: true});
@@ -466,15 +468,16 @@ export function layout(scene, width) {
 
 /** Sizes for left to right, or null where there is no room for that. */
 function spread({lanes}, width) {
-  const pad = width < 900 ? 16 : 24;
+  const narrow = width < 900;
+  const pad = narrow ? 12 : 24;
   const rows = lanes.map(lane => (lane.names.length > 4 ? 8 : 4));
   const lines = lanes.map((lane, at) => Math.ceil(lane.names.length / rows[at]));
   const total = lines.reduce((sum, each) => sum + each, 0);
-  let gap = 38;
+  let gap = narrow ? 30 : 38;
   const fixed = YOU + lanes.length * (gap + 2 * pad) + (total - lanes.length) * GAP + 2;
-  const box = Math.min(190, (width - fixed) / Math.max(1, total));
+  const box = Math.min(176, (width - fixed) / Math.max(1, total));
   if (box < 112) return null;
-  if (lanes.length) gap += Math.min(90, (width - fixed - box * total) / lanes.length);
+  if (lanes.length) gap += Math.min(80, (width - fixed - box * total) / lanes.length);
   return {pad, gap, box, rows};
 }
 
@@ -547,7 +550,7 @@ export class Layout {
     for (const lane of lanes) {
       const own = {...lane, m0: m, c0: 1, c1, pad};
       m += TITLE;
-      const inner = c1 - 1 - 2 * PAD;
+      const inner = Math.min(440, c1 - 1 - 2 * PAD);
       const small = lane.names.length > 4;
       const each = Math.max(1, Math.floor((inner + GAP) / (128 + GAP)));
       const hub = lane.names.some(name => this._hub(name));
@@ -630,10 +633,12 @@ export class Layout {
     return this.lanes.find(lane => lane.id === "front") ?? this.lanes.find(lane => lane.id === "API") ?? this.lanes[0];
   }
 
-  gateOf(from, to, port) {
+  /** The gate between two roles of this port; null: of any but 80 and `not`. */
+  gateOf(from, to, port, not = 80) {
     for (const place of this.gates.values()) {
       const {gate} = place;
-      if (gate.from === from && gate.to === to && (port === null ? gate.port !== 80 : gate.port === port)) return place;
+      const fits = port === null ? gate.port !== 80 && gate.port !== not : gate.port === port;
+      if (gate.from === from && gate.to === to && fits) return place;
     }
     return null;
   }
@@ -668,6 +673,7 @@ export class Layout {
         return {points: this._toWorker(to, from).reverse(), aside: 5};
       }
     }
+    if (from === "database" && to === "queue") return this._published();
     if (to === "database" && (worker(from) || from === "api")) return {points: this._toDatabase(from)};
     return {points: [this._spot(from), this._spot(to)], aside: from === "queue" || from === "dead" ? 6 : 0};
   }
@@ -740,6 +746,23 @@ export class Layout {
     return [...out, door, into];
   }
 
+  /** From the database into the queue: an API reads the order there, and sends its message. */
+  _published() {
+    const {database, queue} = this.parts, {servers} = this.scene;
+    const straight = {points: [this._spot("database"), this._spot("queue")]};
+    if (!database || !queue) return straight;
+    const out = this.gateOf("api", servers[this.databaseServer]?.role, 5432);
+    const into = this.gateOf("api", servers[this.queueServer]?.role, null, 5432);
+    const lane = this.lanes.find(each => each.id === "API");
+    if (!out || !into || !lane) return straight;
+    const turn = lane.m1 - 3, aside = this.vertical ? 8 : 0;
+    return {points: [
+      [database.m0, (database.c0 + database.c1) / 2 + aside], [out.m, out.c + 5], [turn + 12, out.c + 5],
+      [turn, (out.c + into.c) / 2], [turn + 12, into.c], [into.m, into.c],
+      [queue.m0, (queue.c0 + queue.c1) / 2],
+    ], sharp: true};
+  }
+
   _toWorker(from, to) {
     const part = this.parts[from === "dead" || from === "api" ? "queue" : from] ?? this.parts.queue;
     const box = this.boxes.get(to);
@@ -779,20 +802,18 @@ export class Layout {
 
   _sampled({points, sharp, aside = 0}) {
     const rough = [];
-    if (sharp) for (const point of points) rough.push(this._xy(point));
-    else {
-      rough.push(this._xy(points[0]));
-      for (let at = 1; at < points.length; at += 1) {
-        const [m0, c0] = points[at - 1], [m1, c1] = points[at];
-        const bend = (m1 - m0) / 2;
-        for (let step = 1; step <= 12; step += 1) {
-          const u = step / 12, v = 1 - u;
-          const curve = (a, b, c, d) => v * v * v * a + 3 * v * v * u * b + 3 * v * u * u * c + u * u * u * d;
-          rough.push(this._xy([curve(m0, m0 + bend, m1 - bend, m1), curve(c0, c0, c1, c1)]));
-        }
-      }
+    const curve = (steps, ...controls) => {
+      for (let step = 1; step <= steps; step += 1) rough.push(this._xy(bezier(step / steps, controls)));
+    };
+    rough.push(this._xy(points[0]));
+    for (let at = 1; at < points.length; at += 1) {
+      const [m0, c0] = points[at - 1], [m1, c1] = points[at];
+      const bend = (m1 - m0) / 2;
+      if (!sharp) curve(14, points[at - 1], [m0 + bend, c0], [m1 - bend, c1], points[at]);
+      else if (at === points.length - 1) rough.push(this._xy(points[at]));
+      else curve(6, towards(points[at], points[at - 1]), points[at], points[at], towards(points[at], points[at + 1]));
     }
-    const even = evenly(rough, STEPS);
+    const even = evenly(rough);
     return aside ? moved(even, aside) : even;
   }
 
@@ -803,12 +824,27 @@ export class Layout {
   }
 }
 
-/** These points, `steps` + 1 of them, evenly apart along the line: x, y, x, y … */
-function evenly(points, steps) {
+/** The point of a cubic curve, u from 0 to 1. */
+function bezier(u, [a, b, c, d]) {
+  const v = 1 - u;
+  const axis = at => v * v * v * a[at] + 3 * v * v * u * b[at] + 3 * v * u * u * c[at] + u * u * u * d[at];
+  return [axis(0), axis(1)];
+}
+
+/** The point near a corner from which the line to `other` is straight. */
+function towards(corner, other) {
+  const length = Math.hypot(other[0] - corner[0], other[1] - corner[1]) || 1;
+  const part = Math.min(CORNER_PX, length / 2) / length;
+  return [corner[0] + part * (other[0] - corner[0]), corner[1] + part * (other[1] - corner[1])];
+}
+
+/** Points on this line, evenly apart, some STEP_PX: x, y, x, y … */
+function evenly(points) {
   const lengths = [0];
   for (let at = 1; at < points.length; at += 1) {
     lengths.push(lengths[at - 1] + Math.hypot(points[at][0] - points[at - 1][0], points[at][1] - points[at - 1][1]));
   }
+  const steps = Math.max(2, Math.ceil(lengths.at(-1) / STEP_PX));
   const even = new Float32Array(2 * (steps + 1));
   let at = 1;
   for (let step = 0; step <= steps; step += 1) {
@@ -967,8 +1003,8 @@ class Painter {
       const points = plan.path(hop.from, hop.to, hop.via);
       if (!points) continue;
       const part = (t - hop.start) / (hop.end - hop.start);
-      const place = part * part * (3 - 2 * part) * STEPS;
-      const at = Math.min(STEPS - 1, Math.floor(place)), rest = place - at;
+      const steps = points.length / 2 - 1, place = part * part * (3 - 2 * part) * steps;
+      const at = Math.min(steps - 1, Math.floor(place)), rest = place - at;
       const x = points[2 * at] + rest * (points[2 * at + 2] - points[2 * at]);
       const y = points[2 * at + 1] + rest * (points[2 * at + 3] - points[2 * at + 1]);
       this._sprite(hop.kind, x, y);
@@ -995,6 +1031,9 @@ class Painter {
       if (band) band.count += 1;
       else bands.set(points, {count: 1, way: hop.way, kind: hop.kind});
     }
+    if (!bands.size) return;
+    context.save();
+    this._outside(plan);
     context.lineCap = "butt";
     context.lineJoin = "round";
     for (const [points, {count, way, kind}] of bands) {
@@ -1014,6 +1053,18 @@ class Painter {
       context.setLineDash([]);
       context.globalAlpha = 1;
     }
+    context.restore();
+  }
+
+  /** Flows go through the load balancer unseen: its words can be read. */
+  _outside(plan) {
+    const lane = plan.lanes.find(each => each.id === "front");
+    if (!lane) return;
+    const {x, y, width, height} = plan.rectangle(plan.boxes.get(lane.names[0]));
+    this.context.beginPath();
+    this.context.rect(0, 0, this.width, this.height);
+    this.context.rect(x, y, width, height);
+    this.context.clip("evenodd");
   }
 
   /** How many a second: on flows; and on every way where nothing moves. */
@@ -1022,12 +1073,23 @@ class Painter {
       if (!rate || (!calm && !flows)) continue;
       const points = this._wayPath(plan, way);
       if (!points) continue;
-      const at = 2 * Math.round(STEPS * ({ask: 0.22, answer: 0.78}[way] ?? 0.5));
+      const at = 2 * Math.max(1, Math.min(points.length / 2 - 2, this._labelled(plan, way, points)));
       const x = points[at], y = points[at + 1];
       const dx = points[at + 2] - points[at - 2], dy = points[at + 3] - points[at - 1];
       const length = Math.hypot(dx, dy) || 1;
-      this._pill(`${rate}/s`, x - (dy / length) * 15, y + (dx / length) * 15);
+      const aside = plan.vertical ? 30 : 15;
+      this._pill(`${rate}/s`, x - (dy / length) * aside, y + (dx / length) * aside);
     }
+  }
+
+  /** Which of the points has the way's number: for requests and answers, beside "you". */
+  _labelled(plan, way, points) {
+    if (way !== "ask" && way !== "answer") return Math.round(points.length / 4);
+    const middle = (plan.you.m1 + (plan.lanes[0]?.m0 ?? plan.you.m1 + 40)) / 2, axis = plan.vertical ? 1 : 0;
+    let at = 0;
+    const beyond = way === "ask" ? m => m >= middle : m => m <= middle;
+    while (2 * at < points.length && !beyond(points[2 * at + axis])) at += 1;
+    return at;
   }
 
   _wayPath(plan, way) {
@@ -1074,23 +1136,26 @@ class Painter {
     this.slots.clear();
     const stack = plan.parts.queue ? plan.rectangle(plan.parts.queue) : null;
     const store = plan.parts.database ? plan.rectangle(plan.parts.database) : null;
-    let known = 0;
-    for (const order of state.orders.values()) known += order.where === "queue" && order.free <= t;
+    let known = 0, stored = 0;
+    for (const order of state.orders.values()) {
+      known += order.where === "queue";
+      stored += order.where === "database";
+    }
     const depth = known + state.unseen;
     const scale = depth > BLOCKS_MOST ? nice(depth / BLOCKS_MOST) : 1;
     for (const order of state.orders.values()) {
       if (order.free > t) continue;
       if (order.where === "database") {
-        if (store) this._block(store, database, 1, order, 24, 1);
+        if (store) this._block(store, database, order, 25, 1);
         database += 1;
       } else if (order.where === "queue") {
-        if (stack && queue % scale === 0) this._block(stack, queue / scale, 1, order, 24, 5);
+        if (stack && queue % scale === 0) this._block(stack, queue / scale, order, 25, 5);
         queue += 1;
       } else if (order.where === "dead") dead += 1;
       else if (order.where === "worker") this._leased(state, plan, t, order);
     }
-    for (let at = queue; stack && at < depth; at += 1) {
-      if (at % scale === 0) this._block(stack, at / scale, 1, null, 24, 5);
+    for (let at = queue; stack && at < queue + state.unseen; at += 1) {
+      if (at % scale === 0) this._block(stack, at / scale, null, 25, 5);
     }
     for (const [name, count] of this.slots) {
       const box = plan.boxes.get(name);
@@ -1101,7 +1166,7 @@ class Painter {
     if (store) {
       this._cylinder(store.x + 13, store.y + 13);
       this._text("database", store.x + 26, store.y + 13);
-      if (database) this._text(String(database), store.x + store.width - 6, store.y + 13, {bold: true, align: "right"});
+      if (stored) this._text(String(stored), store.x + store.width - 6, store.y + 13, {bold: true, align: "right"});
     }
     if (stack) {
       this._text("queue", stack.x + 7, stack.y + 12);
@@ -1121,7 +1186,7 @@ class Painter {
   }
 
   /** The n-th of the blocks in this rectangle, rows below `top`; null: one of which nothing else is known. */
-  _block({x, y, width}, number, _, order, top, rows) {
+  _block({x, y, width}, number, order, top, rows) {
     const across = Math.max(1, Math.floor((width - 12) / 12));
     const row = Math.floor(number / across);
     if (row >= rows) return;
@@ -1170,6 +1235,9 @@ class Painter {
     context.fill();
     context.stroke();
     this._mark(atX, atY, order);
+    if (number) return;
+    const words = left > 0 ? `lease ${Math.ceil(left * (state.scene.leases?.seconds ?? 8))} s` : "lease over";
+    this._text(words, x + 13, atY, {size: 10, faint: left > 0, bold: left <= 0});
   }
 
   _cylinder(x, y) {
@@ -1385,6 +1453,12 @@ class Pane {
       let d = "";
       for (let at = 0; at < points.length; at += 2) d += `${at ? "L" : "M"}${points[at].toFixed(1)},${points[at + 1].toFixed(1)}`;
       parts.push(draw("path", {class: `living-way living-way-${name}`, d}));
+      const end = points.length, back = Math.max(0, end - 4);
+      const turn = (Math.atan2(points[end - 1] - points[back + 1], points[end - 2] - points[back]) * 180) / Math.PI;
+      parts.push(draw("path", {
+        class: `living-arrow living-way-${name}`, d: "M-8,-4 L0,0 L-8,4 z",
+        transform: `translate(${points[end - 2].toFixed(1)},${points[end - 1].toFixed(1)}) rotate(${turn.toFixed(1)})`,
+      }));
     };
     const front = plan.lanes.some(lane => lane.id === "front");
     const apis = [...plan.boxes].filter(([, box]) => box.lane.id === "API").map(([name]) => name);
@@ -1406,9 +1480,30 @@ class Pane {
       const {x, y, width: wide, height} = plan.rectangle(part);
       parts.push(draw("rect", {class: "living-part", x, y, width: wide, height, rx: 5}));
     }
+    parts.push(...this._wayWords());
     this.ways.replaceChildren(...parts);
     this.gateMarks = new Map();
     for (const place of plan.gates.values()) this._gate(place);
+  }
+
+  /** What goes between two lanes, in words, where there is room. */
+  _wayWords() {
+    const {plan} = this, parts = [];
+    const say = (text, x, y) => {
+      const words = draw("text", {class: "living-way-words", x, y, "text-anchor": "middle"});
+      words.textContent = text;
+      parts.push(words);
+    };
+    const words = {front: "requests", API: "requests", Services: "orders", Workers: "tasks"};
+    plan.lanes.forEach((lane, at) => {
+      const before = at ? plan.lanes[at - 1].m1 : plan.you.m1 + 4;
+      if (plan.vertical || lane.m0 - before < 58) return;
+      say(`${words[lane.id]} →`, (before + lane.m0) / 2, at ? 17 : plan.middle - 26);
+    });
+    const last = plan.lanes.at(-1), taker = plan._taker();
+    if (!plan.returns || !taker || last === taker) return parts;
+    if (!plan.vertical) say("← results", (taker.m1 + last.m0) / 2, plan.bus - 5);
+    return parts;
   }
 
   /** Two posts, and between them a way through, or a bar. */
@@ -1419,8 +1514,8 @@ class Pane {
       draw("rect", {class: "living-gate-ground", x: -6, y: -13, width: 12, height: 26, rx: 3}),
       draw("path", {class: "living-gate-posts", d: "M-5,-12 H5 M-5,12 H5"}),
       draw("path", {class: "living-gate-bar", d: "M0,-11 V11 M-5,-5 L5,5 M5,-5 L-5,5"}));
-    const words = draw("text", {class: "living-port", "text-anchor": turned ? "start" : "middle"});
-    words.setAttribute("x", turned ? 17 : 0);
+    const words = draw("text", {class: "living-port", "text-anchor": turned || side === "out" ? "start" : "end"});
+    words.setAttribute("x", turned ? 17 : side === "out" ? -9 : 9);
     words.setAttribute("y", turned ? -7 : -18);
     words.textContent = `:${gate.port}`;
     const group = draw("g", {class: "living-gate", transform: `translate(${x.toFixed(1)},${y.toFixed(1)})`}, inner, words);
@@ -1531,7 +1626,9 @@ class Pane {
     this._numbers(state, t);
     this._words(state, t);
     if (this.flight.open) this._list(false, state, t);
-    write(this.summary, `Orders in flight: ${state.orders.size}`);
+    let flying = 0;
+    for (const order of state.orders.values()) flying += order.where !== "dead";
+    write(this.summary, `Orders in flight: ${flying}`);
     if (this.hovered && !this.card.hidden) this._fillCard();
   }
 
@@ -1720,7 +1817,7 @@ class Pane {
     this.listedAt = now;
     t ??= this.owner.timeOf(this);
     state ??= this.story.at(t);
-    const orders = [...state.orders.values()].slice(-ORDERS_LISTED).reverse();
+    const orders = [...state.orders.values()].filter(order => order.where !== "dead").slice(-ORDERS_LISTED).reverse();
     const list = this.orders;
     this.orders.hidden = !orders.length;
     while (list.children.length > orders.length) list.lastElementChild.remove();
