@@ -1784,6 +1784,7 @@ class Pane {
       const place = box ? this.plan.rectangle(box) : {x: 8, y: 0, width: 0, height: 8};
       [x, y] = [place.x, place.y + place.height - 8];
     }
+    this.card.style.left = "0";
     const wide = this.card.offsetWidth, high = this.card.offsetHeight;
     const left = Math.max(2, Math.min(this.fitted - wide - 2, x + 14));
     const under = y + 16;
