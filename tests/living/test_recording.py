@@ -77,9 +77,9 @@ def test_a_recording_is_the_same_after_it_was_saved_and_loaded(recording: Record
 
 def test_it_says_in_words_what_is_in_it(recording: Recording) -> None:
     assert str(recording) == (
-        "A worker dies: 10.0 s, 13 events. 2 requests (1 × 201, 1 × timed out). tasks: 2 accepted, 1 done, 1 lost. "
-        "notes: 5.0 s app-worker-1 was killed. 1.5 s unseen (no API answered). the application's clock was 2.0 ms ± 1.5 "
-        "ms ahead, and its times are corrected by that."
+        "A worker dies: 10.0 s, 13 events. 2 requests (1 × 201, 1 × timed out). Tasks: 2 accepted, 1 done, 1 lost. "
+        "5.0 s: app-worker-1 was killed. 1.5 s unseen (no API answered). "
+        "The application's clock is 2.0 ± 1.5 ms ahead; its times are corrected by that."
     )
 
 
@@ -146,7 +146,7 @@ def test_of_a_recording_that_broke_off_what_is_whole_is_read(recording: Recordin
     broken = load(tmp_path / "broken.jsonl")
     assert broken.events == EVENTS[:-1]
     assert not broken.whole
-    assert str(broken).endswith("it broke off before its end.")
+    assert str(broken).endswith("It broke off before its end.")
 
 
 def test_a_head_without_an_end_is_that_of_a_recording_that_broke_off(tmp_path: Path) -> None:
