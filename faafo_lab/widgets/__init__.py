@@ -12,7 +12,6 @@ Its rooms:
 
     dashboard, load_panel, gallery   the three panels; the functions of these names make them
     panel      what they have in common: work in the background, and a form for every kind of reader
-    live       following the application: a look about once a second
     picture    the application, and its last minute, as SVG
 """
 

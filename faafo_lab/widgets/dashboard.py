@@ -9,9 +9,9 @@ import ipywidgets
 
 from faafo_lab import load
 from faafo_lab.cloud import progress
+from faafo_lab.living.following import METER_PAUSE_SECONDS, Follower, Meter
 from faafo_lab.topology import ROLES, Topology, TopologyError, in_thread
 from faafo_lab.widgets import picture
-from faafo_lab.widgets.live import METER_PAUSE_SECONDS, Follower, Meter
 from faafo_lab.widgets.panel import BANNER, FAINT, JOBS_STORED, LABEL, TEXT, Closed, Job, Panel, button, row
 
 LOOK_PAUSE_SECONDS = 1.0

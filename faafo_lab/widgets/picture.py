@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from faafo_lab.balancer import Balancer
+from faafo_lab.living.following import HISTORY_SECONDS
 from faafo_lab.topology import ROLES, Machine, Moment
 from faafo_lab.topology.roles import Column
-from faafo_lab.widgets.live import HISTORY_SECONDS
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"  # Okabe and Ito's, as in `plots`
 COLUMN_COLOURS: Mapping[Column, str] = {"API": BLUE, "Services": GREEN, "Workers": ORANGE}

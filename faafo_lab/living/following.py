@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from faafo_lab.cloud import direct
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.marks import ROLE_KEY
-from faafo_lab.cloud.model import Server
-from faafo_lab.topology import ROLES, Api, Machine, Moment, Topology, TopologyError, in_thread
+from faafo_lab.cloud.model import SecurityGroup, Server
+from faafo_lab.topology import ROLES, Api, Machine, Moment, TakenOver, Topology, TopologyError, in_thread
 from faafo_lab.topology.errors import first_line
 from faafo_lab.topology.moment import machines, observe
 
 LIST_PAUSE_SECONDS = 2.0  # between two questions to the cloud; the application is asked at each look
+GROUPS_PAUSE_SECONDS = 6.0  # between two listings of the security groups, which change seldom
 ASK_LIMIT_SECONDS = 2.0
 RATE_WINDOW_SECONDS = 4.0  # the throughput shown is the mean over this time
 HISTORY_SECONDS = 60.0
@@ -37,7 +39,7 @@ Measured = tuple[float, float]  # load average over a minute; CPU use (%)
 
 
 class Follower:
-    """Looks at one application. To be used by one thread at a time."""
+    """Looks at one application. To be used by one thread at a time. `groups`: the security groups, as last listed."""
 
     def __init__(self, topology: Topology) -> None:
         self.topology = in_thread(topology)
@@ -46,8 +48,10 @@ class Follower:
         self._api = Api(
             lambda: self.topology.endpoints.values(), timeout_seconds=ASK_LIMIT_SECONDS, session=self._session
         )
+        self.groups: Sequence[SecurityGroup] = ()
         self.measured: Mapping[str, Measured] = {}
-        self._listed = float("-inf")
+        self._listed = self._grouped = float("-inf")
+        self._endpoints: Mapping[str, str] = {}
         self._queue_port, self._front = self.last.queue_port, self.last.front
         self._done: deque[tuple[float, int]] = deque()  # (time, fractals done), as far back as a rate needs
         self._rates: deque[tuple[float, float | None]] = deque()
@@ -60,10 +64,17 @@ class Follower:
             try:
                 self.topology.refresh()
                 self._queue_port, self._front = self.topology.queue_port, self.topology.front
+                self._endpoints = self.topology.endpoints
                 self._listed = time.monotonic()
+                if self._listed - self._grouped >= GROUPS_PAUSE_SECONDS:
+                    self.groups = self.topology.cloud.security_groups()
+                    self._grouped = self._listed
+            except TakenOver as error:
+                problem = first_line(error)
             except CloudError as error:
                 problem = f"The cloud does not answer:  {first_line(error)}"
-                self.topology.cloud = self.topology.cloud.again()  # it may have come back with new tokens
+                with suppress(CloudError):
+                    self.topology.cloud = self.topology.cloud.again()  # it may have come back with new tokens
         servers = list(self.topology.servers.values())
         if self.topology.doubles:
             problem = problem or f"Several servers are named {', '.join(self.topology.doubles)}: deploy again."
@@ -79,7 +90,7 @@ class Follower:
         self.last = replace(
             moment,
             machines=tuple(self._with_load(machine) for machine in moment.machines),
-            endpoints=self.topology.endpoints,
+            endpoints=self._endpoints,
             rate=rate,
             rates=tuple((moment.at - at, value) for at, value in self._rates),
             problem=problem,
@@ -90,7 +101,7 @@ class Follower:
 
     def look_closer(self) -> None:
         """Make the next look query the cloud as well, after a change."""
-        self._listed = float("-inf")
+        self._listed = self._grouped = float("-inf")
 
     def close(self) -> None:
         """Close the connections."""
