@@ -20,6 +20,8 @@ from typing import Any, NotRequired, TypedDict
 from faafo_lab.living import still
 from faafo_lab.living.events import Event, scene_at
 from faafo_lab.living.moments import busiest, rates_at, span, tasks_at
+from faafo_lab.living.recording import NotWritten, RecordingError
+from faafo_lab.paths import write_whole
 
 MOST_BYTES = 1_000_000
 NOTES_MOST = 12  # of each recording, in words
@@ -37,7 +39,7 @@ footer { color: #59636e; font-size: 13px; }
 @media (prefers-color-scheme: dark) { body { color: #e6e6e6; background: #111; } footer { color: #a6adb4; } }"""
 
 
-class TooLong(Exception):
+class TooLong(RecordingError):
     """Recordings that are too long for one page: what to cut is said."""
 
 
@@ -54,7 +56,7 @@ def page(panes: Sequence[Pane], title: str) -> str:
 
     Raises TooLong where it would have more than MOST_BYTES.
     """
-    recorded = "; ".join(f"{escape(pane['title'])}: {_recorded(pane['events'])}" for pane in panes)
+    made = "; ".join(f"{escape(pane['title'])}: {recorded(pane['events'])}" for pane in panes)
     return _checked(
         f"""\
 <!DOCTYPE html>
@@ -73,7 +75,7 @@ def page(panes: Sequence[Pane], title: str) -> str:
 <h1>{escape(title)}</h1>
 {_fragment(panes, title)}
 </main>
-<footer><p>{recorded}. Made by faafo-lab from what was observed: nothing in it is simulated.</p></footer>
+<footer><p>{made}. Made by faafo-lab from what was observed: nothing in it is simulated.</p></footer>
 </body>
 </html>
 """
@@ -102,8 +104,7 @@ def _fragment(panes: Sequence[Pane], label: str) -> str:
     return f"""\
 <div class="faafo-recording">
 <div class="faafo-still">
-{"".join(map(_still, panes))}<p class="faafo-why"></p>
-<noscript><p>It moves where the browser runs scripts.</p></noscript>
+{"".join(map(_still, panes))}<p class="faafo-why">It moves where the browser runs scripts.</p>
 </div>
 <script type="application/gzip">{data}</script>
 <script>
@@ -122,7 +123,7 @@ def _still(pane: Pane) -> str:
     notes = [f"{event['t'] - start:.1f} s: {event['text']}" for event in events if event["k"] == "note"]
     more = [f"and {len(notes) - NOTES_MOST} more"] if len(notes) > NOTES_MOST else []
     told = "".join(f"<li>{escape(note)}</li>" for note in notes[:NOTES_MOST] + more)
-    caption = f"{_recorded(events)}; a still of {at - start:.1f} s after its start"
+    caption = f"{recorded(events)}; a still of {at - start:.1f} s after its start"
     return f"""\
 <figure style="margin:0 0 16px">
 <figcaption><b>{escape(pane["title"])}</b>: {caption}</figcaption>
@@ -133,8 +134,16 @@ def _still(pane: Pane) -> str:
 """
 
 
-def _recorded(events: Sequence[Event]) -> str:
-    """When, and for how long."""
+def write(path: Path, html: str) -> None:
+    """Write the page to this file, or leave what is there. Raises NotWritten."""
+    try:
+        write_whole(path, html)
+    except OSError as error:
+        raise NotWritten(f"The page {path} can't be written: {error.strerror or error}.") from error
+
+
+def recorded(events: Sequence[Event]) -> str:
+    """When a recording was made, and how long it is."""
     start, end = span(events)
     return f"recorded on {time.strftime('%d %B %Y, %H:%M', time.gmtime(start)).lstrip('0')} UTC, {end - start:.0f} s"
 
