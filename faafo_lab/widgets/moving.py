@@ -87,6 +87,7 @@ class Moving(anywidget.AnyWidget):
             self._last = self._stream.now()
             self._stop_listening()
             self._stream = None
+            self.actions = []
             self.send({"type": "closed"})
 
     def _hear(self, _: Moving, message: Any, buffers: Any) -> None:
