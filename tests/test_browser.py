@@ -402,7 +402,8 @@ def test_a_dashboard_that_is_closed_draws_nothing_any_more(lab: Lab, page: Any) 
     wait_for("the last frame", lambda: drawn() == 0)
 
 
-def test_a_recording_plays_in_a_notebook_and_where_its_kernel_is_gone(lab: Lab, page: Any, tmp_path: Path) -> None:
+def test_a_recording_plays_in_a_notebook_and_where_its_kernel_is_gone(lab: Lab, tmp_path: Path) -> None:
+    page = lab.page
     events = synthetic.small()
     recording.Recording(events, start=synthetic.START, title="A worker dies").save(lab.folder / "dies.jsonl")
     write(lab.folder / "replay.ipynb", ["import faafo_lab", "faafo_lab.replay('dies.jsonl')"])
