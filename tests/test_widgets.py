@@ -202,6 +202,7 @@ def test_an_api_is_added_with_an_address_and_the_last_one_stays(board: widgets.D
 
 
 def test_you_ask_for_one_fractal_and_the_page_sees_who_answered(board: widgets.Dashboard, page: Page) -> None:
+    wait_for("the last look to see one API", lambda: len(board.moment.endpoints or {}) == 1)
     assert "✔ ask for a fractal" in asked(board, "ask")
     mine = wait_for("the request", lambda: [e for e in page.events if e["k"] == "request" and e.get("from") == "you"])
     assert [(each["method"], each["to"], each["status"]) for each in mine] == [("POST", "app-api-1", 201)]
