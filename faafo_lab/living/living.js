@@ -26,6 +26,7 @@ const NOTE_SECONDS = 6; // a note is shown for so long
 const PRUNE_SECONDS = 0.1;
 const SNAPSHOT_ITEMS = 400;
 const SLOW_MS = 120; // words and numbers are written anew no more often than that
+const FORGET_MS = 10_000;
 const CALM_MS = 1000; // and all of it, where less motion is preferred
 const BLOCKS_MOST = 40; // of the stack that is the queue; more have a scale
 const WAITING_DOTS_MOST = 6; // at one place; more are a number
@@ -245,11 +246,18 @@ export class Story {
     return state;
   }
 
-  /** The next time after this at which something happens (not only a measurement), or null; and what. */
+  /** What happens next (not only a measurement), or null. */
   nextAfter(t) {
     for (let at = after(this.items, t + 1e-6); at < this.items.length; at += 1) {
-      const {what, e} = this.items[at];
-      if (what !== "scene" || e.patch.gates || e.patch.servers === null || e.patch.front) return this.items[at];
+      if (this.items[at].what !== "scene") return this.items[at];
+    }
+    return null;
+  }
+
+  /** What happened last until then (not only a measurement), or null. */
+  latest(t) {
+    for (let at = after(this.items, t + 1e-6) - 1; at >= 0; at -= 1) {
+      if (this.items[at].what !== "scene") return this.items[at];
     }
     return null;
   }
@@ -426,7 +434,7 @@ const LANES = {
 };
 const GAP = 12, PAD = 10, TITLE = 26, YOU = 62, BUS = 20;
 const BOX = 94, SMALL_BOX = 62; // heights
-const DATABASE = 44, QUEUE = 104, TEXT = 78; // of a box that has them
+const DATABASE = 44, QUEUE = 104, TEXT = 78, FLOATING = 15, TASKS = 28; // of a box that has them
 const STEP_PX = 6; // of a way
 const CORNER_PX = 10;
 const ONE_FOR_ALL = ["all-in-one", "controller"];
@@ -503,10 +511,18 @@ export class Layout {
     return name === this.queueServer || name === this.databaseServer;
   }
 
+  /** How much of a box its words take. */
+  _text(name) {
+    return TEXT + (this.scene.servers?.[name]?.column === "API" ? FLOATING : 0);
+  }
+
   _wide({lanes, servers}, {pad, gap, box, rows}) {
-    const height = (lane, name, small) => (this._hub(name)
-      ? TEXT + (name === this.databaseServer ? DATABASE + 8 : 0) + (name === this.queueServer ? QUEUE + 8 : 0)
-      : small ? SMALL_BOX : BOX);
+    const height = (lane, name, small) => {
+      if (!this._hub(name)) return small ? SMALL_BOX : BOX;
+      const tasks = servers[name].role === "all-in-one" ? TASKS : 0;
+      return this._text(name) + (name === this.databaseServer ? DATABASE + 8 : 0)
+        + (name === this.queueServer ? QUEUE + 8 : 0) + tasks;
+    };
     let tallest = 200;
     const laid = lanes.map((lane, at) => {
       const small = lane.names.length > 4;
@@ -518,8 +534,11 @@ export class Layout {
     });
     const c1 = TITLE + tallest + 2 * PAD;
     this.middle = TITLE + PAD + tallest / 2;
-    this.you = {m0: 2, m1: YOU, c0: this.middle - 46, c1: this.middle + 46};
-    let m = YOU + gap;
+    const lines = laid.reduce((sum, each) => sum + each.lines.length, 0);
+    const whole = YOU + lanes.length * (gap + 2 * pad) + lines * (box + GAP) - lanes.length * GAP + 2;
+    const left = Math.max(0, (this.width - whole) / 2);
+    this.you = {m0: left + 2, m1: left + YOU, c0: this.middle - 46, c1: this.middle + 46};
+    let m = this.you.m1 + gap;
     for (const {lane, small, lines, deep} of laid) {
       const own = {...lane, m0: m, c0: 1, c1, pad};
       m += pad;
@@ -559,7 +578,8 @@ export class Layout {
       for (let from = 0; from < lane.names.length; from += perLine) {
         const line = lane.names.slice(from, from + perLine);
         let c = this.middle - (perLine * (box + GAP) - GAP) / 2;
-        const high = this._hub(line[0]) ? DATABASE + QUEUE + 24 : small ? SMALL_BOX : BOX;
+        const tasks = servers[line[0]]?.role === "all-in-one" ? TASKS : 0;
+        const high = this._hub(line[0]) ? DATABASE + QUEUE + 24 + tasks : small ? SMALL_BOX : BOX;
         for (const name of line) {
           this._place(name, {m0: m, m1: m + high, c0: c, c1: c + box, small, line: from / perLine}, own);
           c += box + GAP;
@@ -577,7 +597,7 @@ export class Layout {
   _place(name, box, lane) {
     this.boxes.set(name, {...box, lane});
     const {m0, m1, c0, c1} = box;
-    let at = this.vertical ? m0 + 8 : c0 + TEXT;
+    let at = this.vertical ? m0 + 8 : c0 + this._text(name);
     for (const [part, size] of [["database", DATABASE], ["queue", QUEUE]]) {
       if (this[`${part}Server`] !== name) continue;
       this.parts[part] = this.vertical
@@ -600,7 +620,6 @@ export class Layout {
       const lane = side === "end" ? this._taker() : to;
       let c = this.middle;
       if (part && this.parts[part]) c = (this.parts[part].c0 + this.parts[part].c1) / 2;
-      else if (side === "in" && this.parts.queue && to === this.boxes.get(this.queueServer)?.lane) c = this._entryOf(to);
       const place = {key, gate, side, lane, m: side === "in" ? lane.m0 : lane.m1, c};
       if (side === "end") Object.assign(place, {m: (lane.m0 + lane.m1) / 2, c: lane.c1});
       this.gates.set(key, place);
@@ -618,10 +637,6 @@ export class Layout {
         list[at].c += this.vertical ? short / 2 : short;
       }
     }
-  }
-
-  _entryOf(lane) {
-    return this.vertical ? this.middle : Math.min(...lane.names.map(name => this.boxes.get(name).c0)) + 40;
   }
 
   _laneOf(role) {
@@ -716,9 +731,8 @@ export class Layout {
     return [[box.m0, this._centre(box)], [box.m1, this._centre(box)]];
   }
 
-  _centre(box) {
-    return this._hub([...this.boxes].find(([, each]) => each === box)?.[0]) && !this.vertical
-      ? Math.min(box.c0 + 40, (box.c0 + box.c1) / 2) : (box.c0 + box.c1) / 2;
+  _centre({c0, c1}) {
+    return (c0 + c1) / 2;
   }
 
   /** From the lane's first edge to a box: between those of the lines before. */
@@ -736,8 +750,8 @@ export class Layout {
     const hub = this.boxes.get(this.databaseServer);
     const lane = box?.lane ?? this.lanes.find(each => each.id === "API");
     if (!lane) return [into, into];
-    if (box === hub) return [[box.m0 + 4, this._centre(box)], into];
-    if (lane === hub.lane) return [[box.m1, this._centre(box)], [hub.m1, this._centre(hub)], into];
+    if (box === hub) return [[box.m0 + 4, this._centre(box)], this._spot("database")];
+    if (lane === hub.lane) return [box ? [box.m1, this._centre(box)] : [lane.m0, this.middle], this._spot("database")];
     const gate = this.gateOf("api", this.scene.servers[this.databaseServer]?.role, 5432);
     const door = gate ? [gate.m, gate.c] : [hub.lane.m0, into[1]];
     const leave = box ? [box.m1, this._centre(box)] : [lane.m1, this.middle];
@@ -771,7 +785,7 @@ export class Layout {
     const hub = this.boxes.get(this.queueServer);
     const lane = box?.lane ?? this.lanes.find(each => each.id === "Workers");
     if (!lane || !hub) return [start, [start[0] + 30, start[1]]];
-    if (box === hub) return [start, [box.m1 - 14, this._centre(box)]];
+    if (box === hub) return [this._spot("queue"), this._slot(box)];
     const gate = this.gateOf("worker", this.scene.servers[this.queueServer]?.role, null);
     const door = gate && gate.side === "out" ? [gate.m, gate.c] : [hub.lane.m1, start[1]];
     if (!box) return [start, door, [lane.m0 + 4, this.middle]];
@@ -780,20 +794,21 @@ export class Layout {
 
   _results(from) {
     const box = this.boxes.get(from), taker = this._taker();
-    if (!taker || (box && box.lane === taker)) return [this._spot(from), this._spot("database")];
+    if (!taker || (box && box.lane === taker)) return [box ? this._slot(box) : this._spot(from), this._spot("database")];
     const lane = box?.lane ?? this.lanes.find(each => each.id === "Workers") ?? this.lanes.at(-1);
     const last = taker.names.map(name => this.boxes.get(name)).sort((a, b) => b.c1 - a.c1)[0];
     const m = (taker.m0 + taker.m1) / 2;
     const side = lane.m1 - lane.pad / 2;
-    const start = box ? this._slot(box) : [lane.m1 - lane.pad, this.middle];
+    const start = box ? [box.m1, this._slot(box)[1]] : [lane.m1 - lane.pad, this.middle];
     const out = box && box.m1 < lane.m1 - lane.pad - 2
       ? [[box.m1, start[1]], [box.m1 + GAP / 2, start[1]], [box.m1 + GAP / 2, box.c1 + GAP / 2],
         [side, box.c1 + GAP / 2]] : [[box?.m1 ?? start[0], start[1]], [side, start[1]]];
     return [...out, [side, this.bus], [m, this.bus], [m, Math.min(last.c1 + 2, taker.c1 - 4)]];
   }
 
-  _slot(box) {
-    return [box.m1, box.c1 - (this.vertical ? 20 : 18)];
+  /** Where a worker's first task is. */
+  _slot({m1, c1}) {
+    return [m1 - 15, c1 - 15];
   }
 
   _xy([m, c]) {
@@ -1410,7 +1425,7 @@ class Pane {
     this.note = make("p", {class: "living-note", role: "status"});
     this.tiles = {};
     const tiles = [["waiting", "waiting"], ["working", "in work"], ["done", "done"], ["failed", "dead letters"],
-      ["rate", "fractals/s"], ["workers", "workers"]];
+      ["rate", "fractals/s"], ["workers", "workers wanted"]];
     const list = make("dl", {class: "living-tiles"}, ...tiles.map(([name, words]) => {
       this.tiles[name] = make("dd", {}, "–");
       return make("div", {}, make("dt", {}, words), this.tiles[name]);
@@ -1544,7 +1559,7 @@ class Pane {
       draw("path", {class: "living-gate-bar", d: "M0,-11 V11 M-5,-5 L5,5 M5,-5 L-5,5"}));
     const words = draw("text", {class: "living-port", "text-anchor": turned || side === "out" ? "start" : "end"});
     words.setAttribute("x", turned ? 17 : side === "out" ? -9 : 9);
-    words.setAttribute("y", turned ? -7 : -18);
+    words.setAttribute("y", turned ? (side === "end" ? 14 : -7) : -18);
     words.textContent = `:${gate.port}`;
     const group = draw("g", {class: "living-gate", transform: `translate(${x.toFixed(1)},${y.toFixed(1)})`}, inner, words);
     this.ways.append(group);
@@ -1569,8 +1584,9 @@ class Pane {
       if (!this.servers.has(name)) this._buildBox(name, acts);
       const parts = this.servers.get(name);
       place(parts.element, box);
-      parts.element.className = `living-server living-${box.lane.id}${box.small ? " living-small" : ""}`
-        + (plan._hub(name) ? " living-hub" : "");
+      parts.element.className = `living-server living-${box.lane.id}`
+        + (box.small ? " living-small" : "") + (plan.rectangle(box).width < 150 ? " living-tight" : "")
+        + (plan._hub(name) && plan.vertical ? " living-beside" : "");
     }
     this.boxes.append(...[...wanted].map(name => this.servers.get(name).element));
     this.empty ??= make("p", {class: "living-empty"}, "The application has no servers.");
@@ -1615,7 +1631,7 @@ class Pane {
       for (const [name, parts] of this.servers) {
         if (name === "you") continue;
         if (scene.front?.name === name) this._front(scene.front, parts);
-        else if (scene.servers?.[name]) this._server(scene.servers[name], parts);
+        else if (scene.servers?.[name]) this._server(scene.servers[name], parts, scene.front?.members?.[name]);
       }
       const said = [];
       for (const [key, {group, words, port}] of this.gateMarks) {
@@ -1672,10 +1688,13 @@ class Pane {
     parts.element.classList.toggle("living-unwell", front.status !== "ACTIVE" || online < members.length);
   }
 
-  _server(server, parts) {
+  _server(server, parts, member) {
     write(parts.address, server.address ?? "");
     write(parts.floating, server.floating ? `${server.floating} floating` : "");
-    write(parts.words, server.words ?? server.state ?? "");
+    const words = [server.words ?? server.state ?? ""];
+    if (member && !["ONLINE", "NO_MONITOR"].includes(member.status)) words.push(member.status.toLowerCase());
+    if (member && member.weight !== 1) words.push(`weight ${member.weight}`);
+    write(parts.words, words.join(" · "));
     const used = server.cpu;
     parts.cpu.hidden = used === null || used === undefined;
     if (!parts.cpu.hidden) {
@@ -1746,10 +1765,13 @@ class Pane {
   _words(state, t) {
     const {dots, flows, ways} = this.found;
     const said = [];
+    const last = this.owner.player.playing ? null : this.story.latest(t);
+    if (last) said.push(`Last event: ${this.owner.timeWords(this, last.t, true)} ${itemWords(last, t)}`);
     if (this.owner.calm) {
       const each = Object.keys(WAYS).filter(name => ways[name]?.rate).map(name => `${WAYS[name]}: ${ways[name].rate}`);
       said.push(`Within the last second: ${each.join(", ") || "nothing"}`);
     } else if (flows) said.push(`${dots + flows} are on their way: ${dots} as dots, ${flows} in flows`);
+    if (this.owner.silent) said.push("nothing is heard of the kernel");
     if (this.story.late) said.push(`${this.story.late} arrived too late to be drawn in their place`);
     const {clock: measured} = state.scene;
     if (measured?.within !== undefined && measured.within !== null) {
@@ -1902,6 +1924,13 @@ class Pane {
 
 const PLACE_WORDS = {database: "in the database", queue: "in the queue", worker: "at ", dead: "dead letter"};
 
+/** One item of a story in words. */
+function itemWords({what, e}, t) {
+  if (what === "note" || what === "gap") return e.text;
+  const words = what === "begin" && e.end > t ? "asked: " : "";
+  return `${e.uuid ? `${short(e.uuid)}: ` : ""}${words}${eventWords(e, t)}`;
+}
+
 /** An event in words, as far as it was known then. */
 function eventWords(e, t) {
   if (e.k !== "request") return `${SAID[e.what] ?? e.what}${e.worker && SAID[e.what]?.match(/ (by|from|of)$/) ? ` ${e.worker}` : ""}`;
@@ -1985,6 +2014,11 @@ export class KernelClock {
     // The least delayed message is right; slowly, so that a clock that was set back is followed.
     this.ahead = Math.abs(ahead - this.ahead) > 5 ? ahead : Math.max(ahead, this.ahead - 0.005);
     this.heard = Math.max(now, this.ahead === ahead ? now : this.heard);
+  }
+
+  /** Seconds since its last word. */
+  silence(here) {
+    return here + this.ahead - this.heard;
   }
 
   /** What it says now; where it has been silent, no more than SILENCE_SECONDS after its last word. */
@@ -2090,6 +2124,7 @@ class Living {
     this.timer = 0;
     this.visible = typeof IntersectionObserver === "undefined";
     this.closed = false;
+    this.silent = false;
     this.clock = new KernelClock();
     this.player = new Player(live);
     this.unlisten = [];
@@ -2180,6 +2215,10 @@ class Living {
       seen.observe(this.root);
       this.unlisten.push(() => seen.disconnect());
     }
+    this._on(matchMedia("(prefers-color-scheme: dark)"), "change", () => this.redraw());
+    const themed = new MutationObserver(() => this.redraw());
+    for (const each of [document.documentElement, document.body]) themed.observe(each, {attributes: true});
+    this.unlisten.push(() => themed.disconnect());
     let width = this.root.clientWidth;
     const sized = new ResizeObserver(() => {
       if (this.root.clientWidth === width) return; // the height is ours
@@ -2213,12 +2252,14 @@ class Living {
   _present(here) {
     const [pane] = this.panes;
     if (pane.origin === null) return;
+    this.silent = this.clock.silence(here / 1000) > SILENCE_SECONDS + 2;
     const end = this.clock.at(here / 1000) - DELAY_SECONDS - pane.origin;
     this.player.range(Math.max(0, end - KEPT_SECONDS), Math.max(this.player.end, end));
   }
 
   running() {
-    return !this.closed && this.visible && !document.hidden && this.player.playing;
+    const {playing, following} = this.player;
+    return !this.closed && this.visible && !document.hidden && playing && !(following && this.silent);
   }
 
   /** Frames, or where less motion is preferred one picture a second, while it plays and is visible. */
@@ -2252,7 +2293,8 @@ class Living {
     this._advance(here);
     if (this.calm && passed > 250) this.player.tick((passed - 250) / 1000);
     this._draw(here, slowly || !this.player.playing);
-    if (!this.player.playing) this.wake();
+    if (!this.running()) this.redraw();
+    this.wake();
   }
 
   _draw(here, slowly) {
@@ -2426,11 +2468,13 @@ class Living {
     }
     if (this.player.live) {
       this._present(here);
-      const before = this.timeOf(pane) - (this.player.t - this.player.start) - LINE_SECONDS;
-      if (here - (this.forgot ?? here) > 10_000) pane.story.forget(before);
-      if (!(here - this.forgot < 10_000)) this.forgot = here;
+      if (here - (this.forgot ??= here) > FORGET_MS) {
+        this.forgot = here;
+        pane.story.forget(pane.origin + this.player.start - LINE_SECONDS);
+      }
     } else this.player.range(0, Math.max(0, ...this.panes.map(each => this._length(each))));
     if (!this.running()) this.redraw();
+    this.wake();
   }
 
   /** Live: begin anew with these events. */
@@ -2508,7 +2552,10 @@ function render({model, el}) {
   const hear = message => {
     if (message.type === "start") shown.begin(message.events, message.now);
     else if (message.type === "events") shown.feed(0, message.events, message.now);
-    else if (message.type === "closed") shown.player.pause();
+    else if (message.type === "closed") {
+      shown.player.pause();
+      shown.actions([]);
+    }
   };
   const jobs = () => shown.jobs(model.get("jobs") ?? []);
   const actions = () => shown.actions(model.get("actions") ?? []);
