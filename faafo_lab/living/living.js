@@ -1,7 +1,7 @@
 /**
  * The living picture: every request, task and lease of a running application, or of recordings of it.
  *
- *     const shown = mount(element, {panes: [{title, events}], live: false, actions: [], label: "", act: message => {}});
+ *     const shown = mount(element, {panes: [{title, events}], live: false, actions: [], label: "", act});
  *     shown.player.seek(12.5); shown.player.play(); shown.close();
  *
  * Events become a `Story`; the state of a story at a time depends on nothing but its events until then, so seeking
@@ -527,7 +527,9 @@ export class Layout {
     const laid = lanes.map((lane, at) => {
       const small = lane.names.length > 4;
       const lines = [];
-      for (let from = 0; from < lane.names.length; from += rows[at]) lines.push(lane.names.slice(from, from + rows[at]));
+      for (let from = 0; from < lane.names.length; from += rows[at]) {
+        lines.push(lane.names.slice(from, from + rows[at]));
+      }
       const deep = lines.map(line => line.reduce((sum, name) => sum + height(lane, name, small) + GAP, -GAP));
       tallest = Math.max(tallest, ...deep);
       return {lane, small, lines, deep};
@@ -794,7 +796,9 @@ export class Layout {
 
   _results(from) {
     const box = this.boxes.get(from), taker = this._taker();
-    if (!taker || (box && box.lane === taker)) return [box ? this._slot(box) : this._spot(from), this._spot("database")];
+    if (!taker || (box && box.lane === taker)) {
+      return [box ? this._slot(box) : this._spot(from), this._spot("database")];
+    }
     const lane = box?.lane ?? this.lanes.find(each => each.id === "Workers") ?? this.lanes.at(-1);
     const last = taker.names.map(name => this.boxes.get(name)).sort((a, b) => b.c1 - a.c1)[0];
     const m = (taker.m0 + taker.m1) / 2;
@@ -1347,7 +1351,7 @@ function backFrom(points, pixels) {
     const length = Math.hypot(points[at] - points[at - 2], points[at + 1] - points[at - 1]);
     if (length >= left && length > 0) {
       const part = left / length;
-      return [points[at] + part * (points[at - 2] - points[at]), points[at + 1] + part * (points[at - 1] - points[at + 1])];
+      return [0, 1].map(axis => points[at + axis] + part * (points[at + axis - 2] - points[at + axis]));
     }
     left -= length;
     at -= 2;
@@ -1365,12 +1369,12 @@ function nice(value) {
 const SVG = "http://www.w3.org/2000/svg";
 let ids = 0;
 
-/** An element with attributes (`on…`: listeners; false and undefined: left out) and what is in it. */
+/** An element with attributes (`on…`: listeners; false: left out) and what is in it. */
 function make(tag, attributes = {}, ...inside) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value !== false && value !== undefined && value !== null) element.setAttribute(name, value === true ? "" : value);
+    else if (value !== false) element.setAttribute(name, value === true ? "" : value);
   }
   element.append(...inside);
   return element;
@@ -1446,13 +1450,13 @@ class Pane {
       const at = [...this.orders.children].indexOf(event.target.closest("[role=option]"));
       if (at >= 0) this._choose(at);
     });
-    const flight = make("details", {class: "living-flight", ontoggle: () => this._list(true)}, this.summary, this.orders);
-    this.flight = flight;
+    this.flight = make("details", {class: "living-flight"}, this.summary, this.orders);
+    this.flight.addEventListener("toggle", () => this._list(true));
     const title = this.title ? [make("p", {class: "living-title", id: `${this.id}-title`}, this.title)] : [];
     this.element = make("section", {
       class: "living-pane", "aria-label": this.title || "The application",
     }, ...title, this.problem, this.stage, this.gates, this.note,
-    make("div", {class: "living-numbers"}, list, this.line), this.said, flight);
+    make("div", {class: "living-numbers"}, list, this.line), this.said, this.flight);
   }
 
   // Standing things
@@ -1493,8 +1497,8 @@ class Pane {
     const way = (name, from, to, via) => {
       const points = plan.path(from, to, via);
       if (!points) return;
-      let d = "";
-      for (let at = 0; at < points.length; at += 2) d += `${at ? "L" : "M"}${points[at].toFixed(1)},${points[at + 1].toFixed(1)}`;
+      let d = "M";
+      for (let at = 0; at < points.length; at += 2) d += ` ${points[at].toFixed(1)},${points[at + 1].toFixed(1)}`;
       parts.push(draw("path", {class: `living-way living-way-${name}`, d}));
       const end = points.length, back = Math.max(0, end - 4);
       const turn = (Math.atan2(points[end - 1] - points[back + 1], points[end - 2] - points[back]) * 180) / Math.PI;
@@ -1561,7 +1565,8 @@ class Pane {
     words.setAttribute("x", turned ? 17 : side === "out" ? -9 : 9);
     words.setAttribute("y", turned ? (side === "end" ? 14 : -7) : -18);
     words.textContent = `:${gate.port}`;
-    const group = draw("g", {class: "living-gate", transform: `translate(${x.toFixed(1)},${y.toFixed(1)})`}, inner, words);
+    const transform = `translate(${x.toFixed(1)},${y.toFixed(1)})`;
+    const group = draw("g", {class: "living-gate", transform}, inner, words);
     this.ways.append(group);
     this.gateMarks.set(key, {group, words, port: gate.port});
   }
@@ -1725,7 +1730,7 @@ class Pane {
   _line(t, now) {
     this.lineAt = Math.floor(2 * t);
     const rates = [];
-    for (let ago = LINE_SECONDS; ago >= 0; ago -= 1) rates.push([ago, t - ago >= this.story.start ? this.story.rate(t - ago) : null]);
+    for (let ago = LINE_SECONDS; ago >= 0; ago -= 1) rates.push([ago, this.story.rate(t - ago)]);
     const top = nice(Math.max(1, ...rates.map(([, rate]) => rate ?? 0)));
     const left = 26, right = 292, upper = 8, lower = 48;
     const x = ago => right - ((right - left) * ago) / LINE_SECONDS;
@@ -1755,10 +1760,12 @@ class Pane {
       if (when > t || when < t - LINE_SECONDS) continue;
       const title = draw("title", {});
       title.textContent = e.text;
-      parts.push(draw("path", {class: "living-noted", d: `M${x(t - when).toFixed(1)},${lower} v-${lower - upper}`}, title));
+      const d = `M${x(t - when).toFixed(1)},${lower} V${upper}`;
+      parts.push(draw("path", {class: "living-noted", d}, title));
     }
     this.line.replaceChildren(...parts);
-    this.line.setAttribute("aria-label", `Fractals per second over the last minute: now ${now === null ? "unknown" : now.toFixed(1)}`);
+    const words = now === null ? "unknown" : now.toFixed(1);
+    this.line.setAttribute("aria-label", `Fractals per second over the last minute: now ${words}`);
   }
 
   /** What is not to be seen, in words. */
@@ -1775,9 +1782,9 @@ class Pane {
     if (this.story.late) said.push(`${this.story.late} arrived too late to be drawn in their place`);
     const {clock: measured} = state.scene;
     if (measured?.within !== undefined && measured.within !== null) {
-      const ahead = Math.abs(measured.ahead ?? 0) * 1000, within = measured.within * 1000;
-      said.push(`the application's clock was ${ahead.toFixed(1)} ms ${measured.ahead < 0 ? "behind" : "ahead"} (corrected, `
-        + `± ${within.toFixed(1)} ms)`);
+      const ahead = (Math.abs(measured.ahead ?? 0) * 1000).toFixed(1), within = (measured.within * 1000).toFixed(1);
+      const where = measured.ahead < 0 ? "behind" : "ahead";
+      said.push(`the application's clock was ${ahead} ms ${where} (corrected, ± ${within} ms)`);
     }
     write(this.said, said.join(" · "));
   }
@@ -1818,47 +1825,48 @@ class Pane {
     const {what, server, uuid: given} = this.hovered;
     const t = this.owner.timeOf(this), state = this.story.at(t);
     const uuid = given ?? what?.uuid;
-    const lines = [];
-    let title;
-    if (uuid) {
-      title = uuid;
-      const life = this.story.life(uuid, t), order = state.orders.get(uuid);
-      const first = life[0]?.t ?? t;
-      if (order) {
-        lines.push(`age ${seconds(t - first)} · ${PLACE_WORDS[order.where] ?? ""}${order.where === "worker" ? order.worker : ""} `
-          + `for ${seconds(t - order.since)}`);
-        if (order.where === "worker") {
-          const left = (state.scene.leases?.seconds ?? 8) - (t - order.leased);
-          lines.push(left > 0 ? `its lease runs for ${seconds(left)} more` : "its lease has run out");
-        }
-      } else if (life.some(e => e.what === "done")) lines.push("done");
-      const told = life.map(e => `${this.owner.timeWords(this, e.t, true)} ${eventWords(e, t)}`);
-      if (told.length > HISTORY_LINES) told.splice(2, told.length - HISTORY_LINES, `… ${told.length - HISTORY_LINES} more`);
-      lines.push(...told);
-    } else if (what) {
-      title = `${what.method ?? "request"} ${what.path ?? ""}`;
-      lines.push(`age ${seconds(Math.max(0, Math.min(t, what.end) - what.t))}`);
-      lines.push(`${this.owner.timeWords(this, what.t, true)} ${eventWords(what, t)}`);
-    } else {
-      title = server;
-      const it = state.scene.servers?.[server];
-      if (it) {
-        lines.push([it.words, it.status, it.drain ? "drains" : ""].filter(Boolean).join(" · "));
-        if (it.load !== null && it.load !== undefined) lines.push(`load average ${it.load.toFixed(2)}`);
-        if (it.cores) lines.push(`may use ${it.cores} of a core`);
-        for (const order of state.orders.values()) {
-          if (order.worker === server && order.where === "worker") lines.push(`${short(order.uuid)}: since ${seconds(t - order.since)}`);
-        }
-      } else {
-        for (const [name, member] of Object.entries(state.scene.front?.members ?? {})) {
-          lines.push(`${name}: ${member.status.toLowerCase()}, weight ${member.weight}`);
-        }
-      }
-    }
+    const [title, lines] = uuid ? [uuid, this._orderLines(uuid, state, t)]
+      : what ? [`${what.method ?? "request"} ${what.path ?? ""}`, this._requestLines(what, t)]
+        : [server, this._serverLines(server, state, t)];
     const text = [title, ...lines].join("\n");
     if (this.cardText === text && this.card.childElementCount) return;
     this.cardText = text;
-    this.card.replaceChildren(make("strong", {}, title), ...lines.slice(0, HISTORY_LINES + 4).map(line => make("span", {}, line)));
+    this.card.replaceChildren(make("strong", {}, title), ...lines.map(line => make("span", {}, line)));
+  }
+
+  _orderLines(uuid, state, t) {
+    const life = this.story.life(uuid, t), order = state.orders.get(uuid);
+    const lines = [];
+    if (order) {
+      lines.push(`age ${seconds(t - (life[0]?.t ?? t))} · ${placeWords(order)} for ${seconds(t - order.since)}`);
+      if (order.where === "worker") {
+        const left = (state.scene.leases?.seconds ?? 8) - (t - order.leased);
+        lines.push(left > 0 ? `its lease runs for ${seconds(left)} more` : "its lease has run out");
+      }
+    } else if (life.some(e => e.what === "done")) lines.push("done");
+    const told = life.map(e => `${this.owner.timeWords(this, e.t, true)} ${eventWords(e, t)}`);
+    const more = told.length - HISTORY_LINES;
+    if (more > 0) told.splice(2, more, `… ${more} more`);
+    return [...lines, ...told];
+  }
+
+  _requestLines(e, t) {
+    const age = `age ${seconds(Math.max(0, Math.min(t, e.end) - e.t))}`;
+    return [age, `${this.owner.timeWords(this, e.t, true)} ${eventWords(e, t)}`];
+  }
+
+  _serverLines(name, {scene, orders}, t) {
+    const server = scene.servers?.[name];
+    if (!server) {
+      return Object.entries(scene.front?.members ?? {}).map(([member, {status, weight}]) => (
+        `${member}: ${status.toLowerCase()}, weight ${weight}`));
+    }
+    const lines = [[server.words, server.status, server.drain ? "drains" : ""].filter(Boolean).join(" · ")];
+    if (server.load !== null && server.load !== undefined) lines.push(`load average ${server.load.toFixed(2)}`);
+    if (server.cores) lines.push(`may use ${server.cores} of a core`);
+    const here = [...orders.values()].filter(order => order.worker === name && order.where === "worker");
+    const tasks = here.slice(0, TASKS_MOST).map(order => `${short(order.uuid)}: for ${seconds(t - order.since)}`);
+    return [...lines, ...tasks];
   }
 
   // The list of orders
@@ -1875,13 +1883,13 @@ class Pane {
     this.orders.hidden = !orders.length;
     while (list.children.length > orders.length) list.lastElementChild.remove();
     while (list.children.length < orders.length) {
-      list.append(make("div", {role: "option", id: `${this.id}-order-${list.children.length}`, "aria-selected": "false"}));
+      const id = `${this.id}-order-${list.children.length}`;
+      list.append(make("div", {role: "option", id, "aria-selected": "false"}));
     }
     orders.forEach((order, at) => {
       const option = list.children[at];
       option.dataset.uuid = order.uuid;
-      const where = `${PLACE_WORDS[order.where] ?? ""}${order.where === "worker" ? order.worker : ""}`;
-      write(option, `${short(order.uuid)} · ${where} · ${seconds(t - order.since)}`);
+      write(option, `${short(order.uuid)} · ${placeWords(order)} · ${seconds(t - order.since)}`);
       const chosen = order.uuid === this.chosen;
       option.setAttribute("aria-selected", String(chosen));
       if (chosen) list.setAttribute("aria-activedescendant", option.id);
@@ -1922,7 +1930,10 @@ class Pane {
   }
 }
 
-const PLACE_WORDS = {database: "in the database", queue: "in the queue", worker: "at ", dead: "dead letter"};
+/** Where an order is, in words. */
+function placeWords({where, worker}) {
+  return {database: "in the database", queue: "in the queue", dead: "a dead letter"}[where] ?? `at ${worker}`;
+}
 
 /** One item of a story in words. */
 function itemWords({what, e}, t) {
@@ -1933,7 +1944,10 @@ function itemWords({what, e}, t) {
 
 /** An event in words, as far as it was known then. */
 function eventWords(e, t) {
-  if (e.k !== "request") return `${SAID[e.what] ?? e.what}${e.worker && SAID[e.what]?.match(/ (by|from|of)$/) ? ` ${e.worker}` : ""}`;
+  if (e.k !== "request") {
+    const said = SAID[e.what] ?? e.what;
+    return / (by|from|of)$/.test(said) ? `${said} ${e.worker ?? "a worker"}` : said;
+  }
   const asked = `${e.method} at ${e.to || "nobody"}${e.via ? " through the load balancer" : ""}`;
   if (e.end > t) return asked;
   const took = `${((e.end - e.t) * 1000).toFixed(0)} ms`;
@@ -2056,7 +2070,8 @@ class Controls {
       return this[name];
     };
     const {player} = owner;
-    this.speed = make("select", {"aria-label": "Speed", class: "living-speed", onchange: () => owner.setSpeed(+this.speed.value)},
+    this.speed = make("select",
+      {"aria-label": "Speed", class: "living-speed", onchange: () => owner.setSpeed(+this.speed.value)},
       ...SPEEDS.map(each => make("option", {value: each}, `${each}×`)));
     this.slider = make("input", {
       type: "range", class: "living-slider", "aria-label": "Time", step: "0.05", min: "0", max: "1",
@@ -2082,8 +2097,9 @@ class Controls {
     const end = player.end.toFixed(2);
     if (this.slider.max !== end) this.slider.max = end;
     this.slider.value = String(player.t);
+    const ago = player.following ? "live" : `−${seconds(player.end - player.t)}`;
     const words = player.live
-      ? `${clock(owner.panes[0].origin + player.t)}${player.following ? " live" : ` −${seconds(player.end - player.t)}`}`
+      ? `${clock(owner.panes[0].origin + player.t)} ${ago}`
       : `${player.t.toFixed(1)} of ${player.end.toFixed(1)} s`;
     write(this.time, words);
     if (this.slider.getAttribute("aria-valuetext") !== words) this.slider.setAttribute("aria-valuetext", words);
@@ -2163,9 +2179,9 @@ class Living {
     });
     this.legend = make("ul", {class: "living-legend", "aria-label": "What the shapes mean"}, ...items);
     this._paintLegend();
-    const words = `When things happen is measured; a dot takes ${TRAVEL_SECONDS} s for its way, so that eyes can follow. `
-      + `Above ${FLOW_PER_SECOND} a second on a way, or ${DOTS_MOST} dots, the rest is drawn as a flow with its number. `
-      + "The ring around a task is its lease.";
+    const words = `When things happen is measured; a dot takes ${TRAVEL_SECONDS} s for its way, so that eyes can `
+      + `follow. Above ${FLOW_PER_SECOND} a second on a way, or ${DOTS_MOST} dots, the rest is drawn as a flow with `
+      + "its number. The ring around a task is its lease.";
     return make("div", {class: "living-foot"}, this.legend, make("p", {}, words));
   }
 
@@ -2293,7 +2309,8 @@ class Living {
     this._advance(here);
     if (this.calm && passed > 250) this.player.tick((passed - 250) / 1000);
     this._draw(here, slowly || !this.player.playing);
-    if (!this.running()) this.redraw();
+    if (this.running()) return;
+    this.redraw();
     this.wake();
   }
 
@@ -2395,7 +2412,8 @@ class Living {
     const action = {
       " ": pressed ? null : () => this.toggle(), ".": () => this.step(), ArrowRight: () => this.step(),
       l: () => this.follow(), L: () => this.follow(), "-": () => this._faster(-1), "−": () => this._faster(-1),
-      "+": () => this._faster(1), "=": () => this._faster(1), Escape: () => this.panes.forEach(pane => pane._show(null)),
+      "+": () => this._faster(1), "=": () => this._faster(1),
+      Escape: () => this.panes.forEach(pane => pane._show(null)),
     }[key];
     if (!action) return;
     event.preventDefault();
@@ -2443,7 +2461,8 @@ class Living {
     const {x, y, width, height} = pane.plan.rectangle(pane.plan.boxes.get(name));
     const left = Math.max(2, Math.min(pane.fitted - menu.offsetWidth - 2, x + width / 2 - menu.offsetWidth / 2));
     menu.style.left = `${left}px`;
-    menu.style.top = `${y + height + menu.offsetHeight > pane.tallest && y > menu.offsetHeight ? y - menu.offsetHeight - 2 : y + height + 2}px`;
+    const high = menu.offsetHeight, above = y + height + high > pane.tallest && y > high;
+    menu.style.top = `${above ? y - high - 2 : y + height + 2}px`;
     this.opened = {name, element: menu, opener};
     items[0].focus();
   }
