@@ -272,10 +272,10 @@ def test_seeking_shows_what_watching_shows(living: Page, speed: float) -> None:
         events.append(task(at + 2.9, ["done", "lost", "failed"][number % 3], f"app-worker-{1 + number % 2}", uuid=uuid))
     differ = living.evaluate(
         """([events, speed, from]) => {
-            const watched = new living.Story(living.TRAVEL_SECONDS * speed), jumped = new living.Story();
+            const watched = new living.Story({speed}), jumped = new living.Story();
             watched.add(events);
             jumped.add(events);
-            jumped.setTravel(living.TRAVEL_SECONDS * speed);
+            jumped.setSpeed(speed);
             const seen = new Map();
             for (let step = 0; step <= 1500; step += 1) {
                 const t = from + step / 60;
@@ -354,18 +354,29 @@ def test_a_way_becomes_a_flow_above_a_rate_and_all_are_counted(living: Page) -> 
 
 
 def test_no_more_dots_than_eyes_can_follow(living: Page) -> None:
-    """Very slow dots: their number is bounded, and the others are flows."""
-    events = [scene(), *(request(n / 20, n / 20, n) for n in range(800))]
-    found = living.evaluate(
-        """([events, t]) => {
-            const story = new living.Story(30);
-            story.add(events);
-            return [living.moving(story.at(t), t), living.DOTS_MOST];
-        }""",
-        [events, AT + 29.0],
-    )
-    moving, most = found
-    assert (moving["dots"] == most and moving["flows"] == 2 * 580 - most) or moving["dots"] + moving["flows"] == 581
+    """Their number is bounded, whatever the ways; the others are flows, and counted."""
+    events = [scene(), *(request(n / 30, n / 30 + 0.1, n) for n in range(150))]
+    script = """([events, t, dots]) => {
+        const story = new living.Story({dots});
+        story.add(events);
+        return living.moving(story.at(t), t);
+    }"""
+    most, few = (living.evaluate(script, [events, AT + 4.0, dots]) for dots in (500, 10))
+    assert most["flows"] == 0
+    assert few["dots"] <= 10 < most["dots"] == few["dots"] + few["flows"]
+
+
+def test_slow_motion_shows_a_flows_dots(living: Page) -> None:
+    events = [scene(), *(request(n / 200, n / 200 + 0.1, n) for n in range(800))]
+    script = """([events, t, speed]) => {
+        const story = new living.Story({speed});
+        story.add(events);
+        return living.moving(story.at(t), t);
+    }"""
+    quick, slow = (living.evaluate(script, [events, AT + 3.0, speed]) for speed in (1, 0.1))
+    assert quick["dots"] == 0 < quick["flows"]
+    assert slow["flows"] == 0 < slow["dots"]
+    assert slow["ways"]["ask"]["rate"] == quick["ways"]["ask"]["rate"] == 200
 
 
 def test_a_gap_is_known_as_such(page: Page) -> None:
