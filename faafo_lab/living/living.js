@@ -1410,7 +1410,10 @@ class Pane {
     this.story = new Story(owner.pace);
     this.story.add(events);
     this.story.late = 0;
+    // A recording begins with the whole scene; what follows may tell of earlier times: the tasks that were in flight.
+    this.begins = events[0]?.k === "scene" ? events[0].t : this.story.start;
     this.id = `living-${(ids += 1)}`;
+    this.story.start = Math.max(this.story.start, this.begins); // before, too little is known for a rate
     this.found = {dots: 0, flows: 0, ways: {}};
     this.servers = new Map(); // name → its element's parts
     this.signature = "";
@@ -2103,7 +2106,8 @@ class Controls {
     const end = player.end.toFixed(2);
     if (this.slider.max !== end) this.slider.max = end;
     this.slider.value = String(player.t);
-    const ago = player.following ? "live" : `−${seconds(player.end - player.t)}`;
+    const behind = player.end - player.t;
+    const ago = player.following ? "live" : behind < 0.05 ? "" : `−${seconds(behind)}`;
     const words = player.live
       ? `${clock(owner.panes[0].origin + player.t)} ${ago}`
       : `${player.t.toFixed(1)} of ${player.end.toFixed(1)} s`;
@@ -2160,7 +2164,7 @@ class Living {
     this.colours = this._colours();
     this.pace = {dots: Math.floor(DOTS_MOST / Math.max(1, panes.length))};
     this.panes = (panes.length ? panes : [{title: "", events: []}]).map(pane => new Pane(this, pane));
-    for (const pane of this.panes) pane.origin = Number.isFinite(pane.story.start) ? pane.story.start : null;
+    for (const pane of this.panes) pane.origin = Number.isFinite(pane.begins) ? pane.begins : null;
     if (!live) this.player.range(0, Math.max(0, ...this.panes.map(pane => this._length(pane))));
     this.controls = new Controls(this);
     this.jobs = make("ul", {class: "living-jobs", "aria-label": "What was done", hidden: true});
