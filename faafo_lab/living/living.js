@@ -1027,7 +1027,7 @@ class Painter {
     const context = this.context;
     for (const hop of state.hops) {
       if (hop.flow || hop.start > t || hop.end <= t) continue;
-      const points = plan.path(hop.from, hop.to, hop.via);
+      const points = pathOf(hop, plan);
       if (!points) continue;
       const part = (t - hop.start) / (hop.end - hop.start);
       const steps = points.length / 2 - 1, place = part * part * (3 - 2 * part) * steps;
@@ -1052,7 +1052,7 @@ class Painter {
     bands.clear();
     for (const hop of state.hops) {
       if (!hop.flow || hop.start > t || hop.end <= t) continue;
-      const points = plan.path(hop.from, hop.to, hop.via);
+      const points = pathOf(hop, plan);
       if (!points) continue;
       const band = bands.get(points);
       if (band) band.count += 1;
@@ -1350,6 +1350,15 @@ class Painter {
   }
 }
 
+/** The way of a hop, which it keeps until the plan is another. */
+function pathOf(hop, plan) {
+  if (hop.plan !== plan) {
+    hop.plan = plan;
+    hop.points = plan.path(hop.from, hop.to, hop.via);
+  }
+  return hop.points;
+}
+
 /** The point of the way so many pixels before its end. */
 function backFrom(points, pixels) {
   let at = points.length - 2, left = pixels;
@@ -1470,15 +1479,17 @@ class Pane {
 
   // Standing things
 
-  /** Fit the picture to its width and to what there is, where either has changed. */
-  fit(scene, force = false) {
+  /** Fit the picture to its width and to what there is, where either has changed. `look`: at the width, too. */
+  fit(scene, look) {
+    if (scene === this.sceneFitted && !look) return;
+    this.sceneFitted = scene;
     const width = Math.max(280, Math.floor(this.stage.clientWidth));
     const servers = Object.entries(scene.servers ?? {});
     const signature = JSON.stringify([
       width, scene.front?.name, Object.keys(scene.gates ?? {}),
       servers.map(([name, server]) => [name, server.role, server.column, server.offers]),
     ]);
-    if (signature === this.signature && !force) return;
+    if (signature === this.signature) return;
     this.signature = signature;
     this.plan = layout(scene, width);
     this.tallest = width === this.fitted ? Math.max(this.tallest, this.plan.height) : this.plan.height;
@@ -1930,7 +1941,7 @@ class Pane {
   /** Draw the story's time `t`. `slowly`: words and numbers, too. */
   show(t, slowly) {
     const state = this.story.at(t);
-    this.fit(state.scene);
+    this.fit(state.scene, slowly);
     const wanted = this.hovered?.uuid ?? this.hovered?.what?.uuid;
     this.found = this.painter.draw(state, this.plan, t, this.owner.calm, wanted);
     if (slowly) this.stand(state, t);
@@ -2162,10 +2173,13 @@ class Living {
     this.calm = this.reduced.matches;
     element.append(this.root);
     this.colours = this._colours();
-    this.pace = {dots: Math.floor(DOTS_MOST / Math.max(1, panes.length))};
+    this.pace = {dots: Math.ceil(DOTS_MOST / Math.max(1, panes.length))};
     this.panes = (panes.length ? panes : [{title: "", events: []}]).map(pane => new Pane(this, pane));
     for (const pane of this.panes) pane.origin = Number.isFinite(pane.begins) ? pane.begins : null;
-    if (!live) this.player.range(0, Math.max(0, ...this.panes.map(pane => this._length(pane))));
+    if (!live) {
+      this.player.range(0, Math.max(0, ...this.panes.map(pane => this._length(pane))));
+      this.player.play(); // as soon as it is in sight
+    }
     this.controls = new Controls(this);
     this.jobs = make("ul", {class: "living-jobs", "aria-label": "What was done", hidden: true});
     this.adds = make("div", {class: "living-adds"});

@@ -506,11 +506,16 @@ def test_the_kernels_clock_is_its_least_delayed_message(living: Page) -> None:
 
 
 def show(page: Page, panes: list[dict[str, Any]], **options: Any) -> None:
+    """Mount it as `shown`; a recording stands still at its start."""
     page.evaluate(
         """([panes, options]) => {
             window.acts = [];
             const act = message => acts.push(message);
             window.shown = living.mount(document.querySelector("main"), {panes, ...options, act});
+            if (!options.live) {
+                shown.player.pause();
+                shown.player.seek(0);
+            }
         }""",
         [panes, options],
     )
@@ -674,6 +679,21 @@ def test_nothing_is_drawn_while_it_is_paused_or_out_of_sight(page: Page) -> None
     page.wait_for_function("() => counted.frames === 0")
     page.evaluate("() => { document.querySelector('main').style.marginTop = '0'; }")
     page.wait_for_function("() => counted.frames === 1")
+
+
+def test_a_recording_plays_when_it_comes_into_sight(page: Page) -> None:
+    page.evaluate(
+        """events => {
+            const main = document.querySelector("main");
+            main.style.marginTop = "5000px";
+            window.shown = living.mount(main, {panes: [{title: "", events}]});
+        }""",
+        LIFE,
+    )
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.evaluate("() => shown.player.state().t") == 0
+    page.evaluate("() => { document.querySelector('main').style.marginTop = '0'; }")
+    page.wait_for_function("() => shown.player.state().t > 0.1")
 
 
 def test_as_a_widget_it_asks_for_events_and_cleans_up(page: Page) -> None:
