@@ -256,9 +256,12 @@ class Stream:
     def _measure(self) -> None:
         """Read the CPU use of the servers that don't report theirs."""
         meter = Meter(self._app)
-        while not self.closed:
-            self._follower.measured = meter.read(list(self._follower.topology.servers.values()))
-            self._stop.wait(METER_PAUSE_SECONDS)
+        try:
+            while not self.closed:
+                self._follower.measured = meter.read(list(self._follower.topology.servers.values()))
+                self._stop.wait(METER_PAUSE_SECONDS)
+        finally:
+            meter.close()
 
     @property
     def _wanted(self) -> int | None:
@@ -334,8 +337,8 @@ class Stream:
         now = time.time()
         with self._lock:
             self._new += self._requests()
-            if self._scene.get("wanted") != self._wanted:
-                self._show(now, {**self._scene, "wanted": self._wanted})
+            known = {"wanted": self._wanted, "clock": scenes.clock_of(self._reading.clock)}
+            self._show(now, {**self._scene, **known})
             new, self._new = self._new, []
             for event in new:
                 self._after.take(event)
