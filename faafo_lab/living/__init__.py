@@ -12,6 +12,7 @@ Its rooms:
     following  a look at cloud and application about once a second
     scenes     what a look saw, as a scene
     reading    what the application says of its tasks
+    moments    what is so at one moment: tasks at work, throughput
     still      one moment, as SVG and in words
     page       recordings as one self-contained page, or as a part of an exported notebook
     living.js, living.css      the picture that moves

@@ -13,6 +13,7 @@ Its errors:
 
     Exception
     └── RecordingError       a recording can't be made, read or cut as requested
+        ├── TooLong          it does not fit into one page (`page`)
         ├── NoRecording      the file is no recording
         └── NotWritten       the file can't be written
 """

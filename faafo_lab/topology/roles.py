@@ -2,7 +2,7 @@
 
 User data, security groups, layouts, plans, picture, dashboard and checks read it: a new role is a new entry in
 `ROLES`. Beyond that, a part of the application that other servers need has its URL in `Application._part_urls`, its
-arguments for `faafo-install` are known to `app/install.sh`, and a column of its own is drawn by `widgets/picture.py`.
+arguments for `faafo-install` are known to `app/install.sh`, and a column of its own is drawn by `living/still.py`.
 """
 
 from collections.abc import Iterable, Mapping
