@@ -30,7 +30,7 @@ GROUPS_PAUSE_SECONDS = 6.0  # between two listings of the security groups, which
 ASK_LIMIT_SECONDS = 2.0
 RATE_WINDOW_SECONDS = 4.0  # the throughput shown is the mean over this time
 HISTORY_SECONDS = 60.0
-METER_PAUSE_SECONDS = 4.0  # between two logins, each of which costs the server some hundredths of a second
+METER_PAUSE_SECONDS = 8.0  # between two logins, each of which costs the server some hundredths of a second
 METER_COMMAND = "cat ${PROCFS:-/proc}/loadavg ${PROCFS:-/proc}/stat"  # PROCFS: an embedded instance's own files
 METER_LIMIT_SECONDS = 10.0
 

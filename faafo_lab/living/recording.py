@@ -180,13 +180,16 @@ class Recorder(Recording):
             self._stream.wait_until_complete(end, LATE_LIMIT_SECONDS)
         finally:  # also if that is interrupted
             self._stream.unlisten(self._take)
-            self._stream.close()
             with self._writing:
                 self.events = [event for event in self.events if cutting.span(event)[0] <= end]
                 self._end, self.whole = end, True
-                if self._file:
-                    self._file.close()
-        if self.path:
+            self._stream.close()
+            self._finish()
+
+    def _finish(self) -> None:
+        """Write the file as a whole, now that its end is known."""
+        if self._file and self.path:
+            self._file.close()
             if self._trouble:
                 raise _not_written(self.path, self._trouble)
             self.save(self.path)

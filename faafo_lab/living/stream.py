@@ -83,7 +83,7 @@ class Stream:
         self._sent: deque[Sent] = deque()
         self._names: dict[str, tuple[str, bool]] = {}  # by endpoint: whose it is, and whether that is the balancer
         self._numbers = itertools.count(1)
-        self._looked_at = 0.0
+        self._looked_at = self._read_until = 0.0
         self._failed: set[str] = set()
         self._attempt(self._look)
         self._attempt(self._read)
@@ -279,6 +279,7 @@ class Stream:
         found = self._reading.read()
         with self._lock:
             self._new += found
+        self._read_until = self._reading.read_until
 
     def _heed(self, note: notes.Note) -> None:
         """Somebody did something: in their thread."""
@@ -333,7 +334,7 @@ class Stream:
     # -- to those who listen ---------------------------------------------------------------------------------------
 
     def _deliver(self) -> None:
-        complete = min(self._reading.read_until, self._looked_at)
+        complete = min(self._read_until, self._looked_at)
         now = time.time()
         with self._lock:
             self._new += self._requests()
