@@ -36,6 +36,7 @@ from faafo_lab.load.wire import Answer, Client, body_of
 from faafo_lab.load.wire import listeners as senders
 from faafo_lab.topology import Api, Moment, Topology
 from faafo_lab.topology.api import FRACTALS
+from faafo_lab.topology.errors import first_line
 
 log = logging.getLogger(__name__)
 
@@ -175,7 +176,7 @@ class Stream:
         return self._stop.is_set()
 
     def close(self) -> None:
-        """End it, unless somebody else uses it still. Closing an ended one changes nothing."""
+        """End it, unless somebody else uses it still: so each closes it once. Closing an ended one changes nothing."""
         with self._sharing:
             self._users -= 1
             if self._users > 0 or self.closed:
@@ -184,9 +185,8 @@ class Stream:
                 del self._shared[self._key]
             self._stop.set()
         self._look_now.set()
-        with suppress(ValueError):
-            senders.remove(self._sent.take)
-            notes.listeners.remove(self._heed)
+        senders.remove(self._sent.take)
+        notes.listeners.remove(self._heed)
         end = time.monotonic() + CLOSE_LIMIT_SECONDS
         for thread in self._threads:
             if thread is not threading.current_thread():
@@ -211,16 +211,18 @@ class Stream:
                 self._attempt(work)
 
     def _attempt(self, work: Callable[[], object]) -> None:
-        """Do this; what nobody has thought of is in the log once, and does not end the stream."""
+        """Do this; what nobody has thought of is a problem of the scene, until the next look, and in the log once."""
         try:
             work()
         except Closed:
             return
         except Exception as error:
-            words = f"{work.__name__}: {type(error).__name__}"
+            words = f"The stream of events lacks a part ({work.__name__}: {type(error).__name__}: {first_line(error)})"
+            with self._lock:
+                self._show(time.time(), {**self._scene, "problem": words})
             if words not in self._failed:
                 self._failed.add(words)
-                log.exception("A stream of events goes on without a part of it (%s)", words)
+                log.warning(words, exc_info=log.isEnabledFor(logging.DEBUG))
 
     def _heed_close(self, _: str) -> None:
         if self.closed:
@@ -318,9 +320,9 @@ class Stream:
 
     def _recently(self) -> list[Event]:
         start = min([time.time() - RECENT_SECONDS, *(span(event)[0] for event in itertools.islice(self._recent, 1))])
-        if self._before.scene:
-            return [*self._before.events(_rounded(start)), *self._recent]
-        return list(self._recent)  # which begin with the first look
+        if not self._before.scene and self._recent and self._recent[0]["k"] == "scene":
+            return list(self._recent)  # which begin with the first look
+        return [*self._before.events(_rounded(start)), *self._recent]
 
 
 def _rounded(seconds: float) -> float:
