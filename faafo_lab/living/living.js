@@ -1404,6 +1404,8 @@ class Pane {
     this.story = new Story();
     this.story.add(events);
     this.story.late = 0;
+    // A recording begins with the whole scene; what follows may tell of earlier times: the tasks that were in flight.
+    this.begins = events[0]?.k === "scene" ? events[0].t : this.story.start;
     this.id = `living-${(ids += 1)}`;
     this.found = {dots: 0, flows: 0, ways: {}};
     this.servers = new Map(); // name → its element's parts
@@ -2153,7 +2155,7 @@ class Living {
     element.append(this.root);
     this.colours = this._colours();
     this.panes = (panes.length ? panes : [{title: "", events: []}]).map(pane => new Pane(this, pane));
-    for (const pane of this.panes) pane.origin = Number.isFinite(pane.story.start) ? pane.story.start : null;
+    for (const pane of this.panes) pane.origin = Number.isFinite(pane.begins) ? pane.begins : null;
     if (!live) this.player.range(0, Math.max(0, ...this.panes.map(pane => this._length(pane))));
     this.controls = new Controls(this);
     this.jobs = make("ul", {class: "living-jobs", "aria-label": "What was done", hidden: true});
