@@ -16,8 +16,8 @@ export const KEPT_SECONDS = 300; // live: so much can be seen again
 export const SILENCE_SECONDS = 1; // live: the clock runs on for so long where nothing is heard of the kernel
 export const TRAVEL_SECONDS = 0.7; // on the screen: what a dot takes for a way, so that eyes can follow
 export const TRAVEL_STRETCH_MOST = 2; // at a greater speed than that, dots are quicker
-export const FLOW_PER_SECOND = 25; // more than that on a way: the rest is drawn as a flow
-export const DOTS_MOST = 500; // more than that at once: the rest is drawn as flows
+export const FLOW_PER_SECOND = 40; // on the screen: more than that on a way, dots nearly touch: it becomes a flow
+export const DOTS_MOST = 500; // more than that at once, in all panes: the rest is drawn as flows
 export const SPEEDS = [0.1, 0.25, 1, 2, 5];
 const TAIL_SECONDS = 1.5; // after a recording's last event, so that what moves arrives
 const RATE_SECONDS = 5; // fractals per second are counted over so much
@@ -146,10 +146,11 @@ class State {
   }
 }
 
-/** Events in the order of their times, and the state at any time. `travel`: seconds of a dot on a way. */
+/** Events in the order of their times, and the state at any time, as it is shown at this speed with so many dots. */
 export class Story {
-  constructor(travel = TRAVEL_SECONDS) {
-    this.travel = travel;
+  constructor({speed = 1, dots = DOTS_MOST} = {}) {
+    this.most = dots;
+    this._pace(speed);
     this.items = []; // {t, what: "scene"|"begin"|"end"|"task"|"note"|"gap", e}
     this.notes = [];
     this.gaps = [];
@@ -200,12 +201,17 @@ export class Story {
     if (this.cursor && this.cursor.next > at) this.cursor = null;
   }
 
-  /** Dots take another time from now on. */
-  setTravel(travel) {
-    if (travel === this.travel) return;
-    this.travel = travel;
+  /** Of a slower one eyes can follow more, and more exactly. */
+  setSpeed(speed) {
+    if (speed === this.speed) return;
+    this._pace(speed);
     this.snapshots = [];
     this.cursor = null;
+  }
+
+  _pace(speed) {
+    this.speed = speed;
+    this.travel = TRAVEL_SECONDS * Math.min(TRAVEL_STRETCH_MOST, speed); // the story's seconds
   }
 
   /** Forget what was before, as far as nothing later needs it. */
@@ -310,7 +316,7 @@ export class Story {
       ring = {at: 0, times: new Float64Array(FLOW_PER_SECOND).fill(-Infinity)};
       state.rings.set(hop.way, ring);
     }
-    hop.flow = start - ring.times[ring.at] < 1 || state.dots >= DOTS_MOST;
+    hop.flow = start - ring.times[ring.at] < this.speed || state.dots >= this.most;
     ring.times[ring.at] = start;
     ring.at = (ring.at + 1) % FLOW_PER_SECOND;
     if (!hop.flow) state.dots += 1;
@@ -1401,12 +1407,13 @@ class Pane {
   constructor(owner, {title = "", events = []}) {
     this.owner = owner;
     this.title = title;
-    this.story = new Story();
+    this.story = new Story(owner.pace);
     this.story.add(events);
     this.story.late = 0;
     // A recording begins with the whole scene; what follows may tell of earlier times: the tasks that were in flight.
     this.begins = events[0]?.k === "scene" ? events[0].t : this.story.start;
     this.id = `living-${(ids += 1)}`;
+    this.story.start = Math.max(this.story.start, this.begins); // before, too little is known for a rate
     this.found = {dots: 0, flows: 0, ways: {}};
     this.servers = new Map(); // name → its element's parts
     this.signature = "";
@@ -2099,7 +2106,8 @@ class Controls {
     const end = player.end.toFixed(2);
     if (this.slider.max !== end) this.slider.max = end;
     this.slider.value = String(player.t);
-    const ago = player.following ? "live" : `−${seconds(player.end - player.t)}`;
+    const behind = player.end - player.t;
+    const ago = player.following ? "live" : behind < 0.05 ? "" : `−${seconds(behind)}`;
     const words = player.live
       ? `${clock(owner.panes[0].origin + player.t)} ${ago}`
       : `${player.t.toFixed(1)} of ${player.end.toFixed(1)} s`;
@@ -2154,6 +2162,7 @@ class Living {
     this.calm = this.reduced.matches;
     element.append(this.root);
     this.colours = this._colours();
+    this.pace = {dots: Math.floor(DOTS_MOST / Math.max(1, panes.length))};
     this.panes = (panes.length ? panes : [{title: "", events: []}]).map(pane => new Pane(this, pane));
     for (const pane of this.panes) pane.origin = Number.isFinite(pane.begins) ? pane.begins : null;
     if (!live) this.player.range(0, Math.max(0, ...this.panes.map(pane => this._length(pane))));
@@ -2183,7 +2192,7 @@ class Living {
     this._paintLegend();
     const words = `When things happen is measured; a dot takes ${TRAVEL_SECONDS} s for its way, so that eyes can `
       + `follow. Above ${FLOW_PER_SECOND} a second on a way, or ${DOTS_MOST} dots, the rest is drawn as a flow with `
-      + "its number. The ring around a task is its lease.";
+      + "its number; slow motion shows more of them. The ring around a task is its lease.";
     return make("div", {class: "living-foot"}, this.legend, make("p", {}, words));
   }
 
@@ -2392,8 +2401,7 @@ class Living {
 
   setSpeed(speed) {
     this.player.setSpeed(speed);
-    const travel = TRAVEL_SECONDS * Math.min(TRAVEL_STRETCH_MOST, speed);
-    for (const pane of this.panes) pane.story.setTravel(travel);
+    for (const pane of this.panes) pane.story.setSpeed(speed);
     this.redraw();
     this.wake();
   }
@@ -2501,7 +2509,7 @@ class Living {
   /** Live: begin anew with these events. */
   begin(events, now) {
     const [pane] = this.panes;
-    pane.story = new Story(pane.story.travel);
+    pane.story = new Story({...this.pace, speed: this.player.speed});
     pane.origin = null;
     pane.shownAt = -Infinity;
     pane.signature = "";
