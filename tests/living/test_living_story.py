@@ -595,7 +595,7 @@ def test_a_server_has_a_menu_for_mouse_and_keyboard(page: Page) -> None:
     assert page.locator("[role=menuitem]").all_inner_texts() == [
         "Remove (finish its work first)",
         "Drain",
-        "Kill its processes",
+        "Cut its power: it boots again",
     ]
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Enter")
