@@ -2072,7 +2072,7 @@ export class KernelClock {
 /** What may be done to a server, in words; which fit is in `fitting`. */
 const ACTS = {
   remove: "Remove (finish its work first)", drain: "Drain", undrain: "End the drain", freeze: "Freeze", thaw: "Thaw",
-  kill: "Kill its processes", delete: "Delete at once",
+  kill: "Cut its power: it boots again", delete: "Delete at once",
 };
 
 /** The actions of these that fit a server as it is. */
