@@ -33,15 +33,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from faafo_lab.cloud.base import Cloud
     from faafo_lab.cloud.compare import Comparison
-    from faafo_lab.living.recording import Recorder
+    from faafo_lab.living.recording import Recorder, Recording
     from faafo_lab.topology import Topology
+    from faafo_lab.widgets.replay import Replay
 
-__all__ = ["__version__", "compare", "connect", "only_embedded", "record"]
+__all__ = ["__version__", "compare", "connect", "only_embedded", "record", "replay"]
 
 
 def __getattr__(name: str) -> str:
@@ -73,6 +74,17 @@ def record(app: Topology, path: str | Path | None = None, *, title: str = "") ->
     from faafo_lab.living.recording import record
 
     return record(app, path, title=title)
+
+
+def replay(*recordings: Recording | str | Path, titles: Sequence[str] | None = None, label: str = "") -> Replay:
+    """Recordings, or the files that `record` wrote, as they play in a notebook, side by side and without any cloud.
+
+    `titles`: one for each (None: their own). `label`: all of it, in words. Raises RecordingError for a file that is no
+    recording.
+    """
+    from faafo_lab.widgets.replay import Replay
+
+    return Replay(recordings, titles, label)
 
 
 def only_embedded(cloud: Cloud, why: str) -> bool:
