@@ -411,7 +411,7 @@ def test_a_recording_plays_in_a_notebook_and_where_its_kernel_is_gone(lab: Lab, 
     lab.run_all()
     picture = page.locator(".living")
     picture.wait_for()
-    picture.get_by_role("button", name="Play").click()
+    picture.scroll_into_view_if_needed()
     picture.get_by_text("app-worker-2 was killed").first.wait_for()
     assert picture.get_by_role("button", name="Add a worker").count() == 0
     lab.picture("replay")
@@ -427,7 +427,7 @@ def test_a_recording_plays_in_a_notebook_and_where_its_kernel_is_gone(lab: Lab, 
     with page.context.browser.new_page() as exported:
         exported.route("http*://**", lambda route: route.abort())
         exported.goto((tmp_path / "stored.html").as_uri())
-        exported.locator(".living").get_by_role("button", name="Play").click()
+        exported.locator(".living").scroll_into_view_if_needed()
         exported.get_by_text("app-worker-2 was killed").first.wait_for()
 
 
