@@ -29,7 +29,7 @@ const SLOW_MS = 120; // words and numbers are written anew no more often than th
 const FORGET_MS = 10_000;
 const CALM_MS = 1000; // and all of it, where less motion is preferred
 const BLOCKS_MOST = 40; // of the stack that is the queue; more have a scale
-const WAITING_DOTS_MOST = 6; // at one place; more are a number
+const WAITING_DOTS_MOST = 4; // at one place; more are a number
 const TASKS_MOST = 5; // at one worker; more are a number
 const ORDERS_LISTED = 50;
 const HISTORY_LINES = 14;
@@ -1284,17 +1284,19 @@ class Painter {
       if (arrive > t) continue;
       const points = plan.path("you", at, !!e.via);
       if (!points) continue;
-      const number = this.waiting.get(points) ?? 0;
-      this.waiting.set(points, number + 1);
-      if (number >= WAITING_DOTS_MOST) continue;
-      const [x, y] = backFrom(points, 6 + 11 * number);
+      if (!this.waiting.has(points)) this.waiting.set(points, {at, count: 0});
+      const waiting = this.waiting.get(points);
+      waiting.count += 1;
+      if (waiting.count > WAITING_DOTS_MOST) continue;
+      const [x, y] = backFrom(points, 11 * waiting.count - 5);
       this._shape("asked", x, y);
       this._mark(x, y, e);
     }
-    for (const [points, count] of this.waiting) {
+    for (const [points, {at, count}] of this.waiting) {
       if (count <= WAITING_DOTS_MOST) continue;
-      const [x, y] = backFrom(points, 6 + 11 * WAITING_DOTS_MOST);
-      this._pill(`${count} wait`, x, y + 14);
+      const box = plan.boxes.get(at) && plan.rectangle(plan.boxes.get(at));
+      const [x, y] = box ? [box.x + box.width - 30, box.y + 13] : backFrom(points, 6 + 11 * WAITING_DOTS_MOST);
+      this._pill(`${count} wait`, x, box ? y : y + 14);
     }
   }
 
