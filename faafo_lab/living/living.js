@@ -133,6 +133,7 @@ class State {
     this.pruned = -Infinity;
     this.counts = {waiting: 0, working: 0, done: 0, failed: 0};
     this.unseen = 0; // tasks that wait, of which no event was seen
+    this.fresh = true; // the next counts tell of those
     this.gap = null;
   }
 
@@ -294,16 +295,20 @@ export class Story {
     else if (what === "begin") this._begin(state, e);
     else if (what === "end") this._end(state, e);
     else if (what === "task") this._task(state, e);
-    else if (what === "gap") state.gap = e;
+    else if (what === "gap") {
+      state.gap = e;
+      state.fresh = true;
+    }
   }
 
   _scene(state, e) {
     state.scene = merge(state.scene, e.patch);
     if (!e.patch.counts) return;
     for (const name of Object.keys(state.counts)) state.counts[name] = state.scene.counts?.[name] ?? state.counts[name];
-    let known = 0;
-    for (const order of state.orders.values()) known += order.where === "database" || order.where === "queue";
-    state.unseen = Math.max(0, state.counts.waiting - known);
+    // A count is a little older than its time, so later it can only show that fewer are unseen; unless there was a gap.
+    const unseen = Math.max(0, state.counts.waiting - waiting(state));
+    state.unseen = state.fresh ? unseen : Math.min(state.unseen, unseen);
+    state.fresh = false;
   }
 
   /** A dot's journey. It begins when the thing happens, but not before the dot is there; one that lags is quicker. */
@@ -423,6 +428,13 @@ export function shutGate(scene, from, to) {
     return gate.from === from && (!role || gate.to === role) && gate.port === 80;
   });
   return gates.length && gates.every(([, gate]) => !gate.open) ? gates[0][0] : "";
+}
+
+/** How many orders wait, of those that were heard of. */
+function waiting(state) {
+  let number = 0;
+  for (const {where} of state.orders.values()) number += where === "database" || where === "queue" ? 1 : 0;
+  return number;
 }
 
 /** What moves at this time: {dots, flows, ways: {way: {dots, flows, rate}}}. `rate`: begun within the last second. */
@@ -1102,7 +1114,7 @@ class Painter {
       const x = points[at], y = points[at + 1];
       const dx = points[at + 2] - points[at - 2], dy = points[at + 3] - points[at - 1];
       const length = Math.hypot(dx, dy) || 1;
-      const aside = plan.vertical ? 30 : 15;
+      const aside = (plan.vertical ? 30 : 15) * (way === "queue" ? -1 : 1);
       this._pill(`${rate}/s`, x - (dy / length) * aside, y + (dx / length) * aside);
     }
   }
@@ -1744,7 +1756,8 @@ class Pane {
   _numbers(state, t) {
     const known = (state.scene.counts || state.orders.size) && !(state.gap && t <= state.gap.t);
     for (const name of ["waiting", "working", "done", "failed"]) {
-      write(this.tiles[name], known ? String(state.counts[name]) : "–");
+      const number = name === "waiting" ? waiting(state) + state.unseen : state.counts[name];
+      write(this.tiles[name], known ? String(number) : "–");
     }
     this.tiles.failed.parentElement.hidden = !state.counts.failed;
     const rate = this.story.rate(t);
