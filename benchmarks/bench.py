@@ -25,6 +25,7 @@ PARTS = (
     "simulating",
     "recovering",
     "backups",
+    "living",
     "workbook",
 )
 

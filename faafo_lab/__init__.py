@@ -15,6 +15,7 @@ Its rooms, each after those that it builds on:
     chaos       faults as verbs, each with an undo
     history     what happened to orders, and the verdict on it: made once, lost or made twice
     gameday     incidents on purpose, a score, and the post-mortem
+    living      the application's events as one stream: live, recorded, shown
     reach       who can connect to whom, measured
     prove       all that the lab does, tried on a cloud, and a report
     plots       pictures of what happened
@@ -32,12 +33,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from faafo_lab.cloud.base import Cloud
     from faafo_lab.cloud.compare import Comparison
+    from faafo_lab.living.recording import Recorder, Recording
+    from faafo_lab.topology import Topology
+    from faafo_lab.widgets.replay import Replay
 
-__all__ = ["__version__", "compare", "connect", "only_embedded"]
+__all__ = ["__version__", "compare", "connect", "only_embedded", "record", "replay"]
 
 
 def __getattr__(name: str) -> str:
@@ -61,6 +66,25 @@ def compare(verb: str | Callable[..., Any]) -> Comparison:
     from faafo_lab.cloud.compare import compare
 
     return compare(verb)
+
+
+def record(app: Topology, path: str | Path | None = None, *, title: str = "") -> Recorder:
+    """A recording of what happens to an application, to the end of a block or `close()`: see
+    `faafo_lab.living.recording.record`, which this calls."""
+    from faafo_lab.living.recording import record
+
+    return record(app, path, title=title)
+
+
+def replay(*recordings: Recording | str | Path, titles: Sequence[str] | None = None, label: str = "") -> Replay:
+    """Recordings, or the files that `record` wrote, as they play in a notebook, side by side and without any cloud.
+
+    `titles`: one for each (None: their own). `label`: all of it, in words. Raises RecordingError for a file that is no
+    recording.
+    """
+    from faafo_lab.widgets.replay import Replay
+
+    return Replay(recordings, titles, label)
 
 
 def only_embedded(cloud: Cloud, why: str) -> bool:

@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
-from faafo_lab.cloud import marks, sdk
+from faafo_lab.cloud import marks, notes, sdk
 from faafo_lab.cloud.arguments import checked
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import (
@@ -183,6 +183,7 @@ def create(
             name=name, description=DESCRIPTION, vip_network_id=network.id, listeners=[listener]
         )
     cloud._ledger.note("create_load_balancer", name, row)
+    notes.note(cloud.name, f"load balancer {name} was requested")
     made = _wait(cloud, row.id) if wait else _there(cloud, row.id)
     for server in behind:
         made = add_member(cloud, made, server)
@@ -219,6 +220,7 @@ def delete(cloud: Cloud, balancer: Balancer | str) -> None:
 
     cloud.wait_until(look, "load balancers deleted")
     cloud._ledger.note("delete_load_balancer", there, None)
+    notes.note(cloud.name, f"load balancer {there.name} was deleted")
 
 
 # ---- members ----
@@ -240,7 +242,9 @@ def add_member(cloud: Cloud, balancer: Balancer | str, server: Server | str, wei
     subnet = next((home["subnet_id"] for home in homes if home["ip_address"] == server.addresses[0]), None)
     member = {"name": server.name, "address": server.addresses[0], "protocol_port": there.port, "weight": weight}
     member |= {"subnet_id": subnet} if subnet else {}
-    return _wait(cloud, there.id, lambda client: client.create_member(there.pool_id, **member))
+    after = _wait(cloud, there.id, lambda client: client.create_member(there.pool_id, **member))
+    notes.note(cloud.name, f"{server.name} is behind the load balancer", server.name)
+    return after
 
 
 @checked
@@ -248,7 +252,9 @@ def set_weight(cloud: Cloud, balancer: Balancer | str, member: Member | str, wei
     """Set a member's share of the requests (0 to 256), beside the others' weights. With 0 it gets no new ones."""
     _check_weight("set_weight", weight)
     there, one = _member(cloud, balancer, member)
-    return _wait(cloud, there.id, lambda client: client.update_member(one.id, there.pool_id, weight=weight))
+    after = _wait(cloud, there.id, lambda client: client.update_member(one.id, there.pool_id, weight=weight))
+    notes.note(cloud.name, f"{one.name} has weight {weight} behind the load balancer", one.name)
+    return after
 
 
 @checked
@@ -287,7 +293,9 @@ def remove_member(
     """Take a server out from behind the balancer, after a `drain`."""
     there, one = _member(cloud, balancer, member)
     there = drain(cloud, there, one, drain_seconds, is_idle)
-    return _wait(cloud, there.id, lambda client: client.delete_member(one.id, there.pool_id))
+    after = _wait(cloud, there.id, lambda client: client.delete_member(one.id, there.pool_id))
+    notes.note(cloud.name, f"{one.name} is no longer behind the load balancer", one.name)
+    return after
 
 
 # ---- how it balances ----
@@ -298,7 +306,9 @@ def set_algorithm(cloud: Cloud, balancer: Balancer | str, algorithm: str) -> Bal
     """Choose how the next member is found: one of ALGORITHMS."""
     _check_algorithm(algorithm)
     there = _there(cloud, balancer)
-    return _wait(cloud, there.id, lambda client: client.update_pool(there.pool_id, lb_algorithm=algorithm))
+    after = _wait(cloud, there.id, lambda client: client.update_pool(there.pool_id, lb_algorithm=algorithm))
+    notes.note(cloud.name, f"the load balancer's algorithm is {algorithm}")
+    return after
 
 
 @checked

@@ -18,6 +18,7 @@ from faafo_lab.autoscale.fleet import Changes, Fleet, changes, fleet
 from faafo_lab.autoscale.limits import Limits, bounded
 from faafo_lab.autoscale.samples import Decision, Policy, Sample
 from faafo_lab.autoscale.score import Run
+from faafo_lab.cloud import notes
 from faafo_lab.cloud.errors import CloudError, NotFound, NotReady, QuotaExceeded
 from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.cloud.model import Server
@@ -139,6 +140,8 @@ class Autoscaler:
         except TakenOver:
             log.debug("another chapter has the workers that drain")
         finally:
+            if self._leads:
+                notes.want(self._app.cloud.name, None)
             self._leads = False
             self._lock.close()
 
@@ -258,6 +261,7 @@ class Autoscaler:
         decision = self._policy(tuple(self.samples))
         self._keep(decision)
         self.wanted = decision.wanted
+        notes.want(self._app.cloud.name, decision.wanted)
         return decision
 
     def _keep(self, decision: Decision) -> None:
@@ -268,7 +272,7 @@ class Autoscaler:
         if decision.wanted != now.wanted:
             self._line(f"{now.wanted} → {decision.wanted} workers{why}")
         elif self._says_each:
-            self._line(f"{now.wanted} workers ({now.requested} requested, {now.workers} ready){why}")
+            self._tell(f"{now.wanted} workers ({now.requested} requested, {now.workers} ready){why}")
 
     # -- act --------------------------------------------------------------------------------------------------------
 
@@ -290,10 +294,10 @@ class Autoscaler:
                 for server in todo.cancel:
                     self._delete(server, "cancelled before it arrived")
                 for server in todo.resume:
-                    self._api.drain(server.name, False)
+                    self._drain(server, False)
                     self._line(f"{server.name}: its drain ends, it stays")
                 for server in todo.drain:
-                    self._api.drain(server.name)
+                    self._drain(server)
                     self._line(f"{server.name}: drains")
                 if todo.request and time.monotonic() >= self._requests_from:
                     self._request(todo.request)
@@ -306,9 +310,14 @@ class Autoscaler:
         else:
             self._trouble("change", "")
 
+    def _drain(self, server: Server, drain: bool = True) -> None:
+        with notes.quiet():  # its own line says it
+            self._api.drain(server.name, drain)
+
     def _delete(self, server: Server, words: str) -> None:
         try:
-            self._app.cloud.delete_server(server)
+            with notes.quiet():
+                self._app.cloud.delete_server(server)
         except NotFound:
             words = f"{words} by somebody else"
         self._deleted.add(server.id)
@@ -319,7 +328,8 @@ class Autoscaler:
         room = self._app.cloud.limits().room(self._app.flavor)
         fits = number if room is None else min(number, room)
         try:
-            names = self._app.request_workers(fits) if fits else []
+            with notes.quiet():
+                names = self._app.request_workers(fits) if fits else []
         except (NotReady, QuotaExceeded) as error:  # another quota, or somebody else was quicker
             self._requests_from = time.monotonic() + AFTER_ERROR_SECONDS
             self._trouble("quota", f"waiting for room: {' '.join(str(error).split())}")
@@ -340,6 +350,11 @@ class Autoscaler:
         return before
 
     def _line(self, words: str) -> None:
+        """Say a change or a trouble."""
+        self._tell(words)
+        notes.note(self._app.cloud.name, f"autoscaler: {words}")
+
+    def _tell(self, words: str) -> None:
         self._say(f"{time.monotonic() - self._started:5.1f} s: {words}")
 
 

@@ -34,7 +34,7 @@ def fill_disk(app: Topology, server: str, leave_bytes: int = 0) -> Fault:
         raise ChaosError(f"leave_bytes must be 0 or more, not {leave_bytes}.")
     there = server_of(app, server)
     fill = LIMIT.format(soft=0) if app.embedded else FILL.format(leave_bytes=leave_bytes, ballast=BALLAST)
-    return inject(app, f"the disk of {there.name} is full", run(app, there, fill), run(app, there, empty(app)))
+    return inject(app, f"the disk of {there.name} is full", run(app, there, fill), run(app, there, empty(app)), server)
 
 
 def empty(app: Topology) -> str:

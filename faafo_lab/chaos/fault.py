@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Self
 
 import faafo_lab
+from faafo_lab.cloud import notes
 from faafo_lab.cloud.errors import CloudError, NotFound
 from faafo_lab.interpreter import environment
 from faafo_lab.topology import Topology
@@ -44,12 +45,14 @@ _guard: subprocess.Popen[str] | None = None
 class Fault:
     """A fault that is active until `undo()`; as a context manager it is undone at the block's end.
 
-    `what` says in a few words what is broken ("faafo-worker on app-worker-1 is frozen").
+    `what` says in a few words what is broken ("faafo-worker on app-worker-1 is frozen"); `server`: on which server, if
+    on one.
     """
 
-    def __init__(self, app: Topology, what: str, undo: Callable[[], object]) -> None:
-        self.what = what
-        self._cloud = f"{app.cloud.name} {app.cloud.backend}"
+    def __init__(self, app: Topology, what: str, undo: Callable[[], object], server: str = "") -> None:
+        self.what, self.server = what, server
+        self._name = app.cloud.name
+        self._cloud = f"{self._name} {app.cloud.backend}"
         self._undo = undo
         self._undoing = threading.RLock()
 
@@ -66,9 +69,10 @@ class Fault:
         """
         with self._undoing:
             if self.active:
-                with suppress(NotFound):
+                with suppress(NotFound), notes.quiet():
                     self._undo()
                 self._ends()
+                notes.note(self._name, f"undone: {self.what}", self.server)
 
     def _begins(self) -> None:
         global _guard
@@ -114,12 +118,15 @@ class Fault:
         return f"<Fault: {self.what}{'' if self.active else ' (undone)'}>"
 
 
-def inject(app: Topology, what: str, do: Callable[[], object], undo: Callable[[], object]) -> Fault:
-    """Break something by `do`. If that fails or is interrupted half way, it is undone before the exception goes on."""
-    fault = Fault(app, what, undo)
+def inject(app: Topology, what: str, do: Callable[[], object], undo: Callable[[], object], server: str = "") -> Fault:
+    """Break something by `do`, on `server` if on one. If that fails or is interrupted half way, it is undone before the
+    exception goes on."""
+    fault = Fault(app, what, undo, server)
     fault._begins()
     try:
-        do()
+        with notes.quiet():
+            do()
+        notes.note(app.cloud.name, what, server)
     except BaseException:
         try:
             fault.undo()

@@ -104,6 +104,7 @@ def _on_link(
             where,
             partial(_break, app.cloud.config, kind, origin, ends, port, values, faults),
             partial(_end, app.cloud.config, faults),
+            "" if target == ANYWHERE else target,
         )
     if kind not in netem.KINDS:
         raise NotPossible(
@@ -111,7 +112,8 @@ def _on_link(
             f"{', '.join(netem.KINDS)}."
         )
     shape = netem.Shape(origin.addresses[0] if origin else None, port, kind, dict(values))
-    return inject(app, where, partial(netem.add, app.cloud, ends, shape), partial(netem.remove, app.cloud, ends, shape))
+    begin, end = (partial(verb, app.cloud, ends, shape) for verb in (netem.add, netem.remove))
+    return inject(app, where, begin, end, "" if target == ANYWHERE else target)
 
 
 def _break(

@@ -38,6 +38,7 @@ def kill(app: Topology, server: str, service: str | None = None) -> Fault:
             f"{there.name} lost its power",
             lambda: app.cloud.reboot_server(there, hard=True),
             partial(start_server, app, there),
+            there.name,
         )
     return _on_service(app, there, service, "was killed", "kill --signal=SIGKILL", f"({_START})")
 
@@ -54,6 +55,7 @@ def stop(app: Topology, server: str, service: str | None = None) -> Fault:
             f"{there.name} is shut down",
             partial(_stop_server, app, there),
             partial(start_server, app, there),
+            there.name,
         )
     return _on_service(app, there, service, "is stopped", "stop", f"({_START})")
 
@@ -71,6 +73,7 @@ def freeze(app: Topology, server: str, service: str | None = None) -> Fault:
             f"{there.name} is frozen",
             partial(_freeze_server, app, there),
             partial(thaw_server, app, there),
+            there.name,
         )
     # It may have died meanwhile, and its successor is not frozen.
     return _on_service(app, there, service, "is frozen", "freeze", "{ sudo systemctl thaw %s || true; }")
@@ -90,6 +93,7 @@ def delete(app: Topology, server: str) -> Fault:
         f"{there.name} is deleted",
         lambda: app.cloud.delete_servers([there]),
         partial(_build, app, there, numbers),
+        there.name,
     )
 
 
@@ -117,6 +121,7 @@ def _on_service(app: Topology, server: Server, service: str, words: str, verb: s
         f"{service} on {server.name} {words}",
         run(app, server, f"sudo systemctl {verb} {processes}"),
         run(app, server, back),
+        server.name,
     )
 
 

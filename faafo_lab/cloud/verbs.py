@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from faafo_lab.cloud import arguments
+from faafo_lab.cloud import arguments, notes
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -15,7 +15,7 @@ def verb(method: F) -> F:
     """Decorate a verb.
 
     Calls run one at a time (client libraries are not thread-safe); the tape and the receipt record them; the library's
-    errors become the lab's; an interrupt names the interrupted call.
+    errors become the lab's; an interrupt names the interrupted call; who listens to notes is told of a change.
     """
 
     @functools.wraps(method)
@@ -23,7 +23,9 @@ def verb(method: F) -> F:
         (_, *args), kwargs = arguments.settle(declared(type(cloud), method.__name__), (cloud, *args), kwargs)  # type: ignore[assignment]
         with cloud._calling(method.__name__, cloud.library_errors, cloud._translate):
             result = method(cloud, *args, **kwargs)
-        cloud._ledger.note(method.__name__, next(iter((*args, *kwargs.values())), None), result)
+        given = (*args, *kwargs.values())
+        cloud._ledger.note(method.__name__, next(iter(given), None), result)
+        notes.of_verb(cloud.name, method.__name__, given, result)
         return result
 
     return wrapper  # type: ignore[return-value]

@@ -12,6 +12,7 @@ Its rooms:
     events      Event, History: what happened, in a file and on one time axis
     checking    verdict: a pure function of the events
     collecting  recording, collect: from rows, readings and the application's own events
+    clocks      how far the application's clock is ahead
     stages      one order's life, stay by stay
 """
 

@@ -1,6 +1,5 @@
 """Collects a history: what clients' rows say, what a reading afterwards finds, what the application says of itself."""
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +7,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from faafo_lab.cloud.errors import TimedOut
+from faafo_lab.history.clocks import Clock
 from faafo_lab.history.events import ABSENT, APPLICATION, FAILED, MADE, ORDER, UNREADABLE, WAITING, Event, History
 from faafo_lab.load.rows import Request
 from faafo_lab.load.timeline import rest
@@ -104,15 +104,11 @@ def seen(fractal: Mapping[str, Any], whole: bool, began: float) -> Event:
 def tell(history: History, ask: Callable[[int], Mapping[str, Any]], after: int = 0) -> None:
     """Add what the application says of the history's orders, page by page (`Api.events`), and how far its clock is
     ahead: as the quickest answer shows it."""
-    orders, best = set(history.orders), math.inf
+    orders, clock = set(history.orders), Clock()
     more = True
     while more:
-        began = time.time()
-        page = ask(after)
-        ended = time.time()
-        if ended - began < best:
-            best = ended - began
-            history.ahead, history.within = timestamp(page["now"]) - (began + ended) / 2, best / 2
+        page = clock.ask(lambda after=after: ask(after))  # type: ignore[misc]
+        history.ahead, history.within = clock.ahead, clock.within
         history.events += [said(event) for event in page["objects"] if event["uuid"] in orders]
         after, more = page["last"], page["more"]
 

@@ -1,7 +1,6 @@
 """Continuous orders in the background, from a client that never gives up."""
 
 import itertools
-import json
 import math
 import threading
 import time
@@ -12,7 +11,7 @@ from faafo_lab.load.errors import LoadError
 from faafo_lab.load.rows import Request, Rows
 from faafo_lab.load.sending import check_endpoints
 from faafo_lab.load.tasks import Task
-from faafo_lab.load.wire import Answer, Client
+from faafo_lab.load.wire import Answer, Client, body_of
 from faafo_lab.topology.api import FRACTALS
 
 RETRY_PAUSE_SECONDS = 0.25
@@ -42,13 +41,14 @@ def steady(endpoints: Callable[[], Mapping[str, str]], tasks: Iterable[Task], *,
         urls = list(known.values())
         zero, due = time.time() - time.monotonic(), time.monotonic()
         for turn, task in enumerate(waiting):
-            body, intended = json.dumps(dict(task)).encode(), due
+            body, intended = body_of(task), due
+            uuid = str(task.get("uuid", ""))
             for attempt in itertools.count():
                 if (abandoned if attempt else stop).is_set():
                     return
                 started = time.monotonic()
                 if urls:
-                    answer = client.send("POST", urls[(turn + attempt) % len(urls)], FRACTALS, body)
+                    answer = client.send("POST", urls[(turn + attempt) % len(urls)], FRACTALS, body, uuid)
                 else:
                     answer = Answer(None, "", "no API")
                 row = Request(
@@ -58,7 +58,7 @@ def steady(endpoints: Callable[[], Mapping[str, str]], tasks: Iterable[Task], *,
                     answer.server,
                     answer.error,
                     zero + intended,
-                    str(task.get("uuid", "")),
+                    uuid,
                 )
                 rows.append(row)
                 if row.ok or (row.status is not None and row.status < 500):

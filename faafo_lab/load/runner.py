@@ -7,7 +7,6 @@ number is in flight, requests go out late, and their rows show it. A request tha
 while it waits for its next try.
 """
 
-import json
 import math
 import threading
 import time
@@ -19,7 +18,7 @@ from faafo_lab.load.choosing import Chooser, Clients
 from faafo_lab.load.retrying import TRIES_MAX, Failure, Retries, Retry, checked_pause
 from faafo_lab.load.rows import NEVER_SENT, Request, Rows, Try
 from faafo_lab.load.tasks import Task
-from faafo_lab.load.wire import CUT_OFF, Client
+from faafo_lab.load.wire import CUT_OFF, Client, body_of
 from faafo_lab.topology.api import FRACTALS
 
 STOP_GRACE_SECONDS = 1.0  # for the answers in flight, when a run is stopped
@@ -241,7 +240,7 @@ class Run:
     def _send(self, client: Client, job: Job) -> None:
         """Send a request, again as long as it fails and `retry` says so, and note how it ended."""
         number, due, task = job
-        method, path, body = ("GET", self.path, None) if task is None else ("POST", FRACTALS, _json(task))
+        method, path, body = ("GET", self.path, None) if task is None else ("POST", FRACTALS, body_of(task))
         connection = self._clients.index(client)
         started = self._epoch + self._now()
         intended = started if due is None else self._epoch + due
@@ -256,7 +255,7 @@ class Run:
                 self._under_way[number] = row
                 self._begun += not tried
                 self._retries += bool(tried)
-            answer = client.send(method, endpoint, path, body)
+            answer = client.send(method, endpoint, path, body, row.uuid)
             now = self._now()
             attempt = Try(self._epoch + begin, now - begin, answer.status, answer.server, answer.error)
             self._chooser.ended(endpoint, attempt.seconds, attempt.ok)
@@ -299,10 +298,6 @@ def _numbered(due: Iterable[float] | None, orders: Iterator[Task | None]) -> Ite
     else:
         for number, (at, task) in enumerate(zip(due, orders, strict=False)):
             yield number, at, task
-
-
-def _json(task: Task) -> bytes:
-    return json.dumps(dict(task)).encode()
 
 
 def _uuid(task: Task | None) -> str:

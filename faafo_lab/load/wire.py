@@ -2,13 +2,18 @@
 
 Python's own http.client, because the load generator shares the machine with what it measures: a request costs it a
 fraction of the CPU time that a larger library takes, and its socket can be closed under it when a run ends.
+
+Who wants to know of each request of this process as it ends adds a function to `listeners`.
 """
 
 import http.client
+import json
 import select
 import socket
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 READ_BYTES = 65536
@@ -25,16 +30,50 @@ class Answer:
     error: str = ""
 
 
-class Client:
-    """Connections to each server that was asked, for one thread. Proxies and redirects are not followed."""
+@dataclass(frozen=True)
+class Sent:
+    """A request that is over: when it began and ended (seconds since 1970), who sent what to which endpoint, for which
+    order ("": none), and how it ended."""
 
-    def __init__(self, timeout_seconds: float) -> None:
-        self.timeout_seconds = timeout_seconds
+    began: float
+    ended: float
+    sender: str
+    method: str
+    endpoint: str
+    path: str
+    order: str
+    answer: Answer
+
+
+listeners: list[Callable[[Sent], object]] = []  # each called in the thread that sent it, which it should not keep
+
+
+class Client:
+    """Connections to each server that was asked, for one thread. Proxies and redirects are not followed.
+
+    `sender` says in whose name it sends, to `listeners`.
+    """
+
+    def __init__(self, timeout_seconds: float, sender: str = "load") -> None:
+        self.timeout_seconds, self.sender = timeout_seconds, sender
         self._connections: dict[str, http.client.HTTPConnection] = {}
         self._is_cut = False
 
-    def send(self, method: str, endpoint: str, path: str, body: bytes | None = None) -> Answer:
-        """Send one request and read the whole answer, within the client's time limit; never raises for what fails."""
+    def send(self, method: str, endpoint: str, path: str, body: bytes | None = None, order: str = "") -> Answer:
+        """Send one request and read the whole answer, within the client's time limit; never raises for what fails.
+
+        `order` is the uuid of what it orders, if it does, for `listeners`.
+        """
+        if not listeners:
+            return self._send(method, endpoint, path, body)
+        began = time.time()
+        answer = self._send(method, endpoint, path, body)
+        sent = Sent(began, time.time(), self.sender, method, endpoint, path, order, answer)
+        for listener in tuple(listeners):
+            listener(sent)
+        return answer
+
+    def _send(self, method: str, endpoint: str, path: str, body: bytes | None) -> Answer:
         deadline = time.monotonic() + self.timeout_seconds
         headers = {"Content-Type": "application/json"} if body is not None else {}
         try:
@@ -90,6 +129,11 @@ class Client:
         connection = self._connections.pop(endpoint, None)
         if connection is not None:
             connection.close()
+
+
+def body_of(task: Mapping[str, Any]) -> bytes:
+    """The body of the request that orders this fractal."""
+    return json.dumps(dict(task)).encode()
 
 
 def _readable(held: socket.socket) -> bool:

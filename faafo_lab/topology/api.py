@@ -18,7 +18,7 @@ from typing import Any, TypedDict
 
 import requests
 
-from faafo_lab.cloud import direct
+from faafo_lab.cloud import direct, notes
 from faafo_lab.topology.errors import Gone, NoAnswer, TopologyError
 
 FRACTALS = "/v1/fractal"
@@ -196,6 +196,7 @@ class Api:
     def drain(self, worker: str, drain: bool = True) -> None:
         """Drain a worker (it takes no new task), or end its drain."""
         self._ask(f"/v1/node/{worker}", "PUT", {"drain": drain})
+        notes.note("", f"{worker} drains" if drain else f"{worker} drains no more", worker)
 
     def healthy(self) -> bool:
         """Whether an API says that it, its database and its queue are well."""

@@ -28,6 +28,8 @@ class Machine:
     cpu_percent: float | None = None  # of what its flavor may use
     load_average: float | None = None  # over a minute
     working_on: tuple[str, ...] = ()  # uuids of fractals
+    cores: float | None = None  # its share of them
+    drain: bool = False  # whether it takes no new task
 
     @property
     def words(self) -> str:
@@ -58,6 +60,7 @@ class Moment:
     waiting: int | None = None
     working: int | None = None
     done: int | None = None
+    failed: int | None = None
     rate: float | None = None  # fractals per second, lately
     rates: tuple[tuple[float, float | None], ...] = ()  # (seconds ago, rate) of the last minute, oldest first
     problem: str = ""
@@ -113,6 +116,7 @@ def observe(servers: Iterable[Server], api: Api) -> Moment:
         waiting=stats["waiting"],
         working=stats["working"],
         done=stats["done"],
+        failed=stats["failed"],
         oldest_waiting_seconds=stats["oldest_waiting_seconds"],
     )
 
@@ -134,5 +138,7 @@ def _machine(server: Server, known: Mapping[tuple[str, str], Node]) -> Machine:
             cpu_percent=node["cpu_percent"],
             load_average=averages[0] if averages else None,
             working_on=(*machine.working_on, *node["working_on"]),
+            cores=node["cores"],
+            drain=machine.drain or node["drain"],
         )
     return machine

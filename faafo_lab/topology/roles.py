@@ -2,7 +2,7 @@
 
 User data, security groups, layouts, plans, picture, dashboard and checks read it: a new role is a new entry in
 `ROLES`. Beyond that, a part of the application that other servers need has its URL in `Application._part_urls`, its
-arguments for `faafo-install` are known to `app/install.sh`, and a column of its own is drawn by `widgets/picture.py`.
+arguments for `faafo-install` are known to `app/install.sh`, and a column of its own is drawn by `living/still.py`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,6 +18,7 @@ QUEUE = 0  # in an `Opening`: the queue's port, VALKEY_PORT or RABBITMQ_PORT as 
 
 Part = Literal["endpoint", "queue", "database"]
 Column = Literal["API", "Services", "Workers"]
+PORTS: Mapping[Part, int] = {"endpoint": HTTP_PORT, "queue": QUEUE, "database": DATABASE_PORT}
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,25 @@ def role_named(name: str) -> Role:
     if name not in ROLES:
         raise NotFound.among("role", name, ROLES)
     return ROLES[name]
+
+
+@dataclass(frozen=True)
+class Way:
+    """A connection that the application needs: servers of the role `source` ("": people) to a port of `target`'s."""
+
+    source: str
+    target: str
+    port: int  # or QUEUE
+
+
+def ways(names: Iterable[str]) -> list[Way]:
+    """The connections that an application needs whose servers have these roles."""
+    roles = list(map(role_named, names))
+    found = [Way("", role.name, HTTP_PORT) for role in roles if role.serves]
+    for role in roles:
+        offered = ((part, other) for part in role.needs for other in roles if part in other.offers)
+        found += [Way(role.name, other.name, PORTS[part]) for part, other in offered]
+    return found
 
 
 def by_group(names: Iterable[str]) -> list[Role]:

@@ -13,7 +13,6 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import NamedTuple
 
-import faafo_lab
 from faafo_lab.app import kernel
 
 PARTS = ("__init__.py", "interpreter.py", "app")  # of the package; tests/test_rooms.py: app needs no others
@@ -63,7 +62,7 @@ def _code() -> dict[str, bytes]:
     """The application's files, by their names in the wheel, in order."""
     from faafo_lab.app import llvm  # slow to import, and most importers build no wheel
 
-    root = Path(faafo_lab.__file__).parent
+    root = Path(__file__).parents[1]
     places = [place for part in PARTS for place in (root / part, *sorted((root / part).rglob("*")))]
     files = {
         f"faafo_lab/{place.relative_to(root).as_posix()}": place.read_bytes()

@@ -1,6 +1,6 @@
 """Live controls for the notebook: look at the application, scale it, break it, load it.
 
-    dashboard(app)        the servers as a picture, the queue, fractals per second; buttons that change them
+    dashboard(app)        the application as it moves: requests, tasks, leases; menus that scale and break it
     load_panel(app)       requests in an open or a closed loop; `panel.rows` has a row for each
     gallery(app)          the newest fractals, and who made them
 
@@ -12,8 +12,11 @@ Its rooms:
 
     dashboard, load_panel, gallery   the three panels; the functions of these names make them
     panel      what they have in common: work in the background, and a form for every kind of reader
-    live       following the application: a look about once a second
-    picture    the application, and its last minute, as SVG
+    actions    what the dashboard's menus do to servers
+    moving     the picture that moves, as a widget: what the page is sent, and what its menus ask for
+    replay     recordings, which play without any cloud: `faafo_lab.replay`
+
+What the picture is drawn from, and its module of the page, is in `faafo_lab.living`.
 """
 
 from faafo_lab.topology import Topology
@@ -26,7 +29,7 @@ __all__ = ["Dashboard", "Gallery", "LoadPanel", "Panel", "Thumbnail", "dashboard
 
 
 def dashboard(topology: Topology) -> Dashboard:
-    """The application as a picture that follows it, about once a second, with buttons to change it."""
+    """The application as a picture that moves: every request, task and lease, with menus to scale and break it."""
     return Dashboard(topology)
 
 

@@ -1,54 +1,70 @@
-"""The application as a picture that follows it, about once a second, with buttons to change it."""
+"""The running application as a picture that moves, with what can be done to it in the picture's menus."""
 
 from __future__ import annotations
 
 import html
+import math
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import ipywidgets
 
 from faafo_lab import load
-from faafo_lab.cloud import progress
-from faafo_lab.topology import ROLES, Topology, TopologyError, in_thread
-from faafo_lab.widgets import picture
-from faafo_lab.widgets.live import METER_PAUSE_SECONDS, Follower, Meter
+from faafo_lab.living import still
+from faafo_lab.living.events import scene_at
+from faafo_lab.living.moments import tasks_at
+from faafo_lab.living.stream import Stream
+from faafo_lab.topology import Moment, Topology, TopologyError, in_thread
+from faafo_lab.widgets import actions
+from faafo_lab.widgets.moving import Moving
 from faafo_lab.widgets.panel import BANNER, FAINT, JOBS_STORED, LABEL, TEXT, Closed, Job, Panel, button, row
 
-LOOK_PAUSE_SECONDS = 1.0
+JOBS_PAUSE_SECONDS = 1.0  # between two looks at how long the jobs run already
 ORDER_LOOK_PAUSE_SECONDS = 0.25
 FRACTALS_MOST = 500  # at one press
+ASKED_PIXELS = (320, 200)  # a small fractal: some hundredths of a second of a worker's time
+WORDS_MOST = 60  # characters of what a page asks for, in an error
+
+OnServer = Callable[[Topology, str], str]
 
 
 class Dashboard(Panel):
     """See `widgets.dashboard`. `moment`: the application as last observed."""
 
     def __init__(self, topology: Topology) -> None:
+        self._stream = Stream.of(topology)  # that of an older dashboard, with its last minutes, which closes next
         super().__init__(topology.cloud.name)
         self._topology = topology
-        self._follower = Follower(topology)
-        self._picture, self._numbers = ipywidgets.HTML(), ipywidgets.HTML()
-        self._victim = ipywidgets.Dropdown(description="server", style=LABEL, layout={"width": "200px"})
-        self._count = ipywidgets.IntText(value=30, description="number", style=LABEL, layout={"width": "140px"})
-        self.moment = self._follower.look()
-        self._show()
-        buttons = row(
-            button("Add a worker", "plus", lambda: self.add("worker")),
-            button("Remove a worker", "minus", lambda: self.remove("worker"), "Drain the last worker, then delete it"),
-            button("Add an API", "plus", lambda: self.add("api")),
-            button("Remove an API", "minus", lambda: self.remove("api"), "Delete the last API server"),
+        self._faults = actions.Faults()
+        self._on_server: dict[str, Callable[[str], None]] = {
+            "remove": self.remove,
+            "delete": self.delete,
+            "kill": self.kill,
+            "freeze": self.freeze,
+            "thaw": self.thaw,
+            "drain": self.drain,
+            "undrain": self.undrain,
+        }
+        self._moving = Moving(
+            self._stream, label="The application", actions=["ask", "add", *self._on_server], act=self._asked
         )
+        self._ends += [self._thaw_all, self._moving.end, self._stream.close]
+        self._count = ipywidgets.IntText(value=30, description="number", style=LABEL, layout={"width": "140px"})
         more = row(
             button("Order fractals:", "paper-plane", lambda: self.order(self._count.value), style="primary"),
             self._count,
-            button("Delete at once:", "bolt", lambda: self.delete(str(self._victim.value or "")), style="danger"),
-            self._victim,
             self._close_button,
         )
-        self._open(ipywidgets.VBox([self._picture, self._numbers, buttons, more, self._log]))
-        self._in_background(self._follow, "dashboard")
-        self._in_background(self._measure, "CPU of the services")
+        self._open(ipywidgets.VBox([self._moving, more]))
+        self._in_background(self._follow_jobs, "dashboard")
 
-    # -- what the buttons do ---------------------------------------------------------------------------------------
+    @property
+    def moment(self) -> Moment:
+        """The application as last observed."""
+        return self._stream.moment
+
+    # -- what the menus and buttons do -----------------------------------------------------------------------------
 
     def add(self, role: str) -> None:
         """Add a server of this role ("worker" or "api"), and wait until it serves. Returns at once."""
@@ -56,43 +72,61 @@ class Dashboard(Panel):
         def work(job: Job) -> str:
             name = in_thread(self._topology).add(role)
             job.what = f"add {name}"
-            self._follower.look_closer()
+            self._stream.look_closer()
             return f"{name} serves"
 
         self._act(f"add {_a(role)}", work, in_turn=True)
 
-    def remove(self, role: str) -> None:
-        """Remove the last server of this role; a worker finishes what it works on first. Returns at once."""
+    def remove(self, name: str) -> None:
+        """Remove this server, or the last one of this role; a worker finishes what it works on first. Returns at
+        once."""
 
         def work(job: Job) -> str:
-            app = in_thread(self._topology).refresh()
-            servers = app.of_role(role)
-            if not servers:
-                raise TopologyError(f"There is no {role} server to remove.")
-            if role == "api" and len(servers) == 1:
-                raise TopologyError("The last API server stays: without it the application has no API.")
-            name = servers[-1].name
-            job.what = f"remove {name}"
-            words = app.remove([servers[-1]])[name]
-            self._follower.look_closer()
+            server, words = actions.remove(in_thread(self._topology).refresh(), name)
+            job.what = f"remove {server}"
+            self._stream.look_closer()
             return words
 
-        self._act(f"remove {_a(role)}", work, in_turn=True)
+        self._act(f"remove {_a(name)}", work, in_turn=True)
 
     def delete(self, name: str) -> None:
         """Delete this server without a drain: its in-flight tasks are lost and repeated. Returns at once."""
+        self._do(f"delete {name} the hard way", actions.delete, name)
+
+    def kill(self, name: str) -> None:
+        """Cut this server's power: it boots again. Its in-flight tasks are lost and repeated. Returns at once."""
+        self._do(f"kill {name}", actions.kill, name)
+
+    def freeze(self, name: str) -> None:
+        """Freeze this server: it does nothing until `thaw`, or until the panel is closed. Returns at once."""
+        self._do(f"freeze {name}", self._faults.freeze, name)
+
+    def thaw(self, name: str) -> None:
+        """Let a frozen server go on. Returns at once."""
+        self._do(f"thaw {name}", self._faults.thaw, name)
+
+    def drain(self, name: str) -> None:
+        """Let this worker finish what it works on and take no new tasks, or an API behind the load balancer get no new
+        requests. Returns at once."""
+        self._do(f"drain {name}", actions.drain, name)
+
+    def undrain(self, name: str) -> None:
+        """End a drain. Returns at once."""
+        self._do(f"end the drain of {name}", actions.undrain, name)
+
+    def ask(self) -> None:
+        """Order one small fractal, as "you". Returns at once."""
 
         def work(job: Job) -> str:
-            if not name:
-                raise TopologyError("There is no server to delete.")
-            app = in_thread(self._topology).refresh()
-            if name not in app.servers:
-                raise TopologyError(f"Server {name} no longer exists.")
-            app.cloud.delete_servers([app.servers[name]])
-            self._follower.look_closer()
-            return "deleted; its in-flight tasks return to the queue"
+            width, height = ASKED_PIXELS
+            answer = self._stream.ask(next(load.new_tasks(width=width, height=height)))
+            if answer.status is None:
+                raise TopologyError(f"no answer ({answer.error}).")
+            if answer.status >= 400:
+                raise TopologyError(f"{answer.server} refuses it ({answer.status}).")
+            return f"{answer.server} accepts it"
 
-        self._act(f"delete {name} the hard way", work)
+        self._act("ask for a fractal", work)
 
     def order(self, number: int) -> None:
         """Order so many new fractals, 1 to FRACTALS_MOST, from the APIs in turn. Returns at once."""
@@ -114,72 +148,59 @@ class Dashboard(Panel):
 
         self._act(f"order {number} fractal{'s' * (number != 1)}", work)
 
+    def _do(self, what: str, on_server: OnServer, name: str) -> None:
+        """Do this to this server in the background."""
+
+        def work(job: Job) -> str:
+            try:
+                return on_server(in_thread(self._topology).refresh(), name)
+            finally:
+                self._stream.look_closer()
+
+        self._act(what, work)
+
+    def _asked(self, message: Mapping[str, Any]) -> None:
+        """A page's menu asks for something. Whatever it is, the answer is in the log."""
+        what, role, server = (str(message.get(key) or "") for key in ("what", "role", "server"))
+        if what == "ask":
+            self.ask()
+        elif what == "add":
+            self.add(role[:WORDS_MOST])
+        elif what in self._on_server:
+            self._on_server[what](server[:WORDS_MOST])
+        else:
+            self._act(what[:WORDS_MOST] or "nothing", _refuse)
+
     # -- what it shows ---------------------------------------------------------------------------------------------
 
-    def _follow(self) -> None:
-        """Look about once a second until the panel is closed."""
-        try:
-            while not self._stop.wait(LOOK_PAUSE_SECONDS):
-                self.moment = self._follower.look()
-                self._show()
-                if any(job.running for job in tuple(self.jobs)):
-                    self._show_jobs()
-        finally:
-            self._follower.close()
+    def _thaw_all(self) -> None:
+        for problem in self._faults.undo():
+            self.jobs.append(Job.over("✘", "thaw", problem))
+        self._show_jobs()
 
-    def _measure(self) -> None:
-        """Read the CPU use of the servers that don't report theirs, until the panel is closed."""
-        progress.listener.set(self._heed_close)
-        meter = Meter(self._topology)
-        while not self.closed:
-            self._follower.measured = meter.read(list(self._follower.topology.servers.values()))
-            self._stop.wait(METER_PAUSE_SECONDS)
+    def _follow_jobs(self) -> None:
+        """Say how long the jobs take, until the panel is closed."""
+        while not self._stop.wait(JOBS_PAUSE_SECONDS):
+            if any(job.running for job in tuple(self.jobs)):
+                self._show_jobs()
 
-    def _heed_close(self, _: str) -> None:
-        if self.closed:
-            raise Closed
-
-    def _show(self) -> None:
-        self._picture.value = self._picture_html(picture.topology(self.moment))
-        self._numbers.value = self._numbers_html(picture.throughput(self.moment))
-        several = [role.name for role in ROLES.values() if role.numbered]
-        names = tuple(machine.name for machine in self.moment.of_role(*several))
-        if names != tuple(self._victim.options):
-            chosen = self._victim.value
-            self._victim.options = names
-            self._victim.value = chosen if chosen in names else next(reversed(names), None)
-
-    def _picture_html(self, drawn: str) -> str:
-        banner = ""
-        if self.moment.problem:
-            banner = f'<div role="status" style="{TEXT};{BANNER}">{html.escape(self.moment.problem)}</div>'
-        return f'<div style="overflow-x:auto">{banner}{drawn}</div>'
-
-    def _numbers_html(self, drawn: str) -> str:
-        moment = self.moment
-        numbers = [
-            ("waiting", moment.waiting),
-            ("in work", moment.working),
-            ("done", moment.done),
-            ("fractals/s", None if moment.rate is None else f"{moment.rate:.1f}"),
-        ]
-        tiles = "".join(
-            f'<div style="min-width:70px"><div style="font-size:24px;line-height:1.2">'
-            f'{"–" if number is None else number}</div><div style="{FAINT}">{name}</div></div>'
-            for name, number in numbers
-        )
-        return (
-            f'<div style="{TEXT};display:flex;flex-wrap:wrap;gap:8px 20px;align-items:center">'
-            f"{tiles}<div>{drawn}</div></div>"
-        )
+    def _show_jobs(self) -> None:
+        with self._drawing:  # or an older list could replace a newer one
+            self._moving.jobs = [str(job) for job in tuple(self.jobs)[::-1]]
 
     def html(self) -> str:
         """The picture, the numbers and the last jobs, as they are now, for any page."""
-        at = time.strftime("%H:%M:%S", time.localtime(self.moment.at))
-        words = f'<p style="{TEXT};{FAINT}">At {at}: {html.escape(str(self.moment))}</p>'
-        drawn, line = (picture.image(draw(self.moment)) for draw in (picture.topology, picture.throughput))
+        moment = self.moment
+        banner = ""
+        if moment.problem:
+            banner = f'<div role="status" style="{TEXT};{BANNER}">{html.escape(moment.problem)}</div>'
+        known = self._stream.now()
+        drawn = still.image(still.picture(scene_at(known, math.inf), tasks_at(known, math.inf)))
+        line = still.image(still.throughput(moment.rates))
+        at = time.strftime("%H:%M:%S", time.localtime(moment.at))
+        words = f'<p style="{TEXT};{FAINT}">At {at}: {html.escape(str(moment))}</p>'
         jobs = self._jobs_html(JOBS_STORED)
-        return f"<div>{self._picture_html(drawn)}{self._numbers_html(line)}{jobs}{words}</div>"
+        return f'<div><div style="overflow-x:auto">{banner}{drawn}</div>{line}{jobs}{words}</div>'
 
     def __str__(self) -> str:
         lines = [f"Dashboard: {self.moment}"]
@@ -189,5 +210,10 @@ class Dashboard(Panel):
         return "\n".join([*lines, *(f"  {job}" for job in tuple(self.jobs))])
 
 
-def _a(role: str) -> str:
-    return "an API" if role == "api" else f"a {role}"
+def _a(name: str) -> str:
+    """A role with its article; a server's name as it is."""
+    return {"api": "an API", "worker": "a worker"}.get(name, name)
+
+
+def _refuse(job: Job) -> str:
+    raise TopologyError("This is nothing that the dashboard can do.")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import ipywidgets
 
+from faafo_lab.living.still import BLUE
 from faafo_lab.load import HEIGHT_PIXELS, WIDTH_PIXELS, Load, LoadError, workers_of
 from faafo_lab.load.rows import Rows, human
 from faafo_lab.load.runner import Run
 from faafo_lab.tables import scrolling
 from faafo_lab.topology import Topology, TopologyError, in_thread
-from faafo_lab.widgets import picture
 from faafo_lab.widgets.panel import FAINT, LABEL, TEXT, Closed, Job, Panel, button, row
 
 LOOK_PAUSE_SECONDS = 0.5
@@ -52,7 +52,7 @@ class LoadPanel(Panel):
         self._start_button = button("Start", "play", self.start, style="primary")
         self._stop_button = button("Stop", "stop", self.stop)
         self._stop_button.disabled = True
-        self._bar = ipywidgets.IntProgress(value=0, max=1, layout={"width": "200px"}, style={"bar_color": picture.BLUE})
+        self._bar = ipywidgets.IntProgress(value=0, max=1, layout={"width": "200px"}, style={"bar_color": BLUE})
         self._results = ipywidgets.HTML()
         self._loop.observe(lambda _: self._suit_loop(), "value")
         self._suit_loop()

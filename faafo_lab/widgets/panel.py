@@ -61,6 +61,13 @@ class Job:
         """Whether it still runs."""
         return self._took is None
 
+    @classmethod
+    def over(cls, mark: str, what: str, outcome: str) -> Job:
+        """One that has ended already."""
+        job = cls(what)
+        job.end(mark, outcome)
+        return job
+
     def end(self, mark: str, outcome: str) -> None:
         """It ended: "✔" or "✘", and in one sentence how."""
         self.mark, self.seen = mark, outcome
@@ -84,6 +91,7 @@ class Panel(ABC):
         self._stop = threading.Event()
         self._threads: set[threading.Thread] = set()
         self._line: deque[Job] = deque()  # those that build and remove servers, in the order of the clicks
+        self._ends: list[Callable[[], object]] = []  # what else ends with it, when its threads have ended
         self._drawing = threading.Lock()
         scrolls = {"max_height": LOG_HEIGHT, "overflow": "auto"}
         self._log = ipywidgets.HTML(layout=scrolls, tabbable=True)  # so that it scrolls without a mouse, too
@@ -146,6 +154,8 @@ class Panel(ABC):
             if thread is not threading.current_thread():
                 thread.join(max(0.0, end - time.monotonic()))
         if self.view is not None:
+            for also in self._ends:
+                also()
             for widget in controls(self.view):
                 widget.disabled = True
             self._close_button.description = "Closed"
