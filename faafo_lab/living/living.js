@@ -1780,7 +1780,8 @@ class Pane {
       const ago = (span * step) / LINE_STEPS;
       rates.push([ago, this.story.rate(t - ago)]);
     }
-    const top = nice(Math.max(1, ...rates.map(([, rate]) => rate ?? 0)));
+    this.top = nice(Math.max(1, ...rates.map(([, rate]) => rate ?? 0)));
+    const top = Math.max(...this.owner.panes.map(pane => pane.top ?? 1)); // side by side, one scale
     const left = 26, right = 292, upper = 8, lower = 48;
     const x = ago => right - ((right - left) * ago) / span;
     const y = rate => lower - ((lower - upper) * rate) / top;
@@ -2600,7 +2601,7 @@ class Living {
  *
  * A recording plays as soon as it is in sight. `player.state()`: `t`, `start` and `end` in seconds from the recordings'
  * start; `dots` and `flows`: what moves, one by one and as part of flows; `frames` drawn so far; `late` events; and the
- * first pane's `scene`. Live: `begin(events, now)` and then `feed(0, events, now)`, with the time of the kernel's clock.
+ * first pane's `scene`. Live: `begin(events, now)`, then `feed(0, events, now)`, with the time of the kernel's clock.
  */
 export function mount(element, options = {}) {
   const living = new Living(element, options);
