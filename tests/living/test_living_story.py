@@ -267,6 +267,15 @@ def test_tasks_of_which_nothing_was_heard_are_counted(living: Page) -> None:
     assert found["counts"] == {"waiting": 5, "working": 1, "done": 9, "failed": 0}
 
 
+def test_a_count_that_is_a_little_old_invents_no_tasks(living: Page) -> None:
+    """After a gap it may: what was not told then is known by its number alone."""
+    counted = {"k": "scene", "t": AT + 5.5, "patch": {"counts": {"waiting": 3}}}
+    events = [scene(counts={"waiting": 0, "working": 0, "done": 0, "failed": 0}), *LIFE[1:5], counted]
+    assert look(living, events, 6.0)["unseen"] == 0
+    gap = {"k": "gap", "t": AT + 5.4, "from": AT + 5.2, "text": "no API answered"}
+    assert look(living, [*events, gap], 6.0)["unseen"] == 3
+
+
 @pytest.mark.parametrize("speed", [0.1, 1, 5])
 def test_seeking_shows_what_watching_shows(living: Page, speed: float) -> None:
     """Forwards in small steps, and straight to a time from anywhere: the same, of a story with many events."""
