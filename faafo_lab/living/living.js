@@ -1773,14 +1773,15 @@ class Pane {
   _line(t, now) {
     const {player} = this.owner;
     const span = player.live ? LINE_SECONDS : Math.min(LINE_SECONDS, 10 * Math.ceil(Math.max(1, player.end) / 10));
-    const long = span === 60 ? "minute" : `${span} s`;
+    const long = span === LINE_SECONDS ? "minute" : `${span} s`;
     this.lineAt = Math.floor(2 * t);
     const rates = [];
     for (let step = LINE_STEPS; step >= 0; step -= 1) {
       const ago = (span * step) / LINE_STEPS;
       rates.push([ago, this.story.rate(t - ago)]);
     }
-    const top = nice(Math.max(1, ...rates.map(([, rate]) => rate ?? 0)));
+    this.top = nice(Math.max(1, ...rates.map(([, rate]) => rate ?? 0)));
+    const top = Math.max(...this.owner.panes.map(pane => pane.top ?? 1)); // side by side, one scale
     const left = 26, right = 292, upper = 8, lower = 48;
     const x = ago => right - ((right - left) * ago) / span;
     const y = rate => lower - ((lower - upper) * rate) / top;
@@ -1791,7 +1792,8 @@ class Pane {
       text.textContent = String(each);
       parts.push(text);
     }
-    for (const [ago, anchor, words] of [[span, "start", `${span === 60 ? "1 min" : long} ago`], [0, "end", "fractals/s, now"]]) {
+    const began = `${span === LINE_SECONDS ? "1 min" : long} ago`;
+    for (const [ago, anchor, words] of [[span, "start", began], [0, "end", "fractals/s, now"]]) {
       const text = draw("text", {x: x(ago), y: 61, "text-anchor": anchor});
       text.textContent = words;
       parts.push(text);
@@ -2597,8 +2599,9 @@ class Living {
 /**
  * Show panes in an element: see the top of this file. `act` is told what the reader wants to do.
  *
- * `player.state()`: `t`, `start` and `end` in seconds from the recordings' start; `dots` and `flows`: what moves, one
- * by one and as part of flows; `frames` drawn so far; `late` events; the first pane's `scene`.
+ * A recording plays as soon as it is in sight. `player.state()`: `t`, `start` and `end` in seconds from the recordings'
+ * start; `dots` and `flows`: what moves, one by one and as part of flows; `frames` drawn so far; `late` events; and the
+ * first pane's `scene`. Live: `begin(events, now)`, then `feed(0, events, now)`, with the time of the kernel's clock.
  */
 export function mount(element, options = {}) {
   const living = new Living(element, options);
