@@ -946,7 +946,7 @@ function outline(shape) {
   } else path.rect(-4.5, -4.5, 9, 9);
   if (shape === "crossed") cross(3);
   if (shape === "slashed") polygon([-4, 4], [4, -4]);
-  if (shape === "hollow") polygon([3, 0], [-3, 0], [-0.5, -2.5], [-3, 0], [-0.5, 2.5], [-3, 0]);
+  if (shape === "hollow") polygon([1.5, -2.5], [-1.5, 0], [1.5, 2.5], [-1.5, 0]);
   return path;
 }
 
