@@ -968,18 +968,20 @@ class Painter {
     this.sprites = sprites(colours, this.ratio);
   }
 
-  /** Draw the state; returns {dots, flows}. `calm`: nothing that moves, numbers instead. */
-  draw(state, plan, t, calm) {
+  /** Draw the state; returns what moves. `calm`: nothing does, there are numbers instead. `wanted`: this order is
+   * marked. */
+  draw(state, plan, t, calm, wanted) {
     const context = this.context;
     context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     context.clearRect(0, 0, this.width, this.height);
     this.marked = 0;
     const found = moving(state, t);
     if (!calm) this._bands(state, plan, t);
-    this._orders(state, plan, t);
+    this._orders(state, plan, t, calm);
     this._asked(state, plan, t);
     if (!calm) this._dots(state, plan, t);
     this._rates(plan, found, calm);
+    if (wanted) this._highlight(wanted);
     if (state.gap && t <= state.gap.t) this._gap();
     return found;
   }
@@ -1131,7 +1133,7 @@ class Painter {
   }
 
   /** Orders that are somewhere: in the database, in the queue, at workers with their leases, dead letters. */
-  _orders(state, plan, t) {
+  _orders(state, plan, t, calm) {
     let database = 0, queue = 0, dead = 0;
     this.slots.clear();
     const stack = plan.parts.queue ? plan.rectangle(plan.parts.queue) : null;
@@ -1144,7 +1146,7 @@ class Painter {
     const depth = known + state.unseen;
     const scale = depth > BLOCKS_MOST ? nice(depth / BLOCKS_MOST) : 1;
     for (const order of state.orders.values()) {
-      if (order.free > t) continue;
+      if (order.free > t && !calm) continue; // its dot is on the way
       if (order.where === "database") {
         if (store) this._block(store, database, order, 25, 1);
         database += 1;
@@ -1235,7 +1237,7 @@ class Painter {
     context.fill();
     context.stroke();
     this._mark(atX, atY, order);
-    if (number) return;
+    if (number || box.small) return;
     const words = left > 0 ? `lease ${Math.ceil(left * (state.scene.leases?.seconds ?? 8))} s` : "lease over";
     this._text(words, x + 13, atY, {size: 10, faint: left > 0, bold: left <= 0});
   }
@@ -1277,7 +1279,7 @@ class Painter {
   _gap() {
     const context = this.context;
     context.save();
-    context.globalAlpha = 0.35;
+    context.globalAlpha = 0.2;
     context.strokeStyle = this.colours.faint;
     context.lineWidth = 2;
     context.beginPath();
@@ -1287,6 +1289,28 @@ class Painter {
     }
     context.stroke();
     context.restore();
+  }
+
+  /** Where an order was drawn: [x, y], or nothing. */
+  placeOf(uuid) {
+    for (let at = 0; at < this.marked; at += 1) {
+      const [x, y, what] = this.marks[at];
+      if (what.uuid === uuid) return [x, y];
+    }
+    return [];
+  }
+
+  _highlight(uuid) {
+    const context = this.context;
+    context.strokeStyle = this.colours.ink;
+    context.lineWidth = 2.5;
+    for (let at = 0; at < this.marked; at += 1) {
+      const [x, y, what] = this.marks[at];
+      if (what.uuid !== uuid) continue;
+      context.beginPath();
+      context.arc(x, y, 12.5, 0, 7);
+      context.stroke();
+    }
   }
 
   /** What is drawn nearest to this place: an order or an event; or null. */
@@ -1396,8 +1420,12 @@ class Pane {
     this.summary = make("summary", {}, "Orders in flight: 0");
     this.orders = make("div", {
       class: "living-orders", role: "listbox", tabindex: "0", "aria-label": "Orders in flight", hidden: true,
-      onkeydown: event => this._ordersKey(event), onfocus: () => this._choose(this.chosen ?? 0),
-      onblur: () => this._show(null),
+      onkeydown: event => this._ordersKey(event), 
+      onfocus: () => this._choose([...this.orders.children].findIndex(each => each.dataset.uuid === this.chosen)),
+      onblur: () => {
+        this._show(null);
+        this.owner.repaint();
+      },
     });
     this.orders.addEventListener("click", event => {
       const at = [...this.orders.children].indexOf(event.target.closest("[role=option]"));
@@ -1660,7 +1688,7 @@ class Pane {
   }
 
   _numbers(state, t) {
-    const known = state.scene.counts || state.orders.size;
+    const known = (state.scene.counts || state.orders.size) && !(state.gap && t <= state.gap.t);
     for (const name of ["waiting", "working", "done", "failed"]) {
       write(this.tiles[name], known ? String(state.counts[name]) : "–");
     }
@@ -1719,7 +1747,7 @@ class Pane {
     const {dots, flows, ways} = this.found;
     const said = [];
     if (this.owner.calm) {
-      const each = Object.entries(ways).filter(([, way]) => way.rate).map(([name, way]) => `${way.rate} ${WAYS[name]}`);
+      const each = Object.keys(WAYS).filter(name => ways[name]?.rate).map(name => `${WAYS[name]}: ${ways[name].rate}`);
       said.push(`Within the last second: ${each.join(", ") || "nothing"}`);
     } else if (flows) said.push(`${dots + flows} are on their way: ${dots} as dots, ${flows} in flows`);
     if (this.story.late) said.push(`${this.story.late} arrived too late to be drawn in their place`);
@@ -1740,7 +1768,9 @@ class Pane {
     const what = this.painter.near(x, y);
     const server = event.target.closest?.(".living-server");
     const name = server && [...this.servers].find(([, parts]) => parts.element === server)?.[0];
+    const before = this.hovered?.what;
     this._show(what ? {what} : name ? {server: name} : null, x, y);
+    if (before !== (what ?? undefined)) this.owner.repaint();
   }
 
   /** Show the card of {what: order or event}, {uuid} or {server}; null: none. */
@@ -1754,6 +1784,7 @@ class Pane {
       const place = box ? this.plan.rectangle(box) : {x: 8, y: 0, width: 0, height: 8};
       [x, y] = [place.x, place.y + place.height - 8];
     }
+    this.card.style.left = "0";
     const wide = this.card.offsetWidth, high = this.card.offsetHeight;
     const left = Math.max(2, Math.min(this.fitted - wide - 2, x + 14));
     const under = y + 16;
@@ -1817,7 +1848,7 @@ class Pane {
     this.listedAt = now;
     t ??= this.owner.timeOf(this);
     state ??= this.story.at(t);
-    const orders = [...state.orders.values()].filter(order => order.where !== "dead").slice(-ORDERS_LISTED).reverse();
+    const orders = [...state.orders.values()].filter(order => order.where !== "dead").slice(-ORDERS_LISTED);
     const list = this.orders;
     this.orders.hidden = !orders.length;
     while (list.children.length > orders.length) list.lastElementChild.remove();
@@ -1829,35 +1860,40 @@ class Pane {
       option.dataset.uuid = order.uuid;
       const where = `${PLACE_WORDS[order.where] ?? ""}${order.where === "worker" ? order.worker : ""}`;
       write(option, `${short(order.uuid)} · ${where} · ${seconds(t - order.since)}`);
+      const chosen = order.uuid === this.chosen;
+      option.setAttribute("aria-selected", String(chosen));
+      if (chosen) list.setAttribute("aria-activedescendant", option.id);
     });
+    if (!orders.some(order => order.uuid === this.chosen)) list.removeAttribute("aria-activedescendant");
   }
 
   _ordersKey(event) {
-    const count = this.orders.children.length;
-    const to = {ArrowDown: (this.chosen ?? -1) + 1, ArrowUp: (this.chosen ?? 1) - 1, Home: 0, End: count - 1}[event.key];
-    if (event.key === "Escape") this._show(null);
-    if (to === undefined || !count) return;
+    const options = [...this.orders.children];
+    const at = options.findIndex(option => option.dataset.uuid === this.chosen), last = options.length - 1;
+    const to = {ArrowDown: at + 1, ArrowUp: at < 0 ? last : at - 1, Home: 0, End: last}[event.key];
+    if (to === undefined || last < 0) return;
     event.preventDefault();
-    event.stopPropagation();
-    this._choose(Math.max(0, Math.min(count - 1, to)));
+    this._choose(Math.max(0, Math.min(last, to)));
   }
 
+  /** The order at this place of the list: it is marked in the picture, and its card is shown. */
   _choose(at) {
-    const option = this.orders.children[at];
+    const option = this.orders.children[Math.max(0, at)];
     if (!option) return;
-    this.chosen = at;
-    [...this.orders.children].forEach(each => each.setAttribute("aria-selected", String(each === option)));
-    this.orders.setAttribute("aria-activedescendant", option.id);
+    this.chosen = option.dataset.uuid;
     this.orders.setAttribute("aria-describedby", this.card.id);
+    this._list(true);
     option.scrollIntoView({block: "nearest"});
-    this._show({uuid: option.dataset.uuid});
+    this._show({uuid: this.chosen}, ...this.painter.placeOf(this.chosen));
+    this.owner.repaint();
   }
 
   /** Draw the story's time `t`. `slowly`: words and numbers, too. */
   show(t, slowly) {
     const state = this.story.at(t);
     this.fit(state.scene);
-    this.found = this.painter.draw(state, this.plan, t, this.owner.calm);
+    const wanted = this.hovered?.uuid ?? this.hovered?.what?.uuid;
+    this.found = this.painter.draw(state, this.plan, t, this.owner.calm, wanted);
     if (slowly) this.stand(state, t);
     this.shownAt = Math.max(this.shownAt, t);
     return state;
@@ -2144,7 +2180,12 @@ class Living {
       seen.observe(this.root);
       this.unlisten.push(() => seen.disconnect());
     }
-    const sized = new ResizeObserver(() => this.redraw());
+    let width = this.root.clientWidth;
+    const sized = new ResizeObserver(() => {
+      if (this.root.clientWidth === width) return; // the height is ours
+      width = this.root.clientWidth;
+      this.redraw();
+    });
     sized.observe(this.root);
     this.unlisten.push(() => sized.disconnect());
   }
@@ -2233,6 +2274,11 @@ class Living {
     this.colours = colours;
     this._paintLegend();
     for (const pane of this.panes) pane.signature = "";
+  }
+
+  /** Draw once where nothing plays. */
+  repaint() {
+    if (!this.running()) this._draw(performance.now(), false);
   }
 
   /** Draw once, with all words and numbers. */

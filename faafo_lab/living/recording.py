@@ -13,6 +13,7 @@ Its errors:
 
     Exception
     └── RecordingError       a recording can't be made, read or cut as requested
+        ├── TooLong          it does not fit into one page (`page`)
         ├── NoRecording      the file is no recording
         └── NotWritten       the file can't be written
 """
@@ -125,17 +126,15 @@ class Recording:
             words.append(f"{len(requests)} requests ({told})")
         if tasks:
             shown = [f"{tasks[what]} {what}" for what in ("accepted", "done", "lost", "failed", "late") if tasks[what]]
-            words.append(f"tasks: {', '.join(shown) or 'none of them done'}")
-        notes = [f"{event['t'] - self.start:.1f} s {event['text']}" for event in self.events if event["k"] == "note"]
-        if notes:
-            words.append(f"notes: {'; '.join(notes)}")
+            words.append(f"Tasks: {', '.join(shown) or 'none of them done'}")
+        words += [f"{event['t'] - self.start:.1f} s: {event['text']}" for event in self.events if event["k"] == "note"]
         gaps = [event for event in self.events if event["k"] == "gap"]
         words += [f"{gap['t'] - gap['from']:.1f} s unseen ({gap['text']})" for gap in gaps]
         if clock := self.clock:
-            ahead = f"{1000 * clock['ahead']:.1f} ms ± {1000 * clock['within']:.1f} ms"
-            words.append(f"the application's clock was {ahead} ahead, and its times are corrected by that")
+            ahead = f"{1000 * clock['ahead']:.1f} ± {1000 * clock['within']:.1f} ms"
+            words.append(f"The application's clock is {ahead} ahead; its times are corrected by that")
         if not self.whole:
-            words.append("it broke off before its end")
+            words.append("It broke off before its end")
         return ". ".join(words) + "."
 
     def __repr__(self) -> str:
