@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from faafo_lab.living import page
-from faafo_lab.workbook import BUILD
+from faafo_lab.workbook import BUILD, PAGES
 from tests.living import synthetic
 from tests.test_browser import CHROMIUM, EFFECT_LIMIT_SECONDS, FLAGS
 
@@ -113,6 +113,13 @@ def test_a_page_plays_from_a_file_and_asks_nobody(browser: Browser, small: Path)
         assert tab.locator(".faafo-still").count() == 0
         wait_until(place, "state.t > 1.5")
         tab.screenshot(path=BUILD / "page.png")
+
+
+@pytest.mark.parametrize("path", sorted(PAGES.glob("*.html")), ids=lambda path: path.stem)
+def test_a_page_that_the_readme_links_to_plays_from_a_file(browser: Browser, path: Path) -> None:
+    with moving(browser, path) as (tab, place):
+        wait_until(place, "state.dots + state.flows > 0")
+        tab.screenshot(path=BUILD / f"docs-{path.stem}.png")
 
 
 def test_without_scripts_the_still_and_words_are_there(browser: Browser, small: Path) -> None:
