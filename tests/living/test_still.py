@@ -230,10 +230,9 @@ def test_the_still_of_a_recording_is_of_the_moment_when_most_was_under_way() -> 
 def test_pictures_are_put_together_below_each_other_each_with_its_title_and_words() -> None:
     first, second = (still.picture(scene_at(synthetic.small(), synthetic.START + at)) for at in (1.0, 20.0))
     both = still.together([("Before", first), ("A & B", second)])
-    drawn = ElementTree.fromstring(both)  # noqa: S314
+    drawn = parsed(both)
     assert [float(size) for size in drawn.attrib["viewBox"].split()[2:]] >= [
-        float(size)
-        for size in ElementTree.fromstring(first).attrib["viewBox"].split()[2:]  # noqa: S314
+        float(size) for size in parsed(first).attrib["viewBox"].split()[2:]
     ]
     texts = [text for text in drawn.itertext() if text.strip()]
     assert texts.index("Before") < texts.index("A & B")
