@@ -51,7 +51,7 @@ class Reading:
             self._begin(found)
             if self._read_on(found):
                 self.read_until = asked
-        except TopologyError:
+        except (TopologyError, LookupError, TypeError, ValueError):  # or another program answers there
             self._doubt = True
         return found
 

@@ -33,6 +33,7 @@ class Dashboard(Panel):
     """See `widgets.dashboard`. `moment`: the application as last observed."""
 
     def __init__(self, topology: Topology) -> None:
+        self._stream = Stream.of(topology)  # that of an older dashboard, with its last minutes, which closes next
         super().__init__(topology.cloud.name)
         self._topology = topology
         self._faults = actions.Faults()
@@ -45,7 +46,6 @@ class Dashboard(Panel):
             "drain": self.drain,
             "undrain": self.undrain,
         }
-        self._stream = Stream.of(topology)
         self._moving = Moving(
             self._stream, label="The application", actions=["ask", "add", *self._on_server], act=self._asked
         )

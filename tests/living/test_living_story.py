@@ -272,10 +272,10 @@ def test_seeking_shows_what_watching_shows(living: Page, speed: float) -> None:
         events.append(task(at + 2.9, ["done", "lost", "failed"][number % 3], f"app-worker-{1 + number % 2}", uuid=uuid))
     differ = living.evaluate(
         """([events, speed, from]) => {
-            const watched = new living.Story(living.TRAVEL_SECONDS * speed), jumped = new living.Story();
+            const watched = new living.Story({speed}), jumped = new living.Story();
             watched.add(events);
             jumped.add(events);
-            jumped.setTravel(living.TRAVEL_SECONDS * speed);
+            jumped.setSpeed(speed);
             const seen = new Map();
             for (let step = 0; step <= 1500; step += 1) {
                 const t = from + step / 60;
@@ -354,18 +354,93 @@ def test_a_way_becomes_a_flow_above_a_rate_and_all_are_counted(living: Page) -> 
 
 
 def test_no_more_dots_than_eyes_can_follow(living: Page) -> None:
-    """Very slow dots: their number is bounded, and the others are flows."""
-    events = [scene(), *(request(n / 20, n / 20, n) for n in range(800))]
-    found = living.evaluate(
+    """Their number is bounded, whatever the ways; the others are flows, and counted."""
+    events = [scene(), *(request(n / 30, n / 30 + 0.1, n) for n in range(150))]
+    script = """([events, t, dots]) => {
+        const story = new living.Story({dots});
+        story.add(events);
+        return living.moving(story.at(t), t);
+    }"""
+    most, few = (living.evaluate(script, [events, AT + 4.0, dots]) for dots in (500, 10))
+    assert most["flows"] == 0
+    assert few["dots"] <= 10 < most["dots"] == few["dots"] + few["flows"]
+
+
+def test_slow_motion_shows_a_flows_dots(living: Page) -> None:
+    events = [scene(), *(request(n / 200, n / 200 + 0.1, n) for n in range(800))]
+    script = """([events, t, speed]) => {
+        const story = new living.Story({speed});
+        story.add(events);
+        return living.moving(story.at(t), t);
+    }"""
+    quick, slow = (living.evaluate(script, [events, AT + 3.0, speed]) for speed in (1, 0.1))
+    assert quick["dots"] == 0 < quick["flows"]
+    assert slow["flows"] == 0 < slow["dots"]
+    assert slow["ways"]["ask"]["rate"] == quick["ways"]["ask"]["rate"] == 200
+
+
+def test_what_is_forgotten_changes_nothing_later(living: Page) -> None:
+    events = [scene(), *(request(n / 10, n / 10 + 0.2, n) for n in range(3000)), *(LIFE[2:5])]
+    before, after, items = living.evaluate(
         """([events, t]) => {
-            const story = new living.Story(30);
+            const story = new living.Story();
             story.add(events);
-            return [living.moving(story.at(t), t), living.DOTS_MOST];
+            const before = JSON.stringify(look(story, t)), items = story.items.length;
+            story.forget(t - 60);
+            story.cursor = null;
+            return [before, JSON.stringify(look(story, t)), story.items.length / items];
         }""",
-        [events, AT + 29.0],
+        [events, AT + 250.0],
     )
-    moving, most = found
-    assert (moving["dots"] == most and moving["flows"] == 2 * 580 - most) or moving["dots"] + moving["flows"] == 581
+    assert before == after
+    assert items < 0.5
+
+
+def test_everything_has_its_place_whatever_the_width(living: Page) -> None:
+    """No box covers another, and no box and no way leaves the picture."""
+    wrong = living.evaluate(
+        """() => {
+            const wrong = [];
+            const server = (role, column, offers = []) => ({role, column, offers, status: "ACTIVE"});
+            const inside = (x, y, plan) => x >= -1 && x <= plan.width + 1 && y >= -1 && y <= plan.height + 1;
+            for (const width of [320, 380, 699, 700, 800, 1000, 1400]) for (const apis of [1, 2, 5])
+            for (const workers of [0, 1, 3, 5, 9, 17]) for (const front of [false, true]) {
+                const servers = {"app-services": server("services", "Services", ["queue", "database"])};
+                for (let n = 1; n <= apis; n += 1) servers[`app-api-${n}`] = server("api", "API");
+                for (let n = 1; n <= workers; n += 1) servers[`app-worker-${n}`] = server("worker", "Workers");
+                const gates = {a: {from: "you", to: "api", port: 80}, b: {from: "api", to: "services", port: 5432},
+                    c: {from: "api", to: "services", port: 6379}, d: {from: "worker", to: "services", port: 6379},
+                    e: {from: "worker", to: "api", port: 80}};
+                const plan = living.layout({servers, gates, front: front ? {name: "app-balancer"} : null}, width);
+                const boxes = [...plan.boxes].map(([name, box]) => [name, plan.rectangle(box)]);
+                const say = (...what) => wrong.push([width, apis, workers, front, ...what]);
+                boxes.forEach(([name, a], at) => {
+                    if (!inside(a.x, a.y, plan) || !inside(a.x + a.width, a.y + a.height, plan)) say(name);
+                    if (a.width < 100) say(name, a.width);
+                    for (const [other, b] of boxes.slice(at + 1)) {
+                        const apart = a.x + a.width <= b.x || b.x + b.width <= a.x
+                            || a.y + a.height <= b.y || b.y + b.height <= a.y;
+                        if (!apart) say(name, other);
+                    }
+                });
+                const ways = [["database", "queue"], ["you", "gate a"], ["api", "you"], ["you", "api"]];
+                for (const name of Object.keys(servers)) {
+                    if (name.includes("api")) ways.push(["you", name], [name, "you"], [name, "database"]);
+                    if (name.includes("worker")) ways.push(["queue", name], [name, "results"], [name, "database"]);
+                }
+                for (const [from, to] of ways) for (const via of front ? [false, true] : [false]) {
+                    const points = plan.path(from, to, via);
+                    for (let at = 0; at < points.length; at += 2) {
+                        if (inside(points[at], points[at + 1], plan)) continue;
+                        say(from, to, points[at], points[at + 1]);
+                        break;
+                    }
+                }
+            }
+            return wrong;
+        }"""
+    )
+    assert wrong == []
 
 
 def test_a_gap_is_known_as_such(page: Page) -> None:
@@ -431,11 +506,16 @@ def test_the_kernels_clock_is_its_least_delayed_message(living: Page) -> None:
 
 
 def show(page: Page, panes: list[dict[str, Any]], **options: Any) -> None:
+    """Mount it as `shown`; a recording stands still at its start."""
     page.evaluate(
         """([panes, options]) => {
             window.acts = [];
             const act = message => acts.push(message);
             window.shown = living.mount(document.querySelector("main"), {panes, ...options, act});
+            if (!options.live) {
+                shown.player.pause();
+                shown.player.seek(0);
+            }
         }""",
         [panes, options],
     )
@@ -515,7 +595,7 @@ def test_a_server_has_a_menu_for_mouse_and_keyboard(page: Page) -> None:
     assert page.locator("[role=menuitem]").all_inner_texts() == [
         "Remove (finish its work first)",
         "Drain",
-        "Kill its processes",
+        "Cut its power: it boots again",
     ]
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Enter")
@@ -556,6 +636,27 @@ def test_live_it_is_shown_a_little_late_and_late_events_are_said(page: Page) -> 
     assert "1 arrived too late to be drawn in their place" in page.inner_text(".living-said")
 
 
+def test_a_members_health_and_weight_are_said(page: Page) -> None:
+    members = {"app-api-1": {"status": "ERROR", "weight": 1}, "app-api-2": {"status": "ONLINE", "weight": 3}}
+    front = {"name": "app-balancer", "status": "ACTIVE", "algorithm": "ROUND_ROBIN", "members": members}
+    show(page, [{"title": "", "events": [scene(front=front)]}])
+    words = [page.locator(".living-server", has_text=name).inner_text() for name in ("api-1", "api-2", "balancer")]
+    assert "serving · error" in words[0]
+    assert "serving · weight 3" in words[1]
+    assert "1 of 2 online" in words[2]
+    assert "round robin" in words[2]
+
+
+def test_no_frames_while_the_kernel_is_silent(page: Page) -> None:
+    show(page, [], live=True)
+    page.evaluate("events => shown.begin(events, 1010)", LIFE[:5])
+    page.wait_for_function("() => counted.frames === 0")
+    assert "nothing is heard of the kernel" in page.inner_text(".living-said")
+    page.evaluate("() => shown.feed(0, [], 1020)")
+    assert page.evaluate("() => counted.frames") == 1
+    page.wait_for_function("() => !document.querySelector('.living-said').textContent.includes('nothing is heard')")
+
+
 def test_closing_leaves_nothing_behind(page: Page) -> None:
     page.wait_for_function("() => true")  # the browser's driver has its own listeners from now on
     before = page.evaluate("() => ({...counted})")
@@ -578,6 +679,21 @@ def test_nothing_is_drawn_while_it_is_paused_or_out_of_sight(page: Page) -> None
     page.wait_for_function("() => counted.frames === 0")
     page.evaluate("() => { document.querySelector('main').style.marginTop = '0'; }")
     page.wait_for_function("() => counted.frames === 1")
+
+
+def test_a_recording_plays_when_it_comes_into_sight(page: Page) -> None:
+    page.evaluate(
+        """events => {
+            const main = document.querySelector("main");
+            main.style.marginTop = "5000px";
+            window.shown = living.mount(main, {panes: [{title: "", events}]});
+        }""",
+        LIFE,
+    )
+    page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert page.evaluate("() => shown.player.state().t") == 0
+    page.evaluate("() => { document.querySelector('main').style.marginTop = '0'; }")
+    page.wait_for_function("() => shown.player.state().t > 0.1")
 
 
 def test_as_a_widget_it_asks_for_events_and_cleans_up(page: Page) -> None:

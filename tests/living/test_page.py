@@ -5,7 +5,7 @@ Screenshots go to `build/`. Skipped where no Chromium is installed.
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from faafo_lab.living import page
+from faafo_lab.living.recording import Recording
 from faafo_lab.workbook import BUILD, PAGES
 from tests.living import synthetic
-from tests.test_browser import CHROMIUM, EFFECT_LIMIT_SECONDS, FLAGS
+from tests.test_browser import CHROMIUM, EFFECT_LIMIT_SECONDS, FLAGS, LOOK_SECONDS, overflow, serious
 
 pytestmark = [
     pytest.mark.long,
@@ -26,7 +27,7 @@ pytestmark = [
 ]
 
 SIZES = [(1200, 900), (800, 900), (400, 800)]
-MOVED = "place => place.shown.player.state().t > 0.5 && place.shown.player.state().frames > 10"
+MOVED = "place => place.shown && place.shown.player.state().t > 0.5 && place.shown.player.state().frames > 10"
 STATE = "place => place.shown.player.state()"
 
 
@@ -52,8 +53,12 @@ def opened(browser: Browser, path: Path, **context: Any) -> Iterator[tuple[Page,
     """A page, and what it complained about: errors in its console, and all that it asked others for."""
     complaints: list[str] = []
 
-    def heed(kind: str, text: Callable[[Any], str]) -> Callable[[Any], None]:
-        return lambda event: complaints.append(f"{kind}: {text(event)}")
+    def failed(error: Any) -> None:
+        complaints.append(f"error: {error}")
+
+    def said(message: Any) -> None:
+        if message.type == "error":
+            complaints.append(f"console: {message.text}")
 
     def requested(request: Any) -> None:
         if not request.url.startswith(("file:", "data:", "blob:")):
@@ -63,8 +68,8 @@ def opened(browser: Browser, path: Path, **context: Any) -> Iterator[tuple[Page,
         tab = made.new_page()
         tab.set_default_timeout(EFFECT_LIMIT_SECONDS * 1000)
         tab.on("request", requested)
-        tab.on("pageerror", heed("error", str))
-        tab.on("console", lambda said: complaints.append(f"console: {said.text}") if said.type == "error" else None)
+        tab.on("pageerror", failed)
+        tab.on("console", said)
         tab.goto(path.as_uri())
         yield tab, complaints
 
@@ -145,7 +150,7 @@ def test_where_the_browser_cannot_unpack_it_the_still_stays_and_says_why(browser
 def test_fragments_of_an_exported_notebook_move_and_leave_each_other_alone(browser: Browser, tmp_path: Path) -> None:
     fragments = [page.fragment([synthetic.pane(synthetic.small(), title)], title) for title in ("One", "Two")]
     path = exported(in_notebook(*fragments), tmp_path)
-    with opened(browser, path, offline=True) as (tab, complaints):
+    with opened(browser, path, offline=True, viewport={"width": 1200, "height": 2400}) as (tab, complaints):
         tab.wait_for_function(f"() => [...document.querySelectorAll('.faafo-recording')].every({MOVED})")
         one, two = tab.locator(".faafo-recording").all()
         one.evaluate("place => place.shown.player.pause()")
@@ -153,6 +158,7 @@ def test_fragments_of_an_exported_notebook_move_and_leave_each_other_alone(brows
         wait_until(two, f"state.t > {state(two)['t'] + 1}")
         assert state(one)["t"] == paused["t"]
         assert state(two)["playing"]
+        tab.screenshot(path=BUILD / "page-exported.png", full_page=True)
         ours = [said for said in complaints if said.startswith("error")]  # the template asks for fonts and formulas
         assert ours == []
 
@@ -165,3 +171,77 @@ def test_several_recordings_are_side_by_side_and_share_one_player(browser: Brows
         for title in ("Round robin", "Weights", "Sticky"):
             tab.get_by_text(title, exact=True).first.wait_for()
         tab.screenshot(path=BUILD / "page-three.png", full_page=True)
+
+
+def test_it_is_paused_stepped_and_slowed_down_by_keyboard(browser: Browser, small: Path) -> None:
+    with moving(browser, small) as (tab, place):
+        tab.keyboard.press("Tab")
+        assert tab.evaluate("() => document.activeElement.textContent") == "Pause"
+        tab.keyboard.press("Enter")
+        assert not state(place)["playing"]
+        before = state(place)["t"]
+        tab.keyboard.press(".")
+        assert before < state(place)["t"] < before + 5.0
+        steps = [state(place)["t"]]
+        for _ in range(10):
+            tab.keyboard.press(".")
+            steps.append(state(place)["t"])
+        assert steps == sorted(set(steps)), "each step goes on"
+        for _ in range(5):
+            tab.keyboard.press("-")
+        assert state(place)["speed"] == 0.1
+        tab.keyboard.press("Enter")
+        assert state(place)["playing"]
+        clock, t = tab.evaluate("() => performance.now()"), state(place)["t"]
+        wait_until(place, f"state.t > {t + 0.15}")
+        passed = (tab.evaluate("() => performance.now()") - clock) / 1000
+        assert state(place)["t"] - t < 0.2 * passed, "a tenth of the time passes"
+
+
+def test_a_cut_recording_begins_at_its_cut(browser: Browser, tmp_path: Path) -> None:
+    end = synthetic.START + synthetic.SMALL_SECONDS
+    whole = Recording(synthetic.small(), start=synthetic.START, end=end, title="A worker dies")
+    cut = whole.cut(13.0, 20.0)
+    assert min(event["t"] for event in cut.events) < cut.start, "tasks in flight are older"
+    path = tmp_path / "cut.html"
+    path.write_text(page.page([{"title": "The lease", "events": cut.events}], "The lease"), encoding="utf-8")
+    with moving(browser, path) as (_, place):
+        place.evaluate("place => { place.shown.player.pause(); place.shown.player.seek(0.05); }")
+        found = state(place)
+        assert len(found["scene"]["servers"]) == 6
+        assert found["end"] < 10.0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_it_can_be_read_by_everybody_at_every_width(browser: Browser, small: Path, scheme: str, motion: str) -> None:
+    with opened(browser, small, color_scheme=scheme, reduced_motion=motion) as (tab, complaints):
+        tab.wait_for_function("() => document.querySelector('.faafo-recording').shown")
+        place = tab.locator(".faafo-recording")
+        place.evaluate("place => { place.shown.player.pause(); place.shown.player.seek(12.7); }")
+        for width, height in SIZES:
+            tab.set_viewport_size({"width": width, "height": height})
+            tab.wait_for_timeout(LOOK_SECONDS * 1000)  # for what follows the size
+            tab.screenshot(path=BUILD / f"page-{width}-{scheme}-{motion}.png", full_page=True)
+            assert overflow(tab) == 0, f"at {width} pixels"
+            assert serious(tab) == [], f"at {width} pixels"
+        assert complaints == []
+
+
+def test_where_less_motion_is_preferred_nothing_moves_and_the_counts_go_on(browser: Browser, small: Path) -> None:
+    with opened(browser, small, reduced_motion="reduce") as (tab, _):
+        tab.wait_for_function("() => document.querySelector('.faafo-recording').shown")
+        place = tab.locator(".faafo-recording")
+        wait_until(place, "state.t > 3")
+        found = state(place)
+        assert found["dots"] == 0
+        assert found["frames"] < 20, "about one picture a second"
+
+
+def test_without_scripts_nothing_overflows_either(browser: Browser, small: Path) -> None:
+    for scheme in ("light", "dark"):
+        with opened(browser, small, java_script_enabled=False, color_scheme=scheme) as (tab, _):
+            for width, height in SIZES:
+                tab.set_viewport_size({"width": width, "height": height})
+                assert overflow(tab) == 0, f"at {width} pixels"
+            tab.screenshot(path=BUILD / f"page-still-phone-{scheme}.png", full_page=True)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from faafo_lab.living import recording as module
 from faafo_lab.living.cutting import Before
 from faafo_lab.living.events import Event, scene_at
 from faafo_lab.living.recording import FORMAT, NoRecording, NotWritten, Recording, RecordingError, load, record
@@ -220,3 +225,112 @@ def test_what_is_in_the_file_stays_until_a_recording_begins(tmp_path: Path) -> N
     with pytest.raises(AssertionError, match="it was asked for"):
         record(cast(Topology, Untouched()), path)
     assert path.read_text(encoding="utf-8") == "what was there\n"
+
+
+# -- while it is made ----------------------------------------------------------------------------------------------
+
+
+class Told:
+    """A stream that tells what it is told to."""
+
+    def __init__(self) -> None:
+        self.callbacks: list[Callable[[list[Event]], object]] = []
+        self.closed = False
+
+    def listen(self, callback: Callable[[list[Event]], object], *, recent: bool = True) -> list[Event]:
+        assert not recent
+        self.callbacks.append(callback)
+        return [event("scene", 0.0, patch=SCENE)]
+
+    def unlisten(self, callback: Callable[[list[Event]], object]) -> None:
+        self.callbacks.remove(callback)
+
+    def wait_until_complete(self, at: float, limit_seconds: float) -> bool:
+        self.tell([task(1, "accepted", "late")])
+        return True
+
+    def close(self) -> None:
+        self.closed = True
+
+    def tell(self, new: list[Event]) -> None:
+        for callback in self.callbacks:
+            callback(new)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+    """What every recording listens to."""
+    stream = Told()
+    monkeypatch.setattr(module.Stream, "of", lambda app: stream)
+    return stream
+
+
+APP = cast(Topology, None)
+
+
+def test_a_recording_waits_at_its_end_for_what_arrives_late_and_takes_nothing_more(told: Told, tmp_path: Path) -> None:
+    with record(APP, tmp_path / "wave.jsonl", title="A wave") as made:
+        told.tell([task(0.5, "accepted", "early")])
+        assert [each["k"] for each in load(tmp_path / "wave.jsonl").events] == ["scene", "task"]
+        assert made.running
+    assert not made.running
+    assert told.closed
+    assert told.callbacks == []
+    loaded = load(tmp_path / "wave.jsonl")
+    assert [each["uuid"] for each in loaded.events if each["k"] == "task"] == ["early", "late"]
+    assert loaded.whole
+    assert loaded.clock == SCENE["clock"]
+
+
+def test_what_happens_after_its_end_is_no_part_of_it(told: Told) -> None:
+    made = record(APP)
+    after = time.time() + 3600 - START
+    told.tell([task(after, "accepted", "after")])
+    made.close()
+    assert "after" not in [each["uuid"] for each in made.events if each["k"] == "task"]
+
+
+def test_a_recording_whose_end_is_interrupted_is_written(
+    told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(at: float, limit_seconds: float) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(told, "wait_until_complete", interrupt)
+    made = record(APP, tmp_path / "wave.jsonl")
+    with pytest.raises(KeyboardInterrupt):
+        made.close()
+    assert told.closed
+    assert load(tmp_path / "wave.jsonl").whole
+
+
+def test_what_a_full_disk_kept_out_of_the_file_is_in_it_at_the_end(told: Told, tmp_path: Path) -> None:
+    made = record(APP, tmp_path / "wave.jsonl")
+    with suppress(OSError), Path("/dev/full").open("w", encoding="utf-8") as full:
+        made._file = full
+        told.tell([task(0.5, "accepted", "early")])
+        told.tell([task(0.6, "queued", "early")])
+        made.close()
+    assert load(tmp_path / "wave.jsonl").events == made.events
+    assert len(made.events) == 4
+
+
+def test_a_file_that_can_not_be_written_at_the_end_is_told_and_the_recording_is_still_there(
+    told: Told, tmp_path: Path
+) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    made = record(APP, folder / "wave.jsonl")
+    shutil.rmtree(folder)
+    with pytest.raises(NotWritten, match=r"There is no folder"):
+        made.close()
+    assert told.closed
+    assert load(made.save(tmp_path / "elsewhere.jsonl")).whole
+
+
+def test_a_recording_takes_the_place_of_what_was_in_the_file(told: Told, tmp_path: Path) -> None:
+    path = tmp_path / "wave.jsonl"
+    path.write_text("what was there\n", encoding="utf-8")
+    record(APP, path).close()
+    assert "what was there" not in path.read_text(encoding="utf-8")
+    assert load(path).whole

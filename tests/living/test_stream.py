@@ -13,11 +13,12 @@ import psutil
 import pytest
 
 import faafo_lab
-from faafo_lab import chaos, load
+from faafo_lab import autoscale, chaos, load
+from faafo_lab.autoscale.samples import Decision
 from faafo_lab.cloud import notes
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.living import recording
-from faafo_lab.living.events import Event, scene_at
+from faafo_lab.living.events import Event, difference, merge, scene_at
 from faafo_lab.living.stream import THREAD_NAME, Stream
 from faafo_lab.load import wire
 from faafo_lab.topology import Topology
@@ -196,19 +197,28 @@ def test_a_worker_that_drains_is_noted_and_seen(heard: Heard, app: Topology) -> 
 
 def test_what_an_autoscaler_wants_is_part_of_the_scene(heard: Heard, app: Topology) -> None:
     assert "wanted" not in heard.scene
-    notes.want(app.cloud.name, 4)
-    wait_for("the number", lambda: heard.scene.get("wanted") == 4)
-    notes.want(app.cloud.name, None)
-    wait_for("its end", lambda: "wanted" not in heard.scene)
+    wanted = 2
+    policy = autoscale.Autoscaler(app, lambda samples: Decision(wanted, "as told"), maximum=3, every_seconds=0.5)
+    with policy:
+        wait_for("the number", lambda: heard.scene.get("wanted") == 2)
+        wanted = 3
+        wait_for("the next one", lambda: heard.scene.get("wanted") == 3)
+        wait_for("the note", lambda: heard.of("note", text="autoscaler: app-worker-3: requested"))
+        wait_for("the server", lambda: "app-worker-3" in heard.scene["servers"])
+        wanted = 2
+        wait_for("its end", lambda: "app-worker-3" not in heard.scene["servers"])
+    wait_for("the autoscaler's end", lambda: "wanted" not in heard.scene)
+    assert not heard.of("note", text="app-worker-3 was requested")  # the autoscaler has said it
 
 
-def test_while_nothing_changes_no_scene_is_told_but_what_servers_measure(heard: Heard) -> None:
-    wait_for("two looks", lambda: heard.stream.moment.at > heard.events[0]["t"] + 2)
-    for event in heard.of("scene")[1:]:
-        changed = dict(event["patch"])
-        assert set(changed) <= {"servers", "counts", "clock"}, changed
-        for server in changed.get("servers", {}).values():
-            assert set(server) <= {"cpu", "load"}
+def test_of_the_scene_only_what_has_changed_is_told(heard: Heard) -> None:
+    wait_for("some looks", lambda: heard.stream.moment.at > heard.events[0]["t"] + 3)
+    scene: dict[str, Any] = {}
+    for event in heard.of("scene"):
+        after = merge(scene, event["patch"])
+        assert event["patch"]
+        assert event["patch"] == difference(scene, after)
+        scene = after
 
 
 def test_a_recording_has_all_until_its_end_and_is_read_as_it_was(app: Topology, tmp_path: Path) -> None:
