@@ -269,6 +269,7 @@ def test_the_dashboard_adds_a_worker_and_the_throughput_rises(lab: Lab, cloud: C
     count.press("Enter")
     lab.press("Order fractals")
     wait_for("the throughput line to rise", lambda: rate(line) > 2)
+    assert in_a_row(page.locator(".living-tiles dd")), "JupyterLab lays out definition lists its own way"
     lab.picture("dashboard")
 
     choose(page, "app-worker-2", "Delete at once")
@@ -511,6 +512,12 @@ def test_an_exported_chapter_is_readable_for_everybody_and_on_a_phone(lab: Lab, 
 def server(page: Any, name: str) -> Any:
     """A server in the picture that moves: a button, which opens its menu."""
     return page.locator(".living-server", has_text=name).first
+
+
+def in_a_row(elements: Any) -> bool:
+    """Whether those of these elements that are shown are side by side."""
+    boxes = [element.bounding_box() for element in elements.all() if element.is_visible()]
+    return len(boxes) > 1 and len({box["y"] for box in boxes}) == 1
 
 
 def choose(page: Any, name: str, entry: str) -> None:

@@ -22,6 +22,7 @@ export const SPEEDS = [0.1, 0.25, 1, 2, 5];
 const TAIL_SECONDS = 1.5; // after a recording's last event, so that what moves arrives
 const RATE_SECONDS = 5; // fractals per second are counted over so much
 const LINE_SECONDS = 60; // what the line of throughput shows
+const LINE_STEPS = 60;
 const NOTE_SECONDS = 6; // a note is shown for so long
 const PRUNE_SECONDS = 0.1;
 const SNAPSHOT_ITEMS = 400;
@@ -29,7 +30,7 @@ const SLOW_MS = 120; // words and numbers are written anew no more often than th
 const FORGET_MS = 10_000;
 const CALM_MS = 1000; // and all of it, where less motion is preferred
 const BLOCKS_MOST = 40; // of the stack that is the queue; more have a scale
-const WAITING_DOTS_MOST = 6; // at one place; more are a number
+const WAITING_DOTS_MOST = 4; // at one place; more are a number
 const TASKS_MOST = 5; // at one worker; more are a number
 const ORDERS_LISTED = 50;
 const HISTORY_LINES = 14;
@@ -132,6 +133,7 @@ class State {
     this.pruned = -Infinity;
     this.counts = {waiting: 0, working: 0, done: 0, failed: 0};
     this.unseen = 0; // tasks that wait, of which no event was seen
+    this.fresh = true; // the next counts tell of those
     this.gap = null;
   }
 
@@ -293,16 +295,20 @@ export class Story {
     else if (what === "begin") this._begin(state, e);
     else if (what === "end") this._end(state, e);
     else if (what === "task") this._task(state, e);
-    else if (what === "gap") state.gap = e;
+    else if (what === "gap") {
+      state.gap = e;
+      state.fresh = true;
+    }
   }
 
   _scene(state, e) {
     state.scene = merge(state.scene, e.patch);
     if (!e.patch.counts) return;
     for (const name of Object.keys(state.counts)) state.counts[name] = state.scene.counts?.[name] ?? state.counts[name];
-    let known = 0;
-    for (const order of state.orders.values()) known += order.where === "database" || order.where === "queue";
-    state.unseen = Math.max(0, state.counts.waiting - known);
+    // A count is a little older than its time, so later it can only show that fewer are unseen; unless there was a gap.
+    const unseen = Math.max(0, state.counts.waiting - waiting(state));
+    state.unseen = state.fresh ? unseen : Math.min(state.unseen, unseen);
+    state.fresh = false;
   }
 
   /** A dot's journey. It begins when the thing happens, but not before the dot is there; one that lags is quicker. */
@@ -316,12 +322,20 @@ export class Story {
       ring = {at: 0, times: new Float64Array(FLOW_PER_SECOND).fill(-Infinity)};
       state.rings.set(hop.way, ring);
     }
-    hop.flow = start - ring.times[ring.at] < this.speed || state.dots >= this.most;
+    hop.flow = start - ring.times[ring.at] < this.speed || this._crowded(state, start);
     ring.times[ring.at] = start;
     ring.at = (ring.at + 1) % FLOW_PER_SECOND;
     if (!hop.flow) state.dots += 1;
     state.hops.push(hop);
     return hop.end;
+  }
+
+  /** Whether as many dots move then as may. (`state.dots` counts those, too, that just ended or have yet to begin.) */
+  _crowded(state, t) {
+    if (state.dots < this.most) return false;
+    let dots = 0;
+    for (const hop of state.hops) dots += !hop.flow && hop.start <= t && hop.end > t ? 1 : 0;
+    return dots >= this.most;
   }
 
   _begin(state, e) {
@@ -353,9 +367,9 @@ export class Story {
     };
     if (what === "accepted") {
       for (const each of state.asked.values()) {
-        if (each.e.uuid === uuid) order = {...order, at: each.at, free: Math.max(each.arrive, t)};
+        if (each.e.uuid === uuid) order = {...order, free: Math.max(each.arrive, t)};
       }
-      if (!order.at) order = {...order, at: this._api(uuid, t)};
+      order = {...order, at: this._api(state, uuid, t)};
       moved("database", "database", "store", "task");
     } else if (what === "queued") {
       if (!order.where || order.where === "database") moved("queue", "queue", "queue", "task");
@@ -389,9 +403,9 @@ export class Story {
     }
   }
 
-  /** The API that was asked for this order, as far as is known. */
-  _api(uuid, t) {
-    const asked = (this.lives.get(uuid) ?? []).find(({e}) => e.k === "request" && e.to && e.t <= t);
+  /** The API that was asked for this order; "api" where that is not known, as behind a load balancer. */
+  _api({scene}, uuid, t) {
+    const asked = (this.lives.get(uuid) ?? []).find(({e}) => e.k === "request" && scene.servers?.[e.to] && e.t <= t);
     return asked ? asked.e.to : "api";
   }
 
@@ -414,6 +428,13 @@ export function shutGate(scene, from, to) {
     return gate.from === from && (!role || gate.to === role) && gate.port === 80;
   });
   return gates.length && gates.every(([, gate]) => !gate.open) ? gates[0][0] : "";
+}
+
+/** How many orders wait, of those that were heard of. */
+function waiting(state) {
+  let number = 0;
+  for (const {where} of state.orders.values()) number += where === "database" || where === "queue" ? 1 : 0;
+  return number;
 }
 
 /** What moves at this time: {dots, flows, ways: {way: {dots, flows, rate}}}. `rate`: begun within the last second. */
@@ -443,6 +464,7 @@ const BOX = 94, SMALL_BOX = 62; // heights
 const DATABASE = 44, QUEUE = 104, TEXT = 78, FLOATING = 15, TASKS = 28; // of a box that has them
 const STEP_PX = 6; // of a way
 const CORNER_PX = 10;
+const BAND_MARK_PX = 15;
 const ONE_FOR_ALL = ["all-in-one", "controller"];
 
 const inOrder = (a, b) => a.localeCompare(b, "en", {numeric: true});
@@ -898,74 +920,55 @@ function moved(points, aside) {
 
 // -- drawing ----------------------------------------------------------------------------------------------------------
 
-const SPRITE = 18; // pixels
-
-/** One of the shapes, around (0, 0). */
-function trace(context, shape, colour, ink) {
-  context.lineWidth = 2;
-  context.strokeStyle = colour;
-  context.fillStyle = colour;
-  context.beginPath();
+/** The outline of a shape, around (0, 0). */
+function outline(shape) {
+  const path = new Path2D();
   const polygon = (...points) => {
-    points.forEach(([x, y], at) => (at ? context.lineTo(x, y) : context.moveTo(x, y)));
-    context.closePath();
+    for (const [x, y] of points) path.lineTo(x, y);
+    path.closePath();
   };
   const cross = size => {
-    context.moveTo(-size, -size);
-    context.lineTo(size, size);
-    context.moveTo(size, -size);
-    context.lineTo(-size, size);
+    path.moveTo(-size, -size);
+    path.lineTo(size, size);
+    path.moveTo(size, -size);
+    path.lineTo(-size, size);
   };
-  if (shape === "ring") context.arc(0, 0, 4, 0, 7), context.stroke();
-  else if (shape === "disc") context.arc(0, 0, 4.8, 0, 7), context.fill();
-  else if (shape === "triangle") polygon([0, -5.5], [5.5, 4.5], [-5.5, 4.5]), context.fill();
-  else if (shape === "diamond") polygon([0, -6], [6, 0], [0, 6], [-6, 0]), context.fill();
-  else if (shape === "cross") context.lineWidth = 3, cross(4), context.stroke();
+  if (shape === "ring") path.arc(0, 0, 4, 0, 7);
+  else if (shape === "disc") path.arc(0, 0, 4.8, 0, 7);
+  else if (shape === "triangle") polygon([0, -5.5], [5.5, 4.5], [-5.5, 4.5]);
+  else if (shape === "diamond") polygon([0, -6], [6, 0], [0, 6], [-6, 0]);
+  else if (shape === "cross") cross(4);
   else if (shape === "star") {
     polygon(...Array.from({length: 10}, (_, at) => {
       const radius = at % 2 ? 3 : 7, turn = (Math.PI * at) / 5 - Math.PI / 2;
       return [radius * Math.cos(turn), radius * Math.sin(turn)];
     }));
-    context.fill();
-  } else if (shape === "square") {
-    context.rect(-4.5, -4.5, 9, 9);
-    context.fill();
-    context.lineWidth = 1.2;
-    context.strokeStyle = ink;
-    context.stroke();
-  } else {
-    context.rect(-4.5, -4.5, 9, 9);
-    context.stroke();
-    context.beginPath();
-    context.lineWidth = 1.6;
-    if (shape === "crossed") cross(3);
-    else if (shape === "slashed") context.moveTo(-4, 4), context.lineTo(4, -4);
-    else context.moveTo(3, 0), context.lineTo(-3, 0), context.lineTo(-0.5, -2.5), context.moveTo(-3, 0),
-      context.lineTo(-0.5, 2.5);
-    context.stroke();
-  }
+  } else path.rect(-4.5, -4.5, 9, 9);
+  if (shape === "crossed") cross(3);
+  if (shape === "slashed") polygon([-4, 4], [4, -4]);
+  if (shape === "hollow") polygon([3, 0], [-3, 0], [-0.5, -2.5], [-3, 0], [-0.5, 2.5], [-3, 0]);
+  return path;
 }
 
-/** Every kind's shape as a small picture. */
-function sprites(colours, ratio) {
-  const made = {};
-  for (const [kind, {shape, colour}] of Object.entries(KINDS)) {
-    const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = SPRITE * ratio;
-    const context = canvas.getContext("2d");
-    context.scale(ratio, ratio);
-    context.translate(SPRITE / 2, SPRITE / 2);
-    context.save();
-    context.globalAlpha = 0.85; // a ground around it, so that it shows on any line
-    context.fillStyle = colours.ground;
-    context.beginPath();
-    context.arc(0, 0, 7.5, 0, 7);
-    context.fill();
-    context.restore();
-    trace(context, shape, colour, colours.ink);
-    made[kind] = canvas;
+const OUTLINES = Object.fromEntries(Object.values(KINDS).map(({shape}) => [shape, outline(shape)]));
+const FILLED = ["disc", "triangle", "diamond", "star", "square"];
+
+/** Draw one of the kinds around (0, 0). */
+function trace(context, kind, {ink, ground}) {
+  const {shape, colour} = KINDS[kind], path = OUTLINES[shape];
+  if (FILLED.includes(shape)) {
+    context.fillStyle = colour;
+    context.fill(path);
+    if (shape !== "square") return;
+    context.strokeStyle = ink;
+    context.lineWidth = 1.2;
+  } else {
+    context.fillStyle = ground;
+    if (shape !== "cross") context.fill(path);
+    context.strokeStyle = colour;
+    context.lineWidth = shape === "cross" ? 3 : shape === "ring" ? 2.2 : 1.7;
   }
-  return made;
+  context.stroke(path);
 }
 
 /** What moves and what is stacked, on a canvas. `marks`: where things were drawn, for the pointer. */
@@ -990,7 +993,6 @@ class Painter {
     this.canvas.style.width = `${width}px`;
     this.canvas.style.height = `${height}px`;
     this.colours = colours;
-    this.sprites = sprites(colours, this.ratio);
   }
 
   /** Draw the state; returns what moves. `calm`: nothing does, there are numbers instead. `wanted`: this order is
@@ -1019,8 +1021,11 @@ class Painter {
     this.marked += 1;
   }
 
-  _sprite(kind, x, y) {
-    this.context.drawImage(this.sprites[kind], x - SPRITE / 2, y - SPRITE / 2, SPRITE, SPRITE);
+  _shape(kind, x, y) {
+    const {context, ratio} = this;
+    context.setTransform(ratio, 0, 0, ratio, x * ratio, y * ratio);
+    trace(context, kind, this.colours);
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
   }
 
   _dots(state, plan, t) {
@@ -1030,11 +1035,11 @@ class Painter {
       const points = pathOf(hop, plan);
       if (!points) continue;
       const part = (t - hop.start) / (hop.end - hop.start);
-      const steps = points.length / 2 - 1, place = part * part * (3 - 2 * part) * steps;
+      const steps = points.length / 2 - 1, place = part * steps;
       const at = Math.min(steps - 1, Math.floor(place)), rest = place - at;
       const x = points[2 * at] + rest * (points[2 * at + 2] - points[2 * at]);
       const y = points[2 * at + 1] + rest * (points[2 * at + 3] - points[2 * at + 1]);
-      this._sprite(hop.kind, x, y);
+      this._shape(hop.kind, x, y);
       if (hop.e.from === "you") {
         context.lineWidth = 1.5;
         context.strokeStyle = this.colours.ink;
@@ -1061,26 +1066,31 @@ class Painter {
     if (!bands.size) return;
     context.save();
     this._outside(plan);
-    context.lineCap = "butt";
-    context.lineJoin = "round";
+    context.lineJoin = "bevel"; // the quickest to draw
     for (const [points, {count, way, kind}] of bands) {
-      const wide = Math.min(12, 2.5 + 0.55 * Math.sqrt(count) * 2);
-      const colour = way === "answer" ? KINDS[kind].colour : WAY_COLOURS[way];
+      const wide = Math.min(15, 5 + 1.1 * Math.sqrt(count));
+      context.strokeStyle = context.fillStyle = way === "answer" ? KINDS[kind].colour : WAY_COLOURS[way];
       context.beginPath();
-      for (let at = 0; at < points.length; at += 2) context.lineTo(points[at], points[at + 1]);
-      context.strokeStyle = colour;
-      context.globalAlpha = 0.28;
-      context.lineWidth = wide + 3;
+      for (let at = 0; at < points.length; at += 4) context.lineTo(points[at], points[at + 1]);
+      context.lineTo(points[points.length - 2], points[points.length - 1]);
+      context.globalAlpha = 0.3;
+      context.lineWidth = wide;
       context.stroke();
-      context.globalAlpha = 0.95;
-      context.lineWidth = Math.max(2, wide * 0.55);
-      context.setLineDash([7, 9]);
-      context.lineDashOffset = -((t * 90) % 16);
-      context.stroke();
-      context.setLineDash([]);
-      context.globalAlpha = 1;
+      context.globalAlpha = 0.9;
+      this._marksOn(points, Math.max(3, wide / 2.4), t);
     }
     context.restore();
+  }
+
+  /** Marks that go along a way, some BAND_MARK_PX apart. */
+  _marksOn(points, size, t) {
+    const each = BAND_MARK_PX / STEP_PX, last = points.length / 2 - 1;
+    for (let place = ((t * 90) / STEP_PX) % each; place < last; place += each) {
+      const at = Math.floor(place), rest = place - at;
+      const x = points[2 * at] + rest * (points[2 * at + 2] - points[2 * at]);
+      const y = points[2 * at + 1] + rest * (points[2 * at + 3] - points[2 * at + 1]);
+      this.context.fillRect(x - size / 2, y - size / 2, size, size);
+    }
   }
 
   /** Flows go through the load balancer unseen: its words can be read. */
@@ -1104,7 +1114,7 @@ class Painter {
       const x = points[at], y = points[at + 1];
       const dx = points[at + 2] - points[at - 2], dy = points[at + 3] - points[at - 1];
       const length = Math.hypot(dx, dy) || 1;
-      const aside = plan.vertical ? 30 : 15;
+      const aside = (plan.vertical ? 30 : 15) * (way === "queue" ? -1 : 1);
       this._pill(`${rate}/s`, x - (dy / length) * aside, y + (dx / length) * aside);
     }
   }
@@ -1171,18 +1181,19 @@ class Painter {
     const depth = known + state.unseen;
     const scale = depth > BLOCKS_MOST ? nice(depth / BLOCKS_MOST) : 1;
     for (const order of state.orders.values()) {
-      if (order.free > t && !calm) continue; // its dot is on the way
+      const coming = order.free > t && !calm; // its dot is on the way: here is only its place
       if (order.where === "database") {
-        if (store) this._block(store, database, order, 25, 1);
+        if (store) this._block(store, database, order, 1, coming);
         database += 1;
       } else if (order.where === "queue") {
-        if (stack && queue % scale === 0) this._block(stack, queue / scale, order, 25, 5);
+        if (stack && queue % scale === 0) this._block(stack, queue / scale, order, 5, coming);
         queue += 1;
-      } else if (order.where === "dead") dead += 1;
+      } else if (coming) continue;
+      else if (order.where === "dead") dead += 1;
       else if (order.where === "worker") this._leased(state, plan, t, order);
     }
     for (let at = queue; stack && at < queue + state.unseen; at += 1) {
-      if (at % scale === 0) this._block(stack, at / scale, null, 25, 5);
+      if (at % scale === 0) this._block(stack, at / scale, null, 5);
     }
     for (const [name, count] of this.slots) {
       const box = plan.boxes.get(name);
@@ -1204,7 +1215,7 @@ class Painter {
       }
       if (dead) {
         for (let at = 0; at < Math.min(dead, 3); at += 1) {
-          this._sprite("dead", stack.x + 12 + 5 * at, stack.y + stack.height - 11 - 2 * at);
+          this._shape("dead", stack.x + 12 + 5 * at, stack.y + stack.height - 11 - 2 * at);
         }
         const words = `${dead} dead letter${dead > 1 ? "s" : ""}`;
         this._text(words, stack.x + 24 + 5 * Math.min(dead, 3), stack.y + stack.height - 11);
@@ -1212,18 +1223,18 @@ class Painter {
     }
   }
 
-  /** The n-th of the blocks in this rectangle, rows below `top`; null: one of which nothing else is known. */
-  _block({x, y, width}, number, order, top, rows) {
+  /** The n-th of the blocks in this rectangle, below its words. No order: one of which nothing else is known. */
+  _block({x, y, width}, number, order, rows, coming) {
     const across = Math.max(1, Math.floor((width - 12) / 12));
     const row = Math.floor(number / across);
     if (row >= rows) return;
-    const left = x + 7 + 12 * (number % across), upper = y + top + 12 * row;
+    const left = x + 7 + 12 * (number % across), upper = y + 25 + 12 * row;
     const context = this.context;
     context.lineWidth = 1;
-    context.strokeStyle = this.colours.ink;
+    context.strokeStyle = coming ? this.colours.shade : this.colours.ink;
     context.beginPath();
     context.rect(left + 0.5, upper + 0.5, 9, 9);
-    if (order) {
+    if (order && !coming) {
       context.fillStyle = KINDS.task.colour;
       context.fill();
       this._mark(left + 5, upper + 5, order);
@@ -1287,17 +1298,19 @@ class Painter {
       if (arrive > t) continue;
       const points = plan.path("you", at, !!e.via);
       if (!points) continue;
-      const number = this.waiting.get(points) ?? 0;
-      this.waiting.set(points, number + 1);
-      if (number >= WAITING_DOTS_MOST) continue;
-      const [x, y] = backFrom(points, 6 + 11 * number);
-      this._sprite("asked", x, y);
+      if (!this.waiting.has(points)) this.waiting.set(points, {at, count: 0});
+      const waiting = this.waiting.get(points);
+      waiting.count += 1;
+      if (waiting.count > WAITING_DOTS_MOST) continue;
+      const [x, y] = backFrom(points, 11 * waiting.count - 5);
+      this._shape("asked", x, y);
       this._mark(x, y, e);
     }
-    for (const [points, count] of this.waiting) {
+    for (const [points, {at, count}] of this.waiting) {
       if (count <= WAITING_DOTS_MOST) continue;
-      const [x, y] = backFrom(points, 6 + 11 * WAITING_DOTS_MOST);
-      this._pill(`${count} wait`, x, y + 14);
+      const box = plan.boxes.get(at) && plan.rectangle(plan.boxes.get(at));
+      const [x, y] = box ? [box.x + box.width - 30, box.y + 13] : backFrom(points, 6 + 11 * WAITING_DOTS_MOST);
+      this._pill(`${count} wait`, x, box ? y : y + 14);
     }
   }
 
@@ -1425,6 +1438,8 @@ class Pane {
     this.story.start = Math.max(this.story.start, this.begins); // before, too little is known for a rate
     this.found = {dots: 0, flows: 0, ways: {}};
     this.servers = new Map(); // name → its element's parts
+    this.resized = true;
+    this.visible = false;
     this.signature = "";
     this.tallest = 0;
     this.shownAt = -Infinity;
@@ -1479,10 +1494,11 @@ class Pane {
 
   // Standing things
 
-  /** Fit the picture to its width and to what there is, where either has changed. `look`: at the width, too. */
-  fit(scene, look) {
-    if (scene === this.sceneFitted && !look) return;
+  /** Fit the picture to its width and to what there is, where either has changed. */
+  fit(scene) {
+    if (scene === this.sceneFitted && !this.resized) return;
     this.sceneFitted = scene;
+    this.resized = false;
     const width = Math.max(280, Math.floor(this.stage.clientWidth));
     const servers = Object.entries(scene.servers ?? {});
     const signature = JSON.stringify([
@@ -1499,6 +1515,12 @@ class Pane {
     this._ways(width);
     this._placeBoxes(scene);
     this.sceneShown = null;
+  }
+
+  /** Lay all out anew with the next picture. */
+  renew() {
+    this.signature = "";
+    this.resized = true;
   }
 
   _ways(width) {
@@ -1734,7 +1756,8 @@ class Pane {
   _numbers(state, t) {
     const known = (state.scene.counts || state.orders.size) && !(state.gap && t <= state.gap.t);
     for (const name of ["waiting", "working", "done", "failed"]) {
-      write(this.tiles[name], known ? String(state.counts[name]) : "–");
+      const number = name === "waiting" ? waiting(state) + state.unseen : state.counts[name];
+      write(this.tiles[name], known ? String(number) : "–");
     }
     this.tiles.failed.parentElement.hidden = !state.counts.failed;
     const rate = this.story.rate(t);
@@ -1746,14 +1769,20 @@ class Pane {
     if (Math.floor(2 * t) !== this.lineAt) this._line(t, rate);
   }
 
-  /** Throughput over the last minute. */
+  /** Throughput over the last minute, or as long as the recording is where that is less. */
   _line(t, now) {
+    const {player} = this.owner;
+    const span = player.live ? LINE_SECONDS : Math.min(LINE_SECONDS, 10 * Math.ceil(Math.max(1, player.end) / 10));
+    const long = span === LINE_SECONDS ? "minute" : `${span} s`;
     this.lineAt = Math.floor(2 * t);
     const rates = [];
-    for (let ago = LINE_SECONDS; ago >= 0; ago -= 1) rates.push([ago, this.story.rate(t - ago)]);
+    for (let step = LINE_STEPS; step >= 0; step -= 1) {
+      const ago = (span * step) / LINE_STEPS;
+      rates.push([ago, this.story.rate(t - ago)]);
+    }
     const top = nice(Math.max(1, ...rates.map(([, rate]) => rate ?? 0)));
     const left = 26, right = 292, upper = 8, lower = 48;
-    const x = ago => right - ((right - left) * ago) / LINE_SECONDS;
+    const x = ago => right - ((right - left) * ago) / span;
     const y = rate => lower - ((lower - upper) * rate) / top;
     const parts = [];
     for (const each of [0, top]) {
@@ -1762,7 +1791,8 @@ class Pane {
       text.textContent = String(each);
       parts.push(text);
     }
-    for (const [ago, anchor, words] of [[LINE_SECONDS, "start", "1 min ago"], [0, "end", "fractals/s, now"]]) {
+    const began = `${span === LINE_SECONDS ? "1 min" : long} ago`;
+    for (const [ago, anchor, words] of [[span, "start", began], [0, "end", "fractals/s, now"]]) {
       const text = draw("text", {x: x(ago), y: 61, "text-anchor": anchor});
       text.textContent = words;
       parts.push(text);
@@ -1777,7 +1807,7 @@ class Pane {
     }
     parts.push(draw("path", {class: "living-rate", d}));
     for (const {t: when, e} of this.story.notes) {
-      if (when > t || when < t - LINE_SECONDS) continue;
+      if (when > t || when < t - span) continue;
       const title = draw("title", {});
       title.textContent = e.text;
       const d = `M${x(t - when).toFixed(1)},${lower} V${upper}`;
@@ -1785,7 +1815,7 @@ class Pane {
     }
     this.line.replaceChildren(...parts);
     const words = now === null ? "unknown" : now.toFixed(1);
-    this.line.setAttribute("aria-label", `Fractals per second over the last minute: now ${words}`);
+    this.line.setAttribute("aria-label", `Fractals per second over the last ${long}: now ${words}`);
   }
 
   /** What is not to be seen, in words. */
@@ -1941,7 +1971,7 @@ class Pane {
   /** Draw the story's time `t`. `slowly`: words and numbers, too. */
   show(t, slowly) {
     const state = this.story.at(t);
-    this.fit(state.scene, slowly);
+    this.fit(state.scene);
     const wanted = this.hovered?.uuid ?? this.hovered?.what?.uuid;
     this.found = this.painter.draw(state, this.plan, t, this.owner.calm, wanted);
     if (slowly) this.stand(state, t);
@@ -2159,7 +2189,7 @@ class Living {
     this.frames = 0;
     this.request = 0;
     this.timer = 0;
-    this.visible = typeof IntersectionObserver === "undefined";
+    this.visible = false;
     this.closed = false;
     this.silent = false;
     this.clock = new KernelClock();
@@ -2212,10 +2242,10 @@ class Living {
 
   _paintLegend() {
     for (const canvas of this.legend.querySelectorAll("canvas")) {
-      const context = canvas.getContext("2d"), {shape, colour} = KINDS[canvas.dataset.kind];
+      const context = canvas.getContext("2d");
       context.setTransform(2, 0, 0, 2, 18, 18);
       context.clearRect(-9, -9, 18, 18);
-      trace(context, shape, colour, this.colours.ink);
+      trace(context, canvas.dataset.kind, this.colours);
     }
   }
 
@@ -2247,15 +2277,16 @@ class Living {
       this.redraw();
       this.wake();
     });
-    if (typeof IntersectionObserver !== "undefined") {
-      const seen = new IntersectionObserver(entries => {
-        this.visible = entries.at(-1).isIntersecting;
-        if (this.visible) this.redraw();
-        this.wake();
-      });
-      seen.observe(this.root);
-      this.unlisten.push(() => seen.disconnect());
-    }
+    const seen = new IntersectionObserver(entries => {
+      for (const {target, isIntersecting} of entries) {
+        this.panes.find(pane => pane.element === target).visible = isIntersecting;
+      }
+      this.visible = this.panes.some(pane => pane.visible);
+      if (this.visible) this.redraw();
+      this.wake();
+    });
+    for (const pane of this.panes) seen.observe(pane.element);
+    this.unlisten.push(() => seen.disconnect());
     this._on(matchMedia("(prefers-color-scheme: dark)"), "change", () => this.redraw());
     const themed = new MutationObserver(() => this.redraw());
     for (const each of [document.documentElement, document.body]) themed.observe(each, {attributes: true});
@@ -2264,6 +2295,7 @@ class Living {
     const sized = new ResizeObserver(() => {
       if (this.root.clientWidth === width) return; // the height is ours
       width = this.root.clientWidth;
+      for (const pane of this.panes) pane.resized = true;
       this.redraw();
     });
     sized.observe(this.root);
@@ -2345,7 +2377,7 @@ class Living {
       this.slow = here;
       this._theme(here);
     }
-    for (const pane of this.panes) pane.show(this.timeOf(pane), slowly);
+    for (const pane of this.panes) if (pane.visible || !this.running()) pane.show(this.timeOf(pane), slowly);
     if (slowly) this.controls.show();
     this.frames += 1;
   }
@@ -2357,7 +2389,7 @@ class Living {
     if (colours.key === this.colours.key) return;
     this.colours = colours;
     this._paintLegend();
-    for (const pane of this.panes) pane.signature = "";
+    for (const pane of this.panes) pane.renew();
   }
 
   /** Draw once where nothing plays. */
@@ -2452,7 +2484,7 @@ class Living {
     this.adds.replaceChildren(...adds.map(([role, words]) => (
       make("button", {type: "button", onclick: () => this.act({type: "act", what: "add", role})}, words))));
     this.adds.hidden = !adds.length;
-    for (const pane of this.panes) pane.signature = "";
+    for (const pane of this.panes) pane.renew();
   }
 
   /** The menu of a server; where nothing can be done to it, its card. */
@@ -2526,7 +2558,7 @@ class Living {
     pane.story = new Story({...this.pace, speed: this.player.speed});
     pane.origin = null;
     pane.shownAt = -Infinity;
-    pane.signature = "";
+    pane.renew();
     const {t, following} = this.player;
     this.player.t = this.player.start = this.player.end = 0;
     this.feed(0, events, now);
@@ -2566,8 +2598,9 @@ class Living {
 /**
  * Show panes in an element: see the top of this file. `act` is told what the reader wants to do.
  *
- * `player.state()`: `t`, `start` and `end` in seconds from the recordings' start; `dots` and `flows`: what moves, one
- * by one and as part of flows; `frames` drawn so far; `late` events; the first pane's `scene`.
+ * A recording plays as soon as it is in sight. `player.state()`: `t`, `start` and `end` in seconds from the recordings'
+ * start; `dots` and `flows`: what moves, one by one and as part of flows; `frames` drawn so far; `late` events; and the
+ * first pane's `scene`. Live: `begin(events, now)` and then `feed(0, events, now)`, with the time of the kernel's clock.
  */
 export function mount(element, options = {}) {
   const living = new Living(element, options);
