@@ -30,6 +30,8 @@ BUILD = ROOT / "build"
 MAIN_NOTEBOOK = "03_scaling_out.ipynb"
 SUMMARY_TAG = "summary"
 PICTURE_TAG = "picture-"  # picture-NAME: what the cell draws is pictures/NAME.png, too
+PAGE_TAG = "page-"  # page-NAME: what the cell replays is docs/NAME.html, too, and a still of it docs/NAME.svg
+PAGES = ROOT / "docs"
 CELL_LIMIT_SECONDS = 600
 ERROR_LINES = 30
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -100,6 +102,7 @@ def run(source: Path, backend: str, target: Path) -> int:
         nbformat.write(notebook, target)  # type: ignore[no-untyped-call]
     if not failed and target == source:
         keep_pictures(notebook, source.parent / "pictures")
+        keep_pages(notebook, PAGES)
     if failed:
         print(f"  a cell failed:\n{failed}\n  (the notebook so far: {target.relative_to(ROOT)})")
         return 1
@@ -117,14 +120,33 @@ def keep_pictures(notebook: Any, folder: Path) -> None:
 
 def pictures(notebook: Any) -> dict[str, bytes]:
     """The PNGs that cells tagged `picture-NAME` drew, by name."""
-    return {
-        tag.removeprefix(PICTURE_TAG): b64decode(output["data"]["image/png"])
-        for cell in notebook.cells
-        for tag in cell.metadata.get("tags", [])
-        if tag.startswith(PICTURE_TAG)
-        for output in cell.outputs
-        if "image/png" in output.get("data", {})
-    }
+    return {name: b64decode(png) for name, png in shown(notebook, PICTURE_TAG, "image/png")}
+
+
+def keep_pages(notebook: Any, folder: Path) -> None:
+    """Write what cells tagged `page-NAME` replay to NAME.html in this folder, a page that plays in any browser, and a
+    still of it to NAME.svg, for the README."""
+    from faafo_lab.living import page
+
+    for name, html in replays(notebook).items():
+        folder.mkdir(exist_ok=True)
+        panes, label = page.unpacked(html)
+        (folder / f"{name}.html").write_text(page.page(panes, label), encoding="utf-8")
+        (folder / f"{name}.svg").write_text(page.still_picture(panes), encoding="utf-8")
+
+
+def replays(notebook: Any) -> dict[str, str]:
+    """The HTML that cells tagged `page-NAME` show of their recordings, by name."""
+    return dict(shown(notebook, PAGE_TAG, "text/html"))
+
+
+def shown(notebook: Any, tag: str, kind: str) -> Iterator[tuple[str, str]]:
+    """What cells with tags that begin so have shown in this form: the rest of the tag, and the output."""
+    for cell in notebook.cells:
+        for name in cell.metadata.get("tags", []):
+            for output in cell.get("outputs", []):
+                if name.startswith(tag) and kind in output.get("data", {}):
+                    yield name.removeprefix(tag), output["data"][kind]
 
 
 def summary(notebook: Any) -> list[str]:

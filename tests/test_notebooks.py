@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from xml.etree import ElementTree
 
 import nbformat
 import pytest
@@ -15,7 +16,8 @@ from nbclient import NotebookClient
 
 from faafo_lab import connect
 from faafo_lab.cloud import BACKENDS
-from faafo_lab.workbook import CELL_LIMIT_SECONDS, NOTEBOOKS, ROOT, own_home, pictures
+from faafo_lab.living import page
+from faafo_lab.workbook import CELL_LIMIT_SECONDS, NOTEBOOKS, PAGES, ROOT, own_home, pictures, replays
 
 BOOKS = sorted(NOTEBOOKS.glob("*.ipynb"))
 # These compare what was measured, so nothing else may run beside them.
@@ -61,6 +63,22 @@ def test_the_plots_that_the_readme_shows_are_those_of_the_stored_chapters() -> N
         drawn |= pictures(nbformat.read(book, as_version=4))
     folder = NOTEBOOKS / "pictures"
     assert drawn == {path.stem: path.read_bytes() for path in folder.glob("*.png")}
+
+
+def test_the_pages_of_recordings_are_those_of_the_stored_chapters() -> None:
+    replayed: dict[str, str] = {}
+    for book in BOOKS:
+        replayed |= replays(nbformat.read(book, as_version=4))
+    assert replayed
+    files = {path.name: path.read_text(encoding="utf-8") for path in PAGES.iterdir()}
+    assert sorted(files) == sorted(f"{name}.{kind}" for name in replayed for kind in ("html", "svg"))
+    for name, html in replayed.items():
+        panes, label = page.unpacked(html)
+        assert page.unpacked(files[f"{name}.html"]) == (panes, label)
+        assert len(files[f"{name}.html"].encode()) <= page.MOST_BYTES
+        assert f"docs/{name}.html" in (ROOT / "README.md").read_text()
+        for pane in panes:
+            assert pane["title"] in "".join(ElementTree.fromstring(files[f"{name}.svg"]).itertext())  # noqa: S314
 
 
 @pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.stem)

@@ -11,6 +11,7 @@ still of the moment when most was under way is shown, as an image and in words.
 import base64
 import gzip
 import json
+import re
 import time
 from collections.abc import Sequence
 from html import escape
@@ -91,6 +92,15 @@ def fragment(panes: Sequence[Pane], label: str) -> str:
     return _checked(_fragment(panes, label))
 
 
+def unpacked(html: str) -> tuple[list[Pane], str]:
+    """The recordings that a fragment or a page holds, and its label. Raises ValueError where there are none."""
+    found = re.search(r'<script type="application/gzip">([^<]*)</script>', html)
+    if not found:
+        raise ValueError("This HTML holds no recording that faafo-lab has made.")
+    packed = json.loads(gzip.decompress(base64.b64decode(found[1])))
+    return packed["panes"], packed["label"]
+
+
 def _fragment(panes: Sequence[Pane], label: str, heading: str = "") -> str:
     """The fragment below a heading: a recording of the same title needs none of its own."""
     packed = {
@@ -119,11 +129,27 @@ def _fragment(panes: Sequence[Pane], label: str, heading: str = "") -> str:
 </div>"""
 
 
+def still_picture(panes: Sequence[Pane]) -> str:
+    """A moment of each of these recordings in one SVG, one below the other under their titles."""
+    return still.together(
+        [
+            (pane["title"], still.picture(scene_at(pane["events"], at), tasks_at(pane["events"], at)))
+            for pane, at in zip(panes, map(_moment, panes), strict=True)
+        ]
+    )
+
+
+def _moment(pane: Pane) -> float:
+    """When a recording's still is from, in seconds since 1970."""
+    start, _ = span(pane["events"])
+    return start + pane["at"] if "at" in pane else busiest(pane["events"])
+
+
 def _still(pane: Pane) -> str:
     """A moment of a recording as an image, its numbers in words, and what was done to the application."""
     events = pane["events"]
     start, _ = span(events)
-    at = start + pane["at"] if "at" in pane else busiest(events)
+    at = _moment(pane)
     scene = scene_at(events, at)
     drawn = still.image(still.picture(scene, tasks_at(events, at)))
     line = still.image(still.throughput(rates_at(events, at)))

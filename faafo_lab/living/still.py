@@ -5,6 +5,7 @@ queue, the tasks at their workers; and the throughput of the last minute.
     svg = picture(scene, tasks)
     html = image(svg)                                   # shown by pages that trust nothing
     html = image(throughput(rates_at(events, t)))
+    svg = together([("One worker", svg), ("Three workers", other)])
     in_words(scene)
 
 Pure functions. The SVG is valid XML and complete: its colours are JupyterLab's (CSS variables, with a light theme's as
@@ -15,7 +16,7 @@ import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from html import escape, unescape
 
 from faafo_lab.living.events import YOU, Counts, Front, Gate, Scene, SceneServer
 from faafo_lab.living.following import HISTORY_SECONDS
@@ -35,6 +36,7 @@ BOX_WIDTH, BOX_HEIGHT, GAP = 172, 78, 12
 YOU_WIDTH, COLUMN_GAP = 50, 72
 HEAD, FOOT = 30, 56  # above: the columns' titles; below: the queue, and the way of the results
 LINE_PIXELS = 18  # of the words at the foot
+TITLE_PIXELS = 26  # of a picture's title, where several are one
 ROWS_A_COLUMN = 5  # more workers go into another column
 BAR_WIDTH, BAR_HEIGHT = 74, 8
 LINE_WIDTH, LINE_HEIGHT = 400, 96
@@ -135,6 +137,24 @@ def image(svg: str) -> str:
     found = re.search('aria-label="([^"]*)"', svg)
     data = base64.b64encode(svg.encode()).decode()
     return f'<img src="data:image/svg+xml;base64,{data}" alt="{found[1] if found else ""}">'
+
+
+def together(pictures: Sequence[tuple[str, str]]) -> str:
+    """Pictures as one, each below the one before, under its title."""
+    parts, words = [], []
+    width = height = 0.0
+    for title, svg in pictures:
+        found = re.fullmatch(
+            r'<svg [^>]*aria-label="([^"]*)" viewBox="0 0 (\d+) (\d+)"[^>]*>(.*)</svg>', svg, re.DOTALL
+        )
+        if not found:
+            raise ValueError(f"This is no picture of `picture`: {svg[:80]}")
+        label, wide, high, inside = found.groups()
+        words.append(f"{title}. {unescape(label)}" if title else unescape(label))
+        parts.append(f'<g transform="translate(0,{height + TITLE_PIXELS:.0f})">{inside}</g>')
+        parts.append(_text(4, height + 18, title, size=15, weight="bold"))
+        width, height = max(width, float(wide)), height + TITLE_PIXELS + float(high) + GAP
+    return _svg(width, height, " — ".join(words), parts)
 
 
 def throughput(rates: Sequence[tuple[float, float | None]]) -> str:

@@ -15,7 +15,7 @@ from faafo_lab.living.events import Event
 from tests.living import synthetic
 
 
-def unpacked(html: str) -> dict[str, Any]:
+def all_packed(html: str) -> dict[str, Any]:
     """What is packed in a fragment."""
     [data] = re.findall(r'<script type="application/gzip">([^<]*)</script>', html)
     found: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(data)))
@@ -35,7 +35,7 @@ def test_a_page_is_small_and_the_same_each_time() -> None:
 
 def test_all_events_are_in_the_page() -> None:
     events = synthetic.small()
-    [pane] = unpacked(page.fragment([synthetic.pane(events)], "A worker dies"))["panes"]
+    [pane] = all_packed(page.fragment([synthetic.pane(events)], "A worker dies"))["panes"]
     assert len(pane["events"]) == len(events)
     for packed, event in zip(pane["events"], events, strict=True):
         assert packed == {**event, **{name: round(event[name], 4) for name in ("t", "end") if name in event}}  # type: ignore[literal-required]
@@ -43,9 +43,9 @@ def test_all_events_are_in_the_page() -> None:
 
 def test_a_page_says_a_recordings_title_once_and_a_fragment_has_it_too() -> None:
     panes = [synthetic.pane(synthetic.small(), "A worker dies")]
-    assert unpacked(page.page(panes, "A worker dies"))["panes"][0]["title"] == ""
-    assert unpacked(page.page(panes, "Chapter 06"))["panes"][0]["title"] == "A worker dies"
-    assert unpacked(page.fragment(panes, "A worker dies"))["panes"][0]["title"] == "A worker dies"
+    assert page.unpacked(page.page(panes, "A worker dies"))[0][0]["title"] == ""
+    assert page.unpacked(page.page(panes, "Chapter 06"))[0][0]["title"] == "A worker dies"
+    assert page.unpacked(page.fragment(panes, "A worker dies"))[0][0]["title"] == "A worker dies"
 
 
 def test_what_looks_like_markup_in_names_and_notes_stays_text() -> None:
@@ -56,8 +56,17 @@ def test_what_looks_like_markup_in_names_and_notes_stays_text() -> None:
     assert evil not in html
     assert "<b onclick" not in html
     assert html.count("</script>") == 2
-    packed = unpacked(html)
+    packed = all_packed(html)
     assert (packed["label"], packed["panes"][0]["events"][-1]["text"]) == (evil, evil)
+
+
+def test_a_page_can_be_made_of_what_a_notebook_stores() -> None:
+    panes = [synthetic.pane(synthetic.small(), title) for title in ("One", "Two")]
+    stored, label = page.unpacked(page.fragment(panes, "Both"))
+    assert label == "Both"
+    assert page.page(stored, label) == page.page(panes, "Both")
+    with pytest.raises(ValueError, match="holds no recording"):
+        page.unpacked("<p>Nothing</p>")
 
 
 def test_a_recording_that_is_too_long_is_refused_and_it_says_by_how_much() -> None:

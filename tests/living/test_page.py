@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from faafo_lab.living import page
 from faafo_lab.living.recording import Recording
-from faafo_lab.workbook import BUILD
+from faafo_lab.workbook import BUILD, PAGES
 from tests.living import synthetic
 from tests.test_browser import CHROMIUM, EFFECT_LIMIT_SECONDS, FLAGS, LOOK_SECONDS, overflow, serious
 
@@ -120,6 +120,13 @@ def test_a_page_plays_from_a_file_and_asks_nobody(browser: Browser, small: Path)
         tab.screenshot(path=BUILD / "page.png")
 
 
+@pytest.mark.parametrize("path", sorted(PAGES.glob("*.html")), ids=lambda path: path.stem)
+def test_a_page_that_the_readme_links_to_plays_from_a_file(browser: Browser, path: Path) -> None:
+    with moving(browser, path) as (tab, place):
+        wait_until(place, "state.dots + state.flows > 0")
+        tab.screenshot(path=BUILD / f"docs-{path.stem}.png")
+
+
 def test_without_scripts_the_still_and_words_are_there(browser: Browser, small: Path) -> None:
     with opened(browser, small, java_script_enabled=False) as (tab, complaints):
         picture = tab.get_by_alt_text("The application: 2 API servers, 3 workers")
@@ -146,7 +153,8 @@ def test_fragments_of_an_exported_notebook_move_and_leave_each_other_alone(brows
     with opened(browser, path, offline=True, viewport={"width": 1200, "height": 2400}) as (tab, complaints):
         tab.wait_for_function(f"() => [...document.querySelectorAll('.faafo-recording')].every({MOVED})")
         one, two = tab.locator(".faafo-recording").all()
-        tops = {tile.bounding_box()["y"] for tile in one.locator(".living-tiles > div").all()}
+        tiles = one.locator(".living-tiles > div:visible").all()
+        tops = {tile.bounding_box()["y"] for tile in tiles}
         assert len(tops) == 1, "its counts are side by side: the styles of notebooks leave them alone"
         one.evaluate("place => place.shown.player.pause()")
         paused = state(one)

@@ -225,3 +225,17 @@ def test_the_still_of_a_recording_is_of_the_moment_when_most_was_under_way() -> 
     ]
     assert abs(counts.index(max(counts)) - (at - start)) < 1.0
     assert busiest([]) == 0.0
+
+
+def test_pictures_are_put_together_below_each_other_each_with_its_title_and_words() -> None:
+    first, second = (still.picture(scene_at(synthetic.small(), synthetic.START + at)) for at in (1.0, 20.0))
+    both = still.together([("Before", first), ("A & B", second)])
+    drawn = parsed(both)
+    assert [float(size) for size in drawn.attrib["viewBox"].split()[2:]] >= [
+        float(size) for size in parsed(first).attrib["viewBox"].split()[2:]
+    ]
+    texts = [text for text in drawn.itertext() if text.strip()]
+    assert texts.index("Before") < texts.index("A & B")
+    assert texts.count("app-worker-1") == 2
+    assert drawn.attrib["aria-label"].startswith("Before. The application:")
+    assert " — A & B. The application:" in drawn.attrib["aria-label"]
