@@ -119,6 +119,7 @@ def parser() -> argparse.ArgumentParser:
     fresh.add_argument("chapter", nargs="?", help="its number, such as 02 (default: list what you have changed)")
     fresh.set_defaults(run=fresh_run)
     add_prove(commands)
+    add_replay(commands)
     return top
 
 
@@ -223,6 +224,23 @@ def add_prove(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "--report", type=Path, metavar="DIR", help="the report's directory (default: build if it exists, else .)"
     )
     prove.set_defaults(run=prove_run)
+
+
+def add_replay(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command `replay` with its options."""
+    replay = commands.add_parser(
+        "replay",
+        help="say what recordings hold, or make a page of them that plays in any browser",
+        description=(
+            "Prints when a recording was made and what it holds. With --html it writes one page that plays it in any "
+            "browser, without a cloud and without asking any host; several recordings are side by side, each from its "
+            "own start."
+        ),
+    )
+    replay.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a recording: faafo_lab.record writes them")
+    replay.add_argument("--html", type=Path, metavar="OUT", help="write the page to this file")
+    replay.add_argument("--title", metavar="TEXT", help="the page's title (default: those of the recordings)")
+    replay.set_defaults(run=replay_run)
 
 
 def positive(kind: Callable[[str], T]) -> Callable[[str], T]:
@@ -399,6 +417,21 @@ def prove_run(options: argparse.Namespace) -> int:
     directory = options.report or (Path("build") if Path("build").is_dir() else Path())
     print(f"report: {', '.join(map(str, report.write(directory)))}")
     return status
+
+
+def replay_run(options: argparse.Namespace) -> None:
+    """Print what the recordings hold, or write a page that plays them."""
+    from faafo_lab.living import page, recording
+
+    recordings = [recording.load(path) for path in options.files]
+    if options.html is None:
+        for path, each in zip(options.files, recordings, strict=True):
+            print(f"{path}: {page.recorded(each.events)}. {each}")
+        return
+    title = options.title or ", ".join(each.title for each in recordings)
+    html = page.page([{"title": each.title, "events": each.events} for each in recordings], title)
+    options.html.write_text(html, encoding="utf-8")
+    print(f"{options.html}: {len(html.encode()) / 1e6:.2f} MB, plays in any browser")
 
 
 def state_dir(options: argparse.Namespace) -> Path:

@@ -18,8 +18,9 @@ ENDS = ("done", "failed", "deleted")  # after these nothing is to be done
 
 
 def span(events: Sequence[Event]) -> tuple[float, float]:
-    """When the first of these events began, and when the last one ended."""
-    start = min((event["t"] for event in events), default=0.0)
+    """When a stream of events starts, and when its last event ended: with the whole scene, which is the first that it
+    says; what is told afterwards of earlier times (tasks in flight) is not shown."""
+    start = events[0]["t"] if events else 0.0
     return start, max((event["end"] if event["k"] == "request" else event["t"] for event in events), default=start)
 
 
@@ -29,7 +30,7 @@ def tasks_at(events: Iterable[Event], t: float) -> dict[str, str]:
     for event in _by_time(events):
         if event["k"] != "task" or event["t"] > t:
             continue
-        if event["what"] == "leased":
+        if event["what"] in ("leased", "renewed"):  # a recording that was cut may begin with either
             tasks[event["uuid"]] = event.get("worker", "")
         elif event["what"] in WAITS or event["what"] in ENDS:
             tasks.pop(event["uuid"], None)
@@ -59,6 +60,7 @@ def busiest(events: Sequence[Event]) -> float:
     """When the most tasks waited or were at work, the first such moment; 0.0 where nothing is known."""
     under_way: set[str] = set()
     most, when = 0, max((event["t"] for event in events), default=0.0)
+    start, _ = span(events)
     for event in _by_time(events):
         if event["k"] != "task":
             continue
@@ -67,7 +69,7 @@ def busiest(events: Sequence[Event]) -> float:
         elif event["what"] != "late":
             under_way.add(event["uuid"])
         if len(under_way) > most:
-            most, when = len(under_way), event["t"]
+            most, when = len(under_way), max(event["t"], start)
     return when
 
 

@@ -54,7 +54,7 @@ def page(panes: Sequence[Pane], title: str) -> str:
 
     Raises TooLong where it would have more than MOST_BYTES.
     """
-    recorded = "; ".join(f"{escape(pane['title'])}: {_recorded(pane['events'])}" for pane in panes)
+    made = "; ".join(f"{escape(pane['title'])}: {recorded(pane['events'])}" for pane in panes)
     return _checked(
         f"""\
 <!DOCTYPE html>
@@ -73,7 +73,7 @@ def page(panes: Sequence[Pane], title: str) -> str:
 <h1>{escape(title)}</h1>
 {_fragment(panes, title)}
 </main>
-<footer><p>{recorded}. Made by faafo-lab from what was observed: nothing in it is simulated.</p></footer>
+<footer><p>{made}. Made by faafo-lab from what was observed: nothing in it is simulated.</p></footer>
 </body>
 </html>
 """
@@ -102,8 +102,7 @@ def _fragment(panes: Sequence[Pane], label: str) -> str:
     return f"""\
 <div class="faafo-recording">
 <div class="faafo-still">
-{"".join(map(_still, panes))}<p class="faafo-why"></p>
-<noscript><p>It moves where the browser runs scripts.</p></noscript>
+{"".join(map(_still, panes))}<p class="faafo-why">It moves where the browser runs scripts.</p>
 </div>
 <script type="application/gzip">{data}</script>
 <script>
@@ -122,7 +121,7 @@ def _still(pane: Pane) -> str:
     notes = [f"{event['t'] - start:.1f} s: {event['text']}" for event in events if event["k"] == "note"]
     more = [f"and {len(notes) - NOTES_MOST} more"] if len(notes) > NOTES_MOST else []
     told = "".join(f"<li>{escape(note)}</li>" for note in notes[:NOTES_MOST] + more)
-    caption = f"{_recorded(events)}; a still of {at - start:.1f} s after its start"
+    caption = f"{recorded(events)}; a still of {at - start:.1f} s after its start"
     return f"""\
 <figure style="margin:0 0 16px">
 <figcaption><b>{escape(pane["title"])}</b>: {caption}</figcaption>
@@ -133,8 +132,8 @@ def _still(pane: Pane) -> str:
 """
 
 
-def _recorded(events: Sequence[Event]) -> str:
-    """When, and for how long."""
+def recorded(events: Sequence[Event]) -> str:
+    """When a recording was made, and how long it is."""
     start, end = span(events)
     return f"recorded on {time.strftime('%d %B %Y, %H:%M', time.gmtime(start)).lstrip('0')} UTC, {end - start:.0f} s"
 

@@ -1,0 +1,160 @@
+"""Recordings as a page, in headless Chromium: from a file, for everybody, beside others, and where no script runs.
+
+Screenshots go to `build/`. Skipped where no Chromium is installed.
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from faafo_lab.living import page
+from faafo_lab.workbook import BUILD
+from tests.living import synthetic
+from tests.test_browser import CHROMIUM, EFFECT_LIMIT_SECONDS, FLAGS
+
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install Debian's package chromium"),
+    pytest.mark.timeout(300),
+]
+
+SIZES = [(1200, 900), (800, 900), (400, 800)]
+MOVED = "place => place.shown.player.state().t > 0.5 && place.shown.player.state().frames > 10"
+STATE = "place => place.shown.player.state()"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    BUILD.mkdir(exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page of one recording."""
+    path = tmp_path_factory.mktemp("page") / "small.html"
+    path.write_text(page.page([synthetic.pane(synthetic.small())], "A worker dies"), encoding="utf-8")
+    return path
+
+
+@contextmanager
+def opened(browser: Browser, path: Path, **context: Any) -> Iterator[tuple[Page, list[str]]]:
+    """A page, and what it complained about: errors in its console, and all that it asked others for."""
+    complaints: list[str] = []
+
+    def heed(kind: str, text: Callable[[Any], str]) -> Callable[[Any], None]:
+        return lambda event: complaints.append(f"{kind}: {text(event)}")
+
+    def requested(request: Any) -> None:
+        if not request.url.startswith(("file:", "data:", "blob:")):
+            complaints.append(f"request: {request.url}")
+
+    with browser.new_context(**{"viewport": {"width": 1200, "height": 900}, **context}) as made:
+        tab = made.new_page()
+        tab.set_default_timeout(EFFECT_LIMIT_SECONDS * 1000)
+        tab.on("request", requested)
+        tab.on("pageerror", heed("error", str))
+        tab.on("console", lambda said: complaints.append(f"console: {said.text}") if said.type == "error" else None)
+        tab.goto(path.as_uri())
+        yield tab, complaints
+
+
+@contextmanager
+def moving(browser: Browser, path: Path, **context: Any) -> Iterator[tuple[Page, Any]]:
+    """A page whose picture moves; nothing may be wrong at the end."""
+    with opened(browser, path, **context) as (tab, complaints):
+        tab.wait_for_function(f"() => ({MOVED})(document.querySelector('.faafo-recording'))")
+        yield tab, tab.locator(".faafo-recording").first
+        assert complaints == []
+
+
+def state(place: Any) -> dict[str, Any]:
+    """What the player of this recording says."""
+    found: dict[str, Any] = place.evaluate(STATE)
+    return found
+
+
+def wait_until(place: Any, condition: str) -> None:
+    """Wait until this holds of the player's state (`state`), in JavaScript."""
+    place.page.wait_for_function(
+        f"place => {{ const state = place.shown.player.state(); return {condition}; }}", arg=place.element_handle()
+    )
+
+
+def in_notebook(*outputs: str) -> Any:
+    """A notebook whose cells have these outputs."""
+    cells = []
+    for number, html in enumerate(outputs, 1):
+        output = nbformat.v4.new_output("display_data", {"text/html": html, "text/plain": "a recording"})
+        cells.append(nbformat.v4.new_code_cell(f"show({number})", outputs=[output], execution_count=number))
+    return nbformat.v4.new_notebook(cells=cells)
+
+
+def exported(notebook: Any, folder: Path) -> Path:
+    """The notebook as nbconvert writes it for browsers."""
+    nbformat.write(notebook, folder / "book.ipynb")
+    command = [sys.executable, "-m", "jupyter", "nbconvert", "--to", "html", str(folder / "book.ipynb")]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder / "book.html"
+
+
+def test_a_page_plays_from_a_file_and_asks_nobody(browser: Browser, small: Path) -> None:
+    with moving(browser, small) as (tab, place):
+        assert tab.locator(".faafo-still").count() == 0
+        wait_until(place, "state.t > 1.5")
+        tab.screenshot(path=BUILD / "page.png")
+
+
+def test_without_scripts_the_still_and_words_are_there(browser: Browser, small: Path) -> None:
+    with opened(browser, small, java_script_enabled=False) as (tab, complaints):
+        picture = tab.get_by_alt_text("The application: 2 API servers, 3 workers")
+        picture.wait_for()
+        tab.get_by_alt_text("Fractals per second").wait_for()
+        tab.get_by_text("12.0 s: app-worker-2 was killed").wait_for()
+        tab.get_by_text("It moves where the browser runs scripts.").wait_for()
+        tab.screenshot(path=BUILD / "page-still.png", full_page=True)
+        assert complaints == []
+
+
+def test_where_the_browser_cannot_unpack_it_the_still_stays_and_says_why(browser: Browser, small: Path) -> None:
+    with browser.new_context() as context:
+        tab = context.new_page()
+        tab.add_init_script("delete window.DecompressionStream")
+        tab.goto(small.as_uri())
+        tab.get_by_text("This browser cannot play the recording").wait_for()
+        tab.get_by_alt_text("The application: 2 API servers, 3 workers").wait_for()
+
+
+def test_fragments_of_an_exported_notebook_move_and_leave_each_other_alone(browser: Browser, tmp_path: Path) -> None:
+    fragments = [page.fragment([synthetic.pane(synthetic.small(), title)], title) for title in ("One", "Two")]
+    path = exported(in_notebook(*fragments), tmp_path)
+    with opened(browser, path, offline=True) as (tab, complaints):
+        tab.wait_for_function(f"() => [...document.querySelectorAll('.faafo-recording')].every({MOVED})")
+        one, two = tab.locator(".faafo-recording").all()
+        one.evaluate("place => place.shown.player.pause()")
+        paused = state(one)
+        wait_until(two, f"state.t > {state(two)['t'] + 1}")
+        assert state(one)["t"] == paused["t"]
+        assert state(two)["playing"]
+        ours = [said for said in complaints if said.startswith("error")]  # the template asks for fonts and formulas
+        assert ours == []
+
+
+def test_several_recordings_are_side_by_side_and_share_one_player(browser: Browser, tmp_path: Path) -> None:
+    panes = [synthetic.pane(synthetic.small(), title) for title in ("Round robin", "Weights", "Sticky")]
+    path = tmp_path / "three.html"
+    path.write_text(page.page(panes, "Three algorithms"), encoding="utf-8")
+    with moving(browser, path) as (tab, _):
+        for title in ("Round robin", "Weights", "Sticky"):
+            tab.get_by_text(title, exact=True).first.wait_for()
+        tab.screenshot(path=BUILD / "page-three.png", full_page=True)
