@@ -33,6 +33,7 @@ def by_age(samples: Sequence[Sample]) -> int:
     return now.workers if now.waiting else 1
 
 
+@pytest.mark.alone
 def test_workers_that_follow_the_load_keep_tasks_from_waiting(app: Topology, work: load.Work) -> None:
     said: list[str] = []
     app.say = said.append
