@@ -24,6 +24,7 @@ PARTS = (
     "simulating",
     "recovering",
     "backups",
+    "living",
     "workbook",
 )
 

@@ -419,19 +419,27 @@ def prove_run(options: argparse.Namespace) -> int:
     return status
 
 
-def replay_run(options: argparse.Namespace) -> None:
-    """Print what the recordings hold, or write a page that plays them."""
+def replay_run(options: argparse.Namespace) -> int:
+    """Print what the recordings hold, or write a page that plays them; returns the exit status."""
     from faafo_lab.living import page, recording
 
-    recordings = [recording.load(path) for path in options.files]
-    if options.html is None:
-        for path, each in zip(options.files, recordings, strict=True):
-            print(f"{path}: {page.recorded(each.events)}. {each}")
-        return
-    title = options.title or ", ".join(each.title for each in recordings)
-    html = page.page([{"title": each.title, "events": each.events} for each in recordings], title)
-    options.html.write_text(html, encoding="utf-8")
+    try:
+        recordings = [recording.load(path) for path in options.files]
+        if options.html is None:
+            for path, each in zip(options.files, recordings, strict=True):
+                print(f"{path}: {page.recorded(each.events)}. {each}")
+            return 0
+        panes: list[page.Pane] = [
+            {"title": each.title or path.stem, "events": each.events}
+            for path, each in zip(options.files, recordings, strict=True)
+        ]
+        html = page.page(panes, options.title or ", ".join(pane["title"] for pane in panes))
+        page.write(options.html, html)
+    except recording.RecordingError as error:
+        print(f"faafo-lab: {error}", file=sys.stderr)
+        return 1
     print(f"{options.html}: {len(html.encode()) / 1e6:.2f} MB, plays in any browser")
+    return 0
 
 
 def state_dir(options: argparse.Namespace) -> Path:

@@ -27,8 +27,10 @@ from faafo_lab import widgets
 from faafo_lab.chapters import NOTEBOOKS
 from faafo_lab.cloud import BACKENDS
 from faafo_lab.cloud.base import Cloud
+from faafo_lab.living import recording
 from faafo_lab.topology import Topology, discover
 from faafo_lab.workbook import BUILD, WIDGET_VIEW, make_copies, own_home
+from tests.living import synthetic
 from tests.waiting import wait_for
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -59,7 +61,7 @@ SETTINGS = {
 }
 CONFIG = """\
 c.ServerApp.open_browser, c.ServerApp.ip, c.ServerApp.port = False, "127.0.0.1", 0
-c.LabApp.expose_app_in_browser = True"""
+c.LabApp.expose_app_in_browser = c.JupyterNotebookApp.expose_app_in_browser = True"""
 OPENINGS, OPEN_LIMIT_SECONDS = 3, 60
 READY = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 # Every code cell has run, and the kernel waits for more.
@@ -90,6 +92,12 @@ with Progress("go-aheads", 2) as line:
         line.update(1)
         time.sleep(0.3)
     line.update(2)"""
+# From now on, count the frames that the page asks for.
+COUNT_FRAMES = """() => {
+    window.framesAsked = 0;
+    window.askForFrame ??= window.requestAnimationFrame.bind(window);
+    window.requestAnimationFrame = draw => { window.framesAsked += 1; return window.askForFrame(draw); };
+}"""
 GO_ON = "go on"  # the file that the busy cell waits for
 BUSY = f"""\
 from pathlib import Path
@@ -246,15 +254,16 @@ def test_the_dashboard_adds_a_worker_and_the_throughput_rises(lab: Lab, cloud: C
     [shown] = notebook.cells[1].outputs
     assert "<img" in shown.data["text/html"]
     assert "app-worker-1" in shown.data["text/plain"]
+    assert "widgets" not in notebook.metadata, "a widget's state has the picture's whole module in it"
 
     page = lab.page
     page.locator(".jp-Notebook").first.evaluate("element => element.scrollTo(0, 0)")
     line = page.get_by_label("Fractals per second over the last minute")
     assert rate(line) < 0.5
-    lab.press("Add a worker")
+    page.get_by_role("button", name="Add a worker").click()
     page.get_by_text("app-worker-2 serves").first.wait_for()
     assert "app-worker-2" in {server.name for server in cloud.servers()}
-    page.locator("svg text", has_text="app-worker-2").first.wait_for()
+    server(page, "app-worker-2").wait_for()
     count = page.locator(".widget-text input[type=number]").first
     count.fill("60")
     count.press("Enter")
@@ -262,8 +271,7 @@ def test_the_dashboard_adds_a_worker_and_the_throughput_rises(lab: Lab, cloud: C
     wait_for("the throughput line to rise", lambda: rate(line) > 2)
     lab.picture("dashboard")
 
-    page.locator(".widget-dropdown select", has_text="app-worker-2").first.select_option("app-worker-2")
-    lab.press("Delete at once")
+    choose(page, "app-worker-2", "Delete at once")
     page.get_by_text("the hard way").first.wait_for()
     wait_for("the worker to be gone", lambda: "app-worker-2" not in {server.name for server in cloud.servers()})
 
@@ -286,28 +294,157 @@ def test_the_dashboard_adds_a_worker_and_the_throughput_rises(lab: Lab, cloud: C
 
     lab.press("Close")
     page.get_by_alt_text("app-worker-1: ").first.wait_for()  # its last state is in the notebook, in its place
+    assert page.locator(".living").count() == 0
     [shown] = lab.saved("scratch.ipynb").cells[1].outputs
     assert set(shown.data) == {"text/html", "text/plain"}
     assert re.search(r"fractals: \d+ waiting, \d+ in work, [1-9]\d* done", shown.data["text/plain"])
 
 
-def test_a_button_takes_effect_while_a_cell_runs(lab: Lab, cloud: Cloud) -> None:
+def test_what_the_picture_s_menus_do_takes_effect_while_a_cell_runs(lab: Lab, cloud: Cloud) -> None:
     lab.open("busy.ipynb")
+    page = lab.page
     for index in (0, 1):
         lab.run_cell(index)
-    lab.page.get_by_label("Fractals per second over the last minute").wait_for(timeout=START_LIMIT_SECONDS * 1000)
+    server(page, "app-worker-1").wait_for(timeout=START_LIMIT_SECONDS * 1000)
     lab.run_cell(2)
     wait_for("the cell to run", lambda: lab.running(2))
     try:
-        lab.press("Add a worker")
-        lab.page.get_by_text("app-worker-2 serves").first.wait_for()
-        lab.page.locator("svg text", has_text="app-worker-2").first.wait_for()
+        page.get_by_role("button", name="Add a worker").click()
+        page.get_by_text("app-worker-2 serves").first.wait_for()
+        server(page, "app-worker-2").wait_for()
         assert lab.running(2)
         assert "app-worker-2" in {server.name for server in cloud.servers()}
+
+        page.get_by_role("button", name="you").click()
+        page.get_by_text(re.compile("app-api-[12] accepts it")).first.wait_for()
+        lab.press("Order fractals")
+        page.get_by_text("all accepted").first.wait_for()
+        assert lab.running(2)
     finally:
         (lab.folder / GO_ON).touch()
     wait_for("the cell to end", lambda: not lab.running(2))
     cloud.delete_servers(["app-worker-2"])
+
+
+@pytest.fixture
+def page(lab: Lab, cloud: Cloud) -> Any:
+    """JupyterLab's page with a dashboard in it, which moves."""
+    write(lab.folder / "shown.ipynb", [DEPLOY, "board = widgets.dashboard(app)\nboard"])
+    lab.open("shown.ipynb")
+    lab.run_all()
+    server(lab.page, "app-worker-1").wait_for()
+    return lab.page
+
+
+def test_a_server_s_menu_works_with_the_keyboard_alone(page: Any, cloud: Cloud) -> None:
+    def states() -> set[str]:
+        return {node["state"] for node in discover(cloud).nodes() if node["name"] == "app-worker-1"}
+
+    for entry, state in (("Drain", "drained"), ("End the drain", "idle")):
+        server(page, "app-worker-1").focus()
+        page.keyboard.press("Enter")
+        menu = page.get_by_role("menu", name="app-worker-1")
+        menu.wait_for()
+        page.keyboard.press("Escape")
+        menu.wait_for(state="detached")
+        wait_for("the way back", lambda: focused(page).startswith("app-worker-1"))
+        wait_for(f"{entry} in the menu", lambda entry=entry: offered(page, entry))  # type: ignore[misc]
+        while focused(page) != entry:
+            page.keyboard.press("ArrowDown")
+        page.keyboard.press("Enter")
+        wait_for(state, lambda state=state: state in states())  # type: ignore[misc]
+        wait_for("the way back", lambda: focused(page).startswith("app-worker-1"))
+
+
+def offered(page: Any, entry: str) -> bool:
+    """Whether the menu of the server that has the focus offers this now; if so, it is open."""
+    page.keyboard.press("Enter")
+    if page.get_by_role("menuitem", name=entry, exact=True).count():
+        return True
+    page.keyboard.press("Escape")
+    return False
+
+
+def focused(page: Any) -> str:
+    """The text of the element that has the focus."""
+    return str(page.evaluate("document.activeElement.textContent"))
+
+
+def test_jupyterlab_s_keys_do_nothing_where_the_picture_has_the_focus(page: Any) -> None:
+    cells = "() => window.jupyterapp.shell.currentWidget.content.widgets.map(cell => cell.model.type)"
+    before = page.evaluate(cells)
+    for key in ("b", "a", "m", "y", "x", "d", "d", "ArrowDown", "ArrowUp", "Escape"):
+        server(page, "app-worker-1").focus()
+        page.keyboard.press(key)
+    server(page, "app-worker-1").focus()
+    page.keyboard.press("d")
+    page.keyboard.press("d")
+    assert page.evaluate(cells) == before
+    page.locator(".jp-Cell").first.locator(".jp-InputPrompt").click()  # there, the same keys are the notebook's
+    page.keyboard.press("b")
+    wait_for("one more cell", lambda: page.evaluate(cells) == [*before, "code"])
+    page.keyboard.press("d")
+    page.keyboard.press("d")
+    wait_for("one less", lambda: page.evaluate(cells) == before)
+
+
+def test_a_dashboard_that_is_closed_draws_nothing_any_more(lab: Lab, page: Any) -> None:
+    def drawn() -> int:
+        """How often anything was drawn in a moment."""
+        page.evaluate(COUNT_FRAMES)
+        page.wait_for_timeout(LOOK_SECONDS * 1000)
+        return int(page.evaluate("() => window.framesAsked"))
+
+    wait_for("frames", lambda: drawn() > 5)
+    lab.press("Close")
+    page.get_by_alt_text("app-worker-1: ").first.wait_for()
+    assert page.locator(".living").count() == 0
+    wait_for("the last frame", lambda: drawn() == 0)
+
+
+def test_a_recording_plays_in_a_notebook_and_where_its_kernel_is_gone(lab: Lab, tmp_path: Path) -> None:
+    page = lab.page
+    events = synthetic.small()
+    recording.Recording(events, start=synthetic.START, title="A worker dies").save(lab.folder / "dies.jsonl")
+    write(lab.folder / "replay.ipynb", ["import faafo_lab", "faafo_lab.replay('dies.jsonl')"])
+    lab.open("replay.ipynb")
+    lab.run_all()
+    picture = page.locator(".living")
+    picture.wait_for()
+    picture.get_by_role("button", name="Play").click()
+    picture.get_by_text("app-worker-2 was killed").first.wait_for()
+    assert picture.get_by_role("button", name="Add a worker").count() == 0
+    lab.picture("replay")
+    assert serious(page, OUTPUTS) == []
+    notebook = lab.saved("replay.ipynb")
+    assert "widgets" not in notebook.metadata
+    assert os.path.getsize(lab.folder / "replay.ipynb") < 1_100_000
+
+    command = [sys.executable, "-m", "jupyter", "nbconvert", "--to", "html", f"--output-dir={tmp_path}"]
+    notebook.cells[1].outputs[0].data.pop(WIDGET_VIEW)  # as in every notebook that is stored
+    nbformat.write(notebook, tmp_path / "stored.ipynb")
+    subprocess.run([*command, str(tmp_path / "stored.ipynb")], check=True, capture_output=True)
+    with page.context.browser.new_page() as exported:
+        exported.route("http*://**", lambda route: route.abort())
+        exported.goto((tmp_path / "stored.html").as_uri())
+        exported.locator(".living").get_by_role("button", name="Play").click()
+        exported.get_by_text("app-worker-2 was killed").first.wait_for()
+
+
+def test_the_dashboard_moves_in_notebook_7_too(lab: Lab, cloud: Cloud) -> None:
+    write(lab.folder / "seven.ipynb", [DEPLOY, "widgets.dashboard(app)"])
+    page = lab.page
+    page.goto(f"{lab.url}notebooks/seven.ipynb?token={lab.token}")
+    page.wait_for_function(READY, timeout=OPEN_LIMIT_SECONDS * 1000)
+    lab.run_all()
+    server(page, "app-worker-1").wait_for()
+    page.get_by_role("button", name="you").click()
+    page.get_by_text(re.compile("app-api-[12] accepts it")).first.wait_for()
+    page.evaluate(COUNT_FRAMES)
+    wait_for("frames", lambda: page.evaluate("() => window.framesAsked") > 5)
+    page.screenshot(path=BUILD / "browser-notebook-7.png")
+    lab.press("Close")
+    page.get_by_alt_text("app-worker-1: ").first.wait_for()
 
 
 def test_what_a_page_shows_without_the_kernel_is_what_is_so(lab: Lab, cloud: Cloud) -> None:
@@ -324,7 +461,7 @@ def test_what_a_page_shows_without_the_kernel_is_what_is_so(lab: Lab, cloud: Clo
     lab.page.reload()
     (lab.folder / "2").touch()
     lab.page.get_by_text("✔ 2/2 go-aheads").wait_for()
-    lab.page.locator("svg text", has_text="app-worker-1").first.wait_for()
+    server(lab.page, "app-worker-1").wait_for()
     lab.picture("loaded-anew")
 
     lab.saved("loaded.ipynb")
@@ -369,6 +506,17 @@ def test_an_exported_chapter_is_readable_for_everybody_and_on_a_phone(lab: Lab, 
         page.set_viewport_size(PHONE)
         page.screenshot(path=BUILD / f"phone-{chapter}.png")
         assert overflow(page) == 0
+
+
+def server(page: Any, name: str) -> Any:
+    """A server in the picture that moves: a button, which opens its menu."""
+    return page.locator(".living-server", has_text=name).first
+
+
+def choose(page: Any, name: str, entry: str) -> None:
+    """Choose an entry of a server's menu."""
+    server(page, name).click()
+    page.get_by_role("menuitem", name=entry).click()
 
 
 def serious(page: Any, context: Any = None) -> list[str]:

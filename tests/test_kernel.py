@@ -32,7 +32,7 @@ def announce(command):
     wait_until(runs, "the command", 60, progress=False)
     print("on it")"""
 # Threads of the lab's that a cell or a panel may have left behind.
-OURS = '[t.name for t in threading.enumerate() if t.name.startswith(("load", "steady", "ssh", "faafo panel"))]'
+OURS = '[t.name for t in threading.enumerate() if t.name.startswith(("load", "steady", "ssh", "faafo "))]'
 TAG = re.compile("<[^>]+>")
 ANSI_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 

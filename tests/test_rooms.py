@@ -57,6 +57,11 @@ def test_the_application_and_the_cloud_meet_only_in_user_data() -> None:
     assert not [name for name in needs_of("faafo_lab.cloud") if name.startswith("faafo_lab.app")]
 
 
+def test_what_is_observed_knows_nothing_of_how_notebooks_show_it() -> None:
+    above = tuple(f"faafo_lab.{name}" for name in ("widgets", "plots", "check"))
+    assert not [name for name in needs_of("faafo_lab.living") if name.startswith(above)]
+
+
 def test_the_clouds_dataclasses_need_nothing() -> None:
     assert GRAPH["faafo_lab.cloud.model"] == set()
 

@@ -17,13 +17,13 @@ from typing import Any
 
 import pytest
 import requests
-from faafo_lab.living.stream import THREAD_NAME as STREAM_THREAD_NAME
 
 import faafo_lab
 from faafo_lab import chaos, load, widgets
 from faafo_lab.cloud import direct
 from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.model import Server
+from faafo_lab.living.stream import THREAD_NAME as STREAM_THREAD_NAME
 from faafo_lab.topology import Api, Machine, Topology, in_thread
 from faafo_lab.topology.api import PAGE, Fractal
 from faafo_lab.topology.moment import observe
@@ -202,6 +202,7 @@ def test_an_api_is_added_with_an_address_and_the_last_one_stays(board: widgets.D
 
 
 def test_you_ask_for_one_fractal_and_the_page_sees_who_answered(board: widgets.Dashboard, page: Page) -> None:
+    wait_for("the last look to see one API", lambda: len(board.moment.endpoints or {}) == 1)
     assert "✔ ask for a fractal" in asked(board, "ask")
     mine = wait_for("the request", lambda: [e for e in page.events if e["k"] == "request" and e.get("from") == "you"])
     assert [(each["method"], each["to"], each["status"]) for each in mine] == [("POST", "app-api-1", 201)]
@@ -309,8 +310,10 @@ def test_a_worker_that_does_not_measure_its_machine_is_drawn_without_its_load(ap
 
 
 def test_the_same_cell_run_again_closes_the_older_dashboard(board: widgets.Dashboard, app: Topology) -> None:
-    with widgets.dashboard(app) as second:
+    known = board._stream.recent()
+    with widgets.Dashboard(app) as second:
         assert board.closed
+        assert known[-1] in second._stream.recent(), "the last minutes are still there"
         assert not second.closed
         assert all(widget.disabled for widget in controls(board.view))
     wait_for("all threads to end", lambda: not threads())

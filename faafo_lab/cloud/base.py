@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import html
 import threading
+import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -77,6 +78,7 @@ class Cloud(ObjectStore, BlockStorage):
         self._recorder = Recorder(self.backend)
         self._ledger = Ledger()
         self._lock = threading.RLock()
+        self._sessions: weakref.WeakSet[Any] = weakref.WeakSet()  # of requests, that the library sends with
         self._openstacksdk: Any = None  # see `sdk.connection`
 
     # ---- what every backend implements: its library's errors, and the verbs ----
@@ -503,6 +505,11 @@ class Cloud(ObjectStore, BlockStorage):
         other._ledger = self._ledger
         return other
 
+    def close(self) -> None:
+        """Close the connections. (Client libraries keep them until the process ends.) A later call opens new ones."""
+        for session in list(self._sessions):
+            session.close()
+
     # ---- how it shows ----
 
     def __repr__(self) -> str:
@@ -538,6 +545,7 @@ class Cloud(ObjectStore, BlockStorage):
         settings."""
         direct.settle(session, self.config.auth_url)
         self._recorder.tap(session)
+        self._sessions.add(session)
 
     def _image(self, image: Image | str) -> Image:
         return self.image(image) if isinstance(image, str) else image

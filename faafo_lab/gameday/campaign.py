@@ -18,6 +18,7 @@ from typing import Self
 
 from faafo_lab import chaos, load
 from faafo_lab.chaos.plans import Journal
+from faafo_lab.cloud import notes
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.waiting import Look
 from faafo_lab.topology import NoAnswer, Topology
@@ -72,6 +73,7 @@ class Incident:
                     fault.undo()
             raise
         self.journal.note("users complain")
+        notes.note(app.cloud.name, "users complain")
         self._began = time.monotonic()
 
     @property

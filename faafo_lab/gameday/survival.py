@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from faafo_lab import load
 from faafo_lab.autoscale import Autoscaler, Policy
 from faafo_lab.chaos.plans import Journal, plan
+from faafo_lab.cloud import notes
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.gameday.budget import OVER, RAISED, Objective, Order, alerts
@@ -127,6 +128,7 @@ def survive(
                 rate = wave.orders_per_second
                 begins = f"wave {wave.number}: {rate:g} orders per second; {', '.join(wave.kinds)}"
                 journal.note(begins)
+                notes.note(app.cloud.name, begins)
                 tasks = work.tasks(int(wave.seconds * rate), TASK_SECONDS)
                 faults = plan(wave.seed, app, wave.seconds, wave.kinds)
                 started = time.monotonic()
@@ -135,6 +137,7 @@ def survive(
                     time.sleep(max(0.0, started + wave.seconds - time.monotonic()))  # a wave's length is its definition
                 rows += sent
                 journal.note(f"wave {wave.number} is over", ends=begins)
+                notes.note(app.cloud.name, f"wave {wave.number} is over")
         record.add(rows)
     orders = outcomes(rows, {one["uuid"]: one for one in app.refresh().fractals()})
     for at, words in alerts(objective, orders):

@@ -1,5 +1,8 @@
 """The application alive: each request, task and lease as it moves, live, from a recording, or as one page.
 
+    with faafo_lab.record(app, "wave.jsonl") as recording:      # what happens to it, in a file
+        ...
+    known = Stream.of(app).listen(callback)                     # the same, live
     html = page.page([{"title": "A worker dies", "events": events}], "A worker dies")     # one file, for any browser
     svg = still.picture(events.scene_at(events, t))                                       # one moment
 

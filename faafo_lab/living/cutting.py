@@ -2,12 +2,13 @@
 
 before = Before()
 before.take(event)              # one after the other, in the order in which they became known
-before.events(t)                # the whole scene at that time, and the last event of each task in flight
+before.events(t)                # the whole scene at that time, and the last events of each task in flight
 cut(events, start, end)         # the same for what is before `start`, and then all until `end`
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,24 +19,26 @@ OVER = ("done", "failed", "late", "deleted")  # a task that is no longer in flig
 
 
 class Before:
-    """What some events come to: the scene, and the last event of each task that is in flight."""
+    """What some events come to: the scene, and the last events of each task that is in flight."""
 
     def __init__(self) -> None:
         self.scene: dict[str, Any] = {}
-        self._tasks: dict[str, TaskEvent] = {}
+        self._tasks: dict[str, list[TaskEvent]] = {}
 
     def take(self, event: Event) -> None:
         """The next event."""
         if event["k"] == "scene":
             self.scene = events.merge(self.scene, event["patch"])
         elif event["k"] == "task":
-            self._tasks.pop(event["uuid"], None)  # so that they are in the order of their last events
+            earlier = self._tasks.pop(event["uuid"], [])  # so that they are in the order of their last events
             if event["what"] not in OVER:
-                self._tasks[event["uuid"]] = event
+                # Of a lease that was renewed, its beginning says who has it, and since when.
+                leased = earlier[:1] if event["what"] == "renewed" else []
+                self._tasks[event["uuid"]] = [*leased, event]
 
     def events(self, t: float) -> list[Event]:
         """The whole scene as the first patch, at this time, and the tasks in flight."""
-        return [{"k": "scene", "t": t, "patch": self.scene}, *self._tasks.values()]
+        return [{"k": "scene", "t": t, "patch": self.scene}, *itertools.chain.from_iterable(self._tasks.values())]
 
 
 def cut(known: Iterable[Event], start: float, end: float) -> list[Event]:

@@ -14,10 +14,10 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 from faafo_lab.cloud import direct
+from faafo_lab.cloud.base import Cloud
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.cloud.model import SecurityGroup, Server
@@ -30,7 +30,7 @@ GROUPS_PAUSE_SECONDS = 6.0  # between two listings of the security groups, which
 ASK_LIMIT_SECONDS = 2.0
 RATE_WINDOW_SECONDS = 4.0  # the throughput shown is the mean over this time
 HISTORY_SECONDS = 60.0
-METER_PAUSE_SECONDS = 4.0  # between two logins, each of which costs the server some hundredths of a second
+METER_PAUSE_SECONDS = 8.0  # between two logins, each of which costs the server some hundredths of a second
 METER_COMMAND = "cat ${PROCFS:-/proc}/loadavg ${PROCFS:-/proc}/stat"  # PROCFS: an embedded instance's own files
 METER_LIMIT_SECONDS = 10.0
 
@@ -73,8 +73,7 @@ class Follower:
                 problem = first_line(error)
             except CloudError as error:
                 problem = f"The cloud does not answer:  {first_line(error)}"
-                with suppress(CloudError):
-                    self.topology.cloud = self.topology.cloud.again()  # it may have come back with new tokens
+                self.topology.cloud = _again(self.topology.cloud)
         servers = list(self.topology.servers.values())
         if self.topology.doubles:
             problem = problem or f"Several servers are named {', '.join(self.topology.doubles)}: deploy again."
@@ -106,6 +105,7 @@ class Follower:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+        self.topology.cloud.close()
 
     def _with_load(self, machine: Machine) -> Machine:
         """The machine with what was measured of it, where the application does not say it."""
@@ -151,7 +151,7 @@ class Meter:
                 busy, total = _ticks(words[1])
                 average = float(words[0].split()[0])
             except (CloudError, OSError, ValueError, IndexError):
-                self._cloud = self._cloud.again()
+                self._cloud = _again(self._cloud)
                 continue
             except RuntimeError:  # the process ends, and no thread can be started any more
                 break
@@ -160,6 +160,19 @@ class Meter:
             if total > total_before:
                 measured[server.name] = average, 100.0 * (busy - busy_before) / (total - total_before)
         return measured
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._cloud.close()
+
+
+def _again(cloud: Cloud) -> Cloud:
+    """A new connection to a cloud that does not answer: it may have come back with new tokens."""
+    cloud.close()
+    try:
+        return cloud.again()
+    except CloudError:
+        return cloud
 
 
 def _ticks(line: str) -> tuple[int, int]:

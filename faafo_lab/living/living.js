@@ -1,7 +1,7 @@
 /**
  * The living picture: every request, task and lease of a running application, or of recordings of it.
  *
- *     const shown = mount(element, {panes: [{title, events}], live: false, actions: [], label: "", act: message => {}});
+ *     const shown = mount(element, {panes: [{title, events}], live: false, actions: [], label: "", act});
  *     shown.player.seek(12.5); shown.player.play(); shown.close();
  *
  * Events become a `Story`; the state of a story at a time depends on nothing but its events until then, so seeking
@@ -16,8 +16,8 @@ export const KEPT_SECONDS = 300; // live: so much can be seen again
 export const SILENCE_SECONDS = 1; // live: the clock runs on for so long where nothing is heard of the kernel
 export const TRAVEL_SECONDS = 0.7; // on the screen: what a dot takes for a way, so that eyes can follow
 export const TRAVEL_STRETCH_MOST = 2; // at a greater speed than that, dots are quicker
-export const FLOW_PER_SECOND = 25; // more than that on a way: the rest is drawn as a flow
-export const DOTS_MOST = 500; // more than that at once: the rest is drawn as flows
+export const FLOW_PER_SECOND = 40; // on the screen: more than that on a way, dots nearly touch: it becomes a flow
+export const DOTS_MOST = 500; // more than that at once, in all panes: the rest is drawn as flows
 export const SPEEDS = [0.1, 0.25, 1, 2, 5];
 const TAIL_SECONDS = 1.5; // after a recording's last event, so that what moves arrives
 const RATE_SECONDS = 5; // fractals per second are counted over so much
@@ -26,6 +26,7 @@ const NOTE_SECONDS = 6; // a note is shown for so long
 const PRUNE_SECONDS = 0.1;
 const SNAPSHOT_ITEMS = 400;
 const SLOW_MS = 120; // words and numbers are written anew no more often than that
+const FORGET_MS = 10_000;
 const CALM_MS = 1000; // and all of it, where less motion is preferred
 const BLOCKS_MOST = 40; // of the stack that is the queue; more have a scale
 const WAITING_DOTS_MOST = 6; // at one place; more are a number
@@ -145,10 +146,11 @@ class State {
   }
 }
 
-/** Events in the order of their times, and the state at any time. `travel`: seconds of a dot on a way. */
+/** Events in the order of their times, and the state at any time, as it is shown at this speed with so many dots. */
 export class Story {
-  constructor(travel = TRAVEL_SECONDS) {
-    this.travel = travel;
+  constructor({speed = 1, dots = DOTS_MOST} = {}) {
+    this.most = dots;
+    this._pace(speed);
     this.items = []; // {t, what: "scene"|"begin"|"end"|"task"|"note"|"gap", e}
     this.notes = [];
     this.gaps = [];
@@ -199,12 +201,17 @@ export class Story {
     if (this.cursor && this.cursor.next > at) this.cursor = null;
   }
 
-  /** Dots take another time from now on. */
-  setTravel(travel) {
-    if (travel === this.travel) return;
-    this.travel = travel;
+  /** Of a slower one eyes can follow more, and more exactly. */
+  setSpeed(speed) {
+    if (speed === this.speed) return;
+    this._pace(speed);
     this.snapshots = [];
     this.cursor = null;
+  }
+
+  _pace(speed) {
+    this.speed = speed;
+    this.travel = TRAVEL_SECONDS * Math.min(TRAVEL_STRETCH_MOST, speed); // the story's seconds
   }
 
   /** Forget what was before, as far as nothing later needs it. */
@@ -245,11 +252,18 @@ export class Story {
     return state;
   }
 
-  /** The next time after this at which something happens (not only a measurement), or null; and what. */
+  /** What happens next (not only a measurement), or null. */
   nextAfter(t) {
     for (let at = after(this.items, t + 1e-6); at < this.items.length; at += 1) {
-      const {what, e} = this.items[at];
-      if (what !== "scene" || e.patch.gates || e.patch.servers === null || e.patch.front) return this.items[at];
+      if (this.items[at].what !== "scene") return this.items[at];
+    }
+    return null;
+  }
+
+  /** What happened last until then (not only a measurement), or null. */
+  latest(t) {
+    for (let at = after(this.items, t + 1e-6) - 1; at >= 0; at -= 1) {
+      if (this.items[at].what !== "scene") return this.items[at];
     }
     return null;
   }
@@ -302,7 +316,7 @@ export class Story {
       ring = {at: 0, times: new Float64Array(FLOW_PER_SECOND).fill(-Infinity)};
       state.rings.set(hop.way, ring);
     }
-    hop.flow = start - ring.times[ring.at] < 1 || state.dots >= DOTS_MOST;
+    hop.flow = start - ring.times[ring.at] < this.speed || state.dots >= this.most;
     ring.times[ring.at] = start;
     ring.at = (ring.at + 1) % FLOW_PER_SECOND;
     if (!hop.flow) state.dots += 1;
@@ -426,7 +440,7 @@ const LANES = {
 };
 const GAP = 12, PAD = 10, TITLE = 26, YOU = 62, BUS = 20;
 const BOX = 94, SMALL_BOX = 62; // heights
-const DATABASE = 44, QUEUE = 104, TEXT = 78; // of a box that has them
+const DATABASE = 44, QUEUE = 104, TEXT = 78, FLOATING = 15, TASKS = 28; // of a box that has them
 const STEP_PX = 6; // of a way
 const CORNER_PX = 10;
 const ONE_FOR_ALL = ["all-in-one", "controller"];
@@ -503,23 +517,36 @@ export class Layout {
     return name === this.queueServer || name === this.databaseServer;
   }
 
+  /** How much of a box its words take. */
+  _text(name) {
+    return TEXT + (this.scene.servers?.[name]?.column === "API" ? FLOATING : 0);
+  }
+
   _wide({lanes, servers}, {pad, gap, box, rows}) {
-    const height = (lane, name, small) => (this._hub(name)
-      ? TEXT + (name === this.databaseServer ? DATABASE + 8 : 0) + (name === this.queueServer ? QUEUE + 8 : 0)
-      : small ? SMALL_BOX : BOX);
+    const height = (lane, name, small) => {
+      if (!this._hub(name)) return small ? SMALL_BOX : BOX;
+      const tasks = servers[name].role === "all-in-one" ? TASKS : 0;
+      return this._text(name) + (name === this.databaseServer ? DATABASE + 8 : 0)
+        + (name === this.queueServer ? QUEUE + 8 : 0) + tasks;
+    };
     let tallest = 200;
     const laid = lanes.map((lane, at) => {
       const small = lane.names.length > 4;
       const lines = [];
-      for (let from = 0; from < lane.names.length; from += rows[at]) lines.push(lane.names.slice(from, from + rows[at]));
+      for (let from = 0; from < lane.names.length; from += rows[at]) {
+        lines.push(lane.names.slice(from, from + rows[at]));
+      }
       const deep = lines.map(line => line.reduce((sum, name) => sum + height(lane, name, small) + GAP, -GAP));
       tallest = Math.max(tallest, ...deep);
       return {lane, small, lines, deep};
     });
     const c1 = TITLE + tallest + 2 * PAD;
     this.middle = TITLE + PAD + tallest / 2;
-    this.you = {m0: 2, m1: YOU, c0: this.middle - 46, c1: this.middle + 46};
-    let m = YOU + gap;
+    const lines = laid.reduce((sum, each) => sum + each.lines.length, 0);
+    const whole = YOU + lanes.length * (gap + 2 * pad) + lines * (box + GAP) - lanes.length * GAP + 2;
+    const left = Math.max(0, (this.width - whole) / 2);
+    this.you = {m0: left + 2, m1: left + YOU, c0: this.middle - 46, c1: this.middle + 46};
+    let m = this.you.m1 + gap;
     for (const {lane, small, lines, deep} of laid) {
       const own = {...lane, m0: m, c0: 1, c1, pad};
       m += pad;
@@ -559,7 +586,8 @@ export class Layout {
       for (let from = 0; from < lane.names.length; from += perLine) {
         const line = lane.names.slice(from, from + perLine);
         let c = this.middle - (perLine * (box + GAP) - GAP) / 2;
-        const high = this._hub(line[0]) ? DATABASE + QUEUE + 24 : small ? SMALL_BOX : BOX;
+        const tasks = servers[line[0]]?.role === "all-in-one" ? TASKS : 0;
+        const high = this._hub(line[0]) ? DATABASE + QUEUE + 24 + tasks : small ? SMALL_BOX : BOX;
         for (const name of line) {
           this._place(name, {m0: m, m1: m + high, c0: c, c1: c + box, small, line: from / perLine}, own);
           c += box + GAP;
@@ -577,7 +605,7 @@ export class Layout {
   _place(name, box, lane) {
     this.boxes.set(name, {...box, lane});
     const {m0, m1, c0, c1} = box;
-    let at = this.vertical ? m0 + 8 : c0 + TEXT;
+    let at = this.vertical ? m0 + 8 : c0 + this._text(name);
     for (const [part, size] of [["database", DATABASE], ["queue", QUEUE]]) {
       if (this[`${part}Server`] !== name) continue;
       this.parts[part] = this.vertical
@@ -600,7 +628,6 @@ export class Layout {
       const lane = side === "end" ? this._taker() : to;
       let c = this.middle;
       if (part && this.parts[part]) c = (this.parts[part].c0 + this.parts[part].c1) / 2;
-      else if (side === "in" && this.parts.queue && to === this.boxes.get(this.queueServer)?.lane) c = this._entryOf(to);
       const place = {key, gate, side, lane, m: side === "in" ? lane.m0 : lane.m1, c};
       if (side === "end") Object.assign(place, {m: (lane.m0 + lane.m1) / 2, c: lane.c1});
       this.gates.set(key, place);
@@ -618,10 +645,6 @@ export class Layout {
         list[at].c += this.vertical ? short / 2 : short;
       }
     }
-  }
-
-  _entryOf(lane) {
-    return this.vertical ? this.middle : Math.min(...lane.names.map(name => this.boxes.get(name).c0)) + 40;
   }
 
   _laneOf(role) {
@@ -716,9 +739,8 @@ export class Layout {
     return [[box.m0, this._centre(box)], [box.m1, this._centre(box)]];
   }
 
-  _centre(box) {
-    return this._hub([...this.boxes].find(([, each]) => each === box)?.[0]) && !this.vertical
-      ? Math.min(box.c0 + 40, (box.c0 + box.c1) / 2) : (box.c0 + box.c1) / 2;
+  _centre({c0, c1}) {
+    return (c0 + c1) / 2;
   }
 
   /** From the lane's first edge to a box: between those of the lines before. */
@@ -736,8 +758,8 @@ export class Layout {
     const hub = this.boxes.get(this.databaseServer);
     const lane = box?.lane ?? this.lanes.find(each => each.id === "API");
     if (!lane) return [into, into];
-    if (box === hub) return [[box.m0 + 4, this._centre(box)], into];
-    if (lane === hub.lane) return [[box.m1, this._centre(box)], [hub.m1, this._centre(hub)], into];
+    if (box === hub) return [[box.m0 + 4, this._centre(box)], this._spot("database")];
+    if (lane === hub.lane) return [box ? [box.m1, this._centre(box)] : [lane.m0, this.middle], this._spot("database")];
     const gate = this.gateOf("api", this.scene.servers[this.databaseServer]?.role, 5432);
     const door = gate ? [gate.m, gate.c] : [hub.lane.m0, into[1]];
     const leave = box ? [box.m1, this._centre(box)] : [lane.m1, this.middle];
@@ -771,7 +793,7 @@ export class Layout {
     const hub = this.boxes.get(this.queueServer);
     const lane = box?.lane ?? this.lanes.find(each => each.id === "Workers");
     if (!lane || !hub) return [start, [start[0] + 30, start[1]]];
-    if (box === hub) return [start, [box.m1 - 14, this._centre(box)]];
+    if (box === hub) return [this._spot("queue"), this._slot(box)];
     const gate = this.gateOf("worker", this.scene.servers[this.queueServer]?.role, null);
     const door = gate && gate.side === "out" ? [gate.m, gate.c] : [hub.lane.m1, start[1]];
     if (!box) return [start, door, [lane.m0 + 4, this.middle]];
@@ -780,20 +802,23 @@ export class Layout {
 
   _results(from) {
     const box = this.boxes.get(from), taker = this._taker();
-    if (!taker || (box && box.lane === taker)) return [this._spot(from), this._spot("database")];
+    if (!taker || (box && box.lane === taker)) {
+      return [box ? this._slot(box) : this._spot(from), this._spot("database")];
+    }
     const lane = box?.lane ?? this.lanes.find(each => each.id === "Workers") ?? this.lanes.at(-1);
     const last = taker.names.map(name => this.boxes.get(name)).sort((a, b) => b.c1 - a.c1)[0];
     const m = (taker.m0 + taker.m1) / 2;
     const side = lane.m1 - lane.pad / 2;
-    const start = box ? this._slot(box) : [lane.m1 - lane.pad, this.middle];
+    const start = box ? [box.m1, this._slot(box)[1]] : [lane.m1 - lane.pad, this.middle];
     const out = box && box.m1 < lane.m1 - lane.pad - 2
       ? [[box.m1, start[1]], [box.m1 + GAP / 2, start[1]], [box.m1 + GAP / 2, box.c1 + GAP / 2],
         [side, box.c1 + GAP / 2]] : [[box?.m1 ?? start[0], start[1]], [side, start[1]]];
     return [...out, [side, this.bus], [m, this.bus], [m, Math.min(last.c1 + 2, taker.c1 - 4)]];
   }
 
-  _slot(box) {
-    return [box.m1, box.c1 - (this.vertical ? 20 : 18)];
+  /** Where a worker's first task is. */
+  _slot({m1, c1}) {
+    return [m1 - 15, c1 - 15];
   }
 
   _xy([m, c]) {
@@ -968,18 +993,20 @@ class Painter {
     this.sprites = sprites(colours, this.ratio);
   }
 
-  /** Draw the state; returns {dots, flows}. `calm`: nothing that moves, numbers instead. */
-  draw(state, plan, t, calm) {
+  /** Draw the state; returns what moves. `calm`: nothing does, there are numbers instead. `wanted`: this order is
+   * marked. */
+  draw(state, plan, t, calm, wanted) {
     const context = this.context;
     context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     context.clearRect(0, 0, this.width, this.height);
     this.marked = 0;
     const found = moving(state, t);
     if (!calm) this._bands(state, plan, t);
-    this._orders(state, plan, t);
+    this._orders(state, plan, t, calm);
     this._asked(state, plan, t);
     if (!calm) this._dots(state, plan, t);
     this._rates(plan, found, calm);
+    if (wanted) this._highlight(wanted);
     if (state.gap && t <= state.gap.t) this._gap();
     return found;
   }
@@ -1131,7 +1158,7 @@ class Painter {
   }
 
   /** Orders that are somewhere: in the database, in the queue, at workers with their leases, dead letters. */
-  _orders(state, plan, t) {
+  _orders(state, plan, t, calm) {
     let database = 0, queue = 0, dead = 0;
     this.slots.clear();
     const stack = plan.parts.queue ? plan.rectangle(plan.parts.queue) : null;
@@ -1144,7 +1171,7 @@ class Painter {
     const depth = known + state.unseen;
     const scale = depth > BLOCKS_MOST ? nice(depth / BLOCKS_MOST) : 1;
     for (const order of state.orders.values()) {
-      if (order.free > t) continue;
+      if (order.free > t && !calm) continue; // its dot is on the way
       if (order.where === "database") {
         if (store) this._block(store, database, order, 25, 1);
         database += 1;
@@ -1235,7 +1262,7 @@ class Painter {
     context.fill();
     context.stroke();
     this._mark(atX, atY, order);
-    if (number) return;
+    if (number || box.small) return;
     const words = left > 0 ? `lease ${Math.ceil(left * (state.scene.leases?.seconds ?? 8))} s` : "lease over";
     this._text(words, x + 13, atY, {size: 10, faint: left > 0, bold: left <= 0});
   }
@@ -1277,7 +1304,7 @@ class Painter {
   _gap() {
     const context = this.context;
     context.save();
-    context.globalAlpha = 0.35;
+    context.globalAlpha = 0.2;
     context.strokeStyle = this.colours.faint;
     context.lineWidth = 2;
     context.beginPath();
@@ -1287,6 +1314,28 @@ class Painter {
     }
     context.stroke();
     context.restore();
+  }
+
+  /** Where an order was drawn: [x, y], or nothing. */
+  placeOf(uuid) {
+    for (let at = 0; at < this.marked; at += 1) {
+      const [x, y, what] = this.marks[at];
+      if (what.uuid === uuid) return [x, y];
+    }
+    return [];
+  }
+
+  _highlight(uuid) {
+    const context = this.context;
+    context.strokeStyle = this.colours.ink;
+    context.lineWidth = 2.5;
+    for (let at = 0; at < this.marked; at += 1) {
+      const [x, y, what] = this.marks[at];
+      if (what.uuid !== uuid) continue;
+      context.beginPath();
+      context.arc(x, y, 12.5, 0, 7);
+      context.stroke();
+    }
   }
 
   /** What is drawn nearest to this place: an order or an event; or null. */
@@ -1308,7 +1357,7 @@ function backFrom(points, pixels) {
     const length = Math.hypot(points[at] - points[at - 2], points[at + 1] - points[at - 1]);
     if (length >= left && length > 0) {
       const part = left / length;
-      return [points[at] + part * (points[at - 2] - points[at]), points[at + 1] + part * (points[at - 1] - points[at + 1])];
+      return [0, 1].map(axis => points[at + axis] + part * (points[at + axis - 2] - points[at + axis]));
     }
     left -= length;
     at -= 2;
@@ -1326,12 +1375,12 @@ function nice(value) {
 const SVG = "http://www.w3.org/2000/svg";
 let ids = 0;
 
-/** An element with attributes (`on…`: listeners; false and undefined: left out) and what is in it. */
+/** An element with attributes (`on…`: listeners; false: left out) and what is in it. */
 function make(tag, attributes = {}, ...inside) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
-    else if (value !== false && value !== undefined && value !== null) element.setAttribute(name, value === true ? "" : value);
+    else if (value !== false) element.setAttribute(name, value === true ? "" : value);
   }
   element.append(...inside);
   return element;
@@ -1358,10 +1407,13 @@ class Pane {
   constructor(owner, {title = "", events = []}) {
     this.owner = owner;
     this.title = title;
-    this.story = new Story();
+    this.story = new Story(owner.pace);
     this.story.add(events);
     this.story.late = 0;
+    // A recording begins with the whole scene; what follows may tell of earlier times: the tasks that were in flight.
+    this.begins = events[0]?.k === "scene" ? events[0].t : this.story.start;
     this.id = `living-${(ids += 1)}`;
+    this.story.start = Math.max(this.story.start, this.begins); // before, too little is known for a rate
     this.found = {dots: 0, flows: 0, ways: {}};
     this.servers = new Map(); // name → its element's parts
     this.signature = "";
@@ -1386,7 +1438,7 @@ class Pane {
     this.note = make("p", {class: "living-note", role: "status"});
     this.tiles = {};
     const tiles = [["waiting", "waiting"], ["working", "in work"], ["done", "done"], ["failed", "dead letters"],
-      ["rate", "fractals/s"], ["workers", "workers"]];
+      ["rate", "fractals/s"], ["workers", "workers wanted"]];
     const list = make("dl", {class: "living-tiles"}, ...tiles.map(([name, words]) => {
       this.tiles[name] = make("dd", {}, "–");
       return make("div", {}, make("dt", {}, words), this.tiles[name]);
@@ -1396,20 +1448,24 @@ class Pane {
     this.summary = make("summary", {}, "Orders in flight: 0");
     this.orders = make("div", {
       class: "living-orders", role: "listbox", tabindex: "0", "aria-label": "Orders in flight", hidden: true,
-      onkeydown: event => this._ordersKey(event), onfocus: () => this._choose(this.chosen ?? 0),
-      onblur: () => this._show(null),
+      onkeydown: event => this._ordersKey(event), 
+      onfocus: () => this._choose([...this.orders.children].findIndex(each => each.dataset.uuid === this.chosen)),
+      onblur: () => {
+        this._show(null);
+        this.owner.repaint();
+      },
     });
     this.orders.addEventListener("click", event => {
       const at = [...this.orders.children].indexOf(event.target.closest("[role=option]"));
       if (at >= 0) this._choose(at);
     });
-    const flight = make("details", {class: "living-flight", ontoggle: () => this._list(true)}, this.summary, this.orders);
-    this.flight = flight;
+    this.flight = make("details", {class: "living-flight"}, this.summary, this.orders);
+    this.flight.addEventListener("toggle", () => this._list(true));
     const title = this.title ? [make("p", {class: "living-title", id: `${this.id}-title`}, this.title)] : [];
     this.element = make("section", {
       class: "living-pane", "aria-label": this.title || "The application",
     }, ...title, this.problem, this.stage, this.gates, this.note,
-    make("div", {class: "living-numbers"}, list, this.line), this.said, flight);
+    make("div", {class: "living-numbers"}, list, this.line), this.said, this.flight);
   }
 
   // Standing things
@@ -1450,8 +1506,8 @@ class Pane {
     const way = (name, from, to, via) => {
       const points = plan.path(from, to, via);
       if (!points) return;
-      let d = "";
-      for (let at = 0; at < points.length; at += 2) d += `${at ? "L" : "M"}${points[at].toFixed(1)},${points[at + 1].toFixed(1)}`;
+      let d = "M";
+      for (let at = 0; at < points.length; at += 2) d += ` ${points[at].toFixed(1)},${points[at + 1].toFixed(1)}`;
       parts.push(draw("path", {class: `living-way living-way-${name}`, d}));
       const end = points.length, back = Math.max(0, end - 4);
       const turn = (Math.atan2(points[end - 1] - points[back + 1], points[end - 2] - points[back]) * 180) / Math.PI;
@@ -1516,9 +1572,10 @@ class Pane {
       draw("path", {class: "living-gate-bar", d: "M0,-11 V11 M-5,-5 L5,5 M5,-5 L-5,5"}));
     const words = draw("text", {class: "living-port", "text-anchor": turned || side === "out" ? "start" : "end"});
     words.setAttribute("x", turned ? 17 : side === "out" ? -9 : 9);
-    words.setAttribute("y", turned ? -7 : -18);
+    words.setAttribute("y", turned ? (side === "end" ? 14 : -7) : -18);
     words.textContent = `:${gate.port}`;
-    const group = draw("g", {class: "living-gate", transform: `translate(${x.toFixed(1)},${y.toFixed(1)})`}, inner, words);
+    const transform = `translate(${x.toFixed(1)},${y.toFixed(1)})`;
+    const group = draw("g", {class: "living-gate", transform}, inner, words);
     this.ways.append(group);
     this.gateMarks.set(key, {group, words, port: gate.port});
   }
@@ -1541,8 +1598,9 @@ class Pane {
       if (!this.servers.has(name)) this._buildBox(name, acts);
       const parts = this.servers.get(name);
       place(parts.element, box);
-      parts.element.className = `living-server living-${box.lane.id}${box.small ? " living-small" : ""}`
-        + (plan._hub(name) ? " living-hub" : "");
+      parts.element.className = `living-server living-${box.lane.id}`
+        + (box.small ? " living-small" : "") + (plan.rectangle(box).width < 150 ? " living-tight" : "")
+        + (plan._hub(name) && plan.vertical ? " living-beside" : "");
     }
     this.boxes.append(...[...wanted].map(name => this.servers.get(name).element));
     this.empty ??= make("p", {class: "living-empty"}, "The application has no servers.");
@@ -1587,7 +1645,7 @@ class Pane {
       for (const [name, parts] of this.servers) {
         if (name === "you") continue;
         if (scene.front?.name === name) this._front(scene.front, parts);
-        else if (scene.servers?.[name]) this._server(scene.servers[name], parts);
+        else if (scene.servers?.[name]) this._server(scene.servers[name], parts, scene.front?.members?.[name]);
       }
       const said = [];
       for (const [key, {group, words, port}] of this.gateMarks) {
@@ -1644,10 +1702,13 @@ class Pane {
     parts.element.classList.toggle("living-unwell", front.status !== "ACTIVE" || online < members.length);
   }
 
-  _server(server, parts) {
+  _server(server, parts, member) {
     write(parts.address, server.address ?? "");
     write(parts.floating, server.floating ? `${server.floating} floating` : "");
-    write(parts.words, server.words ?? server.state ?? "");
+    const words = [server.words ?? server.state ?? ""];
+    if (member && !["ONLINE", "NO_MONITOR"].includes(member.status)) words.push(member.status.toLowerCase());
+    if (member && member.weight !== 1) words.push(`weight ${member.weight}`);
+    write(parts.words, words.join(" · "));
     const used = server.cpu;
     parts.cpu.hidden = used === null || used === undefined;
     if (!parts.cpu.hidden) {
@@ -1660,7 +1721,7 @@ class Pane {
   }
 
   _numbers(state, t) {
-    const known = state.scene.counts || state.orders.size;
+    const known = (state.scene.counts || state.orders.size) && !(state.gap && t <= state.gap.t);
     for (const name of ["waiting", "working", "done", "failed"]) {
       write(this.tiles[name], known ? String(state.counts[name]) : "–");
     }
@@ -1678,7 +1739,7 @@ class Pane {
   _line(t, now) {
     this.lineAt = Math.floor(2 * t);
     const rates = [];
-    for (let ago = LINE_SECONDS; ago >= 0; ago -= 1) rates.push([ago, t - ago >= this.story.start ? this.story.rate(t - ago) : null]);
+    for (let ago = LINE_SECONDS; ago >= 0; ago -= 1) rates.push([ago, this.story.rate(t - ago)]);
     const top = nice(Math.max(1, ...rates.map(([, rate]) => rate ?? 0)));
     const left = 26, right = 292, upper = 8, lower = 48;
     const x = ago => right - ((right - left) * ago) / LINE_SECONDS;
@@ -1708,26 +1769,31 @@ class Pane {
       if (when > t || when < t - LINE_SECONDS) continue;
       const title = draw("title", {});
       title.textContent = e.text;
-      parts.push(draw("path", {class: "living-noted", d: `M${x(t - when).toFixed(1)},${lower} v-${lower - upper}`}, title));
+      const d = `M${x(t - when).toFixed(1)},${lower} V${upper}`;
+      parts.push(draw("path", {class: "living-noted", d}, title));
     }
     this.line.replaceChildren(...parts);
-    this.line.setAttribute("aria-label", `Fractals per second over the last minute: now ${now === null ? "unknown" : now.toFixed(1)}`);
+    const words = now === null ? "unknown" : now.toFixed(1);
+    this.line.setAttribute("aria-label", `Fractals per second over the last minute: now ${words}`);
   }
 
   /** What is not to be seen, in words. */
   _words(state, t) {
     const {dots, flows, ways} = this.found;
     const said = [];
+    const last = this.owner.player.playing ? null : this.story.latest(t);
+    if (last) said.push(`Last event: ${this.owner.timeWords(this, last.t, true)} ${itemWords(last, t)}`);
     if (this.owner.calm) {
-      const each = Object.entries(ways).filter(([, way]) => way.rate).map(([name, way]) => `${way.rate} ${WAYS[name]}`);
+      const each = Object.keys(WAYS).filter(name => ways[name]?.rate).map(name => `${WAYS[name]}: ${ways[name].rate}`);
       said.push(`Within the last second: ${each.join(", ") || "nothing"}`);
     } else if (flows) said.push(`${dots + flows} are on their way: ${dots} as dots, ${flows} in flows`);
+    if (this.owner.silent) said.push("nothing is heard of the kernel");
     if (this.story.late) said.push(`${this.story.late} arrived too late to be drawn in their place`);
     const {clock: measured} = state.scene;
     if (measured?.within !== undefined && measured.within !== null) {
-      const ahead = Math.abs(measured.ahead ?? 0) * 1000, within = measured.within * 1000;
-      said.push(`the application's clock was ${ahead.toFixed(1)} ms ${measured.ahead < 0 ? "behind" : "ahead"} (corrected, `
-        + `± ${within.toFixed(1)} ms)`);
+      const ahead = (Math.abs(measured.ahead ?? 0) * 1000).toFixed(1), within = (measured.within * 1000).toFixed(1);
+      const where = measured.ahead < 0 ? "behind" : "ahead";
+      said.push(`the application's clock was ${ahead} ms ${where} (corrected, ± ${within} ms)`);
     }
     write(this.said, said.join(" · "));
   }
@@ -1740,7 +1806,9 @@ class Pane {
     const what = this.painter.near(x, y);
     const server = event.target.closest?.(".living-server");
     const name = server && [...this.servers].find(([, parts]) => parts.element === server)?.[0];
+    const before = this.hovered?.what;
     this._show(what ? {what} : name ? {server: name} : null, x, y);
+    if (before !== (what ?? undefined)) this.owner.repaint();
   }
 
   /** Show the card of {what: order or event}, {uuid} or {server}; null: none. */
@@ -1754,6 +1822,7 @@ class Pane {
       const place = box ? this.plan.rectangle(box) : {x: 8, y: 0, width: 0, height: 8};
       [x, y] = [place.x, place.y + place.height - 8];
     }
+    this.card.style.left = "0";
     const wide = this.card.offsetWidth, high = this.card.offsetHeight;
     const left = Math.max(2, Math.min(this.fitted - wide - 2, x + 14));
     const under = y + 16;
@@ -1765,47 +1834,48 @@ class Pane {
     const {what, server, uuid: given} = this.hovered;
     const t = this.owner.timeOf(this), state = this.story.at(t);
     const uuid = given ?? what?.uuid;
-    const lines = [];
-    let title;
-    if (uuid) {
-      title = uuid;
-      const life = this.story.life(uuid, t), order = state.orders.get(uuid);
-      const first = life[0]?.t ?? t;
-      if (order) {
-        lines.push(`age ${seconds(t - first)} · ${PLACE_WORDS[order.where] ?? ""}${order.where === "worker" ? order.worker : ""} `
-          + `for ${seconds(t - order.since)}`);
-        if (order.where === "worker") {
-          const left = (state.scene.leases?.seconds ?? 8) - (t - order.leased);
-          lines.push(left > 0 ? `its lease runs for ${seconds(left)} more` : "its lease has run out");
-        }
-      } else if (life.some(e => e.what === "done")) lines.push("done");
-      const told = life.map(e => `${this.owner.timeWords(this, e.t, true)} ${eventWords(e, t)}`);
-      if (told.length > HISTORY_LINES) told.splice(2, told.length - HISTORY_LINES, `… ${told.length - HISTORY_LINES} more`);
-      lines.push(...told);
-    } else if (what) {
-      title = `${what.method ?? "request"} ${what.path ?? ""}`;
-      lines.push(`age ${seconds(Math.max(0, Math.min(t, what.end) - what.t))}`);
-      lines.push(`${this.owner.timeWords(this, what.t, true)} ${eventWords(what, t)}`);
-    } else {
-      title = server;
-      const it = state.scene.servers?.[server];
-      if (it) {
-        lines.push([it.words, it.status, it.drain ? "drains" : ""].filter(Boolean).join(" · "));
-        if (it.load !== null && it.load !== undefined) lines.push(`load average ${it.load.toFixed(2)}`);
-        if (it.cores) lines.push(`may use ${it.cores} of a core`);
-        for (const order of state.orders.values()) {
-          if (order.worker === server && order.where === "worker") lines.push(`${short(order.uuid)}: since ${seconds(t - order.since)}`);
-        }
-      } else {
-        for (const [name, member] of Object.entries(state.scene.front?.members ?? {})) {
-          lines.push(`${name}: ${member.status.toLowerCase()}, weight ${member.weight}`);
-        }
-      }
-    }
+    const [title, lines] = uuid ? [uuid, this._orderLines(uuid, state, t)]
+      : what ? [`${what.method ?? "request"} ${what.path ?? ""}`, this._requestLines(what, t)]
+        : [server, this._serverLines(server, state, t)];
     const text = [title, ...lines].join("\n");
     if (this.cardText === text && this.card.childElementCount) return;
     this.cardText = text;
-    this.card.replaceChildren(make("strong", {}, title), ...lines.slice(0, HISTORY_LINES + 4).map(line => make("span", {}, line)));
+    this.card.replaceChildren(make("strong", {}, title), ...lines.map(line => make("span", {}, line)));
+  }
+
+  _orderLines(uuid, state, t) {
+    const life = this.story.life(uuid, t), order = state.orders.get(uuid);
+    const lines = [];
+    if (order) {
+      lines.push(`age ${seconds(t - (life[0]?.t ?? t))} · ${placeWords(order)} for ${seconds(t - order.since)}`);
+      if (order.where === "worker") {
+        const left = (state.scene.leases?.seconds ?? 8) - (t - order.leased);
+        lines.push(left > 0 ? `its lease runs for ${seconds(left)} more` : "its lease has run out");
+      }
+    } else if (life.some(e => e.what === "done")) lines.push("done");
+    const told = life.map(e => `${this.owner.timeWords(this, e.t, true)} ${eventWords(e, t)}`);
+    const more = told.length - HISTORY_LINES;
+    if (more > 0) told.splice(2, more, `… ${more} more`);
+    return [...lines, ...told];
+  }
+
+  _requestLines(e, t) {
+    const age = `age ${seconds(Math.max(0, Math.min(t, e.end) - e.t))}`;
+    return [age, `${this.owner.timeWords(this, e.t, true)} ${eventWords(e, t)}`];
+  }
+
+  _serverLines(name, {scene, orders}, t) {
+    const server = scene.servers?.[name];
+    if (!server) {
+      return Object.entries(scene.front?.members ?? {}).map(([member, {status, weight}]) => (
+        `${member}: ${status.toLowerCase()}, weight ${weight}`));
+    }
+    const lines = [[server.words, server.status, server.drain ? "drains" : ""].filter(Boolean).join(" · ")];
+    if (server.load !== null && server.load !== undefined) lines.push(`load average ${server.load.toFixed(2)}`);
+    if (server.cores) lines.push(`may use ${server.cores} of a core`);
+    const here = [...orders.values()].filter(order => order.worker === name && order.where === "worker");
+    const tasks = here.slice(0, TASKS_MOST).map(order => `${short(order.uuid)}: for ${seconds(t - order.since)}`);
+    return [...lines, ...tasks];
   }
 
   // The list of orders
@@ -1817,58 +1887,76 @@ class Pane {
     this.listedAt = now;
     t ??= this.owner.timeOf(this);
     state ??= this.story.at(t);
-    const orders = [...state.orders.values()].filter(order => order.where !== "dead").slice(-ORDERS_LISTED).reverse();
+    const orders = [...state.orders.values()].filter(order => order.where !== "dead").slice(-ORDERS_LISTED);
     const list = this.orders;
     this.orders.hidden = !orders.length;
     while (list.children.length > orders.length) list.lastElementChild.remove();
     while (list.children.length < orders.length) {
-      list.append(make("div", {role: "option", id: `${this.id}-order-${list.children.length}`, "aria-selected": "false"}));
+      const id = `${this.id}-order-${list.children.length}`;
+      list.append(make("div", {role: "option", id, "aria-selected": "false"}));
     }
     orders.forEach((order, at) => {
       const option = list.children[at];
       option.dataset.uuid = order.uuid;
-      const where = `${PLACE_WORDS[order.where] ?? ""}${order.where === "worker" ? order.worker : ""}`;
-      write(option, `${short(order.uuid)} · ${where} · ${seconds(t - order.since)}`);
+      write(option, `${short(order.uuid)} · ${placeWords(order)} · ${seconds(t - order.since)}`);
+      const chosen = order.uuid === this.chosen;
+      option.setAttribute("aria-selected", String(chosen));
+      if (chosen) list.setAttribute("aria-activedescendant", option.id);
     });
+    if (!orders.some(order => order.uuid === this.chosen)) list.removeAttribute("aria-activedescendant");
   }
 
   _ordersKey(event) {
-    const count = this.orders.children.length;
-    const to = {ArrowDown: (this.chosen ?? -1) + 1, ArrowUp: (this.chosen ?? 1) - 1, Home: 0, End: count - 1}[event.key];
-    if (event.key === "Escape") this._show(null);
-    if (to === undefined || !count) return;
+    const options = [...this.orders.children];
+    const at = options.findIndex(option => option.dataset.uuid === this.chosen), last = options.length - 1;
+    const to = {ArrowDown: at + 1, ArrowUp: at < 0 ? last : at - 1, Home: 0, End: last}[event.key];
+    if (to === undefined || last < 0) return;
     event.preventDefault();
-    event.stopPropagation();
-    this._choose(Math.max(0, Math.min(count - 1, to)));
+    this._choose(Math.max(0, Math.min(last, to)));
   }
 
+  /** The order at this place of the list: it is marked in the picture, and its card is shown. */
   _choose(at) {
-    const option = this.orders.children[at];
+    const option = this.orders.children[Math.max(0, at)];
     if (!option) return;
-    this.chosen = at;
-    [...this.orders.children].forEach(each => each.setAttribute("aria-selected", String(each === option)));
-    this.orders.setAttribute("aria-activedescendant", option.id);
+    this.chosen = option.dataset.uuid;
     this.orders.setAttribute("aria-describedby", this.card.id);
+    this._list(true);
     option.scrollIntoView({block: "nearest"});
-    this._show({uuid: option.dataset.uuid});
+    this._show({uuid: this.chosen}, ...this.painter.placeOf(this.chosen));
+    this.owner.repaint();
   }
 
   /** Draw the story's time `t`. `slowly`: words and numbers, too. */
   show(t, slowly) {
     const state = this.story.at(t);
     this.fit(state.scene);
-    this.found = this.painter.draw(state, this.plan, t, this.owner.calm);
+    const wanted = this.hovered?.uuid ?? this.hovered?.what?.uuid;
+    this.found = this.painter.draw(state, this.plan, t, this.owner.calm, wanted);
     if (slowly) this.stand(state, t);
     this.shownAt = Math.max(this.shownAt, t);
     return state;
   }
 }
 
-const PLACE_WORDS = {database: "in the database", queue: "in the queue", worker: "at ", dead: "dead letter"};
+/** Where an order is, in words. */
+function placeWords({where, worker}) {
+  return {database: "in the database", queue: "in the queue", dead: "a dead letter"}[where] ?? `at ${worker}`;
+}
+
+/** One item of a story in words. */
+function itemWords({what, e}, t) {
+  if (what === "note" || what === "gap") return e.text;
+  const words = what === "begin" && e.end > t ? "asked: " : "";
+  return `${e.uuid ? `${short(e.uuid)}: ` : ""}${words}${eventWords(e, t)}`;
+}
 
 /** An event in words, as far as it was known then. */
 function eventWords(e, t) {
-  if (e.k !== "request") return `${SAID[e.what] ?? e.what}${e.worker && SAID[e.what]?.match(/ (by|from|of)$/) ? ` ${e.worker}` : ""}`;
+  if (e.k !== "request") {
+    const said = SAID[e.what] ?? e.what;
+    return / (by|from|of)$/.test(said) ? `${said} ${e.worker ?? "a worker"}` : said;
+  }
   const asked = `${e.method} at ${e.to || "nobody"}${e.via ? " through the load balancer" : ""}`;
   if (e.end > t) return asked;
   const took = `${((e.end - e.t) * 1000).toFixed(0)} ms`;
@@ -1951,6 +2039,11 @@ export class KernelClock {
     this.heard = Math.max(now, this.ahead === ahead ? now : this.heard);
   }
 
+  /** Seconds since its last word. */
+  silence(here) {
+    return here + this.ahead - this.heard;
+  }
+
   /** What it says now; where it has been silent, no more than SILENCE_SECONDS after its last word. */
   at(here) {
     return Math.min(here + this.ahead, this.heard + SILENCE_SECONDS);
@@ -1986,7 +2079,8 @@ class Controls {
       return this[name];
     };
     const {player} = owner;
-    this.speed = make("select", {"aria-label": "Speed", class: "living-speed", onchange: () => owner.setSpeed(+this.speed.value)},
+    this.speed = make("select",
+      {"aria-label": "Speed", class: "living-speed", onchange: () => owner.setSpeed(+this.speed.value)},
       ...SPEEDS.map(each => make("option", {value: each}, `${each}×`)));
     this.slider = make("input", {
       type: "range", class: "living-slider", "aria-label": "Time", step: "0.05", min: "0", max: "1",
@@ -2012,8 +2106,10 @@ class Controls {
     const end = player.end.toFixed(2);
     if (this.slider.max !== end) this.slider.max = end;
     this.slider.value = String(player.t);
+    const behind = player.end - player.t;
+    const ago = player.following ? "live" : behind < 0.05 ? "" : `−${seconds(behind)}`;
     const words = player.live
-      ? `${clock(owner.panes[0].origin + player.t)}${player.following ? " live" : ` −${seconds(player.end - player.t)}`}`
+      ? `${clock(owner.panes[0].origin + player.t)} ${ago}`
       : `${player.t.toFixed(1)} of ${player.end.toFixed(1)} s`;
     write(this.time, words);
     if (this.slider.getAttribute("aria-valuetext") !== words) this.slider.setAttribute("aria-valuetext", words);
@@ -2054,6 +2150,7 @@ class Living {
     this.timer = 0;
     this.visible = typeof IntersectionObserver === "undefined";
     this.closed = false;
+    this.silent = false;
     this.clock = new KernelClock();
     this.player = new Player(live);
     this.unlisten = [];
@@ -2065,8 +2162,9 @@ class Living {
     this.calm = this.reduced.matches;
     element.append(this.root);
     this.colours = this._colours();
+    this.pace = {dots: Math.floor(DOTS_MOST / Math.max(1, panes.length))};
     this.panes = (panes.length ? panes : [{title: "", events: []}]).map(pane => new Pane(this, pane));
-    for (const pane of this.panes) pane.origin = Number.isFinite(pane.story.start) ? pane.story.start : null;
+    for (const pane of this.panes) pane.origin = Number.isFinite(pane.begins) ? pane.begins : null;
     if (!live) this.player.range(0, Math.max(0, ...this.panes.map(pane => this._length(pane))));
     this.controls = new Controls(this);
     this.jobs = make("ul", {class: "living-jobs", "aria-label": "What was done", hidden: true});
@@ -2092,9 +2190,9 @@ class Living {
     });
     this.legend = make("ul", {class: "living-legend", "aria-label": "What the shapes mean"}, ...items);
     this._paintLegend();
-    const words = `When things happen is measured; a dot takes ${TRAVEL_SECONDS} s for its way, so that eyes can follow. `
-      + `Above ${FLOW_PER_SECOND} a second on a way, or ${DOTS_MOST} dots, the rest is drawn as a flow with its number. `
-      + "The ring around a task is its lease.";
+    const words = `When things happen is measured; a dot takes ${TRAVEL_SECONDS} s for its way, so that eyes can `
+      + `follow. Above ${FLOW_PER_SECOND} a second on a way, or ${DOTS_MOST} dots, the rest is drawn as a flow with `
+      + "its number; slow motion shows more of them. The ring around a task is its lease.";
     return make("div", {class: "living-foot"}, this.legend, make("p", {}, words));
   }
 
@@ -2144,7 +2242,16 @@ class Living {
       seen.observe(this.root);
       this.unlisten.push(() => seen.disconnect());
     }
-    const sized = new ResizeObserver(() => this.redraw());
+    this._on(matchMedia("(prefers-color-scheme: dark)"), "change", () => this.redraw());
+    const themed = new MutationObserver(() => this.redraw());
+    for (const each of [document.documentElement, document.body]) themed.observe(each, {attributes: true});
+    this.unlisten.push(() => themed.disconnect());
+    let width = this.root.clientWidth;
+    const sized = new ResizeObserver(() => {
+      if (this.root.clientWidth === width) return; // the height is ours
+      width = this.root.clientWidth;
+      this.redraw();
+    });
     sized.observe(this.root);
     this.unlisten.push(() => sized.disconnect());
   }
@@ -2172,12 +2279,14 @@ class Living {
   _present(here) {
     const [pane] = this.panes;
     if (pane.origin === null) return;
+    this.silent = this.clock.silence(here / 1000) > SILENCE_SECONDS + 2;
     const end = this.clock.at(here / 1000) - DELAY_SECONDS - pane.origin;
     this.player.range(Math.max(0, end - KEPT_SECONDS), Math.max(this.player.end, end));
   }
 
   running() {
-    return !this.closed && this.visible && !document.hidden && this.player.playing;
+    const {playing, following} = this.player;
+    return !this.closed && this.visible && !document.hidden && playing && !(following && this.silent);
   }
 
   /** Frames, or where less motion is preferred one picture a second, while it plays and is visible. */
@@ -2211,7 +2320,9 @@ class Living {
     this._advance(here);
     if (this.calm && passed > 250) this.player.tick((passed - 250) / 1000);
     this._draw(here, slowly || !this.player.playing);
-    if (!this.player.playing) this.wake();
+    if (this.running()) return;
+    this.redraw();
+    this.wake();
   }
 
   _draw(here, slowly) {
@@ -2233,6 +2344,11 @@ class Living {
     this.colours = colours;
     this._paintLegend();
     for (const pane of this.panes) pane.signature = "";
+  }
+
+  /** Draw once where nothing plays. */
+  repaint() {
+    if (!this.running()) this._draw(performance.now(), false);
   }
 
   /** Draw once, with all words and numbers. */
@@ -2285,8 +2401,7 @@ class Living {
 
   setSpeed(speed) {
     this.player.setSpeed(speed);
-    const travel = TRAVEL_SECONDS * Math.min(TRAVEL_STRETCH_MOST, speed);
-    for (const pane of this.panes) pane.story.setTravel(travel);
+    for (const pane of this.panes) pane.story.setSpeed(speed);
     this.redraw();
     this.wake();
   }
@@ -2307,7 +2422,8 @@ class Living {
     const action = {
       " ": pressed ? null : () => this.toggle(), ".": () => this.step(), ArrowRight: () => this.step(),
       l: () => this.follow(), L: () => this.follow(), "-": () => this._faster(-1), "−": () => this._faster(-1),
-      "+": () => this._faster(1), "=": () => this._faster(1), Escape: () => this.panes.forEach(pane => pane._show(null)),
+      "+": () => this._faster(1), "=": () => this._faster(1),
+      Escape: () => this.panes.forEach(pane => pane._show(null)),
     }[key];
     if (!action) return;
     event.preventDefault();
@@ -2355,7 +2471,8 @@ class Living {
     const {x, y, width, height} = pane.plan.rectangle(pane.plan.boxes.get(name));
     const left = Math.max(2, Math.min(pane.fitted - menu.offsetWidth - 2, x + width / 2 - menu.offsetWidth / 2));
     menu.style.left = `${left}px`;
-    menu.style.top = `${y + height + menu.offsetHeight > pane.tallest && y > menu.offsetHeight ? y - menu.offsetHeight - 2 : y + height + 2}px`;
+    const high = menu.offsetHeight, above = y + height + high > pane.tallest && y > high;
+    menu.style.top = `${above ? y - high - 2 : y + height + 2}px`;
     this.opened = {name, element: menu, opener};
     items[0].focus();
   }
@@ -2380,17 +2497,19 @@ class Living {
     }
     if (this.player.live) {
       this._present(here);
-      const before = this.timeOf(pane) - (this.player.t - this.player.start) - LINE_SECONDS;
-      if (here - (this.forgot ?? here) > 10_000) pane.story.forget(before);
-      if (!(here - this.forgot < 10_000)) this.forgot = here;
+      if (here - (this.forgot ??= here) > FORGET_MS) {
+        this.forgot = here;
+        pane.story.forget(pane.origin + this.player.start - LINE_SECONDS);
+      }
     } else this.player.range(0, Math.max(0, ...this.panes.map(each => this._length(each))));
     if (!this.running()) this.redraw();
+    this.wake();
   }
 
   /** Live: begin anew with these events. */
   begin(events, now) {
     const [pane] = this.panes;
-    pane.story = new Story(pane.story.travel);
+    pane.story = new Story({...this.pace, speed: this.player.speed});
     pane.origin = null;
     pane.shownAt = -Infinity;
     pane.signature = "";
@@ -2462,7 +2581,10 @@ function render({model, el}) {
   const hear = message => {
     if (message.type === "start") shown.begin(message.events, message.now);
     else if (message.type === "events") shown.feed(0, message.events, message.now);
-    else if (message.type === "closed") shown.player.pause();
+    else if (message.type === "closed") {
+      shown.player.pause();
+      shown.actions([]);
+    }
   };
   const jobs = () => shown.jobs(model.get("jobs") ?? []);
   const actions = () => shown.actions(model.get("actions") ?? []);

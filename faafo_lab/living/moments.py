@@ -9,9 +9,8 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 from faafo_lab.living.events import Event
+from faafo_lab.living.following import HISTORY_SECONDS, RATE_WINDOW_SECONDS
 
-HISTORY_SECONDS = 60.0
-RATE_WINDOW_SECONDS = 4.0  # a throughput is the mean over this time
 RATE_STEP_SECONDS = 1.0
 WAITS = ("accepted", "queued", "missing", "lost", "retry", "anew")  # after these a task waits for a worker
 ENDS = ("done", "failed", "deleted")  # after these nothing is to be done

@@ -20,6 +20,8 @@ from typing import Any, NotRequired, TypedDict
 from faafo_lab.living import still
 from faafo_lab.living.events import Event, scene_at
 from faafo_lab.living.moments import busiest, rates_at, span, tasks_at
+from faafo_lab.living.recording import NotWritten, RecordingError
+from faafo_lab.paths import write_whole
 
 MOST_BYTES = 1_000_000
 NOTES_MOST = 12  # of each recording, in words
@@ -37,7 +39,7 @@ footer { color: #59636e; font-size: 13px; }
 @media (prefers-color-scheme: dark) { body { color: #e6e6e6; background: #111; } footer { color: #a6adb4; } }"""
 
 
-class TooLong(Exception):
+class TooLong(RecordingError):
     """Recordings that are too long for one page: what to cut is said."""
 
 
@@ -130,6 +132,14 @@ def _still(pane: Pane) -> str:
 {f"<ul>{told}</ul>" if told else ""}
 </figure>
 """
+
+
+def write(path: Path, html: str) -> None:
+    """Write the page to this file, or leave what is there. Raises NotWritten."""
+    try:
+        write_whole(path, html)
+    except OSError as error:
+        raise NotWritten(f"The page {path} can't be written: {error.strerror or error}.") from error
 
 
 def recorded(events: Sequence[Event]) -> str:

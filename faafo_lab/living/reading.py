@@ -41,7 +41,7 @@ class Reading:
         self._after: int | None = None  # the number up to which it has read
         self._last: Said | None = None  # the last event
         self._doubt = False  # whether the next answer may be another database's
-        self._not_before = -math.inf  # what happened earlier is another database's past, or was told before
+        self._newest = self._told_before = -math.inf  # by the application's clock: what happened until then is told
 
     def read(self) -> list[Event]:
         """What is new. Where no API answers nothing is, and the first answer after that begins with a gap."""
@@ -51,14 +51,15 @@ class Reading:
             self._begin(found)
             if self._read_on(found):
                 self.read_until = asked
-        except TopologyError:
+        except (TopologyError, LookupError, TypeError, ValueError):  # or another program answers there
             self._doubt = True
         return found
 
     def _begin(self, found: list[Event]) -> None:
         """At first, and after a silence: from where to read on."""
         if self._after is None:
-            self._after = self._page(-1)["last"]
+            page = self._page(-1)
+            self._after, self._newest = page["last"], timestamp(page["now"])
         elif not self._doubt:
             return
         elif self._is_another():
@@ -78,9 +79,9 @@ class Reading:
         return there is not None and last is not None and (there["at"], there["what"]) != (last["at"], last["what"])
 
     def _start_over(self, found: list[Event]) -> None:
-        """It is another database: read all that happened since it was silent."""
+        """It is another database: read all that has happened since the last event of the one before."""
         found.append(self._gap(ANOTHER))
-        self._not_before, self._heard = self._heard, time.time()
+        self._told_before, self._heard = self._newest, time.time()
         self._after, self._last = 0, None
 
     def _read_on(self, found: list[Event]) -> bool:
@@ -90,7 +91,7 @@ class Reading:
             page = self._page(self._after)
             if page["forgotten"] and page["last"] < self._after:
                 self._start_over(found)
-            elif page["forgotten"] and self._after:  # from 0 on nobody has missed anything yet
+            elif page["forgotten"]:
                 found.append(self._gap(FORGOTTEN))
             found += self._told(page["objects"])
             self._after, self._heard = page["last"], time.time()
@@ -106,14 +107,15 @@ class Reading:
 
     def _told(self, objects: Sequence[Said]) -> Iterator[Event]:
         for said in objects:
-            self._last = said
+            self._last, at = said, timestamp(said["at"])
+            self._newest = max(self._newest, at)
             event: TaskEvent = {
                 "k": "task",
-                "t": round(timestamp(said["at"]) - self.clock.ahead, DIGITS),
+                "t": round(at - self.clock.ahead, DIGITS),
                 "what": said["what"],
                 "uuid": said["uuid"],
             }
             if said["worker"]:
                 event["worker"] = said["worker"]
-            if event["t"] > self._not_before:
+            if at > self._told_before:
                 yield event

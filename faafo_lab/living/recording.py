@@ -13,6 +13,7 @@ Its errors:
 
     Exception
     └── RecordingError       a recording can't be made, read or cut as requested
+        ├── TooLong          it does not fit into one page (`page`)
         ├── NoRecording      the file is no recording
         └── NotWritten       the file can't be written
 """
@@ -27,6 +28,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -125,17 +127,15 @@ class Recording:
             words.append(f"{len(requests)} requests ({told})")
         if tasks:
             shown = [f"{tasks[what]} {what}" for what in ("accepted", "done", "lost", "failed", "late") if tasks[what]]
-            words.append(f"tasks: {', '.join(shown) or 'none of them done'}")
-        notes = [f"{event['t'] - self.start:.1f} s {event['text']}" for event in self.events if event["k"] == "note"]
-        if notes:
-            words.append(f"notes: {'; '.join(notes)}")
+            words.append(f"Tasks: {', '.join(shown) or 'none of them done'}")
+        words += [f"{event['t'] - self.start:.1f} s: {event['text']}" for event in self.events if event["k"] == "note"]
         gaps = [event for event in self.events if event["k"] == "gap"]
         words += [f"{gap['t'] - gap['from']:.1f} s unseen ({gap['text']})" for gap in gaps]
         if clock := self.clock:
-            ahead = f"{1000 * clock['ahead']:.1f} ms ± {1000 * clock['within']:.1f} ms"
-            words.append(f"the application's clock was {ahead} ahead, and its times are corrected by that")
+            ahead = f"{1000 * clock['ahead']:.1f} ± {1000 * clock['within']:.1f} ms"
+            words.append(f"The application's clock is {ahead} ahead; its times are corrected by that")
         if not self.whole:
-            words.append("it broke off before its end")
+            words.append("It broke off before its end")
         return ". ".join(words) + "."
 
     def __repr__(self) -> str:
@@ -148,7 +148,7 @@ class Recorder(Recording):
     def __init__(self, app: Topology, path: str | Path | None = None, title: str = "") -> None:
         self.path = None if path is None else Path(path)
         self._file: TextIO | None = None
-        self._trouble: OSError | None = None
+        self._failed = False
         self._writing = threading.Lock()
         super().__init__([], start=time.time(), title=title, whole=False)
         if self.path:
@@ -181,15 +181,17 @@ class Recorder(Recording):
             self._stream.wait_until_complete(end, LATE_LIMIT_SECONDS)
         finally:  # also if that is interrupted
             self._stream.unlisten(self._take)
-            self._stream.close()
             with self._writing:
                 self.events = [event for event in self.events if cutting.span(event)[0] <= end]
                 self._end, self.whole = end, True
-                if self._file:
-                    self._file.close()
-        if self.path:
-            if self._trouble:
-                raise _not_written(self.path, self._trouble)
+            self._stream.close()
+            self._finish()
+
+    def _finish(self) -> None:
+        """Write the file as a whole, now that its end is known."""
+        if self._file and self.path:
+            with suppress(OSError):  # of what could not be written before
+                self._file.close()
             self.save(self.path)
 
     def __enter__(self) -> Self:
@@ -207,12 +209,12 @@ class Recorder(Recording):
                 self._write(map(_json, new))
 
     def _write(self, lines: Any) -> None:
-        if self._file and not self._trouble:
+        if self._file and not self._failed:
             try:
                 self._file.writelines(f"{line}\n" for line in lines)
                 self._file.flush()
-            except OSError as error:
-                self._trouble = error
+            except OSError:  # a full disk: it has room again at the end, or that says so
+                self._failed = True
 
 
 def record(app: Topology, path: str | Path | None = None, *, title: str = "") -> Recorder:

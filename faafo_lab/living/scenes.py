@@ -44,7 +44,7 @@ def scene(
         "counts": {**counts, "rate": rate} if moment.done is not None else None,
         "wanted": wanted,
         "leases": {"seconds": LEASE_SECONDS},
-        "clock": _clock(clock) if clock and clock.known else None,
+        "clock": clock_of(clock) if clock else None,
         "problem": moment.problem,
     }
     return cast(Scene, events.merge({}, whole))  # which leaves out what is None
@@ -80,7 +80,10 @@ def _front(balancer: Balancer) -> dict[str, object]:
     }
 
 
-def _clock(clock: Clock) -> dict[str, object]:
+def clock_of(clock: Clock) -> dict[str, object] | None:
+    """The scene's clock; None while nobody has answered."""
+    if not clock.known:
+        return None
     return {"ahead": round(clock.ahead, SECONDS_DIGITS), "within": round(clock.within, SECONDS_DIGITS)}
 
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from html import escape
 
 from faafo_lab.living.events import YOU, Counts, Front, Gate, Scene, SceneServer
-from faafo_lab.living.moments import HISTORY_SECONDS
+from faafo_lab.living.following import HISTORY_SECONDS
 from faafo_lab.topology import ROLES
 from faafo_lab.topology.roles import DATABASE_PORT, RABBITMQ_PORT, VALKEY_PORT, Column
 

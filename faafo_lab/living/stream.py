@@ -43,7 +43,7 @@ LOOK_LEAST_SECONDS = 0.1  # between two looks, however much is done
 READ_PAUSE_SECONDS = 0.35
 DELIVER_SECONDS = 0.25
 RECENT_SECONDS = 300.0
-RECENT_MOST = 50_000  # events
+RECENT_MOST = 20_000  # events: some three megabytes of JSON
 STRANGER_SECONDS = 5.0  # how long a request is kept whose endpoint no look has seen yet
 CLOSE_LIMIT_SECONDS = 5.0  # how long closing waits for the threads, whose questions have limits of their own
 ASK_SECONDS = 10.0  # for a request of "you"
@@ -83,7 +83,7 @@ class Stream:
         self._sent: deque[Sent] = deque()
         self._names: dict[str, tuple[str, bool]] = {}  # by endpoint: whose it is, and whether that is the balancer
         self._numbers = itertools.count(1)
-        self._looked_at = 0.0
+        self._looked_at = self._read_until = 0.0
         self._failed: set[str] = set()
         self._attempt(self._look)
         self._attempt(self._read)
@@ -256,9 +256,12 @@ class Stream:
     def _measure(self) -> None:
         """Read the CPU use of the servers that don't report theirs."""
         meter = Meter(self._app)
-        while not self.closed:
-            self._follower.measured = meter.read(list(self._follower.topology.servers.values()))
-            self._stop.wait(METER_PAUSE_SECONDS)
+        try:
+            while not self.closed:
+                self._follower.measured = meter.read(list(self._follower.topology.servers.values()))
+                self._stop.wait(METER_PAUSE_SECONDS)
+        finally:
+            meter.close()
 
     @property
     def _wanted(self) -> int | None:
@@ -276,6 +279,7 @@ class Stream:
         found = self._reading.read()
         with self._lock:
             self._new += found
+        self._read_until = self._reading.read_until
 
     def _heed(self, note: notes.Note) -> None:
         """Somebody did something: in their thread."""
@@ -330,12 +334,12 @@ class Stream:
     # -- to those who listen ---------------------------------------------------------------------------------------
 
     def _deliver(self) -> None:
-        complete = min(self._reading.read_until, self._looked_at)
+        complete = min(self._read_until, self._looked_at)
         now = time.time()
         with self._lock:
             self._new += self._requests()
-            if self._scene.get("wanted") != self._wanted:
-                self._show(now, {**self._scene, "wanted": self._wanted})
+            known = {"wanted": self._wanted, "clock": scenes.clock_of(self._reading.clock)}
+            self._show(now, {**self._scene, **known})
             new, self._new = self._new, []
             for event in new:
                 self._after.take(event)

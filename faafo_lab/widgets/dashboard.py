@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -32,6 +33,7 @@ class Dashboard(Panel):
     """See `widgets.dashboard`. `moment`: the application as last observed."""
 
     def __init__(self, topology: Topology) -> None:
+        self._stream = Stream.of(topology)  # that of an older dashboard, with its last minutes, which closes next
         super().__init__(topology.cloud.name)
         self._topology = topology
         self._faults = actions.Faults()
@@ -44,7 +46,6 @@ class Dashboard(Panel):
             "drain": self.drain,
             "undrain": self.undrain,
         }
-        self._stream = Stream.of(topology)
         self._moving = Moving(
             self._stream, label="The application", actions=["ask", "add", *self._on_server], act=self._asked
         )
@@ -194,7 +195,7 @@ class Dashboard(Panel):
         if moment.problem:
             banner = f'<div role="status" style="{TEXT};{BANNER}">{html.escape(moment.problem)}</div>'
         known = self._stream.now()
-        drawn = still.image(still.picture(scene_at(known, time.time()), tasks_at(known, time.time())))
+        drawn = still.image(still.picture(scene_at(known, math.inf), tasks_at(known, math.inf)))
         line = still.image(still.throughput(moment.rates))
         at = time.strftime("%H:%M:%S", time.localtime(moment.at))
         words = f'<p style="{TEXT};{FAINT}">At {at}: {html.escape(str(moment))}</p>'

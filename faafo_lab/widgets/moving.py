@@ -14,7 +14,9 @@ is: a page loads nothing from anywhere. Messages (JSON):
                      {"type": "events", "now": …, "events": […]}   also without events: the page's clock follows `now`
                      {"type": "closed"}
 
-The widget's messages are handled where those of buttons are (see `panel`): in JupyterLab also while a cell runs.
+The widget's messages are handled where those of buttons are (see `panel`): in JupyterLab also while a cell runs. Tests
+open it in JupyterLab and Notebook 7. For VS Code it is built by the documented rules of its notebook renderer (an
+anywidget, whose module asks no host for anything); it was not run there.
 """
 
 from __future__ import annotations
@@ -87,6 +89,7 @@ class Moving(anywidget.AnyWidget):
             self._last = self._stream.now()
             self._stop_listening()
             self._stream = None
+            self.actions = []
             self.send({"type": "closed"})
 
     def _hear(self, _: Moving, message: Any, buffers: Any) -> None:

@@ -1,6 +1,6 @@
 """A page that shows a widget of the moving picture, as the kernel knows it: what it hears, and what it says."""
 
-import time
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,7 +36,7 @@ class Page:
     @property
     def scene(self) -> Scene:
         """What the page shows as standing now."""
-        return scene_at(self.events, time.time())
+        return scene_at(self.events, math.inf)
 
     def notes(self) -> list[str]:
         """The notes that it shows."""

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from faafo_lab.living.events import Event, NoteEvent, TaskEvent, difference
+from faafo_lab.living.events import Event, NoteEvent, RequestEvent, TaskEvent, difference
 from faafo_lab.living.page import Pane
 
 START = 1_790_000_000.0
@@ -153,18 +153,8 @@ class _Run:
     def _order(self, number: int, t: float) -> None:
         order = str(uuid.UUID(int=self._chance.getrandbits(128), version=4))
         end = t + 0.04 + 0.1 * self._chance.random()
-        request: Event = {
-            "k": "request",
-            "t": START + t,
-            "end": START + end,
-            "id": f"r{number + 1}",
-            "method": "POST",
-            "path": "/v1/fractal",
-            "to": APIS[number % 2],
-            "via": True,
-            "status": 201,
-            "uuid": order,
-        }
+        request = _request(number, t, end, status=201)
+        request |= {"method": "POST", "uuid": order}
         self._say(end, request)
         self._task(end - 0.02, "accepted", order)
         self._task(end - 0.01, "queued", order)
@@ -263,24 +253,61 @@ def _when(item: tuple[float, int, Event]) -> tuple[float, int]:
 def crowd(requests_per_second: float, seconds: float, request_seconds: float = 1.0) -> list[Event]:
     """Readers of a page, so many a second, for so long; each request takes about `request_seconds`."""
     chance = random.Random(15)
-    known: list[tuple[float, int, Event]] = []
-    first = scene()
-    first["gates"]["worker>services:6379"]["open"] = True
-    known.append((0.0, 0, {"k": "scene", "t": START, "patch": first}))
+    told = [_opened()]
     for number in range(int(requests_per_second * seconds)):
         t = number / requests_per_second
         end = t + request_seconds * (0.7 + 0.6 * chance.random())
-        status = 503 if chance.random() < 0.02 else 200
-        request: Event = {
-            "k": "request",
-            "t": START + t,
-            "end": START + end,
-            "id": f"r{number + 1}",
-            "method": "GET",
-            "path": "/v1/fractal",
-            "to": APIS[number % 2],
-            "via": True,
-            "status": status,
-        }
-        known.append((end, number + 1, request))
-    return [event for _, _, event in sorted(known, key=_when)]
+        told.append((end, _request(number, t, end, status=503 if chance.random() < 0.02 else 200)))
+    return _as_known(told)
+
+
+def rush(orders_per_second: float, seconds: float, workers: int = 6) -> list[Event]:
+    """Orders, so many a second, for so long, each from its request to its result: there are five events to an order."""
+    chance = random.Random(15)
+    told = [_opened(workers)]
+    for number in range(int(orders_per_second * seconds)):
+        t = number / orders_per_second
+        order = str(uuid.UUID(int=chance.getrandbits(128), version=4))
+        worker = f"app-worker-{number % workers + 1}"
+        taken = t + 0.3 + 0.5 * chance.random()
+        request = _request(number, t, t + 0.1)
+        request |= {"method": "POST", "status": 201, "uuid": order}
+        told.append((t + 0.1, request))
+        for at, what, who in (
+            (t + 0.07, "accepted", ""),
+            (t + 0.08, "queued", ""),
+            (taken, "leased", worker),
+            (taken + 0.2, "done", worker),
+        ):
+            task: TaskEvent = {"k": "task", "t": START + at, "what": what, "uuid": order}
+            if who:
+                task["worker"] = who
+            told.append((at, task))
+    return _as_known(told)
+
+
+def _opened(workers: int = 3) -> tuple[float, Event]:
+    """The scene at first, with every gate open."""
+    first = scene(workers)
+    first["gates"]["worker>services:6379"]["open"] = True
+    return 0.0, {"k": "scene", "t": START, "patch": first}
+
+
+def _request(number: int, t: float, end: float, status: int = 200) -> RequestEvent:
+    """One request through the load balancer."""
+    return {
+        "k": "request",
+        "t": START + t,
+        "end": START + end,
+        "id": f"r{number + 1}",
+        "method": "GET",
+        "path": "/v1/fractal",
+        "to": APIS[number % 2],
+        "via": True,
+        "status": status,
+    }
+
+
+def _as_known(told: list[tuple[float, Event]]) -> list[Event]:
+    """These in the order of when they became known."""
+    return [event for _, _, event in sorted(((t, number, event) for number, (t, event) in enumerate(told)), key=_when)]

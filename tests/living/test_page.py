@@ -15,9 +15,10 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from faafo_lab.living import page
+from faafo_lab.living.recording import Recording
 from faafo_lab.workbook import BUILD
 from tests.living import synthetic
-from tests.test_browser import CHROMIUM, EFFECT_LIMIT_SECONDS, FLAGS
+from tests.test_browser import CHROMIUM, EFFECT_LIMIT_SECONDS, FLAGS, LOOK_SECONDS, overflow, serious
 
 pytestmark = [
     pytest.mark.long,
@@ -158,3 +159,77 @@ def test_several_recordings_are_side_by_side_and_share_one_player(browser: Brows
         for title in ("Round robin", "Weights", "Sticky"):
             tab.get_by_text(title, exact=True).first.wait_for()
         tab.screenshot(path=BUILD / "page-three.png", full_page=True)
+
+
+def test_it_is_paused_stepped_and_slowed_down_by_keyboard(browser: Browser, small: Path) -> None:
+    with moving(browser, small) as (tab, place):
+        tab.keyboard.press("Tab")
+        assert tab.evaluate("() => document.activeElement.textContent") == "Pause"
+        tab.keyboard.press("Enter")
+        assert not state(place)["playing"]
+        before = state(place)["t"]
+        tab.keyboard.press(".")
+        assert before < state(place)["t"] < before + 5.0
+        steps = [state(place)["t"]]
+        for _ in range(10):
+            tab.keyboard.press(".")
+            steps.append(state(place)["t"])
+        assert steps == sorted(set(steps)), "each step goes on"
+        for _ in range(5):
+            tab.keyboard.press("-")
+        assert state(place)["speed"] == 0.1
+        tab.keyboard.press("Enter")
+        assert state(place)["playing"]
+        clock, t = tab.evaluate("() => performance.now()"), state(place)["t"]
+        wait_until(place, f"state.t > {t + 0.15}")
+        passed = (tab.evaluate("() => performance.now()") - clock) / 1000
+        assert state(place)["t"] - t < 0.2 * passed, "a tenth of the time passes"
+
+
+def test_a_cut_recording_begins_at_its_cut(browser: Browser, tmp_path: Path) -> None:
+    end = synthetic.START + synthetic.SMALL_SECONDS
+    whole = Recording(synthetic.small(), start=synthetic.START, end=end, title="A worker dies")
+    cut = whole.cut(13.0, 20.0)
+    assert min(event["t"] for event in cut.events) < cut.start, "tasks in flight are older"
+    path = tmp_path / "cut.html"
+    path.write_text(page.page([{"title": "The lease", "events": cut.events}], "The lease"), encoding="utf-8")
+    with moving(browser, path) as (_, place):
+        place.evaluate("place => { place.shown.player.pause(); place.shown.player.seek(0.05); }")
+        found = state(place)
+        assert len(found["scene"]["servers"]) == 6
+        assert found["end"] < 10.0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_it_can_be_read_by_everybody_at_every_width(browser: Browser, small: Path, scheme: str, motion: str) -> None:
+    with opened(browser, small, color_scheme=scheme, reduced_motion=motion) as (tab, complaints):
+        tab.wait_for_function("() => document.querySelector('.faafo-recording').shown")
+        place = tab.locator(".faafo-recording")
+        place.evaluate("place => { place.shown.player.pause(); place.shown.player.seek(12.7); }")
+        for width, height in SIZES:
+            tab.set_viewport_size({"width": width, "height": height})
+            tab.wait_for_timeout(LOOK_SECONDS * 1000)  # for what follows the size
+            tab.screenshot(path=BUILD / f"page-{width}-{scheme}-{motion}.png", full_page=True)
+            assert overflow(tab) == 0, f"at {width} pixels"
+            assert serious(tab) == [], f"at {width} pixels"
+        assert complaints == []
+
+
+def test_where_less_motion_is_preferred_nothing_moves_and_the_counts_go_on(browser: Browser, small: Path) -> None:
+    with opened(browser, small, reduced_motion="reduce") as (tab, _):
+        tab.wait_for_function("() => document.querySelector('.faafo-recording').shown")
+        place = tab.locator(".faafo-recording")
+        wait_until(place, "state.t > 3")
+        found = state(place)
+        assert found["dots"] == 0
+        assert found["frames"] < 20, "about one picture a second"
+
+
+def test_without_scripts_nothing_overflows_either(browser: Browser, small: Path) -> None:
+    for scheme in ("light", "dark"):
+        with opened(browser, small, java_script_enabled=False, color_scheme=scheme) as (tab, _):
+            for width, height in SIZES:
+                tab.set_viewport_size({"width": width, "height": height})
+                assert overflow(tab) == 0, f"at {width} pixels"
+            tab.screenshot(path=BUILD / f"page-still-phone-{scheme}.png", full_page=True)
