@@ -59,21 +59,7 @@ class Follower:
     def look(self) -> Moment:
         """Ask the cloud (now and then) and the application. `problem` names what does not answer; the other values
         stay."""
-        problem = ""
-        if time.monotonic() - self._listed >= LIST_PAUSE_SECONDS:
-            try:
-                self.topology.refresh()
-                self._queue_port, self._front = self.topology.queue_port, self.topology.front
-                self._endpoints = self.topology.endpoints
-                self._listed = time.monotonic()
-                if self._listed - self._grouped >= GROUPS_PAUSE_SECONDS:
-                    self.groups = self.topology.cloud.security_groups()
-                    self._grouped = self._listed
-            except TakenOver as error:
-                problem = first_line(error)
-            except CloudError as error:
-                problem = f"The cloud does not answer:  {first_line(error)}"
-                self.topology.cloud = _again(self.topology.cloud)
+        problem = self._list()
         servers = list(self.topology.servers.values())
         if self.topology.doubles:
             problem = problem or f"Several servers are named {', '.join(self.topology.doubles)}: deploy again."
@@ -83,6 +69,8 @@ class Follower:
             moment = observe(servers, self._api)
             done = moment.done
         except TopologyError:
+            problem = self._list() or problem  # asking may have taken seconds, and the servers be others by now
+            servers = list(self.topology.servers.values())
             moment, done = replace(self.last, at=time.time(), machines=machines(servers)), None
             problem = problem or "No API of the application answers at the moment. Retrying every second."
         rate = self._note(moment.at, done)
@@ -97,6 +85,25 @@ class Follower:
             front=self._front,
         )
         return self.last
+
+    def _list(self) -> str:
+        """Ask the cloud what there is, if that was LIST_PAUSE_SECONDS ago; returns why it does not say, or ""."""
+        if time.monotonic() - self._listed < LIST_PAUSE_SECONDS:
+            return ""
+        try:
+            self.topology.refresh()
+            self._queue_port, self._front = self.topology.queue_port, self.topology.front
+            self._endpoints = self.topology.endpoints
+            self._listed = time.monotonic()
+            if self._listed - self._grouped >= GROUPS_PAUSE_SECONDS:
+                self.groups = self.topology.cloud.security_groups()
+                self._grouped = self._listed
+        except TakenOver as error:
+            return first_line(error)
+        except CloudError as error:
+            self.topology.cloud = _again(self.topology.cloud)
+            return f"The cloud does not answer:  {first_line(error)}"
+        return ""
 
     def look_closer(self) -> None:
         """Make the next look query the cloud as well, after a change."""
