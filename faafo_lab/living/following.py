@@ -69,14 +69,18 @@ class Follower:
             moment = observe(servers, self._api)
             done = moment.done
         except TopologyError:
-            problem = self._list() or problem  # asking may have taken seconds, and the servers be others by now
-            servers = list(self.topology.servers.values())
             moment, done = replace(self.last, at=time.time(), machines=machines(servers)), None
             problem = problem or "No API of the application answers at the moment. Retrying every second."
+        problem = self._list() or problem  # asking may have taken seconds, and the servers be others by now
+        there = self.topology.servers
         rate = self._note(moment.at, done)
         self.last = replace(
             moment,
-            machines=tuple(self._with_load(machine) for machine in moment.machines),
+            machines=tuple(
+                self._with_load(replace(machine, status=there[machine.name].status))
+                for machine in moment.machines
+                if machine.name in there
+            ),
             endpoints=self._endpoints,
             rate=rate,
             rates=tuple((moment.at - at, value) for at, value in self._rates),

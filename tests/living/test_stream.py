@@ -22,6 +22,7 @@ from faafo_lab.living.events import Event, difference, merge, scene_at
 from faafo_lab.living.stream import THREAD_NAME, Stream
 from faafo_lab.load import wire
 from faafo_lab.topology import Topology, TopologyError
+from faafo_lab.topology.moment import observe
 from tests.waiting import wait_for
 
 SMALL = (64, 48)  # pixels
@@ -187,15 +188,20 @@ def test_while_no_api_answers_there_is_a_problem_and_then_a_gap_and_it_goes_on(h
     wait_for("its end", lambda: heard.of("task", uuid=row.uuid, what="done"))
 
 
-def test_while_no_api_answers_the_servers_are_as_they_are_afterwards(app: Topology, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("answers", [True, False])
+def test_where_the_api_takes_long_the_servers_are_as_they_are_afterwards(
+    app: Topology, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
     follower = following.Follower(app)
 
-    def unanswered(*_: object) -> None:
+    def slowly(servers: Any, api: Any) -> Any:
         app.cloud.stop_server("app-worker-2")
         app.cloud.wait_for("app-worker-2", "SHUTOFF", progress=False)
+        if answers:
+            return observe(servers, api)
         raise TopologyError("no API answers")
 
-    monkeypatch.setattr(following, "observe", unanswered)
+    monkeypatch.setattr(following, "observe", slowly)
     monkeypatch.setattr(following, "LIST_PAUSE_SECONDS", 0.0)  # asking takes longer than that
     try:
         seen = {machine.name: machine.status for machine in follower.look().machines}
