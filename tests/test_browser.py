@@ -269,6 +269,7 @@ def test_the_dashboard_adds_a_worker_and_the_throughput_rises(lab: Lab, cloud: C
     count.press("Enter")
     lab.press("Order fractals")
     wait_for("the throughput line to rise", lambda: rate(line) > 2)
+    assert in_a_row(page.locator(".living-tiles dd")), "JupyterLab lays out definition lists its own way"
     lab.picture("dashboard")
 
     choose(page, "app-worker-2", "Delete at once")
@@ -411,7 +412,7 @@ def test_a_recording_plays_in_a_notebook_and_where_its_kernel_is_gone(lab: Lab, 
     lab.run_all()
     picture = page.locator(".living")
     picture.wait_for()
-    picture.get_by_role("button", name="Play").click()
+    picture.scroll_into_view_if_needed()
     picture.get_by_text("app-worker-2 was killed").first.wait_for()
     assert picture.get_by_role("button", name="Add a worker").count() == 0
     lab.picture("replay")
@@ -427,7 +428,7 @@ def test_a_recording_plays_in_a_notebook_and_where_its_kernel_is_gone(lab: Lab, 
     with page.context.browser.new_page() as exported:
         exported.route("http*://**", lambda route: route.abort())
         exported.goto((tmp_path / "stored.html").as_uri())
-        exported.locator(".living").get_by_role("button", name="Play").click()
+        exported.locator(".living").scroll_into_view_if_needed()
         exported.get_by_text("app-worker-2 was killed").first.wait_for()
 
 
@@ -511,6 +512,12 @@ def test_an_exported_chapter_is_readable_for_everybody_and_on_a_phone(lab: Lab, 
 def server(page: Any, name: str) -> Any:
     """A server in the picture that moves: a button, which opens its menu."""
     return page.locator(".living-server", has_text=name).first
+
+
+def in_a_row(elements: Any) -> bool:
+    """Whether those of these elements that are shown are side by side."""
+    boxes = [element.bounding_box() for element in elements.all() if element.is_visible()]
+    return len(boxes) > 1 and len({box["y"] for box in boxes}) == 1
 
 
 def choose(page: Any, name: str, entry: str) -> None:

@@ -11,6 +11,7 @@ Both have a connection to the cloud of their own, so that threads may look while
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,6 +52,7 @@ class Follower:
         self.groups: Sequence[SecurityGroup] = ()
         self.measured: Mapping[str, Measured] = {}
         self._listed = self._grouped = float("-inf")
+        self._closer = threading.Event()
         self._endpoints: Mapping[str, str] = {}
         self._queue_port, self._front = self.last.queue_port, self.last.front
         self._done: deque[tuple[float, int]] = deque()  # (time, fractals done), as far back as a rate needs
@@ -92,6 +94,9 @@ class Follower:
 
     def _list(self) -> str:
         """Ask the cloud what there is, if that was LIST_PAUSE_SECONDS ago; returns why it does not say, or ""."""
+        if self._closer.is_set():
+            self._closer.clear()  # before the listing: a change during it wants another one
+            self._listed = self._grouped = float("-inf")
         if time.monotonic() - self._listed < LIST_PAUSE_SECONDS:
             return ""
         try:
@@ -110,8 +115,8 @@ class Follower:
         return ""
 
     def look_closer(self) -> None:
-        """Make the next look query the cloud as well, after a change."""
-        self._listed = self._grouped = float("-inf")
+        """Make the next look query the cloud as well, after a change. Any thread may ask for it."""
+        self._closer.set()
 
     def close(self) -> None:
         """Close the connections."""

@@ -29,7 +29,7 @@ const SLOW_MS = 120; // words and numbers are written anew no more often than th
 const FORGET_MS = 10_000;
 const CALM_MS = 1000; // and all of it, where less motion is preferred
 const BLOCKS_MOST = 40; // of the stack that is the queue; more have a scale
-const WAITING_DOTS_MOST = 6; // at one place; more are a number
+const WAITING_DOTS_MOST = 4; // at one place; more are a number
 const TASKS_MOST = 5; // at one worker; more are a number
 const ORDERS_LISTED = 50;
 const HISTORY_LINES = 14;
@@ -316,12 +316,20 @@ export class Story {
       ring = {at: 0, times: new Float64Array(FLOW_PER_SECOND).fill(-Infinity)};
       state.rings.set(hop.way, ring);
     }
-    hop.flow = start - ring.times[ring.at] < this.speed || state.dots >= this.most;
+    hop.flow = start - ring.times[ring.at] < this.speed || this._crowded(state, start);
     ring.times[ring.at] = start;
     ring.at = (ring.at + 1) % FLOW_PER_SECOND;
     if (!hop.flow) state.dots += 1;
     state.hops.push(hop);
     return hop.end;
+  }
+
+  /** Whether as many dots move then as may. (`state.dots` counts those, too, that just ended or have yet to begin.) */
+  _crowded(state, t) {
+    if (state.dots < this.most) return false;
+    let dots = 0;
+    for (const hop of state.hops) dots += !hop.flow && hop.start <= t && hop.end > t ? 1 : 0;
+    return dots >= this.most;
   }
 
   _begin(state, e) {
@@ -443,6 +451,7 @@ const BOX = 94, SMALL_BOX = 62; // heights
 const DATABASE = 44, QUEUE = 104, TEXT = 78, FLOATING = 15, TASKS = 28; // of a box that has them
 const STEP_PX = 6; // of a way
 const CORNER_PX = 10;
+const BAND_MARK_PX = 15;
 const ONE_FOR_ALL = ["all-in-one", "controller"];
 
 const inOrder = (a, b) => a.localeCompare(b, "en", {numeric: true});
@@ -898,74 +907,55 @@ function moved(points, aside) {
 
 // -- drawing ----------------------------------------------------------------------------------------------------------
 
-const SPRITE = 18; // pixels
-
-/** One of the shapes, around (0, 0). */
-function trace(context, shape, colour, ink) {
-  context.lineWidth = 2;
-  context.strokeStyle = colour;
-  context.fillStyle = colour;
-  context.beginPath();
+/** The outline of a shape, around (0, 0). */
+function outline(shape) {
+  const path = new Path2D();
   const polygon = (...points) => {
-    points.forEach(([x, y], at) => (at ? context.lineTo(x, y) : context.moveTo(x, y)));
-    context.closePath();
+    for (const [x, y] of points) path.lineTo(x, y);
+    path.closePath();
   };
   const cross = size => {
-    context.moveTo(-size, -size);
-    context.lineTo(size, size);
-    context.moveTo(size, -size);
-    context.lineTo(-size, size);
+    path.moveTo(-size, -size);
+    path.lineTo(size, size);
+    path.moveTo(size, -size);
+    path.lineTo(-size, size);
   };
-  if (shape === "ring") context.arc(0, 0, 4, 0, 7), context.stroke();
-  else if (shape === "disc") context.arc(0, 0, 4.8, 0, 7), context.fill();
-  else if (shape === "triangle") polygon([0, -5.5], [5.5, 4.5], [-5.5, 4.5]), context.fill();
-  else if (shape === "diamond") polygon([0, -6], [6, 0], [0, 6], [-6, 0]), context.fill();
-  else if (shape === "cross") context.lineWidth = 3, cross(4), context.stroke();
+  if (shape === "ring") path.arc(0, 0, 4, 0, 7);
+  else if (shape === "disc") path.arc(0, 0, 4.8, 0, 7);
+  else if (shape === "triangle") polygon([0, -5.5], [5.5, 4.5], [-5.5, 4.5]);
+  else if (shape === "diamond") polygon([0, -6], [6, 0], [0, 6], [-6, 0]);
+  else if (shape === "cross") cross(4);
   else if (shape === "star") {
     polygon(...Array.from({length: 10}, (_, at) => {
       const radius = at % 2 ? 3 : 7, turn = (Math.PI * at) / 5 - Math.PI / 2;
       return [radius * Math.cos(turn), radius * Math.sin(turn)];
     }));
-    context.fill();
-  } else if (shape === "square") {
-    context.rect(-4.5, -4.5, 9, 9);
-    context.fill();
-    context.lineWidth = 1.2;
-    context.strokeStyle = ink;
-    context.stroke();
-  } else {
-    context.rect(-4.5, -4.5, 9, 9);
-    context.stroke();
-    context.beginPath();
-    context.lineWidth = 1.6;
-    if (shape === "crossed") cross(3);
-    else if (shape === "slashed") context.moveTo(-4, 4), context.lineTo(4, -4);
-    else context.moveTo(3, 0), context.lineTo(-3, 0), context.lineTo(-0.5, -2.5), context.moveTo(-3, 0),
-      context.lineTo(-0.5, 2.5);
-    context.stroke();
-  }
+  } else path.rect(-4.5, -4.5, 9, 9);
+  if (shape === "crossed") cross(3);
+  if (shape === "slashed") polygon([-4, 4], [4, -4]);
+  if (shape === "hollow") polygon([3, 0], [-3, 0], [-0.5, -2.5], [-3, 0], [-0.5, 2.5], [-3, 0]);
+  return path;
 }
 
-/** Every kind's shape as a small picture. */
-function sprites(colours, ratio) {
-  const made = {};
-  for (const [kind, {shape, colour}] of Object.entries(KINDS)) {
-    const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = SPRITE * ratio;
-    const context = canvas.getContext("2d");
-    context.scale(ratio, ratio);
-    context.translate(SPRITE / 2, SPRITE / 2);
-    context.save();
-    context.globalAlpha = 0.85; // a ground around it, so that it shows on any line
-    context.fillStyle = colours.ground;
-    context.beginPath();
-    context.arc(0, 0, 7.5, 0, 7);
-    context.fill();
-    context.restore();
-    trace(context, shape, colour, colours.ink);
-    made[kind] = canvas;
+const OUTLINES = Object.fromEntries(Object.values(KINDS).map(({shape}) => [shape, outline(shape)]));
+const FILLED = ["disc", "triangle", "diamond", "star", "square"];
+
+/** Draw one of the kinds around (0, 0). */
+function trace(context, kind, {ink, ground}) {
+  const {shape, colour} = KINDS[kind], path = OUTLINES[shape];
+  if (FILLED.includes(shape)) {
+    context.fillStyle = colour;
+    context.fill(path);
+    if (shape !== "square") return;
+    context.strokeStyle = ink;
+    context.lineWidth = 1.2;
+  } else {
+    context.fillStyle = ground;
+    if (shape !== "cross") context.fill(path);
+    context.strokeStyle = colour;
+    context.lineWidth = shape === "cross" ? 3 : shape === "ring" ? 2.2 : 1.7;
   }
-  return made;
+  context.stroke(path);
 }
 
 /** What moves and what is stacked, on a canvas. `marks`: where things were drawn, for the pointer. */
@@ -990,7 +980,6 @@ class Painter {
     this.canvas.style.width = `${width}px`;
     this.canvas.style.height = `${height}px`;
     this.colours = colours;
-    this.sprites = sprites(colours, this.ratio);
   }
 
   /** Draw the state; returns what moves. `calm`: nothing does, there are numbers instead. `wanted`: this order is
@@ -1019,22 +1008,25 @@ class Painter {
     this.marked += 1;
   }
 
-  _sprite(kind, x, y) {
-    this.context.drawImage(this.sprites[kind], x - SPRITE / 2, y - SPRITE / 2, SPRITE, SPRITE);
+  _shape(kind, x, y) {
+    const {context, ratio} = this;
+    context.setTransform(ratio, 0, 0, ratio, x * ratio, y * ratio);
+    trace(context, kind, this.colours);
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
   }
 
   _dots(state, plan, t) {
     const context = this.context;
     for (const hop of state.hops) {
       if (hop.flow || hop.start > t || hop.end <= t) continue;
-      const points = plan.path(hop.from, hop.to, hop.via);
+      const points = pathOf(hop, plan);
       if (!points) continue;
       const part = (t - hop.start) / (hop.end - hop.start);
       const steps = points.length / 2 - 1, place = part * part * (3 - 2 * part) * steps;
       const at = Math.min(steps - 1, Math.floor(place)), rest = place - at;
       const x = points[2 * at] + rest * (points[2 * at + 2] - points[2 * at]);
       const y = points[2 * at + 1] + rest * (points[2 * at + 3] - points[2 * at + 1]);
-      this._sprite(hop.kind, x, y);
+      this._shape(hop.kind, x, y);
       if (hop.e.from === "you") {
         context.lineWidth = 1.5;
         context.strokeStyle = this.colours.ink;
@@ -1052,7 +1044,7 @@ class Painter {
     bands.clear();
     for (const hop of state.hops) {
       if (!hop.flow || hop.start > t || hop.end <= t) continue;
-      const points = plan.path(hop.from, hop.to, hop.via);
+      const points = pathOf(hop, plan);
       if (!points) continue;
       const band = bands.get(points);
       if (band) band.count += 1;
@@ -1061,26 +1053,31 @@ class Painter {
     if (!bands.size) return;
     context.save();
     this._outside(plan);
-    context.lineCap = "butt";
-    context.lineJoin = "round";
+    context.lineJoin = "bevel"; // the quickest to draw
     for (const [points, {count, way, kind}] of bands) {
-      const wide = Math.min(12, 2.5 + 0.55 * Math.sqrt(count) * 2);
-      const colour = way === "answer" ? KINDS[kind].colour : WAY_COLOURS[way];
+      const wide = Math.min(15, 5 + 1.1 * Math.sqrt(count));
+      context.strokeStyle = context.fillStyle = way === "answer" ? KINDS[kind].colour : WAY_COLOURS[way];
       context.beginPath();
-      for (let at = 0; at < points.length; at += 2) context.lineTo(points[at], points[at + 1]);
-      context.strokeStyle = colour;
-      context.globalAlpha = 0.28;
-      context.lineWidth = wide + 3;
+      for (let at = 0; at < points.length; at += 4) context.lineTo(points[at], points[at + 1]);
+      context.lineTo(points[points.length - 2], points[points.length - 1]);
+      context.globalAlpha = 0.3;
+      context.lineWidth = wide;
       context.stroke();
-      context.globalAlpha = 0.95;
-      context.lineWidth = Math.max(2, wide * 0.55);
-      context.setLineDash([7, 9]);
-      context.lineDashOffset = -((t * 90) % 16);
-      context.stroke();
-      context.setLineDash([]);
-      context.globalAlpha = 1;
+      context.globalAlpha = 0.9;
+      this._marksOn(points, Math.max(3, wide / 2.4), t);
     }
     context.restore();
+  }
+
+  /** Marks that go along a way, some BAND_MARK_PX apart. */
+  _marksOn(points, size, t) {
+    const each = BAND_MARK_PX / STEP_PX, last = points.length / 2 - 1;
+    for (let place = ((t * 90) / STEP_PX) % each; place < last; place += each) {
+      const at = Math.floor(place), rest = place - at;
+      const x = points[2 * at] + rest * (points[2 * at + 2] - points[2 * at]);
+      const y = points[2 * at + 1] + rest * (points[2 * at + 3] - points[2 * at + 1]);
+      this.context.fillRect(x - size / 2, y - size / 2, size, size);
+    }
   }
 
   /** Flows go through the load balancer unseen: its words can be read. */
@@ -1204,7 +1201,7 @@ class Painter {
       }
       if (dead) {
         for (let at = 0; at < Math.min(dead, 3); at += 1) {
-          this._sprite("dead", stack.x + 12 + 5 * at, stack.y + stack.height - 11 - 2 * at);
+          this._shape("dead", stack.x + 12 + 5 * at, stack.y + stack.height - 11 - 2 * at);
         }
         const words = `${dead} dead letter${dead > 1 ? "s" : ""}`;
         this._text(words, stack.x + 24 + 5 * Math.min(dead, 3), stack.y + stack.height - 11);
@@ -1287,17 +1284,19 @@ class Painter {
       if (arrive > t) continue;
       const points = plan.path("you", at, !!e.via);
       if (!points) continue;
-      const number = this.waiting.get(points) ?? 0;
-      this.waiting.set(points, number + 1);
-      if (number >= WAITING_DOTS_MOST) continue;
-      const [x, y] = backFrom(points, 6 + 11 * number);
-      this._sprite("asked", x, y);
+      if (!this.waiting.has(points)) this.waiting.set(points, {at, count: 0});
+      const waiting = this.waiting.get(points);
+      waiting.count += 1;
+      if (waiting.count > WAITING_DOTS_MOST) continue;
+      const [x, y] = backFrom(points, 11 * waiting.count - 5);
+      this._shape("asked", x, y);
       this._mark(x, y, e);
     }
-    for (const [points, count] of this.waiting) {
+    for (const [points, {at, count}] of this.waiting) {
       if (count <= WAITING_DOTS_MOST) continue;
-      const [x, y] = backFrom(points, 6 + 11 * WAITING_DOTS_MOST);
-      this._pill(`${count} wait`, x, y + 14);
+      const box = plan.boxes.get(at) && plan.rectangle(plan.boxes.get(at));
+      const [x, y] = box ? [box.x + box.width - 30, box.y + 13] : backFrom(points, 6 + 11 * WAITING_DOTS_MOST);
+      this._pill(`${count} wait`, x, box ? y : y + 14);
     }
   }
 
@@ -1348,6 +1347,15 @@ class Painter {
     }
     return found;
   }
+}
+
+/** The way of a hop, which it keeps until the plan is another. */
+function pathOf(hop, plan) {
+  if (hop.plan !== plan) {
+    hop.plan = plan;
+    hop.points = plan.path(hop.from, hop.to, hop.via);
+  }
+  return hop.points;
 }
 
 /** The point of the way so many pixels before its end. */
@@ -1416,6 +1424,8 @@ class Pane {
     this.story.start = Math.max(this.story.start, this.begins); // before, too little is known for a rate
     this.found = {dots: 0, flows: 0, ways: {}};
     this.servers = new Map(); // name → its element's parts
+    this.resized = true;
+    this.visible = false;
     this.signature = "";
     this.tallest = 0;
     this.shownAt = -Infinity;
@@ -1471,14 +1481,17 @@ class Pane {
   // Standing things
 
   /** Fit the picture to its width and to what there is, where either has changed. */
-  fit(scene, force = false) {
+  fit(scene) {
+    if (scene === this.sceneFitted && !this.resized) return;
+    this.sceneFitted = scene;
+    this.resized = false;
     const width = Math.max(280, Math.floor(this.stage.clientWidth));
     const servers = Object.entries(scene.servers ?? {});
     const signature = JSON.stringify([
       width, scene.front?.name, Object.keys(scene.gates ?? {}),
       servers.map(([name, server]) => [name, server.role, server.column, server.offers]),
     ]);
-    if (signature === this.signature && !force) return;
+    if (signature === this.signature) return;
     this.signature = signature;
     this.plan = layout(scene, width);
     this.tallest = width === this.fitted ? Math.max(this.tallest, this.plan.height) : this.plan.height;
@@ -1488,6 +1501,12 @@ class Pane {
     this._ways(width);
     this._placeBoxes(scene);
     this.sceneShown = null;
+  }
+
+  /** Lay all out anew with the next picture. */
+  renew() {
+    this.signature = "";
+    this.resized = true;
   }
 
   _ways(width) {
@@ -2055,7 +2074,7 @@ export class KernelClock {
 /** What may be done to a server, in words; which fit is in `fitting`. */
 const ACTS = {
   remove: "Remove (finish its work first)", drain: "Drain", undrain: "End the drain", freeze: "Freeze", thaw: "Thaw",
-  kill: "Kill its processes", delete: "Delete at once",
+  kill: "Cut its power: it boots again", delete: "Delete at once",
 };
 
 /** The actions of these that fit a server as it is. */
@@ -2148,7 +2167,7 @@ class Living {
     this.frames = 0;
     this.request = 0;
     this.timer = 0;
-    this.visible = typeof IntersectionObserver === "undefined";
+    this.visible = false;
     this.closed = false;
     this.silent = false;
     this.clock = new KernelClock();
@@ -2162,10 +2181,13 @@ class Living {
     this.calm = this.reduced.matches;
     element.append(this.root);
     this.colours = this._colours();
-    this.pace = {dots: Math.floor(DOTS_MOST / Math.max(1, panes.length))};
+    this.pace = {dots: Math.ceil(DOTS_MOST / Math.max(1, panes.length))};
     this.panes = (panes.length ? panes : [{title: "", events: []}]).map(pane => new Pane(this, pane));
     for (const pane of this.panes) pane.origin = Number.isFinite(pane.begins) ? pane.begins : null;
-    if (!live) this.player.range(0, Math.max(0, ...this.panes.map(pane => this._length(pane))));
+    if (!live) {
+      this.player.range(0, Math.max(0, ...this.panes.map(pane => this._length(pane))));
+      this.player.play(); // as soon as it is in sight
+    }
     this.controls = new Controls(this);
     this.jobs = make("ul", {class: "living-jobs", "aria-label": "What was done", hidden: true});
     this.adds = make("div", {class: "living-adds"});
@@ -2198,10 +2220,10 @@ class Living {
 
   _paintLegend() {
     for (const canvas of this.legend.querySelectorAll("canvas")) {
-      const context = canvas.getContext("2d"), {shape, colour} = KINDS[canvas.dataset.kind];
+      const context = canvas.getContext("2d");
       context.setTransform(2, 0, 0, 2, 18, 18);
       context.clearRect(-9, -9, 18, 18);
-      trace(context, shape, colour, this.colours.ink);
+      trace(context, canvas.dataset.kind, this.colours);
     }
   }
 
@@ -2233,15 +2255,16 @@ class Living {
       this.redraw();
       this.wake();
     });
-    if (typeof IntersectionObserver !== "undefined") {
-      const seen = new IntersectionObserver(entries => {
-        this.visible = entries.at(-1).isIntersecting;
-        if (this.visible) this.redraw();
-        this.wake();
-      });
-      seen.observe(this.root);
-      this.unlisten.push(() => seen.disconnect());
-    }
+    const seen = new IntersectionObserver(entries => {
+      for (const {target, isIntersecting} of entries) {
+        this.panes.find(pane => pane.element === target).visible = isIntersecting;
+      }
+      this.visible = this.panes.some(pane => pane.visible);
+      if (this.visible) this.redraw();
+      this.wake();
+    });
+    for (const pane of this.panes) seen.observe(pane.element);
+    this.unlisten.push(() => seen.disconnect());
     this._on(matchMedia("(prefers-color-scheme: dark)"), "change", () => this.redraw());
     const themed = new MutationObserver(() => this.redraw());
     for (const each of [document.documentElement, document.body]) themed.observe(each, {attributes: true});
@@ -2250,6 +2273,7 @@ class Living {
     const sized = new ResizeObserver(() => {
       if (this.root.clientWidth === width) return; // the height is ours
       width = this.root.clientWidth;
+      for (const pane of this.panes) pane.resized = true;
       this.redraw();
     });
     sized.observe(this.root);
@@ -2331,7 +2355,7 @@ class Living {
       this.slow = here;
       this._theme(here);
     }
-    for (const pane of this.panes) pane.show(this.timeOf(pane), slowly);
+    for (const pane of this.panes) if (pane.visible || !this.running()) pane.show(this.timeOf(pane), slowly);
     if (slowly) this.controls.show();
     this.frames += 1;
   }
@@ -2343,7 +2367,7 @@ class Living {
     if (colours.key === this.colours.key) return;
     this.colours = colours;
     this._paintLegend();
-    for (const pane of this.panes) pane.signature = "";
+    for (const pane of this.panes) pane.renew();
   }
 
   /** Draw once where nothing plays. */
@@ -2438,7 +2462,7 @@ class Living {
     this.adds.replaceChildren(...adds.map(([role, words]) => (
       make("button", {type: "button", onclick: () => this.act({type: "act", what: "add", role})}, words))));
     this.adds.hidden = !adds.length;
-    for (const pane of this.panes) pane.signature = "";
+    for (const pane of this.panes) pane.renew();
   }
 
   /** The menu of a server; where nothing can be done to it, its card. */
@@ -2512,7 +2536,7 @@ class Living {
     pane.story = new Story({...this.pace, speed: this.player.speed});
     pane.origin = null;
     pane.shownAt = -Infinity;
-    pane.signature = "";
+    pane.renew();
     const {t, following} = this.player;
     this.player.t = this.player.start = this.player.end = 0;
     this.feed(0, events, now);

@@ -34,11 +34,11 @@ def scene(
     """The scene at this moment. What is not known is absent: gates while no groups are known, counts before the
     application's first answer."""
     known = list(servers)
-    floating = {server.name: server.floating_addresses[0] for server in known if server.floating_addresses}
+    listed = {server.name: server for server in known}
     counts = {"waiting": moment.waiting, "working": moment.working, "done": moment.done, "failed": moment.failed}
     rate = None if moment.rate is None else round(moment.rate, 2)
     whole = {
-        "servers": {each.name: _server(each, floating.get(each.name)) for each in moment.machines},
+        "servers": {each.name: _server(each, listed.get(each.name)) for each in moment.machines},
         "front": _front(moment.front) if moment.front else None,
         "gates": _gates(known, groups, moment.queue_port),
         "counts": {**counts, "rate": rate} if moment.done is not None else None,
@@ -50,8 +50,9 @@ def scene(
     return cast(Scene, events.merge({}, whole))  # which leaves out what is None
 
 
-def _server(machine: Machine, floating: str | None) -> dict[str, object]:
+def _server(machine: Machine, server: Server | None) -> dict[str, object]:
     role = ROLES.get(machine.role)
+    private, floating = (server.addresses, server.floating_addresses) if server else ((), ())
     return {
         "role": machine.role,
         "column": role.column if role else "Services",
@@ -59,8 +60,8 @@ def _server(machine: Machine, floating: str | None) -> dict[str, object]:
         "state": machine.state,
         "words": machine.words,
         "well": machine.is_well,
-        "address": machine.address,
-        "floating": floating,
+        "address": next(iter(private), machine.address),
+        "floating": next(iter(floating), None),
         "cpu": None if machine.cpu_percent is None else round(machine.cpu_percent, 1),
         "load": None if machine.load_average is None else round(machine.load_average, 2),
         "cores": machine.cores,

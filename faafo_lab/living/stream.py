@@ -27,14 +27,16 @@ from faafo_lab.cloud import direct, notes, progress
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.living import events, scenes
 from faafo_lab.living.cutting import Before, span
-from faafo_lab.living.events import LOAD, YOU, Event, NoteEvent, RequestEvent
+from faafo_lab.living.events import YOU, Event, NoteEvent
 from faafo_lab.living.following import ASK_LIMIT_SECONDS, METER_PAUSE_SECONDS, Follower, Meter
 from faafo_lab.living.reading import DIGITS, Reading
+from faafo_lab.living.sent import SentRequests
 from faafo_lab.load import new_tasks
-from faafo_lab.load.wire import Answer, Client, Sent, body_of
+from faafo_lab.load.wire import Answer, Client, body_of
 from faafo_lab.load.wire import listeners as senders
 from faafo_lab.topology import Api, Moment, Topology
 from faafo_lab.topology.api import FRACTALS
+from faafo_lab.topology.errors import first_line
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,6 @@ READ_PAUSE_SECONDS = 0.35
 DELIVER_SECONDS = 0.25
 RECENT_SECONDS = 300.0
 RECENT_MOST = 20_000  # events: some three megabytes of JSON
-STRANGER_SECONDS = 5.0  # how long a request is kept whose endpoint no look has seen yet
 CLOSE_LIMIT_SECONDS = 5.0  # how long closing waits for the threads, whose questions have limits of their own
 ASK_SECONDS = 10.0  # for a request of "you"
 THREAD_NAME = "faafo stream"  # how the names of all its threads begin
@@ -80,14 +81,14 @@ class Stream:
         self._before, self._after = Before(), Before()  # what comes before the recent ones, and what they lead to
         self._callbacks: list[Callback] = []
         self._stop, self._look_now = threading.Event(), threading.Event()
-        self._sent: deque[Sent] = deque()
-        self._names: dict[str, tuple[str, bool]] = {}  # by endpoint: whose it is, and whether that is the balancer
-        self._numbers = itertools.count(1)
+        self._sent = SentRequests()
+        self._balanced: list[str] = []  # the load balancer's endpoint, if there is one
+        self._turns = itertools.count()
         self._looked_at = self._read_until = 0.0
         self._failed: set[str] = set()
         self._attempt(self._look)
         self._attempt(self._read)
-        senders.append(self._sent.append)
+        senders.append(self._sent.take)
         notes.listeners.append(self._heed)
         self._deliver()
         self._threads = [
@@ -150,15 +151,13 @@ class Stream:
     def ask(self, task: Mapping[str, Any] | None = None) -> Answer:
         """One request of "you": the order of this fractal (None: a new one), sent to the load balancer, or else to the
         next API in turn. Returns how it ended; where there is no API, that is the error."""
-        with self._lock:
-            current = set((self.moment.endpoints or {}).values())
-            urls = [url for url, (_, via) in self._names.items() if via and self.moment.front] or sorted(current)
+        urls = self._balanced or list(self._endpoints())
         if not urls:
             return Answer(None, "", "there is no API to ask")
         task = next(new_tasks()) if task is None else task
         client = Client(ASK_SECONDS, YOU)
         try:
-            url = urls[next(self._numbers) % len(urls)]
+            url = urls[next(self._turns) % len(urls)]
             return client.send("POST", url, FRACTALS, body_of(task), str(task.get("uuid", "")))
         finally:
             client.close()
@@ -177,7 +176,7 @@ class Stream:
         return self._stop.is_set()
 
     def close(self) -> None:
-        """End it, unless somebody else uses it still. Closing an ended one changes nothing."""
+        """End it, unless somebody else uses it still: so each closes it once. Closing an ended one changes nothing."""
         with self._sharing:
             self._users -= 1
             if self._users > 0 or self.closed:
@@ -186,9 +185,8 @@ class Stream:
                 del self._shared[self._key]
             self._stop.set()
         self._look_now.set()
-        with suppress(ValueError):
-            senders.remove(self._sent.append)
-            notes.listeners.remove(self._heed)
+        senders.remove(self._sent.take)
+        notes.listeners.remove(self._heed)
         end = time.monotonic() + CLOSE_LIMIT_SECONDS
         for thread in self._threads:
             if thread is not threading.current_thread():
@@ -213,16 +211,18 @@ class Stream:
                 self._attempt(work)
 
     def _attempt(self, work: Callable[[], object]) -> None:
-        """Do this; what nobody has thought of is in the log once, and does not end the stream."""
+        """Do this; what nobody has thought of is a problem of the scene, until the next look, and in the log once."""
         try:
             work()
         except Closed:
             return
         except Exception as error:
-            words = f"{work.__name__}: {type(error).__name__}"
+            words = f"The stream of events lacks a part ({work.__name__}: {type(error).__name__}: {first_line(error)})"
+            with self._lock:
+                self._show(time.time(), {**self._scene, "problem": words})
             if words not in self._failed:
                 self._failed.add(words)
-                log.exception("A stream of events goes on without a part of it (%s)", words)
+                log.warning(words, exc_info=log.isEnabledFor(logging.DEBUG))
 
     def _heed_close(self, _: str) -> None:
         if self.closed:
@@ -248,8 +248,9 @@ class Stream:
                 names |= {url: (name, True) for name, url in follower.topology.balanced.items()}
         servers = list(follower.topology.servers.values())
         scene = scenes.scene(moment, servers, follower.groups, clock=self._reading.clock, wanted=self._wanted)
+        self._sent.know(names)
+        self._balanced = [url for url, (_, via) in names.items() if via]
         with self._lock:
-            self._names |= names  # also of those that are gone: requests to them are under way
             self._show(moment.at, scene)
         self._looked_at = began
 
@@ -293,51 +294,13 @@ class Stream:
             self._new.append(event)
         self.look_closer()
 
-    def _requests(self) -> list[Event]:
-        """The requests that have ended; those to endpoints that are unknown so far are kept for a while."""
-        found: list[Event] = []
-        unknown: list[Sent] = []
-        while self._sent:
-            sent = self._sent.popleft()
-            if sent.endpoint.rstrip("/") in self._names:
-                found.append(self._request(sent))
-            elif time.time() - sent.ended < STRANGER_SECONDS:
-                unknown.append(sent)
-        self._sent.extendleft(reversed(unknown))
-        return found
-
-    def _request(self, sent: Sent) -> RequestEvent:
-        name, via = self._names[sent.endpoint.rstrip("/")]
-        server = sent.answer.server
-        if server == sent.endpoint:  # nobody said who it is
-            server = "" if via else name
-        event: RequestEvent = {
-            "k": "request",
-            "t": _rounded(sent.began),
-            "end": _rounded(sent.ended),
-            "id": f"r{next(self._numbers)}",
-            "method": sent.method,
-            "path": sent.path,
-            "to": server,
-            "status": sent.answer.status,
-        }
-        if sent.sender != LOAD:
-            event["from"] = sent.sender
-        if via:
-            event["via"] = True
-        if sent.answer.error:
-            event["error"] = sent.answer.error
-        if sent.order:
-            event["uuid"] = sent.order
-        return event
-
     # -- to those who listen ---------------------------------------------------------------------------------------
 
     def _deliver(self) -> None:
         complete = min(self._read_until, self._looked_at)
         now = time.time()
         with self._lock:
-            self._new += self._requests()
+            self._new += self._sent.events()
             known = {"wanted": self._wanted, "clock": scenes.clock_of(self._reading.clock)}
             self._show(now, {**self._scene, **known})
             new, self._new = self._new, []
@@ -357,9 +320,9 @@ class Stream:
 
     def _recently(self) -> list[Event]:
         start = min([time.time() - RECENT_SECONDS, *(span(event)[0] for event in itertools.islice(self._recent, 1))])
-        if self._before.scene:
-            return [*self._before.events(_rounded(start)), *self._recent]
-        return list(self._recent)  # which begin with the first look
+        if not self._before.scene and self._recent and self._recent[0]["k"] == "scene":
+            return list(self._recent)  # which begin with the first look
+        return [*self._before.events(_rounded(start)), *self._recent]
 
 
 def _rounded(seconds: float) -> float:

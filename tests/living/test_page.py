@@ -5,7 +5,7 @@ Screenshots go to `build/`. Skipped where no Chromium is installed.
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 SIZES = [(1200, 900), (800, 900), (400, 800)]
-MOVED = "place => place.shown.player.state().t > 0.5 && place.shown.player.state().frames > 10"
+MOVED = "place => place.shown && place.shown.player.state().t > 0.5 && place.shown.player.state().frames > 10"
 STATE = "place => place.shown.player.state()"
 
 
@@ -53,8 +53,12 @@ def opened(browser: Browser, path: Path, **context: Any) -> Iterator[tuple[Page,
     """A page, and what it complained about: errors in its console, and all that it asked others for."""
     complaints: list[str] = []
 
-    def heed(kind: str, text: Callable[[Any], str]) -> Callable[[Any], None]:
-        return lambda event: complaints.append(f"{kind}: {text(event)}")
+    def failed(error: Any) -> None:
+        complaints.append(f"error: {error}")
+
+    def said(message: Any) -> None:
+        if message.type == "error":
+            complaints.append(f"console: {message.text}")
 
     def requested(request: Any) -> None:
         if not request.url.startswith(("file:", "data:", "blob:")):
@@ -64,8 +68,8 @@ def opened(browser: Browser, path: Path, **context: Any) -> Iterator[tuple[Page,
         tab = made.new_page()
         tab.set_default_timeout(EFFECT_LIMIT_SECONDS * 1000)
         tab.on("request", requested)
-        tab.on("pageerror", heed("error", str))
-        tab.on("console", lambda said: complaints.append(f"console: {said.text}") if said.type == "error" else None)
+        tab.on("pageerror", failed)
+        tab.on("console", said)
         tab.goto(path.as_uri())
         yield tab, complaints
 
@@ -139,7 +143,7 @@ def test_where_the_browser_cannot_unpack_it_the_still_stays_and_says_why(browser
 def test_fragments_of_an_exported_notebook_move_and_leave_each_other_alone(browser: Browser, tmp_path: Path) -> None:
     fragments = [page.fragment([synthetic.pane(synthetic.small(), title)], title) for title in ("One", "Two")]
     path = exported(in_notebook(*fragments), tmp_path)
-    with opened(browser, path, offline=True) as (tab, complaints):
+    with opened(browser, path, offline=True, viewport={"width": 1200, "height": 2400}) as (tab, complaints):
         tab.wait_for_function(f"() => [...document.querySelectorAll('.faafo-recording')].every({MOVED})")
         one, two = tab.locator(".faafo-recording").all()
         one.evaluate("place => place.shown.player.pause()")
@@ -147,6 +151,7 @@ def test_fragments_of_an_exported_notebook_move_and_leave_each_other_alone(brows
         wait_until(two, f"state.t > {state(two)['t'] + 1}")
         assert state(one)["t"] == paused["t"]
         assert state(two)["playing"]
+        tab.screenshot(path=BUILD / "page-exported.png", full_page=True)
         ours = [said for said in complaints if said.startswith("error")]  # the template asks for fonts and formulas
         assert ours == []
 

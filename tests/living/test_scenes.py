@@ -142,7 +142,7 @@ def test_a_server_has_what_cloud_and_application_say_of_it() -> None:
         "state": "serving",
         "words": "serving",
         "well": True,
-        "address": "203.0.113.7",
+        "address": "10.0.0.5",
         "floating": "203.0.113.7",
         "cpu": 12.3,
         "load": 0.4,
