@@ -22,6 +22,7 @@ export const SPEEDS = [0.1, 0.25, 1, 2, 5];
 const TAIL_SECONDS = 1.5; // after a recording's last event, so that what moves arrives
 const RATE_SECONDS = 5; // fractals per second are counted over so much
 const LINE_SECONDS = 60; // what the line of throughput shows
+const LINE_STEPS = 60;
 const NOTE_SECONDS = 6; // a note is shown for so long
 const PRUNE_SECONDS = 0.1;
 const SNAPSHOT_ITEMS = 400;
@@ -361,9 +362,9 @@ export class Story {
     };
     if (what === "accepted") {
       for (const each of state.asked.values()) {
-        if (each.e.uuid === uuid) order = {...order, at: each.at, free: Math.max(each.arrive, t)};
+        if (each.e.uuid === uuid) order = {...order, free: Math.max(each.arrive, t)};
       }
-      if (!order.at) order = {...order, at: this._api(uuid, t)};
+      order = {...order, at: this._api(state, uuid, t)};
       moved("database", "database", "store", "task");
     } else if (what === "queued") {
       if (!order.where || order.where === "database") moved("queue", "queue", "queue", "task");
@@ -397,9 +398,9 @@ export class Story {
     }
   }
 
-  /** The API that was asked for this order, as far as is known. */
-  _api(uuid, t) {
-    const asked = (this.lives.get(uuid) ?? []).find(({e}) => e.k === "request" && e.to && e.t <= t);
+  /** The API that was asked for this order; "api" where that is not known, as behind a load balancer. */
+  _api({scene}, uuid, t) {
+    const asked = (this.lives.get(uuid) ?? []).find(({e}) => e.k === "request" && scene.servers?.[e.to] && e.t <= t);
     return asked ? asked.e.to : "api";
   }
 
@@ -1022,7 +1023,7 @@ class Painter {
       const points = pathOf(hop, plan);
       if (!points) continue;
       const part = (t - hop.start) / (hop.end - hop.start);
-      const steps = points.length / 2 - 1, place = part * part * (3 - 2 * part) * steps;
+      const steps = points.length / 2 - 1, place = part * steps;
       const at = Math.min(steps - 1, Math.floor(place)), rest = place - at;
       const x = points[2 * at] + rest * (points[2 * at + 2] - points[2 * at]);
       const y = points[2 * at + 1] + rest * (points[2 * at + 3] - points[2 * at + 1]);
@@ -1168,18 +1169,19 @@ class Painter {
     const depth = known + state.unseen;
     const scale = depth > BLOCKS_MOST ? nice(depth / BLOCKS_MOST) : 1;
     for (const order of state.orders.values()) {
-      if (order.free > t && !calm) continue; // its dot is on the way
+      const coming = order.free > t && !calm; // its dot is on the way: here is only its place
       if (order.where === "database") {
-        if (store) this._block(store, database, order, 25, 1);
+        if (store) this._block(store, database, order, 1, coming);
         database += 1;
       } else if (order.where === "queue") {
-        if (stack && queue % scale === 0) this._block(stack, queue / scale, order, 25, 5);
+        if (stack && queue % scale === 0) this._block(stack, queue / scale, order, 5, coming);
         queue += 1;
-      } else if (order.where === "dead") dead += 1;
+      } else if (coming) continue;
+      else if (order.where === "dead") dead += 1;
       else if (order.where === "worker") this._leased(state, plan, t, order);
     }
     for (let at = queue; stack && at < queue + state.unseen; at += 1) {
-      if (at % scale === 0) this._block(stack, at / scale, null, 25, 5);
+      if (at % scale === 0) this._block(stack, at / scale, null, 5);
     }
     for (const [name, count] of this.slots) {
       const box = plan.boxes.get(name);
@@ -1209,18 +1211,18 @@ class Painter {
     }
   }
 
-  /** The n-th of the blocks in this rectangle, rows below `top`; null: one of which nothing else is known. */
-  _block({x, y, width}, number, order, top, rows) {
+  /** The n-th of the blocks in this rectangle, below its words. No order: one of which nothing else is known. */
+  _block({x, y, width}, number, order, rows, coming) {
     const across = Math.max(1, Math.floor((width - 12) / 12));
     const row = Math.floor(number / across);
     if (row >= rows) return;
-    const left = x + 7 + 12 * (number % across), upper = y + top + 12 * row;
+    const left = x + 7 + 12 * (number % across), upper = y + 25 + 12 * row;
     const context = this.context;
     context.lineWidth = 1;
-    context.strokeStyle = this.colours.ink;
+    context.strokeStyle = coming ? this.colours.shade : this.colours.ink;
     context.beginPath();
     context.rect(left + 0.5, upper + 0.5, 9, 9);
-    if (order) {
+    if (order && !coming) {
       context.fillStyle = KINDS.task.colour;
       context.fill();
       this._mark(left + 5, upper + 5, order);
@@ -1754,14 +1756,20 @@ class Pane {
     if (Math.floor(2 * t) !== this.lineAt) this._line(t, rate);
   }
 
-  /** Throughput over the last minute. */
+  /** Throughput over the last minute, or as long as the recording is where that is less. */
   _line(t, now) {
+    const {player} = this.owner;
+    const span = player.live ? LINE_SECONDS : Math.min(LINE_SECONDS, 10 * Math.ceil(Math.max(1, player.end) / 10));
+    const long = span === 60 ? "minute" : `${span} s`;
     this.lineAt = Math.floor(2 * t);
     const rates = [];
-    for (let ago = LINE_SECONDS; ago >= 0; ago -= 1) rates.push([ago, this.story.rate(t - ago)]);
+    for (let step = LINE_STEPS; step >= 0; step -= 1) {
+      const ago = (span * step) / LINE_STEPS;
+      rates.push([ago, this.story.rate(t - ago)]);
+    }
     const top = nice(Math.max(1, ...rates.map(([, rate]) => rate ?? 0)));
     const left = 26, right = 292, upper = 8, lower = 48;
-    const x = ago => right - ((right - left) * ago) / LINE_SECONDS;
+    const x = ago => right - ((right - left) * ago) / span;
     const y = rate => lower - ((lower - upper) * rate) / top;
     const parts = [];
     for (const each of [0, top]) {
@@ -1770,7 +1778,7 @@ class Pane {
       text.textContent = String(each);
       parts.push(text);
     }
-    for (const [ago, anchor, words] of [[LINE_SECONDS, "start", "1 min ago"], [0, "end", "fractals/s, now"]]) {
+    for (const [ago, anchor, words] of [[span, "start", `${span === 60 ? "1 min" : long} ago`], [0, "end", "fractals/s, now"]]) {
       const text = draw("text", {x: x(ago), y: 61, "text-anchor": anchor});
       text.textContent = words;
       parts.push(text);
@@ -1785,7 +1793,7 @@ class Pane {
     }
     parts.push(draw("path", {class: "living-rate", d}));
     for (const {t: when, e} of this.story.notes) {
-      if (when > t || when < t - LINE_SECONDS) continue;
+      if (when > t || when < t - span) continue;
       const title = draw("title", {});
       title.textContent = e.text;
       const d = `M${x(t - when).toFixed(1)},${lower} V${upper}`;
@@ -1793,7 +1801,7 @@ class Pane {
     }
     this.line.replaceChildren(...parts);
     const words = now === null ? "unknown" : now.toFixed(1);
-    this.line.setAttribute("aria-label", `Fractals per second over the last minute: now ${words}`);
+    this.line.setAttribute("aria-label", `Fractals per second over the last ${long}: now ${words}`);
   }
 
   /** What is not to be seen, in words. */
