@@ -42,7 +42,7 @@ const BLUE = "#0072B2", ORANGE = "#E69F00", GREEN = "#009E73", RED = "#D55E00", 
 /** What moves. Each kind has a colour, a shape of its own, and words. */
 export const KINDS = {
   asked: {colour: BLUE, shape: "ring", words: "request"},
-  good: {colour: GREEN, shape: "disc", words: "answer: done (2xx)"},
+  good: {colour: GREEN, shape: "disc", words: "answer (2xx)"},
   refused: {colour: ORANGE, shape: "triangle", words: "refused (4xx)"},
   error: {colour: RED, shape: "diamond", words: "error (5xx)"},
   none: {colour: PURPLE, shape: "cross", words: "no answer"},
@@ -61,6 +61,9 @@ export const WAYS = {
 const WAY_COLOURS = {
   ask: BLUE, answer: GREEN, store: GREEN, queue: GREEN, lease: ORANGE, result: BLUE, return: RED,
 };
+
+/** The answers that are none a client hopes for. */
+const FAILURES = ["refused", "error", "none"];
 
 /** What the application says of a task, in words. */
 const SAID = {
@@ -133,6 +136,7 @@ class State {
     this.pruned = -Infinity;
     this.counts = {waiting: 0, working: 0, done: 0, failed: 0};
     this.unseen = 0; // tasks that wait, of which no event was seen
+    this.fresh = true; // the next counts tell of those
     this.gap = null;
   }
 
@@ -163,7 +167,6 @@ export class Story {
     this.base = new State();
     this.snapshots = [];
     this.cursor = null;
-    this.version = 0;
   }
 
   /** Take events in, which may be in any order; `shown`: up to where the story was shown already. Returns how many
@@ -183,7 +186,6 @@ export class Story {
       } else this._insert({t: first, what: e.k, e});
     }
     this.late += late;
-    this.version += events.length ? 1 : 0;
     return late;
   }
 
@@ -294,16 +296,20 @@ export class Story {
     else if (what === "begin") this._begin(state, e);
     else if (what === "end") this._end(state, e);
     else if (what === "task") this._task(state, e);
-    else if (what === "gap") state.gap = e;
+    else if (what === "gap") {
+      state.gap = e;
+      state.fresh = true;
+    }
   }
 
   _scene(state, e) {
     state.scene = merge(state.scene, e.patch);
     if (!e.patch.counts) return;
     for (const name of Object.keys(state.counts)) state.counts[name] = state.scene.counts?.[name] ?? state.counts[name];
-    let known = 0;
-    for (const order of state.orders.values()) known += order.where === "database" || order.where === "queue";
-    state.unseen = Math.max(0, state.counts.waiting - known);
+    // A count is a little older than its time, so later it can only show that fewer are unseen; unless there was a gap.
+    const unseen = Math.max(0, state.counts.waiting - waiting(state));
+    state.unseen = state.fresh ? unseen : Math.min(state.unseen, unseen);
+    state.fresh = false;
   }
 
   /** A dot's journey. It begins when the thing happens, but not before the dot is there; one that lags is quicker. */
@@ -425,13 +431,24 @@ export function shutGate(scene, from, to) {
   return gates.length && gates.every(([, gate]) => !gate.open) ? gates[0][0] : "";
 }
 
-/** What moves at this time: {dots, flows, ways: {way: {dots, flows, rate}}}. `rate`: begun within the last second. */
+/** How many orders wait, of those that were heard of. */
+function waiting(state) {
+  let number = 0;
+  for (const {where} of state.orders.values()) number += where === "database" || where === "queue" ? 1 : 0;
+  return number;
+}
+
+/** What moves at this time: {dots, flows, ways: {way: {dots, flows, rate, failed}}}. `rate`: begun within the last
+ * second, and `failed`: those of them that are no success. */
 export function moving(state, t) {
   const all = {dots: 0, flows: 0, ways: {}};
   for (const hop of state.hops) {
     if (hop.start > t) continue;
-    const way = (all.ways[hop.way] ??= {dots: 0, flows: 0, rate: 0});
-    if (hop.start > t - 1) way.rate += 1;
+    const way = (all.ways[hop.way] ??= {dots: 0, flows: 0, rate: 0, failed: 0});
+    if (hop.start > t - 1) {
+      way.rate += 1;
+      if (FAILURES.includes(hop.kind)) way.failed += 1;
+    }
     if (hop.end <= t) continue;
     const how = hop.flow ? "flows" : "dots";
     way[how] += 1;
@@ -444,9 +461,6 @@ export function moving(state, t) {
 
 export const VERTICAL_BELOW = 700; // pixels: narrower, it goes from top to bottom
 const COLUMNS = ["API", "Services", "Workers"];
-const LANES = {
-  front: {colour: BLUE}, API: {colour: BLUE}, Services: {colour: GREEN}, Workers: {colour: ORANGE},
-};
 const GAP = 12, PAD = 10, TITLE = 26, YOU = 62, BUS = 20;
 const BOX = 94, SMALL_BOX = 62; // heights
 const DATABASE = 44, QUEUE = 104, TEXT = 78, FLOATING = 15, TASKS = 28; // of a box that has them
@@ -934,7 +948,7 @@ function outline(shape) {
   } else path.rect(-4.5, -4.5, 9, 9);
   if (shape === "crossed") cross(3);
   if (shape === "slashed") polygon([-4, 4], [4, -4]);
-  if (shape === "hollow") polygon([3, 0], [-3, 0], [-0.5, -2.5], [-3, 0], [-0.5, 2.5], [-3, 0]);
+  if (shape === "hollow") polygon([1.5, -2.5], [-1.5, 0], [1.5, 2.5], [-1.5, 0]);
   return path;
 }
 
@@ -1048,16 +1062,20 @@ class Painter {
       const points = pathOf(hop, plan);
       if (!points) continue;
       const band = bands.get(points);
-      if (band) band.count += 1;
-      else bands.set(points, {count: 1, way: hop.way, kind: hop.kind});
+      const failed = FAILURES.includes(hop.kind) ? 1 : 0;
+      if (!band) bands.set(points, {count: 1, failed, way: hop.way});
+      else {
+        band.count += 1;
+        band.failed += failed;
+      }
     }
     if (!bands.size) return;
     context.save();
     this._outside(plan);
     context.lineJoin = "bevel"; // the quickest to draw
-    for (const [points, {count, way, kind}] of bands) {
+    for (const [points, {count, failed, way}] of bands) {
       const wide = Math.min(15, 5 + 1.1 * Math.sqrt(count));
-      context.strokeStyle = context.fillStyle = way === "answer" ? KINDS[kind].colour : WAY_COLOURS[way];
+      context.strokeStyle = failed > count / 2 ? RED : WAY_COLOURS[way];
       context.beginPath();
       for (let at = 0; at < points.length; at += 4) context.lineTo(points[at], points[at + 1]);
       context.lineTo(points[points.length - 2], points[points.length - 1]);
@@ -1065,19 +1083,23 @@ class Painter {
       context.lineWidth = wide;
       context.stroke();
       context.globalAlpha = 0.9;
-      this._marksOn(points, Math.max(3, wide / 2.4), t);
+      this._marksOn(points, Math.max(3, wide / 2.4), t, WAY_COLOURS[way], failed / count);
     }
     context.restore();
   }
 
-  /** Marks that go along a way, some BAND_MARK_PX apart. */
-  _marksOn(points, size, t) {
-    const each = BAND_MARK_PX / STEP_PX, last = points.length / 2 - 1;
-    for (let place = ((t * 90) / STEP_PX) % each; place < last; place += each) {
+  /** Marks that go along a way, some BAND_MARK_PX apart; as many of them are red and larger as have failed. */
+  _marksOn(points, size, t, colour, failed) {
+    const each = BAND_MARK_PX / STEP_PX, last = points.length / 2 - 1, gone = (t * 90) / BAND_MARK_PX;
+    let number = -Math.floor(gone); // each mark keeps its own
+    for (let place = (gone % 1) * each; place < last; place += each, number += 1) {
       const at = Math.floor(place), rest = place - at;
       const x = points[2 * at] + rest * (points[2 * at + 2] - points[2 * at]);
       const y = points[2 * at + 1] + rest * (points[2 * at + 3] - points[2 * at + 1]);
-      this.context.fillRect(x - size / 2, y - size / 2, size, size);
+      const bad = Math.floor((number + 1) * failed) > Math.floor(number * failed);
+      const side = bad ? size + 2 : size;
+      this.context.fillStyle = bad ? RED : colour;
+      this.context.fillRect(x - side / 2, y - side / 2, side, side);
     }
   }
 
@@ -1094,7 +1116,7 @@ class Painter {
 
   /** How many a second: on flows; and on every way where nothing moves. */
   _rates(plan, found, calm) {
-    for (const [way, {flows, rate}] of Object.entries(found.ways)) {
+    for (const [way, {flows, rate, failed}] of Object.entries(found.ways)) {
       if (!rate || (!calm && !flows)) continue;
       const points = this._wayPath(plan, way);
       if (!points) continue;
@@ -1102,8 +1124,9 @@ class Painter {
       const x = points[at], y = points[at + 1];
       const dx = points[at + 2] - points[at - 2], dy = points[at + 3] - points[at - 1];
       const length = Math.hypot(dx, dy) || 1;
-      const aside = plan.vertical ? 30 : 15;
-      this._pill(`${rate}/s`, x - (dy / length) * aside, y + (dx / length) * aside);
+      const aside = (plan.vertical ? 30 : 15) * (way === "queue" ? -1 : 1);
+      const words = failed ? `${rate}/s, ${failed} failed` : `${rate}/s`;
+      this._pill(words, x - (dy / length) * aside, y + (dx / length) * aside);
     }
   }
 
@@ -1744,7 +1767,8 @@ class Pane {
   _numbers(state, t) {
     const known = (state.scene.counts || state.orders.size) && !(state.gap && t <= state.gap.t);
     for (const name of ["waiting", "working", "done", "failed"]) {
-      write(this.tiles[name], known ? String(state.counts[name]) : "–");
+      const number = name === "waiting" ? waiting(state) + state.unseen : state.counts[name];
+      write(this.tiles[name], known ? String(number) : "–");
     }
     this.tiles.failed.parentElement.hidden = !state.counts.failed;
     const rate = this.story.rate(t);
@@ -1760,14 +1784,15 @@ class Pane {
   _line(t, now) {
     const {player} = this.owner;
     const span = player.live ? LINE_SECONDS : Math.min(LINE_SECONDS, 10 * Math.ceil(Math.max(1, player.end) / 10));
-    const long = span === 60 ? "minute" : `${span} s`;
+    const long = span === LINE_SECONDS ? "minute" : `${span} s`;
     this.lineAt = Math.floor(2 * t);
     const rates = [];
     for (let step = LINE_STEPS; step >= 0; step -= 1) {
       const ago = (span * step) / LINE_STEPS;
       rates.push([ago, this.story.rate(t - ago)]);
     }
-    const top = nice(Math.max(1, ...rates.map(([, rate]) => rate ?? 0)));
+    this.top = nice(Math.max(1, ...rates.map(([, rate]) => rate ?? 0)));
+    const top = Math.max(...this.owner.panes.map(pane => pane.top ?? 1)); // side by side, one scale
     const left = 26, right = 292, upper = 8, lower = 48;
     const x = ago => right - ((right - left) * ago) / span;
     const y = rate => lower - ((lower - upper) * rate) / top;
@@ -1778,7 +1803,8 @@ class Pane {
       text.textContent = String(each);
       parts.push(text);
     }
-    for (const [ago, anchor, words] of [[span, "start", `${span === 60 ? "1 min" : long} ago`], [0, "end", "fractals/s, now"]]) {
+    const began = `${span === LINE_SECONDS ? "1 min" : long} ago`;
+    for (const [ago, anchor, words] of [[span, "start", began], [0, "end", "fractals/s, now"]]) {
       const text = draw("text", {x: x(ago), y: 61, "text-anchor": anchor});
       text.textContent = words;
       parts.push(text);
@@ -2584,8 +2610,9 @@ class Living {
 /**
  * Show panes in an element: see the top of this file. `act` is told what the reader wants to do.
  *
- * `player.state()`: `t`, `start` and `end` in seconds from the recordings' start; `dots` and `flows`: what moves, one
- * by one and as part of flows; `frames` drawn so far; `late` events; the first pane's `scene`.
+ * A recording plays as soon as it is in sight. `player.state()`: `t`, `start` and `end` in seconds from the recordings'
+ * start; `dots` and `flows`: what moves, one by one and as part of flows; `frames` drawn so far; `late` events; and the
+ * first pane's `scene`. Live: `begin(events, now)`, then `feed(0, events, now)`, with the time of the kernel's clock.
  */
 export function mount(element, options = {}) {
   const living = new Living(element, options);

@@ -267,6 +267,15 @@ def test_tasks_of_which_nothing_was_heard_are_counted(living: Page) -> None:
     assert found["counts"] == {"waiting": 5, "working": 1, "done": 9, "failed": 0}
 
 
+def test_a_count_that_is_a_little_old_invents_no_tasks(living: Page) -> None:
+    """After a gap it may: what was not told then is known by its number alone."""
+    counted = {"k": "scene", "t": AT + 5.5, "patch": {"counts": {"waiting": 3}}}
+    events = [scene(counts={"waiting": 0, "working": 0, "done": 0, "failed": 0}), *LIFE[1:5], counted]
+    assert look(living, events, 6.0)["unseen"] == 0
+    gap = {"k": "gap", "t": AT + 5.4, "from": AT + 5.2, "text": "no API answered"}
+    assert look(living, [*events, gap], 6.0)["unseen"] == 3
+
+
 @pytest.mark.parametrize("speed", [0.1, 1, 5])
 def test_seeking_shows_what_watching_shows(living: Page, speed: float) -> None:
     """Forwards in small steps, and straight to a time from anywhere: the same, of a story with many events."""
@@ -359,6 +368,13 @@ def test_a_way_becomes_a_flow_above_a_rate_and_all_are_counted(living: Page) -> 
         moving = [n for n in range(5 * rate) if 4.99 - travel < n / rate <= 4.99]
         assert found["ways"]["ask"]["dots"] + found["ways"]["ask"]["flows"] == len(moving)
         assert found["dots"] + found["flows"] == len(look(living, events, 4.99)["hops"])
+
+
+def test_a_flow_says_how_many_of_it_failed(living: Page) -> None:
+    events = [scene(), *(request(n / 200, n / 200 + 0.001, n, status=503 if n % 10 else 201) for n in range(1000))]
+    way = look(living, events, 4.5)["moving"]["ways"]["answer"]
+    assert way["dots"] == 0 < way["flows"]
+    assert (way["rate"], way["failed"]) == (200, 180)
 
 
 def test_no_more_dots_than_eyes_can_follow(living: Page) -> None:
