@@ -24,7 +24,14 @@ def test_it_says_what_recordings_hold(small: Path, capsys: pytest.CaptureFixture
     assert cli.main(["replay", str(small), str(small)]) == 0
     said = capsys.readouterr().out
     assert said.count(f"{small}: recorded on 21 September 2026, 14:13 UTC") == 2
-    for words in ("A worker dies", "40.0 s", "40 requests", "40 accepted", "39 done", "12.0 s app-worker-2 was killed"):
+    for words in (
+        "A worker dies",
+        "40.0 s",
+        "40 requests",
+        "40 accepted",
+        "39 done",
+        "12.0 s: app-worker-2 was killed",
+    ):
         assert words in said
 
 
