@@ -96,6 +96,7 @@ STATED: dict[str, dict[str, str]] = {
         "five seconds": "a default of Dask's",
         "three minutes": "how long a piece of a trace is",
         "eight seconds": "how long people have patience, in a cell",
+        "six seconds": "how long a third of a run is, in a cell",
         "ten seconds": "how long a simulated server boots, and a surge lasts",
         "8 seconds": "what an exercise asks for",
         "ten minutes": "how long an optional run takes",

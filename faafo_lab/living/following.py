@@ -61,24 +61,7 @@ class Follower:
     def look(self) -> Moment:
         """Ask the cloud (now and then) and the application. `problem` names what does not answer; the other values
         stay."""
-        problem = ""
-        if self._closer.is_set():
-            self._closer.clear()  # before the listing: a change during it wants another one
-            self._listed = self._grouped = float("-inf")
-        if time.monotonic() - self._listed >= LIST_PAUSE_SECONDS:
-            try:
-                self.topology.refresh()
-                self._queue_port, self._front = self.topology.queue_port, self.topology.front
-                self._endpoints = self.topology.endpoints
-                self._listed = time.monotonic()
-                if self._listed - self._grouped >= GROUPS_PAUSE_SECONDS:
-                    self.groups = self.topology.cloud.security_groups()
-                    self._grouped = self._listed
-            except TakenOver as error:
-                problem = first_line(error)
-            except CloudError as error:
-                problem = f"The cloud does not answer:  {first_line(error)}"
-                self.topology.cloud = _again(self.topology.cloud)
+        problem = self._list()
         servers = list(self.topology.servers.values())
         if self.topology.doubles:
             problem = problem or f"Several servers are named {', '.join(self.topology.doubles)}: deploy again."
@@ -90,10 +73,16 @@ class Follower:
         except TopologyError:
             moment, done = replace(self.last, at=time.time(), machines=machines(servers)), None
             problem = problem or "No API of the application answers at the moment. Retrying every second."
+        problem = self._list() or problem  # asking may have taken seconds, and the servers be others by now
+        there = self.topology.servers
         rate = self._note(moment.at, done)
         self.last = replace(
             moment,
-            machines=tuple(self._with_load(machine) for machine in moment.machines),
+            machines=tuple(
+                self._with_load(replace(machine, status=there[machine.name].status))
+                for machine in moment.machines
+                if machine.name in there
+            ),
             endpoints=self._endpoints,
             rate=rate,
             rates=tuple((moment.at - at, value) for at, value in self._rates),
@@ -102,6 +91,28 @@ class Follower:
             front=self._front,
         )
         return self.last
+
+    def _list(self) -> str:
+        """Ask the cloud what there is, if that was LIST_PAUSE_SECONDS ago; returns why it does not say, or ""."""
+        if self._closer.is_set():
+            self._closer.clear()  # before the listing: a change during it wants another one
+            self._listed = self._grouped = float("-inf")
+        if time.monotonic() - self._listed < LIST_PAUSE_SECONDS:
+            return ""
+        try:
+            self.topology.refresh()
+            self._queue_port, self._front = self.topology.queue_port, self.topology.front
+            self._endpoints = self.topology.endpoints
+            self._listed = time.monotonic()
+            if self._listed - self._grouped >= GROUPS_PAUSE_SECONDS:
+                self.groups = self.topology.cloud.security_groups()
+                self._grouped = self._listed
+        except TakenOver as error:
+            return first_line(error)
+        except CloudError as error:
+            self.topology.cloud = _again(self.topology.cloud)
+            return f"The cloud does not answer:  {first_line(error)}"
+        return ""
 
     def look_closer(self) -> None:
         """Make the next look query the cloud as well, after a change. Any thread may ask for it."""

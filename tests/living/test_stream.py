@@ -17,11 +17,12 @@ from faafo_lab import autoscale, chaos, load
 from faafo_lab.autoscale.samples import Decision
 from faafo_lab.cloud import notes
 from faafo_lab.cloud.base import Cloud
-from faafo_lab.living import recording
+from faafo_lab.living import following, recording
 from faafo_lab.living.events import Event, difference, merge, scene_at
 from faafo_lab.living.stream import THREAD_NAME, Stream
 from faafo_lab.load import wire
-from faafo_lab.topology import Topology
+from faafo_lab.topology import Topology, TopologyError
+from faafo_lab.topology.moment import observe
 from tests.waiting import wait_for
 
 SMALL = (64, 48)  # pixels
@@ -185,6 +186,32 @@ def test_while_no_api_answers_there_is_a_problem_and_then_a_gap_and_it_goes_on(h
     assert gap["from"] < began < gap["t"]
     [row] = wait_for("an order", lambda: [each for each in order(app) if each.ok])
     wait_for("its end", lambda: heard.of("task", uuid=row.uuid, what="done"))
+
+
+@pytest.mark.parametrize("answers", [True, False])
+def test_where_the_api_takes_long_the_servers_are_as_they_are_afterwards(
+    app: Topology, monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    follower = following.Follower(app)
+
+    def slowly(servers: Any, api: Any) -> Any:
+        app.cloud.stop_server("app-worker-2")
+        app.cloud.wait_for("app-worker-2", "SHUTOFF", progress=False)
+        if answers:
+            return observe(servers, api)
+        raise TopologyError("no API answers")
+
+    monkeypatch.setattr(following, "observe", slowly)
+    monkeypatch.setattr(following, "LIST_PAUSE_SECONDS", 0.0)  # asking takes longer than that
+    try:
+        seen = {machine.name: machine.status for machine in follower.look().machines}
+    finally:
+        follower.close()
+        app.cloud.start_server("app-worker-2")
+        app.cloud.wait_for("app-worker-2", progress=False)
+        app.wait_serving()
+    assert seen["app-worker-2"] == "SHUTOFF"
+    assert seen["app-worker-1"] == "ACTIVE"
 
 
 def test_a_worker_that_drains_is_noted_and_seen(heard: Heard, app: Topology) -> None:
