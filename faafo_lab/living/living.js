@@ -42,7 +42,7 @@ const BLUE = "#0072B2", ORANGE = "#E69F00", GREEN = "#009E73", RED = "#D55E00", 
 /** What moves. Each kind has a colour, a shape of its own, and words. */
 export const KINDS = {
   asked: {colour: BLUE, shape: "ring", words: "request"},
-  good: {colour: GREEN, shape: "disc", words: "answer: done (2xx)"},
+  good: {colour: GREEN, shape: "disc", words: "answer (2xx)"},
   refused: {colour: ORANGE, shape: "triangle", words: "refused (4xx)"},
   error: {colour: RED, shape: "diamond", words: "error (5xx)"},
   none: {colour: PURPLE, shape: "cross", words: "no answer"},
@@ -61,6 +61,9 @@ export const WAYS = {
 const WAY_COLOURS = {
   ask: BLUE, answer: GREEN, store: GREEN, queue: GREEN, lease: ORANGE, result: BLUE, return: RED,
 };
+
+/** The answers that are none a client hopes for. */
+const FAILURES = ["refused", "error", "none"];
 
 /** What the application says of a task, in words. */
 const SAID = {
@@ -164,7 +167,6 @@ export class Story {
     this.base = new State();
     this.snapshots = [];
     this.cursor = null;
-    this.version = 0;
   }
 
   /** Take events in, which may be in any order; `shown`: up to where the story was shown already. Returns how many
@@ -184,7 +186,6 @@ export class Story {
       } else this._insert({t: first, what: e.k, e});
     }
     this.late += late;
-    this.version += events.length ? 1 : 0;
     return late;
   }
 
@@ -437,13 +438,17 @@ function waiting(state) {
   return number;
 }
 
-/** What moves at this time: {dots, flows, ways: {way: {dots, flows, rate}}}. `rate`: begun within the last second. */
+/** What moves at this time: {dots, flows, ways: {way: {dots, flows, rate, failed}}}. `rate`: begun within the last
+ * second, and `failed`: those of them that are no success. */
 export function moving(state, t) {
   const all = {dots: 0, flows: 0, ways: {}};
   for (const hop of state.hops) {
     if (hop.start > t) continue;
-    const way = (all.ways[hop.way] ??= {dots: 0, flows: 0, rate: 0});
-    if (hop.start > t - 1) way.rate += 1;
+    const way = (all.ways[hop.way] ??= {dots: 0, flows: 0, rate: 0, failed: 0});
+    if (hop.start > t - 1) {
+      way.rate += 1;
+      if (FAILURES.includes(hop.kind)) way.failed += 1;
+    }
     if (hop.end <= t) continue;
     const how = hop.flow ? "flows" : "dots";
     way[how] += 1;
@@ -456,9 +461,6 @@ export function moving(state, t) {
 
 export const VERTICAL_BELOW = 700; // pixels: narrower, it goes from top to bottom
 const COLUMNS = ["API", "Services", "Workers"];
-const LANES = {
-  front: {colour: BLUE}, API: {colour: BLUE}, Services: {colour: GREEN}, Workers: {colour: ORANGE},
-};
 const GAP = 12, PAD = 10, TITLE = 26, YOU = 62, BUS = 20;
 const BOX = 94, SMALL_BOX = 62; // heights
 const DATABASE = 44, QUEUE = 104, TEXT = 78, FLOATING = 15, TASKS = 28; // of a box that has them
@@ -946,7 +948,7 @@ function outline(shape) {
   } else path.rect(-4.5, -4.5, 9, 9);
   if (shape === "crossed") cross(3);
   if (shape === "slashed") polygon([-4, 4], [4, -4]);
-  if (shape === "hollow") polygon([3, 0], [-3, 0], [-0.5, -2.5], [-3, 0], [-0.5, 2.5], [-3, 0]);
+  if (shape === "hollow") polygon([1.5, -2.5], [-1.5, 0], [1.5, 2.5], [-1.5, 0]);
   return path;
 }
 
@@ -1060,16 +1062,20 @@ class Painter {
       const points = pathOf(hop, plan);
       if (!points) continue;
       const band = bands.get(points);
-      if (band) band.count += 1;
-      else bands.set(points, {count: 1, way: hop.way, kind: hop.kind});
+      const failed = FAILURES.includes(hop.kind) ? 1 : 0;
+      if (!band) bands.set(points, {count: 1, failed, way: hop.way});
+      else {
+        band.count += 1;
+        band.failed += failed;
+      }
     }
     if (!bands.size) return;
     context.save();
     this._outside(plan);
     context.lineJoin = "bevel"; // the quickest to draw
-    for (const [points, {count, way, kind}] of bands) {
+    for (const [points, {count, failed, way}] of bands) {
       const wide = Math.min(15, 5 + 1.1 * Math.sqrt(count));
-      context.strokeStyle = context.fillStyle = way === "answer" ? KINDS[kind].colour : WAY_COLOURS[way];
+      context.strokeStyle = failed > count / 2 ? RED : WAY_COLOURS[way];
       context.beginPath();
       for (let at = 0; at < points.length; at += 4) context.lineTo(points[at], points[at + 1]);
       context.lineTo(points[points.length - 2], points[points.length - 1]);
@@ -1077,19 +1083,23 @@ class Painter {
       context.lineWidth = wide;
       context.stroke();
       context.globalAlpha = 0.9;
-      this._marksOn(points, Math.max(3, wide / 2.4), t);
+      this._marksOn(points, Math.max(3, wide / 2.4), t, WAY_COLOURS[way], failed / count);
     }
     context.restore();
   }
 
-  /** Marks that go along a way, some BAND_MARK_PX apart. */
-  _marksOn(points, size, t) {
-    const each = BAND_MARK_PX / STEP_PX, last = points.length / 2 - 1;
-    for (let place = ((t * 90) / STEP_PX) % each; place < last; place += each) {
+  /** Marks that go along a way, some BAND_MARK_PX apart; as many of them are red and larger as have failed. */
+  _marksOn(points, size, t, colour, failed) {
+    const each = BAND_MARK_PX / STEP_PX, last = points.length / 2 - 1, gone = (t * 90) / BAND_MARK_PX;
+    let number = -Math.floor(gone); // each mark keeps its own
+    for (let place = (gone % 1) * each; place < last; place += each, number += 1) {
       const at = Math.floor(place), rest = place - at;
       const x = points[2 * at] + rest * (points[2 * at + 2] - points[2 * at]);
       const y = points[2 * at + 1] + rest * (points[2 * at + 3] - points[2 * at + 1]);
-      this.context.fillRect(x - size / 2, y - size / 2, size, size);
+      const bad = Math.floor((number + 1) * failed) > Math.floor(number * failed);
+      const side = bad ? size + 2 : size;
+      this.context.fillStyle = bad ? RED : colour;
+      this.context.fillRect(x - side / 2, y - side / 2, side, side);
     }
   }
 
@@ -1106,7 +1116,7 @@ class Painter {
 
   /** How many a second: on flows; and on every way where nothing moves. */
   _rates(plan, found, calm) {
-    for (const [way, {flows, rate}] of Object.entries(found.ways)) {
+    for (const [way, {flows, rate, failed}] of Object.entries(found.ways)) {
       if (!rate || (!calm && !flows)) continue;
       const points = this._wayPath(plan, way);
       if (!points) continue;
@@ -1115,7 +1125,8 @@ class Painter {
       const dx = points[at + 2] - points[at - 2], dy = points[at + 3] - points[at - 1];
       const length = Math.hypot(dx, dy) || 1;
       const aside = (plan.vertical ? 30 : 15) * (way === "queue" ? -1 : 1);
-      this._pill(`${rate}/s`, x - (dy / length) * aside, y + (dx / length) * aside);
+      const words = failed ? `${rate}/s, ${failed} failed` : `${rate}/s`;
+      this._pill(words, x - (dy / length) * aside, y + (dx / length) * aside);
     }
   }
 
@@ -1780,7 +1791,8 @@ class Pane {
       const ago = (span * step) / LINE_STEPS;
       rates.push([ago, this.story.rate(t - ago)]);
     }
-    const top = nice(Math.max(1, ...rates.map(([, rate]) => rate ?? 0)));
+    this.top = nice(Math.max(1, ...rates.map(([, rate]) => rate ?? 0)));
+    const top = Math.max(...this.owner.panes.map(pane => pane.top ?? 1)); // side by side, one scale
     const left = 26, right = 292, upper = 8, lower = 48;
     const x = ago => right - ((right - left) * ago) / span;
     const y = rate => lower - ((lower - upper) * rate) / top;
@@ -2600,7 +2612,7 @@ class Living {
  *
  * A recording plays as soon as it is in sight. `player.state()`: `t`, `start` and `end` in seconds from the recordings'
  * start; `dots` and `flows`: what moves, one by one and as part of flows; `frames` drawn so far; `late` events; and the
- * first pane's `scene`. Live: `begin(events, now)` and then `feed(0, events, now)`, with the time of the kernel's clock.
+ * first pane's `scene`. Live: `begin(events, now)`, then `feed(0, events, now)`, with the time of the kernel's clock.
  */
 export function mount(element, options = {}) {
   const living = new Living(element, options);

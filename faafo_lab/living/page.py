@@ -74,7 +74,7 @@ def page(panes: Sequence[Pane], title: str) -> str:
 <body>
 <main>
 <h1>{escape(title)}</h1>
-{_fragment(panes, title)}
+{_fragment(panes, title, heading=title)}
 </main>
 <footer><p>{made}. Made by faafo-lab from what was observed: nothing in it is simulated.</p></footer>
 </body>
@@ -101,14 +101,15 @@ def unpacked(html: str) -> tuple[list[Pane], str]:
     return packed["panes"], packed["label"]
 
 
-def _fragment(panes: Sequence[Pane], label: str) -> str:
+def _fragment(panes: Sequence[Pane], label: str, heading: str = "") -> str:
+    """The fragment below a heading: a recording of the same title needs none of its own."""
     packed = {
         "module": (HERE / "living.js").read_text(encoding="utf-8"),
         "style": (HERE / "living.css").read_text(encoding="utf-8"),
         "label": label,
         "panes": [
             {
-                "title": "" if [pane["title"]] == [label] * len(panes) else pane["title"],  # told already
+                "title": "" if pane["title"] == heading else pane["title"],  # told already
                 "events": list(map(_short, pane["events"])),
             }
             for pane in panes
@@ -159,7 +160,7 @@ def _still(pane: Pane) -> str:
     return f"""\
 <figure style="margin:0 0 16px">
 <figcaption><b>{escape(pane["title"])}</b>: {caption}</figcaption>
-<div style="overflow-x:auto">{drawn}</div>
+<div style="overflow-x:auto" tabindex="0">{drawn}</div>
 <div style="overflow-x:auto">{line}</div>
 {f"<ul>{told}</ul>" if told else ""}
 </figure>

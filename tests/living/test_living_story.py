@@ -370,6 +370,13 @@ def test_a_way_becomes_a_flow_above_a_rate_and_all_are_counted(living: Page) -> 
         assert found["dots"] + found["flows"] == len(look(living, events, 4.99)["hops"])
 
 
+def test_a_flow_says_how_many_of_it_failed(living: Page) -> None:
+    events = [scene(), *(request(n / 200, n / 200 + 0.001, n, status=503 if n % 10 else 201) for n in range(1000))]
+    way = look(living, events, 4.5)["moving"]["ways"]["answer"]
+    assert way["dots"] == 0 < way["flows"]
+    assert (way["rate"], way["failed"]) == (200, 180)
+
+
 def test_no_more_dots_than_eyes_can_follow(living: Page) -> None:
     """Their number is bounded, whatever the ways; the others are flows, and counted."""
     events = [scene(), *(request(n / 30, n / 30 + 0.1, n) for n in range(150))]

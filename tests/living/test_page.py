@@ -153,6 +153,9 @@ def test_fragments_of_an_exported_notebook_move_and_leave_each_other_alone(brows
     with opened(browser, path, offline=True, viewport={"width": 1200, "height": 2400}) as (tab, complaints):
         tab.wait_for_function(f"() => [...document.querySelectorAll('.faafo-recording')].every({MOVED})")
         one, two = tab.locator(".faafo-recording").all()
+        tiles = one.locator(".living-tiles > div:visible").all()
+        tops = {tile.bounding_box()["y"] for tile in tiles}
+        assert len(tops) == 1, "its counts are side by side: the styles of notebooks leave them alone"
         one.evaluate("place => place.shown.player.pause()")
         paused = state(one)
         wait_until(two, f"state.t > {state(two)['t'] + 1}")
