@@ -43,9 +43,9 @@ def test_all_events_are_in_the_page() -> None:
 
 def test_a_page_says_a_recordings_title_once_and_a_fragment_has_it_too() -> None:
     panes = [synthetic.pane(synthetic.small(), "A worker dies")]
-    assert page.unpacked(page.page(panes, "A worker dies"))[0][0]["title"] == ""
-    assert page.unpacked(page.page(panes, "Chapter 06"))[0][0]["title"] == "A worker dies"
-    assert page.unpacked(page.fragment(panes, "A worker dies"))[0][0]["title"] == "A worker dies"
+    assert all_packed(page.page(panes, "A worker dies"))["panes"][0]["title"] == ""
+    assert all_packed(page.page(panes, "Chapter 06"))["panes"][0]["title"] == "A worker dies"
+    assert all_packed(page.fragment(panes, "A worker dies"))["panes"][0]["title"] == "A worker dies"
 
 
 def test_what_looks_like_markup_in_names_and_notes_stays_text() -> None:
