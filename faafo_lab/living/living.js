@@ -1835,7 +1835,9 @@ class Pane {
     const {dots, flows, ways} = this.found;
     const said = [];
     const last = this.owner.player.playing ? null : this.story.latest(t);
-    if (last) said.push(`Last event: ${this.owner.timeWords(this, last.t, true)} ${itemWords(last, t)}`);
+    if (last && last.t >= this.origin) { // a cut begins with what had happened before it
+      said.push(`Last event: ${this.owner.timeWords(this, last.t, true)} ${itemWords(last, t)}`);
+    }
     if (this.owner.calm) {
       const each = Object.keys(WAYS).filter(name => ways[name]?.rate).map(name => `${WAYS[name]}: ${ways[name].rate}`);
       said.push(`Within the last second: ${each.join(", ") || "nothing"}`);

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 LOOK_PAUSE_SECONDS = 1.0
 LOOK_LEAST_SECONDS = 0.1  # between two looks, however much is done
-READ_PAUSE_SECONDS = 0.35
+READ_PAUSE_SECONDS = 0.5
 DELIVER_SECONDS = 0.25
 RECENT_SECONDS = 300.0
 RECENT_MOST = 20_000  # events: some three megabytes of JSON
