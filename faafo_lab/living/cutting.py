@@ -38,7 +38,11 @@ class Before:
 
     def events(self, t: float) -> list[Event]:
         """The whole scene as the first patch, at this time, and the tasks in flight."""
-        return [{"k": "scene", "t": t, "patch": self.scene}, *itertools.chain.from_iterable(self._tasks.values())]
+        return [{"k": "scene", "t": t, "patch": self.scene}, *self.tasks()]
+
+    def tasks(self) -> list[Event]:
+        """The last events of the tasks in flight."""
+        return list(itertools.chain.from_iterable(self._tasks.values()))
 
 
 def cut(known: Iterable[Event], start: float, end: float) -> list[Event]:

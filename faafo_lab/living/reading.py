@@ -3,6 +3,8 @@
     reading = Reading(api.events)
     reading.read()       # the events that are new; a gap where nobody answered, or where some are forgotten
 
+The first answer begins with the last events of the tasks that are in flight by then.
+
 Events are numbered by their database. One that was restored, or another application's, has lower numbers: so after a
 silence the last event is read again, to see whether it is still the same.
 """
@@ -14,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from faafo_lab.history.clocks import Clock
+from faafo_lab.living.cutting import Before
 from faafo_lab.living.events import Event, GapEvent, TaskEvent
 from faafo_lab.topology import TopologyError
 from faafo_lab.topology.api import Event as Said
@@ -22,6 +25,7 @@ from faafo_lab.topology.api import Events, timestamp
 CLOCK_KEPT_SECONDS = 60.0  # clocks drift: the quickest answer of so long says how far the application's is ahead
 GAP_SECONDS = 1.5  # a shorter silence is none: what it held back is not late
 PAGES_AT_ONCE = 20
+BEFORE = 1000  # the last changes before the first reading, which tell of the tasks that are in flight then
 DIGITS = 4  # of seconds
 
 NOBODY = "no API answered"
@@ -59,6 +63,7 @@ class Reading:
         """At first, and after a silence: from where to read on."""
         if self._after is None:
             page = self._page(-1)
+            found += self._in_flight(page["last"])
             self._after, self._newest = page["last"], timestamp(page["now"])
         elif not self._doubt:
             return
@@ -67,6 +72,18 @@ class Reading:
         if time.time() - self._heard > GAP_SECONDS:
             found.append(self._gap(NOBODY))
         self._heard, self._doubt = time.time(), False
+
+    def _in_flight(self, last: int) -> list[Event]:
+        """The last events of the tasks in flight after the change with this number, as far as BEFORE changes tell."""
+        before, after = Before(), max(0, last - BEFORE)
+        while after < last:
+            page = self._page(after)
+            for event in self._told([each for each in page["objects"] if each["id"] <= last]):
+                before.take(event)
+            if page["last"] <= after:
+                break
+            after = page["last"]
+        return before.tasks()
 
     def _is_another(self) -> bool:
         """Whether the database that answers now is not the one that did."""

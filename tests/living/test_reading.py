@@ -57,8 +57,25 @@ def told(found: list[Event]) -> list[str]:
     return [f"{event['uuid']} {event['what']}" if event["k"] == "task" else str(event.get("text")) for event in found]
 
 
-def test_it_begins_with_what_happens_from_now_on(database: Database) -> None:
-    database.note("a", "accepted")
+def test_it_begins_with_the_tasks_in_flight(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "BEFORE", 2 * PAGE + 1)
+    for uuid, what in [
+        ("too long ago", "accepted"), ("a", "accepted"), ("b", "accepted"), ("b", "leased"), ("b", "renewed"),
+        ("c", "accepted"), ("c", "leased"), ("c", "done"),
+    ]:  # fmt: skip
+        database.note(uuid, what)
+    read = Reading(database.ask)
+    database.away = True
+    assert read.read() == []
+    database.away = False
+    assert told(read.read()) == ["a accepted", "b leased", "b renewed"]
+    assert read.read() == []
+    database.note("a", "leased")
+    assert told(read.read()) == ["a leased"]
+
+
+def test_it_goes_on_with_what_happens_from_now_on(database: Database) -> None:
+    database.note("a", "done", "app-worker-2")
     read = Reading(database.ask)
     assert read.read() == []
     database.note("a", "done", "app-worker-1")
