@@ -563,6 +563,14 @@ def test_two_panes_share_one_player_and_each_has_its_own_start(page: Page) -> No
     assert page.evaluate("() => shown.player.state().t") == 6
 
 
+def test_a_cut_names_no_event_of_before(page: Page) -> None:
+    """It begins with the scene, and with what had become of the tasks in flight before."""
+    show(page, [{"title": "", "events": [scene(AT), task(-3, "accepted"), task(2, "leased", "app-worker-1")]}])
+    assert "Last event" not in page.inner_text(".living-said")
+    page.evaluate("() => shown.player.seek(3)")
+    assert "Last event: 2.000 s" in page.inner_text(".living-said")
+
+
 def test_it_fits_a_phone_from_top_to_bottom(browser: Browser) -> None:
     for page in opened(browser, PHONE):
         show(page, [{"title": "", "events": LIFE}])
