@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from faafo_lab.cloud import direct
@@ -58,11 +58,13 @@ class Follower:
         self._done: deque[tuple[float, int]] = deque()  # (time, fractals done), as far back as a rate needs
         self._rates: deque[tuple[float, float | None]] = deque()
 
-    def look(self) -> Moment:
+    def look(self, listed: Callable[[Moment], object] | None = None) -> Moment:
         """Ask the cloud (now and then) and the application. `problem` names what does not answer; the other values
-        stay."""
+        stay. `listed` is told what the cloud says before the application, which may take seconds, is asked."""
         problem = self._list()
         servers = list(self.topology.servers.values())
+        if listed is not None:
+            listed(self._listed_moment(servers))
         if self.topology.doubles:
             problem = problem or f"Several servers are named {', '.join(self.topology.doubles)}: deploy again."
         if not servers:
@@ -91,6 +93,15 @@ class Follower:
             front=self._front,
         )
         return self.last
+
+    def _listed_moment(self, servers: Iterable[Server]) -> Moment:
+        """The last moment with these servers: their states are the cloud's, what they do is as it was."""
+        last = {(machine.name, machine.address): machine for machine in self.last.machines}
+        there = tuple(
+            replace(last.get((machine.name, machine.address), machine), status=machine.status)
+            for machine in machines(servers)
+        )
+        return replace(self.last, at=time.time(), machines=there, endpoints=self._endpoints, front=self._front)
 
     def _list(self) -> str:
         """Ask the cloud what there is, if that was LIST_PAUSE_SECONDS ago; returns why it does not say, or ""."""

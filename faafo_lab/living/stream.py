@@ -241,18 +241,22 @@ class Stream:
     def _look(self) -> None:
         began = time.time()
         follower = self._follower
-        self.moment = moment = follower.look()
+        self.moment = moment = follower.look(self._look_shows)
         names = {url: (name, False) for name, url in (moment.endpoints or {}).items()}
         with suppress(CloudError):
             if moment.front:
                 names |= {url: (name, True) for name, url in follower.topology.balanced.items()}
-        servers = list(follower.topology.servers.values())
-        scene = scenes.scene(moment, servers, follower.groups, clock=self._reading.clock, wanted=self._wanted)
         self._sent.know(names)
         self._balanced = [url for url, (_, via) in names.items() if via]
+        self._look_shows(moment)
+        self._looked_at = began
+
+    def _look_shows(self, moment: Moment) -> None:
+        follower = self._follower
+        servers = list(follower.topology.servers.values())
+        scene = scenes.scene(moment, servers, follower.groups, clock=self._reading.clock, wanted=self._wanted)
         with self._lock:
             self._show(moment.at, scene)
-        self._looked_at = began
 
     def _measure(self) -> None:
         """Read the CPU use of the servers that don't report theirs."""

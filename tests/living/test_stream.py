@@ -21,7 +21,7 @@ from faafo_lab.living import following, recording
 from faafo_lab.living.events import Event, difference, merge, scene_at
 from faafo_lab.living.stream import THREAD_NAME, Stream
 from faafo_lab.load import wire
-from faafo_lab.topology import Topology, TopologyError
+from faafo_lab.topology import Moment, Topology, TopologyError
 from faafo_lab.topology.moment import observe
 from tests.waiting import wait_for
 
@@ -212,6 +212,27 @@ def test_where_the_api_takes_long_the_servers_are_as_they_are_afterwards(
         app.wait_serving()
     assert seen["app-worker-2"] == "SHUTOFF"
     assert seen["app-worker-1"] == "ACTIVE"
+
+
+def test_what_the_cloud_says_is_told_before_the_application_is_asked(
+    app: Topology, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An API that hangs is asked for seconds: that it is paused is to be seen meanwhile."""
+    told: list[Moment] = []
+
+    def asked(servers: Any, api: Any) -> Any:
+        assert [machine.status for machine in told[-1].machines] == ["ACTIVE"] * len(app.servers)
+        raise TopologyError("no API answers")
+
+    follower = following.Follower(app)
+    try:
+        before = follower.look()
+        monkeypatch.setattr(following, "observe", asked)
+        follower.look(told.append)
+    finally:
+        follower.close()
+    assert told[0].done == before.done
+    assert [machine.state for machine in told[0].machines] == [machine.state for machine in before.machines]
 
 
 def test_a_worker_that_drains_is_noted_and_seen(heard: Heard, app: Topology) -> None:
