@@ -11,7 +11,6 @@ import json
 import os
 import statistics
 import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 from time import monotonic
@@ -21,7 +20,6 @@ import requests
 import websocket
 from measure import Figures
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the tests' clean environment
 from tests.clean import Place, clean_environment, end, free_port
 from tests.waiting import wait_for
 

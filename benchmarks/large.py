@@ -6,7 +6,6 @@ seed_load_api_peak_mb    the same of the API, through which the pictures go into
 seed_load_seconds        from the command to the last picture
 """
 
-import sys
 import tempfile
 from pathlib import Path
 from time import monotonic, perf_counter, sleep
@@ -15,8 +14,6 @@ from measure import Figures
 
 from faafo_lab.app import fractal
 from faafo_lab.app.julia import Task
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the tests' servers are real ones
 from tests.app.deployment import Deployment
 
 SIZE, TASKS = 9999, 5

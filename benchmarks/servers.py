@@ -19,8 +19,6 @@ from http_load import Outcome
 from faafo_lab.app.julia import Task
 from faafo_lab.app.store import Store
 from faafo_lab.cloud.emulator.system import tree
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the tests' servers are real ones
 from tests.app.deployment import Deployment, status
 
 HERE = Path(__file__).resolve().parent

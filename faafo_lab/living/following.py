@@ -26,12 +26,12 @@ from faafo_lab.topology import ROLES, Api, Machine, Moment, TakenOver, Topology,
 from faafo_lab.topology.errors import first_line
 from faafo_lab.topology.moment import machines, observe
 
-LIST_PAUSE_SECONDS = 2.0  # between two questions to the cloud; the application is asked at each look
+LIST_PAUSE_SECONDS = 3.0  # between two questions to the cloud; the application is asked at each look
 GROUPS_PAUSE_SECONDS = 6.0  # between two listings of the security groups, which change seldom
 ASK_LIMIT_SECONDS = 2.0
 RATE_WINDOW_SECONDS = 4.0  # the throughput shown is the mean over this time
 HISTORY_SECONDS = 60.0
-METER_PAUSE_SECONDS = 8.0  # between two logins, each of which costs the server some hundredths of a second
+METER_PAUSE_SECONDS = 12.0  # between two logins, each of which costs the server some hundredths of a second
 METER_COMMAND = "cat ${PROCFS:-/proc}/loadavg ${PROCFS:-/proc}/stat"  # PROCFS: an embedded instance's own files
 METER_LIMIT_SECONDS = 10.0
 

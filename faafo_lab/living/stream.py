@@ -1,7 +1,7 @@
 """`Stream`: a live application as one stream of events, for whoever shows or records it.
 
     stream = Stream.of(app)                # the process's one stream of this application
-    known = stream.listen(callback)        # the last minutes; from now on callback(new events), four times a second
+    known = stream.listen(callback)        # the last minutes; from now on callback(new events), every DELIVER_SECONDS
     stream.look_closer()                   # after a change: look at once
     stream.close()                         # the last one to close it ends it
 
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 LOOK_PAUSE_SECONDS = 1.0
 LOOK_LEAST_SECONDS = 0.1  # between two looks, however much is done
 READ_PAUSE_SECONDS = 0.5
-DELIVER_SECONDS = 0.25
+DELIVER_SECONDS = 0.4
 RECENT_SECONDS = 300.0
 RECENT_MOST = 20_000  # events: some three megabytes of JSON
 CLOSE_LIMIT_SECONDS = 5.0  # how long closing waits for the threads, whose questions have limits of their own
