@@ -1,7 +1,8 @@
 """The picture that moves: how many frames a second the browser shows, and what a live one costs the kernel.
 
-picture_fps          frames a second in Chromium, measured in the page, with at least 500 dots that move
+picture_fps          frames a second in Chromium, measured in the page, with some 500 dots that move
 picture_dots         how many they were: the median of a look every LOOK_SECONDS
+one_picture_fps      the same of one picture, with as many dots as it has before they become flows: one_picture_dots
 picture_kernel_cpu   the kernel's CPU, in cores, while a dashboard follows an application and its page is sent 200
                      events a second
 picture_events       how many the page was sent, a second
@@ -65,15 +66,17 @@ def figures() -> Figures:
     if CHROMIUM is None:
         print("no Chromium here: no frames are counted", flush=True)
     else:
-        found |= frames()
+        for name, panes in (("picture", PANES), ("one_picture", 1)):
+            rate, dots = frames(panes)
+            found |= {f"{name}_fps": (rate, "frames/s"), f"{name}_dots": (dots, "dots")}
     with own_home(FAAFO_LAB_CLOUD="embedded"):
         return found | kernel()
 
 
-def frames() -> Figures:
-    """Frames a second, and dots, of a page that plays."""
+def frames(number: int) -> tuple[float, float]:
+    """Frames a second, and dots, of a page that plays so many recordings."""
     seconds = WARM_UP_SECONDS + MEASURED_SECONDS + 5
-    panes = [synthetic.pane(synthetic.rush(ORDERS_PER_SECOND, seconds), f"Run {n + 1}") for n in range(PANES)]
+    panes = [synthetic.pane(synthetic.rush(ORDERS_PER_SECOND, seconds), f"Run {n + 1}") for n in range(number)]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         path = Path(folder) / "page.html"
         path.write_text(page.page(panes, "Many dots"), encoding="utf-8")
@@ -105,7 +108,7 @@ def frames() -> Figures:
     (began, first, *_), (ended, last, *_) = looks[0], looks[-1]
     rate = (last - first) / (ended - began)
     print(f"{dots[0]} to {dots[-1]} dots, {flows[0]} to {flows[-1]} in flows: {rate:.1f} frames/s", flush=True)
-    return {"picture_fps": (rate, "frames/s"), "picture_dots": (median(dots), "dots")}
+    return rate, median(dots)
 
 
 def kernel() -> Figures:
