@@ -26,7 +26,7 @@ def test_a_projects_usage_counts_its_servers_deleted_ones_too(api: Api, alt: Api
     gone, there = api.boot("gone", flavorRef="2"), api.boot("there")
     api.remove(gone)
     usage = api.get(f"{USAGE}/{api.project}{span}")["tenant_usage"]
-    first, second = usage["server_usages"]
+    first, second = sorted(usage["server_usages"], key=lambda each: str(each["name"]))
     assert (first["instance_id"], first["state"], first["flavor"]) == (gone, "terminated", "m1.small")
     assert (second["instance_id"], second["state"], second["ended_at"]) == (there, "active", None)
     assert (first["memory_mb"], first["vcpus"], first["local_gb"]) == (1024, 1, 5)
