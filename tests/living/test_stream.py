@@ -146,7 +146,7 @@ def test_who_listens_later_is_told_what_was_before(heard: Heard, app: Topology) 
 
 
 def test_a_killed_worker_gives_a_note_and_a_task_that_is_lost(heard: Heard, app: Topology) -> None:
-    orders = load.start(app.endpoints, number=300, size=(1440, 960), iterations=2000, at_once=8)
+    orders = load.start(app.endpoints, number=120, size=(1440, 960), iterations=2000, at_once=8)
     wait_for("a task in work", lambda: heard.of("task", what="leased", worker="app-worker-1"))
     with chaos.freeze(app, "app-worker-1"):
         [note] = wait_for("the note", lambda: heard.of("note", text="app-worker-1 is frozen"))
@@ -156,7 +156,7 @@ def test_a_killed_worker_gives_a_note_and_a_task_that_is_lost(heard: Heard, app:
         wait_for("what it looks like", lambda: heard.scene["servers"]["app-worker-1"]["status"] == "PAUSED")
     wait_for("the undoing", lambda: heard.of("note", text="undone: app-worker-1 is frozen"))
     orders.stop()
-    load.timeline.rest(app, timeout_seconds=90)
+    load.timeline.rest(app, timeout_seconds=180)
 
 
 def test_a_rule_that_is_removed_shuts_the_gate_and_one_that_is_added_opens_it(heard: Heard, cloud: Cloud) -> None:
