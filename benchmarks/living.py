@@ -31,12 +31,11 @@ from urllib.parse import parse_qs, urlsplit
 
 from jupyter_client.manager import start_new_kernel
 from measure import Figures
-from playwright.sync_api import sync_playwright
 
 from faafo_lab.living import page
 from faafo_lab.workbook import own_home
+from tests.chromium import CHROMIUM, chromium
 from tests.living import synthetic
-from tests.test_browser import CHROMIUM, FLAGS
 
 PANES, ORDERS_PER_SECOND = 7, 36.0
 WARM_UP_SECONDS, MEASURED_SECONDS, LOOK_SECONDS = 3.0, 12.0, 0.5
@@ -77,33 +76,29 @@ def frames(number: int) -> tuple[float, float]:
     """Frames a second, and dots, of a page that plays so many recordings."""
     seconds = WARM_UP_SECONDS + MEASURED_SECONDS + 5
     panes = [synthetic.pane(synthetic.rush(ORDERS_PER_SECOND, seconds), f"Run {n + 1}") for n in range(number)]
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         path = Path(folder) / "page.html"
         path.write_text(page.page(panes, "Many dots"), encoding="utf-8")
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        try:
-            tab = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-            tab.goto(path.as_uri())
-            looks = tab.evaluate(
-                """async ([warmUp, measured, pause]) => {
-                    const wait = seconds => new Promise(done => setTimeout(done, 1000 * seconds));
-                    const place = document.querySelector(".faafo-recording");
-                    while (!place.shown) await wait(0.1);
-                    const {player} = place.shown;
-                    await wait(warmUp);
-                    const looks = [];
-                    const end = performance.now() + 1000 * measured;
-                    while (performance.now() < end) {
-                        const {frames, dots, flows} = player.state();
-                        looks.push([performance.now() / 1000, frames, dots, flows]);
-                        await wait(pause);
-                    }
-                    return looks;
-                }""",
-                [WARM_UP_SECONDS, MEASURED_SECONDS, LOOK_SECONDS],
-            )
-        finally:
-            browser.close()
+        tab = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+        tab.goto(path.as_uri())
+        looks = tab.evaluate(
+            """async ([warmUp, measured, pause]) => {
+                const wait = seconds => new Promise(done => setTimeout(done, 1000 * seconds));
+                const place = document.querySelector(".faafo-recording");
+                while (!place.shown) await wait(0.1);
+                const {player} = place.shown;
+                await wait(warmUp);
+                const looks = [];
+                const end = performance.now() + 1000 * measured;
+                while (performance.now() < end) {
+                    const {frames, dots, flows} = player.state();
+                    looks.push([performance.now() / 1000, frames, dots, flows]);
+                    await wait(pause);
+                }
+                return looks;
+            }""",
+            [WARM_UP_SECONDS, MEASURED_SECONDS, LOOK_SECONDS],
+        )
     dots, flows = (sorted(look[at] for look in looks) for at in (2, 3))
     (began, first, *_), (ended, last, *_) = looks[0], looks[-1]
     rate = (last - first) / (ended - began)

@@ -20,7 +20,6 @@ import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
-from playwright.sync_api import sync_playwright
 
 import faafo_lab
 from faafo_lab import widgets
@@ -30,12 +29,10 @@ from faafo_lab.cloud.base import Cloud
 from faafo_lab.living import recording
 from faafo_lab.topology import Topology, discover
 from faafo_lab.workbook import BUILD, WIDGET_VIEW, make_copies, own_home
+from tests.chromium import chromium, needs_chromium
 from tests.living import synthetic
 from tests.waiting import wait_for
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = ["--headless", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
 START_LIMIT_SECONDS = 120
 NOTEBOOK_LIMIT_SECONDS = 400
 EFFECT_LIMIT_SECONDS = 60
@@ -51,7 +48,7 @@ OUR_OWN = {
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install Debian's package chromium"),
+    needs_chromium,
     pytest.mark.timeout(900),
 ]
 
@@ -192,15 +189,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
             server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
         try:
             url = wait_for("JupyterLab", lambda: server_url(server, runtime, home / "lab.log"), START_LIMIT_SECONDS)
-            with sync_playwright() as playwright:
-                browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+            with chromium() as browser:
+                page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
+                page.set_default_timeout(EFFECT_LIMIT_SECONDS * 1000)
                 try:
-                    page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-                    page.set_default_timeout(EFFECT_LIMIT_SECONDS * 1000)
                     yield Lab(page, url, token, folder)
                 finally:
                     page.screenshot(path=BUILD / "browser-last.png")  # what was seen when a test failed
-                    browser.close()
         finally:
             os.killpg(server.pid, signal.SIGTERM)  # JupyterLab ends its kernels first
             try:

@@ -207,7 +207,7 @@ def test_you_ask_for_one_fractal_and_the_page_sees_who_answered(board: widgets.D
     mine = wait_for("the request", lambda: [e for e in page.events if e["k"] == "request" and e.get("from") == "you"])
     assert [(each["method"], each["to"], each["status"]) for each in mine] == [("POST", "app-api-1", 201)]
     uuid = mine[0]["uuid"]
-    wait_for("it to be done", lambda: {"leased", "done"} <= whats(page, uuid))
+    wait_for("its end", lambda: {"leased", "done"} <= whats(page, uuid))
 
 
 def whats(page: Page, uuid: str) -> set[str]:

@@ -92,6 +92,7 @@ def _on_link(
     servers = app.refresh().servers
     origin = None if source == ANYWHERE else server_of(app, source)
     ends = [each for each in servers.values() if each != origin] if target == ANYWHERE else [server_of(app, target)]
+    server = "" if target == ANYWHERE else target
     where = f"{words} from {source} to {target}" + (f", port {port}" if port else "")
     if app.cloud.config.admin_token:
         if kind == "loss":
@@ -104,7 +105,7 @@ def _on_link(
             where,
             partial(_break, app.cloud.config, kind, origin, ends, port, values, faults),
             partial(_end, app.cloud.config, faults),
-            "" if target == ANYWHERE else target,
+            server,
         )
     if kind not in netem.KINDS:
         raise NotPossible(
@@ -113,7 +114,7 @@ def _on_link(
         )
     shape = netem.Shape(origin.addresses[0] if origin else None, port, kind, dict(values))
     begin, end = (partial(verb, app.cloud, ends, shape) for verb in (netem.add, netem.remove))
-    return inject(app, where, begin, end, "" if target == ANYWHERE else target)
+    return inject(app, where, begin, end, server)
 
 
 def _break(

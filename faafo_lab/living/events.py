@@ -21,6 +21,7 @@ TASK: Final = "task"
 NOTE: Final = "note"
 GAP: Final = "gap"
 KINDS = (SCENE, REQUEST, TASK, NOTE, GAP)
+DIGITS = 4  # of seconds: events are observed within milliseconds
 
 YOU = "you"  # who sends requests by hand: beside the roles, an end of gates
 LOAD = "load"  # who sends all other requests
@@ -165,6 +166,11 @@ GapEvent = TypedDict("GapEvent", {"k": Literal["gap"], "t": float, "from": float
 GapEvent.__doc__ = "From `from` to `t` nothing of the application was seen: what happened in between is not known."
 
 Event = SceneEvent | RequestEvent | TaskEvent | NoteEvent | GapEvent
+
+
+def rounded(seconds: float) -> float:
+    """A time with as many digits as it is good for."""
+    return round(seconds, DIGITS)
 
 
 # -- how the scene changes -----------------------------------------------------------------------------------------

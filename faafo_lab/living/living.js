@@ -1830,7 +1830,7 @@ class Pane {
     this.line.setAttribute("aria-label", `Fractals per second over the last ${long}: now ${words}`);
   }
 
-  /** What is not to be seen, in words. */
+  /** In words: what the picture itself does not show. */
   _words(state, t) {
     const {dots, flows, ways} = this.found;
     const said = [];

@@ -8,19 +8,20 @@ busiest(events)              # when most was under way: what a still of a record
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
+from faafo_lab.living import cutting
 from faafo_lab.living.events import Event
 from faafo_lab.living.following import HISTORY_SECONDS, RATE_WINDOW_SECONDS
 
 RATE_STEP_SECONDS = 1.0
 WAITS = ("accepted", "queued", "missing", "lost", "retry", "anew")  # after these a task waits for a worker
-ENDS = ("done", "failed", "deleted")  # after these nothing is to be done
+ENDS = ("done", "failed", "deleted")  # after these it is over
 
 
 def span(events: Sequence[Event]) -> tuple[float, float]:
     """When a stream of events starts, and when its last event ended: with the whole scene, which is the first that it
     says; what is told afterwards of earlier times (tasks in flight) is not shown."""
     start = events[0]["t"] if events else 0.0
-    return start, max((event["end"] if event["k"] == "request" else event["t"] for event in events), default=start)
+    return start, max((cutting.span(event)[1] for event in events), default=start)
 
 
 def tasks_at(events: Iterable[Event], t: float) -> dict[str, str]:

@@ -19,14 +19,13 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from faafo_lab.living import still
-from faafo_lab.living.events import Event, scene_at
+from faafo_lab.living.events import Event, rounded, scene_at
 from faafo_lab.living.moments import busiest, rates_at, span, tasks_at
 from faafo_lab.living.recording import NotWritten, RecordingError
 from faafo_lab.paths import write_whole
 
 MOST_BYTES = 1_000_000
 NOTES_MOST = 12  # of each recording, in words
-DIGITS = 4  # of seconds: events are observed within milliseconds
 TIMES = ("t", "end", "from")
 HERE = Path(__file__).parent
 # Nothing from another host, nothing sent anywhere; a module is imported from what the page itself has unpacked.
@@ -183,7 +182,7 @@ def recorded(events: Sequence[Event]) -> str:
 
 def _short(event: Event) -> dict[str, Any]:
     """The event with as many digits as its times are good for."""
-    return {name: round(value, DIGITS) if name in TIMES else value for name, value in event.items()}  # type: ignore[call-overload]
+    return {name: rounded(value) if name in TIMES else value for name, value in event.items()}  # type: ignore[arg-type]
 
 
 def _checked(html: str) -> str:

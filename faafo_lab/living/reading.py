@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from faafo_lab.history.clocks import Clock
 from faafo_lab.living.cutting import Before
-from faafo_lab.living.events import Event, GapEvent, TaskEvent
+from faafo_lab.living.events import Event, GapEvent, TaskEvent, rounded
 from faafo_lab.topology import TopologyError
 from faafo_lab.topology.api import Event as Said
 from faafo_lab.topology.api import Events, timestamp
@@ -26,7 +26,6 @@ CLOCK_KEPT_SECONDS = 60.0  # clocks drift: the quickest answer of so long says h
 GAP_SECONDS = 1.5  # a shorter silence is none: what it held back is not late
 PAGES_AT_ONCE = 20
 BEFORE = 1000  # the last changes before the first reading, which tell of the tasks that are in flight then
-DIGITS = 4  # of seconds
 
 NOBODY = "no API answered"
 FORGOTTEN = "more happened than the application keeps"
@@ -120,7 +119,7 @@ class Reading:
         return self.clock.ask(lambda: self._ask(after))
 
     def _gap(self, words: str) -> GapEvent:
-        return {"k": "gap", "t": round(time.time(), DIGITS), "from": round(self._heard, DIGITS), "text": words}
+        return {"k": "gap", "t": rounded(time.time()), "from": rounded(self._heard), "text": words}
 
     def _told(self, objects: Sequence[Said]) -> Iterator[Event]:
         for said in objects:
@@ -128,7 +127,7 @@ class Reading:
             self._newest = max(self._newest, at)
             event: TaskEvent = {
                 "k": "task",
-                "t": round(at - self.clock.ahead, DIGITS),
+                "t": rounded(at - self.clock.ahead),
                 "what": said["what"],
                 "uuid": said["uuid"],
             }

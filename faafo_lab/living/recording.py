@@ -34,14 +34,13 @@ from types import TracebackType
 from typing import Any, Self, TextIO
 
 from faafo_lab.living import cutting
-from faafo_lab.living.events import KINDS, Clock, Event, Scene, scene_at
+from faafo_lab.living.events import KINDS, Clock, Event, Scene, rounded, scene_at
 from faafo_lab.living.stream import Stream
 from faafo_lab.paths import write_whole
 from faafo_lab.topology import Topology
 
 FORMAT = "faafo-lab recording 1"
 LATE_LIMIT_SECONDS = 6.0  # how long a recording waits at its end for what happened until then
-DIGITS = 4
 
 
 class RecordingError(Exception):
@@ -112,9 +111,9 @@ class Recording:
         return path
 
     def _head(self) -> str:
-        head: dict[str, Any] = {"format": FORMAT, "title": self.title, "start": round(self.start, DIGITS)}
+        head: dict[str, Any] = {"format": FORMAT, "title": self.title, "start": rounded(self.start)}
         if self.whole and self._end is not None:
-            head |= {"end": round(self._end, DIGITS), "clock": self.clock}
+            head |= {"end": rounded(self._end), "clock": self.clock}
         return _json(head)
 
     def __str__(self) -> str:
@@ -159,7 +158,7 @@ class Recorder(Recording):
             if self._file:
                 self._file.close()
             raise
-        self.start = round(time.time(), DIGITS)
+        self.start = rounded(time.time())
         with self._writing:
             self.events += self._stream.listen(self._take, recent=False)
             if self._file:
@@ -176,7 +175,7 @@ class Recorder(Recording):
         file. Closing it again changes nothing. Raises NotWritten."""
         if not self.running:
             return
-        end = round(time.time(), DIGITS)
+        end = rounded(time.time())
         try:
             self._stream.wait_until_complete(end, LATE_LIMIT_SECONDS)
         finally:  # also if that is interrupted

@@ -16,11 +16,9 @@ from faafo_lab.cloud.marks import ROLE_KEY
 from faafo_lab.cloud.model import Rule, SecurityGroup, Server
 from faafo_lab.history.clocks import Clock
 from faafo_lab.living import events
-from faafo_lab.living.events import YOU, Scene
+from faafo_lab.living.events import YOU, Scene, rounded
 from faafo_lab.topology import ROLES, Machine, Moment
 from faafo_lab.topology.roles import QUEUE, ways
-
-SECONDS_DIGITS = 4
 
 
 def scene(
@@ -85,7 +83,7 @@ def clock_of(clock: Clock) -> dict[str, object] | None:
     """The scene's clock; None while nobody has answered."""
     if not clock.known:
         return None
-    return {"ahead": round(clock.ahead, SECONDS_DIGITS), "within": round(clock.within, SECONDS_DIGITS)}
+    return {"ahead": rounded(clock.ahead), "within": rounded(clock.within)}
 
 
 # -- gates ---------------------------------------------------------------------------------------------------------

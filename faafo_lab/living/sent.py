@@ -13,11 +13,10 @@ import time
 from collections import deque
 from collections.abc import Mapping
 
-from faafo_lab.living.events import LOAD, Event, RequestEvent
+from faafo_lab.living.events import LOAD, Event, RequestEvent, rounded
 from faafo_lab.load.wire import Sent
 
 STRANGER_SECONDS = 5.0  # how long a request is kept whose endpoint nobody knows so far
-DIGITS = 4  # of seconds
 
 
 class SentRequests:
@@ -54,8 +53,8 @@ class SentRequests:
             server = "" if via else name
         event: RequestEvent = {
             "k": "request",
-            "t": round(sent.began, DIGITS),
-            "end": round(sent.ended, DIGITS),
+            "t": rounded(sent.began),
+            "end": rounded(sent.ended),
             "id": f"r{next(self._numbers)}",
             "method": sent.method,
             "path": sent.path,

@@ -27,9 +27,9 @@ from faafo_lab.cloud import direct, notes, progress
 from faafo_lab.cloud.errors import CloudError
 from faafo_lab.living import events, scenes
 from faafo_lab.living.cutting import Before, span
-from faafo_lab.living.events import YOU, Event, NoteEvent
+from faafo_lab.living.events import YOU, Event, NoteEvent, rounded
 from faafo_lab.living.following import ASK_LIMIT_SECONDS, METER_PAUSE_SECONDS, Follower, Meter
-from faafo_lab.living.reading import DIGITS, Reading
+from faafo_lab.living.reading import Reading
 from faafo_lab.living.sent import SentRequests
 from faafo_lab.load import new_tasks
 from faafo_lab.load.wire import Answer, Client, body_of
@@ -125,7 +125,7 @@ class Stream:
         """
         with self._lock:
             self._callbacks.append(callback)
-            return self._recently() if recent else self._after.events(_rounded(time.time()))
+            return self._recently() if recent else self._after.events(rounded(time.time()))
 
     def unlisten(self, callback: Callback) -> None:
         """Call this no more."""
@@ -141,7 +141,7 @@ class Stream:
     def now(self) -> list[Event]:
         """What is known at this moment: the whole scene, and the last event of each task in flight."""
         with self._lock:
-            return self._after.events(_rounded(time.time()))
+            return self._after.events(rounded(time.time()))
 
     def look_closer(self) -> None:
         """Look at once, at the cloud and its security groups, too."""
@@ -276,7 +276,7 @@ class Stream:
         """The scene is this now: tell what has changed. (With the lock.)"""
         if patch := events.difference(self._scene, scene):
             self._scene = events.merge(self._scene, patch)
-            self._new.append({"k": "scene", "t": _rounded(at), "patch": patch})
+            self._new.append({"k": "scene", "t": rounded(at), "patch": patch})
 
     # -- what happens ----------------------------------------------------------------------------------------------
 
@@ -291,7 +291,7 @@ class Stream:
         mine = note.cloud == self._cloud_name
         if not mine and (note.cloud or all(note.server != machine.name for machine in self.moment.machines)):
             return
-        event: NoteEvent = {"k": "note", "t": _rounded(note.at), "text": note.text}
+        event: NoteEvent = {"k": "note", "t": rounded(note.at), "text": note.text}
         if note.server:
             event["server"] = note.server
         with self._lock:
@@ -326,11 +326,7 @@ class Stream:
         start = min([time.time() - RECENT_SECONDS, *(span(event)[0] for event in itertools.islice(self._recent, 1))])
         if not self._before.scene and self._recent and self._recent[0]["k"] == "scene":
             return list(self._recent)  # which begin with the first look
-        return [*self._before.events(_rounded(start)), *self._recent]
-
-
-def _rounded(seconds: float) -> float:
-    return round(seconds, DIGITS)
+        return [*self._before.events(rounded(start)), *self._recent]
 
 
 @atexit.register

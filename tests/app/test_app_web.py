@@ -17,14 +17,13 @@ from faafo_lab.app.schema import runs
 from faafo_lab.workbook import BUILD
 from tests.app.deployment import AUTHORIZED, Deployment, a_task, no_fractals, status
 from tests.app.test_app_rest import a_result
-from tests.test_browser import CHROMIUM, FLAGS
+from tests.chromium import chromium, needs_chromium
 from tests.waiting import LIMIT_SECONDS, wait_for
 
 HOSTILE = '<script>document.title="broken"</script><img src=x onerror=\'document.title="broken"\'>"\' & co'
 PHONE, TABLET, WIDE = (360, 740), (820, 1180), (1920, 1080)
 CONTRAST_LEAST = 4.5  # WCAG 2, level AA, for text
 pytestmark = pytest.mark.long
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install Debian's package chromium")
 
 # The lowest contrast of any text that is seen, against the colour behind it; and where it is.
 CONTRAST = """() => {
@@ -116,15 +115,9 @@ def site(shared_site: Site) -> Site:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    from playwright.sync_api import sync_playwright
-
     BUILD.mkdir(exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        try:
-            yield browser
-        finally:
-            browser.close()
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 import faafo_lab
-from tests.test_browser import CHROMIUM, FLAGS, PHONE
+from tests.chromium import chromium, needs_chromium
+from tests.test_browser import PHONE
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install Debian's package chromium"),
+    needs_chromium,
 ]
 
 ROOM = Path(faafo_lab.__file__).parent / "living"
@@ -80,12 +81,8 @@ UUID = "1a2b3c4d-0000-4000-8000-000000000001"
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        try:
-            yield browser
-        finally:
-            browser.close()
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -12,17 +12,18 @@ from typing import Any
 
 import nbformat
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from faafo_lab.living import page
 from faafo_lab.living.recording import Recording
 from faafo_lab.workbook import BUILD, PAGES
+from tests.chromium import chromium, needs_chromium
 from tests.living import synthetic
-from tests.test_browser import CHROMIUM, EFFECT_LIMIT_SECONDS, FLAGS, LOOK_SECONDS, overflow, serious
+from tests.test_browser import EFFECT_LIMIT_SECONDS, LOOK_SECONDS, overflow, serious
 
 pytestmark = [
     pytest.mark.long,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: install Debian's package chromium"),
+    needs_chromium,
     pytest.mark.timeout(300),
 ]
 
@@ -34,10 +35,8 @@ STATE = "place => place.shown.player.state()"
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     BUILD.mkdir(exist_ok=True)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
