@@ -162,7 +162,8 @@ def test_the_services_are_shown_with_their_cpu_use(board: widgets.Dashboard) -> 
     board.order(12)
     wait_for("the CPU use of the services", lambda: (services().cpu_percent or 0) > 0)
     assert services().load_average is not None
-    assert re.search(r"app-services: database and queue, CPU \d+ %", board.html())
+    words = re.compile(r"app-services: database and queue, CPU \d+ %")
+    wait_for("it in the picture, too", lambda: words.search(board.html()))
     wait_for("all fractals finished", lambda: board.moment.done == before + 12)
 
 
