@@ -2,13 +2,13 @@
 
 picture_fps          frames a second in Chromium, measured in the page, with some 500 dots that move
 picture_dots         how many they were: the median of a look every LOOK_SECONDS
-one_picture_fps      the same of one picture, with as many dots as it has before they become flows: one_picture_dots
+pictures_fps         the same where as many dots move in PANES pictures side by side: pictures_dots
 picture_kernel_cpu   the kernel's CPU, in cores, while a dashboard follows an application and its page is sent 200
                      events a second
 picture_events       how many the page was sent, a second
 
-One picture has less than a hundred dots, as more than 40 a second on a way become a flow: so PANES recordings play side
-by side, each of ORDERS_PER_SECOND orders from the request to the result.
+More than 40 a second on a way become a flow, so one picture has some 500 dots where there are many ways: that of an
+application of APIS APIs and WORKERS workers. The small application of the chapters has less than a hundred.
 
 The application of the kernel's part is real. Its tasks' events are not: so that there are 200 a second on any machine,
 a server of this benchmark's answers GET /v1/event as an API does, and the kernel reads them by HTTP. All else that a
@@ -33,12 +33,15 @@ from jupyter_client.manager import start_new_kernel
 from measure import Figures
 
 from faafo_lab.living import page
+from faafo_lab.living.events import Event
 from faafo_lab.workbook import own_home
 from tests.chromium import CHROMIUM, chromium
 from tests.living import synthetic
 
-PANES, ORDERS_PER_SECOND = 7, 36.0
+APIS, WORKERS, ORDERS_PER_SECOND = 6, 12, 220.0
+PANES, PANE_ORDERS_PER_SECOND = 7, 36.0
 WARM_UP_SECONDS, MEASURED_SECONDS, LOOK_SECONDS = 3.0, 12.0, 0.5
+PLAYED_SECONDS = WARM_UP_SECONDS + MEASURED_SECONDS + 5
 WIDTH, HEIGHT = 1400, 2000  # all panes are in sight: what is not is not drawn
 EVENTS_PER_SECOND = 200
 LIFE = ("accepted", "queued", "leased", "done")
@@ -65,17 +68,18 @@ def figures() -> Figures:
     if CHROMIUM is None:
         print("no Chromium here: no frames are counted", flush=True)
     else:
-        for name, panes in (("picture", PANES), ("one_picture", 1)):
-            rate, dots = frames(panes)
+        large = synthetic.rush(ORDERS_PER_SECOND, PLAYED_SECONDS, WORKERS, APIS, balanced=False)
+        small = synthetic.rush(PANE_ORDERS_PER_SECOND, PLAYED_SECONDS)
+        for name, runs in (("picture", [large]), ("pictures", [small] * PANES)):
+            rate, dots = frames(runs)
             found |= {f"{name}_fps": (rate, "frames/s"), f"{name}_dots": (dots, "dots")}
     with own_home(FAAFO_LAB_CLOUD="embedded"):
         return found | kernel()
 
 
-def frames(number: int) -> tuple[float, float]:
-    """Frames a second, and dots, of a page that plays so many recordings."""
-    seconds = WARM_UP_SECONDS + MEASURED_SECONDS + 5
-    panes = [synthetic.pane(synthetic.rush(ORDERS_PER_SECOND, seconds), f"Run {n + 1}") for n in range(number)]
+def frames(runs: list[list[Event]]) -> tuple[float, float]:
+    """Frames a second, and dots, of a page that plays these recordings side by side."""
+    panes = [synthetic.pane(events, f"Run {number}") for number, events in enumerate(runs, 1)]
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         path = Path(folder) / "page.html"
         path.write_text(page.page(panes, "Many dots"), encoding="utf-8")

@@ -2,6 +2,7 @@
 
 python -m tests                          all of them
 python -m tests tests/app -k worker      some: the arguments are pytest's
+python -m tests --libraries=each         slow tests through each library, not through one in turn (`tests.libraries`)
 """
 
 import os
@@ -11,6 +12,8 @@ import time
 from collections.abc import Sequence
 
 import pytest
+
+from tests.libraries import IN_TURN
 
 PROCESSES = min(len(os.sched_getaffinity(0)) + 1, 6)  # one more than cores: tests wait more than they compute
 PARTS = {
@@ -25,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     for name, options in PARTS.items():
         print(f"\n{name}:", flush=True)
         started = time.monotonic()
-        ended.append(run_pytest([*options, *arguments]))
+        ended.append(run_pytest([f"--libraries={IN_TURN}", *options, *arguments]))
         print(f"{name}: {time.monotonic() - started:.0f} s", flush=True)
         if ended[-1] == pytest.ExitCode.INTERRUPTED:
             break

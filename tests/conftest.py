@@ -18,6 +18,7 @@ from faafo_lab.cloud.direct import spare_proxies
 from faafo_lab.cloud.emulator.addresses import NUMBERS
 from faafo_lab.topology import Topology
 from faafo_lab.workbook import own_home
+from tests.libraries import EACH, IN_TURN, is_in_turn
 
 SCOPES = ("module", "package", "session")  # the narrowest first
 
@@ -28,6 +29,15 @@ sys.dont_write_bytecode = False
 # A shell makes what runs in its background deaf to interrupts, which some tests send.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--libraries",
+        choices=(EACH, IN_TURN),
+        default=EACH,
+        help="slow tests through each library, or through one in turn",
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -82,6 +92,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     What takes longest starts first, so that no process has much left when the others have ended: tests that are marked
     `long`, then those that deploy the application.
     """
+    if config.getoption("libraries") == IN_TURN:
+        left = [item for item in items if not is_in_turn(item)]
+        items[:] = [item for item in items if is_in_turn(item)]
+        config.hook.pytest_deselected(items=left)
     if not hasattr(config, "workerinput"):
         return (yield)
     for item in items:

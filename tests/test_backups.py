@@ -19,7 +19,6 @@ def draw(app: Topology, number: int, seed: int) -> None:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("backend_home", ["openstacksdk"], indirect=True)
 def test_the_database_goes_back_to_a_named_second_and_to_another_server(backend_home: tuple[str, Path]) -> None:
     app = Topology(faafo_lab.connect(), say=lambda line: None)
     try:

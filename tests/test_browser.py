@@ -538,14 +538,21 @@ def rate(line: Any) -> float:
     return 0.0 if word == "unknown" else float(word)
 
 
-def test_the_chapter_on_scaling_out_runs_by_run_all(lab: Lab) -> None:
-    lab.open("03_scaling_out.ipynb")
+def test_a_chapter_runs_by_run_all(lab: Lab) -> None:
+    name = "02_architecture.ipynb"
+    lab.open(name)
     lab.run_all()
-    notebook = lab.saved("03_scaling_out.ipynb")
+    notebook = lab.saved(name)
     assert errors(notebook) == []
     assert [cell.source for cell in notebook.cells if cell.cell_type == "code" and not cell.execution_count] == []
+    lab.page.locator(".living").last.scroll_into_view_if_needed()
+    lab.picture("architecture")
+
+
+def test_the_libraries_are_compared_side_by_side(lab: Lab) -> None:
+    write(lab.folder / "compared.ipynb", ["import faafo_lab", "faafo_lab.compare('create_server')"])
+    lab.open("compared.ipynb")
+    lab.run_all()
     columns = lab.page.locator(".faafo-compare th").all()
     tops = {column.bounding_box()["y"] for column in columns}
-    assert (len(columns), len(tops)) == (len(BACKENDS), 1), "the backends are side by side"
-    lab.page.locator("img.faafo-plot").last.scroll_into_view_if_needed()
-    lab.picture("scaling-out")
+    assert (len(columns), len(tops)) == (len(BACKENDS), 1)

@@ -95,7 +95,6 @@ def test_pictures_move_from_disks_to_the_object_store_and_outlive_every_api(app:
     assert cloud.receipt().nothing_left
 
 
-@pytest.mark.parametrize("backend_home", ["openstacksdk"], indirect=True)
 def test_a_deploy_that_fails_leaves_no_credential_and_no_container(
     app: Topology,
 ) -> None:

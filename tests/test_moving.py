@@ -46,7 +46,6 @@ def everywhere(app: Topology, made: dict[str, bytes]) -> bool:
     )
 
 
-@pytest.mark.parametrize("backend_home", ["openstacksdk"], indirect=True)
 def test_pictures_on_the_disks_of_apis_are_moved_and_a_deploy_with_another_place_loses_none(
     app: Topology, said: list[str]
 ) -> None:

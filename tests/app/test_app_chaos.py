@@ -1,6 +1,6 @@
 """Nothing accepted is lost, and nothing is made twice, whatever breaks meanwhile.
 
-Several clients ask several APIs for 500 fractals, several workers make them; and all the while workers and APIs are
+Several clients ask several APIs for 300 fractals, several workers make them; and all the while workers and APIs are
 killed, stopped and frozen, broker and database are restarted, and the network to the broker is closed. A seed chooses
 what breaks, when (by the number of fractals that are done) and for how long (by the number of answers that clients got
 meanwhile). What the clients did and saw is a history, whose verdict has to be true.
@@ -39,7 +39,7 @@ from tests.seeds import seeds
 from tests.waiting import wait_for
 
 SEEDS = seeds("CHAOS")
-TASKS = 500
+TASKS = 300
 WAITING_MAX = 60  # clients ask for more while fewer are waiting
 APIS = {"api-1": 80, "api-2": 81, "api-3": 82}
 WORKERS = ("worker-1", "worker-2", "worker-3")

@@ -22,7 +22,7 @@ from tests.app.test_app_rest import a_result
 
 ROOT = Path(__file__).resolve().parents[2]
 
-EXAMPLES = 25  # of each operation, and of each phase
+EXAMPLES = 12  # of each operation, and of each phase
 SEED = 58  # of all that is made up; FAAFO_TEST_SEED is another one. It is printed at the end of the output.
 FUZZING_LIMIT_SECONDS = 240
 CONFIGURATION = """

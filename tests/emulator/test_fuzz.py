@@ -28,7 +28,7 @@ from . import odd
 from .conftest import Api
 from .every_route import EXAMPLES, JSON_TYPE, OPERATIONS, Operation, World, in_own_form, quoted
 
-EXAMPLES_A_ROUTE = int(os.environ.get("FAAFO_FUZZ_EXAMPLES", "10"))
+EXAMPLES_A_ROUTE = int(os.environ.get("FAAFO_FUZZ_EXAMPLES", "4"))
 SEED = int(os.environ.get("FAAFO_FUZZ_SEED", random.randrange(1 << 32)))
 pytestmark = pytest.mark.long
 QUOTAS = {"instances": 2, "key_pairs": 5}

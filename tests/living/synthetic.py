@@ -35,10 +35,10 @@ def pane(events: list[Event], title: str = "A worker dies") -> Pane:
     return {"title": title, "events": events}
 
 
-def servers(workers: int = 3) -> dict[str, Any]:
-    """Two APIs, the services and so many workers, all at rest."""
+def servers(workers: int = 3, apis: int = 2) -> dict[str, Any]:
+    """So many APIs, the services and so many workers, all at rest."""
     found: dict[str, Any] = {}
-    kinds = [("services", "Services", 1), ("api", "API", 2), ("worker", "Workers", workers)]
+    kinds = [("services", "Services", 1), ("api", "API", apis), ("worker", "Workers", workers)]
     for number, (role, column, count) in enumerate(kinds):
         for index in range(1, count + 1):
             name = f"app-{role}" if role == "services" else f"app-{role}-{index}"
@@ -60,12 +60,12 @@ def servers(workers: int = 3) -> dict[str, Any]:
     return found
 
 
-def scene(workers: int = 3, balanced: bool = True) -> dict[str, Any]:
+def scene(workers: int = 3, balanced: bool = True, apis: int = 2) -> dict[str, Any]:
     """All that stands at first; the workers' gate to the queue is shut."""
     gates = [("you", "api", 80), ("api", "services", 5432), ("api", "services", 6379)]
     gates += [("worker", "services", 6379), ("worker", "api", 80)]
     first: dict[str, Any] = {
-        "servers": servers(workers),
+        "servers": servers(workers, apis),
         "gates": {
             f"{source}>{target}:{port}": {
                 "from": source,
@@ -261,10 +261,12 @@ def crowd(requests_per_second: float, seconds: float, request_seconds: float = 1
     return _as_known(told)
 
 
-def rush(orders_per_second: float, seconds: float, workers: int = 6) -> list[Event]:
+def rush(
+    orders_per_second: float, seconds: float, workers: int = 6, apis: int = 2, balanced: bool = True
+) -> list[Event]:
     """Orders, so many a second, for so long, each from its request to its result: there are five events to an order."""
     chance = random.Random(15)
-    told = [_opened(workers)]
+    told = [_opened(workers, apis, balanced)]
     for number in range(int(orders_per_second * seconds)):
         t = number / orders_per_second
         order = str(uuid.UUID(int=chance.getrandbits(128), version=4))
@@ -272,6 +274,7 @@ def rush(orders_per_second: float, seconds: float, workers: int = 6) -> list[Eve
         taken = t + 0.3 + 0.5 * chance.random()
         request = _request(number, t, t + 0.1)
         request |= {"method": "POST", "status": 201, "uuid": order}
+        request |= {"to": f"app-api-{number % apis + 1}", "via": balanced}
         told.append((t + 0.1, request))
         for at, what, who in (
             (t + 0.07, "accepted", ""),
@@ -286,9 +289,9 @@ def rush(orders_per_second: float, seconds: float, workers: int = 6) -> list[Eve
     return _as_known(told)
 
 
-def _opened(workers: int = 3) -> tuple[float, Event]:
+def _opened(workers: int = 3, apis: int = 2, balanced: bool = True) -> tuple[float, Event]:
     """The scene at first, with every gate open."""
-    first = scene(workers)
+    first = scene(workers, balanced, apis)
     first["gates"]["worker>services:6379"]["open"] = True
     return 0.0, {"k": "scene", "t": START, "patch": first}
 
