@@ -38,7 +38,7 @@ from faafo_lab.workbook import own_home
 from tests.chromium import CHROMIUM, chromium
 from tests.living import synthetic
 
-APIS, WORKERS, ORDERS_PER_SECOND = 6, 12, 220.0
+APIS, WORKERS, ORDERS_PER_SECOND = 8, 14, 260.0
 PANES, PANE_ORDERS_PER_SECOND = 7, 36.0
 WARM_UP_SECONDS, MEASURED_SECONDS, LOOK_SECONDS = 3.0, 12.0, 0.5
 PLAYED_SECONDS = WARM_UP_SECONDS + MEASURED_SECONDS + 5

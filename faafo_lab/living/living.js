@@ -318,10 +318,11 @@ export class Story {
     const lag = start - t;
     hop.start = start;
     hop.end = start + (this.travel * (SHARES[hop.way] ?? 1)) / (1 + lag / this.travel);
-    let ring = state.rings.get(hop.way);
+    const way = hop.via ? hop.way : `${hop.way} ${hop.from} ${hop.to}`; // what a balancer passes on shares a line
+    let ring = state.rings.get(way);
     if (!ring) {
       ring = {at: 0, times: new Float64Array(FLOW_PER_SECOND).fill(-Infinity)};
-      state.rings.set(hop.way, ring);
+      state.rings.set(way, ring);
     }
     hop.flow = start - ring.times[ring.at] < this.speed || this._crowded(state, start);
     ring.times[ring.at] = start;
