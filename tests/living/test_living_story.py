@@ -367,6 +367,16 @@ def test_a_way_becomes_a_flow_above_a_rate_and_all_are_counted(living: Page) -> 
         assert found["dots"] + found["flows"] == len(look(living, events, 4.99)["hops"])
 
 
+@pytest.mark.parametrize("balanced", [False, True])
+def test_ways_to_two_servers_are_two_unless_a_balancer_shares_them(living: Page, balanced: bool) -> None:
+    half = living.evaluate("() => living.FLOW_PER_SECOND") - 1
+    to = [f"app-api-{n % 2 + 1}" for n in range(10 * half)]
+    requests = (request(n / (2 * half), n / (2 * half) + 3, n, to=to[n], via=balanced) for n in range(10 * half))
+    found = look(living, [scene(), *requests], 4.99)["moving"]["ways"]["ask"]
+    assert found["rate"] == 2 * half
+    assert (found["flows"] > 0) is balanced
+
+
 def test_a_flow_says_how_many_of_it_failed(living: Page) -> None:
     events = [scene(), *(request(n / 200, n / 200 + 0.001, n, status=503 if n % 10 else 201) for n in range(1000))]
     way = look(living, events, 4.5)["moving"]["ways"]["answer"]
