@@ -44,7 +44,7 @@ WAITING_MAX = 60  # clients ask for more while fewer are waiting
 APIS = {"api-1": 80, "api-2": 81, "api-3": 82}
 WORKERS = ("worker-1", "worker-2", "worker-3")
 CLIENTS = 4
-EXTRA_EVENTS = 3  # beside one of each kind
+EXTRA_EVENTS = 1  # beside one of each kind
 AT_ONCE = 0.3  # how often two things break together
 END_SECONDS = 180.0
 
