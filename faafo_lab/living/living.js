@@ -1983,12 +1983,19 @@ class Pane {
     this.owner.repaint();
   }
 
+  /** Whether the picture is another one than a frame ago: only then is it worth the browser's time. */
+  _moves(state, t) {
+    return this.found.dots > 0 || this.found.flows > 0 || state.hops.some(hop => hop.end > t);
+  }
+
   /** Draw the story's time `t`. `slowly`: words and numbers, too. */
   show(t, slowly) {
     const state = this.story.at(t);
     this.fit(state.scene);
-    const wanted = this.hovered?.uuid ?? this.hovered?.what?.uuid;
-    this.found = this.painter.draw(state, this.plan, t, this.owner.calm, wanted);
+    if (slowly || this._moves(state, t)) {
+      const wanted = this.hovered?.uuid ?? this.hovered?.what?.uuid;
+      this.found = this.painter.draw(state, this.plan, t, this.owner.calm, wanted);
+    }
     if (slowly) this.stand(state, t);
     this.shownAt = Math.max(this.shownAt, t);
     return state;

@@ -721,6 +721,30 @@ def test_nothing_is_drawn_while_it_is_paused_or_out_of_sight(page: Page) -> None
     page.wait_for_function("() => counted.frames === 1")
 
 
+def test_a_picture_in_which_nothing_moves_is_painted_no_more_often_than_its_words(page: Page) -> None:
+    end = {"k": "note", "t": AT + 600, "text": "the end"}
+    requests = [request(100 + n / 5, 100 + n / 5 + 0.3, n) for n in range(100)]
+    show(page, [{"title": "", "events": [scene(), *requests, end]}])
+    script = """async from => {
+        const canvas = document.querySelector(".living-dots").getContext("2d");
+        let paints = 0;
+        const clear = canvas.clearRect.bind(canvas);
+        canvas.clearRect = (...all) => { paints += 1; clear(...all); };
+        const frames = () => shown.player.state().frames;
+        shown.player.seek(from);
+        shown.player.play();
+        const next = () => new Promise(requestAnimationFrame);
+        while (shown.player.state().t < from + 0.5) await next();
+        const first = frames(), began = performance.now();
+        paints = 0;
+        while (shown.player.state().t < from + 2.5) await next();
+        return {paints, frames: frames() - first, seconds: (performance.now() - began) / 1000};
+    }"""
+    still, busy = page.evaluate(script, 10), page.evaluate(script, 100)
+    assert 0 < still["paints"] <= still["seconds"] / 0.12 + 2
+    assert busy["paints"] == busy["frames"]
+
+
 def test_a_recording_plays_when_it_comes_into_sight(page: Page) -> None:
     page.evaluate(
         """events => {
