@@ -6,7 +6,7 @@ What it shows is what the backup is worth; and its files are what takes the plac
 import contextlib
 import gzip
 import shlex
-import tarfile
+import signal
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -14,13 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from faafo_lab.app import outbox, services, settings
+from faafo_lab.app import services, settings
 from faafo_lab.app.backups.log import Choice
+from faafo_lab.app.backups.packing import unpack
 from faafo_lab.app.backups.place import AT_ONCE, Place
 from faafo_lab.app.backups.record import Branch, Segment
 from faafo_lab.app.backups.server import LOOK_SECONDS, PSQL, START_SECONDS, Server, private
 from faafo_lab.app.errors import BackupError
-from faafo_lab.app.store import Store
 
 ROOM = "restoring"  # the directory for it, beside the database's
 PORT = 5433  # its socket's, in a private directory
@@ -76,6 +76,11 @@ class Beside:
         self._process.stdin.close()
         return self._process.wait()
 
+    def drop(self) -> None:
+        """End it at once, if it has not ended: its files are needed no more."""
+        self._server.signal(self.data, signal.SIGQUIT)
+        self.end()
+
     def contents(self) -> Contents:
         """What it has, each picture in it read."""
         if self._sql("SELECT to_regclass('public.fractals')") == "":
@@ -85,6 +90,9 @@ class Beside:
 
     def prepare(self) -> None:
         """Make it this deployment's: all that is to do is in the outbox, and the password is the present one."""
+        from faafo_lab.app import outbox  # SQLAlchemy takes half a second of CPU: who only looks is spared it
+        from faafo_lab.app.store import Store
+
         if self._sql("SELECT to_regclass('public.fractals')"):
             store = Store(f"postgresql://{services.DATABASE}@/{services.DATABASE}?host={self._sockets}&port={PORT}")
             try:
@@ -131,7 +139,7 @@ def restored(server: Server, place: Place, choice: Choice) -> Iterator[Beside]:
                 found.serves()
             yield found
         finally:
-            found.end()
+            found.drop()
 
 
 def _fetch(server: Server, place: Place, choice: Choice, room: Path) -> None:
@@ -139,9 +147,7 @@ def _fetch(server: Server, place: Place, choice: Choice, room: Path) -> None:
     data, log = room / "data", room / "wal"
     with tempfile.TemporaryFile(dir=room) as file:
         place.get(choice.backup, file)
-        file.seek(0)
-        with tarfile.open(fileobj=file, mode="r:gz") as packed:
-            packed.extractall(data, filter="data")
+        unpack(file, data)
     data.chmod(0o700)
     log.mkdir()
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -129,6 +129,12 @@ class Server(ABC):
         """The environment of its programs."""
         return services.environment() | {"LC_ALL": "C.UTF-8"} | self.variables
 
+    def signal(self, data: Path, number: int) -> None:
+        """Send a signal to the server that runs on this data, if one does."""
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            process = (data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0]
+            os.kill(int(process), number)
+
     def start(self, data: Path, sockets: Path, options: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
         """Start another server, on other data; it ends in good order when its standard input does, or this process."""
         given = [f"--{name}={value}" for name, value in (self.tuned | options).items()]
@@ -179,9 +185,7 @@ class Embedded(Server):
     def restart(self) -> None:
         """End it: its service starts it again, and lets restored data take the place of its own."""
         restored = self.data.with_name(services.RESTORED)
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            process = (self.data / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0]
-            os.kill(int(process), signal.SIGINT)
+        self.signal(self.data, signal.SIGINT)
         deadline = time.monotonic() + START_SECONDS
         while restored.exists():
             if time.monotonic() > deadline:
