@@ -1,7 +1,7 @@
 """Through which libraries the slow tests go: through each, or in turn, as in `make test`.
 
-In turn, a module whose tests have a home for each library goes through one; a chapter is solved through one and compared
-through the next. The verbs that all of it stands on are tried through each in any case (`tests/cloud`).
+In turn, a module whose tests have a home for each library goes through one; a chapter is solved through one, and
+compared through the next. The verbs that all of it stands on are tried through each in any case (`tests/cloud`).
 
 make test ARGS=--libraries=each
 """

@@ -1506,9 +1506,9 @@ class Pane {
 
   // Standing things
 
-  /** Fit the picture to its width and to what there is, where either has changed. */
+  /** Fit the picture to its width and to what there is, where either has changed: whether it was. */
   fit(scene) {
-    if (scene === this.sceneFitted && !this.resized) return;
+    if (scene === this.sceneFitted && !this.resized) return false;
     this.sceneFitted = scene;
     this.resized = false;
     const width = Math.max(280, Math.floor(this.stage.clientWidth));
@@ -1517,7 +1517,7 @@ class Pane {
       width, scene.front?.name, Object.keys(scene.gates ?? {}),
       servers.map(([name, server]) => [name, server.role, server.column, server.offers]),
     ]);
-    if (signature === this.signature) return;
+    if (signature === this.signature) return false;
     this.signature = signature;
     this.plan = layout(scene, width);
     this.tallest = width === this.fitted ? Math.max(this.tallest, this.plan.height) : this.plan.height;
@@ -1527,6 +1527,7 @@ class Pane {
     this._ways(width);
     this._placeBoxes(scene);
     this.sceneShown = null;
+    return true;
   }
 
   /** Lay all out anew with the next picture. */
@@ -1991,8 +1992,8 @@ class Pane {
   /** Draw the story's time `t`. `slowly`: words and numbers, too. */
   show(t, slowly) {
     const state = this.story.at(t);
-    this.fit(state.scene);
-    if (slowly || this._moves(state, t)) {
+    const anew = this.fit(state.scene);
+    if (slowly || anew || this._moves(state, t)) {
       const wanted = this.hovered?.uuid ?? this.hovered?.what?.uuid;
       this.found = this.painter.draw(state, this.plan, t, this.owner.calm, wanted);
     }
