@@ -657,7 +657,9 @@ def test_an_order_has_a_card_with_its_history_so_far(page: Page) -> None:
     show(page, [{"title": "", "events": LIFE}])
     page.evaluate("() => shown.player.seek(16.2)")
     page.locator(".living-flight summary").click()
-    page.locator(".living-orders").focus()
+    orders = page.locator(".living-orders")
+    orders.wait_for()  # until it is filled it is hidden, and can have no focus
+    orders.focus()
     words = page.inner_text(".living-card")
     assert words.splitlines()[0] == UUID
     assert "15.500 s lease over, taken back from app-worker-1" in words
