@@ -1506,12 +1506,17 @@ class Pane {
 
   // Standing things
 
+  /** How wide the picture may be, in pixels. */
+  width() {
+    return Math.max(280, Math.floor(this.stage.clientWidth));
+  }
+
   /** Fit the picture to its width and to what there is, where either has changed: whether it was. */
   fit(scene) {
     if (scene === this.sceneFitted && !this.resized) return false;
     this.sceneFitted = scene;
     this.resized = false;
-    const width = Math.max(280, Math.floor(this.stage.clientWidth));
+    const width = this.width();
     const servers = Object.entries(scene.servers ?? {});
     const signature = JSON.stringify([
       width, scene.front?.name, Object.keys(scene.gates ?? {}),
@@ -2314,14 +2319,12 @@ class Living {
     const themed = new MutationObserver(() => this.redraw());
     for (const each of [document.documentElement, document.body]) themed.observe(each, {attributes: true});
     this.unlisten.push(() => themed.disconnect());
-    let width = this.root.clientWidth;
     const sized = new ResizeObserver(() => {
-      if (this.root.clientWidth === width) return; // the height is ours
-      width = this.root.clientWidth;
-      for (const pane of this.panes) pane.resized = true;
-      this.redraw();
+      const others = this.panes.filter(pane => pane.width() !== pane.fitted); // the height is ours
+      for (const pane of others) pane.resized = true;
+      if (others.length) this.redraw();
     });
-    sized.observe(this.root);
+    for (const pane of this.panes) sized.observe(pane.stage);
     this.unlisten.push(() => sized.disconnect());
   }
 

@@ -570,6 +570,17 @@ def test_two_panes_share_one_player_and_each_has_its_own_start(page: Page) -> No
     assert page.evaluate("() => shown.player.state().t") == 6
 
 
+def test_each_picture_is_as_wide_as_its_place_whenever_that_changes(page: Page) -> None:
+    show(page, [{"title": "one", "events": LIFE}, {"title": "two", "events": LIFE}])
+    narrow = "() => { document.querySelectorAll('.living-pane')[1].style.width = '320px'; }"
+    wide = "() => { document.querySelectorAll('.living-pane')[1].style.width = ''; }"
+    same = """() => [...document.querySelectorAll(".living-stage")].every(
+        stage => stage.clientWidth === stage.querySelector("canvas").clientWidth)"""
+    for change in (narrow, wide):
+        page.evaluate(change)
+        page.wait_for_function(same)
+
+
 def test_a_cut_names_no_event_of_before(page: Page) -> None:
     """It begins with the scene, and with what had become of the tasks in flight before."""
     show(page, [{"title": "", "events": [scene(AT), task(-3, "accepted"), task(2, "leased", "app-worker-1")]}])
