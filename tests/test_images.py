@@ -95,9 +95,7 @@ def test_pictures_move_from_disks_to_the_object_store_and_outlive_every_api(app:
     assert cloud.receipt().nothing_left
 
 
-def test_a_deploy_that_fails_leaves_no_credential_and_no_container(
-    app: Topology,
-) -> None:
+def test_a_deploy_that_fails_leaves_no_credential_and_no_container(app: Topology) -> None:
     app.cloud.create_security_group("api", "somebody else's")
     with pytest.raises(TopologyError, match="exists that the lab did not make"):
         app.deploy(api=1, worker=0, images="objects")

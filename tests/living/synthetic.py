@@ -273,8 +273,8 @@ def rush(
         worker = f"app-worker-{number % workers + 1}"
         taken = t + 0.3 + 0.5 * chance.random()
         request = _request(number, t, t + 0.1)
-        request |= {"method": "POST", "status": 201, "uuid": order}
-        request |= {"to": f"app-api-{number % apis + 1}", "via": balanced}
+        to = f"app-api-{number % apis + 1}"
+        request |= {"method": "POST", "status": 201, "uuid": order, "to": to, "via": balanced}
         told.append((t + 0.1, request))
         for at, what, who in (
             (t + 0.07, "accepted", ""),
