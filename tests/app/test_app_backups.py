@@ -45,7 +45,7 @@ class Machine(Deployment):
     def _manage(self) -> None:
         while not self._ends.wait(0.05):
             if self.processes["database"].poll() is not None:
-                self.database()
+                self._database.launch()  # and does not wait until it serves: it may be killed before
 
     def close(self) -> None:
         self._ends.set()
