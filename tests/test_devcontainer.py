@@ -72,6 +72,13 @@ class Attached:
     def get(self, path: str, **headers: str) -> requests.Response:
         return requests.get(self.url + path, headers={**self.headers, **headers}, timeout=REQUEST_SECONDS)
 
+    def answers(self) -> bool:
+        """Whether JupyterLab listens; it says its address a moment before."""
+        try:
+            return self.get("api/status").ok
+        except requests.ConnectionError:
+            return False
+
 
 @pytest.fixture(scope="module")
 def attached() -> Iterator[Attached]:
@@ -88,7 +95,9 @@ def attached() -> Iterator[Attached]:
                 return re.search(rf"http://127\.0\.0\.1:{port}/\S*\?token=(\w+)", log.read_text(errors="replace"))
 
             token = wait_for("the terminal to show JupyterLab's address", said).group(1)  # type: ignore[union-attr]
-            yield Attached(place, port, f"http://127.0.0.1:{port}/", {"Authorization": f"token {token}"})
+            found = Attached(place, port, f"http://127.0.0.1:{port}/", {"Authorization": f"token {token}"})
+            wait_for("JupyterLab to answer", found.answers)
+            yield found
         finally:
             end(server)
             print(f"--- the end of JupyterLab's log\n{log.read_text(errors='replace')[-4000:]}")  # shown of a failure
