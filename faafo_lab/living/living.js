@@ -32,6 +32,9 @@ const CALM_MS = 1000; // and all of it, where less motion is preferred
 const BLOCKS_MOST = 40; // of the stack that is the queue; more have a scale
 const WAITING_DOTS_MOST = 4; // at one place; more are a number
 const TASKS_MOST = 5; // at one worker; more are a number
+const GONE_MOST = 2; // at workers that are gone
+const ABREAST = [0, 8, -8]; // pixels beside their way, of dots that would lie on each other
+const NEAR = 1 / 60; // part of a way's time
 const ORDERS_LISTED = 50;
 const HISTORY_LINES = 14;
 const NEAR_PX = 13; // of a dot: the pointer is on it
@@ -122,7 +125,7 @@ function after(array, t) {
  *
  * `orders`: uuid → {uuid, where: "database"|"queue"|"worker"|"dead", at (a place), worker, since, leased, free}; `free`
  * is when its dot has arrived. `asked`: id → {e, at, arrive, flow}: requests without an answer so far. `hops`: what
- * moves, or has begun to within a second: {way, kind, from, to, via, start, end, flow, e}.
+ * moves, or has begun to within a second: {way, kind, from, to, via, start, end, flow, track, e}.
  */
 class State {
   constructor() {
@@ -145,7 +148,7 @@ class State {
     state.orders = new Map(this.orders);
     state.asked = new Map(this.asked);
     state.hops = this.hops.slice();
-    state.rings = new Map([...this.rings].map(([way, ring]) => [way, {at: ring.at, times: ring.times.slice()}]));
+    state.rings = new Map([...this.rings].map(([way, ring]) => [way, {...ring, times: ring.times.slice()}]));
     state.counts = {...this.counts};
     return state;
   }
@@ -321,9 +324,12 @@ export class Story {
     const way = hop.via ? hop.way : `${hop.way} ${hop.from} ${hop.to}`; // what a balancer passes on shares a line
     let ring = state.rings.get(way);
     if (!ring) {
-      ring = {at: 0, times: new Float64Array(FLOW_PER_SECOND).fill(-Infinity)};
+      ring = {at: 0, times: new Float64Array(FLOW_PER_SECOND).fill(-Infinity), track: 0};
       state.rings.set(way, ring);
     }
+    const before = ring.times[(ring.at || FLOW_PER_SECOND) - 1];
+    ring.track = Math.abs(start - before) < NEAR * this.travel ? (ring.track + 1) % ABREAST.length : 0;
+    hop.track = ring.track;
     hop.flow = start - ring.times[ring.at] < this.speed || this._crowded(state, start);
     ring.times[ring.at] = start;
     ring.at = (ring.at + 1) % FLOW_PER_SECOND;
@@ -716,23 +722,22 @@ export class Layout {
     const worker = name => this.boxes.has(name) || !["database", "queue", "dead", "api"].includes(name);
     if (worker(to) && !worker(from)) return {points: this._toWorker(from, to)};
     if (to === "database" || to === "dead") {
-      const box = this.boxes.get(from);
-      if ((worker(from) && box && box.lane.id === "Workers") || (worker(from) && !box)) {
-        return {points: this._toWorker(to, from).reverse(), aside: 5};
-      }
+      if (worker(from) && !this.boxes.has(from)) return {points: [this._spot("gone"), this._spot(to)], aside: 5};
+      if (this.boxes.get(from)?.lane.id === "Workers") return {points: this._toWorker(to, from).reverse(), aside: 5};
     }
     if (from === "database" && to === "queue") return this._published();
     if (to === "database" && (worker(from) || from === "api")) return {points: this._toDatabase(from)};
     return {points: [this._spot(from), this._spot(to)], aside: from === "queue" || from === "dead" ? 6 : 0};
   }
 
+  /** A place's middle. "dead" and "gone" are in the queue's lower corners: dead letters, and what the queue has leased
+   * to a worker that is not there any more. */
   _spot(name) {
-    const part = this.parts[name === "dead" ? "queue" : name];
-    const box = part ?? this.boxes.get(name);
+    const corner = name === "dead" || name === "gone";
+    const box = this.parts[corner ? "queue" : name] ?? this.boxes.get(name);
     if (!box) return [this.lanes[0] ? (this.lanes[0].m0 + this.lanes[0].m1) / 2 : 0, this.middle];
-    if (name === "dead") {
-      return this.vertical ? [box.m1 - 14, box.c1 - 22] : [box.m1 - 22, box.c1 - 14];
-    }
+    if (name === "gone") return this._slot(box);
+    if (name === "dead") return this.vertical ? [box.m1 - 11, box.c0 + 12] : [box.m0 + 12, box.c1 - 11];
     return [(box.m0 + box.m1) / 2, (box.c0 + box.c1) / 2];
   }
 
@@ -1040,8 +1045,10 @@ class Painter {
       const part = (t - hop.start) / (hop.end - hop.start);
       const steps = points.length / 2 - 1, place = part * steps;
       const at = Math.min(steps - 1, Math.floor(place)), rest = place - at;
-      const x = points[2 * at] + rest * (points[2 * at + 2] - points[2 * at]);
-      const y = points[2 * at + 1] + rest * (points[2 * at + 3] - points[2 * at + 1]);
+      const dx = points[2 * at + 2] - points[2 * at], dy = points[2 * at + 3] - points[2 * at + 1];
+      const aside = hop.track ? ABREAST[hop.track] / (Math.hypot(dx, dy) || 1) : 0;
+      const x = points[2 * at] + rest * dx - aside * dy;
+      const y = points[2 * at + 1] + rest * dy + aside * dx;
       this._shape(hop.kind, x, y);
       if (hop.e.from === "you") {
         context.lineWidth = 1.5;
@@ -1202,16 +1209,19 @@ class Painter {
         queue += 1;
       } else if (coming) continue;
       else if (order.where === "dead") dead += 1;
-      else if (order.where === "worker") this._leased(state, plan, t, order);
+      else if (order.where === "worker") this._leased(state, plan, t, order, stack);
     }
     for (let at = queue; stack && at < queue + state.unseen; at += 1) {
       if (at % scale === 0) this._block(stack, at / scale, null, 5);
     }
     for (const [name, count] of this.slots) {
-      const box = plan.boxes.get(name);
-      if (!box || count <= TASKS_MOST) continue;
-      const {x, y, width, height} = plan.rectangle(box);
-      this._text(`+${count - TASKS_MOST}`, x + width - 14 - 22 * TASKS_MOST, y + height - 16, {align: "right"});
+      const {x, y, width, height} = name ? plan.rectangle(plan.boxes.get(name)) : stack;
+      if (!name) {
+        const words = count > 1 ? `${count}: workers gone` : "worker gone";
+        this._text(words, x + width - 6, y + height - 32, {align: "right", size: 10});
+      } else if (count > TASKS_MOST) {
+        this._text(`+${count - TASKS_MOST}`, x + width - 14 - 22 * TASKS_MOST, y + height - 16, {align: "right"});
+      }
     }
     if (store) {
       this._cylinder(store.x + 13, store.y + 13);
@@ -1254,13 +1264,14 @@ class Painter {
     context.stroke();
   }
 
-  /** A task at its worker: a ring that runs down is the lease. */
-  _leased(state, plan, t, order) {
-    const number = this.slots.get(order.worker) ?? 0;
-    this.slots.set(order.worker, number + 1);
-    const box = plan.boxes.get(order.worker);
-    if (!box || number >= TASKS_MOST) return;
-    const {x, y, width, height} = plan.rectangle(box);
+  /** A task at its worker: a ring that runs down is the lease. Where the worker is gone, the queue alone knows of it. */
+  _leased(state, plan, t, order, stack) {
+    const box = plan.boxes.get(order.worker), holder = box ? order.worker : "";
+    if (!box && !stack) return;
+    const number = this.slots.get(holder) ?? 0;
+    this.slots.set(holder, number + 1);
+    if (number >= (box ? TASKS_MOST : GONE_MOST)) return;
+    const {x, y, width, height} = box ? plan.rectangle(box) : stack;
     const fits = Math.floor((width - 10) / 22);
     if (number >= fits) return;
     const atX = x + width - 15 - 22 * number, atY = y + height - 15;
@@ -1285,7 +1296,7 @@ class Painter {
     context.fill();
     context.stroke();
     this._mark(atX, atY, order);
-    if (number || box.small) return;
+    if (number || !box || box.small) return;
     const words = left > 0 ? `lease ${Math.ceil(left * (state.scene.leases?.seconds ?? 8))} s` : "lease over";
     this._text(words, x + 13, atY, {size: 10, faint: left > 0, bold: left <= 0});
   }
@@ -1909,7 +1920,7 @@ class Pane {
     const life = this.story.life(uuid, t), order = state.orders.get(uuid);
     const lines = [];
     if (order) {
-      lines.push(`age ${seconds(t - (life[0]?.t ?? t))} · ${placeWords(order)} for ${seconds(t - order.since)}`);
+      lines.push(`age ${seconds(t - (life[0]?.t ?? t))} · ${placeWords(order, state.scene)} for ${seconds(t - order.since)}`);
       if (order.where === "worker") {
         const left = (state.scene.leases?.seconds ?? 8) - (t - order.leased);
         lines.push(left > 0 ? `its lease runs for ${seconds(left)} more` : "its lease has run out");
@@ -1960,7 +1971,7 @@ class Pane {
     orders.forEach((order, at) => {
       const option = list.children[at];
       option.dataset.uuid = order.uuid;
-      write(option, `${short(order.uuid)} · ${placeWords(order)} · ${seconds(t - order.since)}`);
+      write(option, `${short(order.uuid)} · ${placeWords(order, state.scene)} · ${seconds(t - order.since)}`);
       const chosen = order.uuid === this.chosen;
       option.setAttribute("aria-selected", String(chosen));
       if (chosen) list.setAttribute("aria-activedescendant", option.id);
@@ -2009,8 +2020,9 @@ class Pane {
 }
 
 /** Where an order is, in words. */
-function placeWords({where, worker}) {
-  return {database: "in the database", queue: "in the queue", dead: "a dead letter"}[where] ?? `at ${worker}`;
+function placeWords({where, worker}, {servers = {}}) {
+  const gone = servers[worker] ? "" : " (gone)";
+  return {database: "in the database", queue: "in the queue", dead: "a dead letter"}[where] ?? `at ${worker}${gone}`;
 }
 
 /** One item of a story in words. */

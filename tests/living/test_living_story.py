@@ -72,7 +72,7 @@ LOOKING = """() => { window.look = (story, t) => {
         orders: [...state.orders.values()], counts: {...state.counts}, moving: found, scene: state.scene,
         asked: [...state.asked.values()].map(({e, at}) => [e.id, at]), unseen: state.unseen, gap: state.gap,
         hops: state.hops.filter(hop => hop.start <= t && hop.end > t)
-            .map(({way, kind, from, to, start, end, flow}) => ({way, kind, from, to, start, end, flow})),
+            .map(({way, kind, from, to, start, end, flow, track}) => ({way, kind, from, to, start, end, flow, track})),
     };
 }; }"""
 AT = 1000.0  # when every story here begins
@@ -579,6 +579,45 @@ def test_each_picture_is_as_wide_as_its_place_whenever_that_changes(page: Page) 
     for change in (narrow, wide):
         page.evaluate(change)
         page.wait_for_function(same)
+
+
+def test_dots_that_begin_a_way_together_are_abreast(living: Page) -> None:
+    uuids = [f"1a2b3c4d-0000-4000-8000-00000000000{number}" for number in range(4)]
+    events = [scene(), *(task(0.2, "accepted", uuid=uuid) for uuid in uuids)]
+    events += [task(2.0, "leased", "app-worker-1", uuid=uuid) for uuid in uuids[:3]]
+    events += [task(2.1, "leased", "app-worker-1", uuid=uuids[3])]
+    hops = [hop for hop in look(living, events, 2.2)["hops"] if hop["way"] == "lease"]
+    assert [hop["track"] for hop in hops] == [0, 1, 2, 0]
+
+
+def test_a_task_whose_worker_is_gone_stays_in_sight_at_the_queue_until_it_comes_back(page: Page) -> None:
+    gone = {"k": "scene", "t": AT + 4, "patch": {"servers": {"app-worker-2": None}}}
+    events = [scene(), task(1, "accepted"), task(1.1, "queued"), task(2, "leased", "app-worker-2"), gone]
+    show(page, [{"title": "", "events": [*events, task(11, "lost", "app-worker-2"), task(15, "queued")]}])
+
+    def rings(after: float) -> int:
+        """Pixels of a lease's ring at the server with the queue."""
+        page.evaluate("after => shown.player.seek(after)", after)
+        return int(
+            page.evaluate("""() => {
+            const server = [...document.querySelectorAll(".living-server")]
+                .find(each => each.textContent.includes("app-services")).getBoundingClientRect();
+            const canvas = document.querySelector("canvas"), whole = canvas.getBoundingClientRect();
+            const ratio = canvas.width / whole.width;
+            const place = [server.x - whole.x, server.y - whole.y, server.width, server.height];
+            const {data} = canvas.getContext("2d").getImageData(...place.map(each => Math.round(each * ratio)));
+            let found = 0;
+            for (let at = 0; at < data.length; at += 4) {
+                found += data[at] > 200 && data[at + 1] > 120 && data[at + 1] < 190 && data[at + 2] < 60 ? 1 : 0;
+            }
+            return found;
+        }""")
+        )
+
+    assert (rings(3.5), rings(14)) == (0, 0)
+    assert rings(5) > 20
+    page.evaluate("() => document.querySelector('.living-orders').closest('details').open = true")
+    assert "at app-worker-2 (gone)" in page.locator(".living-orders").inner_text()
 
 
 def test_a_cut_names_no_event_of_before(page: Page) -> None:
