@@ -258,6 +258,10 @@ lead() { # lead DIRECTORY TO: what is at DIRECTORY is what is at TO, on the volu
     systemctl daemon-reload
 }
 
+stop_clusters() { # Debian's are units of their own: to stop postgresql stops them, too, and does not wait for them
+    systemctl stop 'postgresql@*'
+}
+
 database_on_volume() { # database_on_volume SERVICE DIRECTORY NAME [DIRECTORY NAME]...: they are NAME on the volume
     local service=$1 place
     shift
@@ -267,6 +271,7 @@ database_on_volume() { # database_on_volume SERVICE DIRECTORY NAME [DIRECTORY NA
         [ ! -e "$place/$2" ] || [ -e "$MOVING" ] ||
             failed "there is a database on volume $volume, and another one in $1: delete the one that is not yours."
         : >"$MOVING"
+        [ -n "$embedded" ] || stop_clusters
         systemctl disable --now "$service" # nor does a reboot start it before all of it is moved
         copy_whole "$1" "$place/$2"
         [ $# -eq 2 ] || copy_whole "$3" "$place/$4"
@@ -305,6 +310,7 @@ real_database() {
     apt_install postgresql
     # the last machine's account may have had another number
     if [ -n "$volume" ] && [ -n "$(find /var/lib/postgresql /etc/postgresql ! -user postgres -print -quit)" ]; then
+        stop_clusters
         systemctl stop postgresql
         chown -R postgres:postgres /var/lib/postgresql /etc/postgresql
     fi

@@ -392,3 +392,16 @@ def test_a_volume_is_formatted_once_and_the_next_machine_finds_the_database_on_i
     assert list((one.lib / "postgresql").iterdir()) == [], "without its volume it starts no old database"
     assert two.install(read) == "rows\nmore\nsettings\next4\n"
     assert "systemctl disable --now postgresql" not in two.noted()
+
+
+def test_a_database_that_runs_has_ended_before_its_files_are_copied(tmp_path: Path, device: str) -> None:
+    """With systemd, `stop postgresql` does not wait for the cluster: that is a unit of its own."""
+    machine = WithDisk(tmp_path / "one", device)
+    data = machine.lib / "postgresql/15/main"
+    data.mkdir(parents=True)
+    (data / "postmaster.pid").write_text("1\n")
+    (machine.etc / "postgresql").mkdir()
+    runs = "/var/lib/postgresql/15/main/postmaster.pid"
+    stop = f"""case "$*" in 'stop postgresql@*') rm -f {runs} ;; esac"""
+    machine.command("systemctl", f"{machine.noting('systemctl')}\n{stop}")
+    assert machine.install(f"ls {runs} 2>/dev/null || findmnt -n -o FSTYPE /var/lib/postgresql") == "ext4\n"
