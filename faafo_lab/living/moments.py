@@ -1,15 +1,18 @@
-"""What is so at one moment of a stream of events, beside the scene: the tasks at work, and the throughput until then.
+"""What is so at one moment of a stream of events: the scene, the tasks at work, and the throughput until then.
 
 tasks_at(events, t)          # {uuid: worker}
+scene_then(events, t)        # the scene, with the numbers of that moment
 rates_at(events, t)          # of the last minute
 busiest(events)              # when most was under way: what a still of a recording shows
 """
 
+import itertools
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from faafo_lab.living import cutting
-from faafo_lab.living.events import Event
+from faafo_lab.living.events import Event, Scene, scene_at
 from faafo_lab.living.following import HISTORY_SECONDS, RATE_WINDOW_SECONDS
 
 RATE_STEP_SECONDS = 1.0
@@ -37,6 +40,31 @@ def tasks_at(events: Iterable[Event], t: float) -> dict[str, str]:
     return tasks
 
 
+def scene_then(events: Sequence[Event], t: float) -> Scene:
+    """The scene at this time, with the numbers of that moment: those of its reports are up to a second old, and they
+    do not say how many requests an API server has."""
+    scene = scene_at(events, t)
+    known: dict[str, str] = {}
+    reported = max((e["t"] for e in events if e["k"] == "scene" and "counts" in e["patch"] and e["t"] <= t), default=t)
+    done = 0
+    for event in _by_time(events):
+        if event["k"] == "task" and event["t"] <= t:
+            known[event["uuid"]] = event["what"]
+            done += event["what"] == "done" and event["t"] > reported
+    if known:
+        counts = scene.get("counts", {})
+        waiting = sum(what in WAITS for what in known.values())
+        scene["counts"] = {**counts, "waiting": waiting, "working": len(tasks_at(events, t))}
+        if "done" in counts:
+            scene["counts"]["done"] = counts["done"] + done
+    asked = Counter(e["to"] for e in events if e["k"] == "request" and e["t"] <= t < e["end"])
+    for name, server in scene.get("servers", {}).items():
+        if asked[name]:
+            requests = f"{asked[name]} request{'s' * (asked[name] != 1)}"
+            scene["servers"][name] = {**server, "words": f"{server.get('words', '')}, {requests}".removeprefix(", ")}
+    return scene
+
+
 def rates_at(events: Iterable[Event], t: float) -> list[tuple[float, float | None]]:
     """Fractals per second over the minute before this time: (seconds ago, rate), the oldest first.
 
@@ -57,20 +85,30 @@ def rates_at(events: Iterable[Event], t: float) -> list[tuple[float, float | Non
 
 
 def busiest(events: Sequence[Event]) -> float:
-    """When the most tasks waited or were at work, the first such moment; 0.0 where nothing is known."""
+    """When the most tasks waited or were at work, just before one of them ended; requests count where a recording has
+    no tasks. 0.0 where nothing is known."""
+    start, end = span(events)
+    steps = _under_way(events)
+    most = max((number for _, number in steps), default=0)
+    last = max((at for at, (_, number) in enumerate(steps) if number == most), default=0)
+    times = [max(t, start) for t, _ in steps[last:]]
+    return sum([*times, end][:2]) / 2 if times else end
+
+
+def _under_way(events: Sequence[Event]) -> list[tuple[float, int]]:
+    """How many tasks, or else requests, were under way from these times on."""
     under_way: set[str] = set()
-    most, when = 0, max((event["t"] for event in events), default=0.0)
-    start, _ = span(events)
+    steps = []
     for event in _by_time(events):
-        if event["k"] != "task":
+        if event["k"] != "task" or event["what"] == "late":
             continue
-        if event["what"] in ENDS:
-            under_way.discard(event["uuid"])
-        elif event["what"] != "late":
-            under_way.add(event["uuid"])
-        if len(under_way) > most:
-            most, when = len(under_way), max(event["t"], start)
-    return when
+        (under_way.discard if event["what"] in ENDS else under_way.add)(event["uuid"])
+        steps.append((event["t"], len(under_way)))
+    if steps:
+        return steps
+    asked = [event for event in events if event["k"] == "request"]
+    changes = sorted([*((event["t"], 1) for event in asked), *((event["end"], -1) for event in asked)])
+    return list(zip((t for t, _ in changes), itertools.accumulate(change for _, change in changes), strict=True))
 
 
 def _by_time(events: Iterable[Event]) -> list[Event]:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from faafo_lab.living import still
-from faafo_lab.living.events import Event, rounded, scene_at
-from faafo_lab.living.moments import busiest, rates_at, span, tasks_at
+from faafo_lab.living.events import Event, rounded
+from faafo_lab.living.moments import busiest, rates_at, scene_then, span, tasks_at
 from faafo_lab.living.recording import NotWritten, RecordingError
 from faafo_lab.paths import write_whole
 
@@ -132,7 +132,7 @@ def still_picture(panes: Sequence[Pane]) -> str:
     """A moment of each of these recordings in one SVG, one below the other under their titles."""
     return still.together(
         [
-            (pane["title"], still.picture(scene_at(pane["events"], at), tasks_at(pane["events"], at)))
+            (pane["title"], still.picture(scene_then(pane["events"], at), tasks_at(pane["events"], at)))
             for pane, at in zip(panes, map(_moment, panes), strict=True)
         ]
     )
@@ -149,8 +149,7 @@ def _still(pane: Pane) -> str:
     events = pane["events"]
     start, _ = span(events)
     at = _moment(pane)
-    scene = scene_at(events, at)
-    drawn = still.image(still.picture(scene, tasks_at(events, at)))
+    drawn = still.image(still.picture(scene_then(events, at), tasks_at(events, at)))
     line = still.image(still.throughput(rates_at(events, at)))
     notes = [f"{event['t'] - start:.1f} s: {event['text']}" for event in events if event["k"] == "note"]
     more = [f"and {len(notes) - NOTES_MOST} more"] if len(notes) > NOTES_MOST else []

@@ -397,18 +397,25 @@ def _port(gate: Gate) -> int:
 
 
 def _gates_drawn(gates: Sequence[Gate], x: float, y: float) -> list[str]:
-    """Gates across a way: two posts where they are open, a bar where they are shut; their ports above and below."""
+    """Gates across a way, one below the other: two posts where one is open, a bar where it is shut. Ports above and
+    below them."""
     if not gates:
         return []
     shut = [gate for gate in gates if not gate.get("open", True)]
-    posts = f"M{x:.1f},{y - 13:.1f} v7 M{x:.1f},{y + 6:.1f} v7"
     title = "; ".join(f"{_gate_words(gate)}: {'open' if gate not in shut else 'shut'}" for gate in gates)
-    bar = (
-        f'<rect x="{x - 3:.1f}" y="{y - 13:.1f}" width="6" height="26" rx="1" style="fill:{RED}"/>'
-        if shut
-        else f'<path d="{posts}" style="fill:none;stroke:{FAINT};stroke-width:4"/>'
-    )
-    parts = [f"<g><title>{escape(title)}</title>{bar}</g>"]
+    high = 26 / len(gates)
+    bars = []
+    for number, gate in enumerate(gates):
+        upper = y - 13 + number * high
+        if gate in shut:
+            bars.append(
+                f'<rect x="{x - 3:.1f}" y="{upper:.1f}" width="6" height="{high:.1f}" rx="1" style="fill:{RED}"/>'
+            )
+        else:
+            post = 0.27 * high
+            path = f"M{x:.1f},{upper:.1f} v{post:.1f} M{x:.1f},{upper + high - post:.1f} v{post:.1f}"
+            bars.append(f'<path d="{path}" style="fill:none;stroke:{FAINT};stroke-width:4"/>')
+    parts = [f"<g><title>{escape(title)}</title>{''.join(bars)}</g>"]
     for number, gate in enumerate(gates):
         at = y - 18 - 12 * (number // 2) if number % 2 == 0 else y + 24 + 12 * (number // 2)
         if gate in shut:

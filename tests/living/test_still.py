@@ -1,6 +1,7 @@
 """One moment as SVG and in words: all of it is there, inside the picture, and none of it on another part."""
 
 import base64
+import copy
 import html
 import re
 from typing import Any, cast
@@ -10,7 +11,7 @@ import pytest
 
 from faafo_lab.living import still
 from faafo_lab.living.events import Event, Scene, scene_at
-from faafo_lab.living.moments import busiest, rates_at, span, tasks_at
+from faafo_lab.living.moments import busiest, rates_at, scene_then, span, tasks_at
 from tests.living import synthetic
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -225,6 +226,54 @@ def test_the_still_of_a_recording_is_of_the_moment_when_most_was_under_way() -> 
     ]
     assert abs(counts.index(max(counts)) - (at - start)) < 1.0
     assert busiest([]) == 0.0
+
+
+def test_a_stills_numbers_are_those_of_its_moment_and_not_of_the_last_report() -> None:
+    events = synthetic.small()
+    at = busiest(events)
+    told = [
+        (event["uuid"], event["what"])
+        for event in sorted(events, key=when)
+        if event["k"] == "task" and event["t"] <= at
+    ]
+    last = dict(told)
+    counts = scene_then(events, at)["counts"]
+    assert counts["waiting"] == sum(what in ("accepted", "queued", "retry", "lost") for what in last.values())
+    assert counts["working"] == len(tasks_at(events, at)) > 0
+    assert counts["done"] == [what for _, what in told].count("done")
+    assert scene_then([events[0]], at)["counts"] == scene_at([events[0]], at)["counts"], "nothing is known of tasks"
+
+
+def test_a_still_of_requests_alone_is_of_the_moment_when_most_were_under_way() -> None:
+    first = synthetic.small()[0]
+    times = [(1.0, 9.0), (2.0, 5.0), (3.0, 4.0), (6.0, 7.0)]
+    asked: list[Event] = [
+        {"k": "request", "id": str(n), "t": first["t"] + t, "end": first["t"] + end, "to": "app-api-1", "status": 200}
+        for n, (t, end) in enumerate(times)
+    ]  # type: ignore[typeddict-item]
+    at = busiest([first, *asked])
+    assert at - first["t"] == pytest.approx(3.5)
+    assert scene_then([first, *asked], at)["servers"]["app-api-1"]["words"].endswith(", 3 requests")
+    assert "request" not in scene_then([first, *asked], at + 30)["servers"]["app-api-1"]["words"]
+
+
+def test_of_two_gates_on_a_way_each_is_open_or_shut_by_itself() -> None:
+    scene = copy.deepcopy(scene_at(synthetic.small(), synthetic.START))
+    gates = [gate for gate in scene["gates"].values() if gate["from"] == "api"]
+    assert len(gates) == 2
+    heights = []
+    for shut in ([], gates[:1], gates):
+        for gate in gates:
+            gate["open"] = gate not in shut
+        drawn = parsed(still.picture(scene))
+        bars = [each for each in drawn.iter() if each.tag.endswith("rect") and each.attrib["width"] == "6"]
+        heights.append([float(bar.attrib["height"]) for bar in bars])
+    assert [len(each) for each in heights[1:]] == [len(heights[0]) + 1, len(heights[0]) + 2]
+    assert sum(heights[2]) - sum(heights[0]) == pytest.approx(26)
+
+
+def when(event: Event) -> float:
+    return event["t"]
 
 
 def test_pictures_are_put_together_below_each_other_each_with_its_title_and_words() -> None:
