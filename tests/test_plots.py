@@ -29,6 +29,7 @@ from faafo_lab.load import Done, Lost, Timeline
 from faafo_lab.load.rows import Request, Rows
 from faafo_lab.plots import usl
 from faafo_lab.plots.events import mark_events
+from faafo_lab.plots.outcomes import BIN_SECONDS
 from faafo_lab.plots.over_time import _lanes, looks_of
 from faafo_lab.plots.picture import HEIGHT_INCHES, WIDTH_INCHES, new_figure
 
@@ -138,7 +139,7 @@ def test_outcomes_say_who_answered_what_failed_and_when() -> None:
     assert picture.alt.endswith("Events: app-api-1 deleted at 1.0 s.")
     drawn = {(run, name): 0.0 for run, _, name, _ in picture.rows}
     for run, _, name, rate in picture.rows:
-        drawn[run, name] += rate * 0.25
+        drawn[run, name] += rate * BIN_SECONDS
     assert drawn["turns", "failed"] == 5, "the bars' area is the number of requests"
     assert plots.outcomes({}).alt.endswith("No run was given: there is nothing to show.")
 

@@ -262,19 +262,30 @@ stop_clusters() { # Debian's are units of their own: to stop postgresql stops th
     systemctl stop 'postgresql@*'
 }
 
+untouched() { # untouched DIRECTORY: PostgreSQL has made it, and nobody anything in it: that would have a number of 16384 or more
+    find "$1" -path '*/base/*' -name '[0-9]*' |
+        awk -F/ '$NF + 0 >= 16384 { touched = 1 } END { exit touched || !NR }'
+}
+
 database_on_volume() { # database_on_volume SERVICE DIRECTORY NAME [DIRECTORY NAME]...: they are NAME on the volume
     local service=$1 place
     shift
     place=$(await_disk)
     [ -n "$embedded" ] || place=$(formatted "$place")
     if ! on_volume "$1" && [ -n "$(ls -A "$1" 2>/dev/null)" ]; then
-        [ ! -e "$place/$2" ] || [ -e "$MOVING" ] ||
-            failed "there is a database on volume $volume, and another one in $1: delete the one that is not yours."
-        : >"$MOVING"
+        local kept='' # the volume has a database already, and this one is as empty as the machine's image has it
+        if [ -e "$place/$2" ] && [ ! -e "$MOVING" ]; then
+            untouched "$1" ||
+                failed "there is a database on volume $volume, and another one in $1: delete the one that is not yours."
+            kept=yes
+        fi
         [ -n "$embedded" ] || stop_clusters
+        [ -n "$kept" ] || : >"$MOVING"
         systemctl disable --now "$service" # nor does a reboot start it before all of it is moved
-        copy_whole "$1" "$place/$2"
-        [ $# -eq 2 ] || copy_whole "$3" "$place/$4"
+        if [ -z "$kept" ]; then
+            copy_whole "$1" "$place/$2"
+            [ $# -eq 2 ] || copy_whole "$3" "$place/$4"
+        fi
     fi
     while [ $# -gt 0 ]; do
         mkdir -p "$place/$2"

@@ -8,7 +8,7 @@ from faafo_lab.plots.events import mark_events
 from faafo_lab.plots.over_time import by_number, looks_of, patch
 from faafo_lab.plots.picture import RED, WIDTH_INCHES, Picture, drawn, new_figure, say_empty
 
-BIN_SECONDS = 0.25
+BIN_SECONDS = 0.5
 PANEL_INCHES = 1.5
 FAILED = "failed"
 

@@ -394,6 +394,27 @@ def test_a_volume_is_formatted_once_and_the_next_machine_finds_the_database_on_i
     assert "systemctl disable --now postgresql" not in two.noted()
 
 
+def test_an_images_own_empty_database_makes_room_for_the_volumes_and_one_with_something_in_it_does_not(
+    tmp_path: Path, device: str
+) -> None:
+    def machine(name: str, *files: str) -> WithDisk:
+        made = WithDisk(tmp_path / name, device)
+        for file in files:
+            (made.lib / "postgresql/15/main" / file).parent.mkdir(parents=True, exist_ok=True)
+            (made.lib / "postgresql/15/main" / file).write_text(name)
+        (made.etc / "postgresql").mkdir()
+        return made
+
+    read = "cat /var/lib/postgresql/15/main/base/5/1259"
+    assert machine("first", "base/5/1259", "base/16384/16385").install(read) == "first"
+    image = machine("image", "base/1/1259", "base/5/1259", "base/5/1259_fsm", "base/5/pg_internal.init")
+    assert image.install(read) == "first"
+    assert "systemctl stop postgresql@*" in image.noted()
+    for name, file in (("database", "base/16400/1259"), ("table", "base/5/16390")):
+        done = machine(name, file, "base/1/1259").run("bash", str(SCRIPT), "-i", "database", "-v", VOLUME, "-s", "x")
+        assert (done.returncode, "another one in /var/lib/postgresql" in done.stderr) == (1, True)
+
+
 def test_a_database_that_runs_has_ended_before_its_files_are_copied(tmp_path: Path, device: str) -> None:
     """With systemd, `stop postgresql` does not wait for the cluster: that is a unit of its own."""
     machine = WithDisk(tmp_path / "one", device)
