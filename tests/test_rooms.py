@@ -1,6 +1,7 @@
 """How the house is built: what a room may import, and that no module needs itself. Imports for typing count."""
 
 import ast
+import re
 from pathlib import Path
 
 import faafo_lab
@@ -79,3 +80,12 @@ def test_only_the_process_and_the_coverage_page_know_the_emulators_server() -> N
         f"{EMULATOR}.__main__",
         f"{EMULATOR}.coverage",
     }
+
+
+def test_archives_are_unpacked_by_filters_that_an_older_python_has_from_a_package() -> None:
+    """Python 3.11 has them since 3.11.4; Debian 12's is 3.11.2."""
+    filtered = re.compile(r"\b(data|tar)_filter\(|\.extract(all)?\([^)]*filter=")
+    users = {path.name: text for path in NAMES.values() if filtered.search(text := path.read_text(encoding="utf-8"))}
+    assert {"beside.py", "disk.py", "files.py"} <= set(users)
+    older = re.compile(r'if not hasattr\(tarfile, "(data|tar)_filter"\):')
+    assert [name for name, text in users.items() if not older.search(text)] == []

@@ -22,6 +22,9 @@ from faafo_lab.app.backups.record import Branch, Segment
 from faafo_lab.app.backups.server import LOOK_SECONDS, PSQL, START_SECONDS, Server, private
 from faafo_lab.app.errors import BackupError
 
+if not hasattr(tarfile, "data_filter"):  # Python before 3.11.4, such as Debian 12's
+    from backports import tarfile  # type: ignore[no-redef]
+
 ROOM = "restoring"  # the directory for it, beside the database's
 PORT = 5433  # its socket's, in a private directory
 READY = "database system is ready to accept connections"
