@@ -286,7 +286,7 @@ def test_the_dashboard_adds_a_worker_and_the_throughput_rises(lab: Lab, cloud: C
         application.locator("article").first.wait_for()
         assert serious(application) == []
         application.set_viewport_size(PHONE)
-        assert overflow(application) == 0
+        fits(application)
 
     lab.press("Close")
     page.get_by_alt_text("app-worker-1: ").first.wait_for()  # its last state is in the notebook, in its place
@@ -501,7 +501,7 @@ def test_an_exported_chapter_is_readable_for_everybody_and_on_a_phone(lab: Lab, 
         assert page.locator(undescribed).count() == 0
         page.set_viewport_size(PHONE)
         page.screenshot(path=BUILD / f"phone-{chapter}.png")
-        assert overflow(page) == 0
+        fits(page)
 
 
 def server(page: Any, name: str) -> Any:
@@ -527,9 +527,10 @@ def serious(page: Any, context: Any = None) -> list[str]:
     return [f"{each['id']}: {each['nodes'][0]['html']}" for each in found if each["impact"] in SERIOUS]
 
 
-def overflow(page: Any) -> int:
-    """By how many pixels a page is wider than its window."""
-    return int(page.evaluate("() => document.documentElement.scrollWidth - document.documentElement.clientWidth"))
+def fits(page: Any) -> None:
+    """Wait until the page is no wider than its window: it is laid out anew some time after the window has its size."""
+    wider = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    wait_for(f"the page to fit {page.viewport_size}", lambda: page.evaluate(wider) == 0)
 
 
 def rate(line: Any) -> float:
