@@ -20,7 +20,7 @@ import requests
 import websocket
 from measure import Figures
 
-from tests.clean import Place, clean_environment, end, free_port
+from tests.clean import Place, answers, clean_environment, end, free_port
 from tests.waiting import wait_for
 
 RUNS = 3
@@ -56,13 +56,10 @@ def launch(place: Place) -> tuple[float, float, float, float]:
         server = place.start("binder/start", "jupyter", "lab", *options, output=output)
     try:
 
-        def answers() -> bool:
-            try:
-                return requests.get(f"http://{url}/lab", headers=headers, timeout=ANSWER_SECONDS).ok
-            except requests.ConnectionError:
-                return False
+        def page() -> requests.Response:
+            return requests.get(f"http://{url}/lab", headers=headers, timeout=ANSWER_SECONDS)
 
-        wait_for("JupyterLab", answers)
+        wait_for("JupyterLab", lambda: answers(page))
         answered, cpu = monotonic(), cpu_seconds(server.pid)
         notebook = requests.get(f"http://{url}/api/contents/{NOTEBOOK}", headers=headers, timeout=ANSWER_SECONDS).json()
         cells = [cell["source"] for cell in notebook["content"]["cells"] if cell["cell_type"] == "code"]

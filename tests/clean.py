@@ -14,13 +14,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+import requests
 
 from faafo_lab.workbook import ROOT
 
@@ -140,6 +141,15 @@ def end(program: subprocess.Popen[bytes]) -> None:
                 program.wait(END_SECONDS)
             except subprocess.TimeoutExpired:
                 continue
+
+
+def answers(get: Callable[[], requests.Response], text: str = "") -> bool:
+    """Whether a server listens, and what this gets of it is a page with this text."""
+    try:
+        answer = get()
+    except requests.ConnectionError:
+        return False
+    return answer.ok and text in answer.text
 
 
 def free_port() -> int:

@@ -23,7 +23,7 @@ import requests
 
 from faafo_lab.links import link
 from faafo_lab.workbook import ROOT
-from tests.clean import STEP_SECONDS, clean_environment, end, free_port
+from tests.clean import STEP_SECONDS, answers, clean_environment, end, free_port
 from tests.waiting import wait_for
 
 BINDER = ROOT / "binder"
@@ -115,11 +115,7 @@ class Launch:
 
     def answers(self, url: str, text: str = "") -> bool:
         """Whether there is a page with this text."""
-        try:
-            answer = self.get(url)
-        except requests.ConnectionError:
-            return False
-        return answer.ok and text in answer.text
+        return answers(lambda: self.get(url), text)
 
 
 @pytest.fixture(scope="module")

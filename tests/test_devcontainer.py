@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from faafo_lab.workbook import ROOT
-from tests.clean import STEP_SECONDS, Place, clean_environment, end, free_port
+from tests.clean import STEP_SECONDS, Place, answers, clean_environment, end, free_port
 from tests.waiting import wait_for
 
 FOLDER = ROOT / ".devcontainer"
@@ -72,13 +72,6 @@ class Attached:
     def get(self, path: str, **headers: str) -> requests.Response:
         return requests.get(self.url + path, headers={**self.headers, **headers}, timeout=REQUEST_SECONDS)
 
-    def answers(self) -> bool:
-        """Whether JupyterLab listens; it says its address a moment before."""
-        try:
-            return self.get("api/status").ok
-        except requests.ConnectionError:
-            return False
-
 
 @pytest.fixture(scope="module")
 def attached() -> Iterator[Attached]:
@@ -96,7 +89,8 @@ def attached() -> Iterator[Attached]:
 
             token = wait_for("the terminal to show JupyterLab's address", said).group(1)  # type: ignore[union-attr]
             found = Attached(place, port, f"http://127.0.0.1:{port}/", {"Authorization": f"token {token}"})
-            wait_for("JupyterLab to answer", found.answers)
+            # It says its address a moment before it listens
+            wait_for("JupyterLab to answer", lambda: answers(lambda: found.get("api/status")))
             yield found
         finally:
             end(server)

@@ -273,16 +273,15 @@ database_on_volume() { # database_on_volume SERVICE DIRECTORY NAME [DIRECTORY NA
     place=$(await_disk)
     [ -n "$embedded" ] || place=$(formatted "$place")
     if ! on_volume "$1" && [ -n "$(ls -A "$1" 2>/dev/null)" ]; then
-        local kept='' # the volume has a database already, and this one is as empty as the machine's image has it
-        if [ -e "$place/$2" ] && [ ! -e "$MOVING" ]; then
+        if [ ! -e "$place/$2" ]; then
+            : >"$MOVING"
+        elif [ ! -e "$MOVING" ]; then # the volume has one already; this one may be as empty as the image has it
             untouched "$1" ||
                 failed "there is a database on volume $volume, and another one in $1: delete the one that is not yours."
-            kept=yes
         fi
         [ -n "$embedded" ] || stop_clusters
-        [ -n "$kept" ] || : >"$MOVING"
         systemctl disable --now "$service" # nor does a reboot start it before all of it is moved
-        if [ -z "$kept" ]; then
+        if [ -e "$MOVING" ]; then
             copy_whole "$1" "$place/$2"
             [ $# -eq 2 ] || copy_whole "$3" "$place/$4"
         fi

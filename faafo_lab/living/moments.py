@@ -91,8 +91,8 @@ def busiest(events: Sequence[Event]) -> float:
     steps = _under_way(events)
     most = max((number for _, number in steps), default=0)
     last = max((at for at, (_, number) in enumerate(steps) if number == most), default=0)
-    times = [max(t, start) for t, _ in steps[last:]]
-    return sum([*times, end][:2]) / 2 if times else end
+    from_, to = [*(max(t, start) for t, _ in steps[last : last + 2]), end, end][:2]
+    return (from_ + to) / 2
 
 
 def _under_way(events: Sequence[Event]) -> list[tuple[float, int]]:

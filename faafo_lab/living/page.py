@@ -131,11 +131,12 @@ def _fragment(panes: Sequence[Pane], label: str, heading: str = "") -> str:
 def still_picture(panes: Sequence[Pane]) -> str:
     """A moment of each of these recordings in one SVG, one below the other under their titles."""
     return still.together(
-        [
-            (pane["title"], still.picture(scene_then(pane["events"], at), tasks_at(pane["events"], at)))
-            for pane, at in zip(panes, map(_moment, panes), strict=True)
-        ]
+        [(pane["title"], _picture(pane["events"], at)) for pane, at in zip(panes, map(_moment, panes), strict=True)]
     )
+
+
+def _picture(events: Sequence[Event], at: float) -> str:
+    return still.picture(scene_then(events, at), tasks_at(events, at))
 
 
 def _moment(pane: Pane) -> float:
@@ -149,7 +150,7 @@ def _still(pane: Pane) -> str:
     events = pane["events"]
     start, _ = span(events)
     at = _moment(pane)
-    drawn = still.image(still.picture(scene_then(events, at), tasks_at(events, at)))
+    drawn = still.image(_picture(events, at))
     line = still.image(still.throughput(rates_at(events, at)))
     notes = [f"{event['t'] - start:.1f} s: {event['text']}" for event in events if event["k"] == "note"]
     more = [f"and {len(notes) - NOTES_MOST} more"] if len(notes) > NOTES_MOST else []

@@ -233,7 +233,7 @@ def test_a_stills_numbers_are_those_of_its_moment_and_not_of_the_last_report() -
     at = busiest(events)
     told = [
         (event["uuid"], event["what"])
-        for event in sorted(events, key=when)
+        for event in sorted(events, key=lambda event: event["t"])
         if event["k"] == "task" and event["t"] <= at
     ]
     last = dict(told)
@@ -270,10 +270,6 @@ def test_of_two_gates_on_a_way_each_is_open_or_shut_by_itself() -> None:
         heights.append([float(bar.attrib["height"]) for bar in bars])
     assert [len(each) for each in heights[1:]] == [len(heights[0]) + 1, len(heights[0]) + 2]
     assert sum(heights[2]) - sum(heights[0]) == pytest.approx(26)
-
-
-def when(event: Event) -> float:
-    return event["t"]
 
 
 def test_pictures_are_put_together_below_each_other_each_with_its_title_and_words() -> None:
